@@ -1,0 +1,28 @@
+.PHONY: venv run test lint clean
+PYTHON ?= python3
+BIN := .venv/bin
+
+# Everything is pinned by constraints.txt; the stamp is remade when the pins or the package's metadata change.
+.venv/stamp: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+venv: .venv/stamp
+
+run: venv
+	$(BIN)/mbcbench run
+
+test: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+lint: venv
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv build dist *.egg-info

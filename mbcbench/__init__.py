@@ -1,0 +1,31 @@
+"""mbcbench: verify, measure and score neural set encoders under mini-batch consistency.
+
+Names are imported when first used, so that `import mbcbench` costs nothing and needs no torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mbcbench.encoder import Pair as Pair
+    from mbcbench.encoder import SetEncoder as SetEncoder
+    from mbcbench.specs import EncoderSpec as EncoderSpec
+
+_HOME = {
+    "EncoderSpec": "mbcbench.specs",
+    "Pair": "mbcbench.encoder",
+    "SetEncoder": "mbcbench.encoder",
+}
+
+__all__ = ["EncoderSpec", "Pair", "SetEncoder"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,72 @@
+"""Cells: units of work that run alone, may crash alone, and are never done twice.
+
+A suite turns encoders into cells and runs one cell at a time.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mbcbench.record import Record, Status
+
+Profile = Literal["smoke", "quick", "laptop", "paper"]
+PROFILES: tuple[Profile, ...] = ("smoke", "quick", "laptop", "paper")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One unit of work: what to run (suite, case, params), on which encoder (a target), and under which seed.
+
+    identity: what else can change the outcome (versions, digests of the sources and data), filled in by the runner.
+    """
+
+    suite: str
+    case: str
+    encoder: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    dtype: str = "float32"
+    device: str = "cpu"
+    identity: Mapping[str, str] = field(default_factory=dict)
+
+    def fields(self) -> dict[str, Any]:
+        """Everything that can change the cell's outcome, flat."""
+        own = {name: getattr(self, name) for name in ("suite", "case", "encoder", "seed", "dtype", "device")}
+        return own | {f"params.{k}": v for k, v in self.params.items()} | dict(self.identity)
+
+    @property
+    def key(self) -> str:
+        """A hash of `fields`."""
+        return hashlib.sha256(json.dumps(self.fields(), sort_keys=True).encode()).hexdigest()[:20]
+
+    def record(self, status: Status, **more: Any) -> Record:
+        """A record that came from this cell."""
+        return Record(
+            suite=self.suite,
+            case=self.case,
+            encoder=self.encoder,
+            status=status,
+            cell=self.key,
+            seed=self.seed,
+            dtype=self.dtype,
+            device=self.device,
+            params=self.params,
+            **more,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """Something that turns encoders into cells, and cells into records.
+
+    cells: called with the targets, the profile and the seed. run: called with one cell, in a process of its own.
+    seconds: the time limit of one of its cells, per profile.
+    """
+
+    name: str
+    summary: str
+    cells: Callable[[Sequence[str], Profile, int], list[Cell]]
+    run: Callable[[Cell], Iterable[Record]]
+    seconds: Mapping[Profile, float]

@@ -1,0 +1,61 @@
+"""The registry: plug-ins found by entry points, known by name before anything of them is imported."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from mbcbench.errors import UsageError
+
+ENCODERS = "mbcbench.encoders"
+LAWS = "mbcbench.laws"
+SUITES = "mbcbench.suites"
+REPORTS = "mbcbench.reports"
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One registered name: what it points to (`module:attr`) and the distribution it came with."""
+
+    name: str
+    target: str
+    distribution: str
+    entry: EntryPoint
+
+    def load(self) -> Any:
+        """Import what the plug-in points to; whatever that raises is the caller's to record."""
+        return self.entry.load()
+
+
+def plugins(group: str) -> dict[str, Plugin]:
+    """The plug-ins of a group by name, in the order of their names.
+
+    Raises UsageError when two different plug-ins share a name, naming both.
+    """
+    found: dict[str, Plugin] = {}
+    for entry in entry_points(group=group):
+        origin = entry.dist.name if entry.dist is not None else "unknown"
+        plugin = Plugin(entry.name, entry.value, origin, entry)
+        other = found.setdefault(entry.name, plugin)
+        if other.target != plugin.target:
+            raise UsageError(
+                f"the name {entry.name!r} is registered twice: {other.target} ({other.distribution}) and "
+                f"{plugin.target} ({plugin.distribution}); rename or uninstall one"
+            )
+    return dict(sorted(found.items()))
+
+
+def plugin(group: str, name: str) -> Plugin:
+    """The plug-in `name` of a group. Raises UsageError with the nearest names when there is none."""
+    known = plugins(group)
+    if name not in known:
+        kind = group.rpartition(".")[2].removesuffix("s")
+        raise UsageError(f"no {kind} is called {name!r}{did_you_mean(name, known)}; see: mbcbench list {kind}s")
+    return known[name]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean ...?` for the names nearest to `name`, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(near)}?" if near else ""

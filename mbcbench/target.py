@@ -1,0 +1,185 @@
+"""Targets: a registered name, `package.module:attr`, or `path/to/file.py:attr`, resolved to a spec.
+
+The attribute is an `EncoderSpec`, a module class or factory called with the element width, or an instance.
+"""
+
+import copy
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mbcbench import registry
+from mbcbench.errors import UsageError
+from mbcbench.specs import EncoderSpec
+
+
+class BrokenPluginError(Exception):
+    """The plug-in's own code raised while it was imported or built."""
+
+
+def resolve(target: str) -> EncoderSpec:
+    """The spec behind a target.
+
+    Raises UsageError when the target names nothing usable and BrokenPluginError when the plug-in's own code fails.
+    """
+    if ":" not in target:
+        found = registry.plugin(registry.ENCODERS, target)
+        return as_spec(guarded(found.load, f"plug-in {target!r} ({found.target})"), name=target)
+    where, _, attribute = target.rpartition(":")
+    module = _module_from_path(where) if where.endswith(".py") else _module_from_name(where, target)
+    return as_spec(_attribute(module, attribute, target), name=target)
+
+
+def as_spec(found: object, name: str) -> EncoderSpec:
+    """A spec for what a target points to. Raises UsageError when it is no encoder."""
+    if isinstance(found, EncoderSpec):
+        return found
+    if isinstance(found, nn.Module):
+        return EncoderSpec(name=name, factory=_InstanceFactory(found), summary=_summary(type(found)))
+    if inspect.isclass(found) and not issubclass(found, nn.Module):
+        raise UsageError(f"{name} is the class {found.__name__}, which is no torch.nn.Module")
+    if callable(found):
+        return EncoderSpec(name=name, factory=found, summary=_summary(found))
+    raise UsageError(
+        f"{name} is {_shown(found)}, which is no encoder; "
+        "give an EncoderSpec, a torch.nn.Module class or factory (called with the element width), or an instance"
+    )
+
+
+class _InstanceFactory:
+    """Builds copies of a given module, so that nothing done to them reaches the original."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+
+    def __call__(self, dim_in: int) -> nn.Module:
+        return copy.deepcopy(self.module)
+
+
+def build(spec: EncoderSpec, *, dim_in: int, seed: int = 0, **hyper: Any) -> nn.Module:
+    """A module built from `spec` under `seed`, the global random state left as it was.
+
+    Raises BrokenPluginError when the factory fails and UsageError when it gives no module.
+    """
+
+    def make() -> object:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return spec.build(dim_in, **hyper)
+
+    module = guarded(make, f"building {spec.name} for elements of width {dim_in}")
+    if not isinstance(module, nn.Module):
+        raise UsageError(f"{spec.name}: its factory gave {_shown(module)}, which is no torch.nn.Module")
+    return module
+
+
+def validate(module: nn.Module, *, dim_in: int, name: str) -> None:
+    """One encoding of a small batch. Raises UsageError when its shape is wrong, BrokenPluginError when it fails."""
+    x = torch.linspace(-1, 1, 2 * 3 * dim_in, dtype=torch.get_default_dtype()).reshape(2, 3, dim_in)
+    first = next(iter(module.parameters()), None)
+    if first is not None and first.is_floating_point():
+        x = x.to(device=first.device, dtype=first.dtype)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        out = guarded(lambda: module(x), f"{name} on an input of shape {tuple(x.shape)}")
+    if not isinstance(out, Tensor):
+        raise UsageError(f"{name}: forward gave {_shown(out)}, not a tensor")
+    if out.dim() < 2 or out.shape[0] != 2:
+        raise UsageError(
+            f"{name}: forward gave shape {tuple(out.shape)} for an input of shape {tuple(x.shape)}; "
+            "the first dimension must be the batch size (2), and the encoding at least one number wide"
+        )
+
+
+def source_digest(spec: EncoderSpec) -> str:
+    """A hash of the source files that define an encoder: its module's file and the siblings beside it."""
+    factory = spec.factory.module.__class__ if isinstance(spec.factory, _InstanceFactory) else spec.factory
+    file = inspect.getsourcefile(inspect.unwrap(_underlying(factory)))
+    if file is None:
+        return "unknown"
+    path = Path(file)
+    siblings = sorted(path.parent.glob("*.py")) if (path.parent / "__init__.py").exists() else [path]
+    digest = hashlib.sha256()
+    for sibling in siblings:
+        digest.update(sibling.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def guarded(action: Callable[[], object], what: str) -> Any:
+    """The result of a plug-in's own code; what it raises becomes a BrokenPluginError with one line."""
+    try:
+        return action()
+    except (KeyboardInterrupt, UsageError, BrokenPluginError):
+        raise
+    except BaseException as error:  # a plug-in may call sys.exit
+        raise BrokenPluginError(f"{what}: {one_line(error)}") from error
+
+
+def one_line(error: BaseException) -> str:
+    """An exception as one line: its type and the first line of its message."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+
+
+def _underlying(factory: Any) -> Any:
+    while hasattr(factory, "func"):  # functools.partial
+        factory = factory.func
+    return factory if inspect.isclass(factory) or inspect.isroutine(factory) else type(factory)
+
+
+def _module_from_path(where: str) -> ModuleType:
+    path = Path(where).expanduser()
+    if not path.is_file():
+        raise UsageError(f"no such file: {where}")
+    name = f"mbcbench_target_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        guarded(lambda: spec.loader.exec_module(module), f"importing {where}")  # type: ignore[union-attr]
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _module_from_name(where: str, target: str) -> ModuleType:
+    try:
+        found = importlib.util.find_spec(where)
+    except (ModuleNotFoundError, ValueError):
+        found = None
+    if found is None:
+        raise UsageError(f"no module is called {where!r} (target {target}); is it installed, or on PYTHONPATH?")
+    module: ModuleType = guarded(lambda: importlib.import_module(where), f"importing {where}")
+    return module
+
+
+def _attribute(module: ModuleType, attribute: str, target: str) -> object:
+    try:
+        return getattr(module, attribute)
+    except AttributeError:
+        names = [name for name in vars(module) if not name.startswith("_")]
+        near = registry.did_you_mean(attribute, names)
+        raise UsageError(f"{target}: the module has no attribute {attribute!r}{near}") from None
+
+
+def _summary(found: object) -> str:
+    doc = inspect.getdoc(found)
+    return doc.splitlines()[0] if doc else ""
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
