@@ -19,6 +19,8 @@ from mbcbench.target import one_line
 from mbcbench.tolerance import Evidence
 
 TRIES = 4
+FEW_NUMBERS = 64
+PLAIN = 1e3  # gap / bound from which on a fault needs no second look
 
 
 @dataclass(frozen=True)
@@ -112,30 +114,30 @@ def search(
     """Try to falsify `law` on about `examples` sets, for at most `seconds`.
 
     subjects: the encoder with several parameters, as built first. side_by_side: whether the encoder's sets do not see
-    each other, so that one call may carry many. shrink: whether a counterexample is made small.
+    each other, so that one call may carry many. shrink: whether Hypothesis spends time on making a failure small; the
+    data of the one found is written out and rounded in any case, which costs a few calls.
     """
     trial = Trial(law, subjects)
     many = side_by_side or not law.side_by_side
     with torch.no_grad():
-        found = next((f for f in _small(trial, many, examples, seconds) if f.breaks), None)
+        until = time.perf_counter() + seconds
+        found = next((f for f in _small(trial, many, examples, until) if f.breaks), None)
         if found is None and trial.examples < examples:
-            found = _random(trial, many, examples - trial.examples, seed, shrink=shrink, seconds=seconds)
-        if found is not None and shrink:
-            found = _simplify(trial, found)
+            found = _random(trial, many, examples - trial.examples, seed, shrink=shrink, until=until)
+        if found is not None:
+            found = _simplify(trial, found, shrink=shrink)
     return Outcome(trial.examples, trial.worst, found)
 
 
-def _small(trial: Trial, many: bool, examples: int, seconds: float) -> Iterator[Finding]:
-    until = time.perf_counter() + seconds
+def _small(trial: Trial, many: bool, examples: int, until: float) -> Iterator[Finding]:
     for case in small_scope(len(trial.subjects), side_by_side=many):
-        if trial.examples >= examples or time.perf_counter() > until:
+        if trial.examples >= examples / 2 or time.perf_counter() > until:
             return
         if case.n <= trial.law.max_size:
             yield trial(case)
 
 
-def _random(trial: Trial, many: bool, examples: int, seed: int, *, shrink: bool, seconds: float) -> Finding | None:
-    until = time.perf_counter() + seconds
+def _random(trial: Trial, many: bool, examples: int, seed: int, *, shrink: bool, until: float) -> Finding | None:
     found: list[Finding] = []
     width = len(LANES) if many and trial.law.side_by_side else 1
     phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
@@ -164,14 +166,50 @@ def _random(trial: Trial, many: bool, examples: int, seed: int, *, shrink: bool,
     return None
 
 
-def _simplify(trial: Trial, found: Finding) -> Finding:
-    """The same fault with one set instead of many, and rounder numbers; whatever fails no more is not taken."""
+def _simplify(trial: Trial, found: Finding, *, shrink: bool) -> Finding:
+    """The same fault with one set instead of many, fewer elements and rounder numbers, as far as it still shows."""
     if not trial.law.side_by_side:
         return _fewer_lanes(trial, found)
     alone = next((f for case in _alone(trial, found.case) if (f := trial(case)).breaks), None)
     if alone is None:
         return found
-    return _rounder(trial, alone) if alone.case.n * trial.subjects[0].dim_in <= 64 else alone
+    alone = _taken(trial, alone, replace(alone.case, variant=0), min(alone.ratio, PLAIN))
+    if shrink:
+        alone = _fewer_elements(trial, alone)
+    return _rounder(trial, alone)
+
+
+def _fewer_elements(trial: Trial, found: Finding) -> Finding:
+    """The same fault with elements left out: half of the stream, a quarter, ... down to single ones."""
+    enough = min(found.ratio, PLAIN)
+    step = found.case.n // 2
+    while step >= 1:
+        at = 0
+        while at < found.case.n and found.case.n > 1:
+            fewer = _taken(trial, found, _without(found.case, at, at + step), enough)
+            at, found = (at, fewer) if fewer is not found else (at + step, found)
+        step //= 2
+    return found
+
+
+def _without(case: Case, first: int, last: int) -> Case:
+    """The case without the elements that arrive at positions first to last."""
+    assert case.values is not None
+    assert case.index is not None
+    chunk_of = [number for number, size in enumerate(case.sizes) for _ in range(size)]
+    kept = [at for at in range(case.n) if not first <= at < last] or [0]
+    sizes = [sum(1 for at in kept if chunk_of[at] == number) for number in range(len(case.sizes))]
+    elements = sorted(case.index[at] for at in kept)
+    index = tuple(elements.index(case.index[at]) for at in kept)
+    values = tuple(case.values[element] for element in elements)
+    return replace(case, sizes=tuple(size for size in sizes if size), values=values, index=index)
+
+
+def _taken(trial: Trial, found: Finding, case: Case, enough: float) -> Finding:
+    """What `case` shows if it shows the same fault plainly enough, else what was found before."""
+    simpler = trial(case)
+    same = simpler.breaks and simpler.ratio >= enough and bool(simpler.error) == bool(found.error)
+    return simpler if same else found
 
 
 def _alone(trial: Trial, case: Case) -> Iterator[Case]:
@@ -194,12 +232,23 @@ def _fewer_lanes(trial: Trial, found: Finding) -> Finding:
 
 def _rounder(trial: Trial, found: Finding) -> Finding:
     """The same fault with values that are zero or whole where they can be, as long as it stays plain to see."""
-    enough = min(found.ratio, 1e3)
+    enough = min(found.ratio, PLAIN)
     for values in _simpler_values(np.array(found.case.values)):
-        simpler = trial(replace(found.case, values=tuple(map(tuple, values.tolist()))))
-        if simpler.breaks and simpler.ratio >= enough and bool(simpler.error) == bool(found.error):
-            return _zeros(trial, simpler, enough)
-    return _zeros(trial, found, enough)
+        simpler = _taken(trial, found, _with_values(found.case, values), enough)
+        if simpler is not found:
+            found = simpler
+            break
+    if found.case.n * trial.subjects[0].dim_in > FEW_NUMBERS:
+        return found
+    for row, column in np.argwhere(np.array(found.case.values)):
+        values = np.array(found.case.values)
+        values[row, column] = 0
+        found = _taken(trial, found, _with_values(found.case, values), enough)
+    return found
+
+
+def _with_values(case: Case, values: Array) -> Case:
+    return replace(case, values=tuple(map(tuple, values.tolist())))
 
 
 def _simpler_values(x: Array) -> Iterator[Array]:
@@ -211,15 +260,3 @@ def _simpler_values(x: Array) -> Iterator[Array]:
     yield ramp
     for digits in (0, 1, 2):
         yield np.round(x, digits)
-
-
-def _zeros(trial: Trial, found: Finding, enough: float) -> Finding:
-    for row, column in np.ndindex(np.array(found.case.values).shape):
-        values = np.array(found.case.values)
-        if values[row, column] == 0:
-            continue
-        values[row, column] = 0
-        simpler = trial(replace(found.case, values=tuple(map(tuple, values.tolist()))))
-        if simpler.breaks and simpler.ratio >= enough and bool(simpler.error) == bool(found.error):
-            found = simpler
-    return found

@@ -7,13 +7,15 @@ from mbcbench.cell import Cell, Profile, Suite
 from mbcbench.examine import examine
 from mbcbench.record import Record
 
-EXAMPLES: dict[Profile, int] = {"smoke": 64, "quick": 400, "laptop": 4000, "paper": 4000}
+EXAMPLES: dict[Profile, int] = {"smoke": 200, "quick": 2000, "laptop": 20000, "paper": 20000}
+# After so long a search draws no new examples; only encoders whose sets see each other, and slow ones, get there.
+SECONDS: dict[Profile, float] = {"smoke": 1.0, "quick": 3.0, "laptop": 60.0, "paper": 60.0}
 
 
 def cells(encoders: Sequence[str], profile: Profile, seed: int) -> list[Cell]:
     """Every law of the registry for every encoder."""
     laws = registry.plugins(registry.LAWS)
-    params = {"examples": EXAMPLES[profile], "seconds": 20.0}
+    params = {"examples": EXAMPLES[profile], "seconds": SECONDS[profile]}
     return [
         Cell(suite="laws", case=law, encoder=encoder, params=params, seed=seed, dtype="float64")
         for encoder in encoders

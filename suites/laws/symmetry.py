@@ -83,4 +83,4 @@ def check_batch(subject: Subject, drawn: Drawn) -> Evidence:
 
 PERMUTATION = Law(id="symmetry.permutation", check=check_permutation)
 SLOTS = Law(id="symmetry.slots", check=check_slots, requires=(has_slots,))
-BATCH = Law(id="symmetry.batch", check=check_batch, side_by_side=False, share=0.25)
+BATCH = Law(id="symmetry.batch", check=check_batch, side_by_side=False, share=0.1)
