@@ -7,19 +7,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mbcbench.checking import check as check
     from mbcbench.encoder import Pair as Pair
     from mbcbench.encoder import SetEncoder as SetEncoder
     from mbcbench.examine import replay as replay
+    from mbcbench.parametrize import parametrize_with_laws as parametrize_with_laws
     from mbcbench.specs import EncoderSpec as EncoderSpec
 
 _HOME = {
     "EncoderSpec": "mbcbench.specs",
     "Pair": "mbcbench.encoder",
     "SetEncoder": "mbcbench.encoder",
+    "check": "mbcbench.checking",
+    "parametrize_with_laws": "mbcbench.parametrize",
     "replay": "mbcbench.examine",
 }
 
-__all__ = ["EncoderSpec", "Pair", "SetEncoder", "replay"]
+__all__ = ["EncoderSpec", "Pair", "SetEncoder", "check", "parametrize_with_laws", "replay"]
 __version__ = "0.1.0"
 
 

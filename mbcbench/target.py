@@ -31,12 +31,17 @@ def resolve(target: str) -> EncoderSpec:
 
     Raises UsageError when the target names nothing usable and BrokenPluginError when the plug-in's own code fails.
     """
+    return as_spec(find(target), name=target)
+
+
+def find(target: str) -> object:
+    """What a target points to. Raises as `resolve` does."""
     if ":" not in target:
         found = registry.plugin(registry.ENCODERS, target)
-        return as_spec(guarded(found.load, f"plug-in {target!r} ({found.target})"), name=target)
+        return guarded(found.load, f"plug-in {target!r} ({found.target})")
     where, _, attribute = target.rpartition(":")
     module = _module_from_path(where) if where.endswith(".py") else _module_from_name(where, target)
-    return as_spec(_attribute(module, attribute, target), name=target)
+    return _attribute(module, attribute, target)
 
 
 def as_spec(found: object, name: str) -> EncoderSpec:
