@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mbcbench.checked import Checked as Checked
     from mbcbench.checking import check as check
     from mbcbench.encoder import Pair as Pair
     from mbcbench.encoder import SetEncoder as SetEncoder
@@ -18,12 +19,13 @@ _HOME = {
     "EncoderSpec": "mbcbench.specs",
     "Pair": "mbcbench.encoder",
     "SetEncoder": "mbcbench.encoder",
+    "Checked": "mbcbench.checked",
     "check": "mbcbench.checking",
     "parametrize_with_laws": "mbcbench.parametrize",
     "replay": "mbcbench.examine",
 }
 
-__all__ = ["EncoderSpec", "Pair", "SetEncoder", "check", "parametrize_with_laws", "replay"]
+__all__ = ["Checked", "EncoderSpec", "Pair", "SetEncoder", "check", "parametrize_with_laws", "replay"]
 __version__ = "0.1.0"
 
 

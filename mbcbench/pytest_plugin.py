@@ -54,7 +54,7 @@ def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     report = yield
-    if isinstance(collector, pytest.Session) and report.passed and collector.config.stash[TARGETS]:
+    if isinstance(collector, pytest.Session) and report.passed and collector.config.stash.get(TARGETS, {}):
         book = LawBook.from_parent(collector, name=ROOT, path=collector.config.rootpath, nodeid=ROOT)
         report.result = [*(report.result or []), book]
     return report
@@ -119,7 +119,7 @@ class LawItem(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        return self.path, None, self.nodeid
+        return self.path, None, f"{self.name} of {self.parent.name}"
 
 
 def _asked_for(config: pytest.Config) -> dict[str, list[str]]:
