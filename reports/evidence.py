@@ -12,8 +12,9 @@ from scipy import stats
 
 MISSING = "missing"  # expected, since others have it, but there is no record
 NAN = "nan"  # measured, but not a finite number
-# From what is best to what is worst to see; a name that is not here is worse still.
-SEVERITY = ("pass", "ok", "skip", "xfail", MISSING, "xpass", "fail", NAN, "oom", "timeout", "error", "crash")
+# From what says least to what is worst to see; a name that is not here is worse still.
+SEVERITY = ("skip", "pass", "ok", "xfail", MISSING, "xpass", "fail", NAN, "oom", "timeout", "error", "crash")
+BROKEN = ("oom", "timeout", "error", "crash")
 COLUMNS = (
     *("suite", "case", "encoder", "status", "cell", "seed", "dtype", "device", "metric", "value", "unit"),
     *("seconds", "message", "detail.test_size", "detail.mode", "detail.train_size", "detail.n", "detail.bound"),

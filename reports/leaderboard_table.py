@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from .evidence import badges, law_matrix, main_setting, outcomes, summarise, tidy
+from .evidence import MISSING, badges, law_matrix, main_setting, outcomes, summarise, tidy
 
 ACCURACY = "point-clouds"
 RESOURCES = "resources"
@@ -60,7 +60,7 @@ def accuracy_slots(frame: pd.DataFrame) -> list[Slot]:
     if large != first:
         found.append(_accuracy("accuracy.large", f"acc @{large:g}", f"{large:g} points in one piece", large, ONE_PIECE))
     if rows["detail.mode"].eq(STREAMED).any():
-        label = f"@{large:g} streamed"
+        label = "streamed"
         found.append(_accuracy("accuracy.streamed", label, f"{large:g} points streamed in chunks", large, STREAMED))
     return found
 
@@ -80,7 +80,7 @@ def resource_slots(frame: pd.DataFrame) -> list[Slot]:
     where = f" at n = {sizes.max():g}" if len(sizes) else ""
     one, streamed = {**at, "detail.mode": ONE_PIECE}, {**at, "detail.mode": STREAMED}
     found = [
-        Slot("throughput", "elements/s", f"elements encoded a second, in one piece{where}", *_of("throughput"), one),
+        Slot("throughput", "elem/s", f"elements encoded a second, in one piece{where}", *_of("throughput"), one),
         Slot("memory", "memory", f"peak memory in one piece{where}", *_of("peak_memory"), one),
         Slot("memory.streamed", "mem. streamed", f"peak memory when streamed{where}", *_of("peak_memory"), streamed),
         Slot("state", "state", "size of the streaming state", *_of("state_size")),
@@ -142,9 +142,23 @@ def notes(frame: pd.DataFrame, info: Mapping[str, Any], table: pd.DataFrame) -> 
     found += [f"No records of {suite}: {what}." for suite, what in measured.items() if suite not in present]
     silent = [name for name in table["encoder"] if name not in set(frame["encoder"])]
     found += [f"No records at all of {', '.join(silent)}."] if silent else []
+    found += [f"No record of {what} for {name}." for name, what in _gaps(frame, table, silent)]
     for suite in (ACCURACY, RESOURCES):
         found += [f"The records of {suite} are mixed: {note}." for note in suite_rows(frame, suite)[1]]
     if "accuracy" in table and table["rank"].isna().any():
         names = ", ".join(table.loc[table["rank"].isna(), "encoder"])
         found.append(f"Not ranked, since not every seed gave an accuracy: {names}.")
+    return found
+
+
+def _gaps(frame: pd.DataFrame, table: pd.DataFrame, silent: Sequence[str]) -> list[tuple[str, str]]:
+    """Encoders that lack some of the records which others have, and which."""
+    matrix = law_matrix(frame, list(table["encoder"]))
+    found = []
+    for row in table[~table["encoder"].isin(silent)].to_dict("records"):
+        laws = [law for law in matrix.columns if matrix.at[row["encoder"], law] == MISSING]
+        gaps = laws if len(laws) <= 3 else [f"{len(laws)} laws"]
+        for suite, key in ((ACCURACY, "accuracy"), (RESOURCES, "throughput")):
+            gaps += [suite] if MISSING in str(row.get(f"{key}.lost", "")) else []
+        found += [(str(row["encoder"]), ", ".join(gaps))] if gaps else []
     return found

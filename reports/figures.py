@@ -1,0 +1,136 @@
+"""Figures as inline SVG: text stays text, follows the page's colours, and the same data give the same bytes."""
+
+import io
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from .leaderboard_table import ONE_PIECE, STREAMED
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE = "#0072B2", "#D55E00"  # Okabe and Ito, told apart by every kind of colour vision
+INK, FAINT = "#010203", "#010204"  # stand for the page's own colours, which a dark page changes
+SETTINGS = {"svg.fonttype": "none", "font.size": 11, "font.family": "sans-serif", "path.simplify": False}
+
+
+def svg(figure: "Figure", name: str, label: str) -> str:
+    """The figure as an `<svg>` element, its ids beginning with `name`; `label` says in words what it shows."""
+    import matplotlib as mpl
+
+    out = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with mpl.rc_context({**SETTINGS, "svg.hashsalt": name}):
+        figure.savefig(out, format="svg", metadata=nothing, transparent=True)
+    text = out.getvalue()[out.getvalue().index("<svg") :]
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", text)
+    text = re.sub(r'<style type="text/css">.*?</style>', "", text, flags=re.DOTALL)
+    text = text.replace(INK, "currentColor").replace(FAINT, "var(--faint)")
+    width, height = (float(side) * 72 for side in figure.get_size_inches())
+    opening = f'<svg role="img" aria-label="{_attribute(label)}" viewBox="0 0 {width:g} {height:g}"'
+    opening += ' xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
+    return re.sub(r"^<svg[^>]*>", lambda _: opening, text).strip()
+
+
+def _attribute(text: str) -> str:
+    import html
+
+    return html.escape(text, quote=True)
+
+
+def _axes(width: float, height: float, left: float, right: float) -> "tuple[Figure, Axes]":
+    """Bare axes: no frame but the two lines that are read."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((left, 0.42 / height, 1 - left - right, 1 - 0.6 / height))
+    axes.spines[["top", "right"]].set_visible(False)
+    for spine in axes.spines.values():
+        spine.set_color(FAINT)
+    axes.tick_params(colors=INK, which="both", labelsize=10, color=FAINT)
+    axes.grid(visible=True, axis="y", color=FAINT, linewidth=0.5, alpha=0.35)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def accuracy_by_size(means: pd.DataFrame, name: str, limits: tuple[float, float], trained: float | None) -> str:
+    """Accuracy of one encoder against the number of test points, in one piece and streamed, with 95% intervals.
+
+    means: columns test_size, mode, mean, half; limits: of the vertical axis, the same for every encoder that is
+    compared; trained: the size trained on, marked by a line.
+    """
+    import matplotlib as mpl
+
+    with mpl.rc_context(SETTINGS):
+        figure, axes = _axes(3.0, 2.0, 0.14, 0.03)
+        for mode, colour, line, width in ((ONE_PIECE, BLUE, "-", 3.5), (STREAMED, ORANGE, "--", 1.8)):
+            part = means[means["mode"] == mode].sort_values("test_size")
+            x, y, half = (part[column].to_numpy(dtype=float) for column in ("test_size", "mean", "half"))
+            axes.plot(x, y, line, color=colour, linewidth=width, marker="o", markersize=width + 1)
+            axes.fill_between(x, y - half, y + half, color=colour, alpha=0.18, linewidth=0)
+        if trained is not None:
+            axes.axvline(trained, color=FAINT, linewidth=1, linestyle=":")
+        sizes = sorted({float(size) for size in means["test_size"]})
+        axes.set_xscale("log")
+        axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
+        axes.minorticks_off()
+        axes.set_ylim(*limits)
+        axes.set_xlabel("test points", color=INK, labelpad=2)
+        return svg(figure, name, f"accuracy against the number of test points: {_words(means)}")
+
+
+def _words(means: pd.DataFrame) -> str:
+    return "; ".join(f"{row.mode} {row.test_size:g}: {row.mean:.3f}" for row in means.itertuples())
+
+
+def cost_against_accuracy(points: pd.DataFrame, name: str, ylabel: str) -> str:
+    """Accuracy against throughput, one named point an encoder.
+
+    points: columns encoder, throughput, accuracy, half (of the interval, may be NaN) and consistent (bool).
+    """
+    import matplotlib as mpl
+
+    with mpl.rc_context(SETTINGS):
+        figure, axes = _axes(6.4, max(3.4, 0.24 * len(points) + 1.2), 0.09, 0.3)
+        points = points.sort_values("accuracy", ascending=False)
+        for consistent, colour, marker in ((True, BLUE, "o"), (False, ORANGE, "X")):
+            part = points[points["consistent"] == consistent]
+            axes.errorbar(
+                part["throughput"], part["accuracy"], yerr=part["half"].fillna(0.0), fmt=marker, color=colour,
+                markersize=8, linewidth=1.2, zorder=3,
+            )  # fmt: skip
+        axes.set_xscale("log")
+        axes.margins(0.08, 0.1)
+        axes.set_xlabel("elements encoded per second (log scale)", color=INK, labelpad=2)
+        axes.set_title(ylabel, color=INK, fontsize=11, loc="left", x=-0.1)
+        _name_points(axes, points)
+        told = "; ".join(f"{p.encoder}: {p.throughput:.3g}/s, {p.accuracy:.3f}" for p in points.itertuples())
+        return svg(figure, name, f"accuracy against throughput: {told}")
+
+
+def _name_points(axes: "Axes", points: pd.DataFrame) -> None:
+    """The names in a column at the right, in the order of the points' heights, a thin line from each to its point."""
+    low, high = axes.get_ylim()
+    heights = spread([(y - low) / (high - low) for y in points["accuracy"]], gap=0.22 / axes.figure.get_size_inches()[1])
+    for point, height in zip(points.itertuples(), heights, strict=True):
+        axes.annotate(
+            str(point.encoder), (float(point.throughput), float(point.accuracy)), (1.05, height),  # type: ignore[arg-type]
+            textcoords="axes fraction", va="center", color=INK, fontsize=10, annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.7, "shrinkB": 5, "relpos": (0, 0.5)},
+        )  # fmt: skip
+
+
+def spread(heights: Sequence[float], gap: float) -> list[float]:
+    """The heights, falling, moved as little downwards and then upwards as keeps them `gap` apart and above 0."""
+    placed: list[float] = []
+    for height in heights:
+        placed.append(min(height, placed[-1] - gap) if placed else height)
+    floor = 0.0
+    for i in range(len(placed) - 1, -1, -1):
+        placed[i] = max(placed[i], floor)
+        floor = placed[i] + gap
+    return placed
