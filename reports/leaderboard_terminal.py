@@ -16,7 +16,7 @@ from .shown import SYMBOLS, WORDS, Column, Shown, columns, facts, failures, symb
 
 STYLES = {"pass": "green", "ok": "", "xfail": "yellow", "skip": "dim", "missing": "dim", "unranked": "dim"}
 PLAIN = str.maketrans({"✓": "+", "✗": "x", "±": "~", "–": "-", "·": ".", "×": "x", "…": "."})
-NAME_WIDTH = 24  # names up to this long are never folded
+NAME_WIDTH = 24  # names that fit into this are not folded
 OMITTED = ("memory.streamed", "state")  # for want of width; the page has them
 
 
@@ -72,9 +72,11 @@ def _table(shown: Sequence[Column], plain: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, collapse_padding=True)
     table.add_column("#", justify="right", no_wrap=True)
     for column in shown:
-        longest = max(len(cell.text) for cell in column.cells)
-        width = None if column.numeric else min(longest, NAME_WIDTH)
-        table.add_column(column.label, justify="right" if column.numeric else "left", overflow="fold", min_width=width)
+        if column.numeric:
+            table.add_column(column.label, justify="right", overflow="fold")
+            continue
+        short = max(len(cell.text) for cell in column.cells) <= NAME_WIDTH
+        table.add_column(column.label, overflow="fold", no_wrap=short, max_width=NAME_WIDTH)
     for row in zip(*(column.cells for column in shown), strict=True):
         table.add_row(_clean(Text(row[0].beside or "–", style=style(row[0].status)), plain), *_cells(row, plain))
     return table
