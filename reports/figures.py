@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from .leaderboard_table import ONE_PIECE, STREAMED
@@ -13,9 +14,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE, ORANGE = "#0072B2", "#D55E00"  # Okabe and Ito, told apart by every kind of colour vision
-INK, FAINT = "#010203", "#010204"  # stand for the page's own colours, which a dark page changes
-SETTINGS = {"svg.fonttype": "none", "font.size": 11, "font.family": "sans-serif", "path.simplify": False}
+BLUE, ORANGE = "#0072b2", "#d55e00"  # Okabe and Ito, told apart by every kind of colour vision
+INK, FAINT = "#010203", "#010204"
+# What is drawn with the first takes the page's own colour, which a dark page changes.
+COLOURS = {
+    INK: "currentColor",
+    FAINT: "var(--faint, #8c959f)",
+    BLUE: f"var(--one, {BLUE})",
+    ORANGE: f"var(--streamed, {ORANGE})",
+}
+SETTINGS = {"svg.fonttype": "none", "font.size": 10, "font.family": "sans-serif", "path.simplify": False}
 
 
 def svg(figure: "Figure", name: str, label: str) -> str:
@@ -29,7 +37,8 @@ def svg(figure: "Figure", name: str, label: str) -> str:
     text = out.getvalue()[out.getvalue().index("<svg") :]
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", text)
     text = re.sub(r'<style type="text/css">.*?</style>', "", text, flags=re.DOTALL)
-    text = text.replace(INK, "currentColor").replace(FAINT, "var(--faint)")
+    for stand_in, colour in COLOURS.items():
+        text = text.replace(stand_in, colour)
     width, height = (float(side) * 72 for side in figure.get_size_inches())
     opening = f'<svg role="img" aria-label="{_attribute(label)}" viewBox="0 0 {width:g} {height:g}"'
     opening += ' xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
@@ -47,11 +56,11 @@ def _axes(width: float, height: float, left: float, right: float) -> "tuple[Figu
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height))
-    axes = figure.add_axes((left, 0.42 / height, 1 - left - right, 1 - 0.6 / height))
+    axes = figure.add_axes((left, 0.46 / height, 1 - left - right, 1 - 0.56 / height))
     axes.spines[["top", "right"]].set_visible(False)
     for spine in axes.spines.values():
         spine.set_color(FAINT)
-    axes.tick_params(colors=INK, which="both", labelsize=10, color=FAINT)
+    axes.tick_params(colors=INK, which="both", labelsize=9, color=FAINT)
     axes.grid(visible=True, axis="y", color=FAINT, linewidth=0.5, alpha=0.35)
     axes.set_axisbelow(True)
     return figure, axes
@@ -66,11 +75,11 @@ def accuracy_by_size(means: pd.DataFrame, name: str, limits: tuple[float, float]
     import matplotlib as mpl
 
     with mpl.rc_context(SETTINGS):
-        figure, axes = _axes(3.0, 2.0, 0.14, 0.03)
-        for mode, colour, line, width in ((ONE_PIECE, BLUE, "-", 3.5), (STREAMED, ORANGE, "--", 1.8)):
+        figure, axes = _axes(2.4, 1.75, 0.18, 0.06)
+        for mode, colour, line, width in ((ONE_PIECE, BLUE, "-", 3.0), (STREAMED, ORANGE, "--", 1.5)):
             part = means[means["mode"] == mode].sort_values("test_size")
             x, y, half = (part[column].to_numpy(dtype=float) for column in ("test_size", "mean", "half"))
-            axes.plot(x, y, line, color=colour, linewidth=width, marker="o", markersize=width + 1)
+            axes.plot(x, y, line, color=colour, linewidth=width, marker="o", markersize=width + 0.5)
             axes.fill_between(x, y - half, y + half, color=colour, alpha=0.18, linewidth=0)
         if trained is not None:
             axes.axvline(trained, color=FAINT, linewidth=1, linestyle=":")
@@ -87,7 +96,7 @@ def _words(means: pd.DataFrame) -> str:
     return "; ".join(f"{row.mode} {row.test_size:g}: {row.mean:.3f}" for row in means.itertuples())
 
 
-def cost_against_accuracy(points: pd.DataFrame, name: str, ylabel: str) -> str:
+def accuracy_against_throughput(points: pd.DataFrame, name: str) -> str:
     """Accuracy against throughput, one named point an encoder.
 
     points: columns encoder, throughput, accuracy, half (of the interval, may be NaN) and consistent (bool).
@@ -95,7 +104,7 @@ def cost_against_accuracy(points: pd.DataFrame, name: str, ylabel: str) -> str:
     import matplotlib as mpl
 
     with mpl.rc_context(SETTINGS):
-        figure, axes = _axes(6.4, max(3.4, 0.24 * len(points) + 1.2), 0.09, 0.3)
+        figure, axes = _axes(5.4, max(3.0, 0.22 * len(points) + 1.0), 0.1, 0.34)
         points = points.sort_values("accuracy", ascending=False)
         for consistent, colour, marker in ((True, BLUE, "o"), (False, ORANGE, "X")):
             part = points[points["consistent"] == consistent]
@@ -105,32 +114,41 @@ def cost_against_accuracy(points: pd.DataFrame, name: str, ylabel: str) -> str:
             )  # fmt: skip
         axes.set_xscale("log")
         axes.margins(0.08, 0.1)
-        axes.set_xlabel("elements encoded per second (log scale)", color=INK, labelpad=2)
-        axes.set_title(ylabel, color=INK, fontsize=11, loc="left", x=-0.1)
+        axes.set_xlabel("elements per second", color=INK, labelpad=2)
+        _thousands(axes)
         _name_points(axes, points)
         told = "; ".join(f"{p.encoder}: {p.throughput:.3g}/s, {p.accuracy:.3f}" for p in points.itertuples())
         return svg(figure, name, f"accuracy against throughput: {told}")
 
 
+def _thousands(axes: "Axes") -> None:
+    """Ticks at 1, 2 and 5 of each power of ten, few enough to be read, as 500k and 2M."""
+    from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 1000 else (1.0,)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
 def _name_points(axes: "Axes", points: pd.DataFrame) -> None:
     """The names in a column at the right, in the order of the points' heights, a thin line from each to its point."""
     low, high = axes.get_ylim()
-    heights = spread([(y - low) / (high - low) for y in points["accuracy"]], gap=0.22 / axes.figure.get_size_inches()[1])
+    heights = spread(
+        [(y - low) / (high - low) for y in points["accuracy"]], gap=0.22 / (axes.figure.get_size_inches()[1] - 0.56)
+    )
     for point, height in zip(points.itertuples(), heights, strict=True):
         axes.annotate(
-            str(point.encoder), (float(point.throughput), float(point.accuracy)), (1.05, height),  # type: ignore[arg-type]
-            textcoords="axes fraction", va="center", color=INK, fontsize=10, annotation_clip=False,
+            str(point.encoder), (float(point.throughput), float(point.accuracy)), (1.04, height),  # type: ignore[arg-type]
+            textcoords="axes fraction", va="center", color=INK, annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.7, "shrinkB": 5, "relpos": (0, 0.5)},
         )  # fmt: skip
 
 
 def spread(heights: Sequence[float], gap: float) -> list[float]:
-    """The heights, falling, moved as little downwards and then upwards as keeps them `gap` apart and above 0."""
-    placed: list[float] = []
-    for height in heights:
-        placed.append(min(height, placed[-1] - gap) if placed else height)
-    floor = 0.0
-    for i in range(len(placed) - 1, -1, -1):
-        placed[i] = max(placed[i], floor)
-        floor = placed[i] + gap
-    return placed
+    """Heights that fall, moved as little as keeps them `gap` apart and, where there is room, between 0 and 1."""
+    from scipy.optimize import isotonic_regression
+
+    steps = gap * np.arange(len(heights))
+    placed = isotonic_regression(np.asarray(heights) + steps, increasing=False).x - steps
+    return [float(height) for height in np.maximum(np.minimum(placed, 1 - steps), steps[::-1])]

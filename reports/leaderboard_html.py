@@ -10,9 +10,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from .evidence import MISSING, law_group, law_matrix, outcomes, severity, summarise, tidy
-from .figures import accuracy_by_size, cost_against_accuracy
-from .leaderboard_table import ACCURACY, encoders_of, leaderboard_table, notes, slots, suite_rows
-from .shown import WORDS, columns, facts, failures, number, symbol
+from .figures import accuracy_by_size, accuracy_against_throughput
+from .leaderboard_table import ACCURACY, Slot, encoders_of, leaderboard_table, notes, slots, suite_rows
+from .shown import NOT_RUN, WORDS, columns, facts, failures, number, symbol, where
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ def html(frame: pd.DataFrame, info: Mapping[str, Any]) -> str:
         facts=facts(rows, info),
         verdict=verdict(table, matrix, rows),
         columns=columns(table, slots(rows)),
+        ranked=next((slot.about for slot in slots(rows) if slot.key == "accuracy"), ""),
         encoders=encoders,
         legend=WORDS,
         notes=notes(frame, info, table),
@@ -66,12 +67,13 @@ def verdict(table: pd.DataFrame, matrix: pd.DataFrame, rows: pd.DataFrame) -> li
     failing = set(rows.loc[rows["status"].isin(["fail", "xpass"]), "encoder"])
     whole = {name for name in matrix.index if len(matrix.columns) and not matrix.loc[name].eq(MISSING).any()}
     claimed = whole - broken - failing
-    return [
+    counts = [
         (len(table), "encoders", "ok"),
         (len(claimed), "behave as claimed", "pass"),
         (len(failing), "break a claim", "fail"),
         (len(broken), "met an error", "broken"),
     ]
+    return [entry for entry in counts if entry[0]]
 
 
 def panels(rows: pd.DataFrame, encoders: Sequence[str]) -> list[Panel]:
@@ -109,33 +111,35 @@ def accuracies(measured: pd.DataFrame, encoders: Sequence[str]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def cost_figure(table: pd.DataFrame, found: Sequence[Any]) -> Markup | None:
+def cost_figure(table: pd.DataFrame, found: Sequence[Slot]) -> dict[str, str] | None:
     """Accuracy against throughput, of the encoders that have both from every seed; None where none has."""
-    first = next((slot for slot in found if slot.key == "accuracy"), None)
-    if first is None or "throughput" not in table:
+    about = {slot.key: slot.about for slot in found}
+    if not {"accuracy", "throughput"} <= about.keys():
         return None
     whole = table["rank"].notna() & table["throughput.lost"].eq("") & table["throughput"].gt(0)
     points = table[whole].rename(columns={"accuracy.half": "half"})
     if points.empty:
         return None
     consistent = points.get("laws.mbc.status", pd.Series("", index=points.index)).isin(["pass", "skip"])
-    return Markup(cost_against_accuracy(points.assign(consistent=consistent), "cost", first.about))
+    figure = Markup(accuracy_against_throughput(points.assign(consistent=consistent), "cost"))
+    return {"figure": figure, "upwards": about["accuracy"], "rightwards": about["throughput"]}
 
 
 def detail(rows: pd.DataFrame, row: Mapping[Any, Any]) -> dict[str, Any]:
-    """All that is known of one encoder: what it is, its laws, and its measurements as they were recorded."""
-    name = row["encoder"]
-    own = rows[rows["encoder"] == name]
-    laws = sorted(own[own["suite"] == "laws"].to_dict("records"), key=lambda law: -severity(law["status"]))
-    broken = own[~own["suite"].isin(["laws"]) & ~own["status"].isin(["ok"])]
+    """All that is known of one encoder: what it is, its laws, and what went wrong with its measurements."""
+    own = rows[rows["encoder"] == row["encoder"]]
+    idle = own["message"].map(_text).str.startswith(NOT_RUN)
+    laws = own[own["suite"].eq("laws") & ~idle].to_dict("records")
+    broken = own[~own["suite"].isin(["laws", "probe"]) & own["status"].ne("ok") & ~idle].to_dict("records")
     return {
-        "name": name,
+        "name": row["encoder"],
         "summary": _text(row["summary"]),
         "paper": _link(_text(row["paper"])),
-        "probe": (_text(row["probe"]) or MISSING, _text(row["probe.message"])),
-        "laws": [_law(law) for law in laws],
+        "probe": (_text(row["probe"]) or MISSING, _text(row["probe.message"]) or "there is no record of it"),
+        "laws": [_law(law) for law in sorted(laws, key=lambda law: -severity(law["status"]))],
+        "idle": where(own[idle].to_dict("records")),
+        "broken": [(r["suite"], r["seed"], r["status"], _text(r["message"])) for r in broken],
         "attention": any(kind(status) in ("fail", "xpass", "broken") for status in own["status"]),
-        "broken": [(r["suite"], r["seed"], r["status"], _text(r["message"])) for r in broken.to_dict("records")],
     }
 
 

@@ -60,7 +60,7 @@ def accuracy_slots(frame: pd.DataFrame) -> list[Slot]:
     if large != first:
         found.append(_accuracy("accuracy.large", f"acc @{large:g}", f"{large:g} points in one piece", large, ONE_PIECE))
     if rows["detail.mode"].eq(STREAMED).any():
-        label = "streamed"
+        label = f"@{large:g} streamed"
         found.append(_accuracy("accuracy.streamed", label, f"{large:g} points streamed in chunks", large, STREAMED))
     return found
 
@@ -137,7 +137,11 @@ def notes(frame: pd.DataFrame, info: Mapping[str, Any], table: pd.DataFrame) -> 
     if frame.empty:
         return ["There are no records: nothing was run, or the run was stopped before its first cell ended."]
     found = [] if info else ["There is no description of the run (run.json): machine and versions are unknown."]
-    measured = {"laws": "the laws were not checked", ACCURACY: "accuracy was not measured", RESOURCES: "cost was not"}
+    measured = {
+        "laws": "the laws were not checked",
+        ACCURACY: "accuracy was not measured",
+        RESOURCES: "throughput and memory were not measured",
+    }
     present = set(frame["suite"])
     found += [f"No records of {suite}: {what}." for suite, what in measured.items() if suite not in present]
     silent = [name for name in table["encoder"] if name not in set(frame["encoder"])]

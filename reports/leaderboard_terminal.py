@@ -102,7 +102,9 @@ def _cell(shown: Shown) -> Text:
 def _legend(plain: bool) -> Text:
     marks = [Text.assemble((symbol(status), style(status)), f" {word}") for status, word in WORDS.items()]
     text = Text("   ").join(marks)
-    text.append("\nA badge counts the laws that hold, of those that apply. ± is the 95% t interval of the mean over seeds;")
+    text.append(
+        "\nA badge counts the laws that hold, of those that apply. ± is the 95% t interval of the mean over seeds;"
+    )
     text.append(" a value marked ! lacks seeds (2/3: two of three) and is not ranked.")
     return _clean(text, plain)
 

@@ -11,6 +11,7 @@ from .evidence import BROKEN, MISSING
 from .leaderboard_table import Slot
 
 SYMBOLS = {"pass": "✓", "ok": "✓", "fail": "✗", "xfail": "~", "xpass": "?", "skip": "–", MISSING: "·"}
+NOT_RUN = "not run, since "  # how the runner begins the message of a cell that an earlier failure made pointless
 WORDS = {
     "pass": "holds",
     "fail": "broken, though claimed",
@@ -85,8 +86,9 @@ def _measured(row: Mapping[Any, Any], slot: Slot) -> Shown:
     title = f"{story}: {row[f'{slot.key}.message']}" if row[f"{slot.key}.message"] else story
     if not seeds:
         return Shown("", "", status, None, title)
-    beside = story if lost else ("" if math.isnan(half) else f"±{half:.3f}")
-    return Shown(number(mean, slot.metric), beside, "ok" if not lost else status, mean, title)
+    if lost:  # sorted behind the whole ones, since it is no match for them
+        return Shown(number(mean, slot.metric), story, status, None, title)
+    return Shown(number(mean, slot.metric), "" if math.isnan(half) else f"±{half:.3f}", "ok", mean, title)
 
 
 def number(value: float, metric: str) -> str:
@@ -118,15 +120,16 @@ def failures(frame: pd.DataFrame) -> list[tuple[str, str, str, str]]:
         why = short_reason(row) if row["status"] not in BROKEN else cause(str(row["message"] or ""))
         own = why if row["status"] in BROKEN else f"{row['case']}\0{why}"
         lines.setdefault((row["encoder"], row["status"], own), []).append(row)
-    return [(name, status, _where(rows), why.rpartition("\0")[2]) for (name, status, why), rows in lines.items()]
+    return [(name, status, where(rows), why.rpartition("\0")[2]) for (name, status, why), rows in lines.items()]
 
 
 def cause(message: str) -> str:
     """The message without the words of a cell that was not run."""
-    return message.partition(" broke: ")[2] or message if message.startswith("not run, since ") else message
+    return message.partition(" broke: ")[2] or message if message.startswith(NOT_RUN) else message
 
 
-def _where(rows: Sequence[Mapping[Any, Any]]) -> str:
+def where(rows: Sequence[Mapping[Any, Any]]) -> str:
+    """Which laws and suites some records are of, in a few words."""
     suites: dict[str, list[str]] = {}
     for row in rows:
         suites.setdefault(row["suite"], []).append(row["case"])

@@ -33,15 +33,24 @@ def probe(encoder: str, status: Status = Status.OK, message: str = "") -> Record
         "parameters": 4096,
     }
     return Record(
-        suite="probe", case="build", encoder=encoder, status=status, message=message, detail=detail if not message else {}
+        suite="probe",
+        case="build",
+        encoder=encoder,
+        status=status,
+        message=message,
+        detail=detail if not message else {},
     )
 
 
 def law(encoder: str, case: str) -> Record:
     status, gap, message, detail = Status.PASS, 4.4e-16, "", {"bound": 3.1e-15, "examples": 100}
-    broken: dict[str, Any] = {"counterexample": {"n": 3, "chunks": [1, 2], "seed": 0}, "card": CARD, "reproduce": SNIPPET}
+    broken: dict[str, Any] = {
+        "counterexample": {"n": 3, "chunks": [1, 2], "seed": 0},
+        "card": CARD,
+        "reproduce": SNIPPET,
+    }
     if case == "symmetry.slots" and encoder != "sse-random":
-        status, message = Status.SKIP, "the encoder has no slots"
+        status, message, detail = Status.SKIP, "the encoder has no slots", {}
     elif encoder == "set-transformer" and case.startswith("mbc."):
         status, gap, message = Status.XFAIL, 0.23, "attention within a chunk does not see the others"
         detail = {**detail, **broken}
