@@ -21,13 +21,22 @@ COLUMNS = (
     *("detail.examples", "detail.counterexample", "detail.card", "detail.reproduce", "detail.summary"),
     *("detail.paper", "detail.streaming", "detail.parameters"),
 )
+SETTINGS = ("test_size", "train_size", "mode", "n")
 GROUPS = ("mbc", "symmetry", "hygiene", "numerics", "substance", "reference")
 
 
 def tidy(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with every column that the report asks for; those that no record has are empty."""
+    """The frame with every column that the report asks for; those that no record has are empty.
+
+    Where a record does not say under which setting it was taken (it broke), its cell's parameters do.
+    """
     absent = [column for column in COLUMNS if column not in frame.columns]
-    return frame.reindex(columns=[*frame.columns, *absent]).reset_index(drop=True)
+    full = frame.reindex(columns=[*frame.columns, *absent]).reset_index(drop=True)
+    for name in SETTINGS:
+        if f"params.{name}" in full:
+            own, asked = full[f"detail.{name}"], full[f"params.{name}"]
+            full[f"detail.{name}"] = own.astype(object).where(own.notna(), asked)
+    return full
 
 
 def severity(status: str) -> int:
@@ -62,7 +71,7 @@ def badges(matrix: pd.DataFrame) -> pd.DataFrame:
     found = pd.DataFrame(index=matrix.index)
     for group in dict.fromkeys(law_group(law) for law in matrix.columns):
         laws = matrix[[law for law in matrix.columns if law_group(law) == group]]
-        held, apply = laws.eq("pass").sum(axis=1), laws.ne("skip").sum(axis=1)
+        held, apply = (laws == "pass").sum(axis=1), (laws != "skip").sum(axis=1)
         found[f"laws.{group}"] = held.astype(str) + "/" + apply.astype(str)
         found[f"laws.{group}.status"] = [worst(row) for row in laws.to_numpy()]
     return found

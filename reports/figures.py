@@ -3,7 +3,7 @@
 import io
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ COLOURS = {
     BLUE: f"var(--one, {BLUE})",
     ORANGE: f"var(--streamed, {ORANGE})",
 }
-SETTINGS = {"svg.fonttype": "none", "font.size": 10, "font.family": "sans-serif", "path.simplify": False}
+SETTINGS: Any = {"svg.fonttype": "none", "font.size": 10, "font.family": "sans-serif", "path.simplify": False}
 
 
 def svg(figure: "Figure", name: str, label: str) -> str:
@@ -104,7 +104,8 @@ def accuracy_against_throughput(points: pd.DataFrame, name: str) -> str:
     import matplotlib as mpl
 
     with mpl.rc_context(SETTINGS):
-        figure, axes = _axes(5.4, max(3.0, 0.22 * len(points) + 1.0), 0.1, 0.34)
+        height = max(3.0, 0.22 * len(points) + 1.0)
+        figure, axes = _axes(5.4, height, 0.1, 0.34)
         points = points.sort_values("accuracy", ascending=False)
         for consistent, colour, marker in ((True, BLUE, "o"), (False, ORANGE, "X")):
             part = points[points["consistent"] == consistent]
@@ -116,7 +117,7 @@ def accuracy_against_throughput(points: pd.DataFrame, name: str) -> str:
         axes.margins(0.08, 0.1)
         axes.set_xlabel("elements per second", color=INK, labelpad=2)
         _thousands(axes)
-        _name_points(axes, points)
+        _name_points(axes, points, gap=0.22 / (height - 0.56))
         told = "; ".join(f"{p.encoder}: {p.throughput:.3g}/s, {p.accuracy:.3f}" for p in points.itertuples())
         return svg(figure, name, f"accuracy against throughput: {told}")
 
@@ -131,12 +132,10 @@ def _thousands(axes: "Axes") -> None:
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
-def _name_points(axes: "Axes", points: pd.DataFrame) -> None:
+def _name_points(axes: "Axes", points: pd.DataFrame, gap: float) -> None:
     """The names in a column at the right, in the order of the points' heights, a thin line from each to its point."""
     low, high = axes.get_ylim()
-    heights = spread(
-        [(y - low) / (high - low) for y in points["accuracy"]], gap=0.22 / (axes.figure.get_size_inches()[1] - 0.56)
-    )
+    heights = spread([(y - low) / (high - low) for y in points["accuracy"]], gap)
     for point, height in zip(points.itertuples(), heights, strict=True):
         axes.annotate(
             str(point.encoder), (float(point.throughput), float(point.accuracy)), (1.04, height),  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from .evidence import MISSING, law_group, law_matrix, outcomes, severity, summarise, tidy
-from .figures import accuracy_by_size, accuracy_against_throughput
+from .figures import accuracy_against_throughput, accuracy_by_size
 from .leaderboard_table import ACCURACY, Slot, encoders_of, leaderboard_table, notes, slots, suite_rows
 from .shown import NOT_RUN, WORDS, columns, facts, failures, number, symbol, where
 
@@ -128,7 +128,7 @@ def cost_figure(table: pd.DataFrame, found: Sequence[Slot]) -> dict[str, str] | 
 def detail(rows: pd.DataFrame, row: Mapping[Any, Any]) -> dict[str, Any]:
     """All that is known of one encoder: what it is, its laws, and what went wrong with its measurements."""
     own = rows[rows["encoder"] == row["encoder"]]
-    idle = own["message"].map(_text).str.startswith(NOT_RUN)
+    idle = own["message"].map(lambda message: _text(message).startswith(NOT_RUN)).astype(bool)
     laws = own[own["suite"].eq("laws") & ~idle].to_dict("records")
     broken = own[~own["suite"].isin(["laws", "probe"]) & own["status"].ne("ok") & ~idle].to_dict("records")
     return {

@@ -35,7 +35,7 @@ def suite_rows(frame: pd.DataFrame, suite: str) -> tuple[pd.DataFrame, list[str]
     rows = frame[frame["suite"] == suite]
     by = ("case", "device", "dtype", *(("detail.train_size",) if suite == ACCURACY else ()))
     kept, notes = main_setting(rows, by)
-    whole = kept["status"].eq("ok") & kept["detail.mode"].isna()
+    whole = kept["status"].eq("ok") & kept["detail.mode"].isna()  # nothing said: as it is done ordinarily
     return kept.assign(**{"detail.mode": kept["detail.mode"].astype(object).mask(whole, ONE_PIECE)}), notes
 
 
@@ -83,11 +83,11 @@ def resource_slots(frame: pd.DataFrame) -> list[Slot]:
         Slot("throughput", "elem/s", f"elements encoded a second, in one piece{where}", *_of("throughput"), one),
         Slot("memory", "memory", f"peak memory in one piece{where}", *_of("peak_memory"), one),
         Slot("memory.streamed", "mem. streamed", f"peak memory when streamed{where}", *_of("peak_memory"), streamed),
-        Slot("state", "state", "size of the streaming state", *_of("state_size")),
-        Slot("parameters", "params", "trainable parameters", *_of("parameters")),
+        Slot("state", "state", f"size of the streaming state{where}", *_of("state_size"), streamed),
+        Slot("parameters", "params", "trainable parameters", *_of("parameters"), {"detail.mode": ONE_PIECE}),
     ]
-    modes = set(rows["detail.mode"].dropna())
-    return [slot for slot in found if slot.at.get("detail.mode", ONE_PIECE) in {*modes, ONE_PIECE}]
+    modes = {ONE_PIECE, *rows["detail.mode"].dropna()}
+    return [slot for slot in found if slot.at["detail.mode"] in modes]
 
 
 def _of(metric: str) -> tuple[str, str]:

@@ -30,7 +30,7 @@ def symbol(status: str) -> str:
 
 @dataclass(frozen=True)
 class Shown:
-    """One cell: the text, the interval or what is missing beside it, the status, what it sorts by, and the long story."""
+    """One cell: the text, the interval or what is missing beside it, the status, what it sorts by, the long story."""
 
     text: str
     beside: str = ""
@@ -58,9 +58,11 @@ def columns(table: pd.DataFrame, slots: Sequence[Slot]) -> list[Column]:
     for group in groups:
         about = f"laws of the group {group} that hold, of those that apply"
         found.append(Column(group, group, about, True, tuple(_badge(row, group) for row in rows)))
-    for slot in slots:
-        found.append(Column(slot.key, slot.label, slot.about, True, tuple(_measured(row, slot) for row in rows)))
-    return found
+    return [*found, *(_measurements(rows, slot) for slot in slots)]
+
+
+def _measurements(rows: Sequence[Mapping[Any, Any]], slot: Slot) -> Column:
+    return Column(slot.key, slot.label, slot.about, True, tuple(_measured(row, slot) for row in rows))
 
 
 def _encoder(row: Mapping[Any, Any]) -> Shown:
@@ -143,18 +145,23 @@ def where(rows: Sequence[Mapping[Any, Any]]) -> str:
 
 
 def short_reason(row: Mapping[Any, Any]) -> str:
-    """A law's failure in one line: gap, bound, and the smallest counterexample; or else its message."""
-    example = row.get("detail.counterexample")
+    """A law's failure in one line: the smallest counterexample, its gap and bound; without one, the message."""
+    example, message = row.get("detail.counterexample"), str(row["message"] or "")
     if not isinstance(example, Mapping):
-        return one_line(str(row["message"] or ""))
-    gap, bound = row["value"], row.get("detail.bound")
-    against = f" against a bound of {bound:.2g}" if isinstance(bound, float) and not math.isnan(bound) else ""
-    small = {key: value for key, value in example.items() if isinstance(value, int | str) or _short(value)}
-    return one_line(f"gap {gap:.2g}{against}; " + ", ".join(f"{key} = {value}" for key, value in small.items()))
+        return one_line(message)
+    chunks = example.get("sizes")
+    gap, bound = (_short(value) for value in (row["value"], row["detail.bound"]))
+    parts = [
+        f"n = {example['n']}" if "n" in example else "",
+        f"chunks {' + '.join(map(str, chunks))}" if isinstance(chunks, list | tuple) else "",
+        f"gap {gap}" if gap else "",
+        f"bound {bound}" if bound else "",
+    ]
+    return one_line(", ".join(part for part in parts if part) + (f": {message}" if message else ""))
 
 
-def _short(value: Any) -> bool:
-    return isinstance(value, list) and len(value) <= 8 and all(isinstance(item, int) for item in value)
+def _short(value: Any) -> str:
+    return f"{value:.2g}" if isinstance(value, int | float) and not math.isnan(value) else ""
 
 
 def one_line(text: str, limit: int = 160) -> str:

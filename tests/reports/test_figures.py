@@ -1,4 +1,5 @@
 import re
+from itertools import pairwise
 from types import ModuleType
 from xml.etree import ElementTree
 
@@ -25,8 +26,8 @@ POINTS = pd.DataFrame(
 
 
 def drawn(figures: ModuleType, name: str) -> str:
-    text = figures.accuracy_by_size(MEANS, name, (0.0, 1.0), 100.0)
-    return text + figures.accuracy_against_throughput(POINTS, f"{name}-cost")
+    by_size = figures.accuracy_by_size(MEANS, name, (0.0, 1.0), 100.0)
+    return f"{by_size}{figures.accuracy_against_throughput(POINTS, f'{name}-cost')}"
 
 
 def test_the_same_data_give_the_same_bytes(figures: ModuleType) -> None:
@@ -61,7 +62,7 @@ def test_text_stays_text_in_the_colour_of_the_page(figures: ModuleType) -> None:
 
 def test_names_keep_apart_and_in_order(figures: ModuleType) -> None:
     placed = figures.spread([0.9, 0.89, 0.88, 0.2, 0.01, 0.0], gap=0.1)
-    assert all(above - below >= 0.1 - 1e-12 for above, below in zip(placed, placed[1:], strict=False))
+    assert all(above - below >= 0.1 - 1e-12 for above, below in pairwise(placed))
     assert min(placed) >= 0
     assert placed[3] == pytest.approx(0.2)
     assert sum(placed[:3]) / 3 == pytest.approx(0.89)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from mbcbench.record import frame
+from mbcbench.record import Record, Status, frame
 from mbcbench.report import Report
 
 
@@ -71,7 +71,7 @@ def test_failures_are_listed_with_their_counterexample(
 ) -> None:
     lines = printed(report, records, info, 160).splitlines()
     assert any(
-        line.startswith("✗ leaky  fail  mbc.partition  gap 0.17 against a bound of 3.1e-15; n = 3, chunks = [1, 2]")
+        line.startswith("✗ leaky  fail  mbc.partition  n = 3, chunks 1 + 2, gap 0.17, bound 3.1e-15: <script>")
         for line in lines
     )
     assert any(
@@ -120,9 +120,8 @@ def test_what_an_encoder_says_is_never_markup(report: Report, page: str, info: d
     assert "&lt;script&gt;alert(" in page
     assert "<script>alert" not in page
     assert "<b>not markup</b>" not in page
-    evil = frame([]).assign(**{"detail.paper": []})
-    evil.loc[0] = {"suite": "probe", "case": "build", "encoder": "<img>", "status": "ok", "seed": 0, "message": ""}
-    evil["detail.paper"] = "javascript:alert(1)"
+    detail = {"paper": "javascript:alert(1)"}
+    evil = frame([Record(suite="probe", case="build", encoder="<img>", status=Status.OK, detail=detail)])
     text = report.html(evil, {**info, "run": "<i>run</i>"})
     assert "javascript:" not in text
     assert "<img" not in text

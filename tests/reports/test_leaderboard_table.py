@@ -1,4 +1,5 @@
 from types import ModuleType
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -92,3 +93,13 @@ def test_accuracy_is_shown_as_broken_where_no_size_was_reached(tables: ModuleTyp
     ]
     row = tables.leaderboard_table(frame(lost)).iloc[0]
     assert (row["accuracy.status"], row["accuracy.lost"]) == ("oom", "2 oom")
+
+
+def test_a_broken_cell_speaks_only_for_the_setting_it_was_asked_for(tables: ModuleType) -> None:
+    one: dict[str, Any] = {"suite": "resources", "case": "encode", "encoder": "a"}
+    late = Record(**one, status=Status.OOM, params={"n": 1000, "mode": "one piece"})
+    detail = {"n": 1000, "mode": "streamed"}
+    fine = Record(**one, status=Status.OK, metric="peak_memory", value=64.0, params=detail, detail=detail)
+    row = tables.leaderboard_table(frame([late, fine])).iloc[0]
+    assert (row["memory.status"], row["memory.streamed"], row["memory.streamed.lost"]) == ("oom", 64.0, "")
+    assert row["throughput.status"] == "oom"
