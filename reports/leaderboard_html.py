@@ -135,7 +135,7 @@ def detail(rows: pd.DataFrame, row: Mapping[Any, Any]) -> dict[str, Any]:
         "name": row["encoder"],
         "summary": _text(row["summary"]),
         "paper": _link(_text(row["paper"])),
-        "probe": (_text(row["probe"]) or MISSING, _text(row["probe.message"]) or "there is no record of it"),
+        "probe": (_text(row["probe"]) or MISSING, _text(row["probe.message"])),
         "laws": [_law(law) for law in sorted(laws, key=lambda law: -severity(law["status"]))],
         "idle": where(own[idle].to_dict("records")),
         "broken": [(r["suite"], r["seed"], r["status"], _text(r["message"])) for r in broken],

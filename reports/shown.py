@@ -164,7 +164,7 @@ def _short(value: Any) -> str:
     return f"{value:.2g}" if isinstance(value, int | float) and not math.isnan(value) else ""
 
 
-def one_line(text: str, limit: int = 160) -> str:
+def one_line(text: str, limit: int = 240) -> str:
     """The text on one line, cut where it is too long."""
     flat = " ".join(text.split())
     return flat if len(flat) <= limit else f"{flat[: limit - 1]}…"
