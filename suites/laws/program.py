@@ -39,20 +39,23 @@ class Machine:
         self.states.append((self.start, []))
 
     def do(self, step: Step) -> None:
-        """Carry out one step; states are named by their number, modulo how many there are."""
+        """Carry out one step; states are counted back from the latest (0), modulo how many there are."""
         verb, *at = step
-        state, elements = self.states[int(at[0]) % len(self.states)]
+        state, elements = self._back(int(at[0]))
         if verb == "feed":
             new = [i % _POOL for i in range(self.fed, self.fed + int(at[1]))]
             self.fed += int(at[1])
             self.states.append((self.subject.feed(state, self.pool[:, new]), elements + new))
         elif verb == "merge":
-            other, others = self.states[int(at[1]) % len(self.states)]
+            other, others = self._back(int(at[1]))
             self.states.append((self.subject.module.merge(state, other), elements + others))
         elif verb == "reload":
             self.states.append((pytree.from_bytes(pytree.to_bytes(state), like=self.start), elements))
         elif elements:
             self._compare(self.subject.readout(state), self.pool[:, elements])
+
+    def _back(self, number: int) -> tuple[Any, list[int]]:
+        return self.states[-1 - number % len(self.states)]
 
     def _compare(self, got: Tensor, x: Tensor) -> None:
         self.evidence = worse(self.evidence, self.subject.compare(got, self.subject.encode(x, self.start), x))
@@ -66,7 +69,7 @@ def check_program(subject: Subject, drawn: Drawn) -> Evidence:
     Why it matters: each operation may be right on its own and wrong after another: a merge after a load, a read-out
     after a fork. A random program meets the combinations that no single law spells out.
 
-    How to fix a failure: read the program; it is the shortest that was found; every state it made is read out at its end.
+    How to fix a failure: read the program, the shortest that was found; at its end, every state it made is read out.
     """
     machine = Machine(subject, _pool(subject))
     for step in drawn.case.program:
