@@ -8,7 +8,7 @@ sum_i x_i times a matrix.
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from torch import Tensor, nn
@@ -40,9 +40,14 @@ class HierarchicalSlotSetEncoder(SetEncoder[HierarchyState]):
         if len(num_slots) < 2:
             raise ValueError(f"num_slots={num_slots!r} is no hierarchy: give two levels or more, such as (32, 16)")
         widths = [dim_in] + [dim] * (len(num_slots) - 1)
-        self.levels = nn.ModuleList(
+        self.stack = nn.ModuleList(
             SlotSetEncoder(width, num_slots=k, dim=dim, **level) for width, k in zip(widths, num_slots, strict=True)
         )
+
+    @property
+    def levels(self) -> list[SlotSetEncoder]:
+        """The encoders, from the elements upwards."""
+        return cast(list[SlotSetEncoder], list(self.stack))
 
     def init_state(self, batch_size: int) -> HierarchyState:
         first, *above = (level.init_state(batch_size) for level in self.levels)
@@ -55,8 +60,8 @@ class HierarchicalSlotSetEncoder(SetEncoder[HierarchyState]):
         return a._replace(first=self.levels[0].merge(a.first, b.first))
 
     def readout(self, state: HierarchyState) -> Tensor:
-        out: Tensor = self.levels[0].readout(state.first)
-        for level, slots in zip(list(self.levels)[1:], (*state.between, state.slots), strict=True):
+        out = self.levels[0].readout(state.first)
+        for level, slots in zip(self.levels[1:], (*state.between, state.slots), strict=True):
             out = level.readout(level.update(level.with_slots(slots), out))
         return out
 
@@ -66,16 +71,16 @@ class PerChunkHierarchy(nn.Module):
 
     def __init__(self, dim_in: int, **hyper: Any) -> None:
         super().__init__()
-        self.stack = HierarchicalSlotSetEncoder(dim_in, **hyper)
+        self.hierarchy = HierarchicalSlotSetEncoder(dim_in, **hyper)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        out: Tensor = self.stack(x, mask)
+        out: Tensor = self.hierarchy(x, mask)
         return out
 
 
 def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
     """The encoding of `x` (`B x n x d`): each level by Algorithm 2 in NumPy."""
-    stack = module.stack if isinstance(module, PerChunkHierarchy) else module
+    stack = module.hierarchy if isinstance(module, PerChunkHierarchy) else module
     assert isinstance(stack, HierarchicalSlotSetEncoder)
     return reduce(lambda rows, level: sse.reference(level, rows), stack.levels, x)
 

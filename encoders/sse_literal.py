@@ -89,9 +89,8 @@ def _spec(name: str, summary: str, reason: str, **hyper: Aggregation) -> Encoder
 
 def _extremum(g: Aggregation) -> EncoderSpec:
     reason = f"the {g} of sums over chunks is not the sum over the set, nor the {g} over elements"
-    return _spec(
-        f"sse-literal-{g}", f"Slot Set Encoder, the {g} over chunk encodings, as Algorithm 1 writes", reason, g=g
-    )
+    summary = f"Slot Set Encoder, the {g} over chunk encodings, as Algorithm 1 writes"
+    return _spec(f"sse-literal-{g}", summary, reason, g=g)
 
 
 SSE_LITERAL_MEAN = _spec(
