@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from mbcbench.encoder import Pair as Pair
     from mbcbench.encoder import SetEncoder as SetEncoder
     from mbcbench.specs import EncoderSpec as EncoderSpec
+    from mbcbench.store import load as load
+    from mbcbench.target import build as build
+    from mbcbench.target import resolve as spec
 
 _HOME = {
     "EncoderSpec": "mbcbench.specs",
