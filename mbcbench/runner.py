@@ -1,9 +1,11 @@
 """The runner: each cell in a process of its own, forked from a server that has torch loaded already."""
 
+import contextlib
 import json
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 import time
 from collections import Counter, deque
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from types import ModuleType
 
 from pebble import ProcessExpired, ProcessFuture
 from pebble.concurrent import process
@@ -112,8 +115,13 @@ class _Pool:
         return f"mbcbench-{self._began}-"
 
     def start(self, job: Job) -> None:
-        launch = process(name=self._name + job.cell.key, timeout=job.limits.seconds, mp_context=self._context)
-        future = launch(worker.execute)(job.cell, job.limits.memory_bytes, str(self._log(job.cell)), os.getcwd())
+        # pebble reads `context`, whatever its signature says
+        launch = process(  # type: ignore[call-overload]
+            name=self._name + job.cell.key, timeout=job.limits.seconds, context=self._context
+        )
+        limits, log = job.limits, str(self._log(job.cell))
+        with _without_main():
+            future = launch(worker.execute)(job.cell, limits.seconds, limits.memory_bytes, log, os.getcwd())
         self.running[future] = job
 
     def finished(self) -> list[tuple[Job, tuple[Record, ...]]]:
@@ -151,6 +159,17 @@ def _ending(error: ProcessExpired) -> str:
         return f"exit code {code}"
     hint = "; the system may have run out of memory" if code == -signal.SIGKILL else ""
     return f"signal {-code} ({signal.Signals(-code).name}){hint}"
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the program: a cell needs nothing of it, and multiprocessing would run an unguarded script once more."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _fork_server() -> ForkServerContext:

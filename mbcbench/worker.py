@@ -1,9 +1,10 @@
 """What happens inside a cell's own process."""
 
 import contextlib
-import ctypes
+import multiprocessing
 import os
 import resource
+import signal
 import sys
 import threading
 import time
@@ -17,9 +18,10 @@ from mbcbench.errors import BrokenPluginError, one_line
 from mbcbench.record import Record, Status
 
 OUT_OF_MEMORY = ("can't allocate memory", "bad_alloc", "Cannot allocate memory")
+GRACE = 10.0  # seconds: the run ends what takes too long, long before this
 
 
-def execute(cell: Cell, memory_bytes: int, log: str, folder: str) -> list[str]:
+def execute(cell: Cell, seconds: float, memory_bytes: int, log: str, folder: str) -> list[str]:
     """Run one cell from `folder` under a memory limit, its output sent to the file `log`.
 
     Gives its records as lines of JSON, so that nothing of a plug-in reaches the main process. What the cell raises
@@ -28,7 +30,7 @@ def execute(cell: Cell, memory_bytes: int, log: str, folder: str) -> list[str]:
     import torch
 
     torch.set_num_threads(1)
-    _die_with_parent()
+    _die_with_the_run(seconds)
     _redirect_output(log)
     os.chdir(folder)
     began = time.perf_counter()
@@ -98,15 +100,18 @@ def _redirect_output(log: str) -> None:
     os.close(descriptor)
 
 
-def _die_with_parent() -> None:
-    """End this process when the run that started it is gone, even one that was killed."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL: Linux only
-    parent = os.getppid()
+def _die_with_the_run(seconds: float) -> None:
+    """End this process when the run that started it is gone, even one that was killed.
+
+    A thread waits for that; where native code lets no thread run, the kernel's alarm ends the process in the end.
+    """
+    run = multiprocessing.parent_process()
+    assert run is not None
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
+        run.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds + GRACE)

@@ -121,6 +121,18 @@ def test_a_detail_that_is_no_json_is_a_row_that_says_so(plugins: Plugins) -> Non
     assert "not JSON serializable" in outcomes(Cell(suite="odd", case="x", encoder="e"))["e"].message
 
 
+def test_cells_are_forked_from_a_server_and_know_nothing_of_the_caller(plugins: Plugins) -> None:
+    plugins.module(
+        "nosy",
+        "import sys\nfrom mbcbench.cell import Suite\n"
+        "run = lambda c: [c.record('ok', detail={'torch': 'torch' in sys.modules, 'pytest': 'pytest' in sys.modules})]\n"
+        "S = Suite(name='nosy', summary='', cells=list, run=run, seconds={})",
+    )
+    plugins.add("suites", "nosy", "nosy:S")
+    record = outcomes(Cell(suite="nosy", case="x", encoder="e"))["e"]
+    assert (record.detail["torch"], record.detail["pytest"]) == (True, False)
+
+
 def test_cells_run_one_thread_each_and_the_caller_keeps_its_own_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     outcomes(probe("Honest"))
@@ -138,7 +150,9 @@ def test_cells_die_with_a_run_that_is_killed(tmp_path: Path) -> None:
         f"cell = Cell(suite='probe', case='build', encoder={f'{encoder}:X'!r})\n"
         "list(runner.run([runner.Job(cell, runner.Limits(seconds=500))], workers=1))\n"
     )
-    with subprocess.Popen([sys.executable, "-c", program], start_new_session=True) as main:
+    script = tmp_path / "unguarded.py"  # no `if __name__ == "__main__"`: cells do not run it again
+    script.write_text(program)
+    with subprocess.Popen([sys.executable, str(script)]) as main:
         wait_until(lambda: mark.exists() and mark.read_text() != "")
         main.send_signal(signal.SIGKILL)
     wait_until(lambda: not alive(int(mark.read_text())))
