@@ -7,20 +7,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mbcbench.api import build as build
+    from mbcbench.api import spec as spec
     from mbcbench.encoder import Pair as Pair
     from mbcbench.encoder import SetEncoder as SetEncoder
     from mbcbench.specs import EncoderSpec as EncoderSpec
     from mbcbench.store import load as load
-    from mbcbench.target import build as build
-    from mbcbench.target import resolve as spec
 
 _HOME = {
     "EncoderSpec": "mbcbench.specs",
     "Pair": "mbcbench.encoder",
     "SetEncoder": "mbcbench.encoder",
+    "build": "mbcbench.api",
+    "load": "mbcbench.store",
+    "spec": "mbcbench.api",
 }
 
-__all__ = ["EncoderSpec", "Pair", "SetEncoder"]
+__all__ = ["EncoderSpec", "Pair", "SetEncoder", "build", "load", "spec"]
 __version__ = "0.1.0"
 
 

@@ -22,7 +22,9 @@ LEADERBOARD = "leaderboard"
 WIDE = 160  # columns, where the output is no terminal
 
 
-def run(order: Order, suites: Sequence[str], profile: Profile, *, out: Path, html: Path | None, **how: bool) -> ExitCode:
+def run(
+    order: Order, suites: Sequence[str], profile: Profile, *, out: Path, html: Path | None, **how: bool
+) -> ExitCode:
     """The leaderboard: run the suites on the encoders, keep the records, show the report."""
     suites = suites or list(registry.plugins(registry.SUITES))
     for name in suites:
@@ -144,7 +146,9 @@ def describe(name: str) -> ExitCode:
         record = orchestra.learn("build", encoder=name)
     if record.status in BROKEN:
         raise BrokenPluginError(f"{name} broke: {record.message}")
-    out().print(record.detail["doc"] if kind == "law" else tables.facts(_encoder_facts(name, record.detail)), markup=False)
+    out().print(
+        record.detail["doc"] if kind == "law" else tables.facts(_encoder_facts(name, record.detail)), markup=False
+    )
     return ExitCode.AS_CLAIMED
 
 
@@ -200,11 +204,11 @@ def _encoder_facts(name: str, detail: Mapping[str, Any]) -> dict[str, Any]:
 
 def _summary(seen: Seen, folder: Path) -> None:
     progress = seen.progress
-    parts = [f"{progress.total} cells: {progress.total - progress.failed} ok, {progress.failed} failed"]
+    parts = [f"{progress.done} cells: {progress.done - progress.failed} ok, {progress.failed} failed"]
     if progress.reused:
         parts.append(f"{progress.reused} of {progress.total} cells reused")
     if progress.reasons:
-        parts.append(f"{(progress.total or 0) - progress.reused} run: {progress.reasons}")
+        parts.append(f"{progress.to_run} run: {progress.reasons}")
     out().print(f"records   {folder / store.RECORDS}", highlight=False, soft_wrap=True)
     out().print(f"{'; '.join(parts)}; {span(progress.elapsed)}", highlight=False, soft_wrap=True)
 

@@ -30,8 +30,9 @@ def code_around(file: Path) -> set[Path]:
         return set(file.parent.rglob("*.py"))
     in_package = (file.parent / "__init__.py").exists()
     loaded = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    paths = {Path(name).resolve() for name in loaded if name and name.endswith(".py")}
-    return {file} | {p for p in paths if p.parent == file.parent or (in_package and p.is_relative_to(file.parent))}
+    paths = {Path(name) for name in loaded if name and Path(name).is_absolute()}  # torch has modules without a file
+    near = {p for p in paths if p.parent == file.parent or (in_package and p.is_relative_to(file.parent))}
+    return {file} | {p for p in near if p.suffix == ".py" and p.is_file()}
 
 
 def files(paths: Iterable[Path]) -> str:

@@ -26,7 +26,7 @@ class Progress:
 
     def __init__(self, workers: int, clock: Clock = time.monotonic) -> None:
         self.total: int | None = None
-        self.done = self.failed = self.reused = 0
+        self.done = self.failed = self.reused = self.to_run = 0
         self.reasons = ""
         self.running: dict[str, tuple[Cell, float]] = {}
         self._clock = clock
@@ -49,7 +49,7 @@ class Progress:
         match step:
             case Planned():
                 self.total = len(step.cells)
-                self.reused, self.reasons = step.reused, step.reasons
+                self.reused, self.reasons, self.to_run = step.reused, step.reasons, len(step.to_run)
                 self._waiting = {cell.key: cell.suite for cell in step.to_run}
             case Started():
                 self.running[step.cell.key] = (step.cell, self._clock())

@@ -66,7 +66,9 @@ def check_target(target: str) -> None:
     elif where.endswith(".py") and not Path(where).expanduser().is_file():
         raise UsageError(f"no such file: {where} (target {target})")
     elif not where or not attribute:
-        raise UsageError(f"{target!r} is no target; give a registered name, package.module:attr or path/to/file.py:attr")
+        raise UsageError(
+            f"{target!r} is no target; give a registered name, package.module:attr or path/to/file.py:attr"
+        )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -88,7 +88,9 @@ def test_a_broken_import_is_a_row(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text("raise ImportError('no such luck')")
     (tmp_path / "exits.py").write_text("import sys; sys.exit(2)")
     cells = [Cell(suite=PROBE, case="build", encoder=f"{tmp_path}/{name}.py:X") for name in ("bad", "exits")]
-    records = [e.records[0] for e in runner.run([Job(c, Limits()) for c in cells], workers=1) if isinstance(e, Finished)]
+    records = [
+        e.records[0] for e in runner.run([Job(c, Limits()) for c in cells], workers=1) if isinstance(e, Finished)
+    ]
     assert [r.status for r in records] == [Status.ERROR, Status.ERROR]
     assert "ImportError: no such luck" in records[0].message
     assert "SystemExit: 2" in records[1].message
@@ -104,7 +106,10 @@ def test_an_encoder_that_hangs_twice_is_given_up(plugins: Plugins) -> None:
 
 
 def test_a_suite_that_gives_no_record_is_a_row_that_says_so(plugins: Plugins) -> None:
-    plugins.module("idle", "from mbcbench.cell import Suite\nS = Suite(name='idle', summary='', cells=list, run=lambda c: [], seconds={})")
+    plugins.module(
+        "idle",
+        "from mbcbench.cell import Suite\nS = Suite(name='idle', summary='', cells=list, run=lambda c: [], seconds={})",
+    )
     plugins.add("suites", "idle", "idle:S")
     found = outcomes(Cell(suite="idle", case="x", encoder="e"))
     assert found["e"].status is Status.ERROR
