@@ -22,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+Profiles = Annotated[Profile, typer.Option("--profile", help="How much to run.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Cells that run at a time.", show_default="cores")]
 TimeLimit = Annotated[float | None, typer.Option(min=0.1, help="Seconds a cell may take.", show_default="the suite's")]
@@ -44,7 +45,7 @@ def run(
     encoder: Annotated[list[str] | None, typer.Option(metavar="TARGET", help="Judge this encoder too.")] = None,
     only: Annotated[bool, typer.Option("--only", help="Judge those of --encoder and no others.")] = False,
     suite: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Run this suite.", show_default="all")] = None,
-    profile: Annotated[Profile, typer.Option(help="How much to run.")] = "quick",
+    profile: Profiles = "quick",
     seed: Seed = 0,
     jobs: Jobs = None,
     time_limit: TimeLimit = None,
@@ -73,7 +74,10 @@ def run(
 def check(
     targets: Annotated[list[str], typer.Argument(metavar="TARGET...", help="The encoders to check.")],
     law: Annotated[list[str] | None, typer.Option(metavar="ID", help="Check this law.", show_default="all")] = None,
-    examples: Annotated[int, typer.Option(min=1, help="Examples a law is tried on.")] = 100,
+    profile: Profiles = "quick",
+    examples: Annotated[
+        int | None, typer.Option(min=1, help="Examples a law is tried on.", show_default="the profile's")
+    ] = None,
     seed: Seed = 0,
     jobs: Jobs = None,
     time_limit: TimeLimit = None,
@@ -88,7 +92,7 @@ def check(
     from mbcbench import commands
 
     order = _order(targets, targets, seed, jobs, memory_limit, time_limit)
-    return commands.check(order, law or [], examples, json=json, quiet=quiet)
+    return commands.check(order, law or [], profile, examples, json=json, quiet=quiet)
 
 
 @app.command("list")
@@ -140,6 +144,8 @@ def main(arguments: list[str] | None = None) -> None:
     except typer.TyperException as error:
         code = _complain(error.format_message(), ExitCode.USAGE)
     except BrokenPluginError as error:
+        code = _complain(str(error), ExitCode.BROKE)
+    except OSError as error:  # a full disk, a file that is gone
         code = _complain(str(error), ExitCode.BROKE)
     sys.exit(int(code or 0))
 

@@ -1,8 +1,8 @@
 """What the commands do. Their options are in `mbcbench.cli`; this module is imported when one of them runs."""
 
+import contextlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from mbcbench import machine, orchestra, registry, store, tables
 from mbcbench.cell import PROBE, Profile
 from mbcbench.display import Progress, span, watch
 from mbcbench.errors import BrokenPluginError, ExitCode, UsageError, one_line
-from mbcbench.orchestra import Order, Planned, Step
+from mbcbench.orchestra import Order, Planned, Step, Steps
 from mbcbench.record import BROKEN, Record, frame
 from mbcbench.report import Report
 from mbcbench.runner import Finished
@@ -34,6 +34,8 @@ def run(
         raise UsageError(f"cannot write {html}: there is no folder {html.parent}")
     kept = store.Run.create(out, profile=profile, seed=order.seed, argv=argv(), encoders=order.encoders)
     earlier = None if how["fresh"] else store.Earlier(out)
+    for line in earlier.unreadable if earlier is not None else ():
+        complain(f"an earlier run is passed over: {line}")
     try:
         seen = follow(orchestra.leaderboard(order, suites, profile, earlier), order.jobs, kept=kept, quiet=how["quiet"])
     except UsageError:
@@ -47,14 +49,16 @@ def run(
     return max(orchestra.exit_code(seen.records), shown)
 
 
-def check(order: Order, laws: Sequence[str], examples: int, *, json: Path | None, quiet: bool) -> ExitCode:
+def check(
+    order: Order, laws: Sequence[str], profile: Profile, examples: int | None, *, json: Path | None, quiet: bool
+) -> ExitCode:
     """Check laws on encoders; print a table for each and a card for each counterexample."""
     known = registry.plugins(registry.LAWS)
     for law in laws:
         registry.plugin(registry.LAWS, law)
     if json is not None:
         _try_to_write(json)
-    seen = follow(orchestra.check(order, laws or list(known), examples), order.jobs, quiet=quiet)
+    seen = follow(orchestra.check(order, laws or list(known), profile, examples), order.jobs, quiet=quiet)
     records = [record for record in seen.records if record.suite != PROBE]
     if json is not None:
         tables.write_json(json, records)
@@ -74,17 +78,20 @@ class Seen:
     interrupted: bool = False
 
 
-def follow(steps: Iterator[Step], jobs: int, *, kept: store.Run | None = None, quiet: bool = False) -> Seen:
+def follow(steps: Steps, jobs: int, *, kept: store.Run | None = None, quiet: bool = False) -> Seen:
     """Go through the steps, showing progress and keeping the records; Ctrl-C ends it early."""
     seen = Seen(Progress(jobs))
     with watch(Console(stderr=True), seen.progress, quiet=quiet) as see:
         try:
-            for step in steps:
-                see(step)
-                _take(step, seen, kept)
+            with contextlib.closing(steps):
+                for step in steps:
+                    see(step)
+                    _take(step, seen, kept)
         except KeyboardInterrupt:
             seen.interrupted = True
-            steps.close()  # type: ignore[attr-defined]
+    for record in seen.records:
+        if record.case == "plan":
+            complain(f"the suite {record.params['suite']} broke: {record.message}")
     return seen
 
 
@@ -118,8 +125,11 @@ def show_all(root: Path) -> ExitCode:
     """List the runs under a root, oldest first."""
     table = tables.plain_table("run", "encoders", "records")
     for folder in store.runs(root):
-        info = store.info(folder)
-        table.add_row(info["run"], str(len(info["encoders"])), tables.counts(store.records(folder)))
+        try:
+            encoders = len(store.info(folder)["encoders"])
+            table.add_row(folder.name, str(encoders), tables.counts(store.records(folder)))
+        except UsageError as error:
+            table.add_row(folder.name, "", str(error))
     if table.row_count == 0:
         raise UsageError(f"no run is kept under {root}; make one with: mbcbench run")
     out().print(table)

@@ -3,7 +3,7 @@
 Everything that imports a plug-in happens in cells. The main process sees records only.
 """
 
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,9 +47,10 @@ class Planned:
 
 
 Step = Event | Planned
+Steps = Generator[Step, None, None]
 
 
-def leaderboard(order: Order, suites: Sequence[str], profile: Profile, earlier: Earlier | None) -> Iterator[Step]:
+def leaderboard(order: Order, suites: Sequence[str], profile: Profile, earlier: Earlier | None) -> Steps:
     """Run the suites on the encoders; cells that `earlier` holds are not run again.
 
     Raises UsageError when an encoder that the user named cannot be used.
@@ -60,15 +61,21 @@ def leaderboard(order: Order, suites: Sequence[str], profile: Profile, earlier: 
     yield from _carry_out(order, jobs, alone, learnt, earlier)
 
 
-def check(order: Order, laws: Sequence[str], examples: int) -> Iterator[Step]:
-    """Check the laws on the encoders. Raises UsageError when an encoder that the user named cannot be used."""
-    learnt = yield from _learn(order, _builds(order))
-    cells = [
-        Cell(suite=LAWS_SUITE, case=law, encoder=encoder, params={"examples": examples}, seed=order.seed)
-        for encoder in order.encoders
-        for law in laws
-    ]
-    yield from _carry_out(order, [Job(cell, order.limits(60.0)) for cell in cells], set(), learnt, None)
+def check(order: Order, laws: Collection[str], profile: Profile, examples: int | None) -> Steps:
+    """Check the laws on the encoders, each on so many examples, or as many as the profile says.
+
+    Raises UsageError when an encoder that the user named cannot be used.
+    """
+    plan = _plan(order, LAWS_SUITE, profile)
+    learnt = yield from _learn(order, [*_builds(order), plan])
+    jobs, _ = _jobs(order, [plan], learnt)
+    chosen = [_with_examples(job, examples) for job in jobs if job.cell.case in laws]
+    yield from _carry_out(order, chosen, set(), learnt, None)
+
+
+def _with_examples(job: Job, examples: int | None) -> Job:
+    params = dict(job.cell.params) | ({} if examples is None else {"examples": examples})
+    return replace(job, cell=replace(job.cell, params=params))
 
 
 def learn(case: str, *, encoder: str = "", **params: Any) -> Record:
@@ -131,7 +138,7 @@ def _jobs(order: Order, plans: Sequence[Cell], learnt: Mapping[str, Record]) -> 
 
 def _carry_out(
     order: Order, jobs: Sequence[Job], alone: Collection[str], learnt: Mapping[str, Record], earlier: Earlier | None
-) -> Iterator[Step]:
+) -> Steps:
     built = {record.encoder: record for record in learnt.values() if record.case == "build"}
     surroundings = _surroundings()
     jobs = [_identified(job, built, surroundings) for job in jobs]

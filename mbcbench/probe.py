@@ -18,8 +18,6 @@ from mbcbench.encoder import has_merge, is_streaming, takes_mask
 from mbcbench.errors import UsageError
 from mbcbench.record import Record, Status
 
-WIDTH = 4
-
 
 def run(cell: Cell) -> list[Record]:
     """One record, whose detail says what was learnt; detail["usage"] marks what the user has to put right."""
@@ -32,7 +30,7 @@ def run(cell: Cell) -> list[Record]:
 
 def _encoder(cell: Cell) -> dict[str, Any]:
     spec = target.resolve(cell.encoder)
-    width = target.element_width(spec, WIDTH)
+    width = target.element_width(spec)
     module = target.build(spec, dim_in=width, seed=cell.seed).eval()
     target.validate(module, dim_in=width, name=cell.encoder)
     return {

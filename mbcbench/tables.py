@@ -26,7 +26,8 @@ def laws_table(encoder: str, records: Iterable[Record]) -> Table:
     """The laws of one encoder, a row each."""
     table = plain_table("law", "status", "gap", "bound", "examples", "seconds", "", title=encoder)
     for record in records:
-        numbers = (_number(record.detail.get(name)) for name in ("gap", "bound", "examples"))
+        held = evidence(record.value, record.detail)
+        numbers = (_number(held[name]) for name in ("gap", "bound", "examples"))
         status = Text(record.status, style=colour(record.status))
         table.add_row(record.case, status, *numbers, f"{record.seconds:.1f}", Text(record.message))
     return table
@@ -67,9 +68,14 @@ def write_json(path: Path, records: Sequence[Record]) -> None:
 def flat(record: Record) -> dict[str, Any]:
     """A law's record as one flat object; what a record has no evidence of is null."""
     row = json.loads(record.to_json())
-    detail = row["detail"]
     names = ("encoder", "status", "seconds", "dtype", "device", "seed", "message")
-    return {"law": row["case"], **{n: row[n] for n in names}, **{n: detail.get(n) for n in EVIDENCE}}
+    return {"law": row["case"], **{n: row[n] for n in names}, **evidence(row["value"], row["detail"])}
+
+
+def evidence(gap: Any, detail: Mapping[str, Any]) -> dict[str, Any]:
+    """What a law's record holds besides its status, None where it holds nothing; the gap is its value."""
+    held = {"gap": gap, **detail}
+    return {name: held.get(name) for name in EVIDENCE}
 
 
 def counts(records: Iterable[Record]) -> str:

@@ -67,21 +67,6 @@ class _InstanceFactory:
         return copy.deepcopy(self.module)
 
 
-def element_width(spec: EncoderSpec, default: int) -> int:
-    """The width of elements to try an encoder with.
-
-    `default`, unless a given instance fixes it: by its attribute `dim_in`, or else by its first linear layer.
-    """
-    if not isinstance(spec.factory, _InstanceFactory):
-        return default
-    module = spec.factory.module
-    own = getattr(module, "dim_in", None)
-    linear = next((m for m in module.modules() if isinstance(m, nn.Linear)), None)
-    if isinstance(own, int):
-        return own
-    return linear.in_features if linear is not None else default
-
-
 def build(spec: EncoderSpec, *, dim_in: int, seed: int = 0, **hyper: Any) -> nn.Module:
     """A module built from `spec` under `seed`, the global random state left as it was.
 
@@ -97,6 +82,19 @@ def build(spec: EncoderSpec, *, dim_in: int, seed: int = 0, **hyper: Any) -> nn.
     if not isinstance(module, nn.Module):
         raise UsageError(f"{spec.name}: its factory gave {_shown(module)}, which is no torch.nn.Module")
     return module
+
+
+DIM_IN = 3
+
+
+def element_width(spec: EncoderSpec) -> int:
+    """The width of elements to build `spec` for: any will do for a factory, an instance has one of its own."""
+    if not isinstance(spec.factory, _InstanceFactory):
+        return DIM_IN
+    module = spec.factory.module
+    own = getattr(module, "dim_in", None)
+    first = next((m.in_features for m in module.modules() if isinstance(m, nn.Linear)), DIM_IN)
+    return own if isinstance(own, int) else first
 
 
 def validate(module: nn.Module, *, dim_in: int, name: str) -> None:

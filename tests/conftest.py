@@ -17,21 +17,22 @@ def encode_cells(encoders, profile, seed):
 
 def encode(cell):
     spec = target.resolve(cell.encoder)
-    width = target.element_width(spec, 4)
+    width = target.element_width(spec)
     out = target.build(spec, dim_in=width, seed=cell.seed)(torch.ones(2, cell.params["n"], width))
     yield cell.record("ok", metric="sum", value=out.sum().item())
 
 ENCODE = Suite(name="encode", summary="", cells=encode_cells, run=encode, seconds=dict.fromkeys(PROFILES, 20.0))
 
 def law_cells(encoders, profile, seed):
-    return [Cell(suite="laws", case=law, encoder=e, seed=seed) for e in encoders for law in ("law.holds", "law.breaks")]
+    pairs = [(e, law) for e in encoders for law in ("law.holds", "law.breaks")]
+    return [Cell(suite="laws", case=law, encoder=e, params={"examples": 7}, seed=seed) for e, law in pairs]
 
 def judge(cell):
-    evidence = {"gap": 1e-16, "bound": 1e-15, "examples": cell.params.get("examples", 7)}
+    evidence = {"bound": 1e-15, "examples": cell.params["examples"]}
     if cell.case == "law.holds":
-        return [cell.record("pass", detail=evidence)]
+        return [cell.record("pass", metric="gap", value=1e-16, detail=evidence)]
     card = {"card": "n = 2, chunks (1, 1)", "reproduce": "assert False", "counterexample": {"n": 2}}
-    return [cell.record("fail", message="gap 0.5", detail={**evidence, "gap": 0.5, **card})]
+    return [cell.record("fail", message="gap 0.5", metric="gap", value=0.5, detail={**evidence, **card})]
 
 LAWS = Suite(name="laws", summary="", cells=law_cells, run=judge, seconds=dict.fromkeys(PROFILES, 20.0))
 

@@ -26,6 +26,14 @@ LADDER = [
     "state",
     "target",
     "api",
+    "tolerance",
+    "subject",
+    "cases",
+    "law",
+    "strategies",
+    "search",
+    "card",
+    "examine",
     "digest",
     "probe",
     "worker",
@@ -96,7 +104,9 @@ def test_a_plug_in_imports_the_core_and_its_own_siblings(path: str) -> None:
 @pytest.mark.parametrize("path", names(python_files("mbcbench") + python_files("tests")))
 def test_core_and_tests_never_name_a_plug_in(path: str) -> None:
     wanted = {name for _, name in imports(ROOT / path, everywhere=True)}
-    assert not [n for n in wanted if n.split(".")[0] in PLUGINS or n.startswith(tuple(f"mbcbench.{p}" for p in PLUGINS))]
+    assert not [
+        n for n in wanted if n.split(".")[0] in PLUGINS or n.startswith(tuple(f"mbcbench.{p}" for p in PLUGINS))
+    ]
 
 
 def packages() -> dict[str, Path]:

@@ -103,7 +103,7 @@ def test_check_shows_the_counterexample_of_a_broken_law(command: Command) -> Non
     assert code == 1
     assert "n = 2, chunks (1, 1)" in out
     assert "1 pass, 1 fail" in out
-    broken, held = (json.loads(line) for line in Path("laws.jsonl").read_text().splitlines())
+    held, broken = (json.loads(line) for line in Path("laws.jsonl").read_text().splitlines())
     assert held["law"] == "law.holds"
     assert (held["status"], held["gap"], held["bound"], held["examples"]) == ("pass", 1e-16, 1e-15, 3)
     assert (broken["encoder"], broken["counterexample"], broken["message"]) == (HONEST, {"n": 2}, "gap 0.5")
@@ -177,7 +177,7 @@ def test_run_judges_the_registered_encoders_and_a_broken_one_is_a_row(plugins: P
     rows = frame[frame["suite"] == "encode"].set_index("encoder")
     assert code == 2
     assert rows["status"].to_dict() == {"bad": "error", "missing": "error", "good": "ok", HONEST: "ok"}
-    assert "No module named 'gone'" in rows.loc["missing", "message"]
+    assert "No module named 'gone'" in rows["message"].to_dict()["missing"]
     assert "4 cells: 2 ok, 2 failed" in out
 
 
@@ -211,7 +211,7 @@ def test_describe_tells_of_an_encoder_and_of_a_law(command: Command) -> None:
     code, out, _ = command("describe", HONEST)
     assert code == 0
     assert "A sum of projected elements." in out
-    assert "B x n x 4 -> B x 3" in out
+    assert "B x n x 3 -> B x 3" in out
     assert "It says nothing." in command("describe", "law:law.holds")[1]
 
 
@@ -260,7 +260,8 @@ def test_ctrl_c_is_one_line_and_keeps_what_ended(plugins: Plugins, tmp_path: Pat
         "import time\nfrom torch import nn\n"
         "class E(nn.Linear):\n"
         "    def __init__(self, d):\n        super().__init__(d, 2)\n"
-        "    def forward(self, x):\n        time.sleep(600 if x.shape[1] == 5 else 0)\n        return super().forward(x)\n"
+        "    def forward(self, x):\n        time.sleep(600 if x.shape[1] == 5 else 0)\n"
+        "        return super().forward(x)\n"
     )
     call += ["--encoder", HONEST, "--encoder", f"{slow}:E"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
