@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def check(
     if json is not None:
         _try_to_write(json)
     seen = follow(orchestra.check(order, laws or list(known), profile, examples), order.jobs, quiet=quiet)
-    records = [record for record in seen.records if record.suite != PROBE]
+    records = sorted((r for r in seen.records if r.suite != PROBE), key=_place(order, list(known)))
     if json is not None:
         tables.write_json(json, records)
     _print_laws(order.encoders, records)
@@ -195,12 +195,17 @@ def complain(line: str) -> None:
     sys.stderr.write(f"mbcbench: {' '.join(line.split())}\n")
 
 
+def _place(order: Order, laws: Sequence[str]) -> Callable[[Record], tuple[int, int]]:
+    """Where a record belongs: cells end in any order."""
+    return lambda record: (order.encoders.index(record.encoder), laws.index(record.case))
+
+
 def _print_laws(encoders: Sequence[str], records: Sequence[Record]) -> None:
     for encoder in encoders:
         own = [record for record in records if record.encoder == encoder]
         out().print(tables.laws_table(encoder, own))
         for found in filter(None, map(tables.card, own)):
-            out().print(found)
+            out().print(found, soft_wrap=True)
 
 
 def _encoder_facts(name: str, detail: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import mbcbench
 
 # Modules of mbcbench that start, store and show the work of cells, and have no part in it.
-OUTSIDE_CELLS = frozenset({"cli", "commands", "display", "machine", "orchestra", "report", "runner", "store"})
+OUTSIDE_CELLS = frozenset({"cli", "commands", "display", "machine", "orchestra", "report", "runner", "store", "tables"})
 
 
 def harness() -> str:

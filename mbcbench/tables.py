@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Group, RenderableType
-from rich.padding import Padding
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -33,13 +32,13 @@ def laws_table(encoder: str, records: Iterable[Record]) -> Table:
     return table
 
 
-def card(record: Record) -> RenderableType | None:
-    """What a failure shows: the counterexample, and a snippet that reproduces it."""
+def card(record: Record) -> Text | None:
+    """What a failure shows: the counterexample, and a snippet that reproduces it, to be pasted as it stands."""
     parts = [str(record.detail[name]) for name in ("card", "reproduce") if record.detail.get(name)]
     if record.status not in UNEXPECTED | BROKEN or not parts:
         return None
-    title = Text(f"{record.encoder}  {record.case}  {record.status}", style=f"bold {colour(record.status)}")
-    return Group(title, *(Padding(Text(part), (0, 0, 1, 2)) for part in parts))
+    title = (f"{record.encoder}  {record.case}  {record.status}\n\n", f"bold {colour(record.status)}")
+    return Text.assemble(title, "\n\n".join(part.strip("\n") for part in parts), "\n")
 
 
 def plain_table(*columns: str, title: str | None = None) -> Table:

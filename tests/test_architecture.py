@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from mbcbench.digest import OUTSIDE_CELLS
+
 ROOT = Path(__file__).parent.parent
 PLUGINS = ("encoders", "suites", "reports")
 
@@ -89,6 +91,12 @@ def test_the_core_is_a_ladder(module: str) -> None:
     wanted = {name for _, name in imports(ROOT / "mbcbench" / f"{module}.py", everywhere=False)}
     own = {name.split(".")[1] for name in wanted if name.startswith("mbcbench.")}
     assert own & set(LADDER) <= set(below)
+
+
+@pytest.mark.parametrize("module", sorted(set(core_modules()) - OUTSIDE_CELLS))
+def test_what_works_inside_cells_is_part_of_their_digest(module: str) -> None:
+    wanted = {name for _, name in imports(ROOT / "mbcbench" / f"{module}.py", everywhere=True)}
+    assert not {f"mbcbench.{name}" for name in OUTSIDE_CELLS} & wanted
 
 
 @pytest.mark.parametrize("path", names([p for folder in PLUGINS for p in python_files(folder)]))

@@ -103,7 +103,7 @@ def test_check_shows_the_counterexample_of_a_broken_law(command: Command) -> Non
     assert code == 1
     assert "n = 2, chunks (1, 1)" in out
     assert "1 pass, 1 fail" in out
-    held, broken = (json.loads(line) for line in Path("laws.jsonl").read_text().splitlines())
+    broken, held = (json.loads(line) for line in Path("laws.jsonl").read_text().splitlines())
     assert held["law"] == "law.holds"
     assert (held["status"], held["gap"], held["bound"], held["examples"]) == ("pass", 1e-16, 1e-15, 3)
     assert (broken["encoder"], broken["counterexample"], broken["message"]) == (HONEST, {"n": 2}, "gap 0.5")
@@ -276,3 +276,30 @@ def test_ctrl_c_is_one_line_and_keeps_what_ended(plugins: Plugins, tmp_path: Pat
 
 def _runs(root: Path) -> list[Path]:
     return [path.parent for path in (root / ".mbcbench" / "runs").glob("*/records.jsonl")]
+
+
+def test_cells_that_measure_time_run_alone(plugins: Plugins, command: Command) -> None:
+    plugins.module(
+        "timed",
+        "import time\nfrom mbcbench.cell import Cell, Suite\n"
+        "def cells(encoders, profile, seed):\n"
+        "    return [Cell(suite='timed', case=str(n), encoder=encoders[0]) for n in range(3)]\n"
+        "def run(cell):\n"
+        "    began = time.monotonic()\n    time.sleep(0.2)\n"
+        "    return [cell.record('ok', detail={'began': began, 'ended': time.monotonic()})]\n"
+        "S = Suite(name='timed', summary='', cells=cells, run=run, seconds={'quick': 20.0}, alone=True)\n",
+    )
+    plugins.add("suites", "timed", "timed:S")
+    command("run", "--only", "--encoder", HONEST, "--suite", "timed", "--jobs", "3")
+    frame = mbcbench.load()
+    spans = frame[frame["suite"] == "timed"].sort_values("detail.began")
+    assert (spans["detail.ended"].to_numpy()[:-1] <= spans["detail.began"].to_numpy()[1:]).all()
+
+
+def test_an_encoder_is_built_by_name(plugins: Plugins) -> None:
+    plugins.module(
+        "third", "from torch import nn\ndef f(dim_in, dim=2):\n    'One line.'\n    return nn.Linear(dim_in, dim)"
+    )
+    plugins.add("encoders", "third", "third:f")
+    assert mbcbench.spec("third").summary == "One line."
+    assert mbcbench.build("third", dim_in=5, dim=3).weight.shape == (3, 5)
