@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, Phase
 
 from mbcbench import strategies
 from mbcbench.cases import Array, Case, Drawn, small_scope
+from mbcbench.errors import one_line
 from mbcbench.law import Law
 from mbcbench.subject import Subject
-from mbcbench.target import one_line
 from mbcbench.tolerance import Evidence
 
 TRIES = 4
