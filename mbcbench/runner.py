@@ -27,7 +27,8 @@ from mbcbench.errors import one_line
 from mbcbench.record import Record, Status
 
 TIMEOUTS_BEFORE_GIVING_UP = 2
-PRELOADED = ["torch", "hypothesis", "mbcbench.probe", "mbcbench.worker"]  # never a plug-in: it could hang or crash
+# Never a plug-in: it could hang or crash.
+PRELOADED = ["torch", "scipy.special", "mbcbench.examine", "mbcbench.probe", "mbcbench.worker"]
 
 
 @dataclass(frozen=True)
