@@ -1,4 +1,4 @@
-"""Writes docs/third-party.md: what set poolings of others turn out to break. `python docs/third_party.py > docs/third-party.md`
+"""What set poolings of others turn out to break: `python docs/third_party.py > docs/third-party.md`.
 
 Needs the extra `pyg`. The encoders are taken as they come; a width of heads or a number of steps is all that is chosen.
 """

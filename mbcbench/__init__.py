@@ -7,6 +7,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mbcbench.api import build as build
+    from mbcbench.api import spec as spec
     from mbcbench.checked import Checked as Checked
     from mbcbench.checking import check as check
     from mbcbench.encoder import Pair as Pair
@@ -14,18 +16,33 @@ if TYPE_CHECKING:
     from mbcbench.examine import replay as replay
     from mbcbench.parametrize import parametrize_with_laws as parametrize_with_laws
     from mbcbench.specs import EncoderSpec as EncoderSpec
+    from mbcbench.store import load as load
 
 _HOME = {
+    "Checked": "mbcbench.checked",
     "EncoderSpec": "mbcbench.specs",
     "Pair": "mbcbench.encoder",
     "SetEncoder": "mbcbench.encoder",
-    "Checked": "mbcbench.checked",
+    "build": "mbcbench.api",
     "check": "mbcbench.checking",
+    "load": "mbcbench.store",
     "parametrize_with_laws": "mbcbench.parametrize",
     "replay": "mbcbench.examine",
+    "spec": "mbcbench.api",
 }
 
-__all__ = ["Checked", "EncoderSpec", "Pair", "SetEncoder", "check", "parametrize_with_laws", "replay"]
+__all__ = [
+    "Checked",
+    "EncoderSpec",
+    "Pair",
+    "SetEncoder",
+    "build",
+    "check",
+    "load",
+    "parametrize_with_laws",
+    "replay",
+    "spec",
+]
 __version__ = "0.1.0"
 
 

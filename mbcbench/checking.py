@@ -15,14 +15,14 @@ from torch import nn
 
 from mbcbench import registry
 from mbcbench.cell import Cell
-from mbcbench.errors import UsageError
+from mbcbench.errors import BrokenPluginError, UsageError, one_line
 from mbcbench.examine import Effort, Examination, record
 from mbcbench.expected import ExpectedFailures, expected, expecting
 from mbcbench.law import Law
 from mbcbench.record import Record, Status
 from mbcbench.reference import with_reference
 from mbcbench.specs import EncoderSpec
-from mbcbench.target import BrokenPluginError, as_spec, element_width, one_line, resolve
+from mbcbench.target import as_spec, element_width, resolve
 
 if TYPE_CHECKING:
     from mbcbench.checked import Checked

@@ -14,9 +14,9 @@ from mbcbench.checking import (
     raise_unless_as_claimed,
     seed_from_hypothesis,
 )
+from mbcbench.errors import BrokenPluginError
 from mbcbench.expected import ExpectedFailures, expected
 from mbcbench.record import Status
-from mbcbench.target import BrokenPluginError
 
 
 class Check:

@@ -112,7 +112,7 @@ class LawItem(pytest.Item):
         raise_unless_as_claimed(found)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        from mbcbench.target import BrokenPluginError
+        from mbcbench.errors import BrokenPluginError
 
         if isinstance(excinfo.value, AssertionError | BrokenPluginError):
             return str(excinfo.value)
@@ -140,8 +140,7 @@ def _asked_for(config: pytest.Config) -> dict[str, list[str]]:
 
 def _validate(config: pytest.Config) -> None:
     from mbcbench.checking import law_ids
-    from mbcbench.errors import UsageError
-    from mbcbench.target import BrokenPluginError
+    from mbcbench.errors import BrokenPluginError, UsageError
 
     for target, laws in config.stash[TARGETS].items():
         try:
@@ -157,5 +156,6 @@ def _bench(config: pytest.Config, target: str) -> "Bench":
     from mbcbench.checking import Bench, seed_from_hypothesis
     from mbcbench.expected import expected
 
-    entries = expected(config.getoption("--mbcbench-xfails"), list(config.stash[TARGETS]))
+    targets = config.stash[TARGETS]
+    entries = expected(config.getoption("--mbcbench-xfails"), targets)
     return Bench(target, seed=seed_from_hypothesis(), expected_failures=entries)

@@ -15,9 +15,9 @@ from hypothesis.database import ExampleDatabase
 
 from mbcbench import strategies
 from mbcbench.cases import Array, Case, Drawn, small_scope
+from mbcbench.errors import one_line
 from mbcbench.law import Law
 from mbcbench.subject import Subject
-from mbcbench.target import one_line
 from mbcbench.tolerance import Evidence
 
 TRIES = 4
@@ -145,6 +145,10 @@ def search(
     counterexample is kept; one kept there is tried first.
     """
     trial = Trial(law, subjects)
+    if law.explore is not None:
+        with torch.no_grad():
+            found = law.explore(trial, subjects, examples, seed, shrink)
+        return Outcome(trial.examples, trial.worst, found)
     many = side_by_side or not law.side_by_side
     with torch.no_grad():
         kept = _kept(trial, memory) if memory is not None else None
