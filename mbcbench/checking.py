@@ -136,6 +136,7 @@ def law_ids(wanted: Collection[str] | None) -> Sequence[str]:
 def raise_unless_as_claimed(found: Record) -> None:
     """Turn a record that is not as claimed into an AssertionError: a broken law, even an expected one, an unexpected
     pass, or an encoder that raised."""
+    __tracebackhide__ = True
     if found.status in (Status.FAIL, Status.XFAIL):
         raise LawBrokenError(explained(found))
     if found.status is Status.XPASS:

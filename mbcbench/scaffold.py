@@ -130,12 +130,12 @@ def new_encoder(name: str, folder: Path = Path()) -> Path:
 def _module(name: str) -> str:
     """The name of the Python module of an encoder."""
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
-        raise UsageError(
-            f"{name!r} is no name for an encoder; use lower-case words joined by hyphens, as in my-encoder"
-        )
+        raise UsageError(f"{name!r} is no name for an encoder; use lower-case words, as in my-encoder")
     module = name.replace("-", "_")
     if name in registry.plugins(registry.ENCODERS):
         raise UsageError(f"an encoder called {name!r} is registered already; choose another name")
     if keyword.iskeyword(module) or importlib.util.find_spec(module) is not None:
-        raise UsageError(f"{name!r} will not do: a Python module called {module} exists already; choose another name")
+        raise UsageError(
+            f"{name!r} will not do: a Python module or keyword {module} exists already; choose another name"
+        )
     return module
