@@ -135,7 +135,5 @@ def _module(name: str) -> str:
     if name in registry.plugins(registry.ENCODERS):
         raise UsageError(f"an encoder called {name!r} is registered already; choose another name")
     if keyword.iskeyword(module) or importlib.util.find_spec(module) is not None:
-        raise UsageError(
-            f"{name!r} will not do: a Python module or keyword {module} exists already; choose another name"
-        )
+        raise UsageError(f"{name!r} will not do: Python has a module or keyword {module} already; choose another name")
     return module

@@ -35,8 +35,8 @@ def test_a_new_project_registers_its_encoder(tmp_path: Path) -> None:
         ("My Encoder", "'My Encoder' is no name for an encoder"),
         ("9lives", "is no name"),
         ("a_b", "is no name"),
-        ("torch", "a Python module or keyword torch exists"),
-        ("class", "a Python module or keyword class"),
+        ("torch", "has a module or keyword torch"),
+        ("class", "has a module or keyword class"),
         ("deepsets-sum", "is registered already"),
     ],
 )
