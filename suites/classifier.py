@@ -1,4 +1,4 @@
-"""A classifier of sets: per-element MLP, set encoder, slot read-out, LayerNorm, MLP head."""
+"""A classifier of sets: per-element MLP, set encoder, slot read-out, LayerNorm, linear head."""
 
 from collections.abc import Iterator, Sequence
 
@@ -36,9 +36,7 @@ class SetClassifier(nn.Module):
             self.element = nn.Sequential(nn.Linear(dim_in, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
             with torch.no_grad():
                 features = slot_vector(self.encoder(self.element(torch.zeros(1, 2, dim_in))), self.readout).shape[1]
-            self.head = nn.Sequential(
-                nn.LayerNorm(features), nn.Linear(features, width), nn.ReLU(), nn.Linear(width, classes)
-            )
+            self.head = nn.Sequential(nn.LayerNorm(features), nn.Linear(features, classes))
 
     def forward(self, x: Tensor) -> Tensor:
         return self._scores(self.encoder(self.element(x)))

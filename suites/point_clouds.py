@@ -20,7 +20,7 @@ from .training import DivergedError, Seeds, Trained, fit
 
 TEST_SEED = 20  # of the points that are tested on: the same for every encoder and seed
 CLASSES = 10
-ELEMENTS = 10_000  # points encoded at a time in a test: bounds its memory
+ELEMENTS = 5_000  # points encoded at a time in a test: bounds its memory
 
 
 @dataclass(frozen=True, kw_only=True)
