@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mbcbench.encoder import Pair as Pair
     from mbcbench.encoder import SetEncoder as SetEncoder
+    from mbcbench.examine import replay as replay
     from mbcbench.specs import EncoderSpec as EncoderSpec
 
 _HOME = {
     "EncoderSpec": "mbcbench.specs",
     "Pair": "mbcbench.encoder",
     "SetEncoder": "mbcbench.encoder",
+    "replay": "mbcbench.examine",
 }
 
-__all__ = ["EncoderSpec", "Pair", "SetEncoder"]
+__all__ = ["EncoderSpec", "Pair", "SetEncoder", "replay"]
 __version__ = "0.1.0"
 
 

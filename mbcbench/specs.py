@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import nn
 
 SlotReadout = Literal["concat", "max", "mean", "sum"]
@@ -22,6 +23,8 @@ class EncoderSpec:
     claims: law id -> why it holds. Laws not spoken of are chosen from the encoder's shape.
     breaks: law id -> why it is broken. Such a law must fail: if it does not, that is reported.
     slot_readout: how a task reduces an encoding `B x K x d_hat` to a vector; `concat` also serves `B x d_hat`.
+    reference: an independent, slow computation: called with the module (float64, eval()) and `x` (`B x n x d`), it
+        gives the encoding.
     """
 
     name: str
@@ -32,6 +35,7 @@ class EncoderSpec:
     claims: Mapping[str, str] = field(default_factory=dict)
     breaks: Mapping[str, str] = field(default_factory=dict)
     slot_readout: SlotReadout = "concat"
+    reference: "Callable[[nn.Module, np.ndarray], np.ndarray] | None" = None
 
     def __post_init__(self) -> None:
         both = sorted(self.claims.keys() & self.breaks.keys())

@@ -82,6 +82,19 @@ def build(spec: EncoderSpec, *, dim_in: int, seed: int = 0, **hyper: Any) -> nn.
     return module
 
 
+DIM_IN = 3
+
+
+def element_width(spec: EncoderSpec) -> int:
+    """The width of elements to build `spec` for: any will do for a factory, an instance has one of its own."""
+    if not isinstance(spec.factory, _InstanceFactory):
+        return DIM_IN
+    module = spec.factory.module
+    own = getattr(module, "dim_in", None)
+    first = next((m.in_features for m in module.modules() if isinstance(m, nn.Linear)), DIM_IN)
+    return own if isinstance(own, int) else first
+
+
 def validate(module: nn.Module, *, dim_in: int, name: str) -> None:
     """One encoding of a small batch. Raises UsageError when its shape is wrong, BrokenPluginError when it fails."""
     x = torch.linspace(-1, 1, 2 * 3 * dim_in, dtype=torch.get_default_dtype()).reshape(2, 3, dim_in)

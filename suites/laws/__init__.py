@@ -1,0 +1,37 @@
+"""The law book, as a suite: one cell per encoder and law."""
+
+from collections.abc import Iterable, Sequence
+
+from mbcbench import registry
+from mbcbench.cell import Cell, Profile, Suite
+from mbcbench.examine import examine
+from mbcbench.record import Record
+
+EXAMPLES: dict[Profile, int] = {"smoke": 200, "quick": 2000, "laptop": 20000, "paper": 20000}
+# After so long a search draws no new examples; only encoders whose sets see each other, and slow ones, get there.
+SECONDS: dict[Profile, float] = {"smoke": 1.0, "quick": 3.0, "laptop": 60.0, "paper": 60.0}
+
+
+def cells(encoders: Sequence[str], profile: Profile, seed: int) -> list[Cell]:
+    """Every law of the registry for every encoder."""
+    laws = registry.plugins(registry.LAWS)
+    params = {"examples": EXAMPLES[profile], "seconds": SECONDS[profile]}
+    return [
+        Cell(suite="laws", case=law, encoder=encoder, params=params, seed=seed, dtype="float64")
+        for encoder in encoders
+        for law in laws
+    ]
+
+
+def run(cell: Cell) -> Iterable[Record]:
+    """Search for a counterexample to one law."""
+    yield examine(cell)
+
+
+SUITE = Suite(
+    name="laws",
+    summary="random search for counterexamples to the laws",
+    cells=cells,
+    run=run,
+    seconds={"smoke": 60.0, "quick": 60.0, "laptop": 300.0, "paper": 300.0},
+)

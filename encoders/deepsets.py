@@ -1,0 +1,88 @@
+"""DeepSets made mini-batch consistent (arXiv 1703.06114): a network per element, then a pool.
+
+f(X) = g_i phi(x_i),  phi = Linear, ReLU, Linear
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mbcbench.encoder import AGGREGATIONS, Aggregation, SetEncoder
+from mbcbench.specs import EncoderSpec
+
+from . import numpy_layers
+from .networks import element_network
+from .pooling import combine, count, finish, hide, identity, one_of, pool
+
+
+class PoolState(NamedTuple):
+    """The running sum or extremum of the features (`B x d_hat`), and the number of elements (`B`)."""
+
+    value: Tensor
+    number: Tensor
+
+
+class DeepSets(SetEncoder[PoolState]):
+    """`B x n x d` to `B x d_hat`; `pool` is g, and `dim` the width of the network and of the encoding."""
+
+    def __init__(self, dim_in: int, *, dim: int = 64, pool: Aggregation = "mean") -> None:
+        super().__init__()
+        one_of("pool", pool, AGGREGATIONS)
+        self.dim, self.pool = dim, pool
+        self.phi = element_network(dim_in, dim)
+
+    def init_state(self, batch_size: int) -> PoolState:
+        like = next(self.parameters())
+        value = like.new_full((batch_size, self.dim), identity(self.pool))
+        return PoolState(value, torch.zeros(batch_size, dtype=torch.int64, device=like.device))
+
+    def update(self, state: PoolState, x: Tensor, mask: Tensor | None = None) -> PoolState:
+        if x.shape[1] == 0:
+            return state
+        value = pool(self.pool, self.phi(hide(x, mask)), mask)
+        return self.merge(state, PoolState(value, count(x, mask)))
+
+    def merge(self, a: PoolState, b: PoolState) -> PoolState:
+        return PoolState(combine(self.pool, a.value, b.value), a.number + b.number)
+
+    def readout(self, state: PoolState) -> Tensor:
+        return finish(self.pool, state.value, state.number)
+
+
+def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
+    """The encoding of `x` (`B x n x d`), element by element, in NumPy."""
+    assert isinstance(module, DeepSets)
+    out = np.zeros((len(x), module.dim))
+    for b, elements in enumerate(x):
+        features = [numpy_layers.element_network(module.phi, element) for element in elements]
+        if features:
+            out[b] = getattr(np, module.pool)(features, axis=0)
+    return out
+
+
+_CLAIMS = {
+    "mbc.partition": "each element's features depend on it alone; the state keeps what the pool needs of them",
+    "mbc.merge": "sums, counts and elementwise extrema are associative and commutative",
+    "mbc.empty": "an empty chunk leaves the state as it is; an empty set encodes as zeros",
+    "symmetry.permutation": "sums, means and elementwise extrema do not see the order of elements",
+}
+
+
+def _spec(g: Aggregation) -> EncoderSpec:
+    return EncoderSpec(
+        name=f"deepsets-{g}",
+        factory=DeepSets,
+        summary=f"DeepSets, a network per element, then the {g}",
+        paper="https://arxiv.org/abs/1703.06114",
+        hyper={"pool": g},
+        claims=_CLAIMS,
+        reference=reference,
+    )
+
+
+DEEPSETS_SUM = _spec("sum")
+DEEPSETS_MEAN = _spec("mean")
+DEEPSETS_MAX = _spec("max")
+DEEPSETS_MIN = _spec("min")

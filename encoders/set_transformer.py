@@ -1,0 +1,72 @@
+"""The Set Transformer (arXiv 1810.00825): attention among elements, then pooling by attention."""
+
+from functools import reduce
+from typing import Literal
+
+import numpy as np
+from torch import Tensor, nn
+
+from mbcbench.specs import EncoderSpec
+
+from .mab import ISAB, PMA, SAB
+from .numpy_mab import block
+from .pooling import hide, one_of
+
+
+class SetTransformer(nn.Module):
+    """`layers` attention blocks, then PMA: `B x n x d` to `B x seeds x dim`. An empty set encodes as the seeds do.
+
+    attention: `isab` (through `inducing` points, O(n)) or `sab` (all pairs, O(n^2)).
+    """
+
+    def __init__(
+        self,
+        dim_in: int,
+        *,
+        dim: int = 64,
+        heads: int = 4,
+        layers: int = 2,
+        attention: Literal["isab", "sab"] = "isab",
+        inducing: int = 16,
+        seeds: int = 1,
+        layer_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        one_of("attention", attention, ("isab", "sab"))
+        widths = [dim_in] + [dim] * (layers - 1)
+        self.layers = nn.ModuleList(
+            ISAB(width, dim, heads, inducing, layer_norm) if attention == "isab" else SAB(width, dim, heads, layer_norm)
+            for width in widths
+        )
+        self.pma = PMA(dim, heads, seeds, layer_norm)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        x = hide(x, mask)
+        for layer in self.layers:
+            x = layer(x, mask)
+        out: Tensor = self.pma(x, mask)
+        return out
+
+
+def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
+    """The encoding of `x` (`B x n x d`), query by query, in NumPy."""
+    assert isinstance(module, SetTransformer)
+    layers = [*module.layers, module.pma]
+    return np.stack([reduce(lambda rows, layer: block(layer, rows), layers, elements) for elements in x])
+
+
+def _spec(name: str, attention: str) -> EncoderSpec:
+    return EncoderSpec(
+        name=name,
+        factory=SetTransformer,
+        summary=f"Set Transformer: two {attention.upper()} blocks, then PMA",
+        paper="https://arxiv.org/abs/1810.00825",
+        hyper={"attention": attention},
+        claims={"symmetry.permutation": "attention among elements is equivariant, and PMA invariant"},
+        breaks={"mbc.partition": "elements attend to the elements they are given: in a chunk, to that chunk alone"},
+        reference=reference,
+    )
+
+
+SET_TRANSFORMER = _spec("set-transformer", "isab")
+SET_TRANSFORMER_SAB = _spec("set-transformer-sab", "sab")

@@ -1,0 +1,213 @@
+"""Examine one encoder for one law: build it, settle what the search may rely on, search, and write the record."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+
+from mbcbench import registry, tolerance
+from mbcbench.card import card, counterexample, snippet
+from mbcbench.cases import LANES, Case, Drawn
+from mbcbench.cell import Cell
+from mbcbench.encoder import AGGREGATIONS, Aggregation, Pair, is_streaming
+from mbcbench.law import Law
+from mbcbench.record import Record, Status
+from mbcbench.search import Outcome, Trial, search
+from mbcbench.specs import EncoderSpec
+from mbcbench.subject import Subject, variants
+from mbcbench.target import build, element_width, resolve, validate
+
+PARTITION = "mbc.partition"
+PAIR_EXAMPLES = 128
+_SETTLING = (Case(sizes=(1,), seed=1), Case(sizes=(2, 3), seed=2), Case(sizes=(9,), seed=3))
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How hard a law is tried: sets looked at, and the seconds after which no new ones are drawn."""
+
+    examples: int = 400
+    seconds: float = 20.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A law's outcome for one encoder; `pairs` holds those of the aggregations g of a plain module f."""
+
+    status: Status
+    message: str = ""
+    outcome: Outcome | None = None
+    pairs: Mapping[str, Outcome] | None = None
+
+
+class Examination:
+    """One encoder on the table, with its parameters as built and moved."""
+
+    def __init__(self, spec: EncoderSpec, *, dim_in: int, seed: int) -> None:
+        self.spec = spec
+        self.dim_in = dim_in
+        self.seed = seed
+        module = build(spec, dim_in=dim_in, seed=seed)
+        validate(module, dim_in=dim_in, name=spec.name)
+        self.plain = not is_streaming(module)
+        self.modules = variants(module, dim_in, seed)
+
+    @cached_property
+    def deterministic(self) -> bool:
+        """Whether the same input gives the same output in eval(); settled first, since all else rests on it."""
+        module: Any = self.modules[0]
+        with torch.no_grad():
+            for x in (Drawn(case, self.dim_in).x for case in _SETTLING):
+                first = module(x)
+                module(2 * x)
+                if bool((tolerance.gaps(module(x), first) > tolerance.rounding_bound(first, x.shape[1])).any()):
+                    return False
+        return True
+
+    @cached_property
+    def side_by_side(self) -> bool:
+        """Whether the sets of a batch do not see each other, so that one call may carry many examples."""
+        if not self.deterministic:
+            return False
+        subject = Subject(self.modules[-1], self.dim_in)
+        law: Law = registry.plugin(registry.LAWS, "symmetry.batch").load()
+        trial = Trial(law, [subject])
+        with torch.no_grad():
+            cases = [Case(sizes=c.sizes, lanes=LANES, seed=s) for c in _SETTLING for s in (c.seed, c.seed + 10)]
+            return not any(trial(case).breaks for case in cases)
+
+    def subjects(self, wrap: Callable[[nn.Module], nn.Module] = lambda module: module) -> list[Subject]:
+        """The encoder, or what `wrap` makes of it, once per choice of parameters."""
+        return [Subject(wrap(m), self.dim_in, deterministic=self.deterministic) for m in self.modules]
+
+    def pair(self, g: Aggregation) -> list[Subject]:
+        """The pair (f, g) of a plain module f."""
+        return self.subjects(lambda module: Pair(module, g).eval())
+
+    @cached_property
+    def consistent_pair(self) -> Aggregation | None:
+        """The first g that makes (f, g) mini-batch consistent, as far as a short search can tell."""
+        law: Law = registry.plugin(registry.LAWS, PARTITION).load()
+        holds = (g for g in AGGREGATIONS if self._search(law, self.pair(g), Effort(PAIR_EXAMPLES), shrink=False).holds)
+        return next(holds, None)
+
+    def verdict(self, law: Law, effort: Effort) -> Verdict:
+        """Try to falsify `law`."""
+        if self.plain and law.speaks_of_streams:
+            return self._pairs(law, effort) if law.id == PARTITION else self._through_pair(law, effort)
+        return self._judge(law, self.subjects(), effort)
+
+    def _pairs(self, law: Law, effort: Effort) -> Verdict:
+        shrink = law.id not in self.spec.breaks
+        outcomes: dict[str, Outcome] = {g: self._search(law, self.pair(g), effort, shrink=shrink) for g in AGGREGATIONS}
+        holding = [g for g, outcome in outcomes.items() if outcome.holds]
+        if holding:
+            named = f"(f, g) is consistent for g = {', '.join(holding)}"
+            return self._concluded(law, outcomes[holding[0]], named, outcomes)
+        smallest = min(outcomes, key=lambda g: outcomes[g].counterexample.case.n)  # type: ignore[union-attr]
+        named = f"no g in {{{', '.join(AGGREGATIONS)}}} makes (f, g) consistent; shown for g = {smallest}"
+        return self._concluded(law, outcomes[smallest], named, outcomes)
+
+    def _through_pair(self, law: Law, effort: Effort) -> Verdict:
+        g = self.consistent_pair
+        if g is None:
+            return Verdict(Status.SKIP, f"a plain module that no g in {{{', '.join(AGGREGATIONS)}}} makes consistent")
+        return self._judge(law, self.pair(g), effort)
+
+    def _judge(self, law: Law, subjects: list[Subject], effort: Effort) -> Verdict:
+        missing = law.missing(subjects[0])
+        if missing:
+            return Verdict(Status.SKIP, missing)
+        outcome = self._search(law, subjects, effort, shrink=law.id not in self.spec.breaks)
+        return self._concluded(law, outcome, "", None)
+
+    def _search(self, law: Law, subjects: list[Subject], effort: Effort, *, shrink: bool) -> Outcome:
+        return search(
+            law, subjects, examples=max(1, round(effort.examples * law.share)), seed=self.seed,
+            side_by_side=self.side_by_side, shrink=shrink, seconds=effort.seconds,
+        )  # fmt: skip
+
+    def _concluded(self, law: Law, outcome: Outcome, said: str, pairs: Mapping[str, Outcome] | None) -> Verdict:
+        reason = self.spec.breaks.get(law.id)
+        if outcome.counterexample is not None and outcome.counterexample.error:
+            return Verdict(Status.ERROR, outcome.counterexample.error, outcome, pairs)
+        if not outcome.holds:
+            doubt = "" if self.deterministic else "not deterministic in eval(): settle hygiene.determinism first"
+            message = "; ".join(filter(None, [reason, said, doubt]))
+            return Verdict(Status.XFAIL if reason else Status.FAIL, message, outcome, pairs)
+        if reason:
+            message = f"no counterexample in {outcome.examples} examples, though the spec says: {reason}"
+            return Verdict(Status.XPASS, "; ".join(filter(None, [message, said])), outcome, pairs)
+        return Verdict(Status.PASS, said or self.spec.claims.get(law.id, ""), outcome, pairs)
+
+
+def examine(cell: Cell) -> Record:
+    """The record of one cell of the suite `laws`; params: `examples`, `seconds` (soft) and perhaps `dim_in`."""
+    began = time.perf_counter()
+    spec = resolve(cell.encoder)
+    law: Law = registry.plugin(registry.LAWS, cell.case).load()
+    dim_in = int(cell.params.get("dim_in") or element_width(spec))
+    effort = Effort(int(cell.params["examples"]), float(cell.params["seconds"]))
+    verdict = Examination(spec, dim_in=dim_in, seed=cell.seed).verdict(law, effort)
+    return record(cell, law, verdict, dim_in=dim_in, seconds=time.perf_counter() - began)
+
+
+def record(cell: Cell, law: Law, verdict: Verdict, *, dim_in: int, seconds: float) -> Record:
+    """A verdict as a record; the gap and the bound are kept of passes too."""
+    outcome = verdict.outcome
+    if outcome is None:
+        return cell.record(
+            verdict.status, message=verdict.message, seconds=seconds, detail={"law": law.id, "examples": 0}
+        )
+    shown = outcome.counterexample or outcome.worst
+    detail = {
+        "law": law.id,
+        "statement": law.statement,
+        "bound": shown.bound,
+        "examples": sum(o.examples for o in verdict.pairs.values()) if verdict.pairs else outcome.examples,
+        "worst_gap": max(outcome.worst.gap, shown.gap),
+        "counterexample": None,
+    }
+    if outcome.counterexample is not None:
+        detail |= _evidence(cell, law, outcome, dim_in)
+    if verdict.pairs is not None:
+        detail["pairs"] = {g: _pair(o, dim_in, cell.dtype) for g, o in verdict.pairs.items()}
+    return cell.record(
+        verdict.status, message=verdict.message, seconds=seconds, metric="gap", value=shown.gap,
+        higher_is_better=False, detail=detail,
+    )  # fmt: skip
+
+
+def _evidence(cell: Cell, law: Law, outcome: Outcome, dim_in: int) -> dict[str, Any]:
+    found = outcome.counterexample
+    assert found is not None
+    return {
+        "counterexample": counterexample(found, outcome.worst, dim_in=dim_in, dtype=cell.dtype),
+        "card": card(cell.encoder, law, outcome),
+        "reproduce": snippet(cell.encoder, law, found, dim_in=dim_in, build_seed=cell.seed),
+    }
+
+
+def _pair(outcome: Outcome, dim_in: int, dtype: str) -> dict[str, Any]:
+    found = outcome.counterexample
+    shown = counterexample(found, outcome.worst, dim_in=dim_in, dtype=dtype) if found else None
+    return {"consistent": outcome.holds, "examples": outcome.examples, "counterexample": shown}
+
+
+def replay(target: str, law_id: str, case: dict[str, Any], *, dim_in: int, seed: int = 0) -> None:
+    """Try one case again. Raises AssertionError with the counterexample's card when the law is still broken."""
+    spec = resolve(target)
+    law: Law = registry.plugin(registry.LAWS, law_id).load()
+    examination = Examination(spec, dim_in=dim_in, seed=seed)
+    through_pairs = examination.plain and law.speaks_of_streams
+    groups = [examination.pair(g) for g in AGGREGATIONS] if through_pairs else [examination.subjects()]
+    for subjects in groups:
+        trial = Trial(law, subjects)
+        with torch.no_grad():
+            finding = trial(Case.from_json(case))
+        if finding.breaks:
+            raise AssertionError(card(target, law, Outcome(trial.examples, finding, finding)))

@@ -1,0 +1,262 @@
+"""The search for a counterexample: the smallest cases one by one, then Hypothesis, then simpler data that fails too."""
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import hypothesis
+import numpy as np
+import torch
+from hypothesis import HealthCheck, Phase
+
+from mbcbench import strategies
+from mbcbench.cases import LANES, Array, Case, Drawn, small_scope
+from mbcbench.law import Law
+from mbcbench.subject import Subject
+from mbcbench.target import one_line
+from mbcbench.tolerance import Evidence
+
+TRIES = 4
+FEW_NUMBERS = 64
+PLAIN = 1e3  # gap / bound from which on a fault needs no second look
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One set that was looked at: the case, the lane, its gap and bound; `error` where the encoder raised."""
+
+    case: Case
+    gap: float = 0.0
+    bound: float = 0.0
+    note: str = ""
+    error: str = ""
+    told: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ratio(self) -> float:
+        if self.error:
+            return math.inf
+        return self.gap / self.bound if self.bound > 0 else (math.inf if self.gap > 0 else 0.0)
+
+    @property
+    def breaks(self) -> bool:
+        """Whether it is a counterexample."""
+        return bool(self.error) or self.gap > self.bound
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a search found: the counterexample, if any, and the worst that was seen on the way."""
+
+    examples: int
+    worst: Finding
+    counterexample: Finding | None = None
+
+    @property
+    def holds(self) -> bool:
+        return self.counterexample is None
+
+
+class _Falsified(Exception):  # noqa: N818 # not an error: what Hypothesis shrinks towards
+    pass
+
+
+@dataclass
+class Trial:
+    """Tries a law on cases and remembers how many sets were looked at and which was worst."""
+
+    law: Law
+    subjects: Sequence[Subject]
+    examples: int = 0
+    worst: Finding = field(default_factory=lambda: Finding(Case(sizes=())))
+
+    def __call__(self, case: Case) -> Finding:
+        """The worst set of a case."""
+        subject = self.subjects[case.variant % len(self.subjects)]
+        drawn = Drawn(case, subject.dim_in)
+        self.examples += len(case.lanes) if self.law.side_by_side else 1
+        try:
+            finding = _worst(drawn, self.law.check(subject, drawn))
+        except Exception as error:  # the encoder's own
+            return Finding(case, error=one_line(error), told=drawn.told)
+        if finding.ratio >= self.worst.ratio or not self.worst.case.sizes:
+            self.worst = finding
+        return finding
+
+    def lanes(self, case: Case) -> list[int]:
+        """The positions of the sets of a case, the worst first."""
+        subject = self.subjects[case.variant % len(self.subjects)]
+        try:
+            ratio = self.law.check(subject, Drawn(case, subject.dim_in)).ratio
+        except Exception:
+            return list(range(len(case.lanes)))
+        return [int(i) for i in ratio.nan_to_num(nan=math.inf).argsort(descending=True)]
+
+
+def _worst(drawn: Drawn, evidence: Evidence) -> Finding:
+    ratio = evidence.ratio.nan_to_num(nan=math.inf)
+    at = int(ratio.argmax())
+    return Finding(drawn.case, float(evidence.gap[at]), float(evidence.bound[at]), evidence.note, told=drawn.told)
+
+
+def search(
+    law: Law,
+    subjects: Sequence[Subject],
+    *,
+    examples: int,
+    seed: int = 0,
+    side_by_side: bool = True,
+    shrink: bool = True,
+    seconds: float = math.inf,
+) -> Outcome:
+    """Try to falsify `law` on about `examples` sets, for at most `seconds`.
+
+    subjects: the encoder with several parameters, as built first. side_by_side: whether the encoder's sets do not see
+    each other, so that one call may carry many. shrink: whether Hypothesis spends time on making a failure small; the
+    data of the one found is written out and rounded in any case, which costs a few calls.
+    """
+    trial = Trial(law, subjects)
+    many = side_by_side or not law.side_by_side
+    with torch.no_grad():
+        until = time.perf_counter() + seconds
+        found = next((f for f in _small(trial, many, examples, until) if f.breaks), None)
+        if found is None and trial.examples < examples:
+            found = _random(trial, many, examples - trial.examples, seed, shrink=shrink, until=until)
+        if found is not None:
+            found = _simplify(trial, found, shrink=shrink)
+    return Outcome(trial.examples, trial.worst, found)
+
+
+def _small(trial: Trial, many: bool, examples: int, until: float) -> Iterator[Finding]:
+    for case in small_scope(len(trial.subjects), side_by_side=many):
+        if trial.examples >= examples / 2 or time.perf_counter() > until:
+            return
+        if case.n <= trial.law.max_size:
+            yield trial(case)
+
+
+def _random(trial: Trial, many: bool, examples: int, seed: int, *, shrink: bool, until: float) -> Finding | None:
+    found: list[Finding] = []
+    width = len(LANES) if many and trial.law.side_by_side else 1
+    phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
+
+    def look(case: Case) -> None:
+        if not found and time.perf_counter() > until:
+            return
+        finding = trial(case)
+        if finding.breaks:
+            found.append(finding)
+            raise _Falsified
+
+    drawn = strategies.cases(variants=len(trial.subjects), side_by_side=many, max_size=trial.law.max_size)
+    test = hypothesis.settings(
+        max_examples=max(1, math.ceil(examples / width)),
+        phases=phases,
+        database=None,
+        deadline=None,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )(hypothesis.seed(seed)(hypothesis.given(drawn)(look)))
+    try:
+        test()
+    except (_Falsified, hypothesis.errors.Flaky):
+        return found[-1]  # Hypothesis runs the smallest failing case last
+    return None
+
+
+def _simplify(trial: Trial, found: Finding, *, shrink: bool) -> Finding:
+    """The same fault with one set instead of many, fewer elements and rounder numbers, as far as it still shows."""
+    if not trial.law.side_by_side:
+        return _fewer_lanes(trial, found)
+    alone = next((f for case in _alone(trial, found.case) if (f := trial(case)).breaks), None)
+    if alone is None:
+        return found
+    alone = _taken(trial, alone, replace(alone.case, variant=0), min(alone.ratio, PLAIN))
+    if shrink:
+        alone = _fewer_elements(trial, alone)
+    return _rounder(trial, alone)
+
+
+def _fewer_elements(trial: Trial, found: Finding) -> Finding:
+    """The same fault with elements left out: half of the stream, a quarter, ... down to single ones."""
+    enough = min(found.ratio, PLAIN)
+    step = found.case.n // 2
+    while step >= 1:
+        at = 0
+        while at < found.case.n and found.case.n > 1:
+            fewer = _taken(trial, found, _without(found.case, at, at + step), enough)
+            at, found = (at, fewer) if fewer is not found else (at + step, found)
+        step //= 2
+    return found
+
+
+def _without(case: Case, first: int, last: int) -> Case:
+    """The case without the elements that arrive at positions first to last."""
+    assert case.values is not None
+    assert case.index is not None
+    chunk_of = [number for number, size in enumerate(case.sizes) for _ in range(size)]
+    kept = [at for at in range(case.n) if not first <= at < last] or [0]
+    sizes = [sum(1 for at in kept if chunk_of[at] == number) for number in range(len(case.sizes))]
+    elements = sorted(case.index[at] for at in kept)
+    index = tuple(elements.index(case.index[at]) for at in kept)
+    values = tuple(case.values[element] for element in elements)
+    return replace(case, sizes=tuple(size for size in sizes if size), values=values, index=index)
+
+
+def _taken(trial: Trial, found: Finding, case: Case, enough: float) -> Finding:
+    """What `case` shows if it shows the same fault plainly enough, else what was found before."""
+    simpler = trial(case)
+    same = simpler.breaks and simpler.ratio >= enough and bool(simpler.error) == bool(found.error)
+    return simpler if same else found
+
+
+def _alone(trial: Trial, case: Case) -> Iterator[Case]:
+    """Each set of a case on its own, with its data written out, the worst first."""
+    drawn = Drawn(case, trial.subjects[0].dim_in)
+    for at in trial.lanes(case)[:TRIES]:
+        values = tuple(tuple(float(v) for v in element) for element in drawn.x[at])
+        index = tuple(int(i) for i in drawn.index[at])
+        for seed in range(case.seed, case.seed + TRIES):  # another seed lets the law decide otherwise
+            yield replace(case, lanes=(case.lanes[at],), values=values, index=index, seed=seed)
+
+
+def _fewer_lanes(trial: Trial, found: Finding) -> Finding:
+    for at in range(len(found.case.lanes) - 1, -1, -1):
+        lanes = found.case.lanes[:at] + found.case.lanes[at + 1 :]
+        if lanes and (fewer := trial(replace(found.case, lanes=lanes))).breaks:
+            found = fewer
+    return found
+
+
+def _rounder(trial: Trial, found: Finding) -> Finding:
+    """The same fault with values that are zero or whole where they can be, as long as it stays plain to see."""
+    enough = min(found.ratio, PLAIN)
+    for values in _simpler_values(np.array(found.case.values)):
+        simpler = _taken(trial, found, _with_values(found.case, values), enough)
+        if simpler is not found:
+            found = simpler
+            break
+    if found.case.n * trial.subjects[0].dim_in > FEW_NUMBERS:
+        return found
+    for row, column in np.argwhere(np.array(found.case.values)):
+        values = np.array(found.case.values)
+        values[row, column] = 0
+        found = _taken(trial, found, _with_values(found.case, values), enough)
+    return found
+
+
+def _with_values(case: Case, values: Array) -> Case:
+    return replace(case, values=tuple(map(tuple, values.tolist())))
+
+
+def _simpler_values(x: Array) -> Iterator[Array]:
+    first = np.zeros_like(x)
+    first[:, 0] = 1
+    yield first
+    ramp = np.zeros_like(x)
+    ramp[:, 0] = np.arange(len(x))
+    yield ramp
+    for digits in (0, 1, 2):
+        yield np.round(x, digits)

@@ -1,0 +1,122 @@
+"""The subject of a law: an encoder in float64 and eval(), with a few words in which laws are written."""
+
+import copy
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mbcbench import tolerance
+from mbcbench.encoder import has_merge, is_streaming, takes_mask
+from mbcbench.tolerance import SPREAD, Evidence
+
+VARIANTS = 4
+
+
+class Subject:
+    """One encoder under test.
+
+    Streams begin from one state, `start(batch_size)`: what an encoder draws at random it draws there.
+    """
+
+    def __init__(self, module: nn.Module, dim_in: int, *, deterministic: bool = True) -> None:
+        self.module: Any = module
+        self.dim_in = dim_in
+        self.deterministic = deterministic
+        self.streaming = is_streaming(module)
+        self.merges = self.streaming and has_merge(module)
+        self.masks = takes_mask(module)
+
+    def start(self, batch_size: int) -> Any:
+        """The state of `batch_size` empty streams."""
+        return self.module.init_state(batch_size)
+
+    def feed(self, state: Any, chunk: Tensor, mask: Tensor | None = None) -> Any:
+        """The state after one more chunk."""
+        return self.module.update(state, chunk) if mask is None else self.module.update(state, chunk, mask)
+
+    def readout(self, state: Any) -> Tensor:
+        out: Tensor = self.module.readout(state)
+        return out
+
+    def stream(self, chunks: Sequence[Tensor], start: Any) -> Tensor:
+        """The encoding of `chunks` in this order."""
+        state = start
+        for chunk in chunks:
+            state = self.feed(state, chunk)
+        return self.readout(state)
+
+    def encode(self, x: Tensor, start: Any = None) -> Tensor:
+        """The encoding of `x` in one piece.
+
+        An encoder that is not deterministic is given the stream's own start, so that both see the same draw.
+        """
+        if self.deterministic or not self.streaming:
+            out: Tensor = self.module(x)
+            return out
+        return self.stream([x], self.start(x.shape[0]) if start is None else start)
+
+    def compare(self, got: Tensor, want: Tensor, x: Tensor) -> Evidence:
+        """Whether `got` equals `want`, an encoding of `x`, up to rounding."""
+        if got.shape != want.shape:
+            infinite = torch.full((x.shape[0],), torch.inf, dtype=torch.float64)
+            note = f"shape {tuple(got.shape)} instead of {tuple(want.shape)}"
+            return Evidence(infinite, torch.zeros_like(infinite), note)
+        gap = tolerance.gaps(got, want)
+        bound = tolerance.rounding_bound(want, x.shape[1])
+        if self.deterministic and bool((gap > bound).any()):
+            bound = bound + SPREAD * self._spread(x)
+        return Evidence(gap, bound)
+
+    def _spread(self, x: Tensor) -> Tensor:
+        """How far the encoding of `x` moves when input and parameters move by about 2 eps; `B`."""
+        encoding = self.module(x)
+        moves = []
+        for number, twin in enumerate(self._twins):
+            generator = torch.Generator().manual_seed(number)
+            moves.append(tolerance.gaps(twin(tolerance.perturbed(x, generator)), encoding))
+        spread = torch.stack(moves).amax(0)
+        return torch.where(spread.isfinite(), spread, torch.zeros_like(spread))
+
+    @cached_property
+    def _twins(self) -> list[Any]:
+        return [_perturbed_twin(self.module, seed) for seed in (1, 2)]
+
+
+def _perturbed_twin(module: nn.Module, seed: int) -> nn.Module:
+    generator = torch.Generator().manual_seed(seed)
+    twin = copy.deepcopy(module)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.copy_(tolerance.perturbed(parameter, generator))
+    return twin
+
+
+def variants(module: nn.Module, dim_in: int, seed: int) -> list[nn.Module]:
+    """`module` in float64 and eval() as built, and with its parameters moved away from where they began.
+
+    Fresh parameters hide faults: a bias of zero may be added once per chunk unnoticed, a LayerNorm of ones may be
+    forgotten, small logits make every attention uniform. A variant that is not finite on ordinary data is left out.
+    """
+    base = copy.deepcopy(module).double().eval()
+    x = torch.randn(2, 5, dim_in, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    found = [base]
+    for number in range(1, VARIANTS):
+        moved = _moved(base, seed + number, scale=(1.0, 3.0, 0.3)[number - 1])
+        with torch.no_grad():
+            if bool(moved(x).isfinite().all()):
+                found.append(moved)
+    return found
+
+
+def _moved(module: nn.Module, seed: int, scale: float) -> nn.Module:
+    generator = torch.Generator().manual_seed(seed)
+    moved = copy.deepcopy(module)
+    with torch.no_grad():
+        for parameter in moved.parameters():
+            spread = parameter.square().mean().sqrt().clamp(min=0.1)
+            noise = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+            parameter.copy_(scale * (parameter + 0.5 * spread * noise))
+    return moved

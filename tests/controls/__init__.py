@@ -1,0 +1,1 @@
+"""Deliberately wrong encoders, each named after its vice."""
