@@ -74,15 +74,15 @@ def fetch(dataset: DataSet) -> Arrays:
     kept = where(dataset)
     try:
         return _load(kept)
-    except (OSError, ValueError, zipfile.BadZipFile):  # absent, cut off or damaged: made again
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):  # absent, cut off or damaged: made again
         arrays = dataset.parse(_verified(dataset))
         _save(kept, arrays)
         return arrays
 
 
 def _load(path: Path) -> Arrays:
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+        return {name: kept[name] for name in kept.files}
 
 
 def _save(path: Path, arrays: Arrays) -> None:

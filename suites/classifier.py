@@ -1,6 +1,7 @@
 """A classifier of sets: per-element MLP, set encoder, slot read-out, LayerNorm, linear head."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,8 @@ class SetClassifier(nn.Module):
     A plain encoder is streamed as the pair (f, mean): the unweighted mean of its chunk encodings. The LayerNorm keeps
     the scale of the encoding (a sum grows with the set) from the head.
     """
+
+    encoder: Any  # streaming: its steps are no part of nn.Module's type
 
     def __init__(self, spec: EncoderSpec, *, dim_in: int, width: int, classes: int, seed: int) -> None:
         super().__init__()

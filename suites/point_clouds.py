@@ -42,7 +42,7 @@ class Settings:
 
 PROFILES: dict[Profile, Settings] = {
     "smoke": Settings(seeds=1, steps=5, batch_size=8, train_images=100, test_images=50),
-    "quick": Settings(seeds=3, steps=200),
+    "quick": Settings(seeds=3, steps=320, lr=5e-3, batch_size=32, test_images=250),
     "laptop": Settings(seeds=5, steps=2000),
     "paper": Settings(seeds=5, steps=12_500, width=256, lr=1e-3),  # 200 epochs
 }
@@ -113,7 +113,7 @@ def _tests(model: SetClassifier, clouds: Clouds, p: Any) -> Iterator[tuple[dict[
 def whole(model: SetClassifier, clouds: Clouds, size: int) -> float:
     """The accuracy on the first `size` points of each cloud, encoded in one piece."""
     model.eval()
-    batches = zip(*(part.split(max(1, ELEMENTS // size)) for part in clouds), strict=True)
+    batches = _batches(clouds, size)
     return sum(_correct(model(points[:, :size]), labels) for points, labels in batches) / len(clouds.labels)
 
 
@@ -122,12 +122,17 @@ def streamed(model: SetClassifier, clouds: Clouds, chunk_size: int, largest: int
     """The accuracy after each chunk of `chunk_size` points, by the number of points seen, up to `largest`."""
     model.eval()
     correct: Counter[int] = Counter()
-    batches = zip(*(part.split(max(1, ELEMENTS // chunk_size)) for part in clouds), strict=True)
-    for points, labels in batches:
-        chunks = points[:, :largest].split(chunk_size, dim=1)
+    for points, labels in _batches(clouds, chunk_size):
+        chunks = torch.split(points[:, :largest], chunk_size, dim=1)
         for seen, scores in enumerate(model.stream(chunks), 1):
             correct[min(seen * chunk_size, largest)] += _correct(scores, labels)
     return {seen: count / len(clouds.labels) for seen, count in correct.items()}
+
+
+def _batches(clouds: Clouds, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The clouds in batches of which `ELEMENTS` points are encoded at a time, `size` from each cloud."""
+    count = max(1, ELEMENTS // size)
+    return zip(torch.split(clouds.points, count), torch.split(clouds.labels, count), strict=True)
 
 
 def _correct(scores: Tensor, labels: Tensor) -> int:

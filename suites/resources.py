@@ -40,13 +40,14 @@ def cells(encoders: Sequence[str], profile: Profile, seed: int) -> list[Cell]:
     """
     sizes = SIZES[profile]
     ways = [(n, "one piece") for n in sizes] + [(sizes[-1], "streamed")]
+    shared = {"dim": 64, "batch": 1, "chunk_size": CHUNK, "timing_seconds": SECONDS[profile]}
     return [
         Cell(
             suite="resources",
             case="encode",
             encoder=encoder,
             seed=seed,
-            params={"n": n, "mode": mode, "dim": 64, "batch": 1, "chunk_size": CHUNK, "timing_seconds": SECONDS[profile]},
+            params={"n": n, "mode": mode, **shared},
         )
         for encoder in encoders
         for n, mode in ways
@@ -62,7 +63,7 @@ def run(cell: Cell) -> Iterable[Record]:
         return list(_measured(cell, lambda: module(x), parameters=_parameters(module)))
     if not is_streaming(module):
         return [cell.record(Status.SKIP, message="a plain module has no state to stream: it encodes in one piece")]
-    chunks = x.split(p["chunk_size"], dim=1)
+    chunks = torch.split(x, p["chunk_size"], dim=1)
     return list(_measured(cell, lambda: encode_stream(module, chunks), state_size=_state_bytes(module, chunks)))
 
 
@@ -117,13 +118,20 @@ def peak_bytes(action: Callable[[], object]) -> tuple[int, str]:
     action()
     gc.collect()
     _trim()
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark falls to the present resident size
-        idle = _high_water_mark()
-    except OSError:
+    if not _reset_high_water_mark():
         return _highest_ever() - before, "ru_maxrss of the first run"
+    idle = _high_water_mark()
     action()
     return _high_water_mark() - idle, "VmHWM"
+
+
+def _reset_high_water_mark() -> bool:
+    """Let the mark fall to the present resident size; whether the kernel did."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
 
 
 def _high_water_mark() -> int:
