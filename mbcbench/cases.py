@@ -159,15 +159,19 @@ KINDS: tuple[tuple[str, Callable[[Array], Array]], ...] = (
     ("offset 1000", lambda x: x + 1e3),
 )
 LANES = tuple(range(len(KINDS)))
+_TIED = ("small integers", "constant", "zero rows", "duplicates", "sparse")
+TIE_FREE = tuple(lane for lane in LANES if KINDS[lane][0] not in _TIED)
+PLAIN_DATA = (0,) * 8  # normal data, eight sets of it
 
 SMALL_SIZES: tuple[tuple[int, ...], ...] = (
     (1,), (1, 1), (2,), (1, 2), (2, 1), (1, 1, 1), (2, 2), (1, 3), (3, 1), (1, 2, 1), (1, 1, 1, 1), (2, 3), (1, 1, 3),
+    (3, 3), (1, 6),
 )  # fmt: skip
 
 
-def small_scope(variants: int, *, side_by_side: bool = True) -> Iterator[Case]:
+def small_scope(variants: int, lanes: tuple[int, ...] = LANES, *, side_by_side: bool = True) -> Iterator[Case]:
     """The smallest cases first: most faults show on a handful of elements, and those found here need no shrinking."""
     orders: tuple[Arrangement, ...] = ("contiguous", "reversed", "shuffled")
     for number, (sizes, arrangement) in enumerate(product(SMALL_SIZES, orders)):
-        lanes = LANES if side_by_side else (LANES[number % len(LANES)],)
-        yield Case(sizes=sizes, lanes=lanes, arrangement=arrangement, seed=number, variant=number % variants)
+        kinds = lanes if side_by_side else (lanes[number % len(lanes)],)
+        yield Case(sizes=sizes, lanes=kinds, arrangement=arrangement, seed=number, variant=number % variants)

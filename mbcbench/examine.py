@@ -82,7 +82,19 @@ class Examination:
 
     def subjects(self, wrap: Callable[[nn.Module], nn.Module] = lambda module: module) -> list[Subject]:
         """The encoder, or what `wrap` makes of it, once per choice of parameters."""
-        return [Subject(wrap(m), self.dim_in, deterministic=self.deterministic) for m in self.modules]
+        return [
+            Subject(
+                wrap(module),
+                self.dim_in,
+                deterministic=self.deterministic,
+                fresh=lambda: wrap(self._fresh()),
+                reference=self.spec.reference,
+            )
+            for module in self.modules
+        ]
+
+    def _fresh(self) -> nn.Module:
+        return build(self.spec, dim_in=self.dim_in, seed=self.seed + 1000).double().eval()
 
     def pair(self, g: Aggregation) -> list[Subject]:
         """The pair (f, g) of a plain module f."""
@@ -135,6 +147,9 @@ class Examination:
         reason = self.spec.breaks.get(law.id)
         if outcome.counterexample is not None and outcome.counterexample.error:
             return Verdict(Status.ERROR, outcome.counterexample.error, outcome, pairs)
+        if law.reports or (law.classes and law.id not in {**self.spec.claims, **self.spec.breaks}):
+            word = law.classes[0 if outcome.holds else 1] if law.classes else outcome.worst.note
+            return Verdict(Status.OK, word, outcome, pairs)
         if not outcome.holds:
             doubt = "" if self.deterministic else "not deterministic in eval(): settle hygiene.determinism first"
             message = "; ".join(filter(None, [reason, said, doubt]))

@@ -12,7 +12,7 @@ import torch
 from hypothesis import HealthCheck, Phase
 
 from mbcbench import strategies
-from mbcbench.cases import LANES, Array, Case, Drawn, small_scope
+from mbcbench.cases import Array, Case, Drawn, small_scope
 from mbcbench.law import Law
 from mbcbench.subject import Subject
 from mbcbench.target import one_line
@@ -81,7 +81,7 @@ class Trial:
             finding = _worst(drawn, self.law.check(subject, drawn))
         except Exception as error:  # the encoder's own
             return Finding(case, error=one_line(error), told=drawn.told)
-        if finding.ratio >= self.worst.ratio or not self.worst.case.sizes:
+        if (finding.ratio, finding.gap) >= (self.worst.ratio, self.worst.gap):
             self.worst = finding
         return finding
 
@@ -121,8 +121,9 @@ def search(
     many = side_by_side or not law.side_by_side
     with torch.no_grad():
         until = time.perf_counter() + seconds
-        found = next((f for f in _small(trial, many, examples, until) if f.breaks), None)
-        if found is None and trial.examples < examples:
+        first = map(trial, law.fixed) if law.fixed else _small(trial, many, examples, until)
+        found = next((f for f in first if f.breaks), None)
+        if found is None and trial.examples < examples and not law.fixed:
             found = _random(trial, many, examples - trial.examples, seed, shrink=shrink, until=until)
         if found is not None:
             found = _simplify(trial, found, shrink=shrink)
@@ -130,16 +131,17 @@ def search(
 
 
 def _small(trial: Trial, many: bool, examples: int, until: float) -> Iterator[Finding]:
-    for case in small_scope(len(trial.subjects), side_by_side=many):
+    for case in small_scope(len(trial.subjects), trial.law.lanes, side_by_side=many):
         if trial.examples >= examples / 2 or time.perf_counter() > until:
             return
-        if case.n <= trial.law.max_size:
+        if trial.law.min_size <= case.n <= trial.law.max_size:
             yield trial(case)
 
 
 def _random(trial: Trial, many: bool, examples: int, seed: int, *, shrink: bool, until: float) -> Finding | None:
     found: list[Finding] = []
-    width = len(LANES) if many and trial.law.side_by_side else 1
+    law = trial.law
+    width = len(law.lanes) if many and law.side_by_side else 1
     phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
 
     def look(case: Case) -> None:
@@ -150,7 +152,9 @@ def _random(trial: Trial, many: bool, examples: int, seed: int, *, shrink: bool,
             found.append(finding)
             raise _Falsified
 
-    drawn = strategies.cases(variants=len(trial.subjects), side_by_side=many, max_size=trial.law.max_size)
+    drawn = strategies.cases(
+        lanes=law.lanes, variants=len(trial.subjects), side_by_side=many, min_size=law.min_size, max_size=law.max_size
+    )
     test = hypothesis.settings(
         max_examples=max(1, math.ceil(examples / width)),
         phases=phases,
@@ -185,7 +189,7 @@ def _fewer_elements(trial: Trial, found: Finding) -> Finding:
     step = found.case.n // 2
     while step >= 1:
         at = 0
-        while at < found.case.n and found.case.n > 1:
+        while at < found.case.n and found.case.n > trial.law.min_size:
             fewer = _taken(trial, found, _without(found.case, at, at + step), enough)
             at, found = (at, fewer) if fewer is not found else (at + step, found)
         step //= 2

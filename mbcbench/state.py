@@ -3,11 +3,13 @@
 A leaf that is no tensor (an int, a string, None) is kept as it is.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 import safetensors.torch
+import torch
 from torch import Tensor
 
 State = TypeVar("State")
@@ -55,13 +57,56 @@ def clone(state: State) -> State:
 
 
 def to_bytes(state: object) -> bytes:
-    """The tensors of a state as safetensors bytes; the structure is not saved (see `from_bytes`)."""
-    named = {str(i): t.detach().contiguous().clone() for i, t in enumerate(tensors(state))}
-    return safetensors.torch.save(named)
+    """A state as safetensors bytes: its tensors, and its structure and plain values as JSON in the metadata.
+
+    Raises TypeError naming the leaf that is neither a tensor nor a plain value.
+    """
+    found: dict[str, Tensor] = {}
+    skeleton = _skeleton(state, found)
+    return safetensors.torch.save(found or {"": torch.empty(0)}, metadata={"state": json.dumps(skeleton)})
 
 
 def from_bytes(data: bytes, like: State) -> State:
-    """The state saved by `to_bytes`, in the structure of `like` (a fresh state will do)."""
+    """The state saved by `to_bytes`; its types (named tuples, dataclasses) are those of `like`, a fresh state."""
     saved = safetensors.torch.load(data)
-    order: Iterator[int] = iter(range(len(saved)))
-    return map_state(lambda _: saved[str(next(order))], like)
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return _rebuilt(json.loads(header["__metadata__"]["state"]), like, saved)  # type: ignore[no-any-return]
+
+
+def _skeleton(state: Any, found: dict[str, Tensor]) -> Any:
+    if isinstance(state, Tensor):
+        found[str(len(found))] = state.detach().contiguous().clone()
+        return {"tensor": str(len(found) - 1)}
+    if isinstance(state, Mapping):
+        return {"fields": {key: _skeleton(leaf, found) for key, leaf in state.items()}}
+    if is_dataclass(state) and not isinstance(state, type):
+        return {"fields": {f.name: _skeleton(getattr(state, f.name), found) for f in fields(state)}}
+    if isinstance(state, list | tuple):
+        return {"items": [_skeleton(leaf, found) for leaf in state]}
+    if state is None or isinstance(state, bool | int | float | str):
+        return {"value": state}
+    raise TypeError(f"a state may hold tensors and plain values, not {type(state).__name__}")
+
+
+def _rebuilt(node: Any, like: Any, saved: Mapping[str, Tensor]) -> Any:
+    if "tensor" in node:
+        return saved[node["tensor"]]
+    if "value" in node:
+        return node["value"]
+    if "fields" in node:
+        parts = {key: _rebuilt(leaf, _part(like, key), saved) for key, leaf in node["fields"].items()}
+        return type(like)(**parts) if is_dataclass(like) and not isinstance(like, type) else parts
+    items = [_rebuilt(leaf, _part(like, at), saved) for at, leaf in enumerate(node["items"])]
+    if isinstance(like, tuple):
+        return type(like)(*items) if hasattr(like, "_fields") else tuple(items)
+    return items
+
+
+def _part(like: Any, key: Any) -> Any:
+    """The part of a fresh state that a saved one corresponds to; None where the fresh state has no such part yet."""
+    if is_dataclass(like):
+        return getattr(like, key)
+    try:
+        return like[key]
+    except (KeyError, IndexError, TypeError):
+        return None

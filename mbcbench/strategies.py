@@ -30,13 +30,19 @@ def partitions(draw: st.DrawFn, n: int, *, max_parts: int = 8) -> tuple[int, ...
 
 @st.composite
 def cases(
-    draw: st.DrawFn, *, variants: int = 1, side_by_side: bool = True, min_size: int = 1, max_size: int = 513
+    draw: st.DrawFn,
+    *,
+    lanes: tuple[int, ...] = LANES,
+    variants: int = 1,
+    side_by_side: bool = True,
+    min_size: int = 1,
+    max_size: int = 513,
 ) -> Case:
     """Cases for the laws: a cardinality, a partition, an arrangement, and data of every kind side by side (or one)."""
     n = draw(cardinalities(min_size=min_size, max_size=max_size))
     return Case(
         sizes=draw(partitions(n)),
-        lanes=LANES if side_by_side else (draw(st.sampled_from(LANES)),),
+        lanes=lanes if side_by_side else (draw(st.sampled_from(lanes)),),
         arrangement=draw(st.sampled_from(ARRANGEMENTS)),
         seed=draw(st.integers(0, 2**20)),
         variant=draw(st.integers(0, variants - 1)),

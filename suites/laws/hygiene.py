@@ -1,14 +1,19 @@
 """Hygiene: an encoder in eval() is a function, and leaves what it is given alone."""
 
+import random
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from mbcbench.cases import Drawn
 from mbcbench.law import Law
+from mbcbench.state import tensors
 from mbcbench.subject import Subject
 from mbcbench.tolerance import Evidence
 
-from .evidence import violated, worse
+from .evidence import nothing, violated, worse
 
 
 def check_determinism(subject: Subject, drawn: Drawn) -> Evidence:
@@ -56,5 +61,110 @@ def _transposed(x: Tensor) -> Tensor:
     return x.transpose(0, 1).contiguous().transpose(0, 1)
 
 
+def check_rng(subject: Subject, drawn: Drawn) -> Evidence:
+    """In eval(), the global random state is left alone.
+
+    Source: reproducible experiments; an evaluation must not change what is drawn after it.
+
+    Why it matters: an encoder that draws its slots from the global generator shifts every later draw, so a run with
+    one more evaluation is another run; one that seeds the generator makes later draws repeat.
+
+    How to fix a failure: draw from a `torch.Generator` of the encoder's own in eval().
+    """
+    before = (torch.get_rng_state(), _numpy_state(), random.getstate())
+    subject.module(drawn.x)
+    if subject.streaming:
+        subject.stream(drawn.chunks, subject.start(len(drawn.x)))
+    if not torch.equal(torch.get_rng_state(), before[0]):
+        return violated(drawn, "the state of torch's global generator changed")
+    if _numpy_state() != before[1]:
+        return violated(drawn, "the state of NumPy's global generator changed")
+    return nothing(drawn) if random.getstate() == before[2] else violated(drawn, "the state of `random` changed")
+
+
+def _numpy_state() -> str:
+    return repr(np.random.get_state(legacy=False))
+
+
+def check_dtype(subject: Subject, drawn: Drawn) -> Evidence:
+    """Output and state follow the dtype of input and parameters; accumulation is not silently narrowed.
+
+    Source: a float64 encoder is asked for float64 precision, a float32 one must not return float64.
+
+    Why it matters: a float32 buffer in a float64 stream loses half its digits, and a float64 result of a float32
+    encoder doubles memory downstream or fails on devices without float64.
+
+    How to fix a failure: make tensors with `x.new_zeros` or from a parameter, and move constants with the module.
+    """
+    out = subject.in_dtype(torch.float32)(drawn.x.float())
+    if out.dtype is not torch.float32:
+        return violated(drawn, f"float32 input and parameters, {_name(out.dtype)} output")
+    out = subject.module(drawn.x)
+    if out.dtype is not torch.float64 or out.device != drawn.x.device:
+        return violated(drawn, f"float64 input and parameters on {drawn.x.device}, {_name(out.dtype)} on {out.device}")
+    if subject.streaming:
+        state = subject.stream_state(drawn.chunks, subject.start(len(drawn.x)))
+        narrow = [t.dtype for t in tensors(state) if t.is_floating_point() and t.dtype is not torch.float64]
+        if narrow:
+            return violated(drawn, f"the state of a float64 stream holds {_name(narrow[0])}")
+    return nothing(drawn)
+
+
+def check_nonfinite(subject: Subject, drawn: Drawn) -> Evidence:
+    """NaN in an element reaches its own set's encoding; NaN or infinity reaches no other set's.
+
+    Source: IEEE arithmetic; bad data must be seen, where it is and nowhere else.
+
+    Why it matters: an encoder that swallows NaN (`nan_to_num`, a comparison that is false) reports a number for broken
+    data; a statistic over the batch spreads one bad set over all.
+
+    How to fix a failure: no `nan_to_num` on data; multiply by no mask what may be NaN, choose with `torch.where`.
+    """
+    row, element = int(drawn.rng.integers(len(drawn.x))), int(drawn.rng.integers(drawn.x.shape[1]))
+    drawn.told["set and element"] = [row, element]
+    want = subject.encode(drawn.x)
+    evidence = nothing(drawn)
+    others = [at for at in range(len(drawn.x)) if at != row]
+    for bad in (torch.nan, torch.inf):
+        spoiled = drawn.x.clone()
+        spoiled[row, element, 0] = bad
+        got = subject.encode(spoiled)
+        if bad is torch.nan and bool(got[row].isfinite().all()):
+            return violated(drawn, "NaN in an element does not reach the encoding of its set")
+        if not bool(got[others].isfinite().all()):
+            return violated(drawn, f"{bad} in one set reaches the encoding of another")
+        evidence = worse(evidence, subject.compare(_with_row(got, row, want), want, drawn.x))
+    return evidence
+
+
+def _with_row(got: Tensor, row: int, want: Tensor) -> Tensor:
+    got = got.clone()
+    got[row] = want[row]
+    return got
+
+
+def check_state_dict(subject: Subject, drawn: Drawn) -> Evidence:
+    """A state_dict round trip gives the same encoder.
+
+    Source: `torch.nn.Module.state_dict`; the one format in which encoders are kept.
+
+    Why it matters: a tensor that is neither parameter nor persistent buffer (fixed slots, a random projection, running
+    statistics) is drawn again in the new process, and the loaded encoder is another one.
+
+    How to fix a failure: `register_buffer` for what is not trained, `nn.Parameter` for what is.
+    """
+    loaded: Any = subject.fresh()
+    loaded.load_state_dict(subject.module.state_dict())
+    return subject.compare(loaded(drawn.x), subject.module(drawn.x), drawn.x)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
 DETERMINISM = Law(id="hygiene.determinism", check=check_determinism, share=0.5)
 INPUTS = Law(id="hygiene.inputs", check=check_inputs, share=0.5)
+RNG = Law(id="hygiene.rng", check=check_rng, share=0.1)
+DTYPE = Law(id="hygiene.dtype", check=check_dtype, share=0.1, max_size=64)
+NONFINITE = Law(id="hygiene.nonfinite", check=check_nonfinite, side_by_side=False, share=0.03, max_size=64)
+STATE_DICT = Law(id="hygiene.state_dict", check=check_state_dict, share=0.1, max_size=64)

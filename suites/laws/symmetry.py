@@ -1,12 +1,10 @@
 """Symmetries: what an encoding of a set must not depend on."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from mbcbench.cases import Drawn
-from mbcbench.law import Law, streams
+from mbcbench.law import Law, encodes_sets, has_slots, maps_elements, masks
 from mbcbench.subject import Subject
 from mbcbench.tolerance import Evidence
 
@@ -27,8 +25,7 @@ def check_permutation(subject: Subject, drawn: Drawn) -> Evidence:
     n = drawn.x.shape[1]
     orders = torch.from_numpy(drawn.rng.permuted(torch.arange(n).expand(len(drawn.x), n).numpy(), axis=1))
     drawn.told["permutation"] = orders
-    permuted = drawn.x.gather(1, orders[:, :, None].expand_as(drawn.x))
-    return subject.compare(subject.encode(permuted), subject.encode(drawn.x), drawn.x)
+    return subject.compare(subject.encode(_arranged(drawn.x, orders)), subject.encode(drawn.x), drawn.x)
 
 
 def check_slots(subject: Subject, drawn: Drawn) -> Evidence:
@@ -44,22 +41,11 @@ def check_slots(subject: Subject, drawn: Drawn) -> Evidence:
     start = subject.start(len(drawn.x))
     order = torch.from_numpy(drawn.rng.permutation(start.slots.shape[1]))
     drawn.told["permutation of the slots"] = order
-    got = subject.stream([drawn.x], _with_slots(start, start.slots[:, order]))
+    got = subject.stream([drawn.x], subject.with_slots(start, start.slots[:, order]))
     want = subject.stream([drawn.x], start)
     if want.dim() > 2 and want.shape[1] == len(order):
         want = want[:, order]
     return subject.compare(got, want, drawn.x)
-
-
-def _with_slots(state: Any, slots: Tensor) -> Any:
-    return state._replace(slots=slots)
-
-
-def has_slots(subject: Subject) -> str | None:
-    """The law speaks of slots: a field `slots` (`B x K x h`) of the state."""
-    if streams(subject):
-        return streams(subject)
-    return None if hasattr(subject.start(1), "slots") else "its state has no field `slots`"
 
 
 def check_batch(subject: Subject, drawn: Drawn) -> Evidence:
@@ -81,6 +67,71 @@ def check_batch(subject: Subject, drawn: Drawn) -> Evidence:
     return subject.compare(subject.encode(drawn.x[chosen]), whole[chosen], drawn.x[chosen])
 
 
-PERMUTATION = Law(id="symmetry.permutation", check=check_permutation)
+def check_elements(subject: Subject, drawn: Drawn) -> Evidence:
+    """A set-to-set layer is equivariant: permuting the elements permutes its outputs.
+
+    Source: Definition C.2 of the Slot Set Encoder paper; each set of the batch is permuted in its own way.
+
+    Why it matters: an encoder built of equivariant layers and an invariant pool is invariant; one layer that knows
+    positions spoils it.
+
+    How to fix a failure: treat elements alike, and mix them only through symmetric statistics or attention.
+    """
+    n = drawn.x.shape[1]
+    orders = torch.from_numpy(drawn.rng.permuted(torch.arange(n).expand(len(drawn.x), n).numpy(), axis=1))
+    drawn.told["permutation"] = orders
+    got = subject.encode(_arranged(drawn.x, orders))
+    want = _arranged(subject.encode(drawn.x), orders)
+    return subject.compare(got, want, drawn.x)
+
+
+def _arranged(x: Tensor, orders: Tensor) -> Tensor:
+    return x.gather(1, orders[:, :, None].expand(-1, -1, x.shape[2]))
+
+
+def check_padding(subject: Subject, drawn: Drawn) -> Evidence:
+    """Masked elements have no influence, whatever they hold.
+
+    Source: batches of sets of unequal sizes are padded; the mask (`B x n`) says what is present.
+
+    Why it matters: zeros times NaN are NaN, a mean over padded n is too small, a maximum over padding that holds zeros
+    is never negative, a softmax that counts padding leaks weight to it.
+
+    How to fix a failure: replace masked entries (`torch.where`) before they are used, and count present elements only.
+    """
+    size, n, dim = drawn.x.shape
+    extra = int(drawn.rng.integers(1, 4))
+    padding = torch.from_numpy(drawn.rng.standard_normal((size, extra, dim))) * 1e3
+    padding[:, 0] = (torch.nan, torch.inf, 0.0)[drawn.case.seed % 3]
+    orders = torch.from_numpy(drawn.rng.permuted(torch.arange(n + extra).expand(size, -1).numpy(), axis=1))
+    padded = _arranged(torch.cat([drawn.x, padding.to(drawn.x.dtype)], 1), orders)
+    drawn.told["positions of the padding"] = orders >= n
+    return subject.compare(subject.encode_masked(padded, orders < n), subject.encode(drawn.x), drawn.x)
+
+
+def check_replication(subject: Subject, drawn: Drawn) -> Evidence:
+    """X and (X, X, X) encode alike: the encoder is size-free; otherwise it is size-aware.
+
+    Source: multisets; a mean or a maximum is size-free, a sum counts.
+
+    Why it matters: a size-free encoder cannot count, a size-aware one extrapolates to other sizes than trained on.
+    This classifies; only an encoder that claims it can fail.
+
+    How to fix a failure: divide what is summed by the number of elements in the read-out.
+    """
+    return subject.compare(subject.encode(drawn.x.repeat(1, 3, 1)), subject.encode(drawn.x), drawn.x)
+
+
+PERMUTATION = Law(id="symmetry.permutation", check=check_permutation, requires=(encodes_sets,))
 SLOTS = Law(id="symmetry.slots", check=check_slots, requires=(has_slots,))
 BATCH = Law(id="symmetry.batch", check=check_batch, side_by_side=False, share=0.1)
+ELEMENTS = Law(id="symmetry.elements", check=check_elements, requires=(maps_elements,))
+PADDING = Law(id="symmetry.padding", check=check_padding, requires=(encodes_sets, masks), share=0.5)
+REPLICATION = Law(
+    id="symmetry.replication",
+    check=check_replication,
+    requires=(encodes_sets,),
+    classes=("size-free", "size-aware"),
+    share=0.25,
+    max_size=129,
+)

@@ -1,0 +1,123 @@
+"""Gradients: what training through a stream must not change."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mbcbench.cases import TIE_FREE, Drawn
+from mbcbench.law import Law, streams
+from mbcbench.subject import Subject
+from mbcbench.tolerance import Evidence
+
+from .evidence import worse
+
+Encode = Callable[[Any, Tensor], Tensor]
+
+
+def check_gradient(subject: Subject, drawn: Drawn) -> Evidence:
+    """The gradient through the stream equals the gradient through the full set, for inputs and every parameter.
+
+    Source: the chain rule; both compute one function. On data without ties, where it is differentiable.
+
+    Why it matters: a detached state, an update under no_grad, or a maximum that is shifted by a constant that is not
+    one gives the right encoding and the wrong gradient: training on streams then quietly optimises something else.
+
+    How to fix a failure: no `.detach()`, `.data` or `no_grad` on what carries the state from chunk to chunk.
+    """
+
+    def streamed(module: Any, x: Tensor) -> Tensor:
+        arranged = x.gather(1, drawn.index[:, :, None].expand_as(x))
+        state = module.init_state(len(x))
+        for chunk in torch.split(arranged, list(drawn.case.sizes), dim=1):
+            state = module.update(state, chunk)
+        out: Tensor = module.readout(state)
+        return out
+
+    return _compare(subject, drawn, lambda module, x: _gradients(module, x, streamed, drawn))
+
+
+def check_partial_gradient(subject: Subject, drawn: Drawn) -> Evidence:
+    """Gradients taken through one chunk at a time sum to the full gradient, the read-out's own part counted once.
+
+    Source: Section 2.5 of the Slot Set Encoder paper, made exact: the other chunks are streamed without a graph.
+
+    Why it matters: it is how a set larger than memory is trained on without bias; it fails where the contribution of
+    one chunk depends on the others other than through the state.
+
+    How to fix a failure: let update add the chunk's own term to the state, and let gradients flow through merging.
+    """
+    return _compare(subject, drawn, lambda module, x: _one_chunk_at_a_time(module, x, drawn))
+
+
+def _compare(subject: Subject, drawn: Drawn, taken: Callable[[Any, Tensor], tuple[Tensor, Tensor]]) -> Evidence:
+    """Gradients for inputs (per set) and parameters (of the whole batch, so each set answers for them)."""
+
+    def full(part: int) -> Callable[[Any, Tensor], Tensor]:
+        return lambda module, x: _gradients(module, x, lambda m, inputs: m(inputs), drawn)[part]
+
+    got = taken(subject.module, drawn.x)
+    evidence = subject.compare(got[0], full(0)(subject.module, drawn.x), drawn.x, full(0))
+    if not subject.parameters:
+        return evidence
+    return worse(evidence, subject.compare(got[1], full(1)(subject.module, drawn.x), drawn.x, full(1)))
+
+
+def _loss(encoding: Tensor, drawn: Drawn) -> Tensor:
+    """A fixed linear function of the encoding, the same for every set."""
+    generator = torch.Generator().manual_seed(drawn.case.seed)
+    weight = torch.randn(encoding.shape[1:], generator=generator, dtype=torch.float64).to(encoding.dtype)
+    return (encoding * weight).sum()
+
+
+def _gradients(module: Any, x: Tensor, encode: Encode, drawn: Drawn) -> tuple[Tensor, Tensor]:
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        return _flat(module, x, _loss(encode(module, x), drawn))
+
+
+def _flat(module: Any, x: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of a loss for `x` (`B x n d`) and for all parameters (`B x P`, the same in each row)."""
+    wanted = [x, *(p for p in module.parameters() if p.requires_grad)]
+    if not loss.requires_grad:  # the encoding does not depend on anything that is asked for
+        return torch.zeros_like(x).flatten(1), torch.zeros(len(x), 1, dtype=x.dtype)
+    found = torch.autograd.grad(loss, wanted, allow_unused=True)
+    filled = [torch.zeros_like(w) if g is None else g for w, g in zip(wanted, found, strict=True)]
+    parameters = torch.cat([g.flatten() for g in filled[1:]] or [x.new_zeros(1)])
+    return filled[0].flatten(1), parameters.expand(len(x), -1)
+
+
+def _one_chunk_at_a_time(module: Any, x: Tensor, drawn: Drawn) -> tuple[Tensor, Tensor]:
+    parts = []
+    for with_graph in [*range(len(drawn.case.sizes)), None]:
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_()
+            state = _with_graph_through(module, leaf, with_graph, drawn)
+            parts.append(_flat(module, leaf, _loss(module.readout(state), drawn)))
+    direct = parts.pop()  # the read-out's own part
+    inputs = sum((part[0] - direct[0] for part in parts), start=direct[0])
+    parameters = sum((part[1] - direct[1] for part in parts), start=direct[1])
+    return inputs, parameters
+
+
+def _with_graph_through(module: Any, x: Tensor, number: int | None, drawn: Drawn) -> Any:
+    """The state of the stream with a graph through one chunk alone (the last to be fed), or through none."""
+    chunks = torch.split(x.gather(1, drawn.index[:, :, None].expand_as(x)), list(drawn.case.sizes), dim=1)
+    state = module.init_state(len(x))
+    with torch.no_grad():
+        for at, chunk in enumerate(chunks):
+            if at != number:
+                state = module.update(state, chunk)
+    return state if number is None else module.update(state, chunks[number])
+
+
+GRADIENT = Law(id="mbc.gradient", check=check_gradient, requires=(streams,), lanes=TIE_FREE, share=0.4, max_size=65)
+PARTIAL_GRADIENT = Law(
+    id="mbc.partial_gradient",
+    check=check_partial_gradient,
+    requires=(streams,),
+    lanes=TIE_FREE,
+    share=0.25,
+    max_size=40,
+)

@@ -1,0 +1,26 @@
+"""The reference: an independent computation of the same encoding."""
+
+import torch
+
+from mbcbench.cases import Drawn
+from mbcbench.law import Law, has_reference
+from mbcbench.subject import Subject
+from mbcbench.tolerance import Evidence
+
+
+def check_equal(subject: Subject, drawn: Drawn) -> Evidence:
+    """The encoder equals an independent reference implementation, where one is given.
+
+    Source: the equations of the encoder's paper, in plain loops and float64; or `--reference TARGET`.
+
+    Why it matters: consistency says nothing of whether the right thing is computed. A missing scale, a transposed
+    weight or attention over the wrong axis is perfectly consistent.
+
+    How to fix a failure: compare term by term, on the smallest set shown.
+    """
+    assert subject.reference is not None
+    want = torch.from_numpy(subject.reference(subject.module, drawn.x.numpy())).to(drawn.x.dtype)
+    return subject.compare(subject.encode(drawn.x), want, drawn.x)
+
+
+EQUAL = Law(id="reference.equal", check=check_equal, requires=(has_reference,), share=0.1, max_size=12)

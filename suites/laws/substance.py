@@ -1,0 +1,164 @@
+"""Substance: a constant function passes every invariance. Does the encoder do what it is there for?
+
+These laws say that something *can* change the encoding, so a case is judged by all its sets together: it is a
+counterexample when none of them shows the change.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mbcbench import state as pytree
+from mbcbench.cases import PLAIN_DATA, Drawn
+from mbcbench.law import Law, encodes_sets, has_parameters, has_slots
+from mbcbench.subject import Subject, encoding
+from mbcbench.tolerance import Evidence, gaps, rounding_bound
+
+from .evidence import nothing, violated
+
+_BEYOND_ROUNDING = 1e3  # a change counts when it is that many times the rounding bound
+
+
+def changes(got: Tensor, want: Tensor, n: int) -> bool:
+    """Whether two encodings differ by more than rounding in at least one set."""
+    if got.shape != want.shape:
+        return True
+    return bool((gaps(got, want) > _BEYOND_ROUNDING * rounding_bound(want, n)).any())
+
+
+def check_elements(subject: Subject, drawn: Drawn) -> Evidence:
+    """Every element can change the encoding: leaving it out does, moving it does, and a zero element counts too.
+
+    Source: a set encoder is a function of the whole set.
+
+    Why it matters: a constant passes every invariance. Encoders that cap, subsample or skip elements lose data
+    silently, and without a bias an element of zeros adds nothing to a sum.
+
+    How to fix a failure: use each element in at least one statistic; give the element network a bias.
+    """
+    n = drawn.x.shape[1]
+    at = int(drawn.rng.integers(n))
+    drawn.told["element"] = at
+    want = subject.encode(drawn.x)
+    moved = drawn.x.clone()
+    moved[:, at] += 1 + moved[:, at].abs()
+    if not changes(subject.encode(moved), want, n):
+        return violated(drawn, "moving an element changes nothing")
+    others = drawn.x[:, [i for i in range(n) if i != at]]
+    without = subject.encode(others)
+    if not changes(without, want, n):
+        return violated(drawn, "leaving an element out changes nothing")
+    zero = torch.cat([others, torch.zeros_like(drawn.x[:, :1])], 1)
+    if changes(subject.encode(zero), without, n):
+        return nothing(drawn)
+    return violated(drawn, "an element of zeros is not seen")
+
+
+def check_slots(subject: Subject, drawn: Drawn) -> Evidence:
+    """The slots can change the encoding.
+
+    Source: equations 2 to 4 of the Slot Set Encoder paper. Its weights sum to one over slots, so that with K=1, and
+    under a sum or mean over slots, sum_k W_ik v(x_i) = v(x_i): the slots cancel.
+
+    Why it matters: slots, keys and queries are then dead parameters and the encoder is sum pooling of v(x).
+
+    How to fix a failure: K of two or more, and a read-out that keeps slots apart (maximum, concatenation).
+    """
+    start = subject.start(len(drawn.x))
+    other = torch.from_numpy(drawn.rng.standard_normal(tuple(start.slots.shape)))
+    got = subject.stream([drawn.x], subject.with_slots(start, start.slots + other))
+    if changes(got, subject.stream([drawn.x], start), drawn.x.shape[1]):
+        return nothing(drawn)
+    return violated(drawn, "other slots, the same encoding")
+
+
+def check_parameters(subject: Subject, drawn: Drawn) -> Evidence:
+    """Every trainable parameter can receive a gradient.
+
+    Source: a parameter that never does is not trained, whatever the optimiser says.
+
+    Why it matters: `torch.normal(mean, std)` passes no gradient to mean and std; a key bias cancels in a softmax over
+    keys; with one slot the whole attention does.
+
+    How to fix a failure: reparametrise (mu + sigma * noise), drop what cancels, or freeze it openly.
+    """
+    with torch.enable_grad():
+        out = subject.module(drawn.x)
+        generator = torch.Generator().manual_seed(drawn.case.seed)
+        loss = (out * torch.randn(out.shape, generator=generator, dtype=torch.float64)).sum()
+        wanted = [parameter for _, parameter in subject.parameters]
+        if not loss.requires_grad:
+            return violated(drawn, "the encoding has no graph: no parameter receives a gradient")
+        found = torch.autograd.grad(loss, wanted, allow_unused=True)
+    sizes = [0.0 if g is None else float(g.abs().max()) for g in found]
+    floor = 1e-12 * max(sizes)
+    dead = [name for (name, _), size in zip(subject.parameters, sizes, strict=True) if size <= floor]
+    return violated(drawn, f"no gradient: {', '.join(dead)}") if dead else nothing(drawn)
+
+
+def check_attention(subject: Subject, drawn: Drawn) -> Evidence:
+    """The encoder is not a linear pooling of its elements in disguise.
+
+    Source: facts about the Slot Set Encoder: with K=1, or slots that are summed, it is sum_i v(x_i) to the last digit.
+
+    Why it matters: what is advertised as attention then is `x.sum(1) @ W`, with many more parameters.
+
+    How to fix a failure: let weights depend on the data (two slots or more, a read-out that is not their sum), or put a
+    nonlinearity before the pool. Plain sums and means of the raw elements break this law, and may say so.
+    """
+    n = drawn.x.shape[1]
+    one, two = (torch.from_numpy(drawn.rng.standard_normal(tuple(drawn.x.shape))) for _ in range(2))
+    first = subject.encode(drawn.x + one) - subject.encode(drawn.x)
+    second = subject.encode(drawn.x + one + two) - subject.encode(drawn.x + two)
+    scale = subject.encode(drawn.x + one + two)
+    curved = gaps(first, second) > _BEYOND_ROUNDING * (rounding_bound(scale, n) + rounding_bound(first, n))
+    return nothing(drawn) if bool(curved.any()) else violated(drawn, "the encoding is affine in the elements")
+
+
+def check_interactions(subject: Subject, drawn: Drawn) -> Evidence:
+    """The encoder is additive over elements before the read-out; otherwise it models interactions.
+
+    Source: second differences: s(A+x+y) - s(A+x) - s(A+y) + s(A) vanishes for every sum over elements.
+
+    Why it matters: the paper says that stacking models pairwise and higher-order interactions between elements; what a
+    sum over elements feeds, however deep the read-out, knows elements only one by one.
+    This classifies, in the coordinates of the state (the output, for a plain module); only a claim can fail.
+
+    How to fix a failure: nothing to fix: choose the encoder that the task needs.
+    """
+    A, x, y = drawn.x[:, 2:], drawn.x[:, :1], drawn.x[:, 1:2]
+    quantity = _state if subject.streaming else encoding
+    both, with_x, with_y, alone = (
+        quantity(subject.module, s) for s in (drawn.x, torch.cat([x, A], 1), torch.cat([y, A], 1), A)
+    )
+    return subject.compare(both - with_x, with_y - alone, drawn.x, quantity)
+
+
+def _state(module: Any, x: Tensor) -> Tensor:
+    """What the state holds of each set, `B x ...`."""
+    state = module.update(module.init_state(len(x)), x)
+    parts = [t for t in pytree.tensors(state) if t.dim() > 0 and t.shape[0] == len(x)]
+    return torch.cat([t.reshape(len(x), -1).double() for t in parts], 1)
+
+
+ELEMENTS = Law(
+    id="substance.elements", check=check_elements, requires=(encodes_sets,), side_by_side=False, lanes=PLAIN_DATA,
+    min_size=2, max_size=9, share=0.02,
+)  # fmt: skip
+SLOTS = Law(
+    id="substance.slots", check=check_slots, requires=(has_slots,), side_by_side=False, lanes=PLAIN_DATA,
+    max_size=9, share=0.02,
+)  # fmt: skip
+PARAMETERS = Law(
+    id="substance.parameters", check=check_parameters, requires=(has_parameters,), side_by_side=False,
+    lanes=PLAIN_DATA, min_size=4, max_size=12, share=0.02,
+)  # fmt: skip
+ATTENTION = Law(
+    id="substance.attention", check=check_attention, requires=(encodes_sets,), side_by_side=False, lanes=PLAIN_DATA,
+    max_size=9, share=0.02,
+)  # fmt: skip
+INTERACTIONS = Law(
+    id="substance.interactions", check=check_interactions, requires=(encodes_sets,), min_size=3, max_size=9,
+    lanes=PLAIN_DATA, classes=("additive before the read-out", "models interactions"), share=0.1,
+)  # fmt: skip
