@@ -38,7 +38,8 @@ class SetClassifier(nn.Module):
             torch.manual_seed(seed)
             self.element = nn.Sequential(nn.Linear(dim_in, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
             with torch.no_grad():
-                features = slot_vector(self.encoder(self.element(torch.zeros(1, 2, dim_in))), self.readout).shape[1]
+                encoding = self.encoder(self.element(torch.zeros(2, 16, dim_in)))
+            features = slot_vector(encoding, self.readout).shape[1]
             self.head = nn.Sequential(nn.LayerNorm(features), nn.Linear(features, classes))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import gc
 import resource
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,19 +60,31 @@ def run(cell: Cell) -> Iterable[Record]:
     p = cell.params
     module = build(resolve(cell.encoder), dim_in=p["dim"], seed=cell.seed).eval()
     x = torch.randn(p["batch"], p["n"], p["dim"], generator=torch.Generator().manual_seed(cell.seed))
-    if p["mode"] == "one piece":
-        return list(_measured(cell, lambda: module(x), parameters=_parameters(module)))
-    if not is_streaming(module):
+    if p["mode"] == "streamed" and not is_streaming(module):
         return [cell.record(Status.SKIP, message="a plain module has no state to stream: it encodes in one piece")]
-    chunks = torch.split(x, p["chunk_size"], dim=1)
-    return list(_measured(cell, lambda: encode_stream(module, chunks), state_size=_state_bytes(module, chunks)))
+    with torch.inference_mode():
+        return list(_measured(cell, module, x))
 
 
-def _parameters(module: nn.Module) -> int:
-    return sum(weight.numel() for weight in module.parameters())
+def _measured(cell: Cell, module: nn.Module, x: Tensor) -> Iterator[Record]:
+    """Memory first: what is measured first finds the process as it was."""
+    p = cell.params
+    detail = {name: p[name] for name in ("n", "mode", "dim", "batch")}
+    if p["mode"] == "one piece":
+        encode: Callable[[], Tensor] = partial(module, x)
+    else:
+        chunks = torch.split(x, p["chunk_size"], dim=1)
+        encode = partial(encode_stream, module, chunks)
+        detail["chunk_size"] = p["chunk_size"]
+    peak, method = peak_bytes(encode)
+    yield _smaller(cell, "peak_memory", "bytes", peak, detail | {"method": method})
+    if p["mode"] == "one piece":
+        yield _smaller(cell, "parameters", "", sum(weight.numel() for weight in module.parameters()), detail)
+    else:
+        yield _smaller(cell, "state_size", "bytes", _state_bytes(module, chunks), detail)
+    yield _throughput(cell, encode, detail)
 
 
-@torch.inference_mode()
 def _state_bytes(module: Any, chunks: Sequence[Tensor]) -> int:
     state = module.init_state(chunks[0].shape[0])
     for chunk in chunks:
@@ -79,21 +92,12 @@ def _state_bytes(module: Any, chunks: Sequence[Tensor]) -> int:
     return nbytes(state)
 
 
-@torch.inference_mode()
-def _measured(cell: Cell, encode: Callable[[], object], **counts: int) -> Iterator[Record]:
-    """Records of what one `encode` takes, and of the `counts` beside it."""
+def _throughput(cell: Cell, encode: Callable[[], Tensor], detail: dict[str, Any]) -> Record:
+    """By the median of repetitions that fill `timing_seconds`; at least one."""
     p = cell.params
-    detail = {name: p[name] for name in ("n", "mode", "dim", "batch")}
-    if p["mode"] == "streamed":
-        detail["chunk_size"] = p["chunk_size"]
-    peak, method = peak_bytes(encode)
-    yield _smaller(cell, "peak_memory", "bytes", peak, detail | {"method": method})
-    for metric, count in counts.items():
-        yield _smaller(cell, metric, "bytes" if metric == "state_size" else "", count, detail)
-    timing = Timer("encode()", globals={"encode": encode}, num_threads=1).blocked_autorange(
-        min_run_time=p["timing_seconds"]
-    )
-    yield cell.record(
+    timer = Timer("encode()", globals={"encode": encode}, num_threads=1)
+    timing = timer.blocked_autorange(min_run_time=p["timing_seconds"])
+    return cell.record(
         Status.OK,
         metric="throughput",
         value=p["batch"] * p["n"] / timing.median,

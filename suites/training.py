@@ -45,29 +45,26 @@ def fit(
     *,
     steps: int,
     lr: float,
-    noise: int,
 ) -> Trained:
     """Train `model` on `steps` batches (x, y) by Adam, with `lr` scaled by `warm_cosine`.
 
-    noise: seeds what the model draws at random while it trains. Raises DivergedError.
+    Raises DivergedError when a loss is not finite.
     """
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warm_cosine(step, steps))
     losses = []
     began = time.perf_counter()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(noise)
-        model.train()
-        for step, (x, y) in enumerate(batches, 1):
-            loss = loss_of(model(x), y)
-            losses.append(loss.item())
-            if not math.isfinite(losses[-1]):
-                raise DivergedError(f"the loss was {losses[-1]} at step {step} of {steps}")
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-            optimizer.step()
-            schedule.step()
+    model.train()
+    for step, (x, y) in enumerate(batches, 1):
+        loss = loss_of(model(x), y)
+        losses.append(loss.item())
+        if not math.isfinite(losses[-1]):
+            raise DivergedError(f"the loss was {losses[-1]} at step {step} of {steps}")
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        optimizer.step()
+        schedule.step()
     return Trained(len(losses), time.perf_counter() - began, statistics.fmean(losses[-LAST:]))
 
 
