@@ -1,5 +1,7 @@
 """The point-cloud task."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -114,6 +116,16 @@ def test_training_leaves_the_global_random_state_alone() -> None:
     before = torch.get_rng_state()
     run(cells(NAME, "SumEncoder", **LITTLE))
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_what_an_optimizer_loads_is_loaded_with_the_suite() -> None:
+    program = (
+        "import sys; from mbcbench import registry; registry.plugin(registry.SUITES, 'point-clouds').load();"
+        "import torch; before = set(sys.modules); torch.optim.Adam(torch.nn.Linear(1, 1).parameters());"
+        "print(len(set(sys.modules) - before))"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(shown.stdout) < 20
 
 
 def test_seeds_of_components_and_runs_differ() -> None:
