@@ -159,5 +159,6 @@ SUITE = Suite(
     summary="throughput, peak memory, state size and parameters of one encoding, in one piece and streamed",
     cells=cells,
     run=run,
+    alone=True,
     seconds={"smoke": 60, "quick": 60, "laptop": 300, "paper": 3600},
 )

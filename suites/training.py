@@ -8,7 +8,6 @@ from typing import NamedTuple, Self
 
 import numpy as np
 import torch
-import torch._dynamo  # the first optimizer of a process loads it, for over a second: cells fork from one that has it
 from torch import Tensor, nn
 
 CLIP = 5.0  # largest norm of the gradient
