@@ -38,7 +38,8 @@ class Moments(SetEncoder[MomentState]):
             raise ValueError(f"dim={dim} is odd; half of it are means and half variances")
         self.statistics = statistics
         self.features = dim // 2 if statistics == "both" else dim
-        self.phi = element_network(dim_in, self.features)
+        # A variance does not see a bias.
+        self.phi = element_network(dim_in, self.features, last_bias=statistics == "both")
 
     def init_state(self, batch_size: int) -> MomentState:
         zeros = next(self.parameters()).new_zeros(batch_size, self.features)
@@ -99,5 +100,6 @@ VARIANCE = EncoderSpec(
     paper=_PAPER,
     hyper={"statistics": "variance"},
     claims=_CLAIMS,
+    breaks={"substance.attention": "the variance of a single element is zero: all sets of one element encode alike"},
     reference=reference,
 )

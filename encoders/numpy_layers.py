@@ -21,7 +21,8 @@ def layer_norm(module: nn.Module, rows: np.ndarray) -> np.ndarray:
         return rows
     assert isinstance(module, nn.LayerNorm)
     scaled = (rows - rows.mean(-1, keepdims=True)) / np.sqrt(rows.var(-1, keepdims=True) + module.eps)
-    return np.asarray(scaled * array(module.weight) + array(module.bias))
+    out = np.asarray(scaled * array(module.weight))
+    return out if module.bias is None else np.asarray(out + array(module.bias))
 
 
 def element_network(module: nn.Sequential, row: np.ndarray) -> np.ndarray:

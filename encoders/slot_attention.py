@@ -34,7 +34,9 @@ class SlotAttention(nn.Module):
         self.num_slots, self.dim, self.iterations = num_slots, dim, iterations
         self.slots = RandomSlots(dim)
         self.phi = element_network(dim_in, dim)
-        self.norm_x, self.norm_slots, self.norm_mlp = nn.LayerNorm(dim), nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.norm_x, self.norm_mlp = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        # A bias common to all slots adds the same to all logits of an element, which the softmax does not see.
+        self.norm_slots = nn.LayerNorm(dim, bias=False)
         self.q, self.k, self.v = (nn.Linear(dim, dim, bias=False) for _ in range(3))
         self.gru = nn.GRUCell(dim, dim)
         self.mlp = element_network(dim, dim)

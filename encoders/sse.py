@@ -63,8 +63,9 @@ class SlotSetEncoder(SetEncoder[SlotState]):
         one_of("attention", attention, ("sigmoid", "softmax"))
         self.num_slots, self.dim, self.aggregate, self.attention = num_slots, dim, aggregate, attention
         self.slots = RandomSlots(slot_dim) if slots == "random" else DeterministicSlots(num_slots, slot_dim)
-        self.norm = nn.LayerNorm(slot_dim)
-        self.q = nn.Linear(slot_dim, dim, bias=bias)
+        # What all slots share adds the same to all logits of an element, which a softmax over slots does not see.
+        self.norm = nn.LayerNorm(slot_dim, bias=attention == "sigmoid")
+        self.q = nn.Linear(slot_dim, dim, bias=bias and attention == "sigmoid")
         self.k = nn.Linear(dim_in, dim, bias=bias)
         self.v = nn.Linear(dim_in, dim, bias=bias)
 
@@ -147,20 +148,7 @@ _CLAIMS = {
 }
 
 
-SSE_SOFTMAX_SLOTS = EncoderSpec(
-    name="sse-softmax-slots",
-    factory=SlotSetEncoder,
-    summary="Slot Set Encoder, random slots, softmax over slots in place of the normalised sigmoid, sum over elements",
-    paper=_PAPER,
-    hyper={"attention": "softmax"},
-    claims={
-        **_CLAIMS,
-        "mbc.partition": "a softmax over slots normalises each element on its own; what Section 2.3 of the paper says "
-        "against it holds for a softmax over elements only",
-    },
-    slot_readout="max",
-    reference=reference,
-)
+NO_BIAS = "without biases an element of zeros adds W v(0) = 0 to a sum; hyper-parameter bias=True lifts this"
 
 
 def _spec(slots: Literal["random", "deterministic"], aggregate: Aggregation) -> EncoderSpec:
@@ -172,6 +160,7 @@ def _spec(slots: Literal["random", "deterministic"], aggregate: Aggregation) -> 
         paper=_PAPER,
         hyper={"slots": slots, "aggregate": aggregate},
         claims=_CLAIMS,
+        breaks={"substance.elements": NO_BIAS} if aggregate == "sum" else {},
         # Slots that are drawn anew are exchangeable: concatenating them would shuffle columns from draw to draw.
         slot_readout="max" if slots == "random" else "concat",
         reference=reference,
@@ -186,3 +175,19 @@ SSE_DETERMINISTIC = _spec("deterministic", "sum")
 SSE_DETERMINISTIC_MEAN = _spec("deterministic", "mean")
 SSE_DETERMINISTIC_MAX = _spec("deterministic", "max")
 SSE_DETERMINISTIC_MIN = _spec("deterministic", "min")
+
+SSE_SOFTMAX_SLOTS = EncoderSpec(
+    name="sse-softmax-slots",
+    factory=SlotSetEncoder,
+    summary="Slot Set Encoder, random slots, softmax over slots in place of the normalised sigmoid, sum over elements",
+    paper=_PAPER,
+    hyper={"attention": "softmax"},
+    claims={
+        **_CLAIMS,
+        "mbc.partition": "a softmax over slots normalises each element on its own; what Section 2.3 of the paper says "
+        "against it holds for a softmax over elements only",
+    },
+    breaks={"substance.elements": NO_BIAS},
+    slot_readout="max",
+    reference=reference,
+)

@@ -17,7 +17,7 @@ from mbcbench.encoder import SetEncoder
 from mbcbench.specs import EncoderSpec
 
 from . import sse
-from .sse import SlotSetEncoder, SlotState
+from .sse import NO_BIAS, SlotSetEncoder, SlotState
 
 
 class HierarchyState(NamedTuple):
@@ -114,19 +114,30 @@ def _spec(
 
 
 SSE_HIERARCHICAL = _spec(
-    "sse-hierarchical", "Hierarchical Slot Set Encoder, 32 then 16 slots, aggregated level by level", claims=_CLAIMS
+    "sse-hierarchical",
+    "Hierarchical Slot Set Encoder, 32 then 16 slots, aggregated level by level",
+    claims=_CLAIMS,
+    breaks={"substance.elements": NO_BIAS},
 )
 SSE_HIERARCHICAL_K1 = _spec(
     "sse-hierarchical-k1",
     "Hierarchical Slot Set Encoder ending in one slot, as the paper writes it: linear sum pooling",
     hyper={"num_slots": (32, 16, 1)},
     claims=_CLAIMS,
-    breaks={"substance.slots": _LINEAR, "substance.attention": _LINEAR, "substance.parameters": _LINEAR},
+    breaks={
+        "substance.slots": _LINEAR,
+        "substance.attention": _LINEAR,
+        "substance.parameters": _LINEAR,
+        "substance.elements": NO_BIAS,
+    },
 )
 SSE_HIERARCHICAL_PER_CHUNK = _spec(
     "sse-hierarchical-per-chunk",
     "Hierarchical Slot Set Encoder, the whole stack run on each chunk",
     factory=PerChunkHierarchy,
     claims={"symmetry.permutation": _CLAIMS["symmetry.permutation"]},
-    breaks={"mbc.partition": "the second level is not linear in the slots of the first, which chunks give in parts"},
+    breaks={
+        "mbc.partition": "the second level is not linear in the slots of the first, which chunks give in parts",
+        "substance.elements": NO_BIAS,
+    },
 )

@@ -15,6 +15,7 @@ from mbcbench.runner import Event, Finished, Job, Limits
 from mbcbench.store import Earlier, reasons
 
 LAWS_SUITE = "laws"
+TRAINING = ("torch._dynamo",)  # the first optimizer of a process imports it, for over a second
 PLUGIN_SECONDS = 60.0  # to import a plug-in, and to build an encoder
 
 
@@ -22,7 +23,7 @@ PLUGIN_SECONDS = 60.0  # to import a plug-in, and to build an encoder
 class Order:
     """What is asked for. named: the encoders that the user named, whose faults are wrong usage.
 
-    seconds: the time limit of a cell, where it is not the suite's own.
+    seconds: the time limit of a cell, where it is not the suite's own. libraries: see `runner.run`.
     """
 
     encoders: tuple[str, ...]
@@ -31,6 +32,7 @@ class Order:
     jobs: int = 1
     memory_bytes: int = 2 * 2**30
     seconds: float | None = None
+    libraries: tuple[str, ...] = ()
 
     def limits(self, seconds: float) -> Limits:
         return Limits(seconds=self.seconds or seconds, memory_bytes=self.memory_bytes)
@@ -55,6 +57,7 @@ def leaderboard(order: Order, suites: Sequence[str], profile: Profile, earlier: 
 
     Raises UsageError when an encoder that the user named cannot be used.
     """
+    order = replace(order, libraries=TRAINING)
     plans = [_plan(order, suite, profile) for suite in suites]
     learnt = yield from _learn(order, [*_builds(order), *plans])
     jobs, alone = _jobs(order, plans, learnt)
@@ -109,7 +112,7 @@ def _learn(order: Order, probes: Sequence[Cell]) -> Generator[Step, None, dict[s
     """Run the probes; their records by cell key."""
     learnt = {}
     jobs = [Job(cell, order.limits(PLUGIN_SECONDS)) for cell in probes]
-    for event in runner.run(jobs, workers=order.jobs):
+    for event in runner.run(jobs, workers=order.jobs, libraries=order.libraries):
         if isinstance(event, Finished):
             (record,) = event.records
             if record.detail.get("usage") and record.encoder in order.named:
@@ -156,8 +159,8 @@ def _carry_out(
         assert earlier is not None
         yield Finished(job.cell, tuple(earlier.find(job.cell)), reused=True)
     by_itself, together = _split(missing, lambda job: job.cell.suite in alone)
-    yield from runner.run(together, workers=order.jobs)
-    yield from runner.run(by_itself, workers=1)
+    yield from runner.run(together, workers=order.jobs, libraries=order.libraries)
+    yield from runner.run(by_itself, workers=1, libraries=order.libraries)
 
 
 def _surroundings() -> dict[str, str]:

@@ -66,14 +66,16 @@ class Job:
     limits: Limits
 
 
-def run(jobs: Sequence[Job], *, workers: int) -> Iterator[Event]:
+def run(jobs: Sequence[Job], *, workers: int, libraries: Sequence[str] = ()) -> Iterator[Event]:
     """Run the jobs in their order, at most `workers` at a time, and say when each starts and what it gave.
 
+    libraries: modules that many cells import, to be loaded once by the server they are forked from (the first call
+    of a process decides).
     An encoder that timed out twice is not run further, so that one that hangs cannot hold up the rest.
     """
     waiting = deque(jobs)
     timeouts: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory(prefix="mbcbench-") as logs, _Pool(Path(logs)) as pool:
+    with tempfile.TemporaryDirectory(prefix="mbcbench-") as logs, _Pool(Path(logs), libraries) as pool:
         while waiting or pool.running:
             while waiting and len(pool.running) < workers:
                 job = waiting.popleft()
@@ -95,9 +97,9 @@ def _given_up(cell: Cell) -> Record:
 class _Pool:
     """The cells that are running."""
 
-    def __init__(self, logs: Path) -> None:
+    def __init__(self, logs: Path, libraries: Sequence[str]) -> None:
         self.running: dict[ProcessFuture[list[str]], Job] = {}
-        self._context = _fork_server()
+        self._context = _fork_server(libraries)
         self._logs = logs
         self._began = time.monotonic_ns()
 
@@ -173,10 +175,10 @@ def _without_main() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _fork_server() -> ForkServerContext:
+def _fork_server(libraries: Sequence[str]) -> ForkServerContext:
     """A server that has loaded what every cell needs, with one thread a process."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    context.set_forkserver_preload([*PRELOADED, *libraries])
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is loaded: too late inside a cell
     try:

@@ -74,11 +74,11 @@ def test_the_slots_of_umbc_are_those_of_the_stream(build: Build, x: Tensor) -> N
 
 
 def test_the_variance_survives_a_mean_of_ten_thousand_in_float32(build: Build, x: Tensor) -> None:
-    module = build("variance").float()
+    module = build("moments").float()
     with torch.no_grad():
-        small = module(x.float())
+        small = module(x.float())[:, 32:]
         module.phi[2].bias.add_(1e4)
-        large = encode_stream(module, chunks(x.float(), [1, 5, 7]))
+        large = encode_stream(module, chunks(x.float(), [1, 5, 7]))[:, 32:]
     assert torch.allclose(large, small, rtol=1e-2, atol=1e-4 * float(small.max()))
 
 
