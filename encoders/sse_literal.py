@@ -72,7 +72,15 @@ _CLAIMS = {
     "symmetry.permutation": "a chunk's sum does not see the order of its elements",
 }
 # What says that the stream equals the set: of encodings, gradients, in train(), at any size and at any scale.
-_BROKEN = ("mbc.partition", "mbc.gradient", "mbc.partial_gradient", "mbc.train", "mbc.large", "numerics.scale")
+_BROKEN = (
+    "mbc.partition",
+    "mbc.gradient",
+    "mbc.partial_gradient",
+    "mbc.train",
+    "mbc.large",
+    "mbc.program",
+    "numerics.scale",
+)
 
 
 def _spec(name: str, summary: str, reason: str, **hyper: Aggregation) -> EncoderSpec:

@@ -20,6 +20,7 @@ from mbcbench.law import Law
 from mbcbench.subject import Subject
 from mbcbench.tolerance import Evidence
 
+FEW_EXAMPLES = 320  # as many belong to the smallest cases alone; of more, half are drawn
 TRIES = 4
 FEW_NUMBERS = 64
 PLAIN = 1e3  # gap / bound from which on a fault needs no second look
@@ -178,7 +179,7 @@ def _kept(trial: Trial, memory: Memory) -> Finding | None:
 
 def _small(trial: Trial, many: bool, examples: int, until: float) -> Iterator[Finding]:
     for case in small_scope(len(trial.subjects), trial.law.lanes, side_by_side=many):
-        if trial.examples >= examples / 2 or time.perf_counter() > until:
+        if trial.examples >= max(examples / 2, min(examples, FEW_EXAMPLES)) or time.perf_counter() > until:
             return
         if trial.law.min_size <= case.n <= trial.law.max_size:
             yield trial(case)

@@ -67,11 +67,14 @@ def _place(group: str) -> int:
 
 
 def badges(matrix: pd.DataFrame) -> pd.DataFrame:
-    """How many of the laws that apply hold, per group: columns `laws.<group>` (`3/4`) and `laws.<group>.status`."""
+    """How many of the laws that apply hold, per group: columns `laws.<group>` (`3/4`) and `laws.<group>.status`.
+
+    Laws that classify or report (`ok`) neither hold nor fail, and are not counted.
+    """
     found = pd.DataFrame(index=matrix.index)
     for group in dict.fromkeys(law_group(law) for law in matrix.columns):
         laws = matrix[[law for law in matrix.columns if law_group(law) == group]]
-        held, apply = (laws == "pass").sum(axis=1), (laws != "skip").sum(axis=1)
+        held, apply = (laws == "pass").sum(axis=1), (~laws.isin(["skip", "ok"])).sum(axis=1)
         found[f"laws.{group}"] = held.astype(str) + "/" + apply.astype(str)
         found[f"laws.{group}.status"] = [worst(row) for row in laws.to_numpy()]
     return found

@@ -45,7 +45,15 @@ class Settings:
 
 PROFILES: dict[Profile, Settings] = {
     "smoke": Settings(seeds=1, steps=5, batch_size=8, train_images=100, test_images=20),
-    "quick": Settings(seeds=3, steps=300, lr=5e-3, batch_size=32, test_images=200),
+    "quick": Settings(
+        seeds=3,
+        steps=200,
+        lr=5e-3,
+        batch_size=32,
+        test_images=200,
+        test_sizes=(50, 100, 200, 500),
+        streamed_sizes=(200, 500),
+    ),
     "laptop": Settings(seeds=5, steps=2000),
     "paper": Settings(seeds=5, steps=12_500, width=256, lr=1e-3),  # 200 epochs
 }

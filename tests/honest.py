@@ -25,11 +25,6 @@ class TanhOfMean(Sum):
         return torch.tanh(self.project(x).mean(1))
 
 
-class Doubled(Sum):
-    def forward(self, x: Tensor) -> Tensor:
-        return 2 * super().forward(x)
-
-
 class WeighsByPosition(Sum):
     """Later elements weigh more."""
 

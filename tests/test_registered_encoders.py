@@ -10,7 +10,7 @@ from mbcbench.law import Law
 from mbcbench.record import Status
 from mbcbench.target import DIM_IN, resolve
 
-EFFORT = Effort(examples=96, seconds=1.0)
+EFFORT = Effort(examples=64, seconds=0.5)
 AS_CLAIMED = {Status.PASS, Status.XFAIL, Status.SKIP, Status.OK}
 
 
