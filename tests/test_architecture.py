@@ -23,6 +23,7 @@ LADDER = [
     "report",
     "registry",
     "machine",
+    "data",
     "specs",
     "encoder",
     "state",
