@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mbcbench.cases import Drawn
+from mbcbench.errors import one_line
 from mbcbench.law import Law, streams
 from mbcbench.subject import Subject
 from mbcbench.tolerance import Evidence, gaps, sizes
@@ -55,7 +56,7 @@ def check_precision(subject: Subject, drawn: Drawn) -> Evidence:
         try:
             error = _error(subject.in_dtype(dtype), drawn, dtype)
         except RuntimeError as unsupported:
-            errors.append(f"{name} not supported ({str(unsupported).splitlines()[0]})")
+            errors.append(f"{name} not supported ({one_line(unsupported)})")
             continue
         errors.append(f"{name} {float(error.max()):.2g} eps")
         worst = torch.maximum(worst, error)
