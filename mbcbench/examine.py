@@ -1,5 +1,6 @@
 """Examine one encoder for one law: build it, settle what the search may rely on, search, and write the record."""
 
+import copy
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -81,10 +82,10 @@ class Examination:
             return not any(trial(case).breaks for case in cases)
 
     def subjects(self, wrap: Callable[[nn.Module], nn.Module] = lambda module: module) -> list[Subject]:
-        """The encoder, or what `wrap` makes of it, once per choice of parameters."""
+        """The encoder, or what `wrap` makes of it, once per choice of parameters; copies, that each law begins alike."""
         return [
             Subject(
-                wrap(module),
+                wrap(copy.deepcopy(module)),
                 self.dim_in,
                 deterministic=self.deterministic,
                 fresh=lambda: wrap(self._fresh()),

@@ -20,6 +20,7 @@ from mbcbench.tolerance import Evidence
 
 TRIES = 4
 FEW_NUMBERS = 64
+WRITTEN = 1024  # elements; the data of a larger set is not written out
 PLAIN = 1e3  # gap / bound from which on a fault needs no second look
 
 
@@ -174,6 +175,8 @@ def _simplify(trial: Trial, found: Finding, *, shrink: bool) -> Finding:
     """The same fault with one set instead of many, fewer elements and rounder numbers, as far as it still shows."""
     if not trial.law.side_by_side:
         return _fewer_lanes(trial, found)
+    if found.case.n > WRITTEN:
+        return found
     alone = next((f for case in _alone(trial, found.case) if (f := trial(case)).breaks), None)
     if alone is None:
         return found

@@ -32,11 +32,11 @@ class Control:
 
     @property
     def also(self) -> tuple[str, ...]:
-        return getattr(self.vice, "also", ())
+        return tuple(law for law in getattr(self.vice, "also", ()) if law != self.breaks)
 
     @property
     def summary(self) -> str:
-        return (self.vice.__doc__ or "").partition("\n")[0]
+        return (self.vice.__doc__ or "").strip().partition("\n")[0]
 
     @property
     def spec(self) -> EncoderSpec:

@@ -18,7 +18,7 @@ class SlotsDrawnAnew(Slots):
     """Draws other slots for each stream, from a generator of its own."""
 
     breaks: ClassVar[str] = "hygiene.determinism"
-    also: ClassVar[tuple[str, ...]] = (*TWICE, "mbc.gradient", "mbc.partial_gradient")
+    also: ClassVar[tuple[str, ...]] = (*TWICE, "mbc.gradient", "mbc.partial_gradient", "mbc.train")
 
     def __init__(self, dim_in: int) -> None:
         super().__init__(dim_in)
@@ -142,8 +142,9 @@ class BitsOfTheInput(Mean):
     breaks: ClassVar[str] = "hygiene.inputs"
 
     def features(self, x: Tensor) -> Tensor:
-        bits = x.detach().view(torch.int64 if x.dtype is torch.float64 else torch.int16)
-        return super().features(x) + 0.1 * (bits < 0).any(2, keepdim=True)
+        halves = {torch.float64: torch.int32, torch.float32: torch.int16, torch.bfloat16: torch.int8}
+        upper = x.detach().view(halves[x.dtype])[..., 1::2]
+        return super().features(x) + 0.1 * (upper < 0).any(2, keepdim=True)
 
 
 class ClampsInPlace(Mean):
@@ -152,7 +153,8 @@ class ClampsInPlace(Mean):
     breaks: ClassVar[str] = "hygiene.inputs"
 
     def part(self, x: Tensor, mask: Tensor | None) -> Any:
-        return super().part(x.detach().clamp_(-2, 2) + (x - x.detach()), mask)
+        x.data.clamp_(-2, 2)
+        return super().part(x, mask)
 
 
 class ZeroesPaddingInPlace(Mean):

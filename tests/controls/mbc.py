@@ -103,7 +103,6 @@ class MeanOfChunkVariances(Mean):
     """Averages the variances of chunks by their sizes: what lies between chunks is lost."""
 
     breaks: ClassVar[str] = "mbc.partition"
-    # A variance of features cannot see their common shift, but its own gradient laws compare it with the full set's.
     also: ClassVar[tuple[str, ...]] = STREAM
 
     def part(self, x: Tensor, mask: Tensor | None) -> Any:
@@ -155,7 +154,7 @@ class ChunkMedian(Mean):
     """Averages the medians of chunks by their sizes."""
 
     breaks: ClassVar[str] = "mbc.partition"
-    also: ClassVar[tuple[str, ...]] = STREAM
+    also: ClassVar[tuple[str, ...]] = (*STREAM, "hygiene.nonfinite")  # the median overlooks NaN too
 
     def part(self, x: Tensor, mask: Tensor | None) -> Any:
         number = count(x, mask)
@@ -164,16 +163,13 @@ class ChunkMedian(Mean):
         middle = hide(self.features(hide(x, mask)), mask, torch.nan).nanmedian(1).values
         return Sums(torch.where(number.unsqueeze(1) > 0, middle * number.unsqueeze(1), 0.0), number)
 
-    def features(self, x: Tensor) -> Tensor:
-        return torch.where(x.isnan().any(2, keepdim=True), torch.inf, super().features(x))  # NaN is not to be lost
-
 
 class ChunkCap100(Mean):
     """Reads the first hundred elements of a chunk."""
 
     breaks: ClassVar[str] = "mbc.partition"
     # The first hundred of a chunk are others in another order.
-    also: ClassVar[tuple[str, ...]] = ("symmetry.permutation", *STREAM, "mbc.resume", "mbc.merge", "mbc.fork")
+    also: ClassVar[tuple[str, ...]] = ("symmetry.permutation", "symmetry.padding", *STREAM)
 
     def part(self, x: Tensor, mask: Tensor | None) -> Any:
         return super().part(x[:, :100], None if mask is None else mask[:, :100])

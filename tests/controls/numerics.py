@@ -28,15 +28,19 @@ class ExpWithoutMaximum(Softmax):
 
 
 class SaturatedSum(Sum):
-    """Holds running sums between -1e7 and 1e7."""
+    """Holds running sums between -2e6 and 2e6."""
 
     breaks: ClassVar[str] = "numerics.scale"
 
+    def features(self, x: Tensor) -> Tensor:
+        features: Tensor = self.phi(x)
+        return features + features.sin()
+
     def add(self, a: Any, b: Any) -> Any:
-        return Sums((a.total + b.total).clamp(-1e7, 1e7), a.number + b.number)
+        return Sums((a.total + b.total).clamp(-2e6, 2e6), a.number + b.number)
 
 
-class SquaredTwice(Mean):
+class ExpOfFeatures(Mean):
     """Takes a mean of exponentials, and its logarithm: it overflows in the thousands."""
 
     breaks: ClassVar[str] = "numerics.scale"
@@ -48,12 +52,12 @@ class SquaredTwice(Mean):
         return (1 + super().readout(state)).log()
 
 
-class HalfPrecisionRange(Sum):
-    """Keeps chunks within the range of float16."""
+class SaturatedChunk(Sum):
+    """Holds the sum of a chunk below 64 times the largest float16."""
 
     breaks: ClassVar[str] = "numerics.scale"
 
     def part(self, x: Tensor, mask: Tensor | None) -> Any:
         part = super().part(x, mask)
-        largest = 1024 * torch.finfo(torch.float16).max
+        largest = 64 * torch.finfo(torch.float16).max
         return Sums(part.total.clamp(-largest, largest), part.number)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 from torch import Tensor, nn
 
 from .base import WIDTH, Max, Mean, Softmax, Sums
@@ -13,15 +14,12 @@ from .base import WIDTH, Max, Mean, Softmax, Sums
 Array = NDArray[np.float64]
 
 
-def silu(x: Array) -> Array:
-    out: Array = x / (1 + np.exp(-x))
-    return out
-
-
 def features(module: nn.Module, x: Array) -> Array:
     """silu(W x + b), `B x n x 4`."""
     p = {name: value.detach().numpy() for name, value in module.named_parameters()}
-    return silu(x @ p["phi.weight"].T + p["phi.bias"])
+    linear = x @ p["phi.weight"].T + p["phi.bias"]
+    out: Array = linear * expit(linear)
+    return out
 
 
 def mean(module: nn.Module, x: Array) -> Array:

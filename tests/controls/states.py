@@ -123,7 +123,7 @@ class StateOnModule(Mean):
     """Keeps the count on the module."""
 
     breaks: ClassVar[str] = "mbc.fork"
-    also: ClassVar[tuple[str, ...]] = FORKED
+    also: ClassVar[tuple[str, ...]] = (*FORKED, "numerics.scale")  # encodes between a stream's start and its chunks
 
     def __init__(self, dim_in: int) -> None:
         super().__init__(dim_in)
@@ -303,7 +303,7 @@ class BatchNormOverElements(Mean):
 
     def features(self, x: Tensor) -> Tensor:
         features = super().features(x)
-        if x[:, :, 0].numel() < 2:  # what BatchNorm cannot train on
+        if self.training and x[:, :, 0].numel() < 2:  # what BatchNorm cannot train on
             return features
         normed: Tensor = self.norm(features.flatten(0, 1)).view_as(features)
         return normed
@@ -315,8 +315,8 @@ class SlotsPerChunkInTraining(Slots):
     breaks: ClassVar[str] = "mbc.train"
 
     def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
-        noise = torch.randn_like(state.slots) * self.training
-        new = super().update(Slotted(state.slots + noise, state.total), x, mask)
+        slots = state.slots + torch.randn_like(state.slots) if self.training else state.slots
+        new = super().update(Slotted(slots, state.total), x, mask)
         return Slotted(state.slots, new.total)
 
 
