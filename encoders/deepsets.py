@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from mbcbench.encoder import AGGREGATIONS, Aggregation, SetEncoder
 from mbcbench.specs import EncoderSpec
 
+from . import numpy_layers
+from .networks import element_network
 from .pooling import combine, count, finish, hide, identity, one_of, pool
 
 
@@ -29,7 +31,7 @@ class DeepSets(SetEncoder[PoolState]):
         super().__init__()
         one_of("pool", pool, AGGREGATIONS)
         self.dim, self.pool = dim, pool
-        self.phi = nn.Sequential(nn.Linear(dim_in, dim), nn.ReLU(), nn.Linear(dim, dim))
+        self.phi = element_network(dim_in, dim)
 
     def init_state(self, batch_size: int) -> PoolState:
         like = next(self.parameters())
@@ -52,13 +54,9 @@ class DeepSets(SetEncoder[PoolState]):
 def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
     """The encoding of `x` (`B x n x d`), element by element, in NumPy."""
     assert isinstance(module, DeepSets)
-    p = {name: value.detach().cpu().numpy() for name, value in module.named_parameters()}
     out = np.zeros((len(x), module.dim))
     for b, elements in enumerate(x):
-        features = []
-        for element in elements:
-            hidden = np.maximum(p["phi.0.weight"] @ element + p["phi.0.bias"], 0)
-            features.append(p["phi.2.weight"] @ hidden + p["phi.2.bias"])
+        features = [numpy_layers.element_network(module.phi, element) for element in elements]
         if features:
             out[b] = getattr(np, module.pool)(features, axis=0)
     return out

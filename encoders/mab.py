@@ -1,4 +1,4 @@
-"""Attention blocks of the Set Transformer (arXiv 1810.00825), as in its published code.
+"""Attention blocks of the Set Transformer (arXiv 1810.00825), as in its published code, less a bias that has no effect.
 
     MAB(Q, K) = O + relu(Linear(O)),  O = q + heads of softmax(q k^T / sqrt(dim)) v
 
@@ -36,7 +36,9 @@ class MAB(nn.Module):
         if dim % heads:
             raise ValueError(f"dim={dim} is not a multiple of heads={heads}")
         self.dim, self.heads = dim, heads
-        self.fc_q, self.fc_k, self.fc_v = nn.Linear(dim_q, dim), nn.Linear(dim_k, dim), nn.Linear(dim_k, dim)
+        self.fc_q, self.fc_v = nn.Linear(dim_q, dim), nn.Linear(dim_k, dim)
+        # A bias of the keys adds the same to all logits of a query, which the softmax does not see.
+        self.fc_k = nn.Linear(dim_k, dim, bias=False)
         self.fc_o = nn.Linear(dim, dim)
         self.norm_0 = nn.LayerNorm(dim) if layer_norm else nn.Identity()
         self.norm_1 = nn.LayerNorm(dim) if layer_norm else nn.Identity()

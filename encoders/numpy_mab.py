@@ -4,32 +4,7 @@ import numpy as np
 from torch import nn
 
 from .mab import ISAB, MAB, PMA, SAB
-
-
-def layer_norm(module: nn.Module, rows: np.ndarray) -> np.ndarray:
-    """`module`, a LayerNorm or an Identity, applied to rows."""
-    if isinstance(module, nn.Identity):
-        return rows
-    assert isinstance(module, nn.LayerNorm)
-    scaled = (rows - rows.mean(-1, keepdims=True)) / np.sqrt(rows.var(-1, keepdims=True) + module.eps)
-    return np.asarray(scaled * array(module.weight) + array(module.bias))
-
-
-def array(tensor: object) -> np.ndarray:
-    """A parameter as a NumPy array."""
-    return np.asarray(tensor.detach().cpu().numpy())  # type: ignore[attr-defined]
-
-
-def linear(module: nn.Linear, rows: np.ndarray) -> np.ndarray:
-    """`module` applied to rows."""
-    out = np.asarray(rows @ array(module.weight).T)
-    return out if module.bias is None else np.asarray(out + array(module.bias))
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """The softmax of a vector."""
-    weights = np.exp(logits - logits.max())
-    return np.asarray(weights / weights.sum())
+from .numpy_layers import array, layer_norm, linear, softmax
 
 
 def mab(module: MAB, Q: np.ndarray, K: np.ndarray) -> np.ndarray:

@@ -9,20 +9,22 @@ _EVAL_SEED = 2107
 class RandomSlots(nn.Module):
     """`S ~ N(mu, diag(sigma))`, reparametrised as `mu + std * noise`, so that mu and sigma are trained.
 
-    mu and sigma are shared by all slots: their number may be changed at any time. In train() every set of a batch
-    gets its own draw from the global generator; in eval() all sets get the same slots, drawn from a fixed seed
-    of their own, so that an encoding is reproducible and depends neither on its neighbours nor on the batch size.
+    mu and sigma are shared by all slots, whose number may then be changed at any time; with `num_slots` each slot has
+    its own. In train() every set of a batch gets its own draw from the global generator; in eval() all sets get the
+    same slots, drawn from a fixed seed of their own, so that an encoding is reproducible and depends neither on its
+    neighbours nor on the batch size.
     sigma, a variance, is kept positive as `exp(2 log_std)`.
     """
 
-    def __init__(self, slot_dim: int) -> None:
+    def __init__(self, slot_dim: int, num_slots: int | None = None) -> None:
         super().__init__()
-        self.mu = nn.Parameter(torch.rand(slot_dim))
-        self.log_std = nn.Parameter(torch.rand(slot_dim))
+        shape = (slot_dim,) if num_slots is None else (num_slots, slot_dim)
+        self.mu = nn.Parameter(torch.rand(shape))
+        self.log_std = nn.Parameter(torch.rand(shape))
 
     def forward(self, batch_size: int, num_slots: int) -> Tensor:
         """Slots, `B x K x h`."""
-        shape = (num_slots, self.mu.shape[0])
+        shape = (num_slots, self.mu.shape[-1])
         if self.training:
             noise = torch.randn(batch_size, *shape, dtype=self.mu.dtype, device=self.mu.device)
         else:

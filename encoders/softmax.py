@@ -51,3 +51,11 @@ def ratio(state: SoftmaxState) -> Tensor:
 
 def _finite(peak: Tensor) -> Tensor:
     return torch.where(peak == -torch.inf, 0, peak)
+
+
+CLAIMS = {
+    "mbc.partition": "largest logit, numerator and denominator are all that a softmax over elements needs of them",
+    "mbc.merge": "the maximum, and sums brought to the same maximum, are associative and commutative",
+    "mbc.empty": "no elements have largest logit -inf, and weigh nothing",
+    "symmetry.permutation": "maxima and sums do not see the order of elements",
+}

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from mbcbench.encoder import AGGREGATIONS, Aggregation, SetEncoder
 from mbcbench.specs import EncoderSpec
 
+from .numpy_layers import array, layer_norm, linear
 from .pooling import combine, count, finish, hide, identity, one_of
 from .slots import DeterministicSlots, RandomSlots
 
@@ -62,15 +63,19 @@ class SlotSetEncoder(SetEncoder[SlotState]):
         one_of("attention", attention, ("sigmoid", "softmax"))
         self.num_slots, self.dim, self.aggregate, self.attention = num_slots, dim, aggregate, attention
         self.slots = RandomSlots(slot_dim) if slots == "random" else DeterministicSlots(num_slots, slot_dim)
-        self.norm = nn.LayerNorm(slot_dim)
-        self.q = nn.Linear(slot_dim, dim, bias=bias)
+        # What all slots share adds the same to all logits of an element, which a softmax over slots does not see.
+        self.norm = nn.LayerNorm(slot_dim, bias=attention == "sigmoid")
+        self.q = nn.Linear(slot_dim, dim, bias=bias and attention == "sigmoid")
         self.k = nn.Linear(dim_in, dim, bias=bias)
         self.v = nn.Linear(dim_in, dim, bias=bias)
 
     def init_state(self, batch_size: int) -> SlotState:
-        slots: Tensor = self.slots(batch_size, self.num_slots)
-        value = slots.new_full((batch_size, self.num_slots, self.dim), identity(self.aggregate))
-        return SlotState(slots, value, torch.zeros(batch_size, dtype=torch.int64, device=slots.device))
+        return self.with_slots(self.slots(batch_size, self.num_slots))
+
+    def with_slots(self, slots: Tensor) -> SlotState:
+        """The state of empty streams that have the given slots (`B x K x h`)."""
+        value = slots.new_full((*slots.shape[:2], self.dim), identity(self.aggregate))
+        return SlotState(slots, value, torch.zeros(len(slots), dtype=torch.int64, device=slots.device))
 
     def update(self, state: SlotState, x: Tensor, mask: Tensor | None = None) -> SlotState:
         if x.shape[1] == 0:
@@ -118,18 +123,15 @@ def _extremum(g: Aggregation, W: Tensor, v: Tensor, mask: Tensor | None) -> Tens
 def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
     """The encoding of `x` (`B x n x d`) by Algorithm 2, element by element, in NumPy."""
     assert isinstance(module, SlotSetEncoder)
-    p = {name: value.detach().cpu().numpy() for name, value in module.named_parameters()}
-    S = module.init_state(1).slots[0].detach().cpu().numpy()
-    S = (S - S.mean(1, keepdims=True)) / np.sqrt(S.var(1, keepdims=True) + module.norm.eps)
-    S = S * p["norm.weight"] + p["norm.bias"]
-    q, k, v = ((p[f"{name}.weight"], p.get(f"{name}.bias", 0.0)) for name in "qkv")
+    S = layer_norm(module.norm, array(module.init_state(1).slots[0]))
+    q = linear(module.q, S)
     out = np.zeros((len(x), len(S), module.dim))
     for b, elements in enumerate(x):
         parts = []
         for element in elements:
-            M = (S @ q[0].T + q[1]) @ (k[0] @ element + k[1]) / math.sqrt(module.dim)
+            M = q @ linear(module.k, element) / math.sqrt(module.dim)
             A = np.exp(M - M.max()) if module.attention == "softmax" else expit(M) + _EPSILON
-            parts.append(np.outer(A / A.sum(), v[0] @ element + v[1]))
+            parts.append(np.outer(A / A.sum(), linear(module.v, element)))
         if parts:
             out[b] = getattr(np, module.aggregate)(parts, axis=0)
     return out
@@ -146,6 +148,9 @@ _CLAIMS = {
 }
 
 
+NO_BIAS = "without biases an element of zeros adds W v(0) = 0 to a sum; hyper-parameter bias=True lifts this"
+
+
 def _spec(slots: Literal["random", "deterministic"], aggregate: Aggregation) -> EncoderSpec:
     suffix = "" if aggregate == "sum" else f"-{aggregate}"
     return EncoderSpec(
@@ -155,6 +160,7 @@ def _spec(slots: Literal["random", "deterministic"], aggregate: Aggregation) -> 
         paper=_PAPER,
         hyper={"slots": slots, "aggregate": aggregate},
         claims=_CLAIMS,
+        breaks={"substance.elements": NO_BIAS} if aggregate == "sum" else {},
         # Slots that are drawn anew are exchangeable: concatenating them would shuffle columns from draw to draw.
         slot_readout="max" if slots == "random" else "concat",
         reference=reference,
@@ -169,3 +175,19 @@ SSE_DETERMINISTIC = _spec("deterministic", "sum")
 SSE_DETERMINISTIC_MEAN = _spec("deterministic", "mean")
 SSE_DETERMINISTIC_MAX = _spec("deterministic", "max")
 SSE_DETERMINISTIC_MIN = _spec("deterministic", "min")
+
+SSE_SOFTMAX_SLOTS = EncoderSpec(
+    name="sse-softmax-slots",
+    factory=SlotSetEncoder,
+    summary="Slot Set Encoder, random slots, softmax over slots in place of the normalised sigmoid, sum over elements",
+    paper=_PAPER,
+    hyper={"attention": "softmax"},
+    claims={
+        **_CLAIMS,
+        "mbc.partition": "a softmax over slots normalises each element on its own; what Section 2.3 of the paper says "
+        "against it holds for a softmax over elements only",
+    },
+    breaks={"substance.elements": NO_BIAS},
+    slot_readout="max",
+    reference=reference,
+)

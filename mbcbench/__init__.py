@@ -7,19 +7,25 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mbcbench.api import build as build
+    from mbcbench.api import spec as spec
     from mbcbench.encoder import Pair as Pair
     from mbcbench.encoder import SetEncoder as SetEncoder
     from mbcbench.examine import replay as replay
     from mbcbench.specs import EncoderSpec as EncoderSpec
+    from mbcbench.store import load as load
 
 _HOME = {
     "EncoderSpec": "mbcbench.specs",
     "Pair": "mbcbench.encoder",
     "SetEncoder": "mbcbench.encoder",
+    "build": "mbcbench.api",
+    "load": "mbcbench.store",
     "replay": "mbcbench.examine",
+    "spec": "mbcbench.api",
 }
 
-__all__ = ["EncoderSpec", "Pair", "SetEncoder", "replay"]
+__all__ = ["EncoderSpec", "Pair", "SetEncoder", "build", "load", "replay", "spec"]
 __version__ = "0.1.0"
 
 

@@ -27,6 +27,7 @@ class Case:
     sizes: the chunk sizes, of every lane; their sum is n. lanes: which kinds of data (indices into KINDS), one a set.
     arrangement: how elements are assigned to chunks. variant: which parameters (0: as built). seed: of all else.
     values, index: explicit data (n x d) and stream order of a single lane, where a counterexample was simplified.
+    program: steps on states, for the law that tries programs.
     """
 
     sizes: tuple[int, ...]
@@ -36,6 +37,7 @@ class Case:
     variant: int = 0
     values: tuple[tuple[float, ...], ...] | None = None
     index: tuple[int, ...] | None = None
+    program: tuple[tuple[str | int, ...], ...] = ()
 
     @property
     def n(self) -> int:
@@ -44,7 +46,9 @@ class Case:
     def to_json(self) -> dict[str, Any]:
         """The case as plain data, only what differs from the defaults."""
         row: dict[str, Any] = {"sizes": list(self.sizes)}
-        if self.values is not None:
+        if self.program:
+            row |= {"program": [list(step) for step in self.program]}
+        elif self.values is not None:
             row |= {"x": [list(element) for element in self.values], "order": list(self.index or range(self.n))}
         else:
             row |= {"lanes": list(self.lanes), "arrangement": self.arrangement}
@@ -54,7 +58,9 @@ class Case:
     def from_json(cls, row: dict[str, Any]) -> "Case":
         """The case that `to_json` described."""
         more: dict[str, Any] = {"seed": row.get("seed", 0), "variant": row.get("variant", 0)}
-        if "x" in row:
+        if "program" in row:
+            more |= {"program": tuple(map(tuple, row["program"]))}
+        elif "x" in row:
             more |= {"values": tuple(map(tuple, row["x"])), "index": tuple(row["order"])}
         else:
             more |= {"lanes": tuple(row["lanes"]), "arrangement": row["arrangement"]}

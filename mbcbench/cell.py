@@ -12,6 +12,7 @@ from typing import Any, Literal
 from mbcbench.record import Record, Status
 
 Profile = Literal["smoke", "quick", "laptop", "paper"]
+PROBE = "probe"  # the name of the suite that learns what the others need (mbcbench.probe)
 PROFILES: tuple[Profile, ...] = ("smoke", "quick", "laptop", "paper")
 
 
@@ -62,7 +63,8 @@ class Suite:
     """Something that turns encoders into cells, and cells into records.
 
     cells: called with the targets, the profile and the seed. run: called with one cell, in a process of its own.
-    seconds: the time limit of one of its cells, per profile.
+    seconds: the time limit of one of its cells, per profile. alone: its cells measure time or memory, so that nothing
+    else may run beside them.
     """
 
     name: str
@@ -70,3 +72,4 @@ class Suite:
     cells: Callable[[Sequence[str], Profile, int], list[Cell]]
     run: Callable[[Cell], Iterable[Record]]
     seconds: Mapping[Profile, float]
+    alone: bool = False

@@ -24,6 +24,7 @@ from mbcbench.target import build, element_width, resolve, validate
 
 PARTITION = "mbc.partition"
 PAIR_EXAMPLES = 128
+FEWEST = 200
 _SETTLING = (Case(sizes=(1,), seed=1), Case(sizes=(2, 3), seed=2), Case(sizes=(9,), seed=3))
 
 
@@ -140,7 +141,7 @@ class Examination:
 
     def _search(self, law: Law, subjects: list[Subject], effort: Effort, *, shrink: bool) -> Outcome:
         return search(
-            law, subjects, examples=max(1, round(effort.examples * law.share)), seed=self.seed,
+            law, subjects, examples=_examples(law, effort), seed=self.seed,
             side_by_side=self.side_by_side, shrink=shrink, seconds=effort.seconds,
         )  # fmt: skip
 
@@ -159,6 +160,11 @@ class Examination:
             message = f"no counterexample in {outcome.examples} examples, though the spec says: {reason}"
             return Verdict(Status.XPASS, "; ".join(filter(None, [message, said])), outcome, pairs)
         return Verdict(Status.PASS, said or self.spec.claims.get(law.id, ""), outcome, pairs)
+
+
+def _examples(law: Law, effort: Effort) -> int:
+    """The law's share of the examples, but never so few that uneven chunks of three elements are not among them."""
+    return max(round(effort.examples * law.share), FEWEST if law.side_by_side else 1)
 
 
 def examine(cell: Cell) -> Record:

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from mbcbench.cases import LANES, Case, Drawn
 from mbcbench.subject import Subject
@@ -63,7 +64,8 @@ class Law:
     statement. requires: what the law needs, each giving the reason where the encoder lacks it.
     side_by_side: whether the sets of a batch are independent examples of it. lanes: the kinds of data it is tried on.
     min_size, max_size: the sets tried. fixed: the cases to try, where they are not drawn. share: the part of the
-    examples it is worth (dear laws are tried on fewer).
+    examples it is worth (dear laws are tried on fewer). explore: a search of the law's own, called with the trial, the
+    subjects, the number of examples, the seed, and whether to shrink.
     classes: for a law that classifies, the words for an encoder that keeps it and for one that does not; only an
     encoder that claims it can then fail. reports: for a law that only measures.
     """
@@ -77,6 +79,7 @@ class Law:
     max_size: int = 513
     fixed: tuple[Case, ...] = ()
     share: float = 1.0
+    explore: Callable[..., Any] | None = None
     classes: tuple[str, str] | None = None
     reports: bool = False
 

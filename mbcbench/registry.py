@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 from mbcbench.errors import UsageError
@@ -53,6 +54,21 @@ def plugin(group: str, name: str) -> Plugin:
         kind = group.rpartition(".")[2].removesuffix("s")
         raise UsageError(f"no {kind} is called {name!r}{did_you_mean(name, known)}; see: mbcbench list {kind}s")
     return known[name]
+
+
+def check_target(target: str) -> None:
+    """Raise UsageError when a target can be seen to name nothing, without importing anything."""
+    where, colon, attribute = target.rpartition(":")
+    if not colon:
+        if target.endswith(".py"):
+            raise UsageError(f"{target} names a file; say which encoder in it: {target}:NAME")
+        plugin(ENCODERS, target)
+    elif where.endswith(".py") and not Path(where).expanduser().is_file():
+        raise UsageError(f"no such file: {where} (target {target})")
+    elif not where or not attribute:
+        raise UsageError(
+            f"{target!r} is no target; give a registered name, package.module:attr or path/to/file.py:attr"
+        )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -1,25 +1,34 @@
 """The runner: each cell in a process of its own, forked from a server that has torch loaded already."""
 
+import contextlib
+import json
 import multiprocessing
 import os
+import signal
+import sys
 import tempfile
+import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from types import ModuleType
 
 from pebble import ProcessExpired, ProcessFuture
 from pebble.concurrent import process
 
-from mbcbench import registry, worker
+from mbcbench import worker
 from mbcbench.cell import Cell
-from mbcbench.record import BROKEN, Record, Status
+from mbcbench.errors import one_line
+from mbcbench.record import Record, Status
 
-PROBE = "probe"
 TIMEOUTS_BEFORE_GIVING_UP = 2
+# Never a plug-in: it could hang or crash.
+PRELOADED = ["torch", "scipy.special", "mbcbench.examine", "mbcbench.probe", "mbcbench.worker"]
 
 
 @dataclass(frozen=True)
@@ -32,13 +41,18 @@ class Limits:
 
 @dataclass(frozen=True)
 class Started:
+    """A cell's process was started."""
+
     cell: Cell
 
 
 @dataclass(frozen=True)
 class Finished:
+    """A cell came to its end; reused: its records are those of an earlier run."""
+
     cell: Cell
     records: tuple[Record, ...]
+    reused: bool = False
 
 
 Event = Started | Finished
@@ -46,90 +60,71 @@ Event = Started | Finished
 
 @dataclass(frozen=True)
 class Job:
-    """A cell, its limits, and the cells of the same encoder whose failure makes it pointless."""
+    """A cell and its limits."""
 
     cell: Cell
     limits: Limits
 
 
-def run(jobs: Sequence[Job], *, workers: int) -> Iterator[Event]:
-    """Run the jobs, at most `workers` at a time, and say when each starts and what it gave.
+def run(jobs: Sequence[Job], *, workers: int, libraries: Sequence[str] = ()) -> Iterator[Event]:
+    """Run the jobs in their order, at most `workers` at a time, and say when each starts and what it gave.
 
-    An encoder whose probe broke is not run further: its other cells take over the probe's status and message.
-    An encoder that timed out twice is given up likewise, so that one that hangs cannot hold up the rest.
+    libraries: modules that many cells import, to be loaded once by the server they are forked from (the first call
+    of a process decides).
+    An encoder that timed out twice is not run further, so that one that hangs cannot hold up the rest.
     """
-    with tempfile.TemporaryDirectory(prefix="mbcbench-") as logs:
-        pool = _Pool(_context(), Path(logs))
-        waiting = deque(jobs)
-        verdict = _Verdict()
-        try:
-            while waiting or pool.running:
-                while waiting and len(pool.running) < workers:
-                    job = verdict.next_ready(waiting, {j.cell.encoder for j in pool.running.values()})
-                    if job is None:
-                        break
-                    reason = verdict.hopeless(job.cell)
-                    if reason is not None:
-                        yield Finished(job.cell, (reason,))
-                        continue
-                    yield Started(job.cell)
-                    pool.start(job)
-                for job, records in pool.finished():
-                    verdict.note(job.cell, records)
-                    yield Finished(job.cell, records)
-        finally:
-            pool.stop()
+    waiting = deque(jobs)
+    timeouts: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory(prefix="mbcbench-") as logs, _Pool(Path(logs), libraries) as pool:
+        while waiting or pool.running:
+            while waiting and len(pool.running) < workers:
+                job = waiting.popleft()
+                if job.cell.encoder and timeouts[job.cell.encoder] >= TIMEOUTS_BEFORE_GIVING_UP:
+                    yield Finished(job.cell, (_given_up(job.cell),))
+                    continue
+                yield Started(job.cell)
+                pool.start(job)
+            for job, records in pool.finished() if pool.running else ():
+                timeouts[job.cell.encoder] += any(r.status is Status.TIMEOUT for r in records)
+                yield Finished(job.cell, records)
 
 
-class _Verdict:
-    """What is known of the encoders so far, to decide which cells are still worth running."""
-
-    def __init__(self) -> None:
-        self._broken: dict[str, Record] = {}
-        self._timeouts: Counter[str] = Counter()
-        self._unprobed: set[str] = set()
-
-    def next_ready(self, waiting: deque[Job], running: set[str]) -> Job | None:
-        """Take the first job that need not wait for its encoder's probe."""
-        for job in waiting:
-            if job.cell.suite == PROBE or job.cell.encoder not in self._unprobed | self._probing(running, waiting):
-                waiting.remove(job)
-                if job.cell.suite == PROBE:
-                    self._unprobed.add(job.cell.encoder)
-                return job
-        return None
-
-    def _probing(self, running: set[str], waiting: deque[Job]) -> set[str]:
-        return {job.cell.encoder for job in waiting if job.cell.suite == PROBE}
-
-    def note(self, cell: Cell, records: Sequence[Record]) -> None:
-        worst = next((r for r in records if r.status in BROKEN), None)
-        if cell.suite == PROBE:
-            self._unprobed.discard(cell.encoder)
-            if worst is not None:
-                self._broken[cell.encoder] = worst
-        elif worst is not None and worst.status is Status.TIMEOUT:
-            self._timeouts[cell.encoder] += 1
-            if self._timeouts[cell.encoder] >= TIMEOUTS_BEFORE_GIVING_UP:
-                self._broken[cell.encoder] = worst
-
-    def hopeless(self, cell: Cell) -> Record | None:
-        """The record of a cell that is not run, because its encoder broke before."""
-        cause = self._broken.get(cell.encoder)
-        if cause is None:
-            return None
-        return cell.record(cause.status, message=f"not run, since {cause.suite} {cause.case} broke: {cause.message}")
+def _given_up(cell: Cell) -> Record:
+    message = f"not run: {TIMEOUTS_BEFORE_GIVING_UP} cells of this encoder took longer than their limit"
+    return cell.record(Status.TIMEOUT, message=message)
 
 
 class _Pool:
-    def __init__(self, context: ForkServerContext, logs: Path) -> None:
-        self._context = context
+    """The cells that are running."""
+
+    def __init__(self, logs: Path, libraries: Sequence[str]) -> None:
+        self.running: dict[ProcessFuture[list[str]], Job] = {}
+        self._context = _fork_server(libraries)
         self._logs = logs
-        self.running: dict[ProcessFuture[list[Record]], Job] = {}
+        self._began = time.monotonic_ns()
+
+    def __enter__(self) -> "_Pool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Kill what still runs, which may not listen to anything gentler."""
+        for child in multiprocessing.active_children():
+            if child.name.startswith(self._name):
+                child.kill()
+        wait(list(self.running), timeout=5)
+
+    @property
+    def _name(self) -> str:
+        return f"mbcbench-{self._began}-"
 
     def start(self, job: Job) -> None:
-        launch = process(timeout=job.limits.seconds, mp_context=self._context)(worker.execute)
-        future = launch(job.cell, job.limits.memory_bytes, str(self._log(job.cell)))
+        # pebble reads `context`, whatever its signature says
+        launch = process(  # type: ignore[call-overload]
+            name=self._name + job.cell.key, timeout=job.limits.seconds, context=self._context
+        )
+        limits, log = job.limits, str(self._log(job.cell))
+        with _without_main():
+            future = launch(worker.execute)(job.cell, limits.seconds, limits.memory_bytes, log, os.getcwd())
         self.running[future] = job
 
     def finished(self) -> list[tuple[Job, tuple[Record, ...]]]:
@@ -138,24 +133,20 @@ class _Pool:
         ended = [(self.running.pop(future), future) for future in list(self.running) if future in done]
         return [(job, self._records(job, future)) for job, future in ended]
 
-    def stop(self) -> None:
-        for future in self.running:
-            future.cancel()  # type: ignore[no-untyped-call]
-
     def _log(self, cell: Cell) -> Path:
         return self._logs / f"{cell.key}.log"
 
-    def _records(self, job: Job, future: "ProcessFuture[list[Record]]") -> tuple[Record, ...]:
+    def _records(self, job: Job, future: "ProcessFuture[list[str]]") -> tuple[Record, ...]:
         cell = job.cell
         try:
-            return tuple(future.result())
+            return tuple(Record.from_dict(json.loads(line)) for line in future.result())
         except FutureTimeout:
             message = f"took longer than its limit of {job.limits.seconds:g} s"
             return (cell.record(Status.TIMEOUT, message=message, seconds=job.limits.seconds),)
         except ProcessExpired as error:
             return (cell.record(Status.CRASH, message=f"its process ended with {_ending(error)}{self._tail(cell)}"),)
         except Exception as error:  # whatever came through the pipe is the cell's own doing
-            return (cell.record(Status.ERROR, message=f"{type(error).__name__}: {error}"),)
+            return (cell.record(Status.ERROR, message=one_line(error)),)
 
     def _tail(self, cell: Cell) -> str:
         """The last line that the process wrote before it died."""
@@ -166,18 +157,34 @@ class _Pool:
 
 
 def _ending(error: ProcessExpired) -> str:
-    import signal
-
     code = error.exitcode
-    if code is not None and code < 0:
-        return f"signal {-code} ({signal.Signals(-code).name})"
-    return f"exit code {code}"
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    hint = "; the system may have run out of memory" if code == -signal.SIGKILL else ""
+    return f"signal {-code} ({signal.Signals(-code).name}){hint}"
 
 
-def _context() -> ForkServerContext:
-    """A fork server that has loaded what every cell needs; one thread a process."""
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the program: a cell needs nothing of it, and multiprocessing would run an unguarded script once more."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _fork_server(libraries: Sequence[str]) -> ForkServerContext:
+    """A server that has loaded what every cell needs, with one thread a process."""
     context = multiprocessing.get_context("forkserver")
-    suites = [plugin.entry.module for plugin in registry.plugins(registry.SUITES).values()]
-    context.set_forkserver_preload(["torch", "mbcbench.worker", *suites])
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    context.set_forkserver_preload([*PRELOADED, *libraries])
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is loaded: too late inside a cell
+    try:
+        forkserver.ensure_running()
+    finally:
+        del os.environ["OMP_NUM_THREADS"]
+        if before is not None:
+            os.environ["OMP_NUM_THREADS"] = before
     return context

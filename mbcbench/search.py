@@ -13,11 +13,12 @@ from hypothesis import HealthCheck, Phase
 
 from mbcbench import strategies
 from mbcbench.cases import Array, Case, Drawn, small_scope
+from mbcbench.errors import one_line
 from mbcbench.law import Law
 from mbcbench.subject import Subject
-from mbcbench.target import one_line
 from mbcbench.tolerance import Evidence
 
+FEW_EXAMPLES = 320  # as many belong to the smallest cases alone; of more, half are drawn
 TRIES = 4
 FEW_NUMBERS = 64
 WRITTEN = 1024  # elements; the data of a larger set is not written out
@@ -119,6 +120,10 @@ def search(
     data of the one found is written out and rounded in any case, which costs a few calls.
     """
     trial = Trial(law, subjects)
+    if law.explore is not None:
+        with torch.no_grad():
+            found = law.explore(trial, subjects, examples, seed, shrink)
+        return Outcome(trial.examples, trial.worst, found)
     many = side_by_side or not law.side_by_side
     with torch.no_grad():
         until = time.perf_counter() + seconds
@@ -133,7 +138,7 @@ def search(
 
 def _small(trial: Trial, many: bool, examples: int, until: float) -> Iterator[Finding]:
     for case in small_scope(len(trial.subjects), trial.law.lanes, side_by_side=many):
-        if trial.examples >= examples / 2 or time.perf_counter() > until:
+        if trial.examples >= max(examples / 2, min(examples, FEW_EXAMPLES)) or time.perf_counter() > until:
             return
         if trial.law.min_size <= case.n <= trial.law.max_size:
             yield trial(case)

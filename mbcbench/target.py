@@ -18,12 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench import registry
-from mbcbench.errors import UsageError
+from mbcbench.errors import BrokenPluginError, UsageError, one_line
 from mbcbench.specs import EncoderSpec
-
-
-class BrokenPluginError(Exception):
-    """The plug-in's own code raised while it was imported or built."""
 
 
 def resolve(target: str) -> EncoderSpec:
@@ -34,9 +30,15 @@ def resolve(target: str) -> EncoderSpec:
     if ":" not in target:
         found = registry.plugin(registry.ENCODERS, target)
         return as_spec(guarded(found.load, f"plug-in {target!r} ({found.target})"), name=target)
-    where, _, attribute = target.rpartition(":")
-    module = _module_from_path(where) if where.endswith(".py") else _module_from_name(where, target)
-    return as_spec(_attribute(module, attribute, target), name=target)
+    return as_spec(_attribute(module_of(target), target.rpartition(":")[2], target), name=target)
+
+
+def module_of(target: str) -> ModuleType:
+    """The module that a target names, imported. Raises as `resolve` does."""
+    if ":" not in target:
+        return importlib.import_module(registry.plugin(registry.ENCODERS, target).entry.module)
+    where = target.rpartition(":")[0]
+    return _module_from_path(where) if where.endswith(".py") else _module_from_name(where, target)
 
 
 def as_spec(found: object, name: str) -> EncoderSpec:
@@ -112,20 +114,6 @@ def validate(module: nn.Module, *, dim_in: int, name: str) -> None:
         )
 
 
-def source_digest(spec: EncoderSpec) -> str:
-    """A hash of the source files that define an encoder: its module's file and the siblings beside it."""
-    factory = spec.factory.module.__class__ if isinstance(spec.factory, _InstanceFactory) else spec.factory
-    file = inspect.getsourcefile(inspect.unwrap(_underlying(factory)))
-    if file is None:
-        return "unknown"
-    path = Path(file)
-    siblings = sorted(path.parent.glob("*.py")) if (path.parent / "__init__.py").exists() else [path]
-    digest = hashlib.sha256()
-    for sibling in siblings:
-        digest.update(sibling.read_bytes())
-    return digest.hexdigest()[:16]
-
-
 def guarded(action: Callable[[], object], what: str) -> Any:
     """The result of a plug-in's own code; what it raises becomes a BrokenPluginError with one line."""
     try:
@@ -134,18 +122,6 @@ def guarded(action: Callable[[], object], what: str) -> Any:
         raise
     except BaseException as error:  # a plug-in may call sys.exit
         raise BrokenPluginError(f"{what}: {one_line(error)}") from error
-
-
-def one_line(error: BaseException) -> str:
-    """An exception as one line: its type and the first line of its message."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
-
-
-def _underlying(factory: Any) -> Any:
-    while hasattr(factory, "func"):  # functools.partial
-        factory = factory.func
-    return factory if inspect.isclass(factory) or inspect.isroutine(factory) else type(factory)
 
 
 def _module_from_path(where: str) -> ModuleType:

@@ -1,9 +1,10 @@
 """What happens inside a cell's own process."""
 
 import contextlib
-import ctypes
+import multiprocessing
 import os
 import resource
+import signal
 import sys
 import threading
 import time
@@ -12,58 +13,81 @@ from dataclasses import replace
 from pathlib import Path
 
 from mbcbench import registry
-from mbcbench.cell import Cell, Suite
+from mbcbench.cell import PROBE, Cell, Suite
+from mbcbench.errors import BrokenPluginError, one_line
 from mbcbench.record import Record, Status
-from mbcbench.target import BrokenPluginError, one_line
+
+OUT_OF_MEMORY = ("can't allocate memory", "bad_alloc", "Cannot allocate memory")
+GRACE = 10.0  # seconds: the run ends what takes too long, long before this
 
 
-def execute(cell: Cell, memory_bytes: int, log: str) -> list[Record]:
-    """Run one cell under a memory limit, its output sent to the file `log`; what it raises becomes a record."""
+def execute(cell: Cell, seconds: float, memory_bytes: int, log: str, folder: str) -> list[str]:
+    """Run one cell from `folder` under a memory limit, its output sent to the file `log`.
+
+    Gives its records as lines of JSON, so that nothing of a plug-in reaches the main process. What the cell raises
+    becomes a record.
+    """
     import torch
 
     torch.set_num_threads(1)
-    _die_with_parent()
+    _die_with_the_run(seconds)
     _redirect_output(log)
-    _limit_memory(memory_bytes)
+    os.chdir(folder)
     began = time.perf_counter()
     try:
-        suite: Suite = registry.plugin(registry.SUITES, cell.suite).load()
-        with _prompt_about_memory():
-            records = list(suite.run(cell))
+        with _memory_limit(memory_bytes):
+            records = list(_suite(cell.suite).run(cell)) or [_nothing(cell)]
+            lines = [_stamped(record, began).to_json() for record in records]
     except BaseException as error:  # a plug-in may call sys.exit
-        records = [cell.record(_status(error), message=_message(error))]
-    seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return [replace(r, seconds=r.seconds or seconds, detail={**r.detail, "peak_rss_bytes": peak}) for r in records]
+        lines = [_stamped(cell.record(_status(error), message=_message(error)), began).to_json()]
+    return lines
+
+
+def _suite(name: str) -> Suite:
+    if name == PROBE:
+        from mbcbench.probe import SUITE
+
+        return SUITE
+    suite: Suite = registry.plugin(registry.SUITES, name).load()
+    return suite
+
+
+def _nothing(cell: Cell) -> Record:
+    return cell.record(Status.ERROR, message=f"suite {cell.suite} gave no record of this cell")
+
+
+def _stamped(record: Record, began: float) -> Record:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    seconds = record.seconds or time.perf_counter() - began
+    return replace(record, seconds=seconds, detail={**record.detail, "peak_rss_bytes": peak})
 
 
 def _status(error: BaseException) -> Status:
     cause = error.__cause__ if isinstance(error, BrokenPluginError) and error.__cause__ else error
-    short_of_memory = isinstance(cause, MemoryError) or "can't allocate memory" in str(cause)
+    short_of_memory = isinstance(cause, MemoryError) or any(words in str(cause) for words in OUT_OF_MEMORY)
     return Status.OOM if short_of_memory else Status.ERROR
 
 
 def _message(error: BaseException) -> str:
+    if isinstance(error, MemoryError) and not str(error):  # Python's own says nothing
+        return "MemoryError: the cell's memory limit was reached"
     return str(error) if isinstance(error, BrokenPluginError) else one_line(error)
 
 
 @contextlib.contextmanager
-def _prompt_about_memory() -> Iterator[None]:
-    """Python's own error when memory runs out says nothing: name the limit."""
-    try:
-        yield
-    except MemoryError as error:
-        raise MemoryError("the cell's memory limit was reached") from error
-
-
-def _limit_memory(extra: int) -> None:
-    """Allow `extra` bytes of private memory beyond what the process has when the cell begins (Linux)."""
+def _memory_limit(extra: int) -> Iterator[None]:
+    """Allow `extra` bytes of private memory beyond what the process has now (Linux; elsewhere no limit is known)."""
     status = Path("/proc/self/status")
     if not status.exists():
+        yield
         return
     line = next(row for row in status.read_text().splitlines() if row.startswith("VmData"))
-    limit = int(line.split()[1]) * 1024 + extra
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    before, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (int(line.split()[1]) * 1024 + extra, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (before, hard))  # room to say what happened
 
 
 def _redirect_output(log: str) -> None:
@@ -76,15 +100,18 @@ def _redirect_output(log: str) -> None:
     os.close(descriptor)
 
 
-def _die_with_parent() -> None:
-    """End this process when the run that started it is gone, even one that was killed."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL: Linux only
-    parent = os.getppid()
+def _die_with_the_run(seconds: float) -> None:
+    """End this process when the run that started it is gone, even one that was killed.
+
+    A thread waits for that; where native code lets no thread run, the kernel's alarm ends the process in the end.
+    """
+    run = multiprocessing.parent_process()
+    assert run is not None
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
+        run.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds + GRACE)

@@ -173,7 +173,7 @@ PARAMETERS = Law(
 )  # fmt: skip
 ATTENTION = Law(
     id="substance.attention", check=check_attention, requires=(encodes_sets,), side_by_side=False, lanes=PLAIN_DATA,
-    max_size=9, share=0.02,
+    min_size=3, max_size=9, share=0.02,
 )  # fmt: skip
 INTERACTIONS = Law(
     id="substance.interactions", check=check_interactions, requires=(encodes_sets,), min_size=3, max_size=9,

@@ -1,5 +1,6 @@
 """What holds for every encoder, or for every streaming encoder, that comes with the package."""
 
+import math
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any
@@ -142,12 +143,14 @@ class TestMask:
 
 @pytest.mark.parametrize("name", OWN)
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
-def test_a_nonfinite_element_reaches_its_own_set_alone(build: Build, x: Tensor, name: str, bad: float) -> None:
+def test_a_nonfinite_element_reaches_no_other_set_and_a_nan_its_own(
+    build: Build, x: Tensor, name: str, bad: float
+) -> None:
     module = build(name)
     spoiled = x.clone()
     spoiled[0, 4, 1] = bad
     out = module(spoiled)
-    if "hygiene.nonfinite" not in target.resolve(name).breaks:
+    if math.isnan(bad):
         assert not out[0].isfinite().all()
     assert close(out[1], module(x)[1])
 

@@ -1,6 +1,7 @@
 """Every encoder equals the independent computation that its spec carries."""
 
 from importlib.metadata import entry_points
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,26 @@ from tests.encoders.conftest import Build
 OWN = sorted(entry.name for entry in entry_points(group=registry.ENCODERS) if entry.value.startswith("mbcbench."))
 
 
-def _gap(build: Build, name: str, x: Tensor, scale: float = 1.0) -> float:
-    module = build(name)
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    ("sse-random", {"bias": True, "num_slots": 3, "slot_dim": 5, "dim": 7}),
+    ("sse-deterministic-max", {"bias": True, "attention": "softmax"}),
+    ("sse-hierarchical", {"num_slots": (5, 4, 3), "aggregate": "max", "slots": "deterministic"}),
+    ("deepsets-original", {"kind": 2, "normalize": "mean"}),
+    ("deepsets-original-mean", {"kind": 2, "normalize": "max", "layers": 1}),
+    ("set-transformer", {"layer_norm": True, "seeds": 3, "heads": 2}),
+    ("set-transformer-sab", {"layer_norm": True, "layers": 1}),
+    ("pma", {"layer_norm": True, "seeds": 3}),
+    ("umbc", {"attention": "softmax", "slots": "deterministic"}),
+    ("umbc", {"attention": "sigmoid", "heads": 1}),
+    ("perceiver", {"layers": 2, "heads": 1}),
+    ("slot-attention", {"iterations": 1}),
+    ("fspool", {"pieces": 3}),
+    ("top-k", {"k": 20}),
+]
+
+
+def _gap(build: Build, name: str, x: Tensor, scale: float = 1.0, **hyper: Any) -> float:
+    module = build(name, **hyper)
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.mul_(scale)
@@ -29,6 +48,13 @@ def _gap(build: Build, name: str, x: Tensor, scale: float = 1.0) -> float:
 @pytest.mark.parametrize("name", OWN)
 def test_an_encoder_equals_its_reference(build: Build, x: Tensor, name: str) -> None:
     assert _gap(build, name, x) < 1e-12
+
+
+@pytest.mark.parametrize(("name", "hyper"), VARIANTS, ids=str)
+def test_an_encoder_equals_its_reference_under_other_hyper_parameters(
+    build: Build, x: Tensor, name: str, hyper: dict[str, Any]
+) -> None:
+    assert _gap(build, name, x, **hyper) < 1e-12
 
 
 @pytest.mark.parametrize("name", OWN)

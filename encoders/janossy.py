@@ -1,0 +1,74 @@
+"""Janossy pooling of pairs (arXiv 1811.01900, k = 2): the mean of a network over all ordered pairs of elements.
+
+    f(X) = mean over i != j of rho(x_i, x_j),  rho(a, b) = Linear(relu(W_1 a + W_2 b))
+
+As in the paper, a tuple with too few elements is padded: f({x}) = rho(x, 0) and f({}) = rho(0, 0).
+"""
+
+import itertools
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mbcbench.specs import EncoderSpec
+
+from .numpy_layers import linear
+from .pooling import count, hide
+
+_ROWS = 8
+
+
+class Janossy(nn.Module):
+    """`B x n x d` to `B x dim` in O(n^2) time."""
+
+    def __init__(self, dim_in: int, *, dim: int = 64) -> None:
+        super().__init__()
+        self.first = nn.Linear(dim_in, dim)
+        self.second = nn.Linear(dim_in, dim, bias=False)
+        self.out = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        x = hide(x, mask)
+        number = count(x, mask).unsqueeze(1)
+        a, b = self.first(x), self.second(x)
+        padded = self.first(x.sum(1)).relu()  # the sum of at most one element is that element, or zero
+        if mask is not None:  # relu(-inf) = 0: a pair with an absent element adds nothing
+            a, b = (t.masked_fill(~mask.unsqueeze(2), -torch.inf) for t in (a, b))
+        hidden = _sum_of_pairs(a, b) / (number * (number - 1)).clamp(min=1)
+        out: Tensor = self.out(torch.where(number < 2, padded, hidden))
+        return out
+
+
+def _sum_of_pairs(a: Tensor, b: Tensor) -> Tensor:
+    """The sum of relu(a_i + b_j) over i != j, `B x dim`, a few rows of the `n x n` table at a time."""
+    total = -(a + b).relu().sum(1)
+    for rows in a.split(_ROWS, 1):  # type: ignore[no-untyped-call]
+        total = total + (rows.unsqueeze(2) + b.unsqueeze(1)).relu().sum((1, 2))
+    return total
+
+
+def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
+    """The encoding of `x` (`B x n x d`), pair by pair, in NumPy."""
+    assert isinstance(module, Janossy)
+
+    def rho(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return linear(module.out, np.maximum(linear(module.first, a) + linear(module.second, b), 0))
+
+    zero = np.zeros(x.shape[2])
+    out = []
+    for elements in x:
+        pairs = list(itertools.permutations(elements, 2)) or [(*elements, zero, zero)[:2]]
+        out.append(np.mean([rho(a, b) for a, b in pairs], axis=0))
+    return np.stack(out)
+
+
+JANOSSY = EncoderSpec(
+    name="janossy",
+    factory=Janossy,
+    summary="Janossy pooling: the mean of a network over ordered pairs of elements",
+    paper="https://arxiv.org/abs/1811.01900",
+    claims={"symmetry.permutation": "the mean runs over all ordered pairs"},
+    breaks={"mbc.partition": "pairs of elements from different chunks are never seen"},
+    reference=reference,
+)

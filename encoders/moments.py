@@ -1,0 +1,104 @@
+"""Mean and variance of features over a set, by the parallel update of Chan, Golub and LeVeque.
+
+    n = n_a + n_b,  delta = mean_b - mean_a,  mean = mean_a + delta n_b / n,  M2 = M2_a + M2_b + delta^2 n_a n_b / n
+
+E[h^2] - E[h]^2 would be as consistent in exact arithmetic and loses all digits when the mean is large.
+"""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mbcbench.encoder import SetEncoder
+from mbcbench.specs import EncoderSpec
+
+from . import numpy_layers
+from .networks import element_network
+from .pooling import count, hide, one_of
+
+
+class MomentState(NamedTuple):
+    """The number of elements (`B`), their mean, and the sum of squared deviations from it (`B x e`)."""
+
+    number: Tensor
+    mean: Tensor
+    m2: Tensor
+
+
+class Moments(SetEncoder[MomentState]):
+    """`B x n x d` to `B x dim`: the population `variance` of dim features, or with `both` the means of dim / 2
+    features, then their variances. An empty set encodes as zeros."""
+
+    def __init__(self, dim_in: int, *, dim: int = 64, statistics: Literal["variance", "both"] = "both") -> None:
+        super().__init__()
+        one_of("statistics", statistics, ("variance", "both"))
+        if statistics == "both" and dim % 2:
+            raise ValueError(f"dim={dim} is odd; half of it are means and half variances")
+        self.statistics = statistics
+        self.features = dim // 2 if statistics == "both" else dim
+        # A variance does not see a bias.
+        self.phi = element_network(dim_in, self.features, last_bias=statistics == "both")
+
+    def init_state(self, batch_size: int) -> MomentState:
+        zeros = next(self.parameters()).new_zeros(batch_size, self.features)
+        return MomentState(torch.zeros(batch_size, dtype=torch.int64, device=zeros.device), zeros, zeros)
+
+    def update(self, state: MomentState, x: Tensor, mask: Tensor | None = None) -> MomentState:
+        if x.shape[1] == 0:
+            return state
+        h, number = hide(self.phi(hide(x, mask)), mask), count(x, mask)
+        mean = h.sum(1) / number.clamp(min=1).unsqueeze(1)
+        m2 = hide(h - mean.unsqueeze(1), mask).square().sum(1)
+        return self.merge(state, MomentState(number, mean, m2))
+
+    def merge(self, a: MomentState, b: MomentState) -> MomentState:
+        number = a.number + b.number
+        share = (b.number.to(a.mean.dtype) / number.clamp(min=1)).unsqueeze(1)
+        delta = b.mean - a.mean
+        m2 = a.m2 + b.m2 + delta.square() * share * a.number.unsqueeze(1)
+        return MomentState(number, a.mean + delta * share, m2)
+
+    def readout(self, state: MomentState) -> Tensor:
+        variance = state.m2 / state.number.clamp(min=1).unsqueeze(1)
+        return variance if self.statistics == "variance" else torch.cat([state.mean, variance], 1)
+
+
+def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
+    """The encoding of `x` (`B x n x d`), in NumPy and in two passes."""
+    assert isinstance(module, Moments)
+    out = []
+    for elements in x:
+        features = [numpy_layers.element_network(module.phi, element) for element in elements]
+        mean = sum(features) / len(features)
+        variance = sum((h - mean) ** 2 for h in features) / len(features)
+        out.append(variance if module.statistics == "variance" else np.concatenate([mean, variance]))
+    return np.stack(out)
+
+
+_CLAIMS = {
+    "mbc.partition": "number, mean and squared deviations of two parts give those of their union exactly",
+    "mbc.merge": "the parallel update is associative and commutative",
+    "mbc.empty": "a part without elements has share 0",
+    "symmetry.permutation": "sums do not see the order of elements",
+}
+_PAPER = "https://doi.org/10.1080/00031305.1983.10483115"
+
+MOMENTS = EncoderSpec(
+    name="moments",
+    factory=Moments,
+    summary="Mean and variance of a network per element",
+    paper=_PAPER,
+    claims=_CLAIMS,
+    reference=reference,
+)
+VARIANCE = EncoderSpec(
+    name="variance",
+    factory=Moments,
+    summary="Variance of a network per element",
+    paper=_PAPER,
+    hyper={"statistics": "variance"},
+    claims=_CLAIMS,
+    reference=reference,
+)

@@ -1,0 +1,116 @@
+"""The Perceiver's encoder without positions (arXiv 2103.03206): latents attend to the set, then to one another.
+
+Blocks are pre-normalised: with a, b the LayerNorms of the queries Q and of the keys K,
+    O = Q + Linear(heads of softmax(q(a) k(b)^T / sqrt(dim / heads)) v(b)),  block(Q, K) = O + MLP(LayerNorm(O)).
+The set is read once, by the first block: its softmax state makes the encoder mini-batch consistent.
+"""
+
+import math
+from functools import reduce
+
+import numpy as np
+import torch
+from scipy.special import ndtr
+from torch import Tensor, nn
+
+from mbcbench.encoder import SetEncoder
+from mbcbench.specs import EncoderSpec
+
+from . import numpy_layers, softmax
+from .mab import join_heads, split_heads
+from .networks import element_network
+from .numpy_layers import layer_norm, linear
+from .pooling import hide
+from .softmax import SoftmaxState
+
+
+class AttentionBlock(nn.Module):
+    """Queries (`B x m x dim`) attend to keys (`B x n x dim`) that may come in chunks."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"dim={dim} is not a multiple of heads={heads}")
+        self.dim, self.heads = dim, heads
+        self.norm_q, self.norm_k, self.norm_o = nn.LayerNorm(dim), nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.q, self.k = nn.Linear(dim, dim), nn.Linear(dim, dim, bias=False)
+        self.v, self.o = nn.Linear(dim, dim), nn.Linear(dim, dim)
+        self.up, self.down = nn.Linear(dim, dim), nn.Linear(dim, dim)
+
+    def start(self, Q: Tensor) -> SoftmaxState:
+        return softmax.no_attention(self.q.weight, Q.shape[0], self.heads, Q.shape[1], self.dim // self.heads)
+
+    def absorb(self, state: SoftmaxState, Q: Tensor, K: Tensor, mask: Tensor | None = None) -> SoftmaxState:
+        if K.shape[1] == 0:
+            return state
+        K = self.norm_k(K)
+        q, k, v = (split_heads(t, self.heads) for t in (self.q(self.norm_q(Q)), self.k(K), self.v(K)))
+        return softmax.merge(state, softmax.attend(q @ k.transpose(2, 3) / math.sqrt(q.shape[3]), v, mask))
+
+    def finish(self, state: SoftmaxState, Q: Tensor) -> Tensor:
+        O = Q + self.o(join_heads(softmax.ratio(state)))  # noqa: E741 (the symbol of the equation)
+        out: Tensor = O + self.down(nn.functional.gelu(self.up(self.norm_o(O))))
+        return out
+
+    def forward(self, Q: Tensor) -> Tensor:
+        """Attention of the queries to themselves."""
+        return self.finish(self.absorb(self.start(Q), Q, Q), Q)
+
+
+class Perceiver(SetEncoder[SoftmaxState]):
+    """`B x n x d` to `B x latents x dim`: one cross-attention after a network per element, then `layers` of
+    self-attention among the latents. An empty set encodes as the latents do."""
+
+    def __init__(self, dim_in: int, *, dim: int = 64, heads: int = 4, latents: int = 16, layers: int = 1) -> None:
+        super().__init__()
+        self.phi = element_network(dim_in, dim)
+        self.latents = nn.Parameter(0.02 * torch.randn(1, latents, dim))
+        self.cross = AttentionBlock(dim, heads)
+        self.layers = nn.ModuleList(AttentionBlock(dim, heads) for _ in range(layers))
+
+    def init_state(self, batch_size: int) -> SoftmaxState:
+        return self.cross.start(self.latents.expand(batch_size, -1, -1))
+
+    def update(self, state: SoftmaxState, x: Tensor, mask: Tensor | None = None) -> SoftmaxState:
+        return self.cross.absorb(state, self.latents.expand(x.shape[0], -1, -1), self.phi(hide(x, mask)), mask)
+
+    def merge(self, a: SoftmaxState, b: SoftmaxState) -> SoftmaxState:
+        return softmax.merge(a, b)
+
+    def readout(self, state: SoftmaxState) -> Tensor:
+        out = self.cross.finish(state, self.latents.expand(state.den.shape[0], -1, -1))
+        return reduce(lambda rows, layer: layer(rows), self.layers, out)
+
+
+def _block(module: nn.Module, Q: np.ndarray, K: np.ndarray) -> np.ndarray:
+    assert isinstance(module, AttentionBlock)
+    a, b = layer_norm(module.norm_q, Q), layer_norm(module.norm_k, K)
+    q, k, v = linear(module.q, a), linear(module.k, b), linear(module.v, b)
+    width = module.dim // module.heads
+    attended = np.zeros_like(q)
+    for head in range(module.heads):
+        columns = slice(head * width, (head + 1) * width)
+        for i in range(len(q)):
+            weights = numpy_layers.softmax(k[:, columns] @ q[i, columns] / math.sqrt(width))
+            attended[i, columns] = sum(w * row for w, row in zip(weights, v[:, columns], strict=True))
+    out = Q + linear(module.o, attended)
+    hidden = linear(module.up, layer_norm(module.norm_o, out))
+    return np.asarray(out + linear(module.down, hidden * ndtr(hidden)))
+
+
+def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
+    """The encoding of `x` (`B x n x d`), query by query, in NumPy."""
+    assert isinstance(module, Perceiver)
+    latents = numpy_layers.array(module.latents)[0]
+    read = [_block(module.cross, latents, numpy_layers.element_network(module.phi, elements)) for elements in x]
+    return np.stack([reduce(lambda rows, layer: _block(layer, rows, rows), module.layers, rows) for rows in read])
+
+
+PERCEIVER = EncoderSpec(
+    name="perceiver",
+    factory=Perceiver,
+    summary="Perceiver encoder without positions: latents read the set once, then attend to one another",
+    paper="https://arxiv.org/abs/2103.03206",
+    claims=softmax.CLAIMS,
+    reference=reference,
+)

@@ -1,0 +1,143 @@
+"""The hierarchical Slot Set Encoder (arXiv 2103.01615, eq. 6): SSE_T(... SSE_2(SSE_1(X))), read in two ways.
+
+Level by level, each level runs once the level below has seen the whole set: consistent. Chunk by chunk, the whole
+stack encodes each chunk and the results are aggregated: not consistent, for SSE_2 is not linear in what SSE_1 gives.
+With K_T = 1, as the paper sets it, the attention of every level cancels under g=sum, and both readings collapse to
+sum_i x_i times a matrix.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from torch import Tensor, nn
+
+from mbcbench.encoder import SetEncoder
+from mbcbench.specs import EncoderSpec
+
+from . import sse
+from .sse import NO_BIAS, SlotSetEncoder, SlotState
+
+
+class HierarchyState(NamedTuple):
+    """The state of level 1, and the slots of the levels above it: those in between, and those of the last."""
+
+    first: SlotState
+    between: tuple[Tensor, ...]
+    slots: Tensor
+
+
+class HierarchicalSlotSetEncoder(SetEncoder[HierarchyState]):
+    """T >= 2 Slot Set Encoders of `num_slots` = (K_1, ..., K_T) slots: `B x n x d` to `B x K_T x dim`.
+
+    Level 1 streams; the read-out runs the levels above it, each over the slots of the one below.
+    Other arguments are those of SlotSetEncoder, the same for every level.
+    """
+
+    def __init__(self, dim_in: int, *, num_slots: Sequence[int] = (32, 16), dim: int = 64, **level: Any) -> None:
+        super().__init__()
+        if len(num_slots) < 2:
+            raise ValueError(f"num_slots={num_slots!r} is no hierarchy: give two levels or more, such as (32, 16)")
+        widths = [dim_in] + [dim] * (len(num_slots) - 1)
+        self.stack = nn.ModuleList(
+            SlotSetEncoder(width, num_slots=k, dim=dim, **level) for width, k in zip(widths, num_slots, strict=True)
+        )
+
+    @property
+    def levels(self) -> list[SlotSetEncoder]:
+        """The encoders, from the elements upwards."""
+        return cast(list[SlotSetEncoder], list(self.stack))
+
+    def init_state(self, batch_size: int) -> HierarchyState:
+        first, *above = (level.init_state(batch_size) for level in self.levels)
+        return HierarchyState(first, tuple(state.slots for state in above[:-1]), above[-1].slots)
+
+    def update(self, state: HierarchyState, x: Tensor, mask: Tensor | None = None) -> HierarchyState:
+        return state._replace(first=self.levels[0].update(state.first, x, mask))
+
+    def merge(self, a: HierarchyState, b: HierarchyState) -> HierarchyState:
+        return a._replace(first=self.levels[0].merge(a.first, b.first))
+
+    def readout(self, state: HierarchyState) -> Tensor:
+        out = self.levels[0].readout(state.first)
+        for level, slots in zip(self.levels[1:], (*state.between, state.slots), strict=True):
+            out = level.readout(level.update(level.with_slots(slots), out))
+        return out
+
+
+class PerChunkHierarchy(nn.Module):
+    """The whole stack as a plain f, to be aggregated over chunks by some g."""
+
+    def __init__(self, dim_in: int, **hyper: Any) -> None:
+        super().__init__()
+        self.hierarchy = HierarchicalSlotSetEncoder(dim_in, **hyper)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        out: Tensor = self.hierarchy(x, mask)
+        return out
+
+
+def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
+    """The encoding of `x` (`B x n x d`): each level by Algorithm 2 in NumPy."""
+    stack = module.hierarchy if isinstance(module, PerChunkHierarchy) else module
+    assert isinstance(stack, HierarchicalSlotSetEncoder)
+    return reduce(lambda rows, level: sse.reference(level, rows), stack.levels, x)
+
+
+_CLAIMS = {
+    "mbc.partition": "level 1 keeps an exact aggregate over elements; the levels above run in the read-out alone",
+    "symmetry.permutation": "level 1 does not see the order of elements, and the others see level 1 alone",
+    "symmetry.slots": "the slots of the last level are permuted as those of a Slot Set Encoder (Proposition 2.2)",
+}
+_LINEAR = "weights sum to one over slots: with one slot at the end, the sum over elements is all that is left"
+
+
+def _spec(
+    name: str,
+    summary: str,
+    *,
+    factory: type[nn.Module] = HierarchicalSlotSetEncoder,
+    hyper: Mapping[str, Any] | None = None,
+    **claims_and_breaks: Mapping[str, str],
+) -> EncoderSpec:
+    return EncoderSpec(
+        name=name,
+        factory=factory,
+        summary=summary,
+        paper="https://arxiv.org/abs/2103.01615",
+        hyper=hyper or {},
+        slot_readout="max",
+        reference=reference,
+        **claims_and_breaks,
+    )
+
+
+SSE_HIERARCHICAL = _spec(
+    "sse-hierarchical",
+    "Hierarchical Slot Set Encoder, 32 then 16 slots, aggregated level by level",
+    claims=_CLAIMS,
+    breaks={"substance.elements": NO_BIAS},
+)
+SSE_HIERARCHICAL_K1 = _spec(
+    "sse-hierarchical-k1",
+    "Hierarchical Slot Set Encoder ending in one slot, as the paper writes it: linear sum pooling",
+    hyper={"num_slots": (32, 16, 1)},
+    claims=_CLAIMS,
+    breaks={
+        "substance.slots": _LINEAR,
+        "substance.attention": _LINEAR,
+        "substance.parameters": _LINEAR,
+        "substance.elements": NO_BIAS,
+    },
+)
+SSE_HIERARCHICAL_PER_CHUNK = _spec(
+    "sse-hierarchical-per-chunk",
+    "Hierarchical Slot Set Encoder, the whole stack run on each chunk",
+    factory=PerChunkHierarchy,
+    claims={"symmetry.permutation": _CLAIMS["symmetry.permutation"]},
+    breaks={
+        "mbc.partition": "the second level is not linear in the slots of the first, which chunks give in parts",
+        "substance.elements": NO_BIAS,
+    },
+)

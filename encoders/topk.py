@@ -1,0 +1,83 @@
+"""Top-k pooling (after arXiv 1905.05178): the k elements of the largest learned score, in the order of their scores.
+
+    h_i = phi(x_i),  s_i = w^T h_i,  row r of f(X) = sigmoid(s_(r)) h_(r),  s_(1) >= ... >= s_(k)
+
+The k best of a union are among the k best of its parts. The gate lets the score learn.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.special import expit
+from torch import Tensor, nn
+
+from mbcbench.encoder import SetEncoder
+from mbcbench.specs import EncoderSpec
+
+from . import numpy_layers
+from .networks import element_network
+from .pooling import hide
+
+
+class TopState(NamedTuple):
+    """The best scores so far (`B x k`, -inf where there is none) and their features (`B x k x dim`)."""
+
+    scores: Tensor
+    rows: Tensor
+
+
+class TopK(SetEncoder[TopState]):
+    """`B x n x d` to `B x k x dim`; where a set has fewer than k elements, the last rows are zeros."""
+
+    def __init__(self, dim_in: int, *, dim: int = 64, k: int = 8) -> None:
+        super().__init__()
+        self.k, self.dim = k, dim
+        self.phi = element_network(dim_in, dim)
+        self.w = nn.Linear(dim, 1, bias=False)
+
+    def init_state(self, batch_size: int) -> TopState:
+        like = self.w.weight
+        return TopState(like.new_full((batch_size, self.k), -torch.inf), like.new_zeros(batch_size, self.k, self.dim))
+
+    def update(self, state: TopState, x: Tensor, mask: Tensor | None = None) -> TopState:
+        rows = hide(self.phi(hide(x, mask)), mask)
+        scores = self.w(rows).squeeze(2)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -torch.inf)
+        return self.merge(state, TopState(scores, rows))
+
+    def merge(self, a: TopState, b: TopState) -> TopState:
+        scores, rows = torch.cat([a.scores, b.scores], 1), torch.cat([a.rows, b.rows], 1)
+        best = scores.sort(dim=1, descending=True, stable=True).indices[:, : self.k]
+        return TopState(scores.gather(1, best), rows.gather(1, best.unsqueeze(2).expand(-1, -1, self.dim)))
+
+    def readout(self, state: TopState) -> Tensor:
+        return state.scores.sigmoid().unsqueeze(2) * state.rows
+
+
+def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
+    """The encoding of `x` (`B x n x d`), element by element, in NumPy."""
+    assert isinstance(module, TopK)
+    out = np.zeros((len(x), module.k, module.dim))
+    for b, elements in enumerate(x):
+        features = [numpy_layers.element_network(module.phi, element) for element in elements]
+        scored = sorted(((float(numpy_layers.linear(module.w, h)[0]), tuple(h)) for h in features), reverse=True)
+        for r, (score, h) in enumerate(scored[: module.k]):
+            out[b, r] = expit(score) * np.array(h)
+    return out
+
+
+TOP_K = EncoderSpec(
+    name="top-k",
+    factory=TopK,
+    summary="The k elements of the largest learned score, gated by it",
+    paper="https://arxiv.org/abs/1905.05178",
+    claims={
+        "mbc.partition": "the k best of a union are among the k best of its parts",
+        "mbc.merge": "keeping the k best is associative and, without ties, commutative",
+        "mbc.empty": "no elements leave the k best as they are",
+        "symmetry.permutation": "without ties between different elements, scores alone order the rows",
+    },
+    reference=reference,
+)

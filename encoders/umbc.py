@@ -1,0 +1,127 @@
+"""The UMBC set encoder (arXiv 2208.12401): slots attend to the set, and attend to one another when it is read out.
+
+    S_k ~ N(mu_k, diag(sigma_k)),  L = Linear_q(S) Linear_k(phi(X))^T / sqrt(dim / heads), per head,
+    num_k = sum_i a_ki v_i,  den_k = sum_i a_ki,  f(X) = SAB(LayerNorm(Linear_q(S) + num / den))
+
+a is exp(L) (a softmax over elements), sigmoid(L), or sigmoid(L) normalised over slots. What comes after num / den is
+free to mix slots, for it runs once, in the read-out. num and den are kept relative to the largest log a: nothing
+overflows or vanishes, and no epsilon is needed.
+"""
+
+import math
+from typing import Literal, NamedTuple
+
+import numpy as np
+from scipy.special import log_expit, logsumexp
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
+
+from mbcbench.encoder import SetEncoder
+from mbcbench.specs import EncoderSpec
+
+from . import numpy_layers, softmax
+from .mab import SAB, join_heads, split_heads
+from .networks import element_network
+from .numpy_layers import array, layer_norm, linear
+from .numpy_mab import block
+from .pooling import hide, one_of
+from .slots import DeterministicSlots, RandomSlots
+from .softmax import SoftmaxState
+
+
+class UMBCState(NamedTuple):
+    """The slots of the stream (`B x K x dim`), and what they have attended to so far."""
+
+    slots: Tensor
+    attended: SoftmaxState
+
+
+class UMBCEncoder(SetEncoder[UMBCState]):
+    """`B x n x d` to `B x K x dim`. An empty set encodes as the slots do."""
+
+    def __init__(
+        self,
+        dim_in: int,
+        *,
+        num_slots: int = 16,
+        dim: int = 64,
+        heads: int = 4,
+        slots: Literal["random", "deterministic"] = "random",
+        attention: Literal["softmax", "sigmoid", "slot-sigmoid"] = "slot-sigmoid",
+    ) -> None:
+        super().__init__()
+        one_of("slots", slots, ("random", "deterministic"))
+        one_of("attention", attention, ("softmax", "sigmoid", "slot-sigmoid"))
+        if dim % heads:
+            raise ValueError(f"dim={dim} is not a multiple of heads={heads}")
+        self.num_slots, self.heads, self.attention = num_slots, heads, attention
+        self.slots = RandomSlots(dim, num_slots) if slots == "random" else DeterministicSlots(num_slots, dim)
+        self.phi = element_network(dim_in, dim)
+        self.q, self.k, self.v = nn.Linear(dim, dim), nn.Linear(dim, dim, bias=False), nn.Linear(dim, dim)
+        self.norm = nn.LayerNorm(dim)
+        self.sab = SAB(dim, dim, heads, layer_norm=True)
+
+    def init_state(self, batch_size: int) -> UMBCState:
+        slots: Tensor = self.slots(batch_size, self.num_slots)
+        width = slots.shape[2] // self.heads
+        return UMBCState(slots, softmax.no_attention(slots.detach(), batch_size, self.heads, self.num_slots, width))
+
+    def update(self, state: UMBCState, x: Tensor, mask: Tensor | None = None) -> UMBCState:
+        if x.shape[1] == 0:
+            return state
+        h = self.phi(hide(x, mask))
+        q, k, v = (split_heads(t, self.heads) for t in (self.q(state.slots), self.k(h), self.v(h)))
+        L = q @ k.transpose(2, 3) / math.sqrt(q.shape[3])
+        chunk = softmax.attend(self.log_attention(L), v, mask)
+        return UMBCState(state.slots, softmax.merge(state.attended, chunk))
+
+    def log_attention(self, L: Tensor) -> Tensor:
+        """log a, `B x H x K x n`."""
+        if self.attention == "softmax":
+            return L
+        return logsigmoid(L) if self.attention == "sigmoid" else logsigmoid(L).log_softmax(2)
+
+    def merge(self, a: UMBCState, b: UMBCState) -> UMBCState:
+        return UMBCState(a.slots, softmax.merge(a.attended, b.attended))
+
+    def readout(self, state: UMBCState) -> Tensor:
+        out: Tensor = self.sab(self.norm(self.q(state.slots) + join_heads(softmax.ratio(state.attended))))
+        return out
+
+
+def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
+    """The encoding of `x` (`B x n x d`), element by element and head by head, in NumPy."""
+    assert isinstance(module, UMBCEncoder)
+    q = linear(module.q, array(module.init_state(1).slots[0]))
+    width = q.shape[1] // module.heads
+    out = []
+    for elements in x:
+        features = [numpy_layers.element_network(module.phi, element) for element in elements]
+        attended = q.copy()
+        for head in range(module.heads):
+            columns = slice(head * width, (head + 1) * width)
+            logs = [q[:, columns] @ linear(module.k, h)[columns] / math.sqrt(width) for h in features]
+            if module.attention != "softmax":
+                logs = [log_expit(L) for L in logs]
+            if module.attention == "slot-sigmoid":
+                logs = [L - logsumexp(L) for L in logs]
+            for slot in range(len(q)):
+                weights = numpy_layers.softmax(np.array([L[slot] for L in logs]))
+                values = [linear(module.v, h)[columns] for h in features]
+                attended[slot, columns] += sum(w * v for w, v in zip(weights, values, strict=True))
+        out.append(block(module.sab, layer_norm(module.norm, attended)))
+    return np.stack(out)
+
+
+UMBC = EncoderSpec(
+    name="umbc",
+    factory=UMBCEncoder,
+    summary="UMBC: slots attend to the set in one pass, then to one another in the read-out",
+    paper="https://arxiv.org/abs/2208.12401",
+    claims={
+        **softmax.CLAIMS,
+        "mbc.partition": "numerator and denominator of each slot are sums over elements; slots mix in the read-out",
+        "symmetry.slots": "self-attention among slots is equivariant, and each slot carries its own draw",
+    },
+    reference=reference,
+)

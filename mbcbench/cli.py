@@ -1,0 +1,180 @@
+"""The command line. Each command's work is imported when it runs, so that `--help` costs nothing."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mbcbench.cell import Profile
+from mbcbench.errors import BrokenPluginError, ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from mbcbench.orchestra import Order
+
+app = typer.Typer(
+    name="mbcbench",
+    help="Verify, measure and score neural set encoders under mini-batch consistency.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # loading what prints it would double the time of --help
+    pretty_exceptions_enable=False,
+)
+
+Profiles = Annotated[Profile, typer.Option("--profile", help="How much to run.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Cells that run at a time.", show_default="cores")]
+TimeLimit = Annotated[float | None, typer.Option(min=0.1, help="Seconds a cell may take.", show_default="the suite's")]
+MemoryLimit = Annotated[float, typer.Option(min=0.1, help="GiB a cell may use.")]
+Out = Annotated[Path, typer.Option(help="Folder that keeps the runs.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    ENCODERS = "encoders"
+    LAWS = "laws"
+    SUITES = "suites"
+    REPORTS = "reports"
+
+
+@app.command()
+def run(
+    encoder: Annotated[list[str] | None, typer.Option(metavar="TARGET", help="Judge this encoder too.")] = None,
+    only: Annotated[bool, typer.Option("--only", help="Judge those of --encoder and no others.")] = False,
+    suite: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Run this suite.", show_default="all")] = None,
+    profile: Profiles = "quick",
+    seed: Seed = 0,
+    jobs: Jobs = None,
+    time_limit: TimeLimit = None,
+    memory_limit: MemoryLimit = 2.0,
+    out: Out = Path(".mbcbench"),
+    html: Annotated[Path | None, typer.Option(help="Where the page goes.", show_default="in the run's folder")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Use nothing of earlier runs.")] = False,
+    quiet: Quiet = False,
+) -> int:
+    """Judge all registered encoders and print the leaderboard.
+
+    What earlier runs have settled is not run again. TARGET is a registered name, package.module:attr or
+    path/to/file.py:attr.
+    """
+    from mbcbench import commands, registry
+
+    named = encoder or []
+    if only and not named:
+        raise UsageError("--only says that only the encoders given with --encoder are judged; give at least one")
+    everyone = named if only else [*registry.plugins(registry.ENCODERS), *named]
+    order = _order(everyone, named, seed, jobs, memory_limit, time_limit)
+    return commands.run(order, suite or [], profile, out=out, html=html, fresh=fresh, quiet=quiet)
+
+
+@app.command()
+def check(
+    targets: Annotated[list[str], typer.Argument(metavar="TARGET...", help="The encoders to check.")],
+    law: Annotated[list[str] | None, typer.Option(metavar="ID", help="Check this law.", show_default="all")] = None,
+    profile: Profiles = "quick",
+    examples: Annotated[
+        int | None, typer.Option(min=1, help="Examples a law is tried on.", show_default="the profile's")
+    ] = None,
+    seed: Seed = 0,
+    jobs: Jobs = None,
+    time_limit: TimeLimit = None,
+    memory_limit: MemoryLimit = 2.0,
+    json: Annotated[Path | None, typer.Option(metavar="PATH", help="Write one record a line.")] = None,
+    quiet: Quiet = False,
+) -> int:
+    """Check the laws on encoders and show a counterexample of each that is broken.
+
+    TARGET is a registered name, package.module:attr or path/to/file.py:attr.
+    """
+    from mbcbench import commands
+
+    order = _order(targets, targets, seed, jobs, memory_limit, time_limit)
+    return commands.check(order, law or [], profile, examples, json=json, quiet=quiet)
+
+
+@app.command("list")
+def list_(kind: Annotated[Kind | None, typer.Argument(help="What to list.", show_default="all")] = None) -> int:
+    """List the registered names."""
+    from mbcbench import commands
+
+    return commands.list_plugins([kind] if kind else list(Kind))
+
+
+@app.command()
+def describe(name: Annotated[str, typer.Argument(help="An encoder's TARGET, or law:ID.")]) -> int:
+    """Describe an encoder or a law."""
+    from mbcbench import commands
+    from mbcbench.registry import check_target
+
+    if not name.startswith("law:"):
+        check_target(name)
+    return commands.describe(name)
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(help="The path or id of a run.")] = "latest",
+    every: Annotated[bool, typer.Option("--all", help="List the runs instead.")] = False,
+    html: Annotated[Path | None, typer.Option(metavar="PATH", help="Write the page too.", show_default=False)] = None,
+    out: Out = Path(".mbcbench"),
+) -> int:
+    """Print the leaderboard of an earlier run."""
+    from mbcbench import commands, store
+
+    return commands.show_all(out) if every else commands.show(store.find(run, out), html)
+
+
+@app.command()
+def env() -> int:
+    """Print versions, hardware and folders."""
+    from mbcbench import commands
+
+    return commands.env()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The program. Ends with an exit code (see `mbcbench.errors.ExitCode`); wrong usage is one line."""
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except UsageError as error:
+        code = _complain(str(error), ExitCode.USAGE)
+    except typer.TyperException as error:
+        code = _complain(error.format_message(), ExitCode.USAGE)
+    except BrokenPluginError as error:
+        code = _complain(str(error), ExitCode.BROKE)
+    except OSError as error:  # a full disk, a file that is gone
+        code = _complain(str(error), ExitCode.BROKE)
+    sys.exit(int(code or 0))
+
+
+def _order(
+    encoders: list[str], named: list[str], seed: int, jobs: int | None, memory: float, seconds: float | None
+) -> "Order":
+    """What is asked for. Raises UsageError when an encoder can be seen to name nothing."""
+    from mbcbench import machine
+    from mbcbench.orchestra import Order
+    from mbcbench.registry import check_target
+
+    for target in named:
+        check_target(target)
+    return Order(
+        encoders=tuple(dict.fromkeys(encoders)),
+        named=frozenset(named),
+        seed=seed,
+        jobs=jobs or machine.cores(),
+        memory_bytes=int(memory * 2**30),
+        seconds=seconds,
+    )
+
+
+def _complain(message: str, code: ExitCode) -> ExitCode:
+    if message:  # without any argument, the help is all there is to say
+        sys.stderr.write(f"mbcbench: {' '.join(message.split())}\n")
+    return code
+
+
+if __name__ == "__main__":
+    main()

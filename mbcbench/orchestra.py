@@ -1,0 +1,192 @@
+"""What a command has to do, put in order: learn of the plug-ins, plan, reuse, run.
+
+Everything that imports a plug-in happens in cells. The main process sees records only.
+"""
+
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mbcbench import machine, runner
+from mbcbench.cell import PROBE, Cell, Profile
+from mbcbench.errors import ExitCode, UsageError
+from mbcbench.record import BROKEN, UNEXPECTED, Record
+from mbcbench.runner import Event, Finished, Job, Limits
+from mbcbench.store import Earlier, reasons
+
+LAWS_SUITE = "laws"
+TRAINING = ("torch._dynamo",)  # the first optimizer of a process imports it, for over a second
+PLUGIN_SECONDS = 60.0  # to import a plug-in, and to build an encoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What is asked for. named: the encoders that the user named, whose faults are wrong usage.
+
+    seconds: the time limit of a cell, where it is not the suite's own. libraries: see `runner.run`.
+    """
+
+    encoders: tuple[str, ...]
+    named: frozenset[str]
+    seed: int = 0
+    jobs: int = 1
+    memory_bytes: int = 2 * 2**30
+    seconds: float | None = None
+    libraries: tuple[str, ...] = ()
+
+    def limits(self, seconds: float) -> Limits:
+        return Limits(seconds=self.seconds or seconds, memory_bytes=self.memory_bytes)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """All cells are known: those to run, how many are reused, and why the others are not."""
+
+    cells: tuple[Cell, ...]
+    to_run: tuple[Cell, ...]
+    reused: int = 0
+    reasons: str = ""
+
+
+Step = Event | Planned
+Steps = Generator[Step, None, None]
+
+
+def leaderboard(order: Order, suites: Sequence[str], profile: Profile, earlier: Earlier | None) -> Steps:
+    """Run the suites on the encoders; cells that `earlier` holds are not run again.
+
+    Raises UsageError when an encoder that the user named cannot be used.
+    """
+    order = replace(order, libraries=TRAINING)
+    plans = [_plan(order, suite, profile) for suite in suites]
+    learnt = yield from _learn(order, [*_builds(order), *plans])
+    jobs, alone = _jobs(order, plans, learnt)
+    yield from _carry_out(order, jobs, alone, learnt, earlier)
+
+
+def check(order: Order, laws: Collection[str], profile: Profile, examples: int | None) -> Steps:
+    """Check the laws on the encoders, each on so many examples, or as many as the profile says.
+
+    Raises UsageError when an encoder that the user named cannot be used.
+    """
+    plan = _plan(order, LAWS_SUITE, profile)
+    learnt = yield from _learn(order, [*_builds(order), plan])
+    jobs, _ = _jobs(order, [plan], learnt)
+    chosen = [_with_examples(job, examples) for job in jobs if job.cell.case in laws]
+    yield from _carry_out(order, chosen, set(), learnt, None)
+
+
+def _with_examples(job: Job, examples: int | None) -> Job:
+    params = dict(job.cell.params) | ({} if examples is None else {"examples": examples})
+    return replace(job, cell=replace(job.cell, params=params))
+
+
+def learn(case: str, *, encoder: str = "", **params: Any) -> Record:
+    """The record of one probe (see `mbcbench.probe`). Raises UsageError when what it asks for cannot be used."""
+    cell = Cell(suite=PROBE, case=case, encoder=encoder, params=params)
+    job = Job(cell, Limits(PLUGIN_SECONDS))
+    (record,) = (r for event in runner.run([job], workers=1) if isinstance(event, Finished) for r in event.records)
+    if record.detail.get("usage"):
+        raise UsageError(record.message)
+    return record
+
+
+def exit_code(records: Iterable[Record]) -> ExitCode:
+    """What the records tell the shell: that something broke weighs more than a broken law."""
+    statuses = {record.status for record in records}
+    if statuses & BROKEN:
+        return ExitCode.BROKE
+    return ExitCode.LAW_BROKEN if statuses & UNEXPECTED else ExitCode.AS_CLAIMED
+
+
+def _builds(order: Order) -> list[Cell]:
+    return [Cell(suite=PROBE, case="build", encoder=encoder, seed=order.seed) for encoder in order.encoders]
+
+
+def _plan(order: Order, suite: str, profile: Profile) -> Cell:
+    params = {"suite": suite, "profile": profile, "encoders": list(order.encoders)}
+    return Cell(suite=PROBE, case="plan", encoder="", params=params, seed=order.seed)
+
+
+def _learn(order: Order, probes: Sequence[Cell]) -> Generator[Step, None, dict[str, Record]]:
+    """Run the probes; their records by cell key."""
+    learnt = {}
+    jobs = [Job(cell, order.limits(PLUGIN_SECONDS)) for cell in probes]
+    for event in runner.run(jobs, workers=order.jobs, libraries=order.libraries):
+        if isinstance(event, Finished):
+            (record,) = event.records
+            if record.detail.get("usage") and record.encoder in order.named:
+                raise UsageError(record.message)
+            learnt[event.cell.key] = record
+        yield event
+    return learnt
+
+
+def _jobs(order: Order, plans: Sequence[Cell], learnt: Mapping[str, Record]) -> tuple[list[Job], set[str]]:
+    """The jobs of the suites that could be planned, and the suites whose cells run alone."""
+    jobs, alone = [], set()
+    for plan in plans:
+        record = learnt[plan.key]
+        if record.status in BROKEN:
+            continue
+        found = record.detail
+        for planned in found["cells"]:
+            cell = Cell(**planned)
+            identity = {**found["identity"], **cell.identity}
+            jobs.append(Job(replace(cell, identity=identity), order.limits(found["seconds"])))
+        if found["alone"]:
+            alone.add(plan.params["suite"])
+    return jobs, alone
+
+
+def _carry_out(
+    order: Order, jobs: Sequence[Job], alone: Collection[str], learnt: Mapping[str, Record], earlier: Earlier | None
+) -> Steps:
+    built = {record.encoder: record for record in learnt.values() if record.case == "build"}
+    surroundings = _surroundings()
+    jobs = [_identified(job, built, surroundings) for job in jobs]
+    lost, sound = _split(jobs, lambda job: _is_broken(built.get(job.cell.encoder)))
+    known, missing = _split(sound, lambda job: earlier is not None and bool(earlier.find(job.cell)))
+    yield Planned(
+        cells=tuple(job.cell for job in jobs),
+        to_run=tuple(job.cell for job in missing),
+        reused=len(known),
+        reasons=reasons(earlier.miss(job.cell) for job in missing) if earlier is not None else "",
+    )
+    for job in lost:
+        yield Finished(job.cell, (_not_run(job.cell, built[job.cell.encoder]),))
+    for job in known:
+        assert earlier is not None
+        yield Finished(job.cell, tuple(earlier.find(job.cell)), reused=True)
+    by_itself, together = _split(missing, lambda job: job.cell.suite in alone)
+    yield from runner.run(together, workers=order.jobs, libraries=order.libraries)
+    yield from runner.run(by_itself, workers=1, libraries=order.libraries)
+
+
+def _surroundings() -> dict[str, str]:
+    """What can change any cell's outcome."""
+    versions = {f"{name} version": version for name, version in machine.versions().items()}
+    return {**versions, "processor": machine.hardware()["cpu"]}
+
+
+def _identified(job: Job, built: Mapping[str, Record], surroundings: Mapping[str, str]) -> Job:
+    """The job of the cell with everything that can change its outcome."""
+    cell = job.cell
+    encoder = built[cell.encoder].detail.get("identity", {}) if cell.encoder in built else {}
+    return replace(job, cell=replace(cell, identity={**surroundings, **cell.identity, **encoder}))
+
+
+def _is_broken(record: Record | None) -> bool:
+    return record is not None and record.status in BROKEN
+
+
+def _not_run(cell: Cell, cause: Record) -> Record:
+    return cell.record(cause.status, message=f"not run, since it cannot be built: {cause.message}")
+
+
+def _split(jobs: Sequence[Job], test: Callable[[Job], bool]) -> tuple[list[Job], list[Job]]:
+    """The jobs that pass the test, and the others."""
+    passed = [test(job) for job in jobs]
+    return [j for j, yes in zip(jobs, passed, strict=True) if yes], [
+        j for j, yes in zip(jobs, passed, strict=True) if not yes
+    ]

@@ -1,0 +1,103 @@
+"""What must be learnt of a plug-in by importing it, learnt where that is safe: in a cell's own process.
+
+`build`: builds an encoder and encodes a small batch. `plan`: asks a suite for its cells. `law`: reads a law's page.
+"""
+
+import inspect
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mbcbench import digest, registry, target
+from mbcbench.cell import PROBE, Cell, Suite
+from mbcbench.encoder import has_merge, is_streaming, takes_mask
+from mbcbench.errors import UsageError
+from mbcbench.record import Record, Status
+
+
+def run(cell: Cell) -> list[Record]:
+    """One record, whose detail says what was learnt; detail["usage"] marks what the user has to put right."""
+    learn = {"build": _encoder, "plan": _plan, "law": _law}[cell.case]
+    try:
+        return [cell.record(Status.OK, detail=learn(cell))]
+    except UsageError as error:
+        return [cell.record(Status.ERROR, message=str(error), detail={"usage": True})]
+
+
+def _encoder(cell: Cell) -> dict[str, Any]:
+    spec = target.resolve(cell.encoder)
+    width = target.element_width(spec)
+    module = target.build(spec, dim_in=width, seed=cell.seed).eval()
+    target.validate(module, dim_in=width, name=cell.encoder)
+    return {
+        "summary": spec.summary,
+        "paper": spec.paper,
+        "hyper": {name: _plain(value) for name, value in spec.hyper.items()},
+        "claims": dict(spec.claims),
+        "breaks": dict(spec.breaks),
+        "slot_readout": spec.slot_readout,
+        "streaming": is_streaming(module),
+        "merge": has_merge(module),
+        "mask": takes_mask(module),
+        "parameters": sum(p.numel() for p in module.parameters()),
+        "dim_in": width,
+        "output_shape": _output_shape(module, width),
+        "identity": {"encoder source": _source(cell.encoder, module), "encoder weights": digest.weights(module)},
+    }
+
+
+def _source(name: str, module: nn.Module) -> str:
+    """A digest of the target's module and of the modules whose classes it built, with what lies beside them."""
+    names = {target.module_of(name).__name__} | {type(m).__module__ for m in module.modules()}
+    return _digest(names)
+
+
+def _digest(modules: set[str]) -> str:
+    own = [sys.modules[name] for name in modules if name in sys.modules and not name.startswith("torch.")]
+    homes = [Path(module.__file__) for module in own if module.__file__ is not None]
+    return digest.files(set().union(*(digest.code_around(home) for home in homes)))
+
+
+def _output_shape(module: nn.Module, width: int) -> list[int]:
+    with torch.no_grad():
+        return list(module(torch.zeros(1, 3, width, dtype=_dtype(module))).shape)[1:]
+
+
+def _dtype(module: nn.Module) -> torch.dtype:
+    floating = (p.dtype for p in module.parameters() if p.is_floating_point())
+    return next(floating, torch.get_default_dtype())
+
+
+def _plan(cell: Cell) -> dict[str, Any]:
+    found = registry.plugin(registry.SUITES, cell.params["suite"])
+    suite: Suite = found.load()
+    profile = cell.params["profile"]
+    cells = suite.cells(cell.params["encoders"], profile, cell.seed)
+    return {
+        "cells": [asdict(planned) for planned in cells],
+        "seconds": suite.seconds[profile],
+        "alone": suite.alone,
+        "identity": {"suite source": _digest({found.entry.module}), "harness source": digest.harness()},
+    }
+
+
+def _law(cell: Cell) -> dict[str, Any]:
+    law = registry.plugin(registry.LAWS, cell.params["law"]).load()
+    return {"doc": inspect.getdoc(getattr(law, "check", law)) or ""}
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | None) else repr(value)
+
+
+SUITE = Suite(
+    name=PROBE,
+    summary="what must be learnt of a plug-in by importing it",
+    cells=lambda encoders, profile, seed: [],
+    run=run,
+    seconds={},
+)

@@ -1,0 +1,88 @@
+"""Fixtures: plug-ins that are installed for one test, in place of those of this repository."""
+
+from pathlib import Path
+
+import pytest
+
+PLUGINS = '''
+import torch
+from mbcbench import target
+from mbcbench.cell import Cell, Suite
+from mbcbench.report import Report
+
+PROFILES = ("smoke", "quick", "laptop", "paper")
+
+def encode_cells(encoders, profile, seed):
+    return [Cell(suite="encode", case="once", encoder=e, params={"n": 5}, seed=seed) for e in encoders]
+
+def encode(cell):
+    spec = target.resolve(cell.encoder)
+    width = target.element_width(spec)
+    out = target.build(spec, dim_in=width, seed=cell.seed)(torch.ones(2, cell.params["n"], width))
+    yield cell.record("ok", metric="sum", value=out.sum().item())
+
+ENCODE = Suite(name="encode", summary="", cells=encode_cells, run=encode, seconds=dict.fromkeys(PROFILES, 20.0))
+
+def law_cells(encoders, profile, seed):
+    pairs = [(e, law) for e in encoders for law in ("law.holds", "law.breaks")]
+    return [Cell(suite="laws", case=law, encoder=e, params={"examples": 7}, seed=seed) for e, law in pairs]
+
+def judge(cell):
+    evidence = {"bound": 1e-15, "examples": cell.params["examples"]}
+    if cell.case == "law.holds":
+        return [cell.record("pass", metric="gap", value=1e-16, detail=evidence)]
+    card = {"card": "n = 2, chunks (1, 1)", "reproduce": "assert False", "counterexample": {"n": 2}}
+    return [cell.record("fail", message="gap 0.5", metric="gap", value=0.5, detail={**evidence, **card})]
+
+LAWS = Suite(name="laws", summary="", cells=law_cells, run=judge, seconds=dict.fromkeys(PROFILES, 20.0))
+
+def law_holds():
+    """A law that holds.
+
+    It says nothing."""
+
+REPORT = Report(
+    name="leaderboard",
+    summary="",
+    terminal=lambda frame, info: "LEADERBOARD " + info["profile"] + " " + " ".join(frame["status"]),
+    html=lambda frame, info: "<html>" + str(len(frame)) + "</html>",
+)
+'''
+
+
+class Plugins:
+    """A folder that shadows the installed distribution, so that its plug-ins are the only ones there are."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._entries: dict[str, dict[str, str]] = {}
+        self._info = folder / "mbcbench-0.dist-info"
+        self._info.mkdir(parents=True)
+        (self._info / "METADATA").write_text("Metadata-Version: 2.1\nName: mbcbench\nVersion: 0\n")
+
+    def add(self, group: str, name: str, target: str) -> None:
+        """Register `target` under `name`."""
+        self._entries.setdefault(group, {})[name] = target
+        lines = []
+        for key, entries in self._entries.items():
+            lines += [f"[mbcbench.{key}]", *(f"{n} = {t}" for n, t in entries.items())]
+        (self._info / "entry_points.txt").write_text("\n".join(lines))
+
+    def module(self, name: str, source: str) -> None:
+        """Write a module that plug-ins can point to."""
+        (self.folder / f"{name}.py").write_text(source)
+
+
+@pytest.fixture
+def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plugins:
+    """The plug-ins of one test: to begin with suites `encode` and `laws`, two laws and a report."""
+    made = Plugins(tmp_path / "site")
+    made.module("fake_plugins", PLUGINS)
+    made.add("suites", "encode", "fake_plugins:ENCODE")
+    made.add("suites", "laws", "fake_plugins:LAWS")
+    made.add("laws", "law.holds", "fake_plugins:law_holds")
+    made.add("laws", "law.breaks", "fake_plugins:law_holds")
+    made.add("reports", "leaderboard", "fake_plugins:REPORT")
+    monkeypatch.syspath_prepend(str(made.folder))
+    monkeypatch.setenv("PYTHONPATH", str(made.folder))  # for a command in a process of its own
+    return made

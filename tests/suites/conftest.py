@@ -1,0 +1,13 @@
+"""Where the tests of suites keep their data."""
+
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _data_kept_for_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Data sets are kept for the session only: tests neither need nor leave anything in the user's folders."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MBCBENCH_DATA", str(tmp_path_factory.mktemp("data")))
+        yield

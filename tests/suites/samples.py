@@ -1,0 +1,108 @@
+"""Encoders for the tests of suites: small, streaming and plain, sound and vicious."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mbcbench import EncoderSpec, SetEncoder
+
+MEBIBYTE = 2**20
+
+
+class SumEncoder(SetEncoder[Tensor]):
+    """The sum of a linear map of the elements: `B x n x d` to `B x 16`."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(dim_in, 16)
+
+    def init_state(self, batch_size: int) -> Tensor:
+        return torch.zeros(batch_size, 16)
+
+    def update(self, state: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        out: Tensor = self.linear(x)
+        return state + out.sum(dim=1)
+
+    def merge(self, a: Tensor, b: Tensor) -> Tensor:
+        return a + b
+
+    def readout(self, state: Tensor) -> Tensor:
+        return state
+
+
+class Slots(SumEncoder):
+    """Three slots: the sum, its double and its triple, `B x 3 x 16`."""
+
+    def readout(self, state: Tensor) -> Tensor:
+        return torch.stack((state, 2 * state, 3 * state), dim=1)
+
+
+class Range(nn.Module):
+    """Plain: the largest less the smallest of each feature, which chunk means do not give."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(dim_in, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.linear(x)
+        return y.amax(dim=1) - y.amin(dim=1)
+
+
+class Diverging(Range):
+    """Gives infinity once it trains on real sets (more than sixteen elements)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * (torch.inf if x.shape[1] > 16 else 1.0)
+
+
+class Hungry(nn.Module):
+    """Takes 40 MiB for as long as it encodes."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sum(dim=1) + torch.ones(10 * MEBIBYTE)[-1]
+
+
+class Frugal(nn.Module):
+    """Takes next to nothing."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, 0]
+
+
+@dataclass(frozen=True)
+class Hoard:
+    """A state that keeps everything it has seen."""
+
+    seen: tuple[Tensor, ...]
+
+
+class Hoarder(nn.Module):
+    """Streams by keeping all elements: its state grows with the set."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+
+    def init_state(self, batch_size: int) -> Hoard:
+        return Hoard(())
+
+    def update(self, state: Hoard, x: Tensor) -> Hoard:
+        return Hoard((*state.seen, x))
+
+    def readout(self, state: Hoard) -> Tensor:
+        return torch.cat(state.seen, dim=1).mean(dim=1)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.readout(self.update(self.init_state(len(x)), x))
+
+
+SLOTS_MAX = EncoderSpec(name="slots-max", factory=Slots, slot_readout="max")
+SLOTS_CONCAT = EncoderSpec(name="slots-concat", factory=Slots, slot_readout="concat")

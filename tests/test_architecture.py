@@ -1,0 +1,172 @@
+"""The house keeps its order: who imports whom, and what is installed."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mbcbench.digest import OUTSIDE_CELLS
+
+ROOT = Path(__file__).parent.parent
+PLUGINS = ("encoders", "suites", "reports")
+
+# Each module of the core imports only modules that stand before it here.
+LADDER = [
+    "errors",
+    "record",
+    "cell",
+    "report",
+    "registry",
+    "machine",
+    "specs",
+    "encoder",
+    "state",
+    "target",
+    "api",
+    "tolerance",
+    "subject",
+    "cases",
+    "law",
+    "strategies",
+    "search",
+    "card",
+    "examine",
+    "digest",
+    "probe",
+    "worker",
+    "runner",
+    "store",
+    "orchestra",
+    "display",
+    "tables",
+    "commands",
+    "cli",
+]
+
+
+def imports(path: Path, *, everywhere: bool) -> Iterator[tuple[int, str]]:
+    """The modules a file imports, with the level of relative imports; everywhere: inside functions too."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree) if everywhere else at_module_level(tree.body):
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.level, node.module or ""
+            yield from ((node.level, f"{node.module or ''}.{alias.name}".strip(".")) for alias in node.names)
+
+
+def at_module_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements that run when a module is imported."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.If | ast.Try) and not is_for_types(node):
+            yield from at_module_level([*node.body, *node.orelse])
+
+
+def is_for_types(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def core_modules() -> list[str]:
+    return sorted(path.stem for path in (ROOT / "mbcbench").glob("*.py") if path.stem != "__init__")
+
+
+def python_files(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def names(paths: list[Path]) -> list[str]:
+    return [str(path.relative_to(ROOT)) for path in paths]
+
+
+@pytest.mark.parametrize("module", core_modules())
+def test_the_core_is_a_ladder(module: str) -> None:
+    assert module in LADDER, f"give {module} its place in LADDER"
+    below = LADDER[: LADDER.index(module)]
+    wanted = {name for _, name in imports(ROOT / "mbcbench" / f"{module}.py", everywhere=False)}
+    own = {name.split(".")[1] for name in wanted if name.startswith("mbcbench.")}
+    assert own & set(LADDER) <= set(below)
+
+
+@pytest.mark.parametrize("module", sorted(set(core_modules()) - OUTSIDE_CELLS))
+def test_what_works_inside_cells_is_part_of_their_digest(module: str) -> None:
+    wanted = {name for _, name in imports(ROOT / "mbcbench" / f"{module}.py", everywhere=True)}
+    assert not {f"mbcbench.{name}" for name in OUTSIDE_CELLS} & wanted
+
+
+@pytest.mark.parametrize("path", names([p for folder in PLUGINS for p in python_files(folder)]))
+def test_a_plug_in_imports_the_core_and_its_own_siblings(path: str) -> None:
+    depth = len(Path(path).parts) - 1  # a level beyond it would leave the plug-in's folder
+    for level, name in imports(ROOT / path, everywhere=True):
+        assert level <= depth, f"{name or '.'} is no sibling"
+        top = name.split(".")[0]
+        assert level > 0 or top not in PLUGINS, f"import {name} relatively"
+        assert level > 0 or not name.startswith(tuple(f"mbcbench.{folder}" for folder in PLUGINS)), name
+
+
+@pytest.mark.parametrize("path", names(python_files("mbcbench") + python_files("tests")))
+def test_core_and_tests_never_name_a_plug_in(path: str) -> None:
+    wanted = {name for _, name in imports(ROOT / path, everywhere=True)}
+    assert not [
+        n for n in wanted if n.split(".")[0] in PLUGINS or n.startswith(tuple(f"mbcbench.{p}" for p in PLUGINS))
+    ]
+
+
+def packages() -> dict[str, Path]:
+    """The packages of pyproject.toml with their folders."""
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    renamed = {f"mbcbench.{folder}": folder for folder in PLUGINS}
+
+    def folder(package: str) -> Path:
+        for installed, own in renamed.items():
+            if package == installed or package.startswith(f"{installed}."):
+                return ROOT / own / package[len(installed) + 1 :].replace(".", "/")
+        return ROOT / package.replace(".", "/")
+
+    return {package: folder(package) for package in told["packages"]}
+
+
+def test_every_folder_with_an_init_is_a_package() -> None:
+    found = {path.parent for top in ("mbcbench", *PLUGINS) for path in (ROOT / top).rglob("__init__.py")}
+    assert set(packages().values()) == found
+
+
+def test_the_wheel_holds_every_python_file_and_all_data(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist")]
+    source = tmp_path / "source"
+    copy_source(source)
+    made = subprocess.run([*build, str(source)], capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert held == expected_files()
+
+
+def copy_source(to: Path) -> None:
+    """What a build needs, so that it leaves nothing in the repository."""
+    for path in source_files():
+        target = to / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+
+
+def source_files() -> list[Path]:
+    loose = [ROOT / name for name in ("pyproject.toml", "README.md", "LICENSE") if (ROOT / name).exists()]
+    inside = [p for top in ("mbcbench", *PLUGINS) for p in (ROOT / top).rglob("*") if p.is_file()]
+    return loose + [p for p in inside if "__pycache__" not in p.parts and ".egg-info" not in str(p)]
+
+
+def expected_files() -> set[str]:
+    """The files of the packages, data too, as a wheel names them."""
+    data = (".py", ".typed", ".html", ".css", ".js", ".json", ".csv")
+    found = set()
+    for package, folder in packages().items():
+        for path in folder.iterdir():
+            if path.suffix in data or path.name == "py.typed":
+                found.add(f"{package.replace('.', '/')}/{path.name}")
+    return found

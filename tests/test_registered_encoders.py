@@ -1,0 +1,27 @@
+"""Every registered encoder keeps the laws it claims, breaks those it says it breaks, and no other."""
+
+from functools import lru_cache
+
+import pytest
+
+from mbcbench import registry
+from mbcbench.examine import Effort, Examination
+from mbcbench.law import Law
+from mbcbench.record import Status
+from mbcbench.target import DIM_IN, resolve
+
+EFFORT = Effort(examples=64, seconds=0.5)
+AS_CLAIMED = {Status.PASS, Status.XFAIL, Status.SKIP, Status.OK}
+
+
+@lru_cache(maxsize=2)
+def examination(encoder: str) -> Examination:
+    return Examination(resolve(encoder), dim_in=DIM_IN, seed=0)
+
+
+@pytest.mark.parametrize("law", registry.plugins(registry.LAWS))
+@pytest.mark.parametrize("encoder", registry.plugins(registry.ENCODERS))
+def test_encoder_is_as_claimed(encoder: str, law: str) -> None:
+    subject: Law = registry.plugin(registry.LAWS, law).load()
+    verdict = examination(encoder).verdict(subject, EFFORT)
+    assert verdict.status in AS_CLAIMED, f"{verdict.status}: {verdict.message} {verdict.outcome}"

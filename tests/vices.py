@@ -1,0 +1,89 @@
+"""Encoders named after their vices, and honest ones beside them. Nothing here runs when the module is imported."""
+
+import ctypes
+import os
+import sys
+import time
+
+import torch
+from torch import Tensor, nn
+
+
+class Honest(nn.Module):
+    """A sum of projected elements."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(dim_in, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.project(x).sum(dim=1)
+        return out
+
+
+FIXED = Honest(7)
+NUMBER = 3
+
+
+class ForgetsTheBatch(Honest):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).sum(dim=0, keepdim=True)
+
+
+class Raises(Honest):
+    def forward(self, x: Tensor) -> Tensor:
+        raise RuntimeError("no forward today\nand none tomorrow")
+
+
+class Hangs(Honest):
+    def forward(self, x: Tensor) -> Tensor:
+        while True:
+            time.sleep(0.1)
+
+
+class HangsInNativeCode(Honest):
+    """Holds the interpreter's lock, so that no signal handler of Python's runs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        ctypes.PyDLL(None).sleep(1000)
+        return x
+
+
+class Exits(Honest):
+    def forward(self, x: Tensor) -> Tensor:
+        sys.exit(5)
+
+
+class ExitsAtOnce(Honest):
+    def forward(self, x: Tensor) -> Tensor:
+        sys.stderr.write("last words\n")
+        sys.stderr.flush()
+        os._exit(7)
+
+
+class Segfaults(Honest):
+    def forward(self, x: Tensor) -> Tensor:
+        ctypes.string_at(0)
+        return x
+
+
+class EatsMemory(Honest):
+    def forward(self, x: Tensor) -> Tensor:
+        hoard = []
+        while True:
+            hoard.append(bytearray(2**20))
+
+
+class EatsTensors(Honest):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.ones(2**40)
+
+
+class Talks(Honest):
+    """Prints, from Python and from native code."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        print("garbage from Python", flush=True)
+        os.write(1, b"garbage from a descriptor\n")
+        ctypes.CDLL(None).puts(b"garbage from native code")
+        return super().forward(x)
