@@ -61,7 +61,7 @@ class Examination:
     @cached_property
     def deterministic(self) -> bool:
         """Whether the same input gives the same output in eval(); settled first, since all else rests on it."""
-        module: Any = self.modules[0]
+        module: Any = copy.deepcopy(self.modules[0])
         with torch.no_grad():
             for x in (Drawn(case, self.dim_in).x for case in _SETTLING):
                 first = module(x)
@@ -75,7 +75,7 @@ class Examination:
         """Whether the sets of a batch do not see each other, so that one call may carry many examples."""
         if not self.deterministic:
             return False
-        subject = Subject(self.modules[-1], self.dim_in)
+        subject = Subject(copy.deepcopy(self.modules[-1]), self.dim_in)
         law: Law = registry.plugin(registry.LAWS, "symmetry.batch").load()
         trial = Trial(law, [subject])
         with torch.no_grad():

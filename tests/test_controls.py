@@ -12,7 +12,7 @@ from mbcbench.search import Outcome
 from tests.controls import Control, control, controls
 
 QUICK = Effort(examples=2000, seconds=5.0)
-GLANCE = Effort(examples=64, seconds=1.0)
+GLANCE = Effort(examples=64, seconds=0.1)
 REPORTED = "numerics.precision"  # measures, and never fails
 DEAR = "mbc.large"  # sets of 70,000 elements: tried on its own controls only
 
@@ -24,8 +24,13 @@ def laws() -> dict[str, Law]:
     return {name: plugin.load() for name, plugin in registry.plugins(registry.LAWS).items()}
 
 
+@cache
+def examination(wrong: Control) -> Examination:
+    return Examination(wrong.spec, dim_in=3, seed=0)
+
+
 def verdict(wrong: Control, law: str, effort: Effort) -> Verdict:
-    return Examination(wrong.spec, dim_in=3, seed=0).verdict(laws()[law], effort)
+    return examination(wrong).verdict(laws()[law], effort)
 
 
 def caught(wrong: Control) -> Outcome:

@@ -12,6 +12,8 @@ from torch import nn
 
 from mbcbench.specs import EncoderSpec
 
+# What mbc.program tries together: who breaks one of these breaks it too.
+MONOID = {"mbc.partition", "mbc.order", "mbc.merge", "mbc.empty", "mbc.resume", "mbc.fork"}
 GROUPS = ("mbc", "states", "gradients", "symmetry", "hygiene", "numerics", "substance", "reference")
 
 
@@ -32,7 +34,9 @@ class Control:
 
     @property
     def also(self) -> tuple[str, ...]:
-        return tuple(law for law in getattr(self.vice, "also", ()) if law != self.breaks)
+        said = getattr(self.vice, "also", ())
+        together = ("mbc.program",) if MONOID & {self.breaks, *said} else ()
+        return tuple(law for law in (*said, *together) if law != self.breaks)
 
     @property
     def summary(self) -> str:

@@ -409,3 +409,36 @@ class SpeechlessOnEmptySet(Mean):
         if not bool(state.number.any()):
             raise ValueError
         return super().readout(state)
+
+
+class MergeOfOneStateWithItself(Mean):
+    """Takes a state that is merged with itself for one stream, not for two that are alike."""
+
+    breaks: ClassVar[str] = "mbc.program"
+
+    def merge(self, a: Any, b: Any) -> Any:
+        return a if a is b else super().merge(a, b)
+
+
+class Merged(NamedTuple):
+    """Sums, and whether they are those of a merge."""
+
+    total: Tensor
+    number: Tensor
+    merged: bool = False
+
+
+class DeafAfterMerge(Mean):
+    """Does not count what is fed to a state that came from a merge."""
+
+    breaks: ClassVar[str] = "mbc.program"
+
+    def init_state(self, batch_size: int) -> Any:
+        return Merged(*super().init_state(batch_size))
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        total, number = self.add(state, self.part(x, mask))
+        return Merged(total, state.number if state.merged else number, state.merged)
+
+    def merge(self, a: Any, b: Any) -> Any:
+        return Merged(*self.add(a, b), merged=True)
