@@ -24,16 +24,20 @@ from mbcbench.target import build, element_width, resolve, validate
 
 PARTITION = "mbc.partition"
 PAIR_EXAMPLES = 128
-FEWEST = 200
 _SETTLING = (Case(sizes=(1,), seed=1), Case(sizes=(2, 3), seed=2), Case(sizes=(9,), seed=3))
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How hard a law is tried: sets looked at, and the seconds after which no new ones are drawn."""
+    """How hard a law is tried: sets looked at, and the seconds after which no new ones are drawn.
+
+    fewest: the sets that a law gets whatever its share, so that uneven chunks of three elements are among them; for
+    laws that are tried on the sets of a batch side by side.
+    """
 
     examples: int = 400
     seconds: float = 20.0
+    fewest: int = 200
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class Examination:
             return not any(trial(case).breaks for case in cases)
 
     def subjects(self, wrap: Callable[[nn.Module], nn.Module] = lambda module: module) -> list[Subject]:
-        """The encoder, or what `wrap` makes of it, once per choice of parameters; copies, that each law begins alike."""
+        """Copies of the encoder, or what `wrap` makes of them, once per choice of parameters: each law begins alike."""
         return [
             Subject(
                 wrap(copy.deepcopy(module)),
@@ -163,8 +167,7 @@ class Examination:
 
 
 def _examples(law: Law, effort: Effort) -> int:
-    """The law's share of the examples, but never so few that uneven chunks of three elements are not among them."""
-    return max(round(effort.examples * law.share), FEWEST if law.side_by_side else 1)
+    return max(round(effort.examples * law.share), effort.fewest if law.side_by_side else 1)
 
 
 def examine(cell: Cell) -> Record:

@@ -12,7 +12,7 @@ from mbcbench.search import Outcome
 from tests.controls import Control, control, controls
 
 QUICK = Effort(examples=2000, seconds=5.0)
-GLANCE = Effort(examples=64, seconds=0.1)
+GLANCE = Effort(examples=64, seconds=1.0, fewest=1)
 REPORTED = "numerics.precision"  # measures, and never fails
 DEAR = "mbc.large"  # sets of 70,000 elements: tried on its own controls only
 
@@ -29,6 +29,7 @@ def examination(wrong: Control) -> Examination:
     return Examination(wrong.spec, dim_in=3, seed=0)
 
 
+@cache
 def verdict(wrong: Control, law: str, effort: Effort) -> Verdict:
     return examination(wrong).verdict(laws()[law], effort)
 

@@ -51,7 +51,8 @@ def check_inputs(subject: Subject, drawn: Drawn) -> Evidence:
     given = drawn.x.clone()
     want = subject.encode(given)
     if subject.masks:
-        subject.encode_masked(given, drawn.x[:, :, 0] > drawn.x[:, :, 0].mean())
+        first = drawn.x[:, :, 0]
+        subject.encode_masked(given, first >= first.median(1, keepdim=True).values)
     if not torch.equal(given, drawn.x):
         return violated(drawn, "the input was modified")
     evidence = subject.compare(subject.encode(_strided(drawn.x)), want, drawn.x)

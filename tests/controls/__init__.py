@@ -44,7 +44,9 @@ class Control:
 
     @property
     def spec(self) -> EncoderSpec:
-        said: dict[str, Any] = {key: getattr(self.vice, key) for key in ("claims", "reference") if key in dir(self.vice)}
+        said: dict[str, Any] = {
+            key: getattr(self.vice, key) for key in ("claims", "reference") if key in dir(self.vice)
+        }
         return EncoderSpec(name=self.name, factory=self.vice, summary=self.summary, **said)
 
 

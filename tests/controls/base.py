@@ -163,7 +163,8 @@ class Slots(Mean):
 
     def weights(self, slots: Tensor, x: Tensor) -> Tensor:
         """The attention of each element over slots, `B x n x K`."""
-        return (self.key(x) @ slots.transpose(1, 2)).softmax(2)
+        weights: Tensor = (self.key(x) @ slots.transpose(1, 2)).softmax(2)
+        return weights
 
     def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
         x = hide(x, mask)

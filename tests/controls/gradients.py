@@ -55,7 +55,9 @@ class PeakWithGradient(Softmax):
     def add(self, a: Any, b: Any) -> Any:
         peak = finite(torch.maximum(a.peak, b.peak))
         scale_a, scale_b = (a.peak - peak).exp(), (b.peak - peak).exp()
-        return Weighed(torch.maximum(a.peak, b.peak), a.num * scale_a + b.num * scale_b, a.den * scale_a + b.den * scale_b)
+        return Weighed(
+            torch.maximum(a.peak, b.peak), a.num * scale_a + b.num * scale_b, a.den * scale_a + b.den * scale_b
+        )
 
 
 class ParameterGradientOfFirstChunk(Mean):
@@ -68,7 +70,9 @@ class ParameterGradientOfFirstChunk(Mean):
         if not bool(state.number.any()):
             return super().update(state, x, mask)
         weights = {name: value.detach() for name, value in self.named_parameters()}
-        return self.add(state, torch.func.functional_call(_Part(self), {f"of.{k}": v for k, v in weights.items()}, (x, mask)))
+        return self.add(
+            state, torch.func.functional_call(_Part(self), {f"of.{k}": v for k, v in weights.items()}, (x, mask))
+        )
 
 
 class _Part(torch.nn.Module):

@@ -110,7 +110,7 @@ class BurnsNumPyNumbers(Mean):
     breaks: ClassVar[str] = "hygiene.rng"
 
     def readout(self, state: Any) -> Tensor:
-        np.random.rand()  # noqa: NPY002 # the vice
+        np.random.rand()  # the vice
         return super().readout(state)
 
 
@@ -257,8 +257,7 @@ class BufferNotKept(Sum):
         self.register_buffer("scale", 1 + torch.rand(WIDTH), persistent=False)
 
     def readout(self, state: Any) -> Tensor:
-        scaled: Tensor = super().readout(state) * self.scale
-        return scaled
+        return super().readout(state) * self.get_buffer("scale")
 
 
 class SeedOfItsOwn(Mean):

@@ -213,8 +213,8 @@ class NoMerge(Mean):
     merge: Any = None
 
     def init_state(self, batch_size: int) -> Any:
-        state = super().init_state(batch_size)
-        return Chunked(*state, state.number, state.total)
+        total, number = super().init_state(batch_size)
+        return Chunked(total, number, number, total)
 
     def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
         total, number = self.add(state, self.part(x, mask))
@@ -441,4 +441,5 @@ class DeafAfterMerge(Mean):
         return Merged(total, state.number if state.merged else number, state.merged)
 
     def merge(self, a: Any, b: Any) -> Any:
-        return Merged(*self.add(a, b), merged=True)
+        total, number = self.add(a, b)
+        return Merged(total, number, merged=True)

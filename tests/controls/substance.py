@@ -101,7 +101,8 @@ class HierarchyOfOne(Slots):
 
     def readout(self, state: Any) -> Tensor:
         logits = state.total.sum(2, keepdim=True)
-        return (logits.unsqueeze(-1).softmax(-1).squeeze(-1) * state.total).sum(1, keepdim=True)
+        only: Tensor = (logits.unsqueeze(-1).softmax(-1).squeeze(-1) * state.total).sum(1, keepdim=True)
+        return only
 
 
 class KeyBiasCancels(Softmax):

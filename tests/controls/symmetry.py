@@ -132,7 +132,7 @@ class Layer(nn.Module):
         return features.mean(1, keepdim=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        features = self.phi(x).tanh()
+        features: Tensor = self.phi(x).tanh()
         return features + self.context(features)
 
 
