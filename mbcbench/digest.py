@@ -10,7 +10,12 @@ from torch import Tensor, nn
 import mbcbench
 
 # Modules of mbcbench that start, store and show the work of cells, and have no part in it.
-OUTSIDE_CELLS = frozenset({"cli", "commands", "display", "machine", "orchestra", "report", "runner", "store", "tables"})
+OUTSIDE_CELLS = frozenset(
+    {
+        "checked", "checking", "cli", "commands", "display", "machine", "orchestra", "parametrize", "pytest_plugin",
+        "report", "runner", "scaffold", "store", "tables",
+    }
+)  # fmt: skip
 
 
 def harness() -> str:

@@ -88,7 +88,8 @@ class SecondMoments(Sum):
 
     def features(self, x: Tensor) -> Tensor:
         features = super().features(x)
-        return (features.unsqueeze(3) * features.unsqueeze(2)).flatten(2)
+        outer: Tensor = (features.unsqueeze(3) * features.unsqueeze(2)).flatten(2)
+        return outer
 
 
 class SteepReadout(Mean):
