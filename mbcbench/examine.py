@@ -1,5 +1,6 @@
 """Examine one encoder for one law: build it, settle what the search may rely on, search, and write the record."""
 
+import copy
 import hashlib
 import time
 from collections.abc import Callable, Mapping
@@ -27,7 +28,6 @@ from mbcbench.target import as_spec, build, element_width, resolve, validate
 
 PARTITION = "mbc.partition"
 PAIR_EXAMPLES = 128
-FEWEST = 200
 _SETTLING = (Case(sizes=(1,), seed=1), Case(sizes=(2, 3), seed=2), Case(sizes=(9,), seed=3))
 
 
@@ -35,11 +35,14 @@ _SETTLING = (Case(sizes=(1,), seed=1), Case(sizes=(2, 3), seed=2), Case(sizes=(9
 class Effort:
     """How hard a law is tried: sets looked at, and the seconds after which no new ones are drawn.
 
+    fewest: the sets that a law gets whatever its share, so that uneven chunks of three elements are among them; for
+    laws that are tried on the sets of a batch side by side.
     database: where counterexamples that nobody expects are kept, to be tried first the next time.
     """
 
     examples: int = 400
     seconds: float = 20.0
+    fewest: int = 200
     database: ExampleDatabase | None = None
 
 
@@ -68,7 +71,7 @@ class Examination:
     @cached_property
     def deterministic(self) -> bool:
         """Whether the same input gives the same output in eval(); settled first, since all else rests on it."""
-        module: Any = self.modules[0]
+        module: Any = copy.deepcopy(self.modules[0])
         with torch.no_grad():
             for x in (Drawn(case, self.dim_in).x for case in _SETTLING):
                 first = module(x)
@@ -82,7 +85,7 @@ class Examination:
         """Whether the sets of a batch do not see each other, so that one call may carry many examples."""
         if not self.deterministic:
             return False
-        subject = Subject(self.modules[-1], self.dim_in)
+        subject = Subject(copy.deepcopy(self.modules[-1]), self.dim_in)
         law: Law = registry.plugin(registry.LAWS, "symmetry.batch").load()
         trial = Trial(law, [subject])
         with torch.no_grad():
@@ -90,10 +93,10 @@ class Examination:
             return not any(trial(case).breaks for case in cases)
 
     def subjects(self, wrap: Callable[[nn.Module], nn.Module] = lambda module: module) -> list[Subject]:
-        """The encoder, or what `wrap` makes of it, once per choice of parameters."""
+        """Copies of the encoder, or what `wrap` makes of them, once per choice of parameters: each law begins alike."""
         return [
             Subject(
-                wrap(module),
+                wrap(copy.deepcopy(module)),
                 self.dim_in,
                 deterministic=self.deterministic,
                 fresh=lambda: wrap(self._fresh()),
@@ -178,8 +181,7 @@ class Examination:
 
 
 def _examples(law: Law, effort: Effort) -> int:
-    """The law's share of the examples, but never so few that uneven chunks of three elements are not among them."""
-    return max(round(effort.examples * law.share), FEWEST if law.side_by_side else 1)
+    return max(round(effort.examples * law.share), effort.fewest if law.side_by_side else 1)
 
 
 def examine(cell: Cell) -> Record:

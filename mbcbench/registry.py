@@ -21,8 +21,12 @@ class Plugin:
 
     name: str
     target: str
-    distribution: str
     entry: EntryPoint
+
+    @property
+    def distribution(self) -> str:
+        """The distribution it came with; read from disk when it is asked for."""
+        return self.entry.dist.name if self.entry.dist is not None else "unknown"
 
     def load(self) -> Any:
         """Import what the plug-in points to; whatever that raises is the caller's to record."""
@@ -36,8 +40,7 @@ def plugins(group: str) -> dict[str, Plugin]:
     """
     found: dict[str, Plugin] = {}
     for entry in entry_points(group=group):
-        origin = entry.dist.name if entry.dist is not None else "unknown"
-        plugin = Plugin(entry.name, entry.value, origin, entry)
+        plugin = Plugin(entry.name, entry.value, entry)
         other = found.setdefault(entry.name, plugin)
         if other.target != plugin.target:
             raise UsageError(

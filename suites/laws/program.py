@@ -71,7 +71,7 @@ def check_program(subject: Subject, drawn: Drawn) -> Evidence:
 
     How to fix a failure: read the program, the shortest that was found; at its end, every state it made is read out.
     """
-    machine = Machine(subject, _pool(subject))
+    machine = Machine(subject, _pool(subject).to(drawn.x.dtype))
     for step in drawn.case.program:
         machine.do(step)
     for number in range(len(machine.states)):
