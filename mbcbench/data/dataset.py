@@ -71,7 +71,7 @@ class Exemplars(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class DataSet:
-    """A data set, which is its own loader: `data_set(*size)` gives the arrays that its `kind` has.
+    """A data set, which is its own loader: `data_set(size=32)` gives the patches, and so on.
 
     paper: the paper's own, which must be fetched; else built in. source, licence: for people.
     checksums: by file, as published: a SHA-256, or `md5:` and an MD5. Of what is made here: of the recipe.
@@ -92,8 +92,8 @@ class DataSet:
     fetch: Callable[[bool], object]
     where: Callable[[], Path]
 
-    def __call__(self, *size: int) -> Any:
-        return self.load(*size)
+    def __call__(self, *args: int, **named: int) -> Any:
+        return self.load(*args, **named)
 
     @property
     def sha256(self) -> str:

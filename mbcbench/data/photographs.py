@@ -75,7 +75,7 @@ def photographs(share: float = TRAIN_SHARE, gap: int = GAP) -> Iterator[Parts]:
 def patches(size: int = 32) -> Patches:
     """Patches of the photographs, 32 or 64 pixels wide, as many of each: 8,000 or 4,000 to train on, 320 to test on.
 
-    They are the same ones always. Raises UsageError for another size.
+    They are the same ones always, in no order of photographs. Raises UsageError for another size.
     """
     if size not in TRAIN_COUNT:
         raise UsageError(f"there are no patches of {size} x {size} pixels; use one of {[*TRAIN_COUNT]}")
@@ -89,7 +89,7 @@ def _cut_all(size: int) -> kept.Arrays:
     each = len(parts) * len(REDUCTIONS)
     train = [cut(reduced(p.train, r), size, TRAIN_COUNT[size] // each, rng) for p in parts for r in REDUCTIONS]
     test = [cut(reduced(p.test, r), size, TEST_COUNT // each, rng) for p in parts for r in REDUCTIONS]
-    return {"train": np.concatenate(train), "test": np.concatenate(test)}
+    return {name: rng.permutation(np.concatenate(part)) for name, part in (("train", train), ("test", test))}
 
 
 def reduced(image: Image, factor: int) -> Image:
