@@ -68,7 +68,7 @@ def _verify() -> str:
     names = [name for part in partition().values() for name in part]
     for name in track(names, "CelebA"):
         images.read(folder() / IMAGES / name, _remedy())
-    return f"{PARTITION}, {len(names)} images"
+    return f"{PARTITION}, {len(names)} images; {kept.verify(DATA.name)}"
 
 
 def _fetch(offline: bool) -> None:

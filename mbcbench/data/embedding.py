@@ -45,7 +45,7 @@ def efficientnet_lite0() -> "Network":
         ) from error
     network = EfficientNet.from_name("efficientnet-lite0")
     _load(network, EFFICIENTNET_WEIGHTS.verified())
-    return lambda images: network.extract_features(2 * images - 1).mean(dim=(2, 3))  # type: ignore[no-any-return]
+    return lambda images: network.extract_features(2 * images - 1).mean(dim=(2, 3))
 
 
 def resnet50(weights: Path) -> "Network":
@@ -64,7 +64,7 @@ def resnet50(weights: Path) -> "Network":
     network.fc = torch.nn.Identity()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device)
-    return lambda images: network(images.to(device))  # type: ignore[no-any-return]
+    return lambda images: network(images.to(device))
 
 
 def _load(network: Any, weights: Path) -> None:

@@ -78,7 +78,7 @@ def _pixels(path: Path) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
     crop = round(min(image.size) * SIZE / SHORT_SIDE)
     scaled = images.square(image, crop, SIZE).astype(np.float32) / 255
     normal = (scaled - np.array(MEAN)[:, None, None]) / np.array(DEVIATION)[:, None, None]
-    return normal.astype(np.float32)
+    return np.asarray(normal, np.float32)
 
 
 def _weights(*, offline: bool) -> Path:
@@ -100,7 +100,7 @@ def _verify() -> str:
         _files(part)
     for path in track(paths, "ImageNet"):
         images.read(path, _remedy())
-    return f"{WEIGHTS}, {len(paths)} images"
+    return f"{WEIGHTS}, {len(paths)} images; {kept.verify(DATA.name)}"
 
 
 def _fetch(offline: bool) -> None:

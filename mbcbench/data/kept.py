@@ -38,7 +38,8 @@ def where(key: str) -> Path:
 def keep(key: str, make: Callable[[], Arrays]) -> Arrays:
     """The arrays kept as `key`; when there are none that can be read they are made, by one process at a time.
 
-    They are mapped copy-on-write: what is not touched costs no memory. Raises UsageError when nothing can be kept.
+    The key is the data set's name, `-`, and what tells these arrays from its others. They are mapped copy-on-write:
+    what is not touched costs no memory. Raises UsageError when nothing can be kept.
     """
     path = where(key)
     try:
@@ -48,14 +49,20 @@ def keep(key: str, make: Callable[[], Arrays]) -> Arrays:
         return _load(path)
 
 
-def verify(key: str) -> int:
-    """Compare every file kept as `key` with its digest of when it was made; the number of files, 0 if not made yet.
+def under(name: str) -> list[Path]:
+    """The folders that keep arrays of the data set called `name`."""
+    return sorted(where(name).parent.glob(f"{name}-*"))
+
+
+def verify(name: str) -> str:
+    """Compare every file kept of a data set with its digest of when it was made; how many they are, in words.
 
     Raises UsageError with the name of a file that is missing or damaged.
     """
-    path = where(key)
-    if not path.exists():
-        return 0
+    return f"{sum(_verify(path) for path in under(name))} files kept"
+
+
+def _verify(path: Path) -> int:
     remedy = f"delete {path}, and it is made again"
     if not (path / SUMS).is_file():
         raise UsageError(f"{path / SUMS} is missing; {remedy}")

@@ -36,8 +36,7 @@ def modelnet40(points: int = POINTS) -> Clouds:
     sizes = [(path.name, path.stat().st_size) for part in PARTS for _, path in files[part]]
     key = f"modelnet40-{points}-{kept.digest(sizes, Path(__file__), Path(surface.__file__))[:12]}"
     arrays = kept.keep(key, lambda: _make(files, points))
-    parts = (arrays[name] for name in ("train", "train_labels", "test", "test_labels"))
-    return Clouds(*parts, classes=_classes(), name=DATA.name, source=DATA.source)
+    return Clouds(**arrays, classes=_classes(), name=DATA.name, source=DATA.source)
 
 
 def _make(files: dict[str, list[tuple[int, Path]]], points: int) -> kept.Arrays:
@@ -84,7 +83,8 @@ def _verify() -> str:
     files, rng = _files(), np.random.default_rng(SEED)
     for _, path in track([file for part in PARTS for file in files[part]], "ModelNet40"):
         _cloud(path, 2, rng)
-    return f"{len(_classes())} classes, {len(files['train'])} + {len(files['test'])} meshes"
+    meshes = f"{len(files['train'])} + {len(files['test'])} meshes of {len(_classes())} classes"
+    return f"{meshes}; {kept.verify(DATA.name)}"
 
 
 def _fetch(offline: bool) -> None:
@@ -105,7 +105,9 @@ def unpack(archive: Path, root: Path) -> None:
             file.extractall(aside, names)
             os.replace(Path(aside) / "ModelNet40", root / "ModelNet40")
     except (OSError, zipfile.BadZipFile) as error:
-        raise UsageError(f"cannot unpack {archive} ({error}); delete it and get it again: mbcbench data fetch modelnet40") from error
+        raise UsageError(
+            f"cannot unpack {archive} ({error}); delete it and get it again: mbcbench data fetch modelnet40"
+        ) from error
 
 
 DATA = DataSet(

@@ -117,12 +117,12 @@ def _grid(
 
 
 def _key() -> str:
-    return f"exemplars-{DATA.sha256[:12]}"
+    return f"{DATA.name}-{DATA.sha256[:12]}"
 
 
 def _verify() -> str:
     embedding.EFFICIENTNET_WEIGHTS.verified()
-    return f"weights as published, {kept.verify(_key())} files kept; {PHOTOGRAPHS.verify()}"
+    return f"1 file of weights; {PHOTOGRAPHS.verify()}; {kept.verify(DATA.name)}"
 
 
 DATA = DataSet(

@@ -32,19 +32,12 @@ def rod(radius: float, height: float, at: Vector = ORIGIN, axis: str = "z") -> M
     return _mesh(cylinder(radius, height, sections=SECTIONS), at, axis)
 
 
-def cone(radius: float, height: float, at: Vector = ORIGIN, axis: str = "z") -> Mesh:
-    """A cone along an axis; `at` is the centre of its base."""
-    from trimesh.creation import cone as make
-
-    return _mesh(make(radius, height, sections=SECTIONS), at, axis)
-
-
 def ball(radii: Vector, at: Vector = ORIGIN) -> Mesh:
     """An ellipsoid around a point."""
     from trimesh.creation import icosphere
 
     sphere = _mesh(icosphere(subdivisions=2), ORIGIN)
-    return Mesh(sphere.vertices * radii + at, sphere.faces)
+    return moved(scaled(sphere, radii), at)
 
 
 def ring(radius: float, thickness: float, at: Vector = ORIGIN, axis: str = "z") -> Mesh:
@@ -82,6 +75,16 @@ def tilted(mesh: Mesh, angle: float, axis: str = "x", at: Vector = ORIGIN) -> Me
     turned[:, i] = np.cos(angle) * mesh.vertices[:, i] - np.sin(angle) * mesh.vertices[:, j]
     turned[:, j] = np.sin(angle) * mesh.vertices[:, i] + np.cos(angle) * mesh.vertices[:, j]
     return Mesh(turned + np.asarray(at), mesh.faces)
+
+
+def moved(mesh: Mesh, by: Vector) -> Mesh:
+    """The mesh elsewhere."""
+    return Mesh(mesh.vertices + np.asarray(by), mesh.faces)
+
+
+def scaled(mesh: Mesh, factors: Vector) -> Mesh:
+    """The mesh stretched along each axis."""
+    return Mesh(mesh.vertices * np.asarray(factors), mesh.faces)
 
 
 def union(meshes: Sequence[Mesh]) -> Mesh:

@@ -24,4 +24,5 @@ def sample(mesh: Mesh, count: int, rng: np.random.Generator) -> NDArray[np.float
 def normalised(points: NDArray[np.float64]) -> NDArray[np.float32]:
     """Points (`n x 3`) with mean 0 and standard deviation 1, over all coordinates together."""
     centred = points - points.mean(axis=0)
-    return (centred / centred.std()).astype(np.float32)
+    unit: NDArray[np.float32] = (centred / centred.std()).astype(np.float32)
+    return unit
