@@ -6,14 +6,14 @@ import typer
 
 from mbcbench.errors import ExitCode, UsageError
 
-app = typer.Typer(help="List, fetch and verify data sets.", no_args_is_help=True)
+app = typer.Typer(help="List, fetch and verify data sets.", no_args_is_help=True, rich_markup_mode=None)
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Data sets, as `data list` names them.")]
 
 
 @app.command("list")
 def list_() -> int:
-    """List the data sets: what each is for, whether it is there, its licence and source."""
+    """List the data sets with their licences and sources."""
     from mbcbench.commands import out
     from mbcbench.data import DATA_SETS
     from mbcbench.tables import plain_table
@@ -31,7 +31,7 @@ def list_() -> int:
 def where(
     name: Annotated[str | None, typer.Argument(help="A data set.", show_default="the folder of all")] = None,
 ) -> int:
-    """Print the folder of all data sets, or where one lies and what is kept of it."""
+    """Print where data sets are kept, or where one lies."""
     from mbcbench.data import data_set, folder, kept
 
     places = [data_set(name).where(), *kept.under(name)] if name else [folder()]
@@ -42,7 +42,7 @@ def where(
 
 @app.command()
 def verify(names: Names = None) -> int:
-    """Read every file of the data sets that are there, or of those named, and compare checksums."""
+    """Read every file of the data sets that are there, or of those named."""
     from mbcbench.data import DATA_SETS, data_set
 
     chosen = [data_set(name) for name in names or []] or [data for data in DATA_SETS.values() if data.present]
@@ -61,7 +61,10 @@ def fetch(
     names: Names = None,
     offline: Annotated[bool, typer.Option("--offline", help="Make no connection.")] = False,
 ) -> int:
-    """Get the data sets ready that are named; without a name, all that are built in, which needs no network."""
+    """Get data sets ready; without a name, those that are built in.
+
+    What is built in needs no network. What cannot be fetched says what to put where.
+    """
     from mbcbench.data import DATA_SETS, data_set
 
     chosen = [data_set(name) for name in names or []] or [data for data in DATA_SETS.values() if not data.paper]
