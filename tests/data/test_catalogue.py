@@ -1,5 +1,6 @@
 """Which data set serves, and the commands about them."""
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -98,8 +99,11 @@ def test_what_cannot_be_had_is_one_line(command: Command, arguments: tuple[str, 
 
 
 def test_the_lists_need_no_torch() -> None:
-    import subprocess
-
-    program = "import sys; from mbcbench.data import choose; choose('patches'); print(sorted({'torch', 'trimesh', 'PIL'} & set(sys.modules)))"
+    program = """
+import sys
+from mbcbench.data import choose
+choose('patches')
+print(sorted({'torch', 'trimesh', 'PIL'} & set(sys.modules)))
+"""
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
