@@ -1,5 +1,6 @@
 """Examine one encoder for one law: build it, settle what the search may rely on, search, and write the record."""
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from hypothesis.database import ExampleDatabase
 from torch import nn
 
 from mbcbench import registry, tolerance
@@ -14,12 +16,14 @@ from mbcbench.card import card, counterexample, snippet
 from mbcbench.cases import LANES, Case, Drawn
 from mbcbench.cell import Cell
 from mbcbench.encoder import AGGREGATIONS, Aggregation, Pair, is_streaming
+from mbcbench.expected import expecting
 from mbcbench.law import Law
 from mbcbench.record import Record, Status
-from mbcbench.search import Outcome, Trial, search
+from mbcbench.reference import with_reference
+from mbcbench.search import Memory, Outcome, Trial, search
 from mbcbench.specs import EncoderSpec
 from mbcbench.subject import Subject, variants
-from mbcbench.target import build, element_width, resolve, validate
+from mbcbench.target import as_spec, build, element_width, resolve, validate
 
 PARTITION = "mbc.partition"
 PAIR_EXAMPLES = 128
@@ -29,10 +33,14 @@ _SETTLING = (Case(sizes=(1,), seed=1), Case(sizes=(2, 3), seed=2), Case(sizes=(9
 
 @dataclass(frozen=True)
 class Effort:
-    """How hard a law is tried: sets looked at, and the seconds after which no new ones are drawn."""
+    """How hard a law is tried: sets looked at, and the seconds after which no new ones are drawn.
+
+    database: where counterexamples that nobody expects are kept, to be tried first the next time.
+    """
 
     examples: int = 400
     seconds: float = 20.0
+    database: ExampleDatabase | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +124,9 @@ class Examination:
 
     def _pairs(self, law: Law, effort: Effort) -> Verdict:
         shrink = law.id not in self.spec.breaks
-        outcomes: dict[str, Outcome] = {g: self._search(law, self.pair(g), effort, shrink=shrink) for g in AGGREGATIONS}
+        outcomes: dict[str, Outcome] = {
+            g: self._search(law, self.pair(g), effort, shrink=shrink, g=g) for g in AGGREGATIONS
+        }
         holding = [g for g, outcome in outcomes.items() if outcome.holds]
         if holding:
             named = f"(f, g) is consistent for g = {', '.join(holding)}"
@@ -138,16 +148,22 @@ class Examination:
         outcome = self._search(law, subjects, effort, shrink=law.id not in self.spec.breaks)
         return self._concluded(law, outcome, "", None)
 
-    def _search(self, law: Law, subjects: list[Subject], effort: Effort, *, shrink: bool) -> Outcome:
+    def _search(self, law: Law, subjects: list[Subject], effort: Effort, *, shrink: bool, g: str = "") -> Outcome:
+        memory = None
+        if effort.database is not None and shrink:  # one that is not made small is not worth keeping
+            parts = ("mbcbench", self.spec.name, law.id, g, str(self.dim_in))
+            memory = Memory(effort.database, hashlib.sha256("\0".join(parts).encode()).digest())
         return search(
             law, subjects, examples=_examples(law, effort), seed=self.seed,
-            side_by_side=self.side_by_side, shrink=shrink, seconds=effort.seconds,
+            side_by_side=self.side_by_side, shrink=shrink, seconds=effort.seconds, memory=memory,
         )  # fmt: skip
 
     def _concluded(self, law: Law, outcome: Outcome, said: str, pairs: Mapping[str, Outcome] | None) -> Verdict:
         reason = self.spec.breaks.get(law.id)
         if outcome.counterexample is not None and outcome.counterexample.error:
-            return Verdict(Status.ERROR, outcome.counterexample.error, outcome, pairs)
+            error = outcome.counterexample.error
+            status, message = (Status.XFAIL, f"{reason} ({error})") if reason else (Status.ERROR, error)
+            return Verdict(status, message, outcome, pairs)
         if law.reports or (law.classes and law.id not in {**self.spec.claims, **self.spec.breaks}):
             word = law.classes[0 if outcome.holds else 1] if law.classes else outcome.worst.note
             return Verdict(Status.OK, word, outcome, pairs)
@@ -167,18 +183,25 @@ def _examples(law: Law, effort: Effort) -> int:
 
 
 def examine(cell: Cell) -> Record:
-    """The record of one cell of the suite `laws`; params: `examples`, `seconds` (soft) and perhaps `dim_in`."""
+    """The record of one cell of the suite `laws`; params: `examples`, `seconds` (soft), and perhaps `dim_in`,
+    `expected_failures` (see `mbcbench.expected.expecting`) and `reference` (a target)."""
     began = time.perf_counter()
     spec = resolve(cell.encoder)
     law: Law = registry.plugin(registry.LAWS, cell.case).load()
     dim_in = int(cell.params.get("dim_in") or element_width(spec))
+    spec = expecting(spec, cell.params.get("expected_failures") or {}, cell.encoder)
+    if cell.params.get("reference"):
+        spec = with_reference(spec, cell.params["reference"], dim_in=dim_in)
     effort = Effort(int(cell.params["examples"]), float(cell.params["seconds"]))
     verdict = Examination(spec, dim_in=dim_in, seed=cell.seed).verdict(law, effort)
     return record(cell, law, verdict, dim_in=dim_in, seconds=time.perf_counter() - began)
 
 
-def record(cell: Cell, law: Law, verdict: Verdict, *, dim_in: int, seconds: float) -> Record:
-    """A verdict as a record; the gap and the bound are kept of passes too."""
+def record(cell: Cell, law: Law, verdict: Verdict, *, dim_in: int, seconds: float, live: bool = False) -> Record:
+    """A verdict as a record; the gap and the bound are kept of passes too.
+
+    live: whether the encoder is an object that no target leads to.
+    """
     outcome = verdict.outcome
     if outcome is None:
         return cell.record(
@@ -194,7 +217,7 @@ def record(cell: Cell, law: Law, verdict: Verdict, *, dim_in: int, seconds: floa
         "counterexample": None,
     }
     if outcome.counterexample is not None:
-        detail |= _evidence(cell, law, outcome, dim_in)
+        detail |= _evidence(cell, law, outcome, dim_in, live=live)
     if verdict.pairs is not None:
         detail["pairs"] = {g: _pair(o, dim_in, cell.dtype) for g, o in verdict.pairs.items()}
     return cell.record(
@@ -203,13 +226,13 @@ def record(cell: Cell, law: Law, verdict: Verdict, *, dim_in: int, seconds: floa
     )  # fmt: skip
 
 
-def _evidence(cell: Cell, law: Law, outcome: Outcome, dim_in: int) -> dict[str, Any]:
+def _evidence(cell: Cell, law: Law, outcome: Outcome, dim_in: int, *, live: bool) -> dict[str, Any]:
     found = outcome.counterexample
     assert found is not None
     return {
         "counterexample": counterexample(found, outcome.worst, dim_in=dim_in, dtype=cell.dtype),
         "card": card(cell.encoder, law, outcome),
-        "reproduce": snippet(cell.encoder, law, found, dim_in=dim_in, build_seed=cell.seed),
+        "reproduce": snippet(cell.encoder, law, found, dim_in=dim_in, build_seed=cell.seed, live=live),
     }
 
 
@@ -219,9 +242,10 @@ def _pair(outcome: Outcome, dim_in: int, dtype: str) -> dict[str, Any]:
     return {"consistent": outcome.holds, "examples": outcome.examples, "counterexample": shown}
 
 
-def replay(target: str, law_id: str, case: dict[str, Any], *, dim_in: int, seed: int = 0) -> None:
+def replay(target: object, law_id: str, case: dict[str, Any], *, dim_in: int, seed: int = 0) -> None:
     """Try one case again. Raises AssertionError with the counterexample's card when the law is still broken."""
-    spec = resolve(target)
+    name = target if isinstance(target, str) else str(getattr(target, "name", type(target).__name__))
+    spec = resolve(target) if isinstance(target, str) else as_spec(target, name)
     law: Law = registry.plugin(registry.LAWS, law_id).load()
     examination = Examination(spec, dim_in=dim_in, seed=seed)
     through_pairs = examination.plain and law.speaks_of_streams
@@ -231,4 +255,4 @@ def replay(target: str, law_id: str, case: dict[str, Any], *, dim_in: int, seed:
         with torch.no_grad():
             finding = trial(Case.from_json(case))
         if finding.breaks:
-            raise AssertionError(card(target, law, Outcome(trial.examples, finding, finding)))
+            raise AssertionError(card(name, law, Outcome(trial.examples, finding, finding)))

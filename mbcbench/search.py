@@ -1,5 +1,6 @@
 """The search for a counterexample: the smallest cases one by one, then Hypothesis, then simpler data that fails too."""
 
+import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ import hypothesis
 import numpy as np
 import torch
 from hypothesis import HealthCheck, Phase
+from hypothesis.database import ExampleDatabase
 
 from mbcbench import strategies
 from mbcbench.cases import Array, Case, Drawn, small_scope
@@ -64,6 +66,29 @@ class _Falsified(Exception):  # noqa: N818 # not an error: what Hypothesis shrin
     pass
 
 
+@dataclass(frozen=True)
+class Memory:
+    """Where counterexamples are kept: a Hypothesis example database, and the key of one search in it."""
+
+    database: ExampleDatabase
+    key: bytes
+
+    def cases(self) -> Iterator[Case]:
+        """The cases kept; the caller forgets those that no longer fail."""
+        for value in list(self.database.fetch(self.key)):
+            yield Case.from_json(json.loads(value))
+
+    def keep(self, case: Case) -> None:
+        self.database.save(self.key, self._bytes(case))
+
+    def forget(self, case: Case) -> None:
+        self.database.delete(self.key, self._bytes(case))
+
+    @staticmethod
+    def _bytes(case: Case) -> bytes:
+        return json.dumps(case.to_json()).encode()
+
+
 @dataclass
 class Trial:
     """Tries a law on cases and remembers how many sets were looked at and which was worst."""
@@ -111,12 +136,14 @@ def search(
     side_by_side: bool = True,
     shrink: bool = True,
     seconds: float = math.inf,
+    memory: Memory | None = None,
 ) -> Outcome:
     """Try to falsify `law` on about `examples` sets, for at most `seconds`.
 
     subjects: the encoder with several parameters, as built first. side_by_side: whether the encoder's sets do not see
     each other, so that one call may carry many. shrink: whether Hypothesis spends time on making a failure small; the
-    data of the one found is written out and rounded in any case, which costs a few calls.
+    data of the one found is written out and rounded in any case, which costs a few calls. memory: where the
+    counterexample is kept; one kept there is tried first.
     """
     trial = Trial(law, subjects)
     if law.explore is not None:
@@ -125,6 +152,9 @@ def search(
         return Outcome(trial.examples, trial.worst, found)
     many = side_by_side or not law.side_by_side
     with torch.no_grad():
+        kept = _kept(trial, memory) if memory is not None else None
+        if kept is not None:
+            return Outcome(trial.examples, trial.worst, kept)
         until = time.perf_counter() + seconds
         first = map(trial, law.fixed) if law.fixed else _small(trial, many, examples, until)
         found = next((f for f in first if f.breaks), None)
@@ -132,7 +162,19 @@ def search(
             found = _random(trial, many, examples - trial.examples, seed, shrink=shrink, until=until)
         if found is not None:
             found = _simplify(trial, found, shrink=shrink)
+    if found is not None and memory is not None:
+        memory.keep(found.case)
     return Outcome(trial.examples, trial.worst, found)
+
+
+def _kept(trial: Trial, memory: Memory) -> Finding | None:
+    """A counterexample of an earlier search, if it still is one."""
+    for case in memory.cases():
+        finding = trial(case)
+        if finding.breaks:
+            return finding
+        memory.forget(case)
+    return None
 
 
 def _small(trial: Trial, many: bool, examples: int, until: float) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ These laws say that something *can* change the encoding, so a case is judged by 
 counterexample when none of them shows the change.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -37,22 +38,31 @@ def check_elements(subject: Subject, drawn: Drawn) -> Evidence:
 
     How to fix a failure: use each element in at least one statistic; give the element network a bias.
     """
-    n = drawn.x.shape[1]
-    at = int(drawn.rng.integers(n))
+    at = int(drawn.rng.integers(drawn.x.shape[1]))
     drawn.told["element"] = at
-    want = subject.encode(drawn.x)
-    moved = drawn.x.clone()
-    moved[:, at] += 1 + moved[:, at].abs()
-    if not changes(subject.encode(moved), want, n):
+    others = drawn.x[:, [i for i in range(drawn.x.shape[1]) if i != at]]
+    there = [_inserted(others, at, value) for value in (drawn.x[:, at : at + 1], _ABOVE, _BELOW)]
+    if not _tell_apart(subject, there):
         return violated(drawn, "moving an element changes nothing")
-    others = drawn.x[:, [i for i in range(n) if i != at]]
-    without = subject.encode(others)
-    if not changes(without, want, n):
+    if not _tell_apart(subject, [others, *there]):
         return violated(drawn, "leaving an element out changes nothing")
-    zero = torch.cat([others, torch.zeros_like(drawn.x[:, :1])], 1)
-    if changes(subject.encode(zero), without, n):
-        return nothing(drawn)
+    for shift in (0.0, _ABOVE, _BELOW):  # a maximum sees a zero only above the others, a minimum only below
+        if _tell_apart(subject, [others + shift, _inserted(others + shift, at, 0.0)]):
+            return nothing(drawn)
     return violated(drawn, "an element of zeros is not seen")
+
+
+_ABOVE, _BELOW = 5.0, -5.0
+
+
+def _inserted(others: Tensor, at: int, value: Tensor | float) -> Tensor:
+    return torch.cat([others[:, :at], torch.zeros_like(others[:, :1]) + value, others[:, at:]], 1)
+
+
+def _tell_apart(subject: Subject, sets: Sequence[Tensor]) -> bool:
+    """Whether the encodings of some two of these sets differ."""
+    first, *rest = [subject.encode(x) for x in sets]
+    return any(changes(other, first, sets[0].shape[1] + 1) for other in rest)
 
 
 def check_slots(subject: Subject, drawn: Drawn) -> Evidence:

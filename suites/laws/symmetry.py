@@ -103,10 +103,12 @@ def check_padding(subject: Subject, drawn: Drawn) -> Evidence:
     extra = int(drawn.rng.integers(1, 4))
     padding = torch.from_numpy(drawn.rng.standard_normal((size, extra, dim))) * 1e3
     padding[:, 0] = (torch.nan, torch.inf, 0.0)[drawn.case.seed % 3]
-    orders = torch.from_numpy(drawn.rng.permuted(torch.arange(n + extra).expand(size, -1).numpy(), axis=1))
+    places = torch.from_numpy(drawn.rng.permuted(torch.arange(n + extra).expand(size, -1).numpy(), axis=1))
+    present = places < n
+    orders = torch.where(present, present.cumsum(1) - 1, n + (~present).cumsum(1) - 1)  # the elements keep their order
     padded = _arranged(torch.cat([drawn.x, padding.to(drawn.x.dtype)], 1), orders)
-    drawn.told["positions of the padding"] = orders >= n
-    return subject.compare(subject.encode_masked(padded, orders < n), subject.encode(drawn.x), drawn.x)
+    drawn.told["positions of the padding"] = ~present
+    return subject.compare(subject.encode_masked(padded, present), subject.encode(drawn.x), drawn.x)
 
 
 def check_replication(subject: Subject, drawn: Drawn) -> Evidence:
