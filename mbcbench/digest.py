@@ -12,8 +12,8 @@ import mbcbench
 # Modules of mbcbench that start, store and show the work of cells, and have no part in it.
 OUTSIDE_CELLS = frozenset(
     {
-        "checked", "checking", "cli", "commands", "display", "machine", "orchestra", "parametrize", "pytest_plugin",
-        "report", "runner", "scaffold", "store", "tables",
+        "checked", "checking", "cli", "cli_data", "commands", "display", "machine", "orchestra", "parametrize",
+        "pytest_plugin", "report", "runner", "scaffold", "store", "tables",
     }
 )  # fmt: skip
 
@@ -21,7 +21,8 @@ OUTSIDE_CELLS = frozenset(
 def harness() -> str:
     """A digest of the harness: every module of mbcbench's own that works inside a cell."""
     folder = Path(mbcbench.__file__).parent
-    return files(path for path in folder.glob("*.py") if path.stem not in OUTSIDE_CELLS)
+    modules = (path for path in folder.glob("*.py") if path.stem not in OUTSIDE_CELLS)
+    return files([*modules, *(folder / "data").glob("*.py")])
 
 
 def code_around(file: Path) -> set[Path]:
