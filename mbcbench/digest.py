@@ -13,7 +13,7 @@ import mbcbench
 OUTSIDE_CELLS = frozenset(
     {
         "checked", "checking", "cli", "cli_data", "commands", "display", "machine", "orchestra", "parametrize",
-        "pytest_plugin", "report", "runner", "scaffold", "store", "tables",
+        "pytest_plugin", "report", "reproduce", "runner", "scaffold", "store", "tables",
     }
 )  # fmt: skip
 

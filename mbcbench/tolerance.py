@@ -1,11 +1,12 @@
 """Algebra or rounding? The verdict on two encodings that ought to be equal.
 
 The gap of a set is the largest absolute difference of its two encodings (max-norm). The bound follows the problem, in
-three steps, each taken only where the last does not cover the gap twice over. `4 eps sqrt(n) max|f|` covers the rounding
-of a well-conditioned sum. Then the condition of the encoding is measured, by moving the input and every parameter by
-about 2 eps, twice, and 30 times the spread of the encoding is added. At last the law is tried again in float32
-(mbcbench.search): rounding grows with the epsilon and an error in the algebra does not, so 30 times that gap, scaled
-back, is added. An ill-conditioned set raises no false alarm, and a leak of 1e-6 cannot hide. docs/verdict.md derives it.
+three steps, each taken only where the last does not cover the gap twice over. `4 eps sqrt(n) max|f|` covers the
+rounding of a well-conditioned sum. Then the condition of the encoding is measured, by moving the input and every
+parameter by about 2 eps, twice, and 30 times the spread of the encoding is added. At last the law is tried again in
+float32 (mbcbench.search): rounding grows with the epsilon and an error in the algebra does not, so 30 times that gap,
+scaled back, is added. An ill-conditioned set raises no false alarm, and a leak of 1e-6 cannot hide. docs/verdict.md
+derives it.
 """
 
 import math

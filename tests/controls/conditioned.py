@@ -113,7 +113,8 @@ class Cancelling(Sum):
         return super().features(x) + 1e6
 
     def readout(self, state: Any) -> Tensor:
-        return super().readout(state) - 1e6 * state.number.unsqueeze(1)
+        offset: Tensor = 1e6 * state.number.unsqueeze(1)
+        return super().readout(state) - offset
 
 
 class SignedSum(Sum):
