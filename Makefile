@@ -1,4 +1,4 @@
-.PHONY: venv run test lint clean
+.PHONY: venv run test docs zoo lint clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -18,6 +18,14 @@ test: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+# The pages that are made: the law book from its docstrings, the zoo from the records of a run.
+docs: venv
+	$(BIN)/python docs/laws.py > docs/laws.md
+
+zoo: venv
+	$(BIN)/mbcbench run --suite laws
+	$(BIN)/python docs/zoo.py latest > docs/zoo.md
 
 lint: venv
 	$(BIN)/ruff check --fix .
