@@ -1,4 +1,4 @@
-"""The zoo's page from the records of a run: `python docs/zoo.py RUN > docs/zoo.md` (RUN: a folder, an id, or latest)."""
+"""The zoo's page from the records of a run (a folder, an id, or latest): `python docs/zoo.py RUN > docs/zoo.md`."""
 
 import sys
 from collections.abc import Iterator, Mapping

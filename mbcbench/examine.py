@@ -106,7 +106,7 @@ class Examination:
         ]
 
     def _fresh(self) -> nn.Module:
-        return build(self.spec, dim_in=self.dim_in, seed=self.seed + 1000).double().eval()
+        return build(self.spec, dim_in=self.dim_in, seed=self.seed + 1000).to("cpu", torch.float64).eval()
 
     def pair(self, g: Aggregation) -> list[Subject]:
         """The pair (f, g) of a plain module f."""

@@ -256,7 +256,7 @@ def _simplify(trial: Trial, found: Finding, *, shrink: bool) -> Finding:
         return found
     alone = next((f for case in _alone(trial, found.case) if (f := trial(case)).breaks), None)
     if alone is None:
-        return found
+        return _fewer_lanes(trial, found)
     alone = _taken(trial, alone, replace(alone.case, variant=0), min(alone.ratio, PLAIN))
     if shrink:
         alone = _fewer_elements(trial, alone)

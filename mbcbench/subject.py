@@ -170,12 +170,12 @@ def _twin(module: nn.Module, seed: int, moved: Callable[[Tensor, torch.Generator
 
 
 def variants(module: nn.Module, dim_in: int, seed: int) -> list[nn.Module]:
-    """`module` in float64 and eval() as built, and with its parameters moved away from where they began.
+    """`module` in float64, on the CPU and in eval(): as built, and with its parameters moved from where they began.
 
     Fresh parameters hide faults: a bias of zero may be added once per chunk unnoticed, a LayerNorm of ones may be
     forgotten, small logits make every attention uniform. A variant that is not finite on ordinary data is left out.
     """
-    base = copy.deepcopy(module).double().eval()
+    base = copy.deepcopy(module).to("cpu", torch.float64).eval()
     x = torch.randn(2, 5, dim_in, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     found = [base]
     for number in range(1, VARIANTS):

@@ -8,7 +8,7 @@ from mbcbench.law import Law, encodes_sets, has_slots, maps_elements, masks
 from mbcbench.subject import Subject
 from mbcbench.tolerance import Evidence
 
-from .evidence import violated
+from .evidence import violated, worse
 
 
 def check_permutation(subject: Subject, drawn: Drawn) -> Evidence:
@@ -108,7 +108,23 @@ def check_padding(subject: Subject, drawn: Drawn) -> Evidence:
     orders = torch.where(present, present.cumsum(1) - 1, n + (~present).cumsum(1) - 1)  # the elements keep their order
     padded = _arranged(torch.cat([drawn.x, padding.to(drawn.x.dtype)], 1), orders)
     drawn.told["positions of the padding"] = ~present
-    return subject.compare(subject.encode_masked(padded, present), subject.encode(drawn.x), drawn.x)
+    evidence = subject.compare(subject.encode_masked(padded, present), subject.encode(drawn.x), drawn.x)
+    return worse(evidence, _ragged(subject, drawn)) if subject.deterministic else evidence
+
+
+_RAGGED = 3  # sets of unequal sizes in one batch
+
+
+def _ragged(subject: Subject, drawn: Drawn) -> Evidence:
+    """Sets cut to unequal sizes by the mask, side by side, against each on its own without a mask."""
+    x = drawn.x[:_RAGGED]
+    counts = drawn.rng.integers(1, x.shape[1] + 1, size=len(x))
+    drawn.told["sizes of the first sets"] = counts.tolist()
+    present = torch.arange(x.shape[1]) < torch.from_numpy(counts)[:, None]
+    alone = [subject.encode(one[None, :count]) for one, count in zip(x, counts, strict=True)]
+    found = subject.compare(subject.encode_masked(x, present), torch.cat(alone), x)
+    rest = torch.zeros(len(drawn.x) - len(x), dtype=found.gap.dtype)
+    return Evidence(torch.cat([found.gap, rest]), torch.cat([found.bound, rest]), found.note)
 
 
 def check_replication(subject: Subject, drawn: Drawn) -> Evidence:
