@@ -1,5 +1,6 @@
 """Symmetries: what an encoding of a set must not depend on."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -118,7 +119,8 @@ _RAGGED = 3  # sets of unequal sizes in one batch
 def _ragged(subject: Subject, drawn: Drawn) -> Evidence:
     """Sets cut to unequal sizes by the mask, side by side, against each on its own without a mask."""
     x = drawn.x[:_RAGGED]
-    counts = drawn.rng.integers(1, x.shape[1] + 1, size=len(x))
+    rng = np.random.default_rng([drawn.case.seed, 3])  # as many draws however many sets there are
+    counts = rng.integers(1, x.shape[1] + 1, size=_RAGGED)[: len(x)]
     drawn.told["sizes of the first sets"] = counts.tolist()
     present = torch.arange(x.shape[1]) < torch.from_numpy(counts)[:, None]
     alone = [subject.encode(one[None, :count]) for one, count in zip(x, counts, strict=True)]
