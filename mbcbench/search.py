@@ -54,7 +54,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a search found: the counterexample, if any, and the worst that was seen on the way."""
+    """What a search found: the counterexample, if any, and the worst that was seen on the way.
+
+    examples: the sets that were looked at, up to the first counterexample; making that one small is not counted.
+    """
 
     examples: int
     worst: Finding
@@ -99,7 +102,13 @@ class Trial:
     law: Law
     subjects: Sequence[Subject]
     examples: int = 0
+    caught_at: int = 0
     worst: Finding = field(default_factory=lambda: Finding(Case(sizes=())))
+
+    @property
+    def looked_at(self) -> int:
+        """The sets looked at up to the first counterexample, or all of them."""
+        return self.caught_at or self.examples
 
     def __call__(self, case: Case) -> Finding:
         """The worst set of a case."""
@@ -109,8 +118,10 @@ class Trial:
         try:
             finding = _worst(drawn, self.evidence(subject, drawn))
         except Exception as error:  # the encoder's own
-            return Finding(case, error=one_line(error), told=drawn.told)
-        if (finding.ratio, finding.gap) >= (self.worst.ratio, self.worst.gap):
+            finding = Finding(case, error=one_line(error), told=drawn.told)
+        if finding.breaks:
+            self.caught_at = self.caught_at or self.examples
+        if not finding.error and (finding.ratio, finding.gap) >= (self.worst.ratio, self.worst.gap):
             self.worst = finding
         return finding
 
@@ -180,12 +191,12 @@ def search(
     if law.explore is not None:
         with torch.no_grad():
             found = law.explore(trial, subjects, examples, seed, shrink)
-        return Outcome(trial.examples, trial.worst, found)
+        return Outcome(trial.looked_at, trial.worst, found)
     many = side_by_side or not law.side_by_side
     with torch.no_grad():
         kept = _kept(trial, memory) if memory is not None else None
         if kept is not None:
-            return Outcome(trial.examples, trial.worst, kept)
+            return Outcome(trial.looked_at, trial.worst, kept)
         until = time.perf_counter() + seconds
         first = map(trial, law.fixed) if law.fixed else _small(trial, many, examples, until)
         found = next((f for f in first if f.breaks), None)
@@ -195,7 +206,7 @@ def search(
             found = _simplify(trial, found, shrink=shrink)
     if found is not None and memory is not None:
         memory.keep(found.case)
-    return Outcome(trial.examples, trial.worst, found)
+    return Outcome(trial.looked_at, trial.worst, found)
 
 
 def _kept(trial: Trial, memory: Memory) -> Finding | None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mbcbench import tolerance
 from mbcbench.encoder import has_merge, is_streaming, takes_mask
-from mbcbench.tolerance import COVERED, SPREAD, Evidence
+from mbcbench.tolerance import COVERED, MOVES, SPREAD, Evidence
 
 VARIANTS = 4
 
@@ -156,7 +156,7 @@ class Subject:
 
     @cached_property
     def _twins(self) -> list[Any]:
-        return [_twin(self.module, seed, tolerance.perturbed) for seed in (1, 2)]
+        return [_twin(self.module, seed, tolerance.perturbed) for seed in range(MOVES)]
 
 
 def _twin(module: nn.Module, seed: int, moved: Callable[[Tensor, torch.Generator], Tensor]) -> nn.Module:

@@ -87,9 +87,8 @@ class SecondMoments(Sum):
         return Sums(total.repeat(1, WIDTH), number)
 
     def features(self, x: Tensor) -> Tensor:
-        features = super().features(x)
-        outer: Tensor = (features.unsqueeze(3) * features.unsqueeze(2)).flatten(2)
-        return outer
+        features: Tensor = super().features(x)
+        return (features.unsqueeze(3) * features.unsqueeze(2)).flatten(2)
 
 
 class SteepReadout(Mean):
@@ -104,17 +103,6 @@ class Oscillating(Sum):
 
     def readout(self, state: Any) -> Tensor:
         return (1e3 * super().readout(state)).sin()
-
-
-class Cancelling(Sum):
-    """Adds a million to each element, and takes it off in the read-out."""
-
-    def features(self, x: Tensor) -> Tensor:
-        return super().features(x) + 1e6
-
-    def readout(self, state: Any) -> Tensor:
-        offset: Tensor = 1e6 * state.number.unsqueeze(1)
-        return super().readout(state) - offset
 
 
 class SignedSum(Sum):
@@ -133,6 +121,6 @@ class Minimum(Max):
 
 
 CONDITIONED: tuple[type[Mean], ...] = (
-    SteepSoftmax, LogSumExp, Variance, PowerMean, SecondMoments, SteepReadout, Oscillating, Cancelling, SignedSum,
+    SteepSoftmax, LogSumExp, Variance, PowerMean, SecondMoments, SteepReadout, Oscillating, SignedSum,
     Minimum,
 )  # fmt: skip
