@@ -1,4 +1,4 @@
-.PHONY: venv run test docs zoo lint clean
+.PHONY: venv run test docs detection zoo lint clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -22,6 +22,10 @@ test: venv
 # The pages that are made: the law book from its docstrings, the zoo from the records of a run.
 docs: venv
 	$(BIN)/python docs/laws.py > docs/laws.md
+
+# What the laws catch, and after how many examples: controls.md, detection.md and its figure.
+detection: venv
+	OMP_NUM_THREADS=1 $(BIN)/python docs/detection.py
 
 zoo: venv
 	$(BIN)/mbcbench run --suite laws

@@ -28,7 +28,10 @@ new = typer.Typer(help="Begin something of your own.", no_args_is_help=True)
 app.add_typer(new, name="new")
 
 Depth = Literal["smoke", "quick", "thorough"]
-DEPTHS: dict[Depth, Profile] = {"smoke": "smoke", "quick": "quick", "thorough": "laptop"}
+# The profile of the laws that is checked, and the examples where they are more than a leaderboard spends on a law.
+DEPTHS: dict[Depth, tuple[Profile, int | None]] = {
+    "smoke": ("smoke", None), "quick": ("quick", 600), "thorough": ("laptop", None),
+}  # fmt: skip
 
 Profiles = Annotated[Profile, typer.Option("--profile", help="How much to run.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")]
@@ -108,13 +111,14 @@ def check(
     from mbcbench.expected import expected
 
     order = _order(targets, targets, seed, jobs, memory_limit, time_limit)
+    laws_profile, usual = DEPTHS[profile]
     params = {
-        "examples": examples,
+        "examples": examples or usual,
         "reference": reference,
         "expected_failures": expected(xfails_file, targets) if xfails_file else None,
     }
     given = {name: value for name, value in params.items() if value is not None}
-    return commands.check(order, law or [], DEPTHS[profile], given, json=json, quiet=quiet)
+    return commands.check(order, law or [], laws_profile, given, json=json, quiet=quiet)
 
 
 @app.command()

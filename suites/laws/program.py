@@ -176,4 +176,6 @@ def program_case(steps: Sequence[Step], variant: int = 0) -> Case:
     return Case(sizes=fed or (1,), lanes=(0,), variant=variant, program=tuple(steps))
 
 
-PROGRAM = Law(id="mbc.program", check=check_program, requires=(streams,), explore=explore, share=0.05)
+PROGRAM = Law(
+    id="mbc.program", check=check_program, requires=(streams,), explore=explore, side_by_side=False, share=0.1
+)
