@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import nn
 
 from mbcbench import registry, tolerance
 from mbcbench.card import card, counterexample, snippet
-from mbcbench.cases import LANES, Case, Drawn
+from mbcbench.cases import LANES, Case, Drawn, small_scope
 from mbcbench.cell import Cell
 from mbcbench.encoder import AGGREGATIONS, Aggregation, Pair, is_streaming
 from mbcbench.expected import expecting
@@ -27,7 +28,7 @@ from mbcbench.subject import Subject, variants
 from mbcbench.target import as_spec, build, element_width, resolve, validate
 
 PARTITION = "mbc.partition"
-PAIR_EXAMPLES = 128
+PAIR_CASES = 24
 _SETTLING = (Case(sizes=(1,), seed=1), Case(sizes=(2, 3), seed=2), Case(sizes=(9,), seed=3))
 
 
@@ -35,14 +36,14 @@ _SETTLING = (Case(sizes=(1,), seed=1), Case(sizes=(2, 3), seed=2), Case(sizes=(9
 class Effort:
     """How hard a law is tried: sets looked at, and the seconds after which no new ones are drawn.
 
-    fewest: the sets that a law gets whatever its share, so that uneven chunks of three elements are among them; for
+    fewest: the cases that a law gets whatever its share, so that uneven chunks of three elements are among them; for
     laws that are tried on the sets of a batch side by side.
     database: where counterexamples that nobody expects are kept, to be tried first the next time.
     """
 
     examples: int = 400
     seconds: float = 20.0
-    fewest: int = 200
+    fewest: int = 12
     database: ExampleDatabase | None = None
 
 
@@ -116,8 +117,14 @@ class Examination:
     def consistent_pair(self) -> Aggregation | None:
         """The first g that makes (f, g) mini-batch consistent, as far as a short search can tell."""
         law: Law = registry.plugin(registry.LAWS, PARTITION).load()
-        holds = (g for g in AGGREGATIONS if self._search(law, self.pair(g), Effort(PAIR_EXAMPLES), shrink=False).holds)
-        return next(holds, None)
+        return next((g for g in AGGREGATIONS if self._may_hold(law, self.pair(g))), None)
+
+    def _may_hold(self, law: Law, subjects: list[Subject]) -> bool:
+        """Whether none of the smallest cases breaks the law."""
+        trial = Trial(law, subjects)
+        with torch.no_grad():
+            cases = small_scope(len(subjects), law.lanes, side_by_side=self.side_by_side)
+            return not any(trial(case).breaks for case in islice(cases, PAIR_CASES))
 
     def verdict(self, law: Law, effort: Effort) -> Verdict:
         """Try to falsify `law`."""
@@ -181,7 +188,7 @@ class Examination:
 
 
 def _examples(law: Law, effort: Effort) -> int:
-    return max(round(effort.examples * law.share), effort.fewest if law.side_by_side else 1)
+    return max(round(effort.examples * law.share), effort.fewest * len(law.lanes) if law.side_by_side else 1)
 
 
 def examine(cell: Cell) -> Record:

@@ -26,6 +26,7 @@ TRIES = 4
 FEW_NUMBERS = 64
 WRITTEN = 1024  # elements; the data of a larger set is not written out
 PLAIN = 1e3  # gap / bound from which on a fault needs no second look
+OBVIOUS = 1e6  # ... and no second opinion in float32
 DRAWS = 8
 
 
@@ -133,7 +134,7 @@ class Trial:
         plain which of the two it is.
         """
         evidence = self.law.check(subject, drawn)
-        doubtful = (evidence.gap > COVERED * evidence.bound) & evidence.gap.isfinite()
+        doubtful = (evidence.gap > COVERED * evidence.bound) & (evidence.gap < OBVIOUS * evidence.bound)
         rounding = torch.zeros_like(evidence.bound)
         for draw in range(DRAWS):
             covered = evidence.gap <= COVERED * (evidence.bound + rounding)
