@@ -47,10 +47,10 @@ PROFILES: dict[Profile, Settings] = {
     "smoke": Settings(seeds=1, steps=5, batch_size=8, train_images=100, test_images=20),
     "quick": Settings(
         seeds=3,
-        steps=150,
+        steps=180,
         lr=5e-3,
         batch_size=16,
-        test_images=200,
+        test_images=128,
         test_sizes=(50, 100, 200, 500),
         streamed_sizes=(200, 500),
     ),

@@ -177,5 +177,5 @@ def program_case(steps: Sequence[Step], variant: int = 0) -> Case:
 
 
 PROGRAM = Law(
-    id="mbc.program", check=check_program, requires=(streams,), explore=explore, side_by_side=False, share=0.1
+    id="mbc.program", check=check_program, requires=(streams,), explore=explore, side_by_side=False, share=0.06
 )
