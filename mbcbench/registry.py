@@ -1,9 +1,11 @@
 """The registry: plug-ins found by entry points, known by name before anything of them is imported."""
 
 import difflib
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from functools import lru_cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +35,19 @@ class Plugin:
         return self.entry.load()
 
 
+@lru_cache(maxsize=4)
+def installed(path: tuple[str, ...]) -> EntryPoints:
+    """All entry points on a search path (`sys.path`), read once: the metadata of every distribution is."""
+    return entry_points()
+
+
 def plugins(group: str) -> dict[str, Plugin]:
     """The plug-ins of a group by name, in the order of their names.
 
     Raises UsageError when two different plug-ins share a name, naming both.
     """
     found: dict[str, Plugin] = {}
-    for entry in entry_points(group=group):
+    for entry in installed(tuple(sys.path)).select(group=group):
         plugin = Plugin(entry.name, entry.value, entry)
         other = found.setdefault(entry.name, plugin)
         if other.target != plugin.target:

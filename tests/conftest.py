@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from mbcbench import registry
+
 pytest_plugins = ["pytester"]
 
 PLUGINS = '''
@@ -69,6 +71,7 @@ class Plugins:
         for key, entries in self._entries.items():
             lines += [f"[mbcbench.{key}]", *(f"{n} = {t}" for n, t in entries.items())]
         (self._info / "entry_points.txt").write_text("\n".join(lines))
+        registry.installed.cache_clear()
 
     def module(self, name: str, source: str) -> None:
         """Write a module that plug-ins can point to."""
