@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,8 @@ class Plugin:
 
 
 @lru_cache(maxsize=4)
-def installed(path: tuple[str, ...]) -> EntryPoints:
-    """All entry points on a search path (`sys.path`), read once: the metadata of every distribution is."""
+def installed(path: tuple[str, ...]) -> Any:
+    """All entry points on a search path (`sys.path`), for `select`; read once, as every distribution's are read."""
     return entry_points()
 
 
