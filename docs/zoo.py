@@ -49,7 +49,8 @@ def smallest(found: object) -> str:
     """The size of a counterexample in words."""
     if not isinstance(found, Mapping):
         return ""
-    return f"n = {found['n']}, chunks {' + '.join(map(str, found['sizes']))}"
+    sizes = found["sizes"]
+    return f"n = {found['n']}, chunks {' + '.join(map(str, sizes[:6]))}{' + ...' * (len(sizes) > 6)}"
 
 
 def gap(found: object) -> str:
