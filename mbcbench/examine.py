@@ -3,7 +3,8 @@
 import copy
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -45,6 +46,18 @@ class Effort:
     seconds: float = 20.0
     fewest: int = 12
     database: ExampleDatabase | None = None
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: the law book's tensors are small, and handing them between threads costs more than the work,
+    many times more where processes share the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)
@@ -127,9 +140,10 @@ class Examination:
 
     def verdict(self, law: Law, effort: Effort) -> Verdict:
         """Try to falsify `law`."""
-        if self.plain and law.speaks_of_streams:
-            return self._pairs(law, effort) if law.id == PARTITION else self._through_pair(law, effort)
-        return self._judge(law, self.subjects(), effort)
+        with one_thread():
+            if self.plain and law.speaks_of_streams:
+                return self._pairs(law, effort) if law.id == PARTITION else self._through_pair(law, effort)
+            return self._judge(law, self.subjects(), effort)
 
     def _pairs(self, law: Law, effort: Effort) -> Verdict:
         shrink = law.id not in self.spec.breaks
@@ -262,7 +276,7 @@ def replay(target: object, law_id: str, case: dict[str, Any], *, dim_in: int, se
     groups = [examination.pair(g) for g in AGGREGATIONS] if through_pairs else [examination.subjects()]
     for subjects in groups:
         trial = Trial(law, subjects)
-        with torch.no_grad():
+        with one_thread(), torch.no_grad():
             finding = trial(Case.from_json(case))
         if finding.breaks:
             raise AssertionError(card(name, law, Outcome(trial.examples, finding, finding)))

@@ -1,12 +1,18 @@
 """Fixtures: plug-ins that are installed for one test, in place of those of this repository."""
 
+import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from mbcbench import registry
 
 pytest_plugins = ["pytester"]
+
+# One thread a process: pytest runs one process a core, and its tensors are small.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 PLUGINS = '''
 import torch

@@ -1,5 +1,7 @@
 """The bound: no alarm on correct encoders, however ill-conditioned."""
 
+import math
+
 import pytest
 
 from mbcbench import registry
@@ -10,7 +12,7 @@ from mbcbench.specs import EncoderSpec
 from tests.controls.base import CORRECT
 from tests.controls.conditioned import CONDITIONED
 
-EFFORT = Effort(examples=320, seconds=2.0)
+EFFORT = Effort(examples=320, seconds=math.inf)
 DEAR = ("mbc.large", "mbc.program")
 ALGEBRA = [
     law

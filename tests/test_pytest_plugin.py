@@ -167,7 +167,9 @@ def test_workers_share_the_laws(pytester: pytest.Pytester) -> None:
 
 
 def test_a_second_run_fails_with_the_same_counterexample_at_once(pytester: pytest.Pytester) -> None:
-    first, second = (pytester.runpytest_subprocess("mbcbench::enc.py:TanhOfMean::mbc.partition") for _ in range(2))
+    # Under a name of a CI service Hypothesis would load its profile "ci", which keeps nothing.
+    arguments = ("--hypothesis-profile=default", "mbcbench::enc.py:TanhOfMean::mbc.partition")
+    first, second = (pytester.runpytest_subprocess(*arguments) for _ in range(2))
     first.assert_outcomes(failed=1)
     second.assert_outcomes(failed=1)
     shown = [[line for line in run.outlines if "smallest" in line or "replay" in line] for run in (first, second)]
