@@ -51,8 +51,8 @@ PROFILES: dict[Profile, Settings] = {
         lr=5e-3,
         batch_size=16,
         test_images=128,
-        test_sizes=(50, 100, 200, 500),
-        streamed_sizes=(200, 500),
+        test_sizes=(100, 500),
+        streamed_sizes=(500,),
     ),
     "laptop": Settings(seeds=5, steps=2000),
     "paper": Settings(seeds=5, steps=12_500, width=256, lr=1e-3),  # 200 epochs
