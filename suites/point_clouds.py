@@ -47,7 +47,7 @@ PROFILES: dict[Profile, Settings] = {
     "smoke": Settings(seeds=1, steps=5, batch_size=8, train_images=100, test_images=20),
     "quick": Settings(
         seeds=3,
-        steps=160,
+        steps=120,
         lr=5e-3,
         batch_size=16,
         test_images=128,
