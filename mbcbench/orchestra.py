@@ -158,8 +158,16 @@ def _carry_out(
         assert earlier is not None
         yield Finished(job.cell, tuple(earlier.find(job.cell)), reused=True)
     by_itself, together = _split(missing, lambda job: job.cell.suite in alone)
-    yield from runner.run(together, workers=order.jobs, libraries=order.libraries)
     yield from runner.run(by_itself, workers=1, libraries=order.libraries)
+    yield from runner.run(_one_of_each_first(together), workers=order.jobs, libraries=order.libraries)
+
+
+def _one_of_each_first(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs with the first of each suite in front: an estimate of the time left needs a cell of each."""
+    first: dict[str, Job] = {}
+    for job in jobs:
+        first.setdefault(job.cell.suite, job)
+    return [*first.values(), *(job for job in jobs if job is not first[job.cell.suite])]
 
 
 def _surroundings() -> dict[str, str]:
