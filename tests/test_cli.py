@@ -13,7 +13,7 @@ import pytest
 import mbcbench
 from mbcbench.cli import main
 from tests.conftest import Plugins
-from tests.test_runner import wait_until
+from tests.test_runner import comes_true
 
 VICES = Path(__file__).with_name("vices.py")
 HONEST = f"{VICES}:Honest"
@@ -266,7 +266,7 @@ def test_ctrl_c_is_one_line_and_keeps_what_ended(plugins: Plugins, tmp_path: Pat
     call += ["--encoder", HONEST, "--encoder", f"{slow}:E"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(call, cwd=tmp_path, text=True, start_new_session=True, **pipes) as program:  # type: ignore[call-overload]
-        wait_until(lambda: any(mbcbench.load(f)["suite"].eq("encode").any() for f in _runs(tmp_path)))
+        assert comes_true(lambda: any(mbcbench.load(f)["suite"].eq("encode").any() for f in _runs(tmp_path)))
         os.killpg(program.pid, signal.SIGINT)
         _, err = program.communicate(timeout=60)
     assert program.returncode == 130
@@ -294,6 +294,12 @@ def test_cells_that_measure_time_run_alone(plugins: Plugins, command: Command) -
     frame = mbcbench.load()
     spans = frame[frame["suite"] == "timed"].sort_values("detail.began")
     assert (spans["detail.ended"].to_numpy()[:-1] <= spans["detail.began"].to_numpy()[1:]).all()
+
+
+def test_every_suite_has_run_a_cell_before_one_runs_its_second(plugins: Plugins, command: Command) -> None:
+    command("run", "--only", "--encoder", HONEST, "--suite", "laws", "--suite", "encode", "--jobs", "1")
+    frame = mbcbench.load()
+    assert frame[frame["suite"] != "probe"]["suite"].tolist() == ["laws", "encode", "laws"]
 
 
 def test_an_encoder_is_built_by_name(plugins: Plugins) -> None:
