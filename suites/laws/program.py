@@ -93,13 +93,18 @@ def _pool(subject: Subject) -> Tensor:
 
 def explore(trial: Trial, subjects: Sequence[Subject], examples: int, seed: int, shrink: bool) -> Finding | None:
     """Try a few plain programs, then draw others with Hypothesis' rules; the shortest that fails, if any."""
-    variant = min(1, len(subjects) - 1)
-    plain = [program_case(steps, variant) for steps in _FIRST if subjects[0].merges or steps[-1][0] != "merge"]
-    found = [finding for finding in map(trial, plain) if finding.breaks][:1]
-    if found:
-        return _shortest(trial, found[0]) if shrink else found[0]
+    merges, variant = subjects[0].merges, min(1, len(subjects) - 1)
+    plain = [program_case(steps, variant) for steps in _FIRST if merges or steps[-1][0] != "merge"]
+    found = next((finding for finding in map(trial, plain) if finding.breaks), None)
+    if found is None:
+        found = _drawn(trial, merges, variant, max(1, examples - len(plain)), seed)
+    return _shortest(trial, found) if found is not None and shrink else found
+
+
+def _drawn(trial: Trial, merges: bool, variant: int, examples: int, seed: int) -> Finding | None:
+    found: list[Finding] = []
     settings = hypothesis.settings(
-        max_examples=max(1, examples - len(plain)),
+        max_examples=examples,
         stateful_step_count=_STEPS,
         phases=[hypothesis.Phase.generate],
         database=None,
@@ -109,11 +114,11 @@ def explore(trial: Trial, subjects: Sequence[Subject], examples: int, seed: int,
         print_blob=False,
         verbosity=hypothesis.Verbosity.quiet,
     )
-    machine = hypothesis.seed(seed)(_rules(trial, subjects[0].merges, variant, found))
+    machine = hypothesis.seed(seed)(_rules(trial, merges, variant, found))
     try:
         run_state_machine_as_test(machine, settings=settings)
     except (_Wrong, hypothesis.errors.Flaky):
-        return _shortest(trial, found[-1]) if shrink else found[-1]
+        return found[-1]
     return None
 
 
