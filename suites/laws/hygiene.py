@@ -107,7 +107,7 @@ def _drawn_from() -> Iterator[None]:
 def _global_states() -> dict[str, str]:
     states = {
         "torch's global generator": torch.get_rng_state().numpy(),
-        "NumPy's global generator": np.random.get_state(),
+        "NumPy's global generator": np.random.get_state(legacy=False),
         "`random`": random.getstate(),
     }
     return {name: hashlib.sha256(pickle.dumps(state)).hexdigest() for name, state in states.items()}

@@ -183,7 +183,7 @@ def _seeded_start(module: Any, x: Tensor, seed: int) -> Any:
 _TAIL = (1,) * 8
 _UNLIKE = 100.0  # times an ordinary step
 _LARGE = (
-    Case(sizes=(1, 2) * 1_050, lanes=(9,), arrangement="shuffled", seed=2, variant=1),
+    Case(sizes=(1, 2) * 2_050, lanes=(9,), arrangement="shuffled", seed=2, variant=1),
     Case(sizes=(20_000, 46_001), lanes=(3,), seed=3),
     *(Case(sizes=(edge - 4, *_TAIL), lanes=(2,), seed=4) for edge in (2**8, 2**15, 2**16)),
 )
