@@ -107,8 +107,9 @@ def test_encoders_that_share_a_seed_see_the_same_batches() -> None:
             return super().forward(x).mean(dim=1)
 
     params = cells(NAME, "SumEncoder")[0].params
+    task = beside("cloud_data").load("mnist-points", params)
     for model in (Seeing(2, 10), nn.Sequential(Seeing(2, 10), nn.Dropout(0.5))):
-        beside("point_clouds")._train(model, params, 3)
+        beside("point_clouds")._train(model, task, params, 3)
     assert all(torch.equal(a, b) for a, b in zip(seen[:5], seen[5:], strict=True))
 
 
