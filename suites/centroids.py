@@ -38,7 +38,7 @@ class Settings:
     schedule: Schedule = "warm-cosine"
     train_ways: int = 5
     train_support: int = 10
-    scale: Scale = "slots"
+    scale: Scale = 1.0
     layer_norm: bool = True
     hyper: Mapping[str, Any] = field(default_factory=dict)
     ways: tuple[int, ...] = (5, 10)
@@ -57,29 +57,34 @@ class Digits(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Exemplars(Settings):
-    """Views of image patches, as the features of a network that is left as it is. pool: views that supports are of."""
+    """Views of image patches, as the features of a network that is left as it is.
+
+    pool: views of a class tested on that supports are drawn from. queries: views after those that are asked for.
+    """
 
     data: str = "auto"
     pool: int = 10
+    queries: int = 4
     weight_decay: float = 5e-4
     train_ways: int = 20
     train_support: int = 2
     ways: tuple[int, ...] = (5, 20, 100, 1000)
     supports: tuple[int, ...] = (1, 2, 5, 10)
-    repeats: int = 3
+    repeats: int = 1
     chunk_size: int = 2
 
 
 MNIST: dict[Profile, Digits] = {
     "smoke": Digits(seeds=1, steps=5, channels=(4, 8, 16), supports=(1, 10), repeats=2),
-    "quick": Digits(seeds=1, steps=150, lr=3e-3, channels=(8, 16, 32), supports=(1, 5, 10, 50), repeats=5),
+    "quick": Digits(
+        seeds=1, steps=120, lr=3e-3, train_support=5, channels=(8, 16, 32), supports=(1, 5, 10, 50), repeats=5
+    ),
     "laptop": Digits(seeds=3, steps=500),
     "paper": Digits(
         seeds=5,
         steps=50_000,  # 50 epochs, taken for a thousand episodes each
         weight_decay=5e-4,
         schedule="milestones",
-        scale=1.0,
         layer_norm=False,
     ),
 }
@@ -87,7 +92,7 @@ FEATURES: dict[Profile, Exemplars] = {
     "smoke": Exemplars(seeds=1, steps=5, supports=(2,), repeats=1),
     "quick": Exemplars(seeds=1, steps=100, supports=(1, 2, 5), repeats=1),
     "laptop": Exemplars(seeds=3, steps=1500),
-    "paper": Exemplars(seeds=5, steps=50_000, schedule="milestones", scale=1.0, layer_norm=False),
+    "paper": Exemplars(seeds=5, steps=50_000, schedule="milestones", layer_norm=False),
 }
 
 
@@ -132,15 +137,10 @@ def _network(cell: Cell, train: Tensor, seed: int) -> PrototypicalNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         backbone = nn.Identity() if features else conv_net(p["channels"])
+        dim = train.shape[2] if features else p["channels"][-1]
+        how = {name: p[name] for name in ("scale", "layer_norm", "hyper")}
         return PrototypicalNetwork(
-            resolve(cell.encoder),
-            backbone,
-            dim=train.shape[2] if features else p["channels"][-1],
-            support=p["train_support"],
-            seed=seed,
-            scale=p["scale"],
-            layer_norm=p["layer_norm"],
-            hyper=p["hyper"],
+            resolve(cell.encoder), backbone, dim=dim, support=p["train_support"], seed=seed, **how
         )
 
 

@@ -47,12 +47,13 @@ def by_class(split: Split) -> Tensor:
 
 
 def _exemplars(p: Mapping[str, Any]) -> Classes:
-    """Features of classes that training does not see: the first `pool` of each are drawn from, the others asked for."""
+    """Features of classes that training does not see."""
     from mbcbench.data import choose
 
     data = choose("exemplars", p["data"])()
     train, test = (torch.from_numpy(np.asarray(part, dtype=np.float32)) for part in (data.train, data.test))
-    return Classes(train, test[:, : p["pool"]], test[:, p["pool"] :], data.source)
+    pool, queries = test[:, : p["pool"]], test[:, p["pool"] : p["pool"] + p["queries"]]
+    return Classes(train, pool, queries, data.source)
 
 
 def episodes(

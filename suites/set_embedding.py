@@ -49,24 +49,25 @@ class SetEmbedding(nn.Module):
         self.encoder = encoder if is_streaming(encoder) else Pair(encoder, "mean")
         self.element = element
         with torch.no_grad():
-            self.features = self._vector(self.encoder(self.element(torch.zeros(2, 16, dim_in)))).shape[1]
+            self.features = self.vector(self.encoder(self.element(torch.zeros(2, 16, dim_in)))).shape[1]
 
     def encode(self, x: Tensor) -> Tensor:
         """The vectors of sets given in one piece; in training, as `sampling` says."""
         sampling = self.sampling if self.training else FULL_SET
-        return self._vector(sampling(self.encoder, self.element, x))
+        return self.vector(sampling(self.encoder, self.element, x))
 
     def encode_stream(self, chunks: Sequence[Tensor]) -> Iterator[Tensor]:
         """The vectors after each chunk of one stream."""
         state = self.encoder.init_state(chunks[0].shape[0])
         for chunk in chunks:
             state = self.encoder.update(state, self.element(chunk))
-            yield self._vector(self.encoder.readout(state))
+            yield self.vector(self.encoder.readout(state))
 
     def encode_apart(self, chunks: Sequence[Tensor], g: Aggregation) -> Tensor:
         """The vectors of the literal eq. (1): each chunk encoded on its own, the encodings aggregated by `g`."""
         whole = self.encoder.f if isinstance(self.encoder, Pair) else self.encoder
-        return self._vector(encode_stream(Pair(whole, g), [self.element(chunk) for chunk in chunks]))
+        return self.vector(encode_stream(Pair(whole, g), [self.element(chunk) for chunk in chunks]))
 
-    def _vector(self, encoding: Tensor) -> Tensor:
+    def vector(self, encoding: Tensor) -> Tensor:
+        """The vector of an encoding, its slots read out as the spec says."""
         return slot_vector(encoding, self.readout)
