@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mbcbench.cell import Cell, Profile, Suite
 from mbcbench.record import Record, Status
+from mbcbench.specs import SlotReadout
 from mbcbench.target import resolve
 
 from .episodes import Classes, accuracies, draw, episodes, in_batches, load
@@ -27,7 +28,7 @@ class Settings:
     """What a profile chooses: training is the same number of steps, not of seconds, for every encoder.
 
     train_ways, train_support: of the episodes trained on, with as many queries as supports. scale, layer_norm: see
-    `PrototypicalNetwork`. hyper: of the encoder. ways, supports: every pair is tested. repeats: draws of each support.
+    `PrototypicalNetwork`. hyper, readout: of the encoder, in place of its spec's. ways, supports: every pair is tested. repeats: draws of each support.
     chunk_size: of the streamed test of the largest support.
     """
 
@@ -41,6 +42,7 @@ class Settings:
     scale: Scale = 1.0
     layer_norm: bool = True
     hyper: Mapping[str, Any] = field(default_factory=dict)
+    readout: SlotReadout | None = None
     ways: tuple[int, ...] = (5, 10)
     supports: tuple[int, ...] = (1, 2, 5, 10, 20, 50, 100, 200, 400)
     repeats: int = 10
@@ -138,7 +140,7 @@ def _network(cell: Cell, train: Tensor, seed: int) -> PrototypicalNetwork:
         torch.manual_seed(seed)
         backbone = nn.Identity() if features else conv_net(p["channels"])
         dim = train.shape[2] if features else p["channels"][-1]
-        how = {name: p[name] for name in ("scale", "layer_norm", "hyper")}
+        how = {name: p[name] for name in ("scale", "layer_norm", "hyper", "readout")}
         return PrototypicalNetwork(
             resolve(cell.encoder), backbone, dim=dim, support=p["train_support"], seed=seed, **how
         )

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from mbcbench.specs import EncoderSpec
+from mbcbench.specs import EncoderSpec, SlotReadout
 
 from .set_embedding import SetEmbedding, slot_vector
 
@@ -34,11 +34,12 @@ class SetClassifier(SetEmbedding):
         seed: int,
         architecture: Architecture = "small",
         hyper: Mapping[str, Any] | None = None,
+        readout: SlotReadout | None = None,
     ) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             element = _element(dim_in, width, architecture)
-            super().__init__(spec, element, dim_in=dim_in, width=width, seed=seed, hyper=hyper)
+            super().__init__(spec, element, dim_in=dim_in, width=width, seed=seed, hyper=hyper, readout=readout)
             self.head = _head(self.features, width, classes, architecture)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from mbcbench.cell import Cell, Profile, Suite
 from mbcbench.encoder import AGGREGATIONS
 from mbcbench.record import Record, Status
+from mbcbench.specs import SlotReadout
 from mbcbench.target import resolve
 
 from .neural_process import DecoderKind, NeuralProcess, nll
@@ -66,7 +67,7 @@ class Settings:
     """What a profile chooses: training is the same number of steps, not of seconds, for every encoder.
 
     size: of the images, in pixels. train_size: of the context. targets: pixels that a step is trained on, drawn at
-    random; all are tested on. estimator, gradient_size: see `Sampling`. hyper: of the encoder.
+    random; all are tested on. estimator, gradient_size: see `Sampling`. hyper, readout: of the encoder, in place of its spec's.
     coordinates: `centred`, in [-1, 1], or `unit`, in [0, 1) as the paper has them, which learns several times slower.
     """
 
@@ -88,6 +89,7 @@ class Settings:
     train_images: int = 8000
     test_images: int = 256
     hyper: Mapping[str, Any] = field(default_factory=dict)
+    readout: SlotReadout | None = None
     tests: tuple[Test, ...] = ()
 
 
@@ -154,6 +156,7 @@ def _records(cell: Cell, seeds: Seeds) -> Iterator[Record]:
         decoder=p["decoder"],
         layer_norm=p["layer_norm"],
         hyper=p["hyper"],
+        readout=p["readout"],
         sampling=Sampling(p["estimator"], p["gradient_size"], noise),
     )
     trained = _train(model, train, p, seeds.data)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from mbcbench.specs import EncoderSpec
+from mbcbench.specs import EncoderSpec, SlotReadout
 
 from .partitions import FULL_SET, Sampling
 from .pixels import gaussian_nll
@@ -73,13 +73,14 @@ class NeuralProcess(SetEmbedding):
         decoder: DecoderKind = "gaussian",
         layer_norm: bool = True,
         hyper: Mapping[str, Any] | None = None,
+        readout: SlotReadout | None = None,
         sampling: Sampling = FULL_SET,
     ) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             first, second, third = nn.Linear(5, WIDTH), nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
             element = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), third)
-            super().__init__(spec, element, dim_in=5, width=WIDTH, seed=seed, hyper=hyper, sampling=sampling)
+            super().__init__(spec, element, dim_in=5, width=WIDTH, seed=seed, hyper=hyper, readout=readout, sampling=sampling)
             self.norm = nn.LayerNorm(self.features) if layer_norm else nn.Identity()
             self.decoder = Decoder(self.features, decoder)
 

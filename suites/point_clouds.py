@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mbcbench.cell import Cell, Profile, Suite
 from mbcbench.data import MNIST_5K
 from mbcbench.record import Record, Status
+from mbcbench.specs import SlotReadout
 from mbcbench.target import resolve
 
 from .classifier import Architecture, SetClassifier
@@ -28,7 +29,7 @@ MEASURED = {"metric": "accuracy", "higher_is_better": True}
 class Settings:
     """What a profile chooses: training is the same number of steps, not of seconds, for every encoder.
 
-    architecture, schedule: see `SetClassifier` and `fit`. hyper: of the encoder.
+    architecture, schedule: see `SetClassifier` and `fit`. hyper, readout: of the encoder, in place of its spec's.
     test_sizes: of sets encoded in one piece; streamed_sizes: of sets streamed in chunks of `chunk_size`.
     """
 
@@ -37,6 +38,7 @@ class Settings:
     width: int = 64
     architecture: Architecture = "small"
     hyper: Mapping[str, Any] = field(default_factory=dict)
+    readout: SlotReadout | None = None
     lr: float = 3e-3
     weight_decay: float = 0.0
     schedule: Schedule = "warm-cosine"
@@ -133,6 +135,7 @@ def _records(cell: Cell, seeds: Seeds) -> Iterator[Record]:
         seed=seeds.init,
         architecture=p["architecture"],
         hyper=p["hyper"],
+        readout=p["readout"],
     )
     trained = _train(model, task, p, seeds.data)
     detail = {"data": task.source, "train_size": p["train_size"], **trained.detail(model)}

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from mbcbench.specs import EncoderSpec
+from mbcbench.specs import EncoderSpec, SlotReadout
 
 from .set_embedding import SetEmbedding
 
@@ -53,10 +53,11 @@ class PrototypicalNetwork(nn.Module):
         scale: Scale = 1.0,
         layer_norm: bool = False,
         hyper: Mapping[str, Any] | None = None,
+        readout: SlotReadout | None = None,
     ) -> None:
         super().__init__()
         self.backbone, self.support = backbone, support
-        self.sets = SetEmbedding(spec, nn.Identity(), dim_in=dim, width=dim, seed=seed, hyper=hyper)
+        self.sets = SetEmbedding(spec, nn.Identity(), dim_in=dim, width=dim, seed=seed, hyper=hyper, readout=readout)
         self.scale = float(self._slots(dim) if scale == "slots" else scale)
         self.norm = nn.LayerNorm(self.sets.features) if layer_norm else nn.Identity()
 

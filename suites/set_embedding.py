@@ -26,6 +26,7 @@ class SetEmbedding(nn.Module):
     """Sets `B x n x d` to vectors `B x features`, in one piece or streamed.
 
     element: the network of each element, whose output is `width` wide. hyper: of the encoder.
+    readout: of its slots, in place of the spec's.
     sampling: how much of a set a training step takes its gradient through.
     A plain encoder is streamed as the pair (f, mean): the unweighted mean of its chunk encodings.
     """
@@ -41,10 +42,11 @@ class SetEmbedding(nn.Module):
         width: int,
         seed: int,
         hyper: Mapping[str, Any] | None = None,
+        readout: SlotReadout | None = None,
         sampling: Sampling = FULL_SET,
     ) -> None:
         super().__init__()
-        self.readout, self.sampling = spec.slot_readout, sampling
+        self.readout, self.sampling = readout or spec.slot_readout, sampling
         encoder = build(spec, dim_in=width, seed=seed, **(hyper or {}))
         self.encoder = encoder if is_streaming(encoder) else Pair(encoder, "mean")
         self.element = element
