@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mbcbench import cli_data
 from mbcbench.cell import Profile
 from mbcbench.errors import BrokenPluginError, ExitCode, UsageError
 
@@ -21,6 +22,8 @@ app = typer.Typer(
     rich_markup_mode=None,  # loading what prints it would double the time of --help
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(cli_data.app, name="data")
 
 Profiles = Annotated[Profile, typer.Option("--profile", help="How much to run.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")]

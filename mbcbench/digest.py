@@ -10,13 +10,16 @@ from torch import Tensor, nn
 import mbcbench
 
 # Modules of mbcbench that start, store and show the work of cells, and have no part in it.
-OUTSIDE_CELLS = frozenset({"cli", "commands", "display", "machine", "orchestra", "report", "runner", "store", "tables"})
+OUTSIDE_CELLS = frozenset(
+    {"cli", "cli_data", "commands", "display", "machine", "orchestra", "report", "runner", "store", "tables"}
+)
 
 
 def harness() -> str:
     """A digest of the harness: every module of mbcbench's own that works inside a cell."""
     folder = Path(mbcbench.__file__).parent
-    return files(path for path in folder.glob("*.py") if path.stem not in OUTSIDE_CELLS)
+    modules = (path for path in folder.glob("*.py") if path.stem not in OUTSIDE_CELLS)
+    return files([*modules, *(folder / "data").glob("*.py")])
 
 
 def code_around(file: Path) -> set[Path]:

@@ -1,0 +1,35 @@
+"""Reading image files."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mbcbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+def read(path: Path, remedy: str) -> "Image":
+    """A whole image in RGB. Raises UsageError with its name when it is missing or damaged, and the remedy."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as file:
+            return file.convert("RGB")  # decodes all of it
+    except FileNotFoundError as error:
+        raise UsageError(f"there is no {path}; {remedy}") from error
+    except (OSError, ValueError, SyntaxError) as error:  # Pillow's words for damage
+        raise UsageError(f"{path} is damaged ({error}); {remedy}") from error
+
+
+def square(image: "Image", crop: int, size: int) -> NDArray[np.uint8]:
+    """The middle `crop` x `crop` pixels, resized: `3 x size x size`."""
+    from PIL import Image
+
+    left, top = (image.width - crop) // 2, (image.height - crop) // 2
+    box = (left, top, left + crop, top + crop)
+    pixels = np.asarray(image.resize((size, size), Image.Resampling.BOX, box=box, reducing_gap=None))
+    return pixels.transpose(2, 0, 1)
