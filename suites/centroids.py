@@ -12,10 +12,10 @@ from mbcbench.record import Record, Status
 from mbcbench.specs import SlotReadout
 from mbcbench.target import resolve
 
-from .episodes import Classes, accuracies, draw, episodes, in_batches, load
+from .episodes import Classes, accuracies, draw, episodes, grouped, in_batches, load
 from .prototypes import PrototypicalNetwork, Scale, conv_net
 from .training import Schedule, Seeds, Trained, fit
-from .trials import repeated, trial
+from .trials import repeated, trial, which_data
 
 TEST_SEED = 40  # of the supports that are tested with: the same for every encoder and seed
 MEASURED = {"metric": "accuracy", "higher_is_better": True}
@@ -28,12 +28,13 @@ class Settings:
     """What a profile chooses: training is the same number of steps, not of seconds, for every encoder.
 
     train_ways, train_support: of the episodes trained on, with as many queries as supports. scale, layer_norm: see
-    `PrototypicalNetwork`. hyper, readout: of the encoder, in place of its spec's. ways, supports: every pair is tested. repeats: draws of each support.
+    `PrototypicalNetwork`. hyper, readout: the encoder's. ways, supports: every pair is tested. repeats: draws of each support.
     chunk_size: of the streamed test of the largest support.
     """
 
     seeds: int
     steps: int
+    data: str = "auto"
     lr: float = 1e-3
     weight_decay: float = 0.0
     schedule: Schedule = "warm-cosine"
@@ -64,7 +65,6 @@ class Exemplars(Settings):
     pool: views of a class tested on that supports are drawn from. queries: views after those that are asked for.
     """
 
-    data: str = "auto"
     pool: int = 10
     queries: int = 4
     weight_decay: float = 5e-4
@@ -106,13 +106,15 @@ def cells(encoders: Sequence[str], profile: Profile, seed: int) -> list[Cell]:
 
 def digits(encoders: Sequence[str], settings: Digits, seed: int) -> list[Cell]:
     """The cells of the case `mnist-centroids`; if embeddings are kept, then of the first seed alone."""
-    found = repeated("centroids", "mnist-centroids", encoders, settings, seed, test_seed=TEST_SEED)
+    more = which_data("digits", settings.data)
+    found = repeated("centroids", "mnist-centroids", encoders, settings, seed, **more, test_seed=TEST_SEED)
     return [c if c.seed == seed else replace(c, params={**c.params, "embeddings": False}) for c in found]
 
 
 def exemplars(encoders: Sequence[str], settings: Exemplars, seed: int) -> list[Cell]:
     """The cells of the case `exemplar-centroids`."""
-    return repeated("centroids", "exemplar-centroids", encoders, settings, seed, test_seed=TEST_SEED)
+    more = which_data("exemplars", settings.data)
+    return repeated("centroids", "exemplar-centroids", encoders, settings, seed, **more, test_seed=TEST_SEED)
 
 
 def run(cell: Cell) -> Iterable[Record]:
@@ -161,7 +163,7 @@ def _tests(
     """What each test was, with the accuracy of the mean of raw examples as its baseline, and what it gave."""
     model.eval()
     pool, queries = _features(model, classes.pool), _features(model, classes.queries)
-    encoded = in_batches(model.encode, queries.flatten(0, 1)[:, None]).unflatten(0, queries.shape[:2])
+    encoded = grouped(in_batches(model.encode, queries.flatten(0, 1)[:, None]), queries)
     raw = classes.pool.flatten(2), classes.queries.flatten(2)
     shared = {"ways": p["ways"], "seed": p["test_seed"]}
     for size in p["supports"]:
@@ -184,7 +186,7 @@ def _features(model: PrototypicalNetwork, examples: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def embeddings(model: PrototypicalNetwork, classes: Classes, p: Mapping[str, Any]) -> dict[str, Any]:
-    """Queries and centroids of several sizes of support, as principal components of the queries: what t-SNE starts from.
+    """Queries and centroids of several sizes of support, as principal components: what t-SNE starts from.
 
     queries: `C x 20 x 16`. centroids: size -> `C x 16`. variance_kept: the share of the queries' that is in them.
     """
@@ -201,7 +203,7 @@ def embeddings(model: PrototypicalNetwork, classes: Classes, p: Mapping[str, Any
 
     centroids = {size: model.encode(draw(pool, size, generator)) for size in p["supports"]}
     return {
-        "queries": _rounded(components(encoded).unflatten(0, queries.shape[:2])),
+        "queries": _rounded(grouped(components(encoded), queries)),
         "centroids": {str(size): _rounded(components(c)) for size, c in centroids.items()},
         "variance_kept": float(spread[:KEPT].square().sum() / spread.square().sum()),
     }
@@ -218,7 +220,7 @@ def _short(value: Any) -> Any:
 
 SUITE = Suite(
     name="centroids",
-    summary="classify by the nearest centroid (prototypical networks): over sizes of the support set, and numbers of ways",
+    summary="classify by the nearest centroid (prototypical networks): over sizes of the support, and numbers of ways",
     cells=cells,
     run=run,
     seconds={"smoke": 120, "quick": 600, "laptop": 3600, "paper": 7 * 24 * 3600},

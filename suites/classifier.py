@@ -1,12 +1,12 @@
 """A classifier of sets: per-element MLP, set encoder, slot read-out, head."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from mbcbench.specs import EncoderSpec, SlotReadout
+from mbcbench.specs import EncoderSpec
 
 from .set_embedding import SetEmbedding, slot_vector
 
@@ -21,7 +21,7 @@ class SetClassifier(SetEmbedding):
     architecture: `small` (two layers per element, ReLU; a LayerNorm keeps the scale of the encoding, which of a sum
     grows with the set, from a linear head), or `deepsets`, that of arXiv 1703.06114 for point clouds with layers per
     element in place of the equivariant ones (three, tanh; dropout, Linear, tanh, dropout, Linear), as the Slot Set
-    Encoder paper trains.
+    Encoder paper trains. embedding: see `SetEmbedding`.
     """
 
     def __init__(
@@ -33,13 +33,12 @@ class SetClassifier(SetEmbedding):
         classes: int,
         seed: int,
         architecture: Architecture = "small",
-        hyper: Mapping[str, Any] | None = None,
-        readout: SlotReadout | None = None,
+        **embedding: Any,
     ) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             element = _element(dim_in, width, architecture)
-            super().__init__(spec, element, dim_in=dim_in, width=width, seed=seed, hyper=hyper, readout=readout)
+            super().__init__(spec, element, dim_in=dim_in, width=width, seed=seed, **embedding)
             self.head = _head(self.features, width, classes, architecture)
 
     def forward(self, x: Tensor) -> Tensor:

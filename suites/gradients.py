@@ -21,7 +21,7 @@ from .neural_process import NeuralProcess, nll
 from .partitions import Sampling, each_chunk
 from .pixels import Coordinates
 from .training import Seeds, fit
-from .trials import repeated, trial
+from .trials import repeated, trial, which_data
 
 ESTIMATORS: tuple[Literal["partition", "unbiased"], ...] = ("partition", "unbiased")
 
@@ -38,7 +38,6 @@ class Settings:
     steps: int
     partitions: int
     gradient_sizes: tuple[int, ...] = (10, 50, 100)
-    data: str = "auto"
     size: int = 32
     train_size: int = 200
     targets: int = 128
@@ -60,7 +59,7 @@ PROFILES: dict[Profile, Settings] = {
 
 def cells(encoders: Sequence[str], profile: Profile, seed: int) -> list[Cell]:
     """One cell per encoder and seed."""
-    return repeated("gradients", "patches-32", encoders, PROFILES[profile], seed)
+    return repeated("gradients", "patches-32", encoders, PROFILES[profile], seed, **which_data("patches", "auto"))
 
 
 def run(cell: Cell) -> Iterable[Record]:
@@ -100,11 +99,9 @@ def _trained(cell: Cell, seeds: Seeds) -> tuple[NeuralProcess, Any, str]:
 def gradients(model: NeuralProcess, batch: Any, sampling: Sampling, partitions: int) -> Tensor:
     """The gradients of an estimator, one row for each chunk of each of so many partitions, in float64."""
     (x, places), y = batch
-    rows = []
-    for _ in range(partitions):
-        for encoding in each_chunk(model.encoder, model.element, x, sampling):
-            rows.append(flat_gradient(model, nll(model.decode(model.vector(encoding), places), y)))
-    return torch.stack(rows)
+    encodings = (e for _ in range(partitions) for e in each_chunk(model.encoder, model.element, x, sampling))
+    losses = (nll(model.decode(model.vector(encoding), places), y) for encoding in encodings)
+    return torch.stack([flat_gradient(model, loss) for loss in losses])
 
 
 def flat_gradient(model: NeuralProcess, loss: Tensor) -> Tensor:

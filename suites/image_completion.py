@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from mbcbench.cell import Cell, Profile, Suite
+from mbcbench.data import choose
 from mbcbench.encoder import AGGREGATIONS
 from mbcbench.record import Record, Status
 from mbcbench.specs import SlotReadout
@@ -18,7 +18,7 @@ from .neural_process import DecoderKind, NeuralProcess, nll
 from .partitions import Estimator, Sampling
 from .pixels import Coordinates, Images, arranged, as_images, baseline, context, shuffled
 from .training import Schedule, Seeds, Trained, fit
-from .trials import repeated, trial
+from .trials import repeated, trial, which_data
 
 TEST_SEED = 30  # of the contexts that are tested on: the same for every encoder and seed
 BATCH = 32  # images at a time in a test
@@ -67,7 +67,7 @@ class Settings:
     """What a profile chooses: training is the same number of steps, not of seconds, for every encoder.
 
     size: of the images, in pixels. train_size: of the context. targets: pixels that a step is trained on, drawn at
-    random; all are tested on. estimator, gradient_size: see `Sampling`. hyper, readout: of the encoder, in place of its spec's.
+    random; all are tested on. estimator, gradient_size: see `Sampling`. hyper, readout: the encoder's.
     coordinates: `centred`, in [-1, 1], or `unit`, in [0, 1) as the paper has them, which learns several times slower.
     """
 
@@ -111,7 +111,9 @@ TESTS_64 = (
 QUICK = (*whole(50, 200, 400), *streams(400, chunk=50, orders=("random", "rows")))
 
 PROFILES: dict[Profile, Settings] = {
-    "smoke": Settings(seeds=1, steps=5, batch_size=4, train_images=50, test_images=8, tests=(*QUICK, *literal(200, 50))),
+    "smoke": Settings(
+        seeds=1, steps=5, batch_size=4, train_images=50, test_images=8, tests=(*QUICK, *literal(200, 50))
+    ),
     "quick": Settings(seeds=1, steps=200, lr=5e-3, batch_size=8, targets=64, test_images=32, tests=QUICK),
     "laptop": Settings(seeds=3, steps=3000, tests=TESTS_32),
     "paper": Settings(
@@ -138,7 +140,9 @@ def cells(encoders: Sequence[str], profile: Profile, seed: int) -> list[Cell]:
 def completions(encoders: Sequence[str], settings: Settings, seed: int) -> list[Cell]:
     """The cells of any settings; images of 32 pixels and of 64 are two cases."""
     case = f"patches-{settings.size}"
-    return repeated("image-completion", case, encoders, settings, seed, test_seed=TEST_SEED)
+    return repeated(
+        "image-completion", case, encoders, settings, seed, **which_data("patches", settings.data), test_seed=TEST_SEED
+    )
 
 
 def run(cell: Cell) -> Iterable[Record]:
@@ -170,11 +174,9 @@ def _records(cell: Cell, seeds: Seeds) -> Iterator[Record]:
 
 def load(p: Mapping[str, Any]) -> tuple[Images, Images, str]:
     """The images to train on and to test on, and where they come from."""
-    from mbcbench.data import choose
-
     data = choose("patches", p["data"])(size=p["size"])
     train, test = (
-        as_images(torch.from_numpy(np.ascontiguousarray(part[:count])), p["coordinates"])
+        as_images(torch.tensor(part[:count]), p["coordinates"])
         for part, count in ((data.train, p["train_images"]), (data.test, p["test_images"]))
     )
     return train, test, data.source
@@ -211,10 +213,10 @@ def _tests(model: NeuralProcess, images: Images, p: Mapping[str, Any]) -> Iterat
 def test_nll(model: NeuralProcess, images: Images, orders: Tensor, test: Test) -> float:
     """The mean NLL of all pixels; the first `size` of each image's order (`N x P`) are its context."""
     total = 0.0
-    for which in torch.arange(len(orders)).split(BATCH):
+    for which in torch.split(torch.arange(len(orders)), BATCH):
         colours = images.colours(which)
         chosen = arranged(orders[which, : test.size], "rows" if test.order == "rows" else "random")
-        chunks = context(colours, images.places, chosen).split(test.chunk, dim=1)
+        chunks = torch.split(context(colours, images.places, chosen), test.chunk, dim=1)
         total += float(nll(model.decode(_encoding(model, chunks, test), images.places), colours)) * len(which)
     return total / len(orders)
 

@@ -84,7 +84,7 @@ def _tests(model: SetClassifier, p: Mapping[str, Any]) -> Iterator[tuple[dict[st
     model.eval()
     for n in p["test_sizes"]:
         x, y = sets(p["test_sets"], n, torch.Generator().manual_seed(p["test_seed"]))
-        found = {"one piece": model(x), "streamed": list(model.stream(x.split(1, dim=1)))[-1]}
+        found = {"one piece": model(x), "streamed": list(model.stream(torch.split(x, 1, dim=1)))[-1]}
         baseline = 100 * float((y - y.median()).abs().mean())
         for mode, answer in found.items():
             test = {"mode": mode, "test_size": n, "chunk_size": n if mode == "one piece" else 1, "baseline": baseline}

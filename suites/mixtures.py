@@ -70,17 +70,19 @@ def draw(count: int, n: int, generator: torch.Generator) -> Points:
     component = torch.multinomial(share, n, replacement=True, generator=generator)
     deviation = SCALE * (0.5 + torch.rand(count, K, D, generator=generator))
     at = component[..., None].expand(-1, -1, D)
-    return Points(centre.gather(1, at) + deviation.gather(1, at) * torch.randn(count, n, D, generator=generator), component)
+    noise = torch.randn(count, n, D, generator=generator)
+    return Points(centre.gather(1, at) + deviation.gather(1, at) * noise, component)
 
 
 def mixture_nll(outputs: Tensor, x: Tensor) -> Tensor:
     """-mean over points of log sum_k pi_k N(x; mu_k, diag(sigma_k^2)), for outputs `B x OUTPUTS`."""
-    logits, mean, log_scale = outputs.split((K, K * D, K * D), dim=1)
-    mean = SPREAD * mean.unflatten(1, (K, D))[:, None]
-    log_scale = log_scale.unflatten(1, (K, D))[:, None].clamp(-5, 5)
+    logits, mean, log_scale = torch.split(outputs, [K, K * D, K * D], dim=1)
+    mean = SPREAD * mean.reshape(-1, 1, K, D)
+    log_scale = log_scale.reshape(-1, 1, K, D).clamp(-5, 5)
     z = (x[:, :, None] - mean) / log_scale.exp()
     log_density = -(0.5 * z.square() + log_scale + 0.5 * math.log(2 * math.pi)).sum(dim=3)
-    return -(logits.log_softmax(dim=1)[:, None] + log_density).logsumexp(dim=2).mean()
+    out: Tensor = (logits.log_softmax(dim=1)[:, None] + log_density).logsumexp(dim=2)
+    return -out.mean()
 
 
 def orders(points: Points) -> dict[str, list[Tensor]]:
@@ -91,10 +93,10 @@ def orders(points: Points) -> dict[str, list[Tensor]]:
     by_component = points.component.argsort(dim=1, stable=True)
     turn = _turns(points.component).argsort(dim=1, stable=True)
     return {
-        "single points": list(points.x.split(1, dim=1)),
-        "component by component": list(_arranged(points.x, by_component).split(CHUNK, dim=1)),
-        "one of each component": list(_arranged(points.x, turn).split(K, dim=1)),
-        "chunks": list(points.x.split(CHUNK, dim=1)),
+        "single points": list(torch.split(points.x, 1, dim=1)),
+        "component by component": list(torch.split(_arranged(points.x, by_component), CHUNK, dim=1)),
+        "one of each component": list(torch.split(_arranged(points.x, turn), K, dim=1)),
+        "chunks": list(torch.split(points.x, CHUNK, dim=1)),
     }
 
 

@@ -1,6 +1,6 @@
 """A Conditional Neural Process (arXiv 1807.01613): a set encoder for the context, a decoder for each target."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from mbcbench.specs import EncoderSpec, SlotReadout
+from mbcbench.specs import EncoderSpec
 
-from .partitions import FULL_SET, Sampling
 from .pixels import gaussian_nll
 from .set_embedding import SetEmbedding
 
@@ -62,7 +61,7 @@ class NeuralProcess(SetEmbedding):
 
     Each element goes through Linear, ReLU, Linear, ReLU, Linear, all 64 wide (Table 3). layer_norm: a LayerNorm behind
     the encoding, as in the authors' code; the paper tells of none. Without it a sum, which grows with the context,
-    does not reach beyond the size that it was trained on.
+    does not reach beyond the size that it was trained on. embedding: see `SetEmbedding`.
     """
 
     def __init__(
@@ -72,15 +71,13 @@ class NeuralProcess(SetEmbedding):
         seed: int,
         decoder: DecoderKind = "gaussian",
         layer_norm: bool = True,
-        hyper: Mapping[str, Any] | None = None,
-        readout: SlotReadout | None = None,
-        sampling: Sampling = FULL_SET,
+        **embedding: Any,
     ) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             first, second, third = nn.Linear(5, WIDTH), nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
             element = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), third)
-            super().__init__(spec, element, dim_in=5, width=WIDTH, seed=seed, hyper=hyper, readout=readout, sampling=sampling)
+            super().__init__(spec, element, dim_in=5, width=WIDTH, seed=seed, **embedding)
             self.norm = nn.LayerNorm(self.features) if layer_norm else nn.Identity()
             self.decoder = Decoder(self.features, decoder)
 

@@ -18,7 +18,7 @@ from .classifier import Architecture, SetClassifier
 from .cloud_data import Task, load
 from .points import Clouds
 from .training import Schedule, Seeds, Trained, fit
-from .trials import repeated, trial
+from .trials import repeated, trial, which_data
 
 TEST_SEED = 20  # of the points that are tested on: the same for every encoder and seed
 ELEMENTS = 5_000  # points encoded at a time in a test: bounds its memory
@@ -29,7 +29,7 @@ MEASURED = {"metric": "accuracy", "higher_is_better": True}
 class Settings:
     """What a profile chooses: training is the same number of steps, not of seconds, for every encoder.
 
-    architecture, schedule: see `SetClassifier` and `fit`. hyper, readout: of the encoder, in place of its spec's.
+    architecture, schedule: see `SetClassifier` and `fit`. hyper, readout: the encoder's.
     test_sizes: of sets encoded in one piece; streamed_sizes: of sets streamed in chunks of `chunk_size`.
     """
 
@@ -117,7 +117,8 @@ def digits(encoders: Sequence[str], settings: Digits, seed: int) -> list[Cell]:
 
 def shapes(encoders: Sequence[str], settings: Shapes, seed: int) -> list[Cell]:
     """The cells of the case `cad-points`."""
-    return repeated("point-clouds", "cad-points", encoders, settings, seed, test_seed=TEST_SEED)
+    more = which_data("clouds", settings.data)
+    return repeated("point-clouds", "cad-points", encoders, settings, seed, **more, test_seed=TEST_SEED)
 
 
 def run(cell: Cell) -> Iterable[Record]:

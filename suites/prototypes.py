@@ -1,13 +1,13 @@
 """Prototypical networks (arXiv 1703.05175) with a set encoder in place of the mean of each class."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from mbcbench.specs import EncoderSpec, SlotReadout
+from mbcbench.specs import EncoderSpec
 
 from .set_embedding import SetEmbedding
 
@@ -38,6 +38,7 @@ class PrototypicalNetwork(nn.Module):
     numbers); its BatchNorm couples examples in training, and stands outside the set encoder.
     scale: what an encoding is multiplied by, or `slots`: by the number of slots it has. The Slot Set Encoder shares
     each element out over its slots, so that distances vanish as their number squared.
+    embedding: see `SetEmbedding`.
     layer_norm: a LayerNorm behind the encoding (the paper has none): a sum's centroid of many examples is else as far
     from its queries as it is long.
     """
@@ -52,12 +53,11 @@ class PrototypicalNetwork(nn.Module):
         seed: int,
         scale: Scale = 1.0,
         layer_norm: bool = False,
-        hyper: Mapping[str, Any] | None = None,
-        readout: SlotReadout | None = None,
+        **embedding: Any,
     ) -> None:
         super().__init__()
         self.backbone, self.support = backbone, support
-        self.sets = SetEmbedding(spec, nn.Identity(), dim_in=dim, width=dim, seed=seed, hyper=hyper, readout=readout)
+        self.sets = SetEmbedding(spec, nn.Identity(), dim_in=dim, width=dim, seed=seed, **embedding)
         self.scale = float(self._slots(dim) if scale == "slots" else scale)
         self.norm = nn.LayerNorm(self.sets.features) if layer_norm else nn.Identity()
 
@@ -76,7 +76,7 @@ class PrototypicalNetwork(nn.Module):
     def features_of(self, examples: Tensor) -> Tensor:
         """Examples `C x V x ...` to features `C x V x dim`."""
         features: Tensor = self.backbone(examples.flatten(0, 1))
-        return features.unflatten(0, examples.shape[:2])
+        return features.reshape(*examples.shape[:2], -1)
 
     def encode(self, features: Tensor) -> Tensor:
         """Sets of features `B x n x dim` to centroids `B x d`."""
@@ -84,7 +84,7 @@ class PrototypicalNetwork(nn.Module):
 
     def encode_stream(self, features: Tensor, chunk: int) -> Tensor:
         """The centroids of sets that come in chunks."""
-        return self._finished(list(self.sets.encode_stream(features.split(chunk, dim=1)))[-1])
+        return self._finished(list(self.sets.encode_stream(torch.split(features, chunk, dim=1)))[-1])
 
     def _finished(self, vector: Tensor) -> Tensor:
         out: Tensor = self.norm(self.scale * vector)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mbcbench.cell import Cell
+from mbcbench.data import choose
+from mbcbench.data.dataset import Kind
 from mbcbench.record import Record, Status
 
 from .training import DivergedError, Seeds
@@ -26,6 +28,12 @@ def repeated(
         for encoder in encoders
         for repeat in range(repeats)
     ]
+
+
+def which_data(kind: Kind, data: str) -> dict[str, str]:
+    """Parameters that say which data set serves, `auto` resolved: another one is another cell."""
+    chosen = choose(kind, data)
+    return {"data": chosen.name, "data_sha256": chosen.sha256[:12]}
 
 
 def trial(cell: Cell, train_and_test: Callable[[Seeds], Iterable[Record]], **measured: Any) -> list[Record]:
