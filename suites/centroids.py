@@ -28,7 +28,7 @@ class Settings:
     """What a profile chooses: training is the same number of steps, not of seconds, for every encoder.
 
     train_ways, train_support: of the episodes trained on, with as many queries as supports. scale, layer_norm: see
-    `PrototypicalNetwork`. hyper, readout: the encoder's. ways, supports: every pair is tested. repeats: draws of each support.
+    `PrototypicalNetwork`. hyper, readout: the encoder's. ways, supports: every pair is tested, with so many `repeats`.
     chunk_size: of the streamed test of the largest support.
     """
 

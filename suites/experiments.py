@@ -13,7 +13,7 @@ from mbcbench.errors import UsageError
 from mbcbench.record import Record
 
 from . import centroids, image_completion, point_clouds
-from .image_completion import TESTS_64
+from .completion_tests import TESTS_64
 
 Model = tuple[str, Mapping[str, Any]]  # an encoder and its hyper-parameters
 Rows = Callable[["Order"], list[Cell]]

@@ -59,9 +59,16 @@ def gaussian_nll(mean: Tensor, scale: Tensor, y: Tensor) -> Tensor:
     return 0.5 * ((y - mean) / scale).square() + scale.log() + 0.5 * math.log(2 * math.pi)
 
 
-def baseline(colours: Tensor, chosen: Tensor, *, unit_variance: bool) -> float:
-    """The mean NLL of all pixels under a Gaussian with each channel's mean and deviation over the chosen pixels."""
+def baselines(colours: Tensor, chosen: Tensor, *, unit_variance: bool) -> tuple[float, float]:
+    """The mean NLL of all pixels under a Gaussian with the mean and deviation of the chosen ones (`B x n`).
+
+    First one Gaussian for each image, whatever the channel, which is where models begin to learn; then one for each of
+    its channels.
+    """
     seen = colours.gather(1, chosen[..., None].expand(-1, -1, 3))
-    scale = seen.std(dim=1, keepdim=True, correction=0).clamp_min(FLOOR)
-    scale = torch.ones_like(scale) if unit_variance else scale
-    return float(gaussian_nll(seen.mean(dim=1, keepdim=True), scale, colours).mean())
+    found = []
+    for over in ((1, 2), (1,)):
+        scale = seen.std(dim=over, keepdim=True, correction=0).clamp_min(FLOOR)
+        scale = torch.ones_like(scale) if unit_variance else scale
+        found.append(float(gaussian_nll(seen.mean(dim=over, keepdim=True), scale, colours).mean()))
+    return found[0], found[1]
