@@ -11,6 +11,7 @@ from mbcbench.encoder import AGGREGATIONS, Aggregation
 from .neural_process import NeuralProcess, nll
 from .pixels import Images, Order, arranged, baselines, context, shuffled
 
+Way = Aggregation | Literal["own"]
 BATCH = 32  # images at a time
 
 
@@ -21,7 +22,7 @@ class Test(NamedTuple):
     size: int
     chunk: int
     order: Order = "random"
-    aggregation: Aggregation | Literal["own"] = "own"
+    aggregation: Way = "own"
 
     def detail(self) -> dict[str, Any]:
         mode = "one piece" if self.chunk >= self.size else "streamed"
@@ -35,7 +36,7 @@ def whole(*sizes: int) -> tuple[Test, ...]:
 
 
 def streams(
-    *sizes: int, chunk: int, orders: Sequence[Order] = ("random",), aggregation: Aggregation | Literal["own"] = "own"
+    *sizes: int, chunk: int, orders: Sequence[Order] = ("random",), aggregation: Way = "own"
 ) -> tuple[Test, ...]:
     """Contexts in chunks."""
     return tuple(Test(size, chunk, order, aggregation) for size in sizes for order in orders)
@@ -71,22 +72,22 @@ QUICK = (*whole(50, 100, 400), *streams(400, chunk=50, orders=("random", "rows")
 
 
 class Score(NamedTuple):
-    """The NLL that a test gave, and of the same contexts that of one Gaussian for each image, and for each channel."""
+    """The NLL that a test gave, and those of a Gaussian for each channel of a context, and of one for all alike."""
 
     test: Test
     value: float
     baseline: float
-    channel_baseline: float
+    pooled_baseline: float
 
     def detail(self) -> dict[str, Any]:
-        return self.test.detail() | {"baseline": self.baseline, "channel_baseline": self.channel_baseline}
+        return self.test.detail() | {"baseline": self.baseline, "pooled_baseline": self.pooled_baseline}
 
 
 @torch.inference_mode()
 def scores(model: NeuralProcess, images: Images, tests: Sequence[Test], seed: int) -> Iterator[Score]:
-    """The scores of all tests; the first m pixels of an image's order, drawn under `seed`, are its context of size m."""
+    """The scores of all tests; the first m pixels of an image's order, drawn under `seed`, are its context."""
     model.eval()
-    orders = shuffled(*images.pixels.shape[:2], torch.Generator().manual_seed(seed))
+    orders = shuffled(len(images.pixels), images.pixels.shape[1], torch.Generator().manual_seed(seed))
     colours, unit = images.colours(torch.arange(len(orders))), model.decoder.kind == "paper"
     sizes = {test.size for test in tests}
     trivial = {size: baselines(colours, orders[:, :size], unit_variance=unit) for size in sizes}

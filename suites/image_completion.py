@@ -146,8 +146,8 @@ def _train(model: NeuralProcess, images: Images, p: Mapping[str, Any], seed: int
 
 
 def _plateau(trained: Trained, images: Images, p: Mapping[str, Any], scored: Sequence[Score]) -> dict[str, Any]:
-    """Whether the model still predicts no better than the context's mean and deviation, where every model begins, and
-    the end of the first stretch of the curve over which the loss was less than theirs; null: it never was."""
+    """Whether the model still predicts no better than each channel's mean and deviation over the context, and the
+    end of the first stretch of the curve over which the loss was less than theirs; null: it never was."""
     own = _baselines_of_training(images, p)[0]
     curve = trained.curve()
     beaten = next((step for step, loss in curve if loss < own), None)

@@ -62,12 +62,11 @@ def gaussian_nll(mean: Tensor, scale: Tensor, y: Tensor) -> Tensor:
 def baselines(colours: Tensor, chosen: Tensor, *, unit_variance: bool) -> tuple[float, float]:
     """The mean NLL of all pixels under a Gaussian with the mean and deviation of the chosen ones (`B x n`).
 
-    First one Gaussian for each image, whatever the channel, which is where models begin to learn; then one for each of
-    its channels.
+    First a Gaussian for each channel of an image, then one for all of its channels alike.
     """
     seen = colours.gather(1, chosen[..., None].expand(-1, -1, 3))
     found = []
-    for over in ((1, 2), (1,)):
+    for over in ((1,), (1, 2)):
         scale = seen.std(dim=over, keepdim=True, correction=0).clamp_min(FLOOR)
         scale = torch.ones_like(scale) if unit_variance else scale
         found.append(float(gaussian_nll(seen.mean(dim=over, keepdim=True), scale, colours).mean()))

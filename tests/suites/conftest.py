@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from . import fakes
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _data_kept_for_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -11,3 +13,9 @@ def _data_kept_for_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iter
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MBCBENCH_DATA", str(tmp_path_factory.mktemp("data")))
         yield
+
+
+@pytest.fixture
+def fake_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small data in place of photographs, shapes and exemplars."""
+    fakes.use(monkeypatch)
