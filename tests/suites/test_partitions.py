@@ -72,7 +72,7 @@ def test_the_gradient_of_what_the_read_out_adds_is_counted_once() -> None:
     encoder, element, x = WithOffset().double(), *parts()[1:]
     one, whole = sampling("unbiased", 2)(encoder, element, x), encoder(element(x))
     found = [torch.autograd.grad(e.tanh().sum(), encoder.offset)[0] for e in (one, whole)]
-    assert torch.allclose(*found, rtol=1e-12)
+    assert torch.allclose(found[0], found[1], rtol=1e-12)
 
 
 def test_a_plain_encoder_has_no_unbiased_estimator() -> None:
