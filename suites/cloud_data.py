@@ -1,12 +1,14 @@
 """The clouds of points that are classified: digits drawn anew at every step, shapes from points drawn beforehand."""
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mbcbench.data import Split, choose, mnist_digits
@@ -49,10 +51,17 @@ def evenly(split: Split, count: int) -> tuple[Tensor, Tensor]:
 
 def _shapes(p: Mapping[str, Any]) -> Task:
     data = choose("clouds", p["data"])(points=p["points"])
-    points = torch.tensor(data.train)  # a copy: kept arrays are read-only
+    points = mapped(data.train)
     draw = augmented(predrawn(points)) if p["augment"] else predrawn(points)
-    test = Clouds(torch.tensor(data.test), torch.tensor(data.test_labels))
+    test = Clouds(mapped(data.test), torch.tensor(data.test_labels))
     return Task(3, len(data.classes), torch.tensor(data.train_labels), draw, test, data.source)
+
+
+def mapped(array: NDArray[np.float32]) -> Tensor:
+    """An array that is kept on disk as a tensor that is not copied: what is drawn is read, nothing is written."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(array)
 
 
 def predrawn(points: Tensor) -> Draw:
