@@ -65,7 +65,6 @@ TESTS_64 = (
     *whole(100, 500, 1000),
     *streams(100, 200, 300, 400, 500, chunk=100),
     *streams(1000, 2000, 3000, 4000, chunk=1000),
-    *streams(1000, chunk=1000, orders=("rows",)),
     *literal(4000, 1000),
 )
 QUICK = (*whole(50, 100, 400), *streams(400, chunk=50, orders=("random", "rows")))

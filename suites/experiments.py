@@ -61,9 +61,10 @@ def small(order: Order, models: Iterable[Model], train_size: int = 200) -> list[
 def large(order: Order, models: Iterable[Model]) -> list[Cell]:
     """Models of 64 x 64 images, trained on 1,000 pixels."""
     settings = image_completion.PROFILES[order.profile]
-    steps = 2000 if order.profile == "laptop" else settings.steps
+    if order.profile == "laptop":
+        settings = replace(settings, steps=2000, test_images=128)
     tests = TESTS_64 if order.profile in ("laptop", "paper") else settings.tests
-    return _completions(order, models, replace(settings, size=64, train_size=1000, steps=steps, tests=tests))
+    return _completions(order, models, replace(settings, size=64, train_size=1000, tests=tests))
 
 
 def _completions(order: Order, models: Iterable[Model], settings: image_completion.Settings) -> list[Cell]:
