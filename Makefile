@@ -1,4 +1,4 @@
-.PHONY: venv run test lint clean
+.PHONY: venv run test docs detection zoo lint clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -17,7 +17,19 @@ test: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+# The pages that are made: the law book from its docstrings, the zoo from the records of a run.
+docs: venv
+	$(BIN)/python docs/laws.py > docs/laws.md
+
+# What the laws catch, and after how many examples: controls.md, detection.md and its figure.
+detection: venv
+	OMP_NUM_THREADS=1 $(BIN)/python docs/detection.py
+
+zoo: venv
+	$(BIN)/mbcbench run --suite laws
+	$(BIN)/python docs/zoo.py latest > docs/zoo.md
 
 lint: venv
 	$(BIN)/ruff check --fix .

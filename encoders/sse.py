@@ -23,6 +23,7 @@ from .pooling import combine, count, finish, hide, identity, one_of
 from .slots import DeterministicSlots, RandomSlots
 
 _EPSILON = 1e-8
+_BLOCK = 2**16  # numbers: what stays in cache
 
 
 class SlotState(NamedTuple):
@@ -106,14 +107,16 @@ class SlotSetEncoder(SetEncoder[SlotState]):
 def _extremum(g: Aggregation, W: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """The max or min over elements of W_ik v(x_i), `B x K x d_hat`.
 
-    The winners are sought one slot at a time and without a graph, then gathered: never a `B x n x K x d_hat` tensor.
+    The winners are sought a few slots at a time and without a graph, then gathered: no `B x n x K x d_hat` tensor of
+    more than `_BLOCK` numbers is built, unless those of one slot are more.
     """
     arg = torch.argmax if g == "max" else torch.argmin
-    absent = None if mask is None else ~mask.unsqueeze(-1)
+    absent = None if mask is None else ~mask[:, :, None, None]
+    slots = max(1, _BLOCK // v.numel())
     with torch.no_grad():
-        products = (weight.unsqueeze(-1) * v for weight in W.unbind(2))
+        products = (weights.unsqueeze(-1) * v.unsqueeze(2) for weights in torch.split(W, slots, dim=2))
         winners = [arg(p if absent is None else p.masked_fill(absent, identity(g)), dim=1) for p in products]
-    index = torch.stack(winners, 1)
+    index = torch.cat(winners, 1)
     value = W.transpose(1, 2).gather(2, index) * v.gather(1, index)
     if mask is None:
         return value

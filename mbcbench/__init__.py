@@ -9,23 +9,40 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mbcbench.api import build as build
     from mbcbench.api import spec as spec
+    from mbcbench.checked import Checked as Checked
+    from mbcbench.checking import check as check
     from mbcbench.encoder import Pair as Pair
     from mbcbench.encoder import SetEncoder as SetEncoder
     from mbcbench.examine import replay as replay
+    from mbcbench.parametrize import parametrize_with_laws as parametrize_with_laws
     from mbcbench.specs import EncoderSpec as EncoderSpec
     from mbcbench.store import load as load
 
 _HOME = {
+    "Checked": "mbcbench.checked",
     "EncoderSpec": "mbcbench.specs",
     "Pair": "mbcbench.encoder",
     "SetEncoder": "mbcbench.encoder",
     "build": "mbcbench.api",
+    "check": "mbcbench.checking",
     "load": "mbcbench.store",
+    "parametrize_with_laws": "mbcbench.parametrize",
     "replay": "mbcbench.examine",
     "spec": "mbcbench.api",
 }
 
-__all__ = ["EncoderSpec", "Pair", "SetEncoder", "build", "load", "replay", "spec"]
+__all__ = [
+    "Checked",
+    "EncoderSpec",
+    "Pair",
+    "SetEncoder",
+    "build",
+    "check",
+    "load",
+    "parametrize_with_laws",
+    "replay",
+    "spec",
+]
 __version__ = "0.1.0"
 
 

@@ -49,10 +49,15 @@ def card(target: str, law: Law, outcome: Outcome) -> str:
     return "\n".join(lines)
 
 
-def snippet(target: str, law: Law, finding: Finding, *, dim_in: int, build_seed: int) -> str:
-    """Python that fails with the same counterexample when it is pasted into a file and run."""
+def snippet(target: str, law: Law, finding: Finding, *, dim_in: int, build_seed: int, live: bool = False) -> str:
+    """Python that fails with the same counterexample when it is pasted into a file and run.
+
+    live: whether the encoder is an object that no target leads to, so that the reader has to supply it.
+    """
     case = json.dumps(finding.case.to_json())
-    return f"import mbcbench\n\nmbcbench.replay({target!r}, {law.id!r}, {case}, dim_in={dim_in}, seed={build_seed})\n"
+    given = f"encoder = ...  # the {target} that was checked\n" if live else ""
+    arguments = f"{'encoder' if live else repr(target)}, {law.id!r}, {case}, dim_in={dim_in}, seed={build_seed}"
+    return f"import mbcbench\n\n{given}mbcbench.replay({arguments})\n"
 
 
 def _data(finding: Finding) -> str:

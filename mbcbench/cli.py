@@ -3,7 +3,7 @@
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -24,6 +24,14 @@ app = typer.Typer(
 )
 
 app.add_typer(cli_data.app, name="data")
+new = typer.Typer(help="Begin something of your own.", no_args_is_help=True)
+app.add_typer(new, name="new")
+
+Depth = Literal["smoke", "quick", "thorough"]
+# The profile of the laws that is checked, and the examples where they are more than a leaderboard spends on a law.
+DEPTHS: dict[Depth, tuple[Profile, int | None]] = {
+    "smoke": ("smoke", None), "quick": ("quick", 600), "thorough": ("laptop", None),
+}  # fmt: skip
 
 Profiles = Annotated[Profile, typer.Option("--profile", help="How much to run.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")]
@@ -77,9 +85,16 @@ def run(
 def check(
     targets: Annotated[list[str], typer.Argument(metavar="TARGET...", help="The encoders to check.")],
     law: Annotated[list[str] | None, typer.Option(metavar="ID", help="Check this law.", show_default="all")] = None,
-    profile: Profiles = "quick",
+    profile: Annotated[Depth, typer.Option("--profile", help="How hard to try.")] = "quick",
     examples: Annotated[
         int | None, typer.Option(min=1, help="Examples a law is tried on.", show_default="the profile's")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(metavar="TARGET", help="Compare with this function or encoder.", show_default=False)
+    ] = None,
+    xfails_file: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Expected failures, `law-id: reason` a line.", show_default=False),
     ] = None,
     seed: Seed = 0,
     jobs: Jobs = None,
@@ -93,9 +108,38 @@ def check(
     TARGET is a registered name, package.module:attr or path/to/file.py:attr.
     """
     from mbcbench import commands
+    from mbcbench.expected import expected
 
     order = _order(targets, targets, seed, jobs, memory_limit, time_limit)
-    return commands.check(order, law or [], profile, examples, json=json, quiet=quiet)
+    laws_profile, usual = DEPTHS[profile]
+    params = {
+        "examples": examples or usual,
+        "reference": reference,
+        "expected_failures": expected(xfails_file, targets) if xfails_file else None,
+    }
+    given = {name: value for name, value in params.items() if value is not None}
+    return commands.check(order, law or [], laws_profile, given, json=json, quiet=quiet)
+
+
+@app.command()
+def repro(where: Annotated[str, typer.Argument(metavar="RECORD", help="A file of records, or FILE:LINE.")]) -> int:
+    """Try recorded counterexamples again: those of a run, or of what check --json wrote."""
+    from mbcbench import commands
+
+    return commands.repro(where)
+
+
+@new.command("encoder")
+def new_encoder(
+    name: Annotated[str, typer.Argument(help="Its registered name, as in my-encoder.")],
+    folder: Annotated[Path, typer.Option(help="Where the project's folder goes.", show_default="here")] = Path(),
+) -> int:
+    """Write a plug-in project: an encoder that works, its entry point and its tests."""
+    from mbcbench import scaffold
+
+    project = scaffold.new_encoder(name, folder)
+    typer.echo(f"{project}: next, cd {project} && pip install -e . && pytest")
+    return ExitCode.AS_CLAIMED
 
 
 @app.command("list")

@@ -15,7 +15,9 @@ from mbcbench.display import Progress, span, watch
 from mbcbench.errors import BrokenPluginError, ExitCode, UsageError, one_line
 from mbcbench.orchestra import Order, Planned, Step, Steps
 from mbcbench.record import BROKEN, Record, frame
+from mbcbench.registry import check_target
 from mbcbench.report import Report
+from mbcbench.reproduce import recorded
 from mbcbench.runner import Finished
 
 LEADERBOARD = "leaderboard"
@@ -50,7 +52,7 @@ def run(
 
 
 def check(
-    order: Order, laws: Sequence[str], profile: Profile, examples: int | None, *, json: Path | None, quiet: bool
+    order: Order, laws: Sequence[str], profile: Profile, params: Mapping[str, Any], *, json: Path | None, quiet: bool
 ) -> ExitCode:
     """Check laws on encoders; print a table for each and a card for each counterexample."""
     known = registry.plugins(registry.LAWS)
@@ -58,7 +60,7 @@ def check(
         registry.plugin(registry.LAWS, law)
     if json is not None:
         _try_to_write(json)
-    seen = follow(orchestra.check(order, laws or list(known), profile, examples), order.jobs, quiet=quiet)
+    seen = follow(orchestra.check(order, laws or list(known), profile, params), order.jobs, quiet=quiet)
     records = sorted((r for r in seen.records if r.suite != PROBE), key=_place(order, list(known)))
     if json is not None:
         tables.write_json(json, records)
@@ -239,3 +241,19 @@ def _try_to_write(path: Path) -> None:
         path.write_text("")
     except OSError as error:
         raise UsageError(f"cannot write {path} ({error.strerror}); choose another file") from error
+
+
+def repro(where: str) -> ExitCode:
+    """Try recorded counterexamples again; print the card of each that still breaks its law."""
+    broken = 0
+    for case in recorded(where):
+        check_target(case.target)
+        params = {"law": case.law, "tried": dict(case.case), "dim_in": case.dim_in}
+        record = orchestra.learn("replay", encoder=case.target, seed=case.seed, **params)
+        if record.status in BROKEN:
+            complain(f"{case.target}, {case.law}: {record.message}")
+            return ExitCode.BROKE
+        card = record.detail["card"]
+        broken += card is not None
+        out().print(card or f"{case.law} holds for {case.target} on the recorded case", highlight=False, markup=False)
+    return ExitCode.LAW_BROKEN if broken else ExitCode.AS_CLAIMED

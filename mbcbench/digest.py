@@ -11,8 +11,11 @@ import mbcbench
 
 # Modules of mbcbench that start, store and show the work of cells, and have no part in it.
 OUTSIDE_CELLS = frozenset(
-    {"cli", "cli_data", "commands", "display", "machine", "orchestra", "report", "runner", "store", "tables"}
-)
+    {
+        "checked", "checking", "cli", "cli_data", "commands", "display", "machine", "orchestra", "parametrize",
+        "pytest_plugin", "report", "reproduce", "runner", "scaffold", "store", "tables",
+    }
+)  # fmt: skip
 
 
 def harness() -> str:

@@ -64,26 +64,25 @@ def leaderboard(order: Order, suites: Sequence[str], profile: Profile, earlier: 
     yield from _carry_out(order, jobs, alone, learnt, earlier)
 
 
-def check(order: Order, laws: Collection[str], profile: Profile, examples: int | None) -> Steps:
-    """Check the laws on the encoders, each on so many examples, or as many as the profile says.
+def check(order: Order, laws: Collection[str], profile: Profile, params: Mapping[str, Any]) -> Steps:
+    """Check the laws on the encoders; `params` (examples, reference, expected failures) add to the profile's own.
 
     Raises UsageError when an encoder that the user named cannot be used.
     """
     plan = _plan(order, LAWS_SUITE, profile)
     learnt = yield from _learn(order, [*_builds(order), plan])
     jobs, _ = _jobs(order, [plan], learnt)
-    chosen = [_with_examples(job, examples) for job in jobs if job.cell.case in laws]
+    chosen = [_with_params(job, params) for job in jobs if job.cell.case in laws]
     yield from _carry_out(order, chosen, set(), learnt, None)
 
 
-def _with_examples(job: Job, examples: int | None) -> Job:
-    params = dict(job.cell.params) | ({} if examples is None else {"examples": examples})
-    return replace(job, cell=replace(job.cell, params=params))
+def _with_params(job: Job, params: Mapping[str, Any]) -> Job:
+    return replace(job, cell=replace(job.cell, params={**job.cell.params, **params}))
 
 
-def learn(case: str, *, encoder: str = "", **params: Any) -> Record:
+def learn(case: str, *, encoder: str = "", seed: int = 0, **params: Any) -> Record:
     """The record of one probe (see `mbcbench.probe`). Raises UsageError when what it asks for cannot be used."""
-    cell = Cell(suite=PROBE, case=case, encoder=encoder, params=params)
+    cell = Cell(suite=PROBE, case=case, encoder=encoder, seed=seed, params=params)
     job = Job(cell, Limits(PLUGIN_SECONDS))
     (record,) = (r for event in runner.run([job], workers=1) if isinstance(event, Finished) for r in event.records)
     if record.detail.get("usage"):

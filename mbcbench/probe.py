@@ -1,6 +1,7 @@
 """What must be learnt of a plug-in by importing it, learnt where that is safe: in a cell's own process.
 
 `build`: builds an encoder and encodes a small batch. `plan`: asks a suite for its cells. `law`: reads a law's page.
+`replay`: tries a recorded counterexample again.
 """
 
 import inspect
@@ -16,12 +17,13 @@ from mbcbench import digest, registry, target
 from mbcbench.cell import PROBE, Cell, Suite
 from mbcbench.encoder import has_merge, is_streaming, takes_mask
 from mbcbench.errors import UsageError
+from mbcbench.examine import replay
 from mbcbench.record import Record, Status
 
 
 def run(cell: Cell) -> list[Record]:
     """One record, whose detail says what was learnt; detail["usage"] marks what the user has to put right."""
-    learn = {"build": _encoder, "plan": _plan, "law": _law}[cell.case]
+    learn = {"build": _encoder, "plan": _plan, "law": _law, "replay": _replay}[cell.case]
     try:
         return [cell.record(Status.OK, detail=learn(cell))]
     except UsageError as error:
@@ -88,6 +90,15 @@ def _plan(cell: Cell) -> dict[str, Any]:
 def _law(cell: Cell) -> dict[str, Any]:
     law = registry.plugin(registry.LAWS, cell.params["law"]).load()
     return {"doc": inspect.getdoc(getattr(law, "check", law)) or ""}
+
+
+def _replay(cell: Cell) -> dict[str, Any]:
+    p = cell.params
+    try:
+        replay(cell.encoder, p["law"], dict(p["tried"]), dim_in=p["dim_in"], seed=cell.seed)
+    except AssertionError as broken:
+        return {"card": str(broken)}
+    return {"card": None}
 
 
 def _plain(value: Any) -> Any:

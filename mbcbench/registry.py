@@ -1,8 +1,10 @@
 """The registry: plug-ins found by entry points, known by name before anything of them is imported."""
 
 import difflib
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -21,12 +23,22 @@ class Plugin:
 
     name: str
     target: str
-    distribution: str
     entry: EntryPoint
+
+    @property
+    def distribution(self) -> str:
+        """The distribution it came with; read from disk when it is asked for."""
+        return self.entry.dist.name if self.entry.dist is not None else "unknown"
 
     def load(self) -> Any:
         """Import what the plug-in points to; whatever that raises is the caller's to record."""
         return self.entry.load()
+
+
+@lru_cache(maxsize=4)
+def installed(path: tuple[str, ...]) -> Any:
+    """All entry points on a search path (`sys.path`), for `select`; read once, as every distribution's are read."""
+    return entry_points()
 
 
 def plugins(group: str) -> dict[str, Plugin]:
@@ -35,9 +47,8 @@ def plugins(group: str) -> dict[str, Plugin]:
     Raises UsageError when two different plug-ins share a name, naming both.
     """
     found: dict[str, Plugin] = {}
-    for entry in entry_points(group=group):
-        origin = entry.dist.name if entry.dist is not None else "unknown"
-        plugin = Plugin(entry.name, entry.value, origin, entry)
+    for entry in installed(tuple(sys.path)).select(group=group):
+        plugin = Plugin(entry.name, entry.value, entry)
         other = found.setdefault(entry.name, plugin)
         if other.target != plugin.target:
             raise UsageError(

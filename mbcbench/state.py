@@ -4,7 +4,7 @@ A leaf that is no tensor (an int, a string, None) is kept as it is.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
@@ -36,19 +36,27 @@ def _map(function: Callable[[Tensor], Tensor], state: Any) -> Any:
 
 def tensors(state: object) -> list[Tensor]:
     """The tensors of a state, in the order of its structure."""
-    found: list[Tensor] = []
+    return [leaf for leaf in leaves(state) if isinstance(leaf, Tensor)]
 
-    def keep(leaf: Tensor) -> Tensor:
-        found.append(leaf)
-        return leaf
 
-    map_state(keep, state)
-    return found
+def leaves(state: object) -> Iterator[object]:
+    """The tensors and plain values of a state, in the order of its structure."""
+    if isinstance(state, Mapping):
+        parts: Iterable[object] = state.values()
+    elif isinstance(state, list | tuple):
+        parts = state
+    elif is_dataclass(state) and not isinstance(state, type):
+        parts = [getattr(state, f.name) for f in fields(state)]
+    else:
+        yield state
+        return
+    for part in parts:
+        yield from leaves(part)
 
 
 def nbytes(state: object) -> int:
-    """Bytes that the tensors of a state occupy."""
-    return sum(t.numel() * t.element_size() for t in tensors(state))
+    """Bytes that a state occupies: its tensors, and 8 for each plain value."""
+    return sum(leaf.numel() * leaf.element_size() if isinstance(leaf, Tensor) else 8 for leaf in leaves(state))
 
 
 def clone(state: State) -> State:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mbcbench import tolerance
 from mbcbench.encoder import has_merge, is_streaming, takes_mask
-from mbcbench.tolerance import SPREAD, Evidence
+from mbcbench.tolerance import COVERED, MOVES, SPREAD, Evidence
 
 VARIANTS = 4
 
@@ -50,6 +50,7 @@ class Subject:
         self.fresh = fresh if fresh is not None else lambda: _moved(module, seed=99, scale=1.0)
         self.reference = reference
         self._in_dtype: dict[torch.dtype, Any] = {}
+        self._singles: dict[int, Subject] = {}
         self.streaming = is_streaming(module)
         self.merges = self.streaming and has_merge(module)
         self.masks = takes_mask(module)
@@ -109,7 +110,7 @@ class Subject:
             return Evidence(infinite, torch.zeros_like(infinite), note)
         gap = tolerance.gaps(got, want)
         bound = tolerance.rounding_bound(want, x.shape[1])
-        if self.deterministic and bool((gap > bound).any()):
+        if self.deterministic and bool((gap > COVERED * bound).any()):
             bound = bound + SPREAD * self._spread(x, quantity)
         return Evidence(gap, bound)
 
@@ -129,6 +130,18 @@ class Subject:
             self._in_dtype[dtype] = copy.deepcopy(self.module).to(dtype)
         return self._in_dtype[dtype]
 
+    def in_single_precision(self, draw: int) -> "Subject":
+        """The encoder in float32, its parameters moved by up to a tenth, otherwise in each draw."""
+        if draw not in self._singles:
+            self._singles[draw] = Subject(
+                _twin(self.in_dtype(torch.float32), draw, tolerance.nearby),
+                self.dim_in,
+                deterministic=self.deterministic,
+                fresh=lambda: self.fresh().float(),
+                reference=self.reference,
+            )
+        return self._singles[draw]
+
     @staticmethod
     def with_slots(state: Any, slots: Tensor) -> Any:
         """The state with other slots: its field `slots` (`B x K x h`) replaced."""
@@ -143,25 +156,26 @@ class Subject:
 
     @cached_property
     def _twins(self) -> list[Any]:
-        return [_perturbed_twin(self.module, seed) for seed in (1, 2)]
+        return [_twin(self.module, seed, tolerance.perturbed) for seed in range(MOVES)]
 
 
-def _perturbed_twin(module: nn.Module, seed: int) -> nn.Module:
+def _twin(module: nn.Module, seed: int, moved: Callable[[Tensor, torch.Generator], Tensor]) -> nn.Module:
+    """A copy of the module with moved parameters."""
     generator = torch.Generator().manual_seed(seed)
     twin = copy.deepcopy(module)
     with torch.no_grad():
         for parameter in twin.parameters():
-            parameter.copy_(tolerance.perturbed(parameter, generator))
+            parameter.copy_(moved(parameter, generator))
     return twin
 
 
 def variants(module: nn.Module, dim_in: int, seed: int) -> list[nn.Module]:
-    """`module` in float64 and eval() as built, and with its parameters moved away from where they began.
+    """`module` in float64, on the CPU and in eval(): as built, and with its parameters moved from where they began.
 
     Fresh parameters hide faults: a bias of zero may be added once per chunk unnoticed, a LayerNorm of ones may be
     forgotten, small logits make every attention uniform. A variant that is not finite on ordinary data is left out.
     """
-    base = copy.deepcopy(module).double().eval()
+    base = copy.deepcopy(module).to("cpu", torch.float64).eval()
     x = torch.randn(2, 5, dim_in, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     found = [base]
     for number in range(1, VARIANTS):

@@ -27,10 +27,15 @@ def resolve(target: str) -> EncoderSpec:
 
     Raises UsageError when the target names nothing usable and BrokenPluginError when the plug-in's own code fails.
     """
+    return as_spec(find(target), name=target)
+
+
+def find(target: str) -> object:
+    """What a target points to. Raises as `resolve` does."""
     if ":" not in target:
         found = registry.plugin(registry.ENCODERS, target)
-        return as_spec(guarded(found.load, f"plug-in {target!r} ({found.target})"), name=target)
-    return as_spec(_attribute(module_of(target), target.rpartition(":")[2], target), name=target)
+        return guarded(found.load, f"plug-in {target!r} ({found.target})")
+    return _attribute(module_of(target), target.rpartition(":")[2], target)
 
 
 def module_of(target: str) -> ModuleType:

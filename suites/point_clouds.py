@@ -75,10 +75,10 @@ MNIST: dict[Profile, Digits] = {
     "smoke": Digits(seeds=1, steps=5, batch_size=8, train_images=100, test_images=20),
     "quick": Digits(
         seeds=3,
-        steps=200,
+        steps=160,
         lr=5e-3,
-        batch_size=32,
-        test_images=200,
+        batch_size=16,
+        test_images=128,
         test_sizes=(50, 100, 200, 500),
         streamed_sizes=(200, 500),
     ),

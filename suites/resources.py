@@ -27,11 +27,11 @@ from mbcbench.target import build, resolve
 CHUNK = 1000
 SIZES: dict[Profile, tuple[int, ...]] = {
     "smoke": (1000,),
-    "quick": (4000,),
+    "quick": (2000,),
     "laptop": (1000, 10_000, 100_000),
     "paper": (1000, 10_000, 100_000, 1_000_000),
 }
-SECONDS: dict[Profile, float] = {"smoke": 0.02, "quick": 0.2, "laptop": 2.0, "paper": 5.0}
+SECONDS: dict[Profile, float] = {"smoke": 0.02, "quick": 0.1, "laptop": 2.0, "paper": 5.0}
 
 
 def cells(encoders: Sequence[str], profile: Profile, seed: int) -> list[Cell]:

@@ -1,8 +1,18 @@
 """Fixtures: plug-ins that are installed for one test, in place of those of this repository."""
 
+import os
 from pathlib import Path
 
 import pytest
+import torch
+
+from mbcbench import registry
+
+pytest_plugins = ["pytester"]
+
+# One thread a process: pytest runs one process a core, and its tensors are small.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 PLUGINS = '''
 import torch
@@ -67,6 +77,7 @@ class Plugins:
         for key, entries in self._entries.items():
             lines += [f"[mbcbench.{key}]", *(f"{n} = {t}" for n, t in entries.items())]
         (self._info / "entry_points.txt").write_text("\n".join(lines))
+        registry.installed.cache_clear()
 
     def module(self, name: str, source: str) -> None:
         """Write a module that plug-ins can point to."""

@@ -249,12 +249,12 @@ def test_neither_torch_nor_a_plug_in_is_imported(plugins: Plugins, arguments: li
         "heavy = {'torch', 'numpy', 'hypothesis', 'fake_plugins', 'vices'} & set(sys.modules)\n"
         "sys.exit(f'{code} {heavy}' if code or heavy else 0)\n"
     )
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    ended = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_ctrl_c_is_one_line_and_keeps_what_ended(plugins: Plugins, tmp_path: Path) -> None:
-    call = [sys.executable, "-m", "mbcbench.cli", "run", "--only", "--suite", "encode", "--jobs", "1", "--quiet"]
+    call = [sys.executable, "-P", "-m", "mbcbench.cli", "run", "--only", "--suite", "encode", "--jobs", "1", "--quiet"]
     slow = tmp_path / "slow.py"
     slow.write_text(
         "import time\nfrom torch import nn\n"

@@ -1,5 +1,6 @@
 """Every registered encoder keeps the laws it claims, breaks those it says it breaks, and no other."""
 
+import math
 from functools import lru_cache
 
 import pytest
@@ -10,7 +11,7 @@ from mbcbench.law import Law
 from mbcbench.record import Status
 from mbcbench.target import DIM_IN, resolve
 
-EFFORT = Effort(examples=64, seconds=0.5)
+EFFORT = Effort(examples=64, seconds=math.inf)
 AS_CLAIMED = {Status.PASS, Status.XFAIL, Status.SKIP, Status.OK}
 
 

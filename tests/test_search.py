@@ -1,5 +1,7 @@
 """The search finds counterexamples, makes them small, and spends nothing where it need not."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -56,7 +58,7 @@ class LooksAtNeighbours(Mean):
         return super().readout(state) + 1e-6 * state[0].mean(0, keepdim=True)
 
 
-def look(module: nn.Module, name: str = "mbc.partition", examples: int = 2000, **more: bool) -> Outcome:
+def look(module: nn.Module, name: str = "mbc.partition", examples: int = 2000, **more: Any) -> Outcome:
     return search(law(name), [Subject(module.eval(), 2)], examples=examples, **more)
 
 

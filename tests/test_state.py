@@ -35,8 +35,8 @@ def test_mapping_keeps_types_and_plain_values() -> None:
     assert doubled[1][1] is None
 
 
-def test_nbytes_counts_tensors_only() -> None:
-    assert pytree.nbytes(example()) == 3 * 4 + 4 * 4
+def test_nbytes_counts_tensors_and_eight_for_each_plain_value() -> None:
+    assert pytree.nbytes(example()) == 3 * 4 + 8 + 4 * 4
 
 
 def test_clone_shares_no_memory() -> None:

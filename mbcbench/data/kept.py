@@ -103,7 +103,7 @@ def _make(path: Path, make: Callable[[], Arrays]) -> None:
                 shutil.rmtree(path, ignore_errors=True)
                 os.replace(Path(aside) / path.name, path)
     except OSError as error:
-        raise UsageError(f"cannot keep data in {path.parent} ({error.strerror}); set MBCBENCH_DATA") from error
+        raise UsageError(f"cannot keep data in {path.parent} ({error}); set MBCBENCH_DATA") from error
 
 
 def _readable(path: Path) -> bool:

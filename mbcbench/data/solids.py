@@ -1,6 +1,7 @@
 """The words that procedural shapes are made of: solids as vertices and faces, z upwards, made by trimesh."""
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,38 +21,32 @@ class Mesh(NamedTuple):
 
 def box(size: Vector, at: Vector = ORIGIN) -> Mesh:
     """A box of given width, depth and height around a point."""
-    from trimesh.creation import box as make
-
-    return _mesh(make(extents=size), at)
+    return moved(scaled(_unit_box(), size), at)
 
 
 def rod(radius: float, height: float, at: Vector = ORIGIN, axis: str = "z") -> Mesh:
     """A cylinder along an axis, around a point."""
-    from trimesh.creation import cylinder
-
-    return _mesh(cylinder(radius, height, sections=SECTIONS), at, axis)
+    return moved(_along(scaled(_unit_rod(), (radius, radius, height)), axis), at)
 
 
 def ball(radii: Vector, at: Vector = ORIGIN) -> Mesh:
     """An ellipsoid around a point."""
-    from trimesh.creation import icosphere
-
-    sphere = _mesh(icosphere(subdivisions=2), ORIGIN)
-    return moved(scaled(sphere, radii), at)
+    return moved(scaled(_unit_ball(), radii), at)
 
 
 def ring(radius: float, thickness: float, at: Vector = ORIGIN, axis: str = "z") -> Mesh:
     """A torus around an axis."""
     from trimesh.creation import torus
 
-    return _mesh(torus(radius, thickness, major_sections=SECTIONS, minor_sections=8), at, axis)
+    made = torus(radius, thickness, major_sections=SECTIONS, minor_sections=8)
+    return moved(_along(_mesh(made), axis), at)
 
 
 def lathe(profile: Iterable[Vector], at: Vector = ORIGIN) -> Mesh:
     """What a line of (radius, height) sweeps when it turns around z."""
     from trimesh.creation import revolve
 
-    return _mesh(revolve(np.array(list(profile)), sections=SECTIONS, validate=False), at)
+    return moved(_mesh(revolve(np.array(list(profile)), sections=SECTIONS, validate=False)), at)
 
 
 def prism(corners: Sequence[Vector], depth: float) -> Mesh:
@@ -94,8 +89,32 @@ def union(meshes: Sequence[Mesh]) -> Mesh:
     return Mesh(np.concatenate([mesh.vertices for mesh in meshes]), np.concatenate(faces))
 
 
-def _mesh(made: Any, at: Vector, axis: str = "z") -> Mesh:
-    """Of a trimesh.Trimesh along z, turned to lie along `axis`."""
-    vertices = np.asarray(made.vertices, dtype=np.float64)
-    order = {"z": [0, 1, 2], "x": [2, 0, 1], "y": [1, 2, 0]}[axis]
-    return Mesh(vertices[:, order] + np.asarray(at), np.asarray(made.faces, dtype=np.int64))
+@cache  # making it takes trimesh longer than all that is done with it
+def _unit_box() -> Mesh:
+    from trimesh.creation import box as make
+
+    return _mesh(make(extents=(1, 1, 1)))
+
+
+@cache
+def _unit_rod() -> Mesh:
+    from trimesh.creation import cylinder
+
+    return _mesh(cylinder(1, 1, sections=SECTIONS))
+
+
+@cache
+def _unit_ball() -> Mesh:
+    from trimesh.creation import icosphere
+
+    return _mesh(icosphere(subdivisions=2))
+
+
+def _mesh(made: Any) -> Mesh:
+    """Of a trimesh.Trimesh."""
+    return Mesh(np.asarray(made.vertices, dtype=np.float64), np.asarray(made.faces, dtype=np.int64))
+
+
+def _along(mesh: Mesh, axis: str) -> Mesh:
+    """A mesh along z, turned to lie along `axis`."""
+    return Mesh(mesh.vertices[:, {"z": [0, 1, 2], "x": [2, 0, 1], "y": [1, 2, 0]}[axis]], mesh.faces)

@@ -7,7 +7,7 @@ from mbcbench.cell import Cell, Profile, Suite
 from mbcbench.examine import examine
 from mbcbench.record import Record
 
-EXAMPLES: dict[Profile, int] = {"smoke": 200, "quick": 600, "laptop": 20000, "paper": 20000}
+EXAMPLES: dict[Profile, int] = {"smoke": 200, "quick": 256, "laptop": 20000, "paper": 20000}
 # After so long a search draws no new examples; only encoders whose sets see each other, and slow ones, get there.
 SECONDS: dict[Profile, float] = {"smoke": 1.0, "quick": 3.0, "laptop": 60.0, "paper": 60.0}
 

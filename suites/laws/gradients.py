@@ -54,14 +54,14 @@ def check_partial_gradient(subject: Subject, drawn: Drawn) -> Evidence:
 def _compare(subject: Subject, drawn: Drawn, taken: Callable[[Any, Tensor], tuple[Tensor, Tensor]]) -> Evidence:
     """Gradients for inputs (per set) and parameters (of the whole batch, so each set answers for them)."""
 
-    def full(part: int) -> Callable[[Any, Tensor], Tensor]:
-        return lambda module, x: _gradients(module, x, lambda m, inputs: m(inputs), drawn)[part]
+    def full(module: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        return _gradients(module, x, lambda m, inputs: m(inputs), drawn)
 
-    got = taken(subject.module, drawn.x)
-    evidence = subject.compare(got[0], full(0)(subject.module, drawn.x), drawn.x, full(0))
+    got, want = taken(subject.module, drawn.x), full(subject.module, drawn.x)
+    evidence = subject.compare(got[0], want[0], drawn.x, lambda module, x: full(module, x)[0])
     if not subject.parameters:
         return evidence
-    return worse(evidence, subject.compare(got[1], full(1)(subject.module, drawn.x), drawn.x, full(1)))
+    return worse(evidence, subject.compare(got[1], want[1], drawn.x, lambda module, x: full(module, x)[1]))
 
 
 def _loss(encoding: Tensor, drawn: Drawn) -> Tensor:

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mbcbench.cases import Drawn
+from mbcbench.cases import Case, Drawn
+from mbcbench.errors import one_line
 from mbcbench.law import Law, streams
 from mbcbench.subject import Subject
 from mbcbench.tolerance import Evidence, gaps, sizes
@@ -55,7 +56,7 @@ def check_precision(subject: Subject, drawn: Drawn) -> Evidence:
         try:
             error = _error(subject.in_dtype(dtype), drawn, dtype)
         except RuntimeError as unsupported:
-            errors.append(f"{name} not supported ({str(unsupported).splitlines()[0]})")
+            errors.append(f"{name} not supported ({one_line(unsupported)})")
             continue
         errors.append(f"{name} {float(error.max()):.2g} eps")
         worst = torch.maximum(worst, error)
@@ -74,7 +75,11 @@ def _error(module: Any, drawn: Drawn, dtype: torch.dtype) -> Tensor:
 
 
 SCALE = Law(id="numerics.scale", check=check_scale, requires=(streams,), share=0.5, max_size=129)
+_SIZES = ((1,), (1, 2), (5, 1, 9), (1,) * 16, (64, 65), (100, 100, 57))
 PRECISION = Law(
-    id="numerics.precision", check=check_precision, requires=(streams,), share=0.1, max_size=257, lanes=(0, 3, 5, 13),
+    id="numerics.precision",
+    check=check_precision,
+    requires=(streams,),
+    fixed=tuple(Case(sizes=sizes, lanes=(0, 3, 5, 13), seed=n) for n, sizes in enumerate(_SIZES)),
     reports=True,
-)  # fmt: skip
+)

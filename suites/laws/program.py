@@ -71,7 +71,7 @@ def check_program(subject: Subject, drawn: Drawn) -> Evidence:
 
     How to fix a failure: read the program, the shortest that was found; at its end, every state it made is read out.
     """
-    machine = Machine(subject, _pool(subject))
+    machine = Machine(subject, _pool(subject).to(drawn.x.dtype))
     for step in drawn.case.program:
         machine.do(step)
     for number in range(len(machine.states)):
@@ -176,4 +176,6 @@ def program_case(steps: Sequence[Step], variant: int = 0) -> Case:
     return Case(sizes=fed or (1,), lanes=(0,), variant=variant, program=tuple(steps))
 
 
-PROGRAM = Law(id="mbc.program", check=check_program, requires=(streams,), explore=explore, share=0.05)
+PROGRAM = Law(
+    id="mbc.program", check=check_program, requires=(streams,), explore=explore, side_by_side=False, share=0.06
+)

@@ -4,6 +4,7 @@ These laws say that something *can* change the encoding, so a case is judged by 
 counterexample when none of them shows the change.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -28,31 +29,43 @@ def changes(got: Tensor, want: Tensor, n: int) -> bool:
 
 
 def check_elements(subject: Subject, drawn: Drawn) -> Evidence:
-    """Every element can change the encoding: leaving it out does, moving it does, and a zero element counts too.
+    """Every element can change the encoding: leaving it out does, moving a coordinate does, a zero element counts.
 
     Source: a set encoder is a function of the whole set.
 
-    Why it matters: a constant passes every invariance. Encoders that cap, subsample or skip elements lose data
-    silently, and without a bias an element of zeros adds nothing to a sum.
+    Why it matters: a constant passes every invariance. Encoders that cap, subsample or skip elements or coordinates
+    lose data silently, and without a bias an element of zeros adds nothing to a sum.
 
     How to fix a failure: use each element in at least one statistic; give the element network a bias.
     """
-    n = drawn.x.shape[1]
-    at = int(drawn.rng.integers(n))
-    drawn.told["element"] = at
-    want = subject.encode(drawn.x)
-    moved = drawn.x.clone()
-    moved[:, at] += 1 + moved[:, at].abs()
-    if not changes(subject.encode(moved), want, n):
-        return violated(drawn, "moving an element changes nothing")
-    others = drawn.x[:, [i for i in range(n) if i != at]]
-    without = subject.encode(others)
-    if not changes(without, want, n):
+    at, coordinate = int(drawn.rng.integers(drawn.x.shape[1])), int(drawn.rng.integers(drawn.x.shape[2]))
+    drawn.told["element and coordinate"] = [at, coordinate]
+    others = drawn.x[:, [i for i in range(drawn.x.shape[1]) if i != at]]
+    own = drawn.x[:, at : at + 1]
+    only = torch.nn.functional.one_hot(torch.tensor(coordinate), own.shape[2])
+    there = [_inserted(others, at, own + shift * only) for shift in (0.0, _ABOVE, _BELOW)]
+    if not _tell_apart(subject, there):
+        return violated(drawn, "moving a coordinate of an element changes nothing")
+    there = [_inserted(others, at, value) for value in (own, _ABOVE, _BELOW)]
+    if not _tell_apart(subject, [others, *there]):
         return violated(drawn, "leaving an element out changes nothing")
-    zero = torch.cat([others, torch.zeros_like(drawn.x[:, :1])], 1)
-    if changes(subject.encode(zero), without, n):
-        return nothing(drawn)
+    for shift in (0.0, _ABOVE, _BELOW):  # a maximum sees a zero only above the others, a minimum only below
+        if _tell_apart(subject, [others + shift, _inserted(others + shift, at, 0.0)]):
+            return nothing(drawn)
     return violated(drawn, "an element of zeros is not seen")
+
+
+_ABOVE, _BELOW = 5.0, -5.0
+
+
+def _inserted(others: Tensor, at: int, value: Tensor | float) -> Tensor:
+    return torch.cat([others[:, :at], torch.zeros_like(others[:, :1]) + value, others[:, at:]], 1)
+
+
+def _tell_apart(subject: Subject, sets: Sequence[Tensor]) -> bool:
+    """Whether the encodings of some two of these sets differ."""
+    first, *rest = [subject.encode(x) for x in sets]
+    return any(changes(other, first, sets[0].shape[1] + 1) for other in rest)
 
 
 def check_slots(subject: Subject, drawn: Drawn) -> Evidence:
@@ -128,10 +141,9 @@ def check_interactions(subject: Subject, drawn: Drawn) -> Evidence:
     How to fix a failure: nothing to fix: choose the encoder that the task needs.
     """
     A, x, y = drawn.x[:, 2:], drawn.x[:, :1], drawn.x[:, 1:2]
-    quantity = _state if subject.streaming else encoding
-    both, with_x, with_y, alone = (
-        quantity(subject.module, s) for s in (drawn.x, torch.cat([x, A], 1), torch.cat([y, A], 1), A)
-    )
+    sets = (drawn.x, torch.cat([x, A], 1), torch.cat([y, A], 1), A)
+    quantity = _state if subject.streaming and _of_fixed_size(subject.module, sets) else encoding
+    both, with_x, with_y, alone = (quantity(subject.module, s) for s in sets)
     return subject.compare(both - with_x, with_y - alone, drawn.x, quantity)
 
 
@@ -139,7 +151,13 @@ def _state(module: Any, x: Tensor) -> Tensor:
     """What the state holds of each set, `B x ...`."""
     state = module.update(module.init_state(len(x)), x)
     parts = [t for t in pytree.tensors(state) if t.dim() > 0 and t.shape[0] == len(x)]
-    return torch.cat([t.reshape(len(x), -1).double() for t in parts], 1)
+    return torch.cat([x.new_zeros(len(x), 0), *(t.reshape(len(x), -1).double() for t in parts)], 1)
+
+
+def _of_fixed_size(module: Any, sets: Sequence[Tensor]) -> bool:
+    """Whether the state holds something of each set, and as much of a large one as of a small one."""
+    widths = {_state(module, x).shape[1] for x in sets}
+    return len(widths) == 1 and 0 not in widths
 
 
 ELEMENTS = Law(

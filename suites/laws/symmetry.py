@@ -1,5 +1,6 @@
 """Symmetries: what an encoding of a set must not depend on."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -8,7 +9,7 @@ from mbcbench.law import Law, encodes_sets, has_slots, maps_elements, masks
 from mbcbench.subject import Subject
 from mbcbench.tolerance import Evidence
 
-from .evidence import violated
+from .evidence import violated, worse
 
 
 def check_permutation(subject: Subject, drawn: Drawn) -> Evidence:
@@ -103,10 +104,29 @@ def check_padding(subject: Subject, drawn: Drawn) -> Evidence:
     extra = int(drawn.rng.integers(1, 4))
     padding = torch.from_numpy(drawn.rng.standard_normal((size, extra, dim))) * 1e3
     padding[:, 0] = (torch.nan, torch.inf, 0.0)[drawn.case.seed % 3]
-    orders = torch.from_numpy(drawn.rng.permuted(torch.arange(n + extra).expand(size, -1).numpy(), axis=1))
+    places = torch.from_numpy(drawn.rng.permuted(torch.arange(n + extra).expand(size, -1).numpy(), axis=1))
+    present = places < n
+    orders = torch.where(present, present.cumsum(1) - 1, n + (~present).cumsum(1) - 1)  # the elements keep their order
     padded = _arranged(torch.cat([drawn.x, padding.to(drawn.x.dtype)], 1), orders)
-    drawn.told["positions of the padding"] = orders >= n
-    return subject.compare(subject.encode_masked(padded, orders < n), subject.encode(drawn.x), drawn.x)
+    drawn.told["positions of the padding"] = ~present
+    evidence = subject.compare(subject.encode_masked(padded, present), subject.encode(drawn.x), drawn.x)
+    return worse(evidence, _ragged(subject, drawn)) if subject.deterministic else evidence
+
+
+_RAGGED = 3  # sets of unequal sizes in one batch
+
+
+def _ragged(subject: Subject, drawn: Drawn) -> Evidence:
+    """Sets cut to unequal sizes by the mask, side by side, against each on its own without a mask."""
+    x = drawn.x[:_RAGGED]
+    rng = np.random.default_rng([drawn.case.seed, 3])  # as many draws however many sets there are
+    counts = rng.integers(1, x.shape[1] + 1, size=_RAGGED)[: len(x)]
+    drawn.told["sizes of the first sets"] = counts.tolist()
+    present = torch.arange(x.shape[1]) < torch.from_numpy(counts)[:, None]
+    alone = [subject.encode(one[None, :count]) for one, count in zip(x, counts, strict=True)]
+    found = subject.compare(subject.encode_masked(x, present), torch.cat(alone), x)
+    rest = torch.zeros(len(drawn.x) - len(x), dtype=found.gap.dtype)
+    return Evidence(torch.cat([found.gap, rest]), torch.cat([found.bound, rest]), found.note)
 
 
 def check_replication(subject: Subject, drawn: Drawn) -> Evidence:

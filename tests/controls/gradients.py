@@ -1,0 +1,110 @@
+"""Encoders that encode rightly and train wrongly."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from .base import Mean, Softmax, Sum, Sums, Weighed, finite, hide
+
+
+class DetachedState(Mean):
+    """Cuts the graph between chunks."""
+
+    breaks: ClassVar[str] = "mbc.gradient"
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        return super().update(Sums(state.total.detach(), state.number), x, mask)
+
+
+class NoGradAfterFirstChunk(Mean):
+    """Reads all chunks but the first under no_grad."""
+
+    breaks: ClassVar[str] = "mbc.gradient"
+    # With the others streamed before it, no chunk is the first.
+    also: ClassVar[tuple[str, ...]] = ("mbc.partial_gradient",)
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        part = self.part(x, mask)
+        fresh = not bool(state.number.any())
+        return self.add(state, part if fresh else Sums(part.total.detach(), part.number))
+
+
+class GradientDecays(Sum):
+    """Halves the gradient on its way through each chunk."""
+
+    breaks: ClassVar[str] = "mbc.gradient"
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        halved = state.total / 2 + state.total.detach() / 2
+        return super().update(Sums(halved, state.number), x, mask)
+
+
+class PeakWithGradient(Softmax):
+    """Shifts by a maximum that is constant in the chunk and not in the merge."""
+
+    breaks: ClassVar[str] = "mbc.gradient"
+    also: ClassVar[tuple[str, ...]] = ("mbc.partial_gradient",)
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        part = super().part(x, mask)
+        if x.shape[1] == 0:
+            return part
+        return Weighed(hide(self.logit(hide(x, mask)), mask, -torch.inf).amax(1), part.num, part.den)
+
+    def add(self, a: Any, b: Any) -> Any:
+        peak = finite(torch.maximum(a.peak, b.peak))
+        scale_a, scale_b = (a.peak - peak).exp(), (b.peak - peak).exp()
+        return Weighed(
+            torch.maximum(a.peak, b.peak), a.num * scale_a + b.num * scale_b, a.den * scale_a + b.den * scale_b
+        )
+
+
+class ParameterGradientOfFirstChunk(Mean):
+    """Detaches the parameters after the first chunk; the gradient for inputs is right."""
+
+    breaks: ClassVar[str] = "mbc.gradient"
+    also: ClassVar[tuple[str, ...]] = ("mbc.partial_gradient",)
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        if not bool(state.number.any()):
+            return super().update(state, x, mask)
+        weights = {name: value.detach() for name, value in self.named_parameters()}
+        return self.add(
+            state, torch.func.functional_call(_Part(self), {f"of.{k}": v for k, v in weights.items()}, (x, mask))
+        )
+
+
+class _Part(torch.nn.Module):
+    """A chunk's state as a module's forward."""
+
+    def __init__(self, of: Mean) -> None:
+        super().__init__()
+        self.of = of
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Any:
+        return self.of.part(x, mask)
+
+
+class GraphFollowsState(Mean):
+    """Records a graph for a chunk only where the state has one already."""
+
+    breaks: ClassVar[str] = "mbc.partial_gradient"
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        begun = bool(state.number.any())
+        with torch.set_grad_enabled(torch.is_grad_enabled() and (state.total.requires_grad or not begun)):
+            part = self.part(x, mask)
+        return self.add(state, part)
+
+
+class WeighsDetachedTwice(Sum):
+    """Doubles a chunk's gradient where what came before carries none."""
+
+    breaks: ClassVar[str] = "mbc.partial_gradient"
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        total, number = self.part(x, mask)
+        if bool(state.number.any()) and not state.total.requires_grad:
+            total = 2 * total - total.detach()
+        return self.add(state, Sums(total, number))

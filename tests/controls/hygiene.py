@@ -1,0 +1,275 @@
+"""Encoders that are no functions, or do not leave alone what they are given."""
+
+import random
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .base import ORDERED, WIDTH, Max, Mean, Slots, Slotted, Sum, Sums
+
+# Encode one set twice: nothing is equal where one input has two encodings.
+TWICE = ("symmetry.permutation", "symmetry.batch", "symmetry.padding", "hygiene.inputs", "hygiene.nonfinite",
+    "hygiene.state_dict", "mbc.fork", "mbc.empty")  # fmt: skip
+
+
+class SlotsDrawnAnew(Slots):
+    """Draws other slots for each stream, from a generator of its own."""
+
+    breaks: ClassVar[str] = "hygiene.determinism"
+    also: ClassVar[tuple[str, ...]] = (*TWICE, "mbc.gradient", "mbc.partial_gradient", "mbc.train")
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.draws = 0
+
+    def init_state(self, batch_size: int) -> Any:
+        self.draws += 1
+        generator = torch.Generator().manual_seed(self.draws)
+        state = super().init_state(batch_size)
+        noise = torch.randn(self.slots.shape, generator=generator, dtype=torch.float64).to(self.slots.dtype)
+        return Slotted(state.slots + noise, state.total)
+
+
+class DropoutLeftOn(Mean):
+    """Drops features in eval() too, from a generator of its own."""
+
+    breaks: ClassVar[str] = "hygiene.determinism"
+    also: ClassVar[tuple[str, ...]] = (*ORDERED, *TWICE)
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.draws = 0
+
+    def features(self, x: Tensor) -> Tensor:
+        self.draws += 1
+        generator = torch.Generator().manual_seed(self.draws)
+        features = super().features(x)
+        return features * (torch.rand(features.shape, generator=generator) < 0.9)
+
+
+class RemembersLastSet(Mean):
+    """Adds a thousandth of the last encoding to the next."""
+
+    breaks: ClassVar[str] = "hygiene.determinism"
+    also: ClassVar[tuple[str, ...]] = (*ORDERED, *TWICE)
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.last: Tensor | float = 0.0
+
+    def readout(self, state: Any) -> Tensor:
+        encoding = super().readout(state)
+        out = encoding + 1e-3 * self.last
+        self.last = encoding.detach().mean().nan_to_num()
+        return out
+
+
+class CachedByShape(Mean):
+    """Returns what it computed for another input of the same shape."""
+
+    breaks: ClassVar[str] = "hygiene.determinism"
+    also: ClassVar[tuple[str, ...]] = (*ORDERED, *TWICE, "substance.elements", "substance.attention",
+        "substance.parameters", "hygiene.dtype")  # fmt: skip
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.cache: dict[tuple[int, ...], Tensor] = {}
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        if x.shape not in self.cache:
+            self.cache[x.shape] = super().forward(x, mask).detach()
+        return self.cache[x.shape]
+
+
+class BurnsRandomNumbers(Mean):
+    """Draws from torch's global generator in eval()."""
+
+    breaks: ClassVar[str] = "hygiene.rng"
+
+    def readout(self, state: Any) -> Tensor:
+        torch.rand(1)
+        return super().readout(state)
+
+
+class SeedsGlobalGenerator(Slots):
+    """Seeds the global generator, so that its slots are the same each time."""
+
+    breaks: ClassVar[str] = "hygiene.rng"
+
+    def init_state(self, batch_size: int) -> Any:
+        torch.manual_seed(0)
+        state = super().init_state(batch_size)
+        return Slotted(state.slots + torch.randn(self.slots.shape).to(state.slots.dtype), state.total)
+
+
+class BurnsNumPyNumbers(Mean):
+    """Draws from NumPy's global generator."""
+
+    breaks: ClassVar[str] = "hygiene.rng"
+
+    def readout(self, state: Any) -> Tensor:
+        np.random.rand()  # the vice
+        return super().readout(state)
+
+
+class BurnsPythonNumbers(Mean):
+    """Draws from the module `random` for each chunk."""
+
+    breaks: ClassVar[str] = "hygiene.rng"
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        random.random()
+        return super().update(state, x, mask)
+
+
+class ViewOfTransposed(Mean):
+    """Flattens its input by `view`, which fails where strides do not allow it."""
+
+    breaks: ClassVar[str] = "hygiene.inputs"
+    # Chunks of a batch are slices of a larger tensor.
+    also: ClassVar[tuple[str, ...]] = (*ORDERED, "mbc.fork", "mbc.empty", "mbc.memory", "hygiene.rng", "hygiene.dtype",
+        "symmetry.padding", "substance.interactions")  # fmt: skip
+
+    def features(self, x: Tensor) -> Tensor:
+        return super().features(x.view(-1, x.shape[2])).view(*x.shape[:2], WIDTH)
+
+
+class BitsOfTheInput(Mean):
+    """Reads the signs from the bits, which only lie in a row where the last stride is one."""
+
+    breaks: ClassVar[str] = "hygiene.inputs"
+
+    def features(self, x: Tensor) -> Tensor:
+        halves = {torch.float64: torch.int32, torch.float32: torch.int16, torch.bfloat16: torch.int8}
+        upper = x.detach().view(halves[x.dtype])[..., 1::2]
+        return super().features(x) + 0.1 * (upper < 0).any(2, keepdim=True)
+
+
+class ClampsInPlace(Mean):
+    """Clamps the caller's tensor."""
+
+    breaks: ClassVar[str] = "hygiene.inputs"
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        x.data.clamp_(-2, 2)
+        return super().part(x, mask)
+
+
+class ZeroesPaddingInPlace(Mean):
+    """Writes zeros over the caller's padding."""
+
+    breaks: ClassVar[str] = "hygiene.inputs"
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        if mask is not None:
+            x.masked_fill_(~mask.unsqueeze(-1), 0)
+        return super().part(x, mask)
+
+
+class Float32State(Mean):
+    """Keeps a float32 sum in a float64 stream."""
+
+    breaks: ClassVar[str] = "hygiene.dtype"
+    also: ClassVar[tuple[str, ...]] = (*ORDERED, "symmetry.permutation", "symmetry.padding", "hygiene.inputs")
+
+    def init_state(self, batch_size: int) -> Any:
+        return Sums(torch.zeros(batch_size, WIDTH), torch.zeros(batch_size, dtype=torch.int64))
+
+    def add(self, a: Any, b: Any) -> Any:
+        return Sums(a.total.float() + b.total.float(), a.number + b.number)
+
+    def readout(self, state: Any) -> Tensor:
+        return super().readout(state).to(self.phi.weight.dtype)
+
+
+class Float32Output(Mean):
+    """Returns float32, whatever it is given."""
+
+    breaks: ClassVar[str] = "hygiene.dtype"
+
+    def readout(self, state: Any) -> Tensor:
+        return super().readout(state).float()
+
+
+class Float64Output(Mean):
+    """Returns float64, whatever it is given."""
+
+    breaks: ClassVar[str] = "hygiene.dtype"
+
+    def readout(self, state: Any) -> Tensor:
+        return super().readout(state).double()
+
+
+class NaNToNumber(Mean):
+    """Replaces NaN by zero."""
+
+    breaks: ClassVar[str] = "hygiene.nonfinite"
+
+    def features(self, x: Tensor) -> Tensor:
+        return super().features(x).nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
+
+
+class MaximumOverlooksNaN(Max):
+    """Takes a maximum for which NaN is smaller than any number."""
+
+    breaks: ClassVar[str] = "hygiene.nonfinite"
+
+    def add(self, a: Any, b: Any) -> Any:
+        return Sums(torch.fmax(a.total, b.total), a.number + b.number)
+
+    def features(self, x: Tensor) -> Tensor:
+        features = super().features(x)
+        return torch.where(features.isnan(), -torch.inf, features)
+
+
+class SpreadsNaN(Mean):
+    """Adds zero times the mean over the batch."""
+
+    breaks: ClassVar[str] = "hygiene.nonfinite"
+
+    def readout(self, state: Any) -> Tensor:
+        encoding = super().readout(state)
+        return encoding + 0 * encoding.detach().mean(0)
+
+
+class PlainTensor(Mean):
+    """Projects by a random matrix that is no part of its state_dict."""
+
+    breaks: ClassVar[str] = "hygiene.state_dict"
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.projection = torch.randn(WIDTH, WIDTH)
+
+    def readout(self, state: Any) -> Tensor:
+        return super().readout(state) @ self.projection.to(state.total.dtype)
+
+
+class BufferNotKept(Sum):
+    """Scales by a buffer that is not persistent."""
+
+    breaks: ClassVar[str] = "hygiene.state_dict"
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.register_buffer("scale", 1 + torch.rand(WIDTH), persistent=False)
+
+    def readout(self, state: Any) -> Tensor:
+        return super().readout(state) * self.get_buffer("scale")
+
+
+class SeedOfItsOwn(Mean):
+    """Projects by a matrix drawn from a seed that is drawn when it is built."""
+
+    breaks: ClassVar[str] = "hygiene.state_dict"
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.seed = int(torch.randint(2**31, ()))
+
+    def readout(self, state: Any) -> Tensor:
+        generator = torch.Generator().manual_seed(self.seed)
+        projection = torch.randn(WIDTH, WIDTH, generator=generator, dtype=torch.float64)
+        return super().readout(state) @ projection.to(state.total.dtype)

@@ -1,0 +1,445 @@
+"""Encoders that break a law of streams."""
+
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import silu
+
+from .base import ORDERED, STREAM, WIDTH, Max, Mean, Softmax, Sum, Sums, Weighed, count, hide
+
+
+def any_present(x: Tensor, mask: Tensor | None) -> Tensor:
+    """1 for each chunk with at least one element, else 0; `B`."""
+    return count(x, mask).clamp(max=1)
+
+
+class MeanOfChunkMeans(Mean):
+    """Averages the means of chunks, whatever their sizes."""
+
+    breaks: ClassVar[str] = "mbc.partition"
+    also: ClassVar[tuple[str, ...]] = STREAM
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        whole = super().part(x, mask)
+        return Sums(whole.total / whole.number.clamp(min=1).unsqueeze(1), any_present(x, mask))
+
+
+class CountsChunks(Mean):
+    """Divides the sum by the number of chunks."""
+
+    breaks: ClassVar[str] = "mbc.partition"
+    also: ClassVar[tuple[str, ...]] = STREAM
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        return Sums(super().part(x, mask).total, any_present(x, mask))
+
+
+class ChunkSoftmax(Sum):
+    """Takes the softmax within each chunk, and adds the chunks up."""
+
+    breaks: ClassVar[str] = "mbc.partition"
+    also: ClassVar[tuple[str, ...]] = STREAM
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        features = self.features(hide(x, mask))
+        weights = hide(features, mask, -1e9).softmax(1)
+        return Sums(hide(weights * features, mask).sum(1), count(x, mask))
+
+
+class MeanOfChunkSoftmaxes(ChunkSoftmax):
+    """Takes the softmax within each chunk, and averages the chunks by their sizes."""
+
+    breaks: ClassVar[str] = "mbc.partition"
+    also: ClassVar[tuple[str, ...]] = STREAM
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        pooled = super().part(x, mask)
+        return Sums(pooled.total * pooled.number.unsqueeze(1), pooled.number)
+
+    def readout(self, state: Any) -> Tensor:
+        return Mean.readout(self, state)
+
+
+class EpsilonPerChunk(Mean):
+    """Adds 1e-8 for each chunk."""
+
+    breaks: ClassVar[str] = "mbc.partition"
+    also: ClassVar[tuple[str, ...]] = STREAM
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        part = super().part(x, mask)
+        return Sums(part.total + 1e-8 * any_present(x, mask).unsqueeze(1), part.number)
+
+
+class BiasPerChunk(Sum):
+    """Adds a trainable bias, zero at first, for each chunk."""
+
+    breaks: ClassVar[str] = "mbc.partition"
+    also: ClassVar[tuple[str, ...]] = STREAM
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.bias = nn.Parameter(torch.zeros(WIDTH))
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        part = super().part(x, mask)
+        return Sums(part.total + self.bias * any_present(x, mask).unsqueeze(1), part.number)
+
+
+class MaximumOfChunkSums(Max):
+    """Keeps the largest of the chunks' sums."""
+
+    breaks: ClassVar[str] = "mbc.partition"
+    also: ClassVar[tuple[str, ...]] = STREAM
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        total = hide(self.features(hide(x, mask)), mask).sum(1)
+        number = count(x, mask)
+        return Sums(total.masked_fill(number.unsqueeze(1) == 0, -torch.inf), number)
+
+
+class MeanOfChunkVariances(Mean):
+    """Averages the variances of chunks by their sizes: what lies between chunks is lost."""
+
+    breaks: ClassVar[str] = "mbc.partition"
+    also: ClassVar[tuple[str, ...]] = STREAM
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        whole = super().part(x, mask)
+        number = whole.number.clamp(min=1)[:, None, None]
+        centred = self.features(hide(x, mask)) - whole.total.unsqueeze(1) / number
+        return Sums(whole.total + hide(centred.square(), mask).sum(1), whole.number)
+
+
+class ChunkCentred(Mean):
+    """Centres the elements by the mean of their chunk."""
+
+    breaks: ClassVar[str] = "mbc.partition"
+    also: ClassVar[tuple[str, ...]] = STREAM
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        x = hide(x, mask)
+        mean = x.sum(1) / count(x, mask).clamp(min=1).unsqueeze(1)
+        return super().part(x - 0.5 * mean.unsqueeze(1), mask)
+
+
+class ChunkNormalised(Sum):
+    """Divides each chunk's sum by the root of its size."""
+
+    breaks: ClassVar[str] = "mbc.partition"
+    also: ClassVar[tuple[str, ...]] = STREAM
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        part = super().part(x, mask)
+        return Sums(part.total / part.number.clamp(min=1).sqrt().unsqueeze(1), part.number)
+
+
+class ChunkHierarchy(Sum):
+    """Runs the second layer on each chunk, and adds the results up."""
+
+    breaks: ClassVar[str] = "mbc.partition"
+    also: ClassVar[tuple[str, ...]] = STREAM
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.second = nn.Linear(WIDTH, WIDTH)
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        part = super().part(x, mask)
+        return Sums(silu(self.second(part.total)) * any_present(x, mask).unsqueeze(1), part.number)
+
+
+class ChunkMedian(Mean):
+    """Averages the medians of chunks by their sizes."""
+
+    breaks: ClassVar[str] = "mbc.partition"
+    also: ClassVar[tuple[str, ...]] = (*STREAM, "hygiene.nonfinite")  # the median overlooks NaN too
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        number = count(x, mask)
+        if x.shape[1] == 0:
+            return Sums(super().part(x, mask).total, number)
+        middle = hide(self.features(hide(x, mask)), mask, torch.nan).nanmedian(1).values
+        return Sums(torch.where(number.unsqueeze(1) > 0, middle * number.unsqueeze(1), 0.0), number)
+
+
+class ChunkCap100(Mean):
+    """Reads the first hundred elements of a chunk."""
+
+    breaks: ClassVar[str] = "mbc.partition"
+    # The first hundred of a chunk are others in another order.
+    also: ClassVar[tuple[str, ...]] = ("symmetry.permutation", "symmetry.padding", *STREAM)
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        return super().part(x[:, :100], None if mask is None else mask[:, :100])
+
+
+class SinglePrecisionSum(Mean):
+    """Adds chunks up in float32, and hides it by a float64 state."""
+
+    breaks: ClassVar[str] = "mbc.partition"
+    # What is added in another order is rounded otherwise, in the float32 digits.
+    also: ClassVar[tuple[str, ...]] = (*ORDERED, "symmetry.permutation", "symmetry.padding", "hygiene.inputs")
+
+    def add(self, a: Any, b: Any) -> Any:
+        total = a.total.float() + b.total.float()
+        return Sums(total.to(a.total.dtype), a.number + b.number)
+
+
+class Decay(Sum):
+    """Forgets a tenth of the state at each chunk, as an exponential moving average does."""
+
+    breaks: ClassVar[str] = "mbc.order"
+    also: ClassVar[tuple[str, ...]] = ("mbc.partition", "mbc.merge", *STREAM)
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        kept = 1 - 0.1 * any_present(x, mask).unsqueeze(1)
+        return self.add(Sums(state.total * kept, state.number), self.part(x, mask))
+
+
+class Chunked(NamedTuple):
+    """Sums, the number of chunks seen (`B`), and one chunk that is treated apart."""
+
+    total: Tensor
+    number: Tensor
+    chunks: Tensor
+    apart: Tensor
+
+
+class NoMerge(Mean):
+    """A mean that also counts chunks and only streams; correct."""
+
+    merge: Any = None
+
+    def init_state(self, batch_size: int) -> Any:
+        total, number = super().init_state(batch_size)
+        return Chunked(total, number, number, total)
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        total, number = self.add(state, self.part(x, mask))
+        return Chunked(total, number, state.chunks + any_present(x, mask), state.apart)
+
+
+class FirstChunkDropped(NoMerge):
+    """Leaves the first chunk out once a second has come."""
+
+    breaks: ClassVar[str] = "mbc.order"
+    also: ClassVar[tuple[str, ...]] = ("mbc.partition", *STREAM)
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        new = super().update(state, x, mask)
+        first = (new.chunks == 1).unsqueeze(1)
+        return new._replace(apart=torch.where(first, new.total, state.apart))
+
+    def readout(self, state: Any) -> Tensor:
+        left_out = state.apart * (state.chunks > 1).unsqueeze(1)
+        return super().readout(state._replace(total=state.total - left_out))
+
+
+class LastChunkDropped(NoMerge):
+    """Leaves the last chunk out, unless there is one only."""
+
+    breaks: ClassVar[str] = "mbc.order"
+    also: ClassVar[tuple[str, ...]] = ("mbc.partition", *STREAM)
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        new = super().update(state, x, mask)
+        came = (new.chunks > state.chunks).unsqueeze(1)
+        return new._replace(apart=torch.where(came, new.total - state.total, state.apart))
+
+    def readout(self, state: Any) -> Tensor:
+        left_out = state.apart * (state.chunks > 1).unsqueeze(1)
+        return super().readout(state._replace(total=state.total - left_out))
+
+
+class LaterChunksWeighLess(NoMerge):
+    """Weighs the i-th chunk by 1/i."""
+
+    breaks: ClassVar[str] = "mbc.order"
+    also: ClassVar[tuple[str, ...]] = ("mbc.partition", *STREAM)
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        new = super().update(state, x, mask)
+        weight = new.chunks.clamp(min=1).unsqueeze(1)
+        return new._replace(total=state.total + (new.total - state.total) / weight)
+
+
+class LargestChunkTwice(NoMerge):
+    """Counts the largest chunk twice; of equal ones the first."""
+
+    breaks: ClassVar[str] = "mbc.order"
+    also: ClassVar[tuple[str, ...]] = ("mbc.partition", *STREAM)
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        part = self.part(x, mask)
+        larger = part.number > state.chunks  # here: the size of the largest
+        total, number = self.add(state, part)
+        largest = torch.where(larger, part.number, state.chunks)
+        return Chunked(total, number, largest, torch.where(larger.unsqueeze(1), part.total, state.apart))
+
+    def readout(self, state: Any) -> Tensor:
+        return super().readout(state._replace(total=state.total + state.apart))
+
+
+class Recurrent(NoMerge):
+    """Lets what came before gate a chunk."""
+
+    breaks: ClassVar[str] = "mbc.order"
+    also: ClassVar[tuple[str, ...]] = ("mbc.partition", *STREAM)
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        new = super().update(state, x, mask)
+        gate = 1 + 0.1 * state.total.tanh()
+        return new._replace(total=state.total + gate * (new.total - state.total))
+
+
+class MergeForgetsCount(Mean):
+    """Merges sums, and keeps the left count."""
+
+    breaks: ClassVar[str] = "mbc.merge"
+
+    def merge(self, a: Any, b: Any) -> Any:
+        return Sums(a.total + b.total, a.number)
+
+
+class MergeAveragesMeans(Mean):
+    """Merges two means as if they were of equal size."""
+
+    breaks: ClassVar[str] = "mbc.merge"
+
+    def merge(self, a: Any, b: Any) -> Any:
+        number = a.number + b.number
+        mean = (self.readout(a) + self.readout(b)) / 2
+        return Sums(mean * number.unsqueeze(1), number)
+
+
+class MergePrefersLeft(Mean):
+    """Weighs the left side of a merge by 1 + 1e-4."""
+
+    breaks: ClassVar[str] = "mbc.merge"
+
+    def merge(self, a: Any, b: Any) -> Any:
+        return Sums(a.total * (1 + 1e-4) + b.total, a.number + b.number)
+
+
+class MergeCountsFreshState(Mean):
+    """Counts one element too many at each merge with a fresh state."""
+
+    breaks: ClassVar[str] = "mbc.merge"
+
+    def merge(self, a: Any, b: Any) -> Any:
+        fresh = (a.number == 0) ^ (b.number == 0)
+        return Sums(a.total + b.total, a.number + b.number + fresh)
+
+
+class MergeKeepsLeftPeak(Softmax):
+    """Merges numerators and denominators as if the left maximum were that of both."""
+
+    breaks: ClassVar[str] = "mbc.merge"
+
+    def merge(self, a: Any, b: Any) -> Any:
+        return Weighed(torch.maximum(a.peak, b.peak), a.num + b.num, a.den + b.den)
+
+
+class MergeTakesLargerSum(Max):
+    """Merges maxima by their sums: the larger side wins as a whole."""
+
+    breaks: ClassVar[str] = "mbc.merge"
+
+    def merge(self, a: Any, b: Any) -> Any:
+        left = (a.total.sum(1) >= b.total.sum(1)).unsqueeze(1)
+        return Sums(torch.where(left, a.total, b.total), a.number + b.number)
+
+
+class EmptyChunkCounted(Mean):
+    """Counts at least one element a chunk."""
+
+    breaks: ClassVar[str] = "mbc.empty"
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        part = super().part(x, mask)
+        return Sums(part.total, part.number.clamp(min=1) if mask is None else part.number)
+
+
+class MaskedChunkCounted(Mean):
+    """Counts at least one element a masked chunk."""
+
+    breaks: ClassVar[str] = "mbc.empty"
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        part = super().part(x, mask)
+        return Sums(part.total, part.number if mask is None else part.number.clamp(min=1))
+
+
+class MaximumOfNothing(Max):
+    """Takes the maximum over no elements."""
+
+    breaks: ClassVar[str] = "mbc.empty"
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        return Sums(hide(self.features(hide(x, mask)), mask, -torch.inf).amax(1), count(x, mask))
+
+
+class EmptyChunkResets(Mean):
+    """Begins anew at an empty chunk."""
+
+    breaks: ClassVar[str] = "mbc.empty"
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        return super().update(state, x, mask) if x.shape[1] else self.init_state(len(x))
+
+
+class EmptySetIsNaN(Mean):
+    """Divides zero by zero for the empty set."""
+
+    breaks: ClassVar[str] = "mbc.empty"
+
+    def readout(self, state: Any) -> Tensor:
+        mean: Tensor = state.total / state.number.unsqueeze(1)
+        return mean
+
+
+class SpeechlessOnEmptySet(Mean):
+    """Raises an error without a word for the empty set."""
+
+    breaks: ClassVar[str] = "mbc.empty"
+
+    def readout(self, state: Any) -> Tensor:
+        if not bool(state.number.any()):
+            raise ValueError
+        return super().readout(state)
+
+
+class MergeOfOneStateWithItself(Mean):
+    """Takes a state that is merged with itself for one stream, not for two that are alike."""
+
+    breaks: ClassVar[str] = "mbc.program"
+
+    def merge(self, a: Any, b: Any) -> Any:
+        return a if a is b else super().merge(a, b)
+
+
+class Merged(NamedTuple):
+    """Sums, and whether they are those of a merge."""
+
+    total: Tensor
+    number: Tensor
+    merged: bool = False
+
+
+class DeafAfterMerge(Mean):
+    """Does not count what is fed to a state that came from a merge."""
+
+    breaks: ClassVar[str] = "mbc.program"
+
+    def init_state(self, batch_size: int) -> Any:
+        return Merged(*super().init_state(batch_size))
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        total, number = self.add(state, self.part(x, mask))
+        return Merged(total, state.number if state.merged else number, state.merged)
+
+    def merge(self, a: Any, b: Any) -> Any:
+        total, number = self.add(a, b)
+        return Merged(total, number, merged=True)

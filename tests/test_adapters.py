@@ -1,0 +1,172 @@
+"""Adapters: encoders of other conventions are judged as what they are."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import mbcbench
+from mbcbench.adapters import MaskAdapter, StatefulAdapter, StepsAdapter, pyg
+
+STREAMS = ["mbc.partition", "mbc.order", "mbc.fork", "mbc.resume", "mbc.gradient"]
+
+
+class Running(nn.Module):
+    """A mean that is kept on the module, between `reset`, `update` and `compute`."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(dim_in, 4)
+        self.total: Any = 0.0
+        self.count = 0
+
+    def reset(self) -> None:
+        self.total, self.count = self.project.weight.new_zeros(()), 0
+
+    def update(self, x: Tensor) -> None:
+        self.total = self.total + torch.tanh(self.project(x)).sum(1)
+        self.count += x.shape[1]
+
+    def compute(self) -> Tensor:
+        out: Tensor = self.total / max(self.count, 1)
+        return out
+
+
+class InPlace(Running):
+    """The same, updated in place."""
+
+    def reset(self) -> None:
+        self.total, self.count = self.project.weight.new_zeros(1, 4), 0
+
+    def update(self, x: Tensor) -> None:
+        features = torch.tanh(self.project(x)).sum(1)
+        self.total = self.total.expand_as(features).clone()
+        self.total += features
+        self.count += x.shape[1]
+
+
+class OtherWords(nn.Module):
+    """A sum whose state is a dict, by steps of other names."""
+
+    def __init__(self, dim_in: int, *, exact: bool = True) -> None:
+        super().__init__()
+        self.project = nn.Linear(dim_in, 4)
+        self.exact = exact
+
+    def begin(self, batch_size: int) -> dict[str, Tensor]:
+        return {"total": self.project.weight.new_zeros(batch_size, 4)}
+
+    def step(self, x: Tensor, memory: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {"total": memory["total"] + torch.tanh(self.project(x)).sum(1)}
+
+    def forward(self, x: Tensor) -> Tensor:
+        whole = torch.tanh(self.project(x)).sum(1)
+        return whole if self.exact else whole + 1e-6
+
+
+def steps(module: nn.Module, **more: Callable[..., Any]) -> StepsAdapter:
+    return StepsAdapter(
+        module,
+        init_state=lambda m, batch_size: m.begin(batch_size),
+        update=lambda m, state, x: m.step(x, state),
+        readout=lambda m, state: state["total"],
+        **more,
+    )
+
+
+class Inverted(nn.Module):
+    """A masked sum that is told what is absent."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(dim_in, 4)
+
+    def forward(self, x: Tensor, absent: Tensor) -> Tensor:
+        kept = torch.where(absent[:, :, None], torch.zeros_like(x), x)
+        return (torch.tanh(self.project(kept)) * ~absent[:, :, None]).sum(1)
+
+
+class SumAggregation(nn.Module):
+    """Called as an aggregation of PyTorch Geometric is."""
+
+    def forward(self, x: Tensor, index: Tensor, ptr: None = None, dim_size: int = 0, dim: int = -2) -> Tensor:
+        assert dim == -2
+        return x.new_zeros(dim_size, x.shape[1]).index_add(0, index, torch.sin(x) + 1)
+
+
+def status(result: mbcbench.Checked) -> dict[str, str]:
+    return dict(zip(result["case"], result["status"], strict=True))
+
+
+@pytest.mark.parametrize("encoder", [Running, InPlace])
+def test_a_state_kept_on_the_module_is_carried_as_a_value(encoder: type[Running]) -> None:
+    result = mbcbench.check(lambda d: StatefulAdapter(encoder(d), ["total", "count"]), laws=STREAMS, examples=100)
+    assert set(result["status"]) == {"pass"}
+
+
+def test_a_field_that_is_forgotten_is_found_out() -> None:
+    result = mbcbench.check(lambda d: StatefulAdapter(Running(d), ["total"]), laws=["mbc.fork"], examples=100)
+    assert not result.ok
+
+
+def test_steps_of_other_names_are_a_stream() -> None:
+    result = mbcbench.check(lambda d: steps(OtherWords(d)), laws=[*STREAMS, "mbc.merge"], examples=100)
+    assert status(result) == {**dict.fromkeys(STREAMS, "pass"), "mbc.merge": "skip"}
+
+
+def test_a_merge_is_used_where_one_is_given() -> None:
+    def build(dim_in: int) -> nn.Module:
+        return steps(OtherWords(dim_in), merge=lambda m, a, b: {"total": a["total"] + b["total"]})
+
+    assert status(mbcbench.check(build, laws=["mbc.merge"], examples=100)) == {"mbc.merge": "pass"}
+
+
+def test_the_modules_own_forward_is_held_against_the_stream() -> None:
+    def build(dim_in: int) -> nn.Module:
+        return steps(OtherWords(dim_in, exact=False), forward=lambda m, x: m(x))
+
+    assert status(mbcbench.check(build, laws=["mbc.partition"], examples=100)) == {"mbc.partition": "fail"}
+
+
+def test_a_mask_may_say_what_is_absent() -> None:
+    def build(dim_in: int) -> nn.Module:
+        return MaskAdapter(Inverted(dim_in), lambda module, x, mask: module(x, ~mask))
+
+    assert status(mbcbench.check(build, laws=["symmetry.padding"], examples=100)) == {"symmetry.padding": "pass"}
+
+
+def test_sets_are_laid_out_flat_for_an_aggregation() -> None:
+    laws = ["mbc.partition", "symmetry.padding", "symmetry.batch"]
+    result = mbcbench.check(lambda d: pyg(SumAggregation()), laws=laws, examples=200)
+    assert set(result["status"]) == {"pass"}
+
+
+def test_aggregations_of_pytorch_geometric_are_what_their_names_say() -> None:
+    aggr = pytest.importorskip("torch_geometric.nn.aggr")
+    holds = {"SumAggregation": ["sum"], "MaxAggregation": ["max"], "MeanAggregation": []}
+    for name, expected in holds.items():
+        result = mbcbench.check(lambda d, name=name: pyg(getattr(aggr, name)()), laws=["mbc.partition"], examples=200)
+        pairs = result["detail.pairs"].iloc[0]
+        assert [g for g, found in pairs.items() if found["consistent"]] == expected
+
+
+def test_a_pooling_by_multihead_attention_breaks_partition_and_leaks_padding_that_is_not_finite() -> None:
+    class Pool(nn.Module):
+        def __init__(self, dim_in: int) -> None:
+            super().__init__()
+            self.embed = nn.Linear(dim_in, 4)
+            self.queries = nn.Parameter(torch.randn(1, 2, 4))
+            self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+
+        def forward(self, x: Tensor, absent: Tensor) -> Tensor:
+            elements = self.embed(x)
+            out: Tensor = self.attention(self.queries.expand(len(x), -1, -1), elements, elements, absent)[0]
+            return out
+
+    def build(dim_in: int) -> nn.Module:
+        return MaskAdapter(Pool(dim_in), lambda module, x, mask: module(x, ~mask))
+
+    laws = ["mbc.partition", "symmetry.padding", "symmetry.permutation", "substance.attention"]
+    assert list(mbcbench.check(build, laws=laws, examples=200)["status"]) == ["fail", "fail", "pass", "pass"]
