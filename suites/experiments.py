@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mbcbench.cell import Cell, Profile, Suite
-from mbcbench.errors import UsageError
+from mbcbench.cell import Cell, Experiment, Profile, Suite
 from mbcbench.record import Record
 
 from . import centroids, image_completion, point_clouds
@@ -30,15 +29,6 @@ class Order:
     def plus_others(self, models: Sequence[Model]) -> list[Model]:
         """The models of the paper, and the other encoders as they are."""
         return [*models, *((encoder, {}) for encoder in self.others)]
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A table or figure. rows: its cells. where: which of their records it shows, as columns of a frame of records."""
-
-    title: str
-    rows: Rows
-    where: Mapping[str, Any]
 
 
 def sse(slots: str, k: int, h: int = 64, g: str = "sum") -> Model:
@@ -224,41 +214,45 @@ ACCURACY = {"metric": "accuracy"}
 CAD = {**ACCURACY, "suite": "point-clouds", "case": "cad-points"}
 EXEMPLARS = {**ACCURACY, "suite": "centroids", "case": "exemplar-centroids"}
 DIGITS = {"suite": "centroids", "case": "mnist-centroids"}
+TRAINED: dict[str, Any] = {"across": "detail.train_size", "as_trained": True}
+
+
+def _of(title: str, rows: Rows, where: Mapping[str, Any], **more: Any) -> Experiment:
+    return Experiment(
+        title=title, cells=lambda others, profile, seed: rows(Order(others, profile, seed)), where=where, **more
+    )
+
 
 EXPERIMENTS: dict[str, Experiment] = {
-    "table1": Experiment("Accuracy on point clouds, by the number of points", table1, {**CAD, **ONE}),
-    "fig2": Experiment(
-        "A Set Transformer on mini-batches", fig2, {**NLL, "case": "patches-32", "detail.test_size": 200}
+    "table1": _of("Accuracy on point clouds, by the number of points", table1, {**CAD, **ONE}, **TRAINED),
+    "fig2": _of("A Set Transformer on mini-batches", fig2, {**NLL, "case": "patches-32", "detail.test_size": 200}),
+    "fig3a": _of("NLL of full sets, by their size", fig3a, {**NLL, **ONE}, **TRAINED),
+    "fig3b": _of("Trained on 1,000 pixels, streamed 1,000-4,000", fig3b, {**LARGE, "detail.chunk_size": 1000}),
+    "fig3c": _of("Trained on 1,000 pixels, streamed 100-500", fig3b, {**LARGE, "detail.chunk_size": 100}),
+    "fig3d": _of("Convergence (detail.curve)", fig3b, {**LARGE, **ONE, "detail.test_size": 1000}),
+    "fig4a": _of("The aggregation g", fig4a, {**NLL, "detail.mode": "streamed"}),
+    "fig4b": _of("Random against deterministic slots", fig4b, {**NLL, **ONE}),
+    "fig4c": _of("Levels of a hierarchy", fig4c, {**NLL, **ONE}),
+    "fig4d": _of("Trained on 100 points, streamed 200-500", fig4d, {**CAD, "params.train_size": 100}),
+    "fig5": _of(
+        "Exemplars: accuracy by ways, with two supports",
+        fig5,
+        {**EXEMPLARS, "detail.test_size": 2},
+        across="detail.ways",
     ),
-    "fig3a": Experiment("NLL of full sets, by their size", fig3a, {**NLL, **ONE}),
-    "fig3b": Experiment("Trained on 1,000 pixels, streamed 1,000-4,000", fig3b, {**LARGE, "detail.chunk_size": 1000}),
-    "fig3c": Experiment("Trained on 1,000 pixels, streamed 100-500", fig3b, {**LARGE, "detail.chunk_size": 100}),
-    "fig3d": Experiment("Convergence (detail.curve)", fig3b, {**LARGE, **ONE, "detail.test_size": 1000}),
-    "fig4a": Experiment("The aggregation g", fig4a, {**NLL, "detail.mode": "streamed"}),
-    "fig4b": Experiment("Random against deterministic slots", fig4b, {**NLL, **ONE}),
-    "fig4c": Experiment("Levels of a hierarchy", fig4c, {**NLL, **ONE}),
-    "fig4d": Experiment("Trained on 100 points, streamed 200-500", fig4d, {**CAD, "params.train_size": 100}),
-    "fig5": Experiment("Exemplars: accuracy by ways, with two supports", fig5, {**EXEMPLARS, "detail.test_size": 2}),
-    "fig6": Experiment("Exemplars: accuracy by size of the support", fig5, {**EXEMPLARS, **ONE}),
-    "fig7-slots": Experiment("The number of slots", fig7_slots, {**NLL, **ONE}),
-    "fig7-dim": Experiment("The width of slots", fig7_dim, {**NLL, **ONE}),
-    "fig7-deterministic": Experiment("Deterministic slots in Figure 3", fig7_deterministic, NLL),
-    "fig8": Experiment("Digits: accuracy by size of the support", fig8, {**DIGITS, **ACCURACY, **ONE}),
-    "fig9": Experiment("Digits: queries and centroids", fig8, {**DIGITS, "metric": "embeddings"}),
-    "fig10": Experiment("Digits: centroids of growing supports", fig8, {**DIGITS, "metric": "embeddings"}),
+    "fig6": _of("Exemplars: accuracy by size of the support", fig5, {**EXEMPLARS, **ONE}),
+    "fig7-slots": _of("The number of slots", fig7_slots, {**NLL, **ONE}),
+    "fig7-dim": _of("The width of slots", fig7_dim, {**NLL, **ONE}),
+    "fig7-deterministic": _of("Deterministic slots in Figure 3", fig7_deterministic, NLL),
+    "fig8": _of("Digits: accuracy by size of the support", fig8, {**DIGITS, **ACCURACY, **ONE}),
+    "fig9": _of("Digits: queries and centroids", fig8, {**DIGITS, "metric": "embeddings"}),
+    "fig10": _of("Digits: centroids of growing supports", fig8, {**DIGITS, "metric": "embeddings"}),
 }
 
 
-def cells(encoders: Sequence[str], profile: Profile, seed: int, experiments: Sequence[str] = ()) -> list[Cell]:
-    """The cells of the experiments named, or of all, each once; `encoders` are trained beside those of the paper.
-
-    Raises UsageError for a name that is none.
-    """
-    unknown = [name for name in experiments if name not in EXPERIMENTS]
-    if unknown:
-        raise UsageError(f"no experiment is called {unknown[0]!r}; there are {', '.join(EXPERIMENTS)}")
-    order = Order(encoders, profile, seed)
-    rows = [cell for name in experiments or EXPERIMENTS for cell in EXPERIMENTS[name].rows(order)]
+def cells(encoders: Sequence[str], profile: Profile, seed: int) -> list[Cell]:
+    """The cells of all experiments, each once; `encoders` are trained beside those of the paper."""
+    rows = [cell for experiment in EXPERIMENTS.values() for cell in experiment.cells(encoders, profile, seed)]
     return list({cell.key: cell for cell in rows}.values())
 
 
@@ -276,4 +270,5 @@ SUITE = Suite(
     cells=cells,
     run=run,
     seconds=image_completion.SUITE.seconds,
+    experiments=EXPERIMENTS,
 )

@@ -203,3 +203,11 @@ SUITE = Suite(
     run=run,
     seconds={"smoke": 120, "quick": 600, "laptop": 1800, "paper": 24 * 3600},
 )
+
+CAD_SUITE = Suite(
+    name="cad-points",
+    summary="classify shapes as clouds of points: the part of point-clouds that is left out where there is little time",
+    cells=lambda encoders, profile, seed: shapes(encoders, CAD[profile], seed),
+    run=run,
+    seconds=SUITE.seconds,
+)

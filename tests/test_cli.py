@@ -39,7 +39,7 @@ def command(
 
 
 def run_only(command: Command, encoder: str, *more: str) -> tuple[int, str, str]:
-    return command("run", "--only", "--encoder", encoder, "--suite", "encode", *more)
+    return command("run", "--just-these", "--encoder", encoder, "--suite", "encode", *more)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def run_only(command: Command, encoder: str, *more: str) -> tuple[int, str, str]
         ("run --seed -1", "'--seed'"),
         ("run --jobs 0", "'--jobs'"),
         ("run --bogus", "No such option: --bogus"),
-        ("run --only", "give at least one"),
+        ("run --just-these", "give at least one"),
         ("run --suite encod", "no suite is called 'encod'; did you mean encode?"),
         ("run --encoder nothing", "no encoder is called 'nothing'"),
         ("run --out pyproject --html no/such/page.html", "there is no folder no/such"),
@@ -183,7 +183,7 @@ def test_run_judges_the_registered_encoders_and_a_broken_one_is_a_row(plugins: P
 
 def test_a_broken_suite_is_a_row(plugins: Plugins, command: Command) -> None:
     plugins.add("suites", "torn", "gone:SUITE")
-    code, out, _ = command("run", "--only", "--encoder", HONEST, "--suite", "torn", "--suite", "encode")
+    code, out, _ = command("run", "--just-these", "--encoder", HONEST, "--suite", "torn", "--suite", "encode")
     frame = mbcbench.load()
     assert code == 2
     assert "No module named 'gone'" in frame[frame["case"] == "plan"]["message"].item()
@@ -254,7 +254,19 @@ def test_neither_torch_nor_a_plug_in_is_imported(plugins: Plugins, arguments: li
 
 
 def test_ctrl_c_is_one_line_and_keeps_what_ended(plugins: Plugins, tmp_path: Path) -> None:
-    call = [sys.executable, "-P", "-m", "mbcbench.cli", "run", "--only", "--suite", "encode", "--jobs", "1", "--quiet"]
+    call = [
+        sys.executable,
+        "-P",
+        "-m",
+        "mbcbench.cli",
+        "run",
+        "--just-these",
+        "--suite",
+        "encode",
+        "--jobs",
+        "1",
+        "--quiet",
+    ]
     slow = tmp_path / "slow.py"
     slow.write_text(
         "import time\nfrom torch import nn\n"
@@ -290,7 +302,7 @@ def test_cells_that_measure_time_run_alone(plugins: Plugins, command: Command) -
         "S = Suite(name='timed', summary='', cells=cells, run=run, seconds={'quick': 20.0}, alone=True)\n",
     )
     plugins.add("suites", "timed", "timed:S")
-    command("run", "--only", "--encoder", HONEST, "--suite", "timed", "--jobs", "3")
+    command("run", "--just-these", "--encoder", HONEST, "--suite", "timed", "--jobs", "3")
     frame = mbcbench.load()
     spans = frame[frame["suite"] == "timed"].sort_values("detail.began")
     assert (spans["detail.ended"].to_numpy()[:-1] <= spans["detail.began"].to_numpy()[1:]).all()
