@@ -12,6 +12,7 @@ from scipy import stats
 from .evidence import BROKEN
 
 Row = Mapping[str, Any]
+Lines = dict[tuple[str, str], dict[Any, list[Row]]]  # (model, test) -> column -> records
 # What tells models apart besides the encoder and its hyper-parameters, and tests besides their mode and size.
 SETTINGS = ("case", "params.layer_norm", "params.scale", "params.readout", "params.train_size")
 TESTS = ("metric", "detail.order", "detail.aggregation", "detail.ways", "detail.estimator", "detail.test_size")
@@ -39,7 +40,7 @@ class ExperimentTable:
 
 def experiment_tables(frame: pd.DataFrame, info: Mapping[str, Any]) -> list[ExperimentTable]:
     """The experiments that a run's description tells of, filled from its records."""
-    rows = [{key: value for key, value in row.items() if _known(value)} for row in frame.to_dict("records")]
+    rows = [{str(key): value for key, value in row.items() if _known(value)} for row in frame.to_dict("records")]
     return [_table(name, told, rows) for name, told in (info.get("experiments") or {}).items()]
 
 
@@ -49,14 +50,15 @@ def _known(value: Any) -> bool:
 
 def _table(name: str, told: Mapping[str, Any], rows: Sequence[Row]) -> ExperimentTable:
     """`told`: see `mbcbench.cell.Experiment`; in place of functions it holds the keys of the cells."""
-    keys = set(told["cells"])
+    keys = {key: place for place, key in enumerate(told["cells"])}
     found = [row for row in rows if row.get("cell") in keys and _shown(row, told)]
+    found.sort(key=lambda row: keys[row["cell"]])  # cells end in any order
     tested = [row for row in found if not _broke(row)]
     across = _across(tested, told["across"])
     columns = sorted({row[across] for row in tested if across in row})
     model, test = _settings(found, SETTINGS, told, across), _settings(tested, TESTS, told, across)
     seeds = len({row["seed"] for row in found})
-    cells: dict[tuple[str, str], dict[Any, list[Row]]] = {}
+    cells: Lines = {}
     for row in tested:
         place = (_model(row, model), _test(row, test, told["where"]))
         cells.setdefault(place, {}).setdefault(row.get(across), []).append(row)
@@ -66,7 +68,9 @@ def _table(name: str, told: Mapping[str, Any], rows: Sequence[Row]) -> Experimen
         TableRow(*place, tuple(_cell(by.get(c, []), seeds) for c in columns or [None])) for place, by in cells.items()
     ]
     heading = across.rpartition(".")[2].replace("_", " ") if columns else ""
-    return ExperimentTable(name, told["title"], heading, tuple(f"{c:g}" for c in columns) or ("",), tuple(lines))
+    metrics = dict.fromkeys(row["metric"] for row in tested)
+    title = told["title"] + (f" ({', '.join(metrics)})" if metrics else "")
+    return ExperimentTable(name, title, heading, tuple(f"{c:g}" for c in columns) or ("",), tuple(lines))
 
 
 def _shown(row: Row, told: Mapping[str, Any]) -> bool:
@@ -99,7 +103,8 @@ def _model(row: Row, settings: Sequence[str]) -> str:
 
 
 def _test(row: Row, settings: Sequence[str], where: Mapping[str, Any]) -> str:
-    told = [f"{c.rpartition('.')[2].replace('_', ' ')} {_value(row[c])}" for c in settings if c in row]
+    named = {c: f"{c.rpartition('.')[2].replace('_', ' ')} " for c in settings if c != "metric"}
+    told = [f"{named.get(c, '')}{_value(row[c])}" for c in settings if c in row]
     if not {"detail.chunk_size"} & where.keys() and where.get("detail.mode") != "one piece" and "detail.mode" in row:
         streamed = row["detail.mode"] == "streamed"
         told.insert(0, f"chunks of {_value(row['detail.chunk_size'])}" if streamed else "one piece")
@@ -112,9 +117,7 @@ def _value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _add_broken(
-    cells: dict[tuple[str, str], dict[Any, list[Row]]], row: Row, model: str, columns: Sequence[Any]
-) -> None:
+def _add_broken(cells: Lines, row: Row, model: str, columns: Sequence[Any]) -> None:
     """Count a model's seed that broke wherever its other seeds are, or in a line of its own."""
     lines = [by for (name, _), by in cells.items() if name == model] or [cells.setdefault((model, ""), {})]
     for by in lines:

@@ -57,7 +57,7 @@ def html(frame: pd.DataFrame, info: Mapping[str, Any]) -> str:
 
 def kind(status: str) -> str:
     """The class of a status in the style sheet."""
-    known = {"pass", "ok", "fail", "xfail", "xpass", "skip", MISSING, "unranked"}
+    known = {"pass", "ok", "fail", "xfail", "xpass", "skip", MISSING, "unranked", "undecided"}
     return status if status in known else "broken"
 
 

@@ -14,8 +14,16 @@ from .evidence import tidy
 from .leaderboard_table import encoders_of, leaderboard_table, notes, slots
 from .shown import SYMBOLS, WORDS, Column, Shown, columns, facts, failures, symbol
 
-STYLES = {"pass": "green", "ok": "", "xfail": "yellow", "skip": "dim", "missing": "dim", "unranked": "dim"}
-PLAIN = str.maketrans({"✓": "+", "✗": "x", "±": "~", "–": "-", "·": ".", "×": "x", "…": "."})
+STYLES = {
+    "pass": "green",
+    "ok": "",
+    "xfail": "yellow",
+    "skip": "dim",
+    "missing": "dim",
+    "unranked": "dim",
+    "undecided": "dim",
+}
+PLAIN = str.maketrans({"✓": "+", "✗": "x", "±": "~", "–": "-", "·": ".", "×": "x", "…": ".", "≈": "="})
 NAME_WIDTH = 24  # names that fit into this are not folded
 OMITTED = ("memory.streamed", "state")  # for want of width; the page has them
 
@@ -63,7 +71,9 @@ class TerminalLeaderboard:
                 return
         first, rest = self._columns[0], self._columns[1:]
         laws = [column for column in rest if column.key in self._groups]
-        for part in (laws, [column for column in rest if column.key not in self._groups]):
+        tasks = [c for c in rest if c.key.partition(".")[0] in ("accuracy", "nll", "centroids")]
+        costs = [c for c in rest if c not in laws and c not in tasks]
+        for part in (laws, tasks, costs):
             if part:
                 yield _table([first, *part], options.ascii_only)
 
@@ -93,6 +103,8 @@ def _cell(shown: Shown) -> Text:
     if not shown.text:
         told = symbol(shown.status) if shown.status in SYMBOLS else f"! {shown.status}"
         return Text(told, style=style(shown.status))
+    if shown.status == "undecided":
+        return Text(f"{symbol(shown.status)} {shown.text} {shown.beside}", style=style(shown.status))
     if shown.status != "ok":
         seeds = shown.beside.partition(" seeds")[0].replace(" of ", "/")
         return Text(f"! {shown.text} {seeds:>6}", style=style(shown.status))

@@ -53,8 +53,7 @@ def large(order: Order, models: Iterable[Model]) -> list[Cell]:
     settings = image_completion.PROFILES[order.profile]
     if order.profile == "laptop":
         settings = replace(settings, steps=2000, test_images=128)
-    tests = TESTS_64 if order.profile in ("laptop", "paper") else settings.tests
-    return _completions(order, models, replace(settings, size=64, train_size=1000, tests=tests))
+    return _completions(order, models, replace(settings, size=64, train_size=1000, tests=TESTS_64))
 
 
 def _completions(order: Order, models: Iterable[Model], settings: image_completion.Settings) -> list[Cell]:
