@@ -14,15 +14,8 @@ from .evidence import tidy
 from .leaderboard_table import encoders_of, leaderboard_table, notes, slots
 from .shown import SYMBOLS, WORDS, Column, Shown, columns, facts, failures, symbol
 
-STYLES = {
-    "pass": "green",
-    "ok": "",
-    "xfail": "yellow",
-    "skip": "dim",
-    "missing": "dim",
-    "unranked": "dim",
-    "undecided": "dim",
-}
+STYLES = {"pass": "green", "ok": "", "xfail": "yellow"}
+STYLES |= dict.fromkeys(("skip", "missing", "unranked", "undecided"), "dim")
 PLAIN = str.maketrans({"✓": "+", "✗": "x", "±": "~", "–": "-", "·": ".", "×": "x", "…": ".", "≈": "="})
 NAME_WIDTH = 24  # names that fit into this are not folded
 OMITTED = ("memory.streamed", "state")  # for want of width; the page has them
