@@ -37,6 +37,11 @@ class ExperimentTable:
     columns: tuple[str, ...]
     rows: tuple[TableRow, ...]
 
+    @property
+    def tested(self) -> bool:
+        """Whether models are tested in more ways than one."""
+        return any(row.test for row in self.rows)
+
 
 def experiment_tables(frame: pd.DataFrame, info: Mapping[str, Any]) -> list[ExperimentTable]:
     """The experiments that a run's description tells of, filled from its records."""

@@ -44,12 +44,12 @@ def _table(found: ExperimentTable) -> Table:
     title = f"{found.name}: {found.title}"
     table = Table(box=box.SIMPLE_HEAD, title=Text(title, style="bold"), title_justify="left", pad_edge=False)
     table.add_column("model", overflow="fold")
-    if any(row.test for row in found.rows):
+    if found.tested:
         table.add_column("test", overflow="fold")
     for value in found.columns:
         table.add_column(f"{found.across} {value}".strip(), justify="right")
     for row in found.rows:
-        test = [Text(row.test)] if any(r.test for r in found.rows) else []
+        test = [Text(row.test)] if found.tested else []
         table.add_row(Text(row.model), *test, *map(Text, row.cells))
     return table
 

@@ -24,6 +24,14 @@ WORDS = {
 }
 
 
+OTHER_TASKS = ("nll", "centroids")  # the columns of these stand in a table of their own where room is short
+
+
+def other_task(column: "Column") -> bool:
+    """Whether a column belongs to a task beside the one that encoders are ranked by."""
+    return column.key.partition(".")[0] in OTHER_TASKS
+
+
 def symbol(status: str) -> str:
     """One character for a status; `!` for whatever broke."""
     return SYMBOLS.get(status, "!")

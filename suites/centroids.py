@@ -76,11 +76,11 @@ class Exemplars(Settings):
     chunk_size: int = 2
 
 
-# Quick: 35 encoders and two seeds are about 190 seconds of one core, of the 1,200 that a whole `mbcbench run` may take.
+# Quick: 35 encoders and two seeds are about 170 seconds of one core, of the 1,200 that a whole `mbcbench run` may take.
 MNIST: dict[Profile, Digits] = {
     "smoke": Digits(seeds=1, steps=5, channels=(4, 8, 16), supports=(1, 10), repeats=2),
     "quick": Digits(
-        seeds=2, steps=120, lr=3e-3, train_support=5, channels=(8, 16, 32), supports=(1, 5, 10, 50), repeats=5
+        seeds=2, steps=100, lr=3e-3, train_support=5, channels=(8, 16, 32), supports=(1, 5, 10, 50), repeats=5
     ),
     "laptop": Digits(seeds=3, steps=500),
     "paper": Digits(
