@@ -58,7 +58,7 @@ def run(
     just_these: Annotated[bool, typer.Option("--just-these", help="Judge those of --encoder and no others.")] = False,
     suite: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Run this suite.", show_default="those that list suites names"),
+        typer.Option(metavar="NAME", help="Run this suite.", show_default="see: list suites"),
     ] = None,
     only: Annotated[
         list[str] | None, typer.Option(metavar="NAME,...", help="Of the suite, run these experiments alone.")
