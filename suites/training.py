@@ -4,14 +4,19 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+X = TypeVar("X")
+
 CLIP = 5.0  # largest norm of the gradient
 LAST = 50  # steps whose losses are averaged in the report
+POINTS = 25  # of a curve that is kept
+
+Schedule = Literal["warm-cosine", "milestones"]
 
 
 class Seeds(NamedTuple):
@@ -27,11 +32,35 @@ class Seeds(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """How a training went: steps, seconds, and the mean loss of its last steps."""
+    """How a training went: seconds, and the loss of each step."""
 
-    steps: int
     seconds: float
-    loss: float
+    losses: tuple[float, ...]
+
+    @property
+    def steps(self) -> int:
+        return len(self.losses)
+
+    @property
+    def loss(self) -> float:
+        """The mean loss of the last steps."""
+        return statistics.fmean(self.losses[-LAST:])
+
+    def curve(self, points: int = POINTS) -> list[tuple[int, float]]:
+        """The mean losses of at most `points` stretches of equal length, each with the step it ends with."""
+        length = max(1, math.ceil(self.steps / points))
+        ends = [*range(length, self.steps + 1, length)]
+        return [(end, statistics.fmean(self.losses[end - length : end])) for end in ends]
+
+    def detail(self, model: nn.Module) -> dict[str, Any]:
+        """What a record says of the training of `model`."""
+        return {
+            "steps": self.steps,
+            "train_seconds": self.seconds,
+            "ms_per_step": 1000 * self.seconds / self.steps,
+            "train_loss": self.loss,
+            "parameters": sum(weight.numel() for weight in model.parameters()),
+        }
 
 
 class DivergedError(Exception):
@@ -40,18 +69,21 @@ class DivergedError(Exception):
 
 def fit(
     model: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    loss_of: Callable[[Tensor, Tensor], Tensor],
+    batches: Iterable[tuple[X, Tensor]],
+    loss_of: Callable[[Any, Tensor], Tensor],
     *,
     steps: int,
     lr: float,
+    weight_decay: float = 0.0,
+    schedule: Schedule = "warm-cosine",
 ) -> Trained:
-    """Train `model` on `steps` batches (x, y) by Adam, with `lr` scaled by `warm_cosine`.
+    """Train `model` on `steps` batches (x, y) by Adam, with `lr` scaled by `warm_cosine` or by `milestones`.
 
     Raises DivergedError when a loss is not finite.
     """
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warm_cosine(step, steps))
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
+    factor = warm_cosine if schedule == "warm-cosine" else milestones
+    rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor(step, steps))
     losses = []
     began = time.perf_counter()
     model.train()
@@ -64,8 +96,8 @@ def fit(
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
-        schedule.step()
-    return Trained(len(losses), time.perf_counter() - began, statistics.fmean(losses[-LAST:]))
+        rate.step()
+    return Trained(time.perf_counter() - began, tuple(losses))
 
 
 def warm_cosine(step: int, steps: int) -> float:
@@ -75,3 +107,8 @@ def warm_cosine(step: int, steps: int) -> float:
     """
     rise = (step + 1) / max(1, steps // 10)
     return min(1.0, rise) * (1 + math.cos(math.pi * step / steps)) / 2
+
+
+def milestones(step: int, steps: int) -> float:
+    """The factor of the learning rate in the paper's appendix A: a tenth after 0.2, 0.6 and 0.8 of the steps each."""
+    return float(0.1 ** sum(step >= share * steps for share in (0.2, 0.6, 0.8)))

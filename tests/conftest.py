@@ -91,6 +91,7 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plugins:
     made.module("fake_plugins", PLUGINS)
     made.add("suites", "encode", "fake_plugins:ENCODE")
     made.add("suites", "laws", "fake_plugins:LAWS")
+    made.add("default_suites", "encode", "fake_plugins:ENCODE")
     made.add("laws", "law.holds", "fake_plugins:law_holds")
     made.add("laws", "law.breaks", "fake_plugins:law_holds")
     made.add("reports", "leaderboard", "fake_plugins:REPORT")

@@ -58,6 +58,18 @@ class Diverging(Range):
         return super().forward(x) * (torch.inf if x.shape[1] > 16 else 1.0)
 
 
+class Wide(nn.Module):
+    """Plain: the mean of a linear map, as wide as asked for."""
+
+    def __init__(self, dim_in: int, dim: int = 4) -> None:
+        super().__init__()
+        self.linear = nn.Linear(dim_in, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.linear(x)
+        return out.mean(dim=1)
+
+
 class Hungry(nn.Module):
     """Takes 40 MiB for as long as it encodes."""
 
@@ -106,3 +118,4 @@ class Hoarder(nn.Module):
 
 SLOTS_MAX = EncoderSpec(name="slots-max", factory=Slots, slot_readout="max")
 SLOTS_CONCAT = EncoderSpec(name="slots-concat", factory=Slots, slot_readout="concat")
+WIDE = EncoderSpec(name="wide", factory=Wide)

@@ -107,8 +107,9 @@ def test_encoders_that_share_a_seed_see_the_same_batches() -> None:
             return super().forward(x).mean(dim=1)
 
     params = cells(NAME, "SumEncoder")[0].params
+    task = beside("cloud_data").load("mnist-points", params)
     for model in (Seeing(2, 10), nn.Sequential(Seeing(2, 10), nn.Dropout(0.5))):
-        beside("point_clouds")._train(model, params, 3)
+        beside("point_clouds")._train(model, task, params, 3)
     assert all(torch.equal(a, b) for a, b in zip(seen[:5], seen[5:], strict=True))
 
 
@@ -126,6 +127,44 @@ def test_what_an_optimizer_loads_is_what_the_fork_server_has_loaded() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert int(shown.stdout) < 20
+
+
+def test_the_paper_lowers_the_rate_thrice_to_a_tenth() -> None:
+    factor = beside("training").milestones
+    assert [factor(step, 100) for step in (0, 19, 20, 60, 80)] == pytest.approx([1, 1, 0.1, 0.01, 0.001])
+
+
+def test_a_curve_is_the_mean_loss_of_stretches() -> None:
+    trained = beside("training").Trained(1.0, tuple(float(i) for i in range(10)))
+    assert trained.curve(points=5) == [(2, 0.5), (4, 2.5), (6, 4.5), (8, 6.5), (10, 8.5)]
+    assert (trained.steps, trained.loss) == (10, 4.5)
+
+
+@pytest.mark.usefixtures("fake_data")
+@pytest.mark.parametrize("architecture", ["small", "deepsets"])
+def test_shapes_are_told_apart(architecture: str) -> None:
+    module = beside("point_clouds")
+    sizes = {"test_sizes": (100,), "streamed_sizes": (200,), "points": 300}
+    settings = module.Shapes(seeds=1, steps=60, batch_size=16, architecture=architecture, **sizes)
+    records = run(module.shapes([sample("Range")], settings, 0))
+    assert [r.case for r in records] == ["cad-points"] * 2
+    assert records[0].value is not None
+    assert records[0].value > 0.6  # chance is a third
+
+
+def test_points_of_a_shape_are_drawn_from_its_own() -> None:
+    points = torch.arange(4.0)[:, None, None].expand(4, 10, 3)
+    drawn = beside("cloud_data").predrawn(points)(torch.tensor([3, 1]), 5, torch.Generator().manual_seed(0))
+    assert drawn.shape == (2, 5, 3)
+    assert drawn[:, 0, 0].tolist() == [3, 1]
+
+
+def test_augmentation_turns_about_the_vertical_axis_and_scales() -> None:
+    draw = beside("cloud_data").augmented(lambda which, n, generator: torch.tensor([1.0, 0, 1]).expand(500, 1, 3))
+    x = draw(torch.arange(500), 1, torch.Generator().manual_seed(0))[:, 0]
+    assert 0.8 <= float(x[:, 2].min()) < float(x[:, 2].max()) <= 1.25
+    assert float(x[:, 1].abs().max()) <= 1.25 * 0.31  # the sine of a tenth of pi
+    assert float(x[:, 1].min()) < 0 < float(x[:, 1].max())
 
 
 def test_seeds_of_components_and_runs_differ() -> None:

@@ -1,0 +1,55 @@
+"""Small data in place of the data sets, with something in it to learn."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mbcbench.data import Clouds, Exemplars, Patches
+
+from .helpers import beside
+
+
+def patches(size: int) -> Patches:
+    """The left half of each image in one colour, the right half in another, the same for all."""
+    images = np.full((60, 3, size, size), 40, dtype=np.uint8)
+    images[:, 0, :, size // 2 :] = 220
+    images[:, 1] += np.random.default_rng(0).integers(0, 20, (60, size, size), dtype=np.uint8)
+    return Patches(images[:50], images[50:], "fake", "fake patches")
+
+
+def clouds(points: int = 2000) -> Clouds:
+    """Three classes: clouds stretched along one axis each."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(30) % 3
+    x = rng.normal(size=(30, points, 3)).astype(np.float32)
+    x[np.arange(30), :, labels] *= 4
+    return Clouds(x[:24], labels[:24], x[24:], labels[24:], ["a", "b", "c"], "fake", "fake clouds")
+
+
+def exemplars() -> Exemplars:
+    """Views close to the centre of their class."""
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(50, 1, 8)) + 0.1 * rng.normal(size=(50, 14, 8))).astype(np.float16)
+    return Exemplars(x[:25], x[25:], "fake", "fake exemplars")
+
+
+class Fake:
+    """What `choose` gives: a loader that has a name and a digest."""
+
+    name, sha256 = "fake", "0" * 64
+
+    def __init__(self, load: Callable[..., Any]) -> None:
+        self.load = load
+
+    def __call__(self, *args: int, **named: int) -> Any:
+        return self.load(*args, **named)
+
+
+def use(patch: pytest.MonkeyPatch) -> None:
+    """Have the suites choose among the fakes, but for digits."""
+    fakes = {"patches": Fake(patches), "clouds": Fake(clouds), "exemplars": Fake(exemplars)}
+    for name in ("trials", "image_completion", "cloud_data", "episodes"):
+        module = beside(name)
+        patch.setattr(module, "choose", lambda kind, data, real=module.choose: fakes.get(kind) or real(kind, data))

@@ -1,0 +1,138 @@
+"""The centroid task."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mbcbench.cell import Cell
+from mbcbench.data import Split
+from mbcbench.record import Status
+from mbcbench.target import resolve
+
+from .helpers import beside, cells, run, sample, suite
+
+NAME = "centroids"
+episodes, prototypes, centroids = beside("episodes"), beside("prototypes"), beside("centroids")
+
+pytestmark = pytest.mark.usefixtures("fake_data")
+
+
+def exemplar_cells(encoder: str = "SumEncoder", **params: Any) -> list[Cell]:
+    settings = centroids.Exemplars(**{"seeds": 1, "steps": 30, "pool": 10, "ways": (5, 25), **params})
+    found: list[Cell] = centroids.exemplars([sample(encoder)], settings, 0)
+    return found
+
+
+def network(encoder: str = "SumEncoder", **how: Any) -> Any:
+    return prototypes.PrototypicalNetwork(resolve(sample(encoder)), nn.Identity(), dim=3, support=2, seed=0, **how)
+
+
+def test_every_number_of_ways_and_support_is_a_record() -> None:
+    records = run(cells(NAME, "SumEncoder"))
+    found = [(r.detail["ways"], r.detail["test_size"], r.detail["mode"]) for r in records]
+    assert found == [
+        *((ways, 1, "one piece") for ways in (5, 10)),
+        *((ways, 10, mode) for mode in ("one piece", "streamed") for ways in (5, 10)),
+    ]
+    for record in records:
+        assert record.status is Status.OK
+        assert (record.metric, record.higher_is_better) == ("accuracy", True)
+        assert 0.1 < record.detail["baseline"] < 1
+
+
+def test_it_learns_and_more_ways_are_harder() -> None:
+    records = run(exemplar_cells(supports=(2,)))
+    by_ways = {r.detail["ways"]: r.value or 0.0 for r in records if r.detail["mode"] == "one piece"}
+    assert by_ways[25] > 0.5  # chance is 0.04
+    assert by_ways[5] >= by_ways[25]
+
+
+def test_a_streaming_encoder_scores_the_same_in_one_piece_and_streamed() -> None:
+    records = run(exemplar_cells(supports=(10,), repeats=1, ways=(25,)))
+    assert records[0].value == records[1].value
+    assert records[1].detail["chunk_size"] == 2
+
+
+def test_the_baseline_is_the_mean_of_raw_examples() -> None:
+    records = run(exemplar_cells(supports=(5,), ways=(25,)))
+    assert records[0].detail["baseline"] > 0.9  # views lie close to their class's centre
+    assert records[0].detail["baseline_name"] == "mean of raw examples"
+
+
+def test_the_same_seed_gives_the_same_records() -> None:
+    one, two = (run(cells(NAME, "SumEncoder")) for _ in range(2))
+    assert [r.value for r in one] == [r.value for r in two]
+
+
+def test_scores_are_negative_squared_distances() -> None:
+    queries, classes = torch.randn(5, 3, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64)
+    found = prototypes.negative_squared_distances(queries, classes)
+    assert torch.allclose(found, -torch.cdist(queries, classes).square())
+
+
+def test_a_query_is_encoded_as_the_set_of_itself() -> None:
+    model = network()
+    episode = torch.randn(4, 5, 3)
+    scores = model(episode)
+    assert scores.shape == (4 * 3, 4)
+    query, centroid = model.encode(episode[1:2, 3:4]), model.encode(episode[2:3, :2])
+    assert float(scores[4, 2].detach()) == pytest.approx(-float((query - centroid).square().sum().detach()), rel=1e-4)
+
+
+def test_a_support_has_no_example_twice_and_all_of_its_class() -> None:
+    pool = torch.arange(12.0).reshape(3, 4, 1)
+    drawn = episodes.draw(pool, 4, torch.Generator().manual_seed(0))
+    assert torch.equal(drawn.sort(dim=1).values, pool)
+
+
+def test_an_episode_has_its_queries_labelled_by_class() -> None:
+    train = torch.arange(20.0).reshape(5, 4, 1)
+    generator = torch.Generator().manual_seed(0)
+    ((episode, labels),) = episodes.episodes(train, ways=3, size=4, steps=1, generator=generator)
+    assert episode.shape == (3, 4, 1)
+    assert labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert len({int(row[0, 0]) // 4 for row in episode}) == 3
+
+
+def test_encodings_can_be_multiplied_by_their_number_of_slots() -> None:
+    features = torch.randn(2, 4, 3)
+    plain, slots, fixed = (network("SLOTS_MAX", scale=scale).encode(features) for scale in (1.0, "slots", 48.0))
+    assert torch.allclose(slots, 3 * plain)
+    assert torch.allclose(fixed, 48 * plain)
+    assert network("SumEncoder", scale="slots").scale == 1
+
+
+def test_a_layer_norm_behind_the_encoding_takes_scale_away() -> None:
+    features = torch.randn(2, 4, 3)
+    one, many = (network(scale=scale, layer_norm=True).encode(features) for scale in (1.0, 1000.0))
+    assert torch.allclose(one, many, atol=1e-4)
+
+
+def test_embeddings_are_kept_of_the_first_seed_alone_and_are_small() -> None:
+    settings = centroids.Digits(seeds=2, steps=2, channels=(4, 8, 16), supports=(1, 10), embeddings=True)
+    first, second = (run([cell]) for cell in centroids.digits([sample("SumEncoder")], settings, 7))
+    kept = [r for r in first if r.metric == "embeddings"]
+    assert len(kept) == 1
+    assert not [r for r in second if r.metric == "embeddings"]
+    detail = kept[0].detail
+    assert [len(detail["queries"]), len(detail["queries"][0]), len(detail["queries"][0][0])] == [10, 20, 16]
+    assert set(detail["centroids"]) == {"1", "10"}
+    assert len(kept[0].to_json()) < 100_000
+
+
+def test_a_class_that_is_smaller_bounds_the_others() -> None:
+    labels = np.array([0, 0, 0, 1, 1])
+    assert episodes.by_class(Split(np.zeros((5, 2, 2), dtype=np.uint8), labels)).shape == (2, 2, 1, 2, 2)
+
+
+def test_the_network_gives_the_number_of_channels() -> None:
+    images = torch.rand(6, 1, 28, 28)
+    assert prototypes.conv_net((4, 8, 16))(images).shape == (6, 16)
+
+
+def test_exemplars_are_left_out_where_time_is_short() -> None:
+    cases = {p: {c.case for c in suite(NAME).cells(["a"], p, 0)} for p in ("quick", "laptop")}
+    assert cases == {"quick": {"mnist-centroids"}, "laptop": {"mnist-centroids", "exemplar-centroids"}}

@@ -1,0 +1,165 @@
+"""The image-completion task."""
+
+from typing import Any
+
+import pytest
+import torch
+from scipy.stats import norm
+from torch import Tensor, nn
+
+from mbcbench.record import Record, Status
+from mbcbench.target import resolve
+
+from .helpers import beside, cells, run, sample, suite
+
+NAME = "image-completion"
+pixels, neural_process = beside("pixels"), beside("neural_process")
+
+pytestmark = pytest.mark.usefixtures("fake_data")
+
+
+def records_of(encoder: str = "SumEncoder", **params: Any) -> list[Record]:
+    return run(cells(NAME, encoder, **params))
+
+
+def told(record: Record) -> tuple[Any, ...]:
+    return tuple(record.detail[name] for name in ("test_size", "chunk_size", "order", "aggregation"))
+
+
+def test_every_test_is_a_record() -> None:
+    records = records_of()
+    assert [told(r) for r in records] == [tuple(test) for test in records[0].params["tests"]]
+    for record in records:
+        assert record.status is Status.OK
+        assert (record.metric, record.unit, record.higher_is_better) == ("nll", "nats", False)
+        in_one = record.detail["chunk_size"] == record.detail["test_size"]
+        assert record.detail["mode"] == ("one piece" if in_one else "streamed")
+        assert record.detail["data"] == "fake patches"
+
+
+def test_a_consistent_encoder_scores_the_same_however_its_context_comes() -> None:
+    tests = ((100, 100, "random", "own"), (100, 30, "random", "own"), (100, 1, "rows", "own"))
+    values = [r.value for r in records_of(tests=tests)]
+    assert values == pytest.approx([values[0]] * 3, rel=1e-5)
+
+
+def test_a_plain_encoder_does_worse_on_sorted_single_pixels() -> None:
+    tests = ((100, 100, "random", "own"), (100, 1, "rows", "own"))
+    whole, singles = (r.value for r in records_of("Range", steps=60, train_size=100, tests=tests))
+    assert whole is not None
+    assert singles is not None
+    assert abs(singles - whole) > 1e-3
+
+
+def test_the_literal_sum_over_chunks_is_the_streamed_sum() -> None:
+    tests = ((90, 30, "random", "own"), (90, 30, "random", "sum"), (90, 30, "random", "max"))
+    own, literal, other = (r.value for r in records_of(tests=tests, steps=20))
+    assert literal == pytest.approx(own, rel=1e-5)
+    assert other != pytest.approx(own, rel=1e-5)
+
+
+def test_a_model_that_has_not_learnt_is_on_the_plateau() -> None:
+    detail = records_of(steps=3)[0].detail
+    assert detail["plateau"] is True
+    assert detail["beats_baseline_at"] is None
+
+
+def test_a_model_that_has_learnt_left_the_plateau_and_the_record_says_when() -> None:
+    detail = records_of(steps=150, batch_size=8, lr=1e-2, tests=((200, 200, "random", "own"),))[0].detail
+    assert detail["plateau"] is False
+    assert 0 < detail["beats_baseline_at"] <= 150
+    assert len(detail["curve"]) == 25
+
+
+def test_the_same_seed_gives_the_same_records_and_another_does_not() -> None:
+    one, two, other = (run(cells(NAME, "SumEncoder", seed=seed))[0] for seed in (0, 0, 1))
+    assert (one.value, one.detail["curve"]) == (two.value, two.detail["curve"])
+    assert one.value != other.value
+
+
+def test_encoders_that_share_a_seed_see_the_same_batches() -> None:
+    completion = beside("image_completion")
+    p = cells(NAME, "SumEncoder")[0].params
+    images = completion.load(p)[0]
+    one, two = (list(completion.batches(images, p, seed=3)) for _ in range(2))
+    assert all(torch.equal(a[0][0], b[0][0]) and torch.equal(a[1], b[1]) for a, b in zip(one, two, strict=True))
+
+
+def test_a_diverged_training_is_a_record() -> None:
+    (record,) = records_of("Diverging")
+    assert (record.status, record.metric) == (Status.ERROR, "nll")
+
+
+def test_hyper_parameters_of_the_cell_reach_the_encoder() -> None:
+    values = [run(cells(NAME, "WIDE", hyper={"dim": 8 * k}))[0].detail["parameters"] for k in (1, 2)]
+    assert values[1] > values[0]
+
+
+def test_coordinates_are_centred_or_as_the_paper_has_them() -> None:
+    centred, unit = (pixels.grid(4, 8, kind) for kind in ("centred", "unit"))
+    assert centred[0].tolist() == [-1, -1]
+    assert centred[-1].tolist() == pytest.approx([1, 1])
+    assert unit[0].tolist() == [0, 0]
+    assert unit[-1].tolist() == [3 / 4, 7 / 8]
+    assert unit[1].tolist() == [0, 1 / 8]  # (row, column): the second pixel is to the right of the first
+
+
+def test_a_context_holds_the_chosen_pixels_with_their_places() -> None:
+    images = pixels.as_images(torch.arange(2 * 3 * 4, dtype=torch.uint8).reshape(2, 3, 2, 2), "unit")
+    seen = pixels.context(images.colours(torch.tensor([1])), images.places, torch.tensor([[3, 0]]))
+    assert seen.shape == (1, 2, 5)
+    assert seen[0, 0, :2].tolist() == [0.5, 0.5]
+    assert ((seen[0, 0, 2:] + 1) * 127.5).round().tolist() == [15, 19, 23]
+
+
+def test_rows_are_sorted_and_hold_the_same_pixels() -> None:
+    chosen = torch.tensor([[5, 1, 3]])
+    assert pixels.arranged(chosen, "rows").tolist() == [[1, 3, 5]]
+    assert pixels.arranged(chosen, "random") is chosen
+
+
+def test_the_density_is_that_of_a_normal() -> None:
+    mean, scale, y = torch.randn(3, 100, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    scale = scale.abs() + 0.1
+    assert pixels.gaussian_nll(mean, scale, y).tolist() == pytest.approx(-norm.logpdf(y, mean, scale))
+
+
+def test_the_baselines_know_an_image_by_its_chosen_pixels_alone() -> None:
+    colours = torch.randn(2, 50, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.2, 1, 3])
+    chosen = torch.arange(50).expand(2, -1)
+    by_channel, pooled = pixels.baselines(colours, chosen, unit_variance=False)
+    assert by_channel < pooled
+    scale = colours.std(dim=1, correction=0, keepdim=True)
+    assert by_channel == pytest.approx(float((0.5 + scale.log() + 0.9189385).mean()), rel=1e-4)
+    assert pixels.baselines(colours + 7, chosen, unit_variance=False)[1] == pytest.approx(pooled, rel=1e-4)
+
+
+def test_the_decoder_is_linear_in_encoding_and_place_side_by_side() -> None:
+    decoder = neural_process.Decoder(5, "gaussian")
+    encoding, places = torch.randn(2, 5), torch.randn(7, 2)
+    both = torch.cat((encoding[:, None].expand(-1, 7, -1), places.expand(2, -1, -1)), dim=2)
+    weight = torch.cat((decoder.encoding.weight, decoder.place.weight), dim=1)
+    out: Tensor = decoder.layers(both @ weight.T + decoder.encoding.bias)
+    assert torch.allclose(decoder(encoding, places).mean, out[..., :3], atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "width", "smallest"), [("gaussian", 64, 0.1), ("paper", 128, 1.0)])
+def test_deviations_of_both_decoders(kind: str, width: int, smallest: float) -> None:
+    decoder = neural_process.Decoder(5, kind)
+    prediction = decoder(100 * torch.randn(2, 5), torch.randn(7, 2))
+    assert prediction.mean.shape == prediction.scale.shape == (2, 7, 3)
+    assert float(prediction.scale.detach().min()) >= smallest
+    assert decoder.encoding.out_features == width
+
+
+def test_the_norm_behind_the_encoding_can_be_left_out() -> None:
+    norms = [
+        neural_process.NeuralProcess(resolve(sample("SumEncoder")), seed=0, layer_norm=chosen).norm
+        for chosen in (True, False)
+    ]
+    assert [type(norm) for norm in norms] == [nn.LayerNorm, nn.Identity]
+
+
+def test_profiles_of_different_sizes_are_different_cases() -> None:
+    assert {cell.case for cell in suite(NAME).cells(["a"], "laptop", 0)} == {"patches-32"}
+    assert cells(NAME, "SumEncoder")[0].params["data"] == "fake"
