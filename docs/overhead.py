@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from mbcbench import registry
+from mbcbench.cell import Request
 from mbcbench.target import resolve
 
 STEPS, ROUNDS, ENCODER = 60, 7, "deepsets-mean"
@@ -31,7 +32,7 @@ Task = tuple[Callable[[], nn.Module], Callable[[], Iterator[Any]], Callable[...,
 
 def cell(suite: str) -> Any:
     """The quick cell of the encoder, cut to a few steps."""
-    found = registry.plugin(registry.SUITES, suite).load().cells([ENCODER], "quick", 0)[0]
+    found = registry.plugin(registry.SUITES, suite).load().cells(Request(encoders=[ENCODER], profile="quick"))[0]
     found.params["steps"] = STEPS
     return found
 

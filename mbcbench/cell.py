@@ -14,6 +14,8 @@ from mbcbench.record import Record, Status
 Profile = Literal["smoke", "quick", "laptop", "paper"]
 PROBE = "probe"  # the name of the suite that learns what the others need (mbcbench.probe)
 PROFILES: tuple[Profile, ...] = ("smoke", "quick", "laptop", "paper")
+DataChoice = Literal["auto", "built-in", "paper"]
+Device = Literal["cpu", "cuda"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,21 @@ class Cell:
         )
 
 
-Cells = Callable[[Sequence[str], Profile, int], list[Cell]]  # of the targets, the profile and the seed
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a suite is asked for: which encoders (targets), how much of it, under which seed.
+
+    data: the paper's data sets where they are present (`auto`), always, or never. device: where models are trained.
+    """
+
+    encoders: Sequence[str]
+    profile: Profile
+    seed: int = 0
+    data: DataChoice = "auto"
+    device: Device = "cpu"
+
+
+Cells = Callable[[Request], list[Cell]]
 
 
 @dataclass(frozen=True, kw_only=True)

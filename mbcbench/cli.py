@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mbcbench import cli_data
-from mbcbench.cell import Profile
+from mbcbench.cell import DataChoice, Device, Profile
 from mbcbench.errors import BrokenPluginError, ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -64,6 +64,10 @@ def run(
         list[str] | None, typer.Option(metavar="NAME,...", help="Of the suite, run these experiments alone.")
     ] = None,
     profile: Profiles = "quick",
+    data: Annotated[
+        DataChoice, typer.Option(help="The paper's data sets where they are present (auto), never, or always.")
+    ] = "auto",
+    device: Annotated[Device, typer.Option(help="Where models are trained.")] = "cpu",
     seed: Seed = 0,
     jobs: Jobs = None,
     time_limit: TimeLimit = None,
@@ -86,7 +90,8 @@ def run(
         raise UsageError("--just-these judges the encoders given with --encoder alone; give at least one")
     everyone = named if just_these else [*registry.plugins(registry.ENCODERS), *named]
     experiments = tuple(name for names in only or () for name in names.split(","))
-    order = replace(_order(everyone, named, seed, jobs, memory_limit, time_limit), only=experiments)
+    usual = _order(everyone, named, seed, jobs, memory_limit, time_limit)
+    order = replace(usual, only=experiments, data=data, device=device)
     return commands.run(order, suite or [], profile, out=out, html=html, fresh=fresh, quiet=quiet)
 
 

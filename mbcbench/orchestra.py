@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mbcbench import machine, runner
-from mbcbench.cell import PROBE, Cell, Profile
+from mbcbench.cell import PROBE, Cell, DataChoice, Device, Profile
 from mbcbench.errors import ExitCode, UsageError
 from mbcbench.record import BROKEN, UNEXPECTED, Record
 from mbcbench.registry import DEFAULT_SUITES, plugins
@@ -24,8 +24,8 @@ PLUGIN_SECONDS = 60.0  # to import a plug-in, and to build an encoder
 class Order:
     """What is asked for. named: the encoders that the user named, whose faults are wrong usage.
 
-    only: of the suites, only these experiments. seconds: the time limit of a cell, where it is not the suite's own.
-    libraries: see `runner.run`.
+    only: of the suites, only these experiments. data, device: see `mbcbench.cell.Request`.
+    seconds: the time limit of a cell, where it is not the suite's own. libraries: see `runner.run`.
     """
 
     encoders: tuple[str, ...]
@@ -36,6 +36,13 @@ class Order:
     seconds: float | None = None
     libraries: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
+    data: DataChoice = "auto"
+    device: Device = "cpu"
+
+    @property
+    def particular(self) -> bool:
+        """Whether suites are asked for something that they may not have."""
+        return bool(self.only) or self.data != "auto" or self.device != "cpu"
 
     def limits(self, seconds: float) -> Limits:
         return Limits(seconds=self.seconds or seconds, memory_bytes=self.memory_bytes)
@@ -120,7 +127,7 @@ def _sources(jobs: Iterable[Job]) -> list[Cell]:
 
 def _plan(order: Order, suite: str, profile: Profile) -> Cell:
     encoders = {"encoders": list(order.encoders), "named": sorted(order.named), "only": list(order.only)}
-    params = {"suite": suite, "profile": profile, **encoders}
+    params = {"suite": suite, "profile": profile, "data": order.data, "device": order.device, **encoders}
     return Cell(suite=PROBE, case="plan", encoder="", params=params, seed=order.seed)
 
 
@@ -131,7 +138,7 @@ def _learn(order: Order, probes: Sequence[Cell]) -> Generator[Step, None, dict[s
     for event in runner.run(jobs, workers=order.jobs, libraries=order.libraries):
         if isinstance(event, Finished):
             (record,) = event.records
-            asked_for = record.encoder in order.named or (record.case == "plan" and order.only)
+            asked_for = record.encoder in order.named or (record.case == "plan" and order.particular)
             if record.detail.get("usage") and asked_for:
                 raise UsageError(record.message)
             learnt[event.cell.key] = record

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from mbcbench import digest, registry, target
-from mbcbench.cell import PROBE, Cell, Experiment, Suite
+from mbcbench.cell import PROBE, Cell, Device, Experiment, Request, Suite
 from mbcbench.encoder import has_merge, is_streaming, takes_mask
 from mbcbench.errors import UsageError
 from mbcbench.examine import replay
@@ -79,10 +79,11 @@ def _plan(cell: Cell) -> dict[str, Any]:
     p = cell.params
     suite: Suite = registry.plugin(registry.SUITES, p["suite"]).load()
     encoders = p["named"] if suite.experiments else p["encoders"]
+    request = Request(encoders=encoders, profile=p["profile"], seed=cell.seed, data=p["data"], device=_device(p))
     cells: dict[str, Cell] = {}
     experiments = {}
     for name, experiment in _experiments(p["suite"], suite, p["only"]).items():
-        planned = {c.key: c for c in experiment.cells(encoders, p["profile"], cell.seed)}
+        planned = {c.key: c for c in experiment.cells(request)}
         cells |= planned
         told = {key: getattr(experiment, key) for key in ("title", "where", "across", "as_trained")}
         experiments[name] = told | {"cells": list(planned)}
@@ -92,6 +93,13 @@ def _plan(cell: Cell) -> dict[str, Any]:
         "seconds": suite.seconds[p["profile"]],
         "alone": suite.alone,
     }
+
+
+def _device(p: Mapping[str, Any]) -> Device:
+    if p["device"] == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda, but torch sees no CUDA device here; use --device cpu")
+    device: Device = p["device"]
+    return device
 
 
 def _experiments(name: str, suite: Suite, only: Sequence[str]) -> Mapping[str, Experiment]:
@@ -136,7 +144,7 @@ def _plain(value: Any) -> Any:
 SUITE = Suite(
     name=PROBE,
     summary="what must be learnt of a plug-in by importing it",
-    cells=lambda encoders, profile, seed: [],
+    cells=lambda request: [],
     run=run,
     seconds={},
 )

@@ -14,28 +14,38 @@ from .evidence import BROKEN
 Row = Mapping[str, Any]
 Lines = dict[tuple[str, str], dict[Any, list[Row]]]  # (model, test) -> column -> records
 # What tells models apart besides the encoder and its hyper-parameters, and tests besides their mode and size.
-SETTINGS = ("case", "params.layer_norm", "params.scale", "params.readout", "params.train_size")
-TESTS = ("metric", "detail.order", "detail.aggregation", "detail.ways", "detail.estimator", "detail.test_size")
+SETTINGS = ("case", "params.layer_norm", "params.scale", "params.readout", "params.train_size", "params.estimator")
+TESTS = (
+    *("metric", "detail.order", "detail.aggregation", "detail.ways", "detail.estimator", "detail.test_size"),
+    "detail.num_slots",
+)
 
 
 @dataclass(frozen=True)
 class TableRow:
-    """A model, a way of testing it, and what that gave in each column."""
+    """A model, a way of testing it, what that gave in each column, and how it differs from the first model."""
 
     model: str
     test: str
     cells: tuple[str, ...]
+    difference: str = ""
 
 
 @dataclass(frozen=True)
 class ExperimentTable:
-    """One experiment. across: what the columns are the values of."""
+    """One experiment. across: what the columns are the values of. first: the model that others are compared with."""
 
     name: str
     title: str
     across: str
     columns: tuple[str, ...]
     rows: tuple[TableRow, ...]
+    first: str = ""
+
+    @property
+    def compared(self) -> bool:
+        """Whether any model could be compared with the first."""
+        return any(row.difference for row in self.rows)
 
     @property
     def tested(self) -> bool:
@@ -69,13 +79,16 @@ def _table(name: str, told: Mapping[str, Any], rows: Sequence[Row]) -> Experimen
         cells.setdefault(place, {}).setdefault(row.get(across), []).append(row)
     for row in (row for row in found if _broke(row)):
         _add_broken(cells, row, _model(row, model), columns)
+    first = next(iter(cells))[0] if cells else ""
     lines = [
-        TableRow(*place, tuple(_cell(by.get(c, []), seeds) for c in columns or [None])) for place, by in cells.items()
+        TableRow(name, how, tuple(_cell(by.get(c, []), seeds) for c in columns or [None]), difference)
+        for (name, how), by in cells.items()
+        for difference in ["" if name == first else _difference(by, cells.get((first, how), {}))]
     ]
     heading = across.rpartition(".")[2].replace("_", " ") if columns else ""
     metrics = dict.fromkeys(row["metric"] for row in tested)
     title = told["title"] + (f" ({', '.join(metrics)})" if metrics else "")
-    return ExperimentTable(name, title, heading, tuple(f"{c:g}" for c in columns) or ("",), tuple(lines))
+    return ExperimentTable(name, title, heading, tuple(f"{c:g}" for c in columns) or ("",), tuple(lines), first)
 
 
 def _shown(row: Row, told: Mapping[str, Any]) -> bool:
@@ -133,7 +146,7 @@ def _add_broken(cells: Lines, row: Row, model: str, columns: Sequence[Any]) -> N
 def _cell(rows: Sequence[Row], expected: int) -> str:
     """`0.912 ±0.013`, with what is missing or undecided; without any value, what became of it."""
     by_seed = {row["seed"]: row for row in rows}
-    values = [row["value"] for row in by_seed.values() if not _broke(row) and math.isfinite(row.get("value", math.nan))]
+    values = [row["value"] for row in by_seed.values() if _measured(row)]
     stuck = sum(row.get("detail.plateau") is True for row in by_seed.values())
     if not by_seed:
         return ""
@@ -145,6 +158,27 @@ def _cell(rows: Sequence[Row], expected: int) -> str:
         parts.append(f"±{_number(half)}")
     parts += [f"{len(values)}/{expected}"] if len(values) < expected else []
     return " ".join([*parts, *([f"≈{stuck}"] if stuck else [])])
+
+
+def _difference(mine: Mapping[Any, Sequence[Row]], first: Mapping[Any, Sequence[Row]]) -> str:
+    """`+0.021 [+0.015, +0.027]`: mine less the first's, of one seed and column each and averaged over the columns; the
+    mean over seeds, and its bootstrap interval."""
+    by_seed: dict[int, list[float]] = {}
+    for column, rows in mine.items():
+        theirs = {row["seed"]: row["value"] for row in first.get(column, ()) if _measured(row)}
+        for row in rows:
+            if _measured(row) and row["seed"] in theirs:
+                by_seed.setdefault(row["seed"], []).append(row["value"] - theirs[row["seed"]])
+    found = [float(np.mean(values)) for values in by_seed.values()]
+    if len(found) < 2:
+        return ""
+    low, high = stats.bootstrap((found,), np.mean, method="percentile", rng=0).confidence_interval
+    mean, low, high = (round(number, 3) + 0.0 for number in (float(np.mean(found)), low, high))  # no -0.000
+    return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def _measured(row: Row) -> bool:
+    return not _broke(row) and math.isfinite(row.get("value", math.nan))
 
 
 def _number(value: float) -> str:

@@ -19,7 +19,9 @@ from .shown import facts, failures
 
 LEGEND = (
     "Mean over seeds, ± its 95% t interval. n/m: n of m seeds gave a value. "
-    "≈: that many seeds are still on the plateau, where a model knows only the mean colour: undecided."
+    "≈: that many seeds are still on the plateau, where a model knows only the mean colour: undecided. "
+    "against: the paired difference to the first model, averaged over the columns, with its 95% bootstrap interval "
+    "over seeds; of three seeds that is their range, which is narrower than it should be."
 )
 
 
@@ -48,9 +50,12 @@ def _table(found: ExperimentTable) -> Table:
         table.add_column("test", overflow="fold")
     for value in found.columns:
         table.add_column(f"{found.across} {value}".strip(), justify="right")
+    if found.compared:
+        table.add_column(f"against {found.first}", justify="right", overflow="fold")
     for row in found.rows:
         test = [Text(row.test)] if found.tested else []
-        table.add_row(Text(row.model), *test, *map(Text, row.cells))
+        compared = [Text(row.difference)] if found.compared else []
+        table.add_row(Text(row.model), *test, *map(Text, row.cells), *compared)
     return table
 
 

@@ -35,7 +35,8 @@ def encoders_of(frame: pd.DataFrame, info: Mapping[str, Any]) -> list[str]:
 
 def suite_rows(frame: pd.DataFrame, suite: str) -> tuple[pd.DataFrame, list[str]]:
     """A suite's records under one setting, and what that leaves out."""
-    rows = frame[frame["suite"] == suite]
+    as_trained = frame["detail.num_slots"].isna()  # other numbers of slots are an experiment
+    rows = frame[frame["suite"].eq(suite) & as_trained]
     by = ("case", "device", "dtype", *(("detail.train_size",) if suite in TASKS else ()))
     kept, notes = main_setting(rows, by)
     whole = kept["status"].eq("ok") & kept["detail.mode"].isna()  # nothing said: as it is done ordinarily

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 import mbcbench
 from mbcbench import store
@@ -297,8 +298,8 @@ def test_cells_that_measure_time_run_alone(plugins: Plugins, command: Command) -
     plugins.module(
         "timed",
         "import time\nfrom mbcbench.cell import Cell, Suite\n"
-        "def cells(encoders, profile, seed):\n"
-        "    return [Cell(suite='timed', case=str(n), encoder=encoders[0]) for n in range(3)]\n"
+        "def cells(request):\n"
+        "    return [Cell(suite='timed', case=str(n), encoder=request.encoders[0]) for n in range(3)]\n"
         "def run(cell):\n"
         "    began = time.monotonic()\n    time.sleep(0.2)\n"
         "    return [cell.record('ok', detail={'began': began, 'ended': time.monotonic()})]\n"
@@ -312,7 +313,7 @@ def test_cells_that_measure_time_run_alone(plugins: Plugins, command: Command) -
 
 
 def test_every_suite_has_run_a_cell_before_one_runs_its_second(plugins: Plugins, command: Command) -> None:
-    command("run", "--only", "--encoder", HONEST, "--suite", "laws", "--suite", "encode", "--jobs", "1")
+    command("run", "--just-these", "--encoder", HONEST, "--suite", "laws", "--suite", "encode", "--jobs", "1")
     frame = mbcbench.load()
     assert frame[frame["suite"] != "probe"]["suite"].tolist() == ["laws", "encode", "laws"]
 
@@ -332,8 +333,9 @@ from mbcbench.report import Report
 from fake_plugins import encode
 
 def figure(name, own):
-    def cells(encoders, profile, seed):
-        return [Cell(suite="encode", case="once", encoder=e, params={"n": 5}, seed=seed) for e in [*own, *encoders]]
+    def cells(request):
+        how = {"params": {"n": 5}, "seed": request.seed}
+        return [Cell(suite="encode", case="once", encoder=e, **how) for e in [*own, *request.encoders]]
     return Experiment(title=name, cells=cells, where={"metric": "sum"})
 
 FIGURES = {"fig1": figure("One", ["honest"]), "fig2": figure("Two", ["honest", "other"])}
@@ -398,6 +400,28 @@ def test_a_suite_that_is_not_run_by_default_runs_when_it_is_named(book: Command)
     assert "when named" in table["book"]
 
 
+def test_what_a_suite_cannot_have_is_one_line(book: Command, plugins: Plugins) -> None:
+    plugins.module(
+        "choosy",
+        "from mbcbench.data import choose\nfrom mbcbench.cell import Cell, Suite\n"
+        "def cells(request):\n    choose('patches', request.data)\n    return []\n"
+        "S = Suite(name='choosy', summary='', cells=cells, run=list, seconds={'quick': 20.0})\n",
+    )
+    plugins.add("suites", "choosy", "choosy:S")
+    code, out, err = book("run", "--suite", "choosy", "--data", "paper", "--quiet")
+    assert (code, out) == (3, "")
+    assert "celeba; get celeba: mbcbench data fetch celeba" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there_is_one_line(book: Command) -> None:
+    code, out, err = book("run", "--device", "cuda", "--quiet")
+    assert (code, out) == (3, "")
+    assert "torch sees no CUDA device here; use --device cpu" in err
+    assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize("ended", [0, 1, 5])
 def test_a_run_that_is_killed_resumes_and_ends_with_the_records_of_an_undisturbed_one(
     plugins: Plugins, command: Command, tmp_path: Path, ended: int
@@ -405,8 +429,8 @@ def test_a_run_that_is_killed_resumes_and_ends_with_the_records_of_an_undisturbe
     plugins.module(
         "drawn",
         "import time, torch\nfrom mbcbench.cell import Cell, Suite\n"
-        "def cells(encoders, profile, seed):\n"
-        "    return [Cell(suite='drawn', case='once', encoder=e, seed=s) for e in encoders for s in range(8)]\n"
+        "def cells(request):\n"
+        "    return [Cell(suite='drawn', case='once', encoder=e, seed=s) for e in request.encoders for s in range(8)]\n"
         "def run(cell):\n"
         "    generator = torch.Generator().manual_seed(cell.seed)\n    time.sleep(0.05)\n"
         "    return [cell.record('ok', value=torch.rand((), generator=generator).item()) for _ in range(3)]\n"

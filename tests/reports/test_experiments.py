@@ -53,7 +53,7 @@ def test_a_model_is_a_row_of_means_with_intervals(experiments: Report) -> None:
 
 def test_what_broke_and_what_is_undecided_is_shown_as_what_it_is(experiments: Report) -> None:
     text = printed(experiments, frame(RECORDS), {"experiments": {"fig": TOLD}}, 160)
-    assert line(text, "pma") == "pma one piece 0.300 ±0.000 ≈1 0.300 ±0.000 ≈1"
+    assert line(text, "pma") == "pma one piece 0.300 ±0.000 ≈1 0.300 ±0.000 ≈1 +0.050 [+0.000, +0.100]"
     assert line(text, "lost") == "lost one piece 0.100 1/2"
     assert line(text, "gone") == "gone crash crash"
 
@@ -74,3 +74,13 @@ def test_it_fits_and_an_experiment_without_records_says_so(experiments: Report, 
     page = experiments.html(frame(RECORDS), info)
     assert "No record shows it." in page
     assert "≈1" in page
+
+
+def test_a_model_is_compared_with_the_first_seed_by_seed(experiments: Report) -> None:
+    first = [nll(f"a{seed}", "sse", seed, 200, seed) for seed in range(8)]
+    better = [nll(f"b{seed}", "pma", seed, 200, seed - 0.5 - seed % 2 / 100) for seed in range(8)]
+    told = {**TOLD, "cells": [record.cell for record in first + better]}
+    found = line(printed(experiments, frame(first + better), {"experiments": {"fig": told}}, 160), "pma")
+    mean, low, high = (float(number.strip("[],")) for number in found.split()[-3:])
+    assert mean == pytest.approx(-0.505, abs=1e-3)  # although the means of both vary by far more
+    assert -0.51 <= low < mean < high <= -0.5
