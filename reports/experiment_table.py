@@ -172,8 +172,8 @@ def _difference(mine: Mapping[Any, Sequence[Row]], first: Mapping[Any, Sequence[
     found = [float(np.mean(values)) for values in by_seed.values()]
     if len(found) < 2:
         return ""
-    low, high = stats.bootstrap((found,), np.mean, method="percentile", rng=0).confidence_interval
-    mean, low, high = (round(number, 3) + 0.0 for number in (float(np.mean(found)), low, high))  # no -0.000
+    interval = stats.bootstrap((found,), np.mean, method="percentile", rng=0).confidence_interval
+    mean, low, high = (round(float(number), 3) + 0.0 for number in (np.mean(found), *interval))  # no -0.000
     return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 

@@ -59,9 +59,12 @@ PROFILES: dict[Profile, Settings] = {
 
 def cells(request: Request) -> list[Cell]:
     """One cell per encoder and seed."""
-    return repeated(
-        "gradients", "patches-32", request, PROFILES[request.profile], **which_data("patches", request.data)
-    )
+    return compared(request, PROFILES[request.profile])
+
+
+def compared(request: Request, settings: Settings) -> list[Cell]:
+    """The cells of any settings."""
+    return repeated("gradients", "patches-32", request, settings, **which_data("patches", request.data))
 
 
 def run(cell: Cell) -> Iterable[Record]:

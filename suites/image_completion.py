@@ -71,7 +71,7 @@ PROFILES: dict[Profile, Settings] = {
     "quick": Settings(
         seeds=2, steps=400, lr=5e-3, train_size=100, targets=32, batch_size=8, test_images=32, tests=QUICK
     ),
-    "laptop": Settings(seeds=3, steps=3000, tests=TESTS_32),
+    "laptop": Settings(seeds=3, steps=3000, test_images=128, tests=TESTS_32),
     "paper": Settings(
         seeds=5,
         steps=158_000,  # 200 epochs of CelebA's 202,599 images, 256 at a time

@@ -14,9 +14,16 @@ experiments = beside("experiments")
 pytestmark = pytest.mark.usefixtures("fake_data")
 
 
-def test_all_of_the_papers_results_are_there() -> None:
+def test_all_of_the_papers_results_are_there_and_the_gradients() -> None:
     figures = {*(f"fig{n}" for n in (2, 5, 6, 8, 9, 10)), *(f"fig3{x}" for x in "abcd"), *(f"fig4{x}" for x in "abcd")}
-    assert set(experiments.EXPERIMENTS) == {"table1", *figures, "fig7-slots", "fig7-dim", "fig7-deterministic"}
+    assert set(experiments.EXPERIMENTS) == {
+        "table1",
+        *figures,
+        "fig7-slots",
+        "fig7-dim",
+        "fig7-deterministic",
+        "gradients",
+    }
 
 
 @pytest.mark.parametrize("profile", PROFILES)
