@@ -51,11 +51,15 @@ LADDER = [
     "runner",
     "store",
     "orchestra",
+    "sources",
+    "checkpoint",
+    "encode",
     "display",
     "tables",
     "reproduce",
     "commands",
     "cli_data",
+    "cli_encode",
     "cli",
 ]
 
