@@ -134,7 +134,7 @@ def _warn(work: "Encoding") -> None:
     from mbcbench.encode import CONSISTENT
 
     gap = work.inconsistency()
-    if not gap <= CONSISTENT:
+    if gap > CONSISTENT:
         complain(
             f"warning: {work.order.encoder} is not mini-batch consistent: where a chunk ends among the first elements "
             f"moves their encoding by {gap:.2g} of its size; what comes out holds for --chunk {work.chunk} alone"

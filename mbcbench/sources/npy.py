@@ -1,6 +1,5 @@
 """NumPy's .npy files, read without being mapped: mapped pages would count as resident memory."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ class Npy(Source):
     ) -> None:
         super().__init__(path, shape, dtype)
         self._offset, self._by_columns = offset, by_columns
-        self._file = path.open("rb", buffering=0)
 
     def _read(self, start: int, out: Array) -> None:
         if self._by_columns:
@@ -33,12 +31,13 @@ class Npy(Source):
     def _numbers(self, first: int, into: Array) -> Array:
         """`into`, filled with the numbers of the file from the one at index `first` on."""
         room = into.view(np.uint8).data.cast("B")
-        at = self._offset + first * self.dtype.itemsize
-        while len(room):
-            got = os.preadv(self._file.fileno(), [room], at)
-            if got == 0:
-                raise ValueError("the file has become shorter")
-            room, at = room[got:], at + got
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(self._offset + first * self.dtype.itemsize)
+            while len(room):
+                got = file.readinto(room)
+                if not got:
+                    raise ValueError("the file has become shorter")
+                room = room[got:]
         return into
 
 
