@@ -122,7 +122,7 @@ def hdf5(path: Path) -> Path:
     return path.with_suffix(".h5")
 
 
-def zarr(path: Path) -> Path:
+def zarr_array(path: Path) -> Path:
     made = pytest.importorskip("zarr").create_array(
         path.with_suffix(".zarr"), shape=X.shape, chunks=(20, 2), dtype="f4"
     )
@@ -130,7 +130,7 @@ def zarr(path: Path) -> Path:
     return path.with_suffix(".zarr")
 
 
-FORMATS = [npy, npy_by_columns, npy_big_endian, parquet, parquet_lists, arrow, hdf5, zarr]
+FORMATS = [npy, npy_by_columns, npy_big_endian, parquet, parquet_lists, arrow, hdf5, zarr_array]
 
 
 @pytest.mark.parametrize("write", FORMATS)
@@ -249,7 +249,7 @@ def test_a_killed_job_goes_on_and_gives_the_identical_encoding(encode: Command, 
     call = [sys.executable, "-m", "mbcbench.cli", "encode", "x.npy", "--encoder", "mine.py:Sum", *job]
     assert subprocess.run(call, check=False).returncode == -signal.SIGKILL
     assert not (here / "x.npy.encoding.npy").exists()
-    code, out, _ = encode("x.npy", "mine.py:Sum", *job, "--resume")
+    code, _, _ = encode("x.npy", "mine.py:Sum", *job, "--resume")
     assert code == 0
     assert (here / "x.npy.encoding.npy").read_bytes() == (here / "whole.npy").read_bytes()
 
