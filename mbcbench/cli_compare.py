@@ -1,5 +1,6 @@
 """The command that holds two runs beside each other."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,8 @@ from mbcbench.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
+
+DEFAULTS = "time=0.1 memory=0.05 score=0.01"
 
 
 def compare(
@@ -95,10 +98,10 @@ def _table(changes: "pd.DataFrame") -> "Table":
 
 
 def _number(value: Any) -> str:
-    return "" if value is None or value != value else f"{value:.4g}"
+    return "" if value is None or math.isnan(value) else f"{value:.4g}"
 
 
 def _word(value: Any) -> str:
-    if value is None or value != value:
-        return ""
-    return f"{value:.0f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.0f}"
+    return "" if value is None else str(value)

@@ -32,7 +32,7 @@ SUBJECT = ["suite", "case", "encoder"]
 SETUP = ["device", "dtype", "schema"]
 MACHINE = ["processor", "threads"]  # what only times depend on
 DATA = "params.data"
-WHAT = ("detail.n", "detail.mode", "detail.chunk_size", "detail.test_size")  # what tells a cell's records apart
+WHAT = ("n", "mode", "chunk_size", "test_size")  # what tells a cell's records apart
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,10 @@ def _measured(table: pd.DataFrame) -> dict[tuple[str, tuple[str, ...]], pd.DataF
     return {name: kept.loc[rows] for name, rows in names.items()}
 
 
+def _told_by_detail(row: Mapping[Hashable, Any], name: str) -> bool:
+    return not _missing(row.get(f"detail.{name}")) and _missing(row.get(f"params.{name}"))
+
+
 def _quantity(unit: str) -> Quantity:
     if unit == "bytes":
         return "memory"
@@ -161,44 +165,32 @@ def _paired(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(sides).dropna().astype(float)
 
 
-def _change(
-    key: Key,
-    metric: str,
-    what: tuple[str, ...],
-    pairs: pd.DataFrame,
-    quantity: Quantity,
-    higher: bool,
-    options: Options,
-) -> Iterator[dict[str, Any]]:
+def _change(pairs: pd.DataFrame, quantity: Quantity, higher: bool, options: Options) -> dict[str, Any] | None:
+    """The change of one measurement, if it counts: its kind and the columns that say how much."""
     ratio = quantity != "score"
     if pairs.empty:
-        yield _row(NOT_COMPARABLE, key, what, metric=metric, note="no seed is in both")
-        return
+        return {"kind": NOT_COMPARABLE, "note": "no seed is in both"}
+    was, now = pairs["a"].to_numpy(), pairs["b"].to_numpy()
     if ratio and (pairs <= 0).any(axis=None):
-        if not pairs["a"].equals(pairs["b"]):
-            yield _row(NOT_COMPARABLE, key, what, metric=metric, note="a measurement of zero has no ratio")
-        return
-    differences = (np.log(pairs["b"] / pairs["a"]) if ratio else pairs["b"] - pairs["a"]).to_numpy()
-    middle, low, high = _interval(differences, options.level)
+        equal = bool((was == now).all())
+        return None if equal else {"kind": NOT_COMPARABLE, "note": "a measurement of zero has no ratio"}
+    middle, low, high = _interval(np.log(now) - np.log(was) if ratio else now - was, options.level)
     least = math.log1p(options.minimum[quantity]) if ratio else options.minimum[quantity]
     if abs(middle) <= least or low <= 0 <= high:
-        return
+        return None
     worse, better = KINDS[quantity]
-    shown = [math.exp(value) if ratio else value for value in (middle, low, high)]
-    single = len(pairs) == 1
-    yield _row(
-        worse if (middle < 0) == higher else better,
-        key,
-        what,
-        metric=metric,
-        a=float(pairs["a"].median()),
-        b=float(pairs["b"].median()),
-        change=shown[0],
-        low=None if single else shown[1],
-        high=None if single else shown[2],
-        seeds=len(pairs),
-        note="one seed: no interval" if single else "",
-    )
+    change, low, high = (math.exp(value) if ratio else value for value in (middle, low, high))
+    many = len(pairs) > 1
+    return {
+        "kind": worse if (middle < 0) == higher else better,
+        "a": float(np.median(was)),
+        "b": float(np.median(now)),
+        "change": change,
+        "low": low if many else None,
+        "high": high if many else None,
+        "seeds": len(pairs),
+        "note": "" if many else "one seed: no interval",
+    }
 
 
 def _interval(differences: "np.ndarray[Any, np.dtype[Any]]", level: float) -> tuple[float, float, float]:
