@@ -131,9 +131,9 @@ def _changes(key: Key, a: pd.DataFrame, b: pd.DataFrame, options: Options) -> It
         if reason:
             yield _row(NOT_COMPARABLE, key, what, metric=metric, note=reason)
             continue
-        yield from _change(
-            key, metric, what, _paired(one, two), quantity, bool(two["higher_is_better"].iloc[0]), options
-        )
+        found = _change(_paired(one, two), quantity, bool(two["higher_is_better"].iloc[0]), options)
+        if found is not None:
+            yield _row(found.pop("kind"), key, what, metric=metric, **found)
 
 
 def _measured(table: pd.DataFrame) -> dict[tuple[str, tuple[str, ...]], pd.DataFrame]:
@@ -141,10 +141,7 @@ def _measured(table: pd.DataFrame) -> dict[tuple[str, tuple[str, ...]], pd.DataF
     kept = table[table["higher_is_better"].notna() & table["value"].notna() & table["metric"].notna()]
     names: dict[tuple[str, tuple[str, ...]], list[Any]] = {}
     for index, row in zip(kept.index, kept.to_dict("records"), strict=True):
-        told = [
-            n for n in WHAT if n in row and not _missing(row[n]) and _missing(row.get(n.replace("detail", "params")))
-        ]
-        what = tuple(f"{n.removeprefix('detail.')}={_plain(row[n])}" for n in told)
+        what = tuple(f"{n}={_plain(row[f'detail.{n}'])}" for n in WHAT if _told_by_detail(row, n))
         names.setdefault((row["metric"], what), []).append(index)
     return {name: kept.loc[rows] for name, rows in names.items()}
 

@@ -123,10 +123,8 @@ def hdf5(path: Path) -> Path:
 
 
 def zarr_array(path: Path) -> Path:
-    made = pytest.importorskip("zarr").create_array(
-        path.with_suffix(".zarr"), shape=X.shape, chunks=(20, 2), dtype="f4"
-    )
-    made[:] = X
+    zarr = pytest.importorskip("zarr")
+    zarr.create_array(path.with_suffix(".zarr"), data=X, chunks=(20, 2))
     return path.with_suffix(".zarr")
 
 
