@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mbcbench import cli_data
+from mbcbench import cli_compare, cli_data, cli_encode
 from mbcbench.cell import DataChoice, Device, Profile
 from mbcbench.errors import BrokenPluginError, ExitCode, UsageError
 
@@ -27,6 +27,8 @@ app = typer.Typer(
 app.add_typer(cli_data.app, name="data")
 new = typer.Typer(help="Begin something of your own.", no_args_is_help=True)
 app.add_typer(new, name="new")
+app.command()(cli_encode.encode)
+app.command()(cli_compare.compare)
 
 Depth = Literal["smoke", "quick", "thorough"]
 # The profile of the laws that is checked, and the examples where they are more than a leaderboard spends on a law.

@@ -2,7 +2,9 @@
 
 import os
 import platform
+import resource
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,15 @@ def hardware() -> dict[str, Any]:
     """Processor model, usable cores and bytes of memory."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {"cpu": _cpu_model(), "cores": cores(), "memory_bytes": memory}
+
+
+def peak_resident_bytes() -> int:
+    """The most memory that this process has had resident."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    line = next(row for row in status.read_text().splitlines() if row.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
 
 
 def commit() -> str | None:

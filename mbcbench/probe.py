@@ -49,11 +49,11 @@ def _encoder(cell: Cell) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in module.parameters()),
         "dim_in": width,
         "output_shape": _output_shape(module, width),
-        "identity": {"encoder source": _source(cell.encoder, module), "encoder weights": digest.weights(module)},
+        "identity": {"encoder source": source_digest(cell.encoder, module), "encoder weights": digest.weights(module)},
     }
 
 
-def _source(name: str, module: nn.Module) -> str:
+def source_digest(name: str, module: nn.Module) -> str:
     """A digest of the target's module and of the modules whose classes it built, with what lies beside them."""
     names = {target.module_of(name).__name__} | {type(m).__module__ for m in module.modules()}
     return _digest(names)

@@ -51,11 +51,17 @@ LADDER = [
     "runner",
     "store",
     "orchestra",
+    "sources",
+    "checkpoint",
+    "encode",
+    "compare",
     "display",
     "tables",
     "reproduce",
     "commands",
+    "cli_compare",
     "cli_data",
+    "cli_encode",
     "cli",
 ]
 

@@ -1,0 +1,221 @@
+"""The encoding of a set that is larger than memory: streamed from a file, kept at intervals, resumed where it ended."""
+
+import contextlib
+import io
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from mbcbench import checkpoint, digest, target
+from mbcbench.checkpoint import Position
+from mbcbench.encoder import Aggregation, Pair, is_streaming
+from mbcbench.errors import BrokenPluginError, UsageError, one_line
+from mbcbench.probe import source_digest
+from mbcbench.sources import Source, open_source, read_ahead
+from mbcbench.state import map_state
+
+CHUNK_NUMBERS = 2**17  # of a chunk, where none is asked for: it and what is made of it stay in cache
+TRIED = 1000  # elements on which the encoder is seen to be consistent or not
+CONSISTENT = 1e-3  # of the encoding's size; rounding in float32 stays far below
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What is to be encoded and how; the command's options.
+
+    chunk: elements a step; None for as many as stay in cache. g: makes a pair (f, g) of a plain module.
+    seconds: between two checkpoints.
+    """
+
+    file: Path
+    encoder: str
+    hyper: Mapping[str, Any] = field(default_factory=dict)
+    weights: Path | None = None
+    seed: int = 0
+    g: Aggregation | None = None
+    select: Sequence[str] = ()
+    chunk: int | None = None
+    threads: int = 1
+    checkpoint: Path | None = None
+    resume: bool = False
+    seconds: float = 10.0
+    allow_nonfinite: bool = False
+
+
+class Encoding:
+    """An encoding under way. Raises UsageError and BrokenPluginError, when it is made and while it goes on."""
+
+    def __init__(self, order: Order) -> None:
+        torch.set_num_threads(order.threads)
+        torch.manual_seed(order.seed)
+        _refuse_what_is_there(order)
+        self.order = order
+        self.source = open_source(order.file, order.select)
+        self.chunk = order.chunk or max(1, CHUNK_NUMBERS // self.source.width)
+        self.module = _encoder(order, self.source)
+        self._dtype = _dtype(self.module)
+        self._origin = _origin(order, self.source, self.module, self.chunk)
+        with torch.inference_mode():
+            self.begin = target.guarded(lambda: Position(0, self.module.init_state(1)), f"{order.encoder}, init_state")
+        if order.resume and order.checkpoint is not None and order.checkpoint.exists():
+            self.begin = checkpoint.load(order.checkpoint, self.begin, self._origin)
+        self.position = self.begin
+
+    def steps(self) -> Iterator[int]:
+        """Encode from where it stands to the end; after each chunk, the number of elements that are in the state."""
+        kept = time.monotonic()
+        for position in self._positions():
+            self.position = position
+            if self.order.checkpoint is not None and time.monotonic() - kept >= self.order.seconds:
+                self.keep()
+                kept = time.monotonic()
+            yield self.position.elements
+        if self.order.checkpoint is not None:
+            self.keep()
+
+    def keep(self) -> None:
+        """Write the checkpoint."""
+        assert self.order.checkpoint is not None
+        checkpoint.save(self.order.checkpoint, self.position, self._origin)
+
+    def result(self) -> Tensor:
+        """The encoding of the elements in the state, without the batch dimension."""
+        with torch.inference_mode():
+            out = target.guarded(lambda: self.module.readout(self.position.state), f"{self.order.encoder}, readout")
+        encoding: Tensor = out[0].clone()
+        return encoding
+
+    def inconsistency(self) -> float:
+        """How far the encoding of the first elements moves when one of them is a chunk of its own, by its size."""
+        first = np.empty((min(TRIED, self.chunk, self.source.length), self.source.width), self._dtype)
+        if len(first) < 2:
+            return 0.0
+        self.source.read(0, first)
+        x = torch.from_numpy(first)[None]
+        with torch.inference_mode():
+            whole = self._readout_of([x])
+            parts = self._readout_of([x[:, :1], x[:, 1:]])
+        return float((whole - parts).abs().max() / whole.abs().max().clamp(min=1e-30))
+
+    def _readout_of(self, chunks: Sequence[Tensor]) -> Tensor:
+        state = self.module.init_state(1)
+        for chunk in chunks:
+            state = self._update(state, chunk)
+        out: Tensor = self.module.readout(state)
+        return out
+
+    def _positions(self) -> Iterator[Position]:
+        state, done = self.position.state, self.position.elements
+        allow = self.order.allow_nonfinite
+        chunks = read_ahead(self.source, done, self.chunk, dtype=self._dtype, allow_nonfinite=allow)
+        with contextlib.closing(chunks):  # type: ignore[type-var]
+            for chunk in chunks:
+                x = torch.from_numpy(chunk)[None]
+                with torch.inference_mode():
+                    state = _apart(self._update(state, x), x)
+                done += len(chunk)
+                yield Position(done, state)
+
+    def _update(self, state: Any, x: Tensor) -> Any:
+        return target.guarded(lambda: self.module.update(state, x), f"{self.order.encoder}, update on {tuple(x.shape)}")
+
+
+def _apart(state: Any, x: Tensor) -> Any:
+    """The state, copied where it lies in the memory of `x`, which the next chunk overwrites."""
+    own = x.untyped_storage().data_ptr()
+    return map_state(lambda t: t.clone() if t.untyped_storage().data_ptr() == own else t, state)
+
+
+def _refuse_what_is_there(order: Order) -> None:
+    """Raise UsageError where a checkpoint would be lost, or none can be kept."""
+    if order.resume and order.checkpoint is None:
+        raise UsageError("--resume goes on from a checkpoint; name it with --checkpoint STATE")
+    if order.checkpoint is None:
+        return
+    if order.checkpoint.exists() and not order.resume:
+        raise UsageError(
+            f"the checkpoint {order.checkpoint} is there already; go on from it with --resume, or remove it"
+        )
+    if not order.checkpoint.parent.is_dir():
+        raise UsageError(f"cannot write {order.checkpoint}: there is no folder {order.checkpoint.parent}")
+
+
+def _encoder(order: Order, source: Source) -> Any:
+    """The encoder in eval mode, for elements as wide as the file's."""
+    spec = target.resolve(order.encoder)
+    module = target.build(spec, dim_in=source.width, seed=order.seed, **order.hyper).eval()
+    if order.weights is not None:
+        _load(module, order.weights, order.encoder)
+    try:
+        target.validate(module, dim_in=source.width, name=order.encoder)
+    except BrokenPluginError as error:
+        raise UsageError(f"{order.file} holds elements of width {source.width}, and {error}") from error
+    if is_streaming(module):
+        if order.g is not None:
+            raise UsageError(f"{order.encoder} streams by itself; leave out --g {order.g}")
+        return module
+    if order.g is None:
+        raise UsageError(
+            f"{order.encoder} is a plain module; say how chunk encodings are put together: --g sum, or ..."
+        )
+    return Pair(module, order.g)
+
+
+def _load(module: nn.Module, weights: Path, name: str) -> None:
+    """Put trained weights in place, from a .safetensors file or a state_dict that torch saved."""
+    if not weights.is_file():
+        raise UsageError(f"no such file: {weights}")
+    try:
+        if weights.suffix == ".safetensors":
+            found = safetensors.torch.load_file(weights)
+        else:
+            found = torch.load(weights, map_location="cpu", weights_only=True)
+        module.load_state_dict(found)
+    except Exception as error:  # torch and safetensors raise many kinds
+        said = " ".join(str(error).split()) or one_line(error)
+        raise UsageError(f"{weights} holds no weights for {name} as it was built: {said}") from error
+
+
+def _dtype(module: nn.Module) -> np.dtype[Any]:
+    first = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    return np.dtype(np.float64 if first == torch.float64 else np.float32)
+
+
+def _origin(order: Order, source: Source, module: nn.Module, chunk: int) -> dict[str, Any]:
+    """All that the encoding depends on, and what tells that the file is the same."""
+    found = source.path.stat()
+    return {
+        "file size": found.st_size,
+        "file time": found.st_mtime_ns,
+        "shape": [source.length, source.width],
+        "dtype": str(source.dtype),
+        "select": list(order.select),
+        "encoder": order.encoder,
+        "encoder source": source_digest(order.encoder, module),
+        "hyper": dict(order.hyper),
+        "weights": digest.weights(module),
+        "seed": order.seed,
+        "g": order.g,
+        "chunk": chunk,
+        "threads": order.threads,
+        "torch": torch.__version__,
+        "allow nonfinite": order.allow_nonfinite,
+    }
+
+
+def write(encoding: Tensor, path: Path) -> None:
+    """Keep an encoding as .npy or .safetensors, as the file's ending says."""
+    if path.suffix == ".safetensors":
+        data = safetensors.torch.save({"encoding": encoding.contiguous()})
+    else:
+        buffer = io.BytesIO()
+        np.save(buffer, encoding.numpy(), allow_pickle=False)
+        data = buffer.getvalue()
+    checkpoint.write_atomically(path, data)
