@@ -71,23 +71,28 @@ def _accuracy(key: str, label: str, where: str, size: float, mode: str) -> Slot:
 
 
 def resource_slots(frame: pd.DataFrame) -> list[Slot]:
-    """Throughput, memory, state and parameters, at the largest set measured."""
-    rows, _ = suite_rows(frame, RESOURCES)
+    """Throughput, memory, state and parameters, each at the largest set of its mode."""
+    rows, _ = suite_rows(frame[frame["case"] != "foresee"], RESOURCES)
     if rows.empty:
         return []
-    sizes = rows["detail.n"].dropna()
-    at = {"detail.n": sizes.max()} if len(sizes) else {}
-    where = f" at n = {sizes.max():g}" if len(sizes) else ""
-    one, streamed = {**at, "detail.mode": ONE_PIECE}, {**at, "detail.mode": STREAMED}
+    (one, here), (streamed, there) = (_largest(rows, mode) for mode in (ONE_PIECE, STREAMED))
     found = [
-        Slot("throughput", "elem/s", f"elements encoded a second, in one piece{where}", *_of("throughput"), one),
-        Slot("memory", "memory", f"peak memory in one piece{where}", *_of("peak_memory"), one),
-        Slot("memory.streamed", "mem. streamed", f"peak memory when streamed{where}", *_of("peak_memory"), streamed),
-        Slot("state", "state", f"size of the streaming state{where}", *_of("state_size"), streamed),
+        Slot("throughput", "elem/s", f"elements encoded a second, in one piece{here}", *_of("throughput"), one),
+        Slot("memory", "memory", f"peak memory in one piece{here}", *_of("peak_memory"), one),
+        Slot("memory.streamed", "mem. streamed", f"peak memory when streamed{there}", *_of("peak_memory"), streamed),
+        Slot("state", "state", f"size of the streaming state{there}", *_of("state_size"), streamed),
         Slot("parameters", "params", "trainable parameters", *_of("parameters"), {"detail.mode": ONE_PIECE}),
     ]
     modes = {ONE_PIECE, *rows["detail.mode"].dropna()}
     return [slot for slot in found if slot.at["detail.mode"] in modes]
+
+
+def _largest(rows: pd.DataFrame, mode: str) -> tuple[dict[str, Any], str]:
+    """Where to look for a mode's largest set, and how to say so."""
+    sizes = rows.loc[rows["detail.mode"].eq(mode), "detail.n"].dropna()
+    if sizes.empty:
+        return {"detail.mode": mode}, ""
+    return {"detail.n": sizes.max(), "detail.mode": mode}, f" at n = {sizes.max():g}"
 
 
 def _of(metric: str) -> tuple[str, str]:

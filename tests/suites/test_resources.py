@@ -28,11 +28,11 @@ def test_an_encoder_that_takes_next_to_nothing_peaks_low() -> None:
 
 
 def test_where_the_mark_cannot_be_reset_the_first_run_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    resources = beside("resources")
+    meters = beside("meters")
     highest = iter([100, 350])
-    monkeypatch.setattr(resources, "_reset_high_water_mark", lambda: False)
-    monkeypatch.setattr(resources, "_highest_ever", lambda: next(highest))
-    assert resources.peak_bytes(lambda: None) == (250, "ru_maxrss of the first run")
+    monkeypatch.setattr(meters, "_reset_high_water_mark", lambda: False)
+    monkeypatch.setattr(meters, "_highest_ever", lambda: next(highest))
+    assert meters.peak_bytes(lambda: None) == (250, "ru_maxrss of the first run")
 
 
 def test_the_state_of_a_sum_does_not_grow_with_the_set() -> None:
