@@ -166,12 +166,24 @@ def show(
     run: Annotated[str, typer.Argument(help="The path or id of a run.")] = "latest",
     every: Annotated[bool, typer.Option("--all", help="List the runs instead.")] = False,
     html: Annotated[Path | None, typer.Option(metavar="PATH", help="Write the page too.", show_default=False)] = None,
+    report: Annotated[str, typer.Option(metavar="NAME", help="Which report to print.")] = "leaderboard",
     out: Out = Path(".mbcbench"),
 ) -> int:
-    """Print the leaderboard of an earlier run."""
+    """Print a report of an earlier run."""
     from mbcbench import commands, store
 
-    return commands.show_all(out) if every else commands.show(store.find(run, out), html)
+    return commands.show_all(out) if every else commands.show(store.find(run, out), html, report)
+
+
+@app.command("import-asv")
+def import_asv(
+    results: Annotated[Path, typer.Argument(help="A results file of ASV, or the folder that holds them.")],
+    out: Out = Path(".mbcbench"),
+) -> int:
+    """Keep what ASV measured as the records of a run."""
+    from mbcbench import commands
+
+    return commands.import_asv(results, out)
 
 
 @app.command()

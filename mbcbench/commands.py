@@ -107,19 +107,32 @@ def _take(step: Step, seen: Seen, kept: store.Run | None) -> None:
             kept.append(records)
 
 
-def show(folder: Path, page: Path | None = None) -> ExitCode:
-    """Print a run's leaderboard and write its page."""
+def show(folder: Path, page: Path | None = None, name: str = LEADERBOARD) -> ExitCode:
+    """Print a report of a run, the leaderboard unless another is named, and write its page."""
+    plugin = registry.plugin(registry.REPORTS, name)
     info, table = store.info(folder), frame(store.records(folder))
     try:
-        report: Report = registry.plugin(registry.REPORTS, LEADERBOARD).load()
+        report: Report = plugin.load()
         out().print(report.terminal(table, info))
         if page is not None:
             page.write_text(report.html(table, info), encoding="utf-8")
     except Exception as error:  # a plug-in's own code: the records are safe
-        complain(f"the report {LEADERBOARD} broke: {one_line(error)}")
+        complain(f"the report {name} broke: {one_line(error)}")
         return ExitCode.BROKE
     if page is not None:
         out().print(f"page      {page}", highlight=False, soft_wrap=True)
+    return ExitCode.AS_CLAIMED
+
+
+def import_asv(results: Path, root: Path) -> ExitCode:
+    """Keep what ASV measured as a run of its own."""
+    from mbcbench.asv_results import read
+
+    records = read(results)
+    kept = store.Run.create(root, profile="asv", seed=0, argv=argv(), encoders=[])
+    kept.append(records)
+    kept.close()
+    out().print(f"records   {kept.folder / store.RECORDS}", highlight=False, soft_wrap=True)
     return ExitCode.AS_CLAIMED
 
 

@@ -10,6 +10,7 @@ from .evidence import MISSING, badges, law_matrix, main_setting, outcomes, summa
 
 ACCURACY = "point-clouds"
 RESOURCES = "resources"
+FORESEE = "foresee"  # predictions for a size at which nothing is measured
 ONE_PIECE, STREAMED = "one piece", "streamed"
 
 
@@ -32,7 +33,7 @@ def encoders_of(frame: pd.DataFrame, info: Mapping[str, Any]) -> list[str]:
 
 def suite_rows(frame: pd.DataFrame, suite: str) -> tuple[pd.DataFrame, list[str]]:
     """A suite's records under one setting, and what that leaves out."""
-    rows = frame[frame["suite"] == suite]
+    rows = frame[frame["suite"].eq(suite) & frame["case"].ne(FORESEE)]
     by = ("case", "device", "dtype", *(("detail.train_size",) if suite == ACCURACY else ()))
     kept, notes = main_setting(rows, by)
     whole = kept["status"].eq("ok") & kept["detail.mode"].isna()  # nothing said: as it is done ordinarily
@@ -72,7 +73,7 @@ def _accuracy(key: str, label: str, where: str, size: float, mode: str) -> Slot:
 
 def resource_slots(frame: pd.DataFrame) -> list[Slot]:
     """Throughput, memory, state and parameters, each at the largest set of its mode."""
-    rows, _ = suite_rows(frame[frame["case"] != "foresee"], RESOURCES)
+    rows, _ = suite_rows(frame, RESOURCES)
     if rows.empty:
         return []
     (one, here), (streamed, there) = (_largest(rows, mode) for mode in (ONE_PIECE, STREAMED))

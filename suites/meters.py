@@ -15,18 +15,20 @@ import torch
 Action = Callable[[], object]
 
 
-def peak_bytes(action: Action) -> tuple[int, str]:
+def peak_bytes(action: Action, warm: Action | None = None) -> tuple[int, str]:
     """Bytes that `action` adds to the process's resident memory at its highest, and how they were measured.
 
-    `action` runs once beforehand, so that code and tables that are loaded on first use do not count; what that run
+    `warm`, or `action` itself, runs once beforehand, so that code and tables that are loaded on first use do not count; what that run
     left in the allocator is given back, so that it is counted when taken anew. Where the kernel cannot reset the
     high-water mark (anywhere but Linux), the first run is measured, against the highest the process had been before.
     """
     before = _highest_ever()
-    action()
+    (warm or action)()
     gc.collect()
     _trim()
     if not _reset_high_water_mark():
+        if warm is not None:
+            action()
         return _highest_ever() - before, "ru_maxrss of the first run"
     idle = _high_water_mark()
     action()

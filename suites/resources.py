@@ -26,8 +26,10 @@ CHUNK = 1000
 DECADES = (100, 1000, 10_000, 100_000, 1_000_000)
 SIZES: dict[Profile, tuple[int, ...]] = {"smoke": (1000,), "quick": (2000,), "laptop": DECADES, "paper": DECADES}
 LONGER: dict[Profile, tuple[int, ...]] = {"laptop": (10_000_000,), "paper": (10_000_000,)}  # streamed only
+LARGE = 10_000  # a set of more elements is tried in part first
 FORESEEN = 1_000_000_000  # a size that nothing is measured at
 SECONDS: dict[Profile, float] = {"smoke": 0.02, "quick": 0.1, "laptop": 0.2, "paper": 5.0}
+LONGEST: dict[Profile, float] = {"smoke": 10.0, "quick": 10.0, "laptop": 10.0, "paper": 600.0}  # seconds an encoding
 ONE_PIECE, STREAMED = "one piece", "streamed"
 
 
@@ -40,7 +42,8 @@ def cells(encoders: Sequence[str], profile: Profile, seed: int) -> list[Cell]:
     ways = [("encode", n, mode) for n in SIZES[profile] for mode in (ONE_PIECE, STREAMED)]
     ways += [("encode", n, STREAMED) for n in LONGER.get(profile, ())]
     ways += [("foresee", FORESEEN, mode) for mode in (ONE_PIECE, STREAMED) if grid]
-    shared = {"dim": 64, "batch": 1, "chunk_size": CHUNK, "timing_seconds": SECONDS[profile], "foresee": grid}
+    shared = {"dim": 64, "batch": 1, "chunk_size": CHUNK, "foresee": grid}
+    shared |= {"timing_seconds": SECONDS[profile], "longest_seconds": LONGEST[profile]}
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     return [
         Cell(
@@ -100,20 +103,34 @@ def _predictions(cell: Cell, foreseen: Foreseen) -> list[Record]:
 
 
 def _measured(cell: Cell, module: nn.Module) -> Iterator[Record]:
-    """Memory first: what is measured first finds the process as it was."""
+    """Memory first: what is measured first finds the process as it was.
+
+    Of a large set a tenth comes before all, to warm up and to say how long the whole would take.
+    """
     p, detail = cell.params, _detail(cell)
     size = p["n"] if p["mode"] == ONE_PIECE else min(p["n"], p["chunk_size"])
     generator = torch.Generator().manual_seed(cell.seed)
     x = torch.randn(p["batch"], size, p["dim"], generator=generator).to(cell.device)
     count = p["n"] // size
+    part = None
+    if p["n"] > LARGE:
+        part = (
+            partial(module, x[:, : size // 10]) if count == 1 else partial(encode_stream, module, [x] * (count // 10))
+        )
+        expected = 10 * seconds(part)
+        if expected > p["longest_seconds"]:
+            message = f"not run: a tenth of the set says {expected:.0f} s, and {p['longest_seconds']:g} s are allowed"
+            yield cell.record(Status.SKIP, message=message)
+            return
     if p["mode"] == ONE_PIECE:
         encode = partial(module, x)
-        yield from _peak(cell, encode, detail)
+        yield from _peak(cell, encode, part, detail)
         yield _smaller(cell, "parameters", "", sum(weight.numel() for weight in module.parameters()), detail)
     else:
         encode = partial(encode_stream, module, [x] * count)
-        yield from _peak(cell, partial(encode_stream, module, Chunks(x, count)), detail)
-        yield _smaller(cell, "state_size", "bytes", _state_bytes(module, [x] * count), detail)
+        sizes: list[int] = []
+        yield from _peak(cell, partial(_encode_and_weigh, module, Chunks(x, count), sizes), part, detail)
+        yield _smaller(cell, "state_size", "bytes", sizes[-1], detail)
     meter = seconds if cell.device == "cpu" else cuda_seconds
     yield _throughput(cell, repeated(meter, encode, p["timing_seconds"]), detail)
 
@@ -130,9 +147,11 @@ def _input_bytes(cell: Cell) -> int:
     return int(p["batch"] * n * p["dim"] * 4)
 
 
-def _peak(cell: Cell, encode: partial[Tensor], detail: dict[str, Any]) -> Iterator[Record]:
+def _peak(
+    cell: Cell, encode: partial[Tensor], part: partial[Tensor] | None, detail: dict[str, Any]
+) -> Iterator[Record]:
     if cell.device == "cpu":
-        peak, method = peak_bytes(encode)
+        peak, method = peak_bytes(encode, part)
         yield _smaller(cell, "peak_memory", "bytes", peak, detail | {"method": method})
         return
     allocated, reserved = cuda_peak_bytes(encode)
@@ -140,11 +159,14 @@ def _peak(cell: Cell, encode: partial[Tensor], detail: dict[str, Any]) -> Iterat
     yield _smaller(cell, "peak_reserved", "bytes", reserved, detail | {"method": "torch.cuda reserved"})
 
 
-def _state_bytes(module: Any, chunks: Sequence[Tensor]) -> int:
+def _encode_and_weigh(module: Any, chunks: Sequence[Tensor], sizes: list[int]) -> Tensor:
+    """The encoding of a stream; the bytes of its last state are added to `sizes`."""
     state = module.init_state(chunks[0].shape[0])
     for chunk in chunks:
         state = module.update(state, chunk)
-    return nbytes(state)
+    sizes.append(nbytes(state))
+    out: Tensor = module.readout(state)
+    return out
 
 
 def _throughput(cell: Cell, times: Sequence[float], detail: dict[str, Any]) -> Record:

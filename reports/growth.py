@@ -1,0 +1,69 @@
+"""How cost grows with the set: exponents p of cost ~ n^p, fitted to the records of resources."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+UPPER = 100.0  # the fit takes sizes within this factor of the largest: below, what does not depend on n still weighs
+COSTS = {
+    "time": "detail.median_seconds",
+    "measured memory": "peak_memory",
+    "predicted memory": "predicted_peak_memory",
+    "FLOPs": "flops",
+}
+COLUMNS = ["encoder", "device", "mode", "cost", "exponent", "low", "high", "points", "smallest", "largest"]
+
+
+def costs(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a measured or predicted cost: encoder, device, mode, cost (see COSTS), n and value.
+
+    frame: see `mbcbench.record.frame`. Several seeds give the median.
+    """
+    rows = frame[frame["suite"].eq("resources") & frame["status"].eq("ok")]
+    keys = ["encoder", "device", "mode", "cost", "n"]
+    if rows.empty:
+        return pd.DataFrame(columns=[*keys, "value"])
+    parts = []
+    for cost, source in COSTS.items():
+        timed = source.startswith("detail.")
+        part = rows[rows["metric"].eq("throughput" if timed else source)]
+        value = part[source] if timed else part["value"]
+        parts.append(part.assign(cost=cost, value=value, n=part["detail.n"], mode=part["detail.mode"]))
+    whole = pd.concat(parts)[[*keys, "value"]].astype({"n": float, "value": float})
+    return whole.groupby(keys, as_index=False, sort=False)["value"].median()
+
+
+def exponents(table: pd.DataFrame) -> pd.DataFrame:
+    """The fitted exponent of each encoder, device, mode and cost, with a 95% t interval; see COLUMNS.
+
+    table: as `costs` gives it. The exponent is the slope of least squares of log cost over log n, at the sizes within
+    a factor of UPPER of the largest at which that cost is known. NaN where there are fewer than two such sizes; the
+    interval, NaN with fewer than three, speaks of how straight the line is and not of noise between runs.
+    """
+    keys = ["encoder", "device", "mode", "cost"]
+    rows = [[*key, *_fit(part)] for key, part in table.groupby(keys, sort=False)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _fit(part: pd.DataFrame) -> Sequence[float]:
+    part = part[part["value"].gt(0)]
+    upper = part[part["n"] * UPPER >= part["n"].max()]
+    if len(upper) < 2:
+        return [np.nan, np.nan, np.nan, len(upper), upper["n"].min(), upper["n"].max()]
+    line = stats.linregress(np.log(upper["n"]), np.log(upper["value"]))
+    half = stats.t.ppf(0.975, len(upper) - 2) * line.stderr if len(upper) > 2 else np.nan
+    return [line.slope, line.slope - half, line.slope + half, len(upper), upper["n"].min(), upper["n"].max()]
+
+
+def validation(table: pd.DataFrame) -> pd.DataFrame:
+    """Measured beside predicted memory wherever both exist, on the processor, with their ratio.
+
+    table: as `costs` gives it. Columns encoder, mode, n, measured, predicted, ratio (measured / predicted).
+    """
+    rows = table[table["device"].eq("cpu") & table["cost"].str.endswith("memory")]
+    wide = rows.pivot_table(index=["encoder", "mode", "n"], columns="cost", values="value", sort=False)
+    wide = wide.reindex(columns=["measured memory", "predicted memory"]).dropna().reset_index()
+    wide.columns = pd.Index(["encoder", "mode", "n", "measured", "predicted"])
+    return wide.assign(ratio=wide["measured"] / wide["predicted"])
