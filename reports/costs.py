@@ -17,7 +17,7 @@ from .growth import costs, exponents, validation
 from .shown import facts, number
 
 Rows = list[list[str]]
-METHOD = "Exponents p of cost ~ n^p with 95% intervals: least squares on logarithms, over the upper two decades of n."
+METHOD = "Exponents p of cost ~ n^p with 95% intervals: least squares on logarithms, over the four largest n."
 PREDICTED = "Predicted: bytes of live tensors, by fake tensors. Measured: resident memory. An allocator's rounding and \
 what kernels take for themselves are in the second alone."
 
@@ -50,22 +50,22 @@ def _exponent(row: Any) -> str:
 
 def _validation(known: pd.DataFrame) -> tuple[list[str], Rows]:
     found = validation(known)
-    rows = [
-        [r.encoder, r.mode, f"{r.n:g}", number(r.measured, "peak_memory"), number(r.predicted, "peak_memory"),
-         f"{r.ratio:.2f}"]
-        for r in found.itertuples()
-    ]  # fmt: skip
+    rows = []
+    for row in found.to_dict("records"):
+        sizes = (number(row[name], "peak_memory") for name in ("measured", "predicted"))
+        rows.append([str(row["encoder"]), str(row["mode"]), f"{row['n']:g}", *sizes, f"{row['ratio']:.2f}"])
     return ["encoder", "mode", "n", "measured", "predicted", "measured / predicted"], rows
 
 
 def _skipped(frame: pd.DataFrame) -> tuple[list[str], Rows]:
     """What was not measured; a plain module that does not stream is one line."""
     rows = frame[frame["suite"].eq("resources") & frame["status"].ne("ok")]
-    lines = {
-        (str(r["encoder"]), str(r["detail.mode"]), "any" if "plain module" in str(r["message"]) else f"{r['detail.n']:g}",
-         str(r["status"]), str(r["message"]))
-        for r in rows.to_dict("records")
-    }  # fmt: skip
+    lines = set()
+    for row in rows.to_dict("records"):
+        n = "any" if "plain module" in str(row["message"]) else f"{row['detail.n']:g}"
+        lines.add(
+            (*(str(row[name]) for name in ("encoder", "detail.mode")), n, str(row["status"]), str(row["message"]))
+        )
     return ["encoder", "mode", "n", "status", "why"], [list(line) for line in sorted(lines)]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-UPPER = 100.0  # the fit takes sizes within this factor of the largest: below, what does not depend on n still weighs
+UPPER = 4  # the fit takes that many of the largest sizes: below, what does not depend on n still weighs
 COSTS = {
     "time": "detail.median_seconds",
     "measured memory": "peak_memory",
@@ -21,7 +21,9 @@ def costs(frame: pd.DataFrame) -> pd.DataFrame:
 
     frame: see `mbcbench.record.frame`. Several seeds give the median.
     """
-    rows = frame[frame["suite"].eq("resources") & frame["status"].eq("ok")]
+    asked = dict.fromkeys([*frame.columns, "detail.n", "detail.mode", "detail.median_seconds"])
+    rows = frame.reindex(columns=list(asked))
+    rows = rows.loc[rows["suite"].eq("resources") & rows["status"].eq("ok")]
     keys = ["encoder", "device", "mode", "cost", "n"]
     if rows.empty:
         return pd.DataFrame(columns=[*keys, "value"])
@@ -38,8 +40,8 @@ def costs(frame: pd.DataFrame) -> pd.DataFrame:
 def exponents(table: pd.DataFrame) -> pd.DataFrame:
     """The fitted exponent of each encoder, device, mode and cost, with a 95% t interval; see COLUMNS.
 
-    table: as `costs` gives it. The exponent is the slope of least squares of log cost over log n, at the sizes within
-    a factor of UPPER of the largest at which that cost is known. NaN where there are fewer than two such sizes; the
+    table: as `costs` gives it. The exponent is the slope of least squares of log cost over log n, at the UPPER
+    largest sizes at which that cost is known. NaN where there are fewer than two such sizes; the
     interval, NaN with fewer than three, speaks of how straight the line is and not of noise between runs.
     """
     keys = ["encoder", "device", "mode", "cost"]
@@ -48,8 +50,7 @@ def exponents(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _fit(part: pd.DataFrame) -> Sequence[float]:
-    part = part[part["value"].gt(0)]
-    upper = part[part["n"] * UPPER >= part["n"].max()]
+    upper = part[part["value"].gt(0)].nlargest(UPPER, "n")
     if len(upper) < 2:
         return [np.nan, np.nan, np.nan, len(upper), upper["n"].min(), upper["n"].max()]
     line = stats.linregress(np.log(upper["n"]), np.log(upper["value"]))

@@ -18,9 +18,10 @@ Action = Callable[[], object]
 def peak_bytes(action: Action, warm: Action | None = None) -> tuple[int, str]:
     """Bytes that `action` adds to the process's resident memory at its highest, and how they were measured.
 
-    `warm`, or `action` itself, runs once beforehand, so that code and tables that are loaded on first use do not count; what that run
-    left in the allocator is given back, so that it is counted when taken anew. Where the kernel cannot reset the
-    high-water mark (anywhere but Linux), the first run is measured, against the highest the process had been before.
+    `warm`, or `action` itself, runs once beforehand, so that code and tables that are loaded on first use do not
+    count; what that run left in the allocator is given back, so that it is counted when taken anew. Where the kernel
+    cannot reset the high-water mark (anywhere but Linux), the first run of `action` is measured, against the highest
+    the process had been before.
     """
     before = _highest_ever()
     (warm or action)()

@@ -20,10 +20,11 @@ from mbcbench.state import nbytes
 from mbcbench.target import build, resolve
 
 from .foresight import Chunks, Foreseen, UnforeseeableError, in_one_piece, streamed
-from .meters import cuda_peak_bytes, cuda_seconds, peak_bytes, repeated, room, seconds
+from .meters import Action, cuda_peak_bytes, cuda_seconds, peak_bytes, repeated, room, seconds
 
 CHUNK = 1000
 DECADES = (100, 1000, 10_000, 100_000, 1_000_000)
+BETWEEN = (2000, 3000, 5000)  # in one piece, so that what grows with the square has sizes enough within memory
 SIZES: dict[Profile, tuple[int, ...]] = {"smoke": (1000,), "quick": (2000,), "laptop": DECADES, "paper": DECADES}
 LONGER: dict[Profile, tuple[int, ...]] = {"laptop": (10_000_000,), "paper": (10_000_000,)}  # streamed only
 LARGE = 10_000  # a set of more elements is tried in part first
@@ -40,9 +41,10 @@ def cells(encoders: Sequence[str], profile: Profile, seed: int) -> list[Cell]:
     """
     grid = profile in LONGER
     ways = [("encode", n, mode) for n in SIZES[profile] for mode in (ONE_PIECE, STREAMED)]
+    ways += [("encode", n, ONE_PIECE) for n in BETWEEN if grid]
     ways += [("encode", n, STREAMED) for n in LONGER.get(profile, ())]
     ways += [("foresee", FORESEEN, mode) for mode in (ONE_PIECE, STREAMED) if grid]
-    shared = {"dim": 64, "batch": 1, "chunk_size": CHUNK, "foresee": grid}
+    shared: dict[str, Any] = {"dim": 64, "batch": 1, "chunk_size": CHUNK, "foresee": grid}
     shared |= {"timing_seconds": SECONDS[profile], "longest_seconds": LONGEST[profile]}
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     return [
@@ -112,12 +114,12 @@ def _measured(cell: Cell, module: nn.Module) -> Iterator[Record]:
     generator = torch.Generator().manual_seed(cell.seed)
     x = torch.randn(p["batch"], size, p["dim"], generator=generator).to(cell.device)
     count = p["n"] // size
+    meter = seconds if cell.device == "cpu" else cuda_seconds
     part = None
     if p["n"] > LARGE:
-        part = (
-            partial(module, x[:, : size // 10]) if count == 1 else partial(encode_stream, module, [x] * (count // 10))
-        )
-        expected = 10 * seconds(part)
+        tenth = [x] * (count // 10)
+        part = partial(encode_stream, module, tenth) if tenth else partial(module, x[:, : size // 10])
+        expected = 10 * meter(part)
         if expected > p["longest_seconds"]:
             message = f"not run: a tenth of the set says {expected:.0f} s, and {p['longest_seconds']:g} s are allowed"
             yield cell.record(Status.SKIP, message=message)
@@ -131,7 +133,6 @@ def _measured(cell: Cell, module: nn.Module) -> Iterator[Record]:
         sizes: list[int] = []
         yield from _peak(cell, partial(_encode_and_weigh, module, Chunks(x, count), sizes), part, detail)
         yield _smaller(cell, "state_size", "bytes", sizes[-1], detail)
-    meter = seconds if cell.device == "cpu" else cuda_seconds
     yield _throughput(cell, repeated(meter, encode, p["timing_seconds"]), detail)
 
 
@@ -147,9 +148,7 @@ def _input_bytes(cell: Cell) -> int:
     return int(p["batch"] * n * p["dim"] * 4)
 
 
-def _peak(
-    cell: Cell, encode: partial[Tensor], part: partial[Tensor] | None, detail: dict[str, Any]
-) -> Iterator[Record]:
+def _peak(cell: Cell, encode: Action, part: Action | None, detail: dict[str, Any]) -> Iterator[Record]:
     if cell.device == "cpu":
         peak, method = peak_bytes(encode, part)
         yield _smaller(cell, "peak_memory", "bytes", peak, detail | {"method": method})

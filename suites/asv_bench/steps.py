@@ -1,5 +1,7 @@
 """Encoding, its steps and its gradient: time against encoder and set size."""
 
+from typing import Any, cast
+
 import torch
 
 import mbcbench
@@ -33,10 +35,9 @@ class Stream:
     param_names = ("encoder", "n")
 
     def setup(self, encoder: str, n: int) -> None:
-        self.module = mbcbench.build(encoder, dim_in=DIM).eval().requires_grad_(False)
+        self.module = cast("Any", mbcbench.build(encoder, dim_in=DIM).eval().requires_grad_(False))
         self.x = elements(n)
-        self.empty = self.module.init_state(1)
-        self.state = self.module.update(self.empty, self.x)
+        self.state = self.module.update(self.module.init_state(1), self.x)
 
     def time_update(self, encoder: str, n: int) -> None:
         self.module.update(self.state, self.x)
