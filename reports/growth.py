@@ -34,7 +34,7 @@ def costs(frame: pd.DataFrame) -> pd.DataFrame:
         value = part[source] if timed else part["value"]
         parts.append(part.assign(cost=cost, value=value, n=part["detail.n"], mode=part["detail.mode"]))
     whole = pd.concat(parts)[[*keys, "value"]].astype({"n": float, "value": float})
-    return whole.groupby(keys, as_index=False, sort=False)["value"].median()
+    return whole.groupby(keys, as_index=False, sort=False)[["value"]].median()
 
 
 def exponents(table: pd.DataFrame) -> pd.DataFrame:

@@ -303,3 +303,19 @@ def test_an_encoder_is_built_by_name(plugins: Plugins) -> None:
     plugins.add("encoders", "third", "third:f")
     assert mbcbench.spec("third").summary == "One line."
     assert mbcbench.build("third", dim_in=5, dim=3).weight.shape == (3, 5)
+
+
+def test_show_prints_the_report_that_is_named(command: Command) -> None:
+    run_only(command, HONEST, "--profile", "smoke")
+    assert "LEADERBOARD smoke" in command("show", "--report", "leaderboard")[1]
+    code, _, err = command("show", "--report", "leaderbord")
+    assert code == 3
+    assert "no report is called 'leaderbord'; did you mean leaderboard?" in err
+
+
+def test_what_asv_measured_becomes_a_run(command: Command) -> None:
+    told = {"version": 2, "params": {}, "commit_hash": "0", "python": "3", "result_columns": ["result", "params"]}
+    Path("asv.json").write_text(json.dumps(told | {"results": {"tool.time_it": [[0.5], []]}}))
+    code, out, _ = command("import-asv", "asv.json")
+    assert (code, "records.jsonl" in out) == (0, True)
+    assert mbcbench.load(next(Path(".mbcbench/runs").iterdir()))["value"].tolist() == [0.5]
