@@ -178,12 +178,13 @@ def show(
 @app.command("import-asv")
 def import_asv(
     results: Annotated[Path, typer.Argument(help="A results file of ASV, or the folder that holds them.")],
+    run: Annotated[str | None, typer.Option(metavar="RUN", help="Add to this run.", show_default="a new one")] = None,
     out: Out = Path(".mbcbench"),
 ) -> int:
-    """Keep what ASV measured as the records of a run."""
+    """Keep what ASV measured as records: with --run, one report shows them beside the others of that run."""
     from mbcbench import commands
 
-    return commands.import_asv(results, out)
+    return commands.import_asv(results, run, out)
 
 
 @app.command()

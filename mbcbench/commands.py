@@ -124,12 +124,15 @@ def show(folder: Path, page: Path | None = None, name: str = LEADERBOARD) -> Exi
     return ExitCode.AS_CLAIMED
 
 
-def import_asv(results: Path, root: Path) -> ExitCode:
-    """Keep what ASV measured as a run of its own."""
+def import_asv(results: Path, run: str | None, root: Path) -> ExitCode:
+    """Add what ASV measured to a run, or keep it as one of its own."""
     from mbcbench.asv_results import read
 
     records = read(results)
-    kept = store.Run.create(root, profile="asv", seed=0, argv=argv(), encoders=[])
+    if run is None:
+        kept = store.Run.create(root, profile="asv", seed=0, argv=argv(), encoders=[])
+    else:
+        kept = store.Run(store.find(run, root))
     kept.append(records)
     kept.close()
     out().print(f"records   {kept.folder / store.RECORDS}", highlight=False, soft_wrap=True)

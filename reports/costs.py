@@ -1,4 +1,4 @@
-"""Costs: how time and memory grow with the set, and the predicted memory beside the measured."""
+"""Costs: how time and memory grow with the set, predicted memory beside the measured, and what ASV timed."""
 
 from collections.abc import Mapping
 from html import escape
@@ -28,6 +28,7 @@ def tables(frame: pd.DataFrame) -> dict[str, tuple[list[str], Rows]]:
     return {
         METHOD: _growth(known),
         PREDICTED: _validation(known),
+        "Benchmarks of ASV, with 99% intervals.": _asv(frame),
         "Not measured, and why.": _skipped(frame),
     }
 
@@ -55,6 +56,18 @@ def _validation(known: pd.DataFrame) -> tuple[list[str], Rows]:
         sizes = (number(row[name], "peak_memory") for name in ("measured", "predicted"))
         rows.append([str(row["encoder"]), str(row["mode"]), f"{row['n']:g}", *sizes, f"{row['ratio']:.2f}"])
     return ["encoder", "mode", "n", "measured", "predicted", "measured / predicted"], rows
+
+
+def _asv(frame: pd.DataFrame) -> tuple[list[str], Rows]:
+    rows = []
+    for row in frame[frame["suite"].eq("asv")].to_dict("records"):
+        names = sorted(key for key in map(str, row) if key.startswith("params.param") and pd.notna(row[key]))
+        point = ", ".join(str(row[key]) for key in names)
+        ends = [row.get(f"detail.{end}") for end in ("low", "high")]
+        interval = "" if any(pd.isna(end) for end in ends) else f"{ends[0]:.3g} to {ends[1]:.3g}"
+        value = str(row["status"]) if pd.isna(row["value"]) else f"{row['value']:.3g}"
+        rows.append([str(row["case"]), point, value, interval, str(row["unit"]), str(row.get("detail.commit"))[:12]])
+    return ["benchmark", "parameters", "median", "interval", "unit", "commit"], rows
 
 
 def _skipped(frame: pd.DataFrame) -> tuple[list[str], Rows]:

@@ -318,4 +318,5 @@ def test_what_asv_measured_becomes_a_run(command: Command) -> None:
     Path("asv.json").write_text(json.dumps(told | {"results": {"tool.time_it": [[0.5], []]}}))
     code, out, _ = command("import-asv", "asv.json")
     assert (code, "records.jsonl" in out) == (0, True)
-    assert mbcbench.load(next(Path(".mbcbench/runs").iterdir()))["value"].tolist() == [0.5]
+    assert command("import-asv", "asv.json", "--run", "latest")[0] == 0
+    assert mbcbench.load(next(Path(".mbcbench/runs").iterdir()))["value"].tolist() == [0.5, 0.5]

@@ -35,7 +35,11 @@ def measured(encoder: str, time: float, memory: float, predicted: float) -> list
 
 def table() -> pd.DataFrame:
     skipped = record("quadratic", 10**7, None, None, status=Status.SKIP, message="out of memory (predicted): <big>")
-    return frame([*measured("flat", 1, 0, 0), *measured("quadratic", 2, 2, 2), skipped])
+    timed = Record(
+        suite="asv", case="steps.time_encode", encoder="flat", status=Status.OK, metric="time", value=0.25, unit="s",
+        params={"param1": "flat", "param2": 100}, detail={"low": 0.2, "high": 0.3, "commit": "0123"},
+    )  # fmt: skip
+    return frame([*measured("flat", 1, 0, 0), *measured("quadratic", 2, 2, 2), skipped, timed])
 
 
 def test_known_exponents_are_found() -> None:
@@ -83,6 +87,8 @@ def test_terminal_and_page_say_the_exponents_and_what_was_not_measured() -> None
     for shown in (printed.getvalue(), page):
         assert "2.00 [2.00, 2.00] to 1e6" in shown
         assert "out of memory (predicted)" in shown
+        assert "steps.time_encode" in shown
+        assert "0.2 to 0.3" in shown
     assert "&lt;big&gt;" in page
 
 
