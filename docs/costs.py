@@ -14,7 +14,7 @@ def page(run: str) -> str:
     folder = store.find(run)
     module = importlib.import_module(registry.plugin(registry.REPORTS, "costs").entry.module)
     info, table = store.info(folder), frame(store.records(folder))
-    told = {label: text for label, text in module.facts(module.tidy(table), info)}
+    told = dict(module.facts(module.tidy(table), info))
     text = Path(__file__).with_name("costs.in.md").read_text(encoding="utf-8")
     machine = f"{told['machine']}, {told['versions']}"
     return text.format(MACHINE=machine, TABLES="\n".join(markdown(module.tables(module.tidy(table)))))

@@ -18,8 +18,10 @@ from .shown import facts, number
 
 Rows = list[list[str]]
 METHOD = "Exponents p of cost ~ n^p with 95% intervals: least squares on logarithms, over the four largest n."
-PREDICTED = "Predicted: bytes of live tensors, by fake tensors. Measured: resident memory. An allocator's rounding and \
+PREDICTED = (
+    "Predicted: bytes of live tensors, by fake tensors. Measured: resident memory (of a CUDA device: what is allocated). An allocator's rounding and \
 what kernels take for themselves are in the second alone."
+)
 
 
 def tables(frame: pd.DataFrame) -> dict[str, tuple[list[str], Rows]]:
@@ -54,8 +56,9 @@ def _validation(known: pd.DataFrame) -> tuple[list[str], Rows]:
     rows = []
     for row in found.to_dict("records"):
         sizes = (number(row[name], "peak_memory") for name in ("measured", "predicted"))
-        rows.append([str(row["encoder"]), str(row["mode"]), f"{row['n']:g}", *sizes, f"{row['ratio']:.2f}"])
-    return ["encoder", "mode", "n", "measured", "predicted", "measured / predicted"], rows
+        names = [str(row[name]) for name in ("encoder", "device", "mode")]
+        rows.append([*names, f"{row['n']:g}", *sizes, f"{row['ratio']:.2f}"])
+    return ["encoder", "device", "mode", "n", "measured", "predicted", "measured / predicted"], rows
 
 
 def _asv(frame: pd.DataFrame) -> tuple[list[str], Rows]:

@@ -59,12 +59,13 @@ def _fit(part: pd.DataFrame) -> Sequence[float]:
 
 
 def validation(table: pd.DataFrame) -> pd.DataFrame:
-    """Measured beside predicted memory wherever both exist, on the processor, with their ratio.
+    """Measured beside predicted memory wherever both exist, with their ratio.
 
-    table: as `costs` gives it. Columns encoder, mode, n, measured, predicted, ratio (measured / predicted).
+    table: as `costs` gives it. Columns encoder, device, mode, n, measured, predicted, ratio (measured / predicted).
     """
-    rows = table[table["device"].eq("cpu") & table["cost"].str.endswith("memory")]
-    wide = rows.pivot_table(index=["encoder", "mode", "n"], columns="cost", values="value", sort=False)
+    keys = ["encoder", "device", "mode", "n"]
+    rows = table[table["cost"].str.endswith("memory")]
+    wide = rows.pivot_table(index=keys, columns="cost", values="value", sort=False)
     wide = wide.reindex(columns=["measured memory", "predicted memory"]).dropna().reset_index()
-    wide.columns = pd.Index(["encoder", "mode", "n", "measured", "predicted"])
+    wide.columns = pd.Index([*keys, "measured", "predicted"])
     return wide.assign(ratio=wide["measured"] / wide["predicted"])
