@@ -19,7 +19,7 @@ from .shown import facts, number
 Rows = list[list[str]]
 METHOD = "Exponents p of cost ~ n^p with 95% intervals: least squares on logarithms, over the four largest n."
 PREDICTED = (
-    "Predicted: bytes of live tensors, by fake tensors. Measured: resident memory (on a CUDA device, what is allocated)."
+    "Predicted: bytes of live tensors, by fake tensors. Measured: resident memory (CUDA: what is allocated)."
     " An allocator's rounding and what kernels take for themselves are in resident memory alone."
 )
 
