@@ -1,4 +1,4 @@
-.PHONY: venv run test docs detection zoo lint clean
+.PHONY: venv run test bench costs docs detection zoo lint clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -31,6 +31,18 @@ detection: venv
 zoo: venv
 	$(BIN)/mbcbench run --suite laws
 	$(BIN)/python docs/zoo.py latest > docs/zoo.md
+
+# ASV on what is installed here; `asv compare` and `asv continuous` read what it leaves in .asv/results.
+bench: venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/asv machine --yes
+	OMP_NUM_THREADS=1 $(BIN)/asv run --python=same --set-commit-hash=$$(git rev-parse HEAD) $(ASV)
+	$(BIN)/mbcbench import-asv .asv/results # with --run latest, beside the records of that run
+
+# Time, memory and FLOPs of every encoder over the size of the set. It leaves with 2 where a cell ran out of time.
+costs: venv
+	-$(BIN)/mbcbench run --suite resources --profile laptop
+	$(BIN)/python docs/costs.py latest > docs/costs.md
 
 lint: venv
 	$(BIN)/ruff check --fix .

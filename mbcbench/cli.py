@@ -182,12 +182,27 @@ def show(
     run: Annotated[str, typer.Argument(help="The path or id of a run.")] = "latest",
     every: Annotated[bool, typer.Option("--all", help="List the runs instead.")] = False,
     html: Annotated[Path | None, typer.Option(metavar="PATH", help="Write the page too.", show_default=False)] = None,
+    report: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which report to print.", show_default="what its suites call for")
+    ] = None,
     out: Out = Path(".mbcbench"),
 ) -> int:
-    """Print the leaderboard of an earlier run."""
+    """Print a report of an earlier run."""
     from mbcbench import commands, store
 
-    return commands.show_all(out) if every else commands.show(store.find(run, out), html)
+    return commands.show_all(out) if every else commands.show(store.find(run, out), html, name=report)
+
+
+@app.command("import-asv")
+def import_asv(
+    results: Annotated[Path, typer.Argument(help="A results file of ASV, or the folder that holds them.")],
+    run: Annotated[str | None, typer.Option(metavar="RUN", help="Add to this run.", show_default="a new one")] = None,
+    out: Out = Path(".mbcbench"),
+) -> int:
+    """Keep what ASV measured as records: with --run, one report shows them beside the others of that run."""
+    from mbcbench import commands
+
+    return commands.import_asv(results, run, out)
 
 
 @app.command()

@@ -114,13 +114,17 @@ def _take(step: Step, seen: Seen, kept: store.Run | None) -> None:
             kept.append(records)
 
 
-def show(folder: Path, page: Path | None = None, *, pages: bool = False) -> ExitCode:
-    """Print a run's reports. page: where the page of the first goes; pages: those of all go into the run's folder."""
-    info, table = store.info(folder), frame(store.records(folder))
-    names = _reports(info)
-    inside = {name: folder / f"{name}.html" for name in names if pages}
+def show(folder: Path, page: Path | None = None, *, name: str | None = None, pages: bool = False) -> ExitCode:
+    """Print a run's reports, those that its suites call for unless one is named.
+
+    page: where the page of the first goes; pages: those of all go into the run's folder.
+    """
+    info = store.info(folder)
+    names = _reports(info) if name is None else [registry.plugin(registry.REPORTS, name).name]
+    table = frame(store.records(folder))
+    inside = {one: folder / f"{one}.html" for one in names if pages}
     where = inside | ({names[0]: page} if page is not None else {})
-    return max(_report(name, table, info, where.get(name)) for name in names)
+    return max(_report(one, table, info, where.get(one)) for one in names)
 
 
 def _reports(info: Mapping[str, Any]) -> list[str]:
@@ -141,6 +145,21 @@ def _report(name: str, table: "pd.DataFrame", info: Mapping[str, Any], page: Pat
         return ExitCode.BROKE
     if page is not None:
         out().print(f"page      {page}", highlight=False, soft_wrap=True)
+    return ExitCode.AS_CLAIMED
+
+
+def import_asv(results: Path, run: str | None, root: Path) -> ExitCode:
+    """Add what ASV measured to a run, or keep it as one of its own."""
+    from mbcbench.asv_results import read
+
+    records = read(results)
+    if run is None:
+        kept = store.Run.create(root, profile="asv", seed=0, argv=argv(), encoders=[])
+    else:
+        kept = store.Run(store.find(run, root))
+    kept.append(records)
+    kept.close()
+    out().print(f"records   {kept.folder / store.RECORDS}", highlight=False, soft_wrap=True)
     return ExitCode.AS_CLAIMED
 
 

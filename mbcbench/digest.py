@@ -12,9 +12,9 @@ import mbcbench
 # Modules of mbcbench that start, store and show the work of cells, and have no part in it.
 OUTSIDE_CELLS = frozenset(
     {
-        "checked", "checking", "checkpoint", "cli", "cli_compare", "cli_data", "cli_encode", "commands", "compare",
-        "display", "encode", "machine", "orchestra", "parametrize", "pytest_plugin", "report", "reproduce", "runner",
-        "scaffold", "sources", "store", "tables",
+        "asv_results", "checked", "checking", "checkpoint", "cli", "cli_compare", "cli_data", "cli_encode", "commands",
+        "compare", "display", "encode", "machine", "orchestra", "parametrize", "pytest_plugin", "report", "reproduce",
+        "runner", "scaffold", "sources", "store", "tables",
     }
 )  # fmt: skip
 

@@ -163,7 +163,7 @@ def _encoder(order: Order, source: Source) -> Any:
         return module
     if order.g is None:
         raise UsageError(
-            f"{order.encoder} is a plain module; say how chunk encodings are put together: --g sum, or ..."
+            f"{order.encoder} is a plain module; say what puts chunk encodings together: --g sum, mean, max or min"
         )
     return Pair(module, order.g)
 

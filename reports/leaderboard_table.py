@@ -13,6 +13,7 @@ COMPLETION = "image-completion"
 CENTROIDS = "centroids"
 TASKS = (ACCURACY, COMPLETION, CENTROIDS)
 RESOURCES = "resources"
+FORESEE = "foresee"  # predictions for a size at which nothing is measured
 ONE_PIECE, STREAMED = "one piece", "streamed"
 
 
@@ -36,7 +37,7 @@ def encoders_of(frame: pd.DataFrame, info: Mapping[str, Any]) -> list[str]:
 def suite_rows(frame: pd.DataFrame, suite: str) -> tuple[pd.DataFrame, list[str]]:
     """A suite's records under one setting, and what that leaves out."""
     as_trained = frame["detail.num_slots"].isna()  # other numbers of slots are an experiment
-    rows = frame[frame["suite"].eq(suite) & as_trained]
+    rows = frame[frame["suite"].eq(suite) & frame["case"].ne(FORESEE) & as_trained]
     by = ("case", "device", "dtype", *(("detail.train_size",) if suite in TASKS else ()))
     kept, notes = main_setting(rows, by)
     whole = kept["status"].eq("ok") & kept["detail.mode"].isna()  # nothing said: as it is done ordinarily
@@ -115,23 +116,28 @@ def _two(
 
 
 def resource_slots(frame: pd.DataFrame) -> list[Slot]:
-    """Throughput, memory, state and parameters, at the largest set measured."""
+    """Throughput, memory, state and parameters, each at the largest set of its mode."""
     rows, _ = suite_rows(frame, RESOURCES)
     if rows.empty:
         return []
-    sizes = rows["detail.n"].dropna()
-    at = {"detail.n": sizes.max()} if len(sizes) else {}
-    where = f" at n = {sizes.max():g}" if len(sizes) else ""
-    one, streamed = {**at, "detail.mode": ONE_PIECE}, {**at, "detail.mode": STREAMED}
+    (one, here), (streamed, there) = (_largest(rows, mode) for mode in (ONE_PIECE, STREAMED))
     found = [
-        Slot("throughput", "elem/s", f"elements encoded a second, in one piece{where}", *_of("throughput"), one),
-        Slot("memory", "memory", f"peak memory in one piece{where}", *_of("peak_memory"), one),
-        Slot("memory.streamed", "mem. streamed", f"peak memory when streamed{where}", *_of("peak_memory"), streamed),
-        Slot("state", "state", f"size of the streaming state{where}", *_of("state_size"), streamed),
+        Slot("throughput", "elem/s", f"elements encoded a second, in one piece{here}", *_of("throughput"), one),
+        Slot("memory", "memory", f"peak memory in one piece{here}", *_of("peak_memory"), one),
+        Slot("memory.streamed", "mem. streamed", f"peak memory when streamed{there}", *_of("peak_memory"), streamed),
+        Slot("state", "state", f"size of the streaming state{there}", *_of("state_size"), streamed),
         Slot("parameters", "params", "trainable parameters", *_of("parameters"), {"detail.mode": ONE_PIECE}),
     ]
     modes = {ONE_PIECE, *rows["detail.mode"].dropna()}
     return [slot for slot in found if slot.at["detail.mode"] in modes]
+
+
+def _largest(rows: pd.DataFrame, mode: str) -> tuple[dict[str, Any], str]:
+    """Where to look for a mode's largest set, and how to say so."""
+    sizes = rows.loc[rows["detail.mode"].eq(mode), "detail.n"].dropna()
+    if sizes.empty:
+        return {"detail.mode": mode}, ""
+    return {"detail.n": sizes.max(), "detail.mode": mode}, f" at n = {sizes.max():g}"
 
 
 def _of(metric: str) -> tuple[str, str]:

@@ -1,109 +1,187 @@
-"""Resources: what encoding one set costs, in time, memory, state and parameters.
+"""Resources: what encoding one set costs, in time, memory, state, parameters and FLOPs.
 
 One set (B = 1) of standard normal elements, 64 numbers each, in eval mode, on one thread: in one piece, or streamed in
-chunks of 1,000.
+chunks of 1,000. A stream repeats one chunk, so that it is never held. Where there is a CUDA device, the same on it.
 """
 
-import contextlib
-import ctypes
-import gc
-import resource
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.benchmark import Timer
 
 from mbcbench.cell import Cell, Profile, Request, Suite
 from mbcbench.encoder import encode_stream, is_streaming
 from mbcbench.record import Record, Status
+from mbcbench.specs import EncoderSpec
 from mbcbench.state import nbytes
 from mbcbench.target import build, resolve
 
+from .foresight import Chunks, Foreseen, UnforeseeableError, in_one_piece, streamed
+from .meters import Action, cuda_peak_bytes, cuda_seconds, peak_bytes, repeated, room, seconds
+
 CHUNK = 1000
-SIZES: dict[Profile, tuple[int, ...]] = {
-    "smoke": (1000,),
-    "quick": (2000,),
-    "laptop": (1000, 10_000, 100_000),
-    "paper": (1000, 10_000, 100_000, 1_000_000),
-}
-SECONDS: dict[Profile, float] = {"smoke": 0.02, "quick": 0.1, "laptop": 2.0, "paper": 5.0}
+DECADES = (100, 1000, 10_000, 100_000, 1_000_000)
+BETWEEN = (2000, 3000, 5000)  # in one piece, so that what grows with the square has sizes enough within memory
+SIZES: dict[Profile, tuple[int, ...]] = {"smoke": (1000,), "quick": (2000,), "laptop": DECADES, "paper": DECADES}
+LONGER: dict[Profile, tuple[int, ...]] = {"laptop": (10_000_000,), "paper": (10_000_000,)}  # streamed only
+LARGE = 10_000  # a set of more elements is tried in part first
+FORESEEN = 1_000_000_000  # a size that nothing is measured at
+SECONDS: dict[Profile, float] = {"smoke": 0.02, "quick": 0.1, "laptop": 0.2, "paper": 5.0}
+LONGEST: dict[Profile, float] = {"smoke": 10.0, "quick": 10.0, "laptop": 10.0, "paper": 600.0}  # seconds an encoding
+ONE_PIECE, STREAMED = "one piece", "streamed"
 
 
 def cells(request: Request) -> list[Cell]:
-    """Per encoder one cell for each set size in one piece, and one for the largest set streamed.
+    """Per encoder and device one cell for each set size and mode, and in the longer profiles one that only predicts.
 
     Each measures in a process of its own, and a size that is too large for one mode spares the other.
     """
-    sizes = SIZES[request.profile]
-    ways = [(n, "one piece") for n in sizes] + [(sizes[-1], "streamed")]
-    shared = {"dim": 64, "batch": 1, "chunk_size": CHUNK, "timing_seconds": SECONDS[request.profile]}
+    profile = request.profile
+    grid = profile in LONGER
+    ways = [("encode", n, mode) for n in SIZES[profile] for mode in (ONE_PIECE, STREAMED)]
+    ways += [("encode", n, ONE_PIECE) for n in BETWEEN if grid]
+    ways += [("encode", n, STREAMED) for n in LONGER.get(profile, ())]
+    ways += [("foresee", FORESEEN, mode) for mode in (ONE_PIECE, STREAMED) if grid]
+    shared: dict[str, Any] = {"dim": 64, "batch": 1, "chunk_size": CHUNK, "foresee": grid}
+    shared |= {"timing_seconds": SECONDS[profile], "longest_seconds": LONGEST[profile]}
+    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     return [
         Cell(
             suite="resources",
-            case="encode",
+            case=case,
             encoder=encoder,
             seed=request.seed,
+            device=device,
             params={"n": n, "mode": mode, **shared},
         )
         for encoder in request.encoders
-        for n, mode in ways
+        for case, n, mode in ways
+        for device in (devices if case == "encode" else ["cpu"])
     ]
 
 
 def run(cell: Cell) -> Iterable[Record]:
-    """Peak memory and throughput of one encoding, parameters (one piece) or bytes of the state (streamed)."""
+    """What is predicted of one encoding, and what is measured of it unless memory would not do."""
     p = cell.params
-    module = build(resolve(cell.encoder), dim_in=p["dim"], seed=cell.seed).eval()
-    x = torch.randn(p["batch"], p["n"], p["dim"], generator=torch.Generator().manual_seed(cell.seed))
-    if p["mode"] == "streamed" and not is_streaming(module):
+    spec = resolve(cell.encoder)
+    module = build(spec, dim_in=p["dim"], seed=cell.seed).eval()
+    if p["mode"] == STREAMED and not is_streaming(module):
         return [cell.record(Status.SKIP, message="a plain module has no state to stream: it encodes in one piece")]
-    with torch.inference_mode():
-        return list(_measured(cell, module, x))
+    found: list[Record] = []
+    if p["foresee"]:
+        try:
+            foreseen = _foresee(cell, spec)
+        except UnforeseeableError as error:
+            if error.too_long or cell.case == "foresee":
+                return [cell.record(Status.SKIP, message=f"not run: {error} (predicted)")]
+        else:
+            found = _predictions(cell, foreseen)
+            needed = foreseen.peak_bytes + _input_bytes(cell)
+            if cell.case == "encode" and cell.device == "cpu" and needed > room():
+                message = f"out of memory (predicted): it would take {needed:,} bytes, and {room():,.0f} are to be had"
+                return [*found, cell.record(Status.SKIP, message=message)]
+    if cell.case == "encode":
+        with torch.inference_mode():
+            found += _measured(cell, module.to(cell.device))
+    return found
 
 
-def _measured(cell: Cell, module: nn.Module, x: Tensor) -> Iterator[Record]:
-    """Memory first: what is measured first finds the process as it was."""
+def _foresee(cell: Cell, spec: EncoderSpec) -> Foreseen:
     p = cell.params
-    detail = {name: p[name] for name in ("n", "mode", "dim", "batch")}
-    if p["mode"] == "one piece":
-        encode: Callable[[], Tensor] = partial(module, x)
-    else:
-        chunks = torch.split(x, p["chunk_size"], dim=1)
-        encode = partial(encode_stream, module, chunks)
-        detail["chunk_size"] = p["chunk_size"]
-    peak, method = peak_bytes(encode)
-    yield _smaller(cell, "peak_memory", "bytes", peak, detail | {"method": method})
-    if p["mode"] == "one piece":
+    shape = {"dim": p["dim"], "batch": p["batch"], "seed": cell.seed}
+    if p["mode"] == ONE_PIECE:
+        return in_one_piece(spec, p["n"], **shape)
+    return streamed(spec, p["n"], chunk=p["chunk_size"], **shape)
+
+
+def _predictions(cell: Cell, foreseen: Foreseen) -> list[Record]:
+    detail = _detail(cell)
+    return [
+        _smaller(cell, "predicted_peak_memory", "bytes", foreseen.peak_bytes, detail | {"method": "fake tensors"}),
+        _smaller(cell, "flops", "FLOP", foreseen.flops, detail | {"method": "torch.utils.flop_counter"}),
+    ]
+
+
+def _measured(cell: Cell, module: nn.Module) -> Iterator[Record]:
+    """Memory first: what is measured first finds the process as it was.
+
+    Of a large set a tenth comes before all, to warm up and to say how long the whole would take.
+    """
+    p, detail = cell.params, _detail(cell)
+    size = p["n"] if p["mode"] == ONE_PIECE else min(p["n"], p["chunk_size"])
+    generator = torch.Generator().manual_seed(cell.seed)
+    x = torch.randn(p["batch"], size, p["dim"], generator=generator).to(cell.device)
+    count = p["n"] // size
+    meter = seconds if cell.device == "cpu" else cuda_seconds
+    part = None
+    if p["n"] > LARGE:
+        tenth = [x] * (count // 10)
+        part = partial(encode_stream, module, tenth) if tenth else partial(module, x[:, : size // 10])
+        expected = 10 * meter(part)
+        if expected > p["longest_seconds"]:
+            message = f"not run: a tenth of the set says {expected:.0f} s, and {p['longest_seconds']:g} s are allowed"
+            yield cell.record(Status.SKIP, message=message)
+            return
+    if p["mode"] == ONE_PIECE:
+        encode = partial(module, x)
+        yield from _peak(cell, encode, part, detail)
         yield _smaller(cell, "parameters", "", sum(weight.numel() for weight in module.parameters()), detail)
     else:
-        yield _smaller(cell, "state_size", "bytes", _state_bytes(module, chunks), detail)
-    yield _throughput(cell, encode, detail)
+        encode = partial(encode_stream, module, [x] * count)
+        sizes: list[int] = []
+        yield from _peak(cell, partial(_encode_and_weigh, module, Chunks(x, count), sizes), part, detail)
+        yield _smaller(cell, "state_size", "bytes", sizes[-1], detail)
+    yield _throughput(cell, repeated(meter, encode, p["timing_seconds"]), detail)
 
 
-def _state_bytes(module: Any, chunks: Sequence[Tensor]) -> int:
+def _detail(cell: Cell) -> dict[str, Any]:
+    kept = ("n", "mode", "dim", "batch", *(("chunk_size",) if cell.params["mode"] == STREAMED else ()))
+    return {name: cell.params[name] for name in kept} | {"input_bytes": _input_bytes(cell)}
+
+
+def _input_bytes(cell: Cell) -> int:
+    """Bytes of the set in one piece, or of the chunk that the stream repeats: held, and not counted as the peak."""
+    p = cell.params
+    n = p["n"] if p["mode"] == ONE_PIECE else min(p["n"], p["chunk_size"])
+    return int(p["batch"] * n * p["dim"] * 4)
+
+
+def _peak(cell: Cell, encode: Action, part: Action | None, detail: dict[str, Any]) -> Iterator[Record]:
+    if cell.device == "cpu":
+        peak, method = peak_bytes(encode, part)
+        yield _smaller(cell, "peak_memory", "bytes", peak, detail | {"method": method})
+        return
+    allocated, reserved = cuda_peak_bytes(encode)
+    yield _smaller(cell, "peak_memory", "bytes", allocated, detail | {"method": "torch.cuda allocated"})
+    yield _smaller(cell, "peak_reserved", "bytes", reserved, detail | {"method": "torch.cuda reserved"})
+
+
+def _encode_and_weigh(module: Any, chunks: Sequence[Tensor], sizes: list[int]) -> Tensor:
+    """The encoding of a stream; the bytes of its last state are added to `sizes`."""
     state = module.init_state(chunks[0].shape[0])
     for chunk in chunks:
         state = module.update(state, chunk)
-    return nbytes(state)
+    sizes.append(nbytes(state))
+    out: Tensor = module.readout(state)
+    return out
 
 
-def _throughput(cell: Cell, encode: Callable[[], Tensor], detail: dict[str, Any]) -> Record:
-    """By the median of repetitions that fill `timing_seconds`; at least one."""
+def _throughput(cell: Cell, times: Sequence[float], detail: dict[str, Any]) -> Record:
+    """By the median of the repetitions."""
     p = cell.params
-    timer = Timer("encode()", globals={"encode": encode}, num_threads=1)
-    timing = timer.blocked_autorange(min_run_time=p["timing_seconds"])
+    low, median, high = (float(q) for q in np.percentile(times, (25, 50, 75)))
+    spent = {"median_seconds": median, "iqr_seconds": high - low, "repetitions": len(times)}
+    each = {"seconds_per_element": median / (p["batch"] * p["n"]), "sets_per_second": p["batch"] / median}
     return cell.record(
         Status.OK,
         metric="throughput",
-        value=p["batch"] * p["n"] / timing.median,
+        value=p["batch"] * p["n"] / median,
         unit="elements/s",
         higher_is_better=True,
-        detail=detail | {"median_seconds": timing.median, "iqr_seconds": timing.iqr, "repetitions": len(timing.times)},
+        detail=detail | spent | each,
     )
 
 
@@ -111,54 +189,11 @@ def _smaller(cell: Cell, metric: str, unit: str, value: float, detail: dict[str,
     return cell.record(Status.OK, metric=metric, value=value, unit=unit, higher_is_better=False, detail=detail)
 
 
-def peak_bytes(action: Callable[[], object]) -> tuple[int, str]:
-    """Bytes that `action` adds to the process's resident memory at its highest, and how they were measured.
-
-    `action` runs once beforehand, so that code and tables that are loaded on first use do not count; what that run
-    left in the allocator is given back, so that it is counted when taken anew. Where the kernel cannot reset the
-    high-water mark (anywhere but Linux), the first run is measured, against the highest the process had been before.
-    """
-    before = _highest_ever()
-    action()
-    gc.collect()
-    _trim()
-    if not _reset_high_water_mark():
-        return _highest_ever() - before, "ru_maxrss of the first run"
-    idle = _high_water_mark()
-    action()
-    return _high_water_mark() - idle, "VmHWM"
-
-
-def _reset_high_water_mark() -> bool:
-    """Let the mark fall to the present resident size; whether the kernel did."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
-
-
-def _high_water_mark() -> int:
-    line = next(row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024
-
-
-def _highest_ever() -> int:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _trim() -> None:
-    """Ask the allocator to give free memory back (glibc alone can be asked)."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
-
-
 SUITE = Suite(
     name="resources",
-    summary="throughput, peak memory, state size and parameters of one encoding, in one piece and streamed",
+    summary="throughput, peak memory (measured and predicted), state, parameters and FLOPs, in one piece and streamed",
     cells=cells,
     run=run,
     alone=True,
-    seconds={"smoke": 60, "quick": 60, "laptop": 300, "paper": 3600},
+    seconds={"smoke": 60, "quick": 60, "laptop": 60, "paper": 3600},
 )

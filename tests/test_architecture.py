@@ -50,6 +50,7 @@ LADDER = [
     "worker",
     "runner",
     "store",
+    "asv_results",
     "orchestra",
     "sources",
     "checkpoint",

@@ -451,3 +451,20 @@ def test_a_run_that_is_killed_resumes_and_ends_with_the_records_of_an_undisturbe
 def _outcomes(folder: Path) -> list[tuple[object, ...]]:
     told = [r for r in store.records(folder) if r.suite != "probe"]
     return sorted((r.cell, r.seed, str(r.status), r.value, r.message) for r in told)
+
+
+def test_show_prints_the_report_that_is_named(command: Command) -> None:
+    run_only(command, HONEST, "--profile", "smoke")
+    assert "LEADERBOARD smoke" in command("show", "--report", "leaderboard")[1]
+    code, _, err = command("show", "--report", "leaderbord")
+    assert code == 3
+    assert "no report is called 'leaderbord'; did you mean leaderboard?" in err
+
+
+def test_what_asv_measured_becomes_a_run(command: Command) -> None:
+    told = {"version": 2, "params": {}, "commit_hash": "0", "python": "3", "result_columns": ["result", "params"]}
+    Path("asv.json").write_text(json.dumps(told | {"results": {"tool.time_it": [[0.5], []]}}))
+    code, out, _ = command("import-asv", "asv.json")
+    assert (code, "records.jsonl" in out) == (0, True)
+    assert command("import-asv", "asv.json", "--run", "latest")[0] == 0
+    assert mbcbench.load(next(Path(".mbcbench/runs").iterdir()))["value"].tolist() == [0.5, 0.5]

@@ -28,11 +28,11 @@ def test_an_encoder_that_takes_next_to_nothing_peaks_low() -> None:
 
 
 def test_where_the_mark_cannot_be_reset_the_first_run_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    resources = beside("resources")
+    meters = beside("meters")
     highest = iter([100, 350])
-    monkeypatch.setattr(resources, "_reset_high_water_mark", lambda: False)
-    monkeypatch.setattr(resources, "_highest_ever", lambda: next(highest))
-    assert resources.peak_bytes(lambda: None) == (250, "ru_maxrss of the first run")
+    monkeypatch.setattr(meters, "_reset_high_water_mark", lambda: False)
+    monkeypatch.setattr(meters, "_highest_ever", lambda: next(highest))
+    assert meters.peak_bytes(lambda: None) == (250, "ru_maxrss of the first run")
 
 
 def test_the_state_of_a_sum_does_not_grow_with_the_set() -> None:
@@ -75,3 +75,39 @@ def test_each_profile_measures_in_one_piece_and_streamed() -> None:
             (encoder, mode) for encoder in "ab" for mode in ("one piece", "streamed")
         }
         assert len({cell.key for cell in found}) == len(found)
+
+
+def test_what_will_not_fit_is_foreseen_and_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beside("resources"), "room", lambda: 30 * MEBIBYTE)
+    found = [c for c in cells(NAME, "Hungry", foresee=True) if c.params["mode"] == "one piece"]
+    *predictions, skipped = run(found)
+    assert {record.metric for record in predictions} == {"predicted_peak_memory", "flops"}
+    assert skipped.status is Status.SKIP
+    assert "out of memory (predicted)" in skipped.message
+
+
+def test_what_would_take_too_long_is_not_run_and_says_so() -> None:
+    found = cells(NAME, "SumEncoder", n=20_000, longest_seconds=0.0)
+    assert [record.status for record in run(found)] == [Status.SKIP, Status.SKIP]
+    assert all("a tenth of the set says" in record.message for record in run(found))
+
+
+def test_predicted_and_measured_memory_are_metrics_of_their_own() -> None:
+    found = [c for c in cells(NAME, "Hungry", foresee=True) if c.params["mode"] == "one piece"]
+    values = {record.metric: record.value for record in run(found)}
+    assert values["predicted_peak_memory"] == pytest.approx(40 * MEBIBYTE, rel=0.001)
+    assert values["peak_memory"] == pytest.approx(40 * MEBIBYTE, rel=0.05)
+
+
+def test_quick_predicts_nothing_and_measures_one_size() -> None:
+    found = suite(NAME).cells(Request(encoders=["a"], profile="quick"))
+    assert {(cell.case, cell.params["n"], cell.params["foresee"]) for cell in found} == {("encode", 2000, False)}
+
+
+def test_only_streams_go_to_ten_million() -> None:
+    found = suite(NAME).cells(Request(encoders=["a"], profile="laptop"))
+    largest = {
+        mode: max(c.params["n"] for c in found if c.case == "encode" and c.params["mode"] == mode)
+        for mode in ("one piece", "streamed")
+    }
+    assert largest == {"one piece": 10**6, "streamed": 10**7}

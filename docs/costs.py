@@ -1,0 +1,32 @@
+"""The costs page from the records of a run (a folder, an id, or latest): `python docs/costs.py RUN > docs/costs.md`."""
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from mbcbench import registry, store
+from mbcbench.record import frame
+
+
+def page(run: str) -> str:
+    """The page, its tables those of the costs report."""
+    folder = store.find(run)
+    module = importlib.import_module(registry.plugin(registry.REPORTS, "costs").entry.module)
+    info, table = store.info(folder), frame(store.records(folder))
+    told = dict(module.facts(module.tidy(table), info))
+    text = Path(__file__).with_name("costs.in.md").read_text(encoding="utf-8")
+    machine = f"{told['machine']}, {told['versions']}"
+    return text.format(MACHINE=machine, TABLES="\n".join(markdown(module.tables(module.tidy(table)))))
+
+
+def markdown(tables: dict[str, tuple[list[str], list[list[str]]]]) -> Iterator[str]:
+    """The tables that have rows, each under its title."""
+    for title, (headings, rows) in tables.items():
+        if rows:
+            lines = [headings, ["---"] * len(headings), *rows]
+            yield "\n".join([f"**{title}**", "", *(f"| {' | '.join(line)} |" for line in lines), ""])
+
+
+if __name__ == "__main__":
+    print(page(sys.argv[1]), end="")

@@ -1,0 +1,23 @@
+"""The tool itself: checking a law, and starting the command line."""
+
+import subprocess
+import sys
+
+import mbcbench
+
+
+class Check:
+    params = (["mbc.partition", "symmetry.permutation"],)
+    param_names = ("law",)
+    timeout = 300
+
+    def time_check(self, law: str) -> None:
+        mbcbench.check("sse-random", laws=[law], examples=20)
+
+
+class Start:
+    def time_help(self) -> None:
+        subprocess.run([sys.executable, "-m", "mbcbench.cli", "--help"], check=True, capture_output=True)
+
+    def time_list(self) -> None:
+        subprocess.run([sys.executable, "-m", "mbcbench.cli", "list"], check=True, capture_output=True)
