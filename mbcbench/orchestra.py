@@ -164,8 +164,8 @@ def _jobs(order: Order, plans: Sequence[Cell], learnt: Mapping[str, Record]) -> 
         found = learnt[plan.key].detail
         if learnt[plan.key].status in BROKEN:
             continue
-        cells = [Cell(**planned) for planned in found["cells"]]
-        jobs = {cell.key: Job(cell, order.limits(found["seconds"])) for cell in cells} | jobs
+        for cell in (Cell(**planned) for planned in found["cells"]):
+            jobs.setdefault(cell.key, Job(cell, order.limits(found["seconds"])))
         alone |= {plan.params["suite"]} if found["alone"] else set()
         experiments |= found["experiments"] if plan.params["suite"] not in plugins(DEFAULT_SUITES) else {}
     return _Work(list(jobs.values()), alone, experiments)
