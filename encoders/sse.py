@@ -94,16 +94,17 @@ class SlotSetEncoder(SetEncoder[SlotState]):
         """`aggregated` as the equations are written, with keys, values and weights of all elements."""
         x = hide(x, mask)
         M = self.q(self.norm(slots)) @ self.k(x).transpose(1, 2) / math.sqrt(self.dim)
-        W, v = self.weights().weights(M), self.v(x)
+        W: Tensor = self.weights().weights(M)
+        v: Tensor = self.v(x)
         if self.aggregate in ("sum", "mean"):
             return W @ hide(v, mask)
         terms = W.unsqueeze(3) * v.unsqueeze(1)
         if mask is not None:
             terms = terms.masked_fill(~mask[:, None, :, None], identity(self.aggregate))
-        extremum: Tensor = getattr(terms, self.aggregate)(2).values
-        return extremum
+        return terms.max(2).values if self.aggregate == "max" else terms.min(2).values
 
     def weights(self) -> fold.Attention:
+        """How logits become weights over slots."""
         return fold.SlotSigmoid() if self.attention == "sigmoid" else fold.SlotSoftmax()
 
     def folds(self, slots: int) -> bool:
