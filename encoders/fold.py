@@ -20,6 +20,7 @@ from mbcbench.encoder import Aggregation
 from .pooling import hide, identity
 
 BLOCK = 2**18  # numbers: a block's elements and weights stay in cache
+TILE = 128  # elements among which a winner is looked for one by one
 
 
 class Attention(Protocol):
@@ -150,23 +151,33 @@ def _winners(x: Tensor, P: Tensor, V: Tensor, attention: Attention, mask: Tensor
     """Which element of each set has the largest W_ik v(x_i), `B x K x d_hat`; a NaN is the largest."""
     best = P.new_full((*P.shape[:2], V.shape[0]), -torch.inf)
     index = torch.zeros(best.shape, dtype=torch.int64, device=x.device)
-    for sets, X, where in _blocks(x, P, mask, 2 * V.shape[0]):
-        W, v = attention.weights(P[sets] @ X.transpose(1, 2)).unsqueeze(3), X @ V.T
-        absent = None if mask is None else ~mask[where].unsqueeze(2)
-
-        def terms(slot: int, v: Tensor, W: Tensor = W, absent: Tensor | None = absent) -> Tensor:
-            product = W[:, slot] * v
-            return product if absent is None else product.masked_fill_(absent, -torch.inf)
-
-        top = torch.stack([terms(slot, v).amax(1) for slot in range(W.shape[1])], 1)
+    for sets, X, (_, place) in _blocks(x, P, mask, P.shape[1] + V.shape[0]):
+        W, v = attention.weights(P[sets] @ X.transpose(1, 2)), X @ V.T
+        absent = None if mask is None else ~mask[sets, place]
+        top, tile = _tops(W, v, absent).max(0)
         better = (top > best[sets]) | (top.isnan() & ~best[sets].isnan())
-        found = index[sets]
-        for slot in better.any(2).any(0).nonzero().flatten().tolist():
-            c = better[:, slot].any(0).nonzero().flatten()
-            here = terms(slot, v[..., c]).argmax(1) + where[1].start
-            found[:, slot, c] = here.where(better[:, slot, c], found[:, slot, c])
+        s, k, c = (at.unsqueeze(1) for at in better.nonzero(as_tuple=True))
+        near = (TILE * tile[s, k, c] + torch.arange(TILE, device=x.device)).clamp(max=X.shape[1] - 1)
+        terms = W[s, k, near] * v[s, near, c]
+        if absent is not None:
+            terms = terms.masked_fill(absent[s, near], -torch.inf)
+        index[sets][better] = place.start + near.gather(1, terms.argmax(1, keepdim=True)).squeeze(1)
         best[sets] = top.where(better, best[sets])
     return index
+
+
+def _tops(W: Tensor, v: Tensor, absent: Tensor | None) -> Tensor:
+    """The largest W_ik v(x_i) within each `TILE` elements, a few slots at a time: `tiles x B x K x d_hat`."""
+    out = []
+    for j in range(0, v.shape[1], TILE):
+        tile = slice(j, j + TILE)
+        slots = max(1, BLOCK // 4 // v[:, tile].numel())
+        products = (some.unsqueeze(3) * v[:, None, tile] for some in W[..., tile].split(slots, 1))
+        if absent is not None:
+            hidden = absent[:, None, tile, None]
+            products = (product.masked_fill_(hidden, -torch.inf) for product in products)
+        out.append(torch.cat([product.amax(2) for product in products], 1))
+    return torch.stack(out)
 
 
 def _blocks(

@@ -93,12 +93,12 @@ class SlotSetEncoder(SetEncoder[SlotState]):
     def directly(self, slots: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """`aggregated` as the equations are written, with keys, values and weights of all elements."""
         x = hide(x, mask)
-        M = self.q(self.norm(slots)) @ self.k(x).transpose(1, 2) / math.sqrt(self.dim)
-        W: Tensor = self.weights().weights(M)
-        v: Tensor = self.v(x)
+        M: Tensor = self.k(x) @ self.q(self.norm(slots)).transpose(1, 2) / math.sqrt(self.dim)
+        W, v = self.weights().weights(M.transpose(1, 2)), self.v(x)
         if self.aggregate in ("sum", "mean"):
-            return W @ hide(v, mask)
-        terms = W.unsqueeze(3) * v.unsqueeze(1)
+            total: Tensor = W @ hide(v, mask)
+            return total
+        terms: Tensor = W.unsqueeze(3) * v.unsqueeze(1)
         if mask is not None:
             terms = terms.masked_fill(~mask[:, None, :, None], identity(self.aggregate))
         return terms.max(2).values if self.aggregate == "max" else terms.min(2).values
