@@ -172,7 +172,7 @@ def _tops(W: Tensor, v: Tensor, absent: Tensor | None) -> Tensor:
     for j in range(0, v.shape[1], TILE):
         tile = slice(j, j + TILE)
         slots = max(1, BLOCK // 4 // v[:, tile].numel())
-        products = (some.unsqueeze(3) * v[:, None, tile] for some in W[..., tile].split(slots, 1))
+        products = (some.unsqueeze(3) * v[:, None, tile] for some in torch.split(W[..., tile], slots, 1))
         if absent is not None:
             hidden = absent[:, None, tile, None]
             products = (product.masked_fill_(hidden, -torch.inf) for product in products)

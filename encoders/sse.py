@@ -101,7 +101,8 @@ class SlotSetEncoder(SetEncoder[SlotState]):
         terms: Tensor = W.unsqueeze(3) * v.unsqueeze(1)
         if mask is not None:
             terms = terms.masked_fill(~mask[:, None, :, None], identity(self.aggregate))
-        return terms.max(2).values if self.aggregate == "max" else terms.min(2).values
+        extremum: Tensor = torch.amax(terms, 2) if self.aggregate == "max" else torch.amin(terms, 2)
+        return extremum
 
     def weights(self) -> fold.Attention:
         """How logits become weights over slots."""
