@@ -115,7 +115,7 @@ class SlotSetEncoder(SetEncoder[SlotState]):
 
     def logits(self, slots: Tensor) -> Tensor:
         """P, of which the logits are [X 1] P^T: `B x K x d`, or with biases `B x K x (d+1)`."""
-        q = self.q(self.norm(slots)) / math.sqrt(self.dim)
+        q: Tensor = self.q(self.norm(slots)) / math.sqrt(self.dim)
         k = fold.columns(self.k)
         return q.to(k.dtype) @ k
 
