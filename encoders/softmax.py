@@ -39,7 +39,7 @@ def attend(logits: Tensor, values: Tensor, mask: Tensor | None = None) -> Softma
 def attend_linear(
     q: Tensor, Wk: Tensor, v: nn.Linear, x: Tensor, scale: float, mask: Tensor | None = None
 ) -> SoftmaxState:
-    """`attend` for keys and values that are linear in `x` (`B x n x d`): logits q (x Wk^T)^T scale, `q` `B x H x Q x e`.
+    """`attend` for keys and values linear in `x` (`B x n x d`): logits q (x Wk^T)^T scale, `q` `B x H x Q x e`.
 
     Where that is less work, neither is computed: the logits are x (Wk^T q), and the values follow the sum over
     elements, (weights x) Wv^T. Per element that takes 2 H Q d multiplications, in place of 2 d e H + 2 H Q e.
