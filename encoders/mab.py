@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .softmax import SoftmaxState, attend, merge, no_attention, ratio
+from .softmax import SoftmaxState, attend_linear, merge, no_attention, ratio
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -50,8 +50,8 @@ class MAB(nn.Module):
         """`K` holds no NaN where `mask` is False (see `pooling.hide`)."""
         if K.shape[1] == 0:
             return state
-        q, k, v = (split_heads(t, self.heads) for t in (self.fc_q(Q), self.fc_k(K), self.fc_v(K)))
-        return merge(state, attend(q @ k.transpose(2, 3) / math.sqrt(self.dim), v, mask))
+        q = split_heads(self.fc_q(Q), self.heads)
+        return merge(state, attend_linear(q, self.fc_k.weight, self.fc_v, K, 1 / math.sqrt(self.dim), mask))
 
     def finish(self, state: SoftmaxState, Q: Tensor) -> Tensor:
         attended = self.norm_0(self.fc_q(Q) + join_heads(ratio(state)))

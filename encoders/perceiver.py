@@ -43,9 +43,9 @@ class AttentionBlock(nn.Module):
     def absorb(self, state: SoftmaxState, Q: Tensor, K: Tensor, mask: Tensor | None = None) -> SoftmaxState:
         if K.shape[1] == 0:
             return state
-        K = self.norm_k(K)
-        q, k, v = (split_heads(t, self.heads) for t in (self.q(self.norm_q(Q)), self.k(K), self.v(K)))
-        return softmax.merge(state, softmax.attend(q @ k.transpose(2, 3) / math.sqrt(q.shape[3]), v, mask))
+        q = split_heads(self.q(self.norm_q(Q)), self.heads)
+        scale = 1 / math.sqrt(q.shape[3])
+        return softmax.merge(state, softmax.attend_linear(q, self.k.weight, self.v, self.norm_k(K), scale, mask))
 
     def finish(self, state: SoftmaxState, Q: Tensor) -> Tensor:
         O = Q + self.o(join_heads(softmax.ratio(state)))  # noqa: E741 (the symbol of the equation)

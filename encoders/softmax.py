@@ -7,7 +7,7 @@ A softmax over elements needs of them only the largest logit, and numerator and 
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class SoftmaxState(NamedTuple):
@@ -34,6 +34,30 @@ def attend(logits: Tensor, values: Tensor, mask: Tensor | None = None) -> Softma
     peak = logits.detach().amax(-1)
     weights = (logits - _finite(peak).unsqueeze(-1)).exp()
     return SoftmaxState(peak, weights @ values, weights.sum(-1))
+
+
+def attend_linear(
+    q: Tensor, Wk: Tensor, v: nn.Linear, x: Tensor, scale: float, mask: Tensor | None = None
+) -> SoftmaxState:
+    """`attend` for keys and values linear in `x` (`B x n x d`): logits q (x Wk^T)^T scale, `q` `B x H x Q x e`.
+
+    Where that is less work, neither is computed: the logits are x (Wk^T q), and the values follow the sum over
+    elements, (weights x) Wv^T. Per element that takes 2 H Q d multiplications, in place of 2 d e H + 2 H Q e.
+    """
+    _, heads, queries, width = q.shape
+    key, value = (W.view(heads, width, W.shape[1]) for W in (Wk, v.weight))
+    d = x.shape[2]
+    if queries * (d - width) > d * width:
+        X = x.unsqueeze(1)
+        state = attend(q @ (X @ key.transpose(1, 2)).transpose(2, 3) * scale, X @ value.transpose(1, 2), mask)
+    else:
+        P = (q @ key * scale).flatten(1, 2)
+        folded = attend((P @ x.transpose(1, 2)).unsqueeze(1), x.unsqueeze(1), mask)
+        peak, num, den = (part.reshape(len(x), heads, queries, *part.shape[3:]) for part in folded)
+        state = SoftmaxState(peak, num @ value.transpose(1, 2), den)
+    if v.bias is None:
+        return state
+    return state._replace(num=state.num + state.den.unsqueeze(-1) * v.bias.view(heads, 1, width))
 
 
 def merge(a: SoftmaxState, b: SoftmaxState) -> SoftmaxState:

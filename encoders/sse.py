@@ -18,12 +18,10 @@ from torch import Tensor, nn
 from mbcbench.encoder import AGGREGATIONS, Aggregation, SetEncoder
 from mbcbench.specs import EncoderSpec
 
+from . import fold
 from .numpy_layers import array, layer_norm, linear
 from .pooling import combine, count, finish, hide, identity, one_of
 from .slots import DeterministicSlots, RandomSlots
-
-_EPSILON = 1e-8
-_BLOCK = 2**16  # numbers: what stays in cache
 
 
 class SlotState(NamedTuple):
@@ -75,52 +73,61 @@ class SlotSetEncoder(SetEncoder[SlotState]):
 
     def with_slots(self, slots: Tensor) -> SlotState:
         """The state of empty streams that have the given slots (`B x K x h`)."""
-        value = slots.new_full((*slots.shape[:2], self.dim), identity(self.aggregate))
+        shape, dtype = (*slots.shape[:2], self.dim), fold.accumulated(slots.dtype)
+        value = slots.new_full(shape, identity(self.aggregate), dtype=dtype)
         return SlotState(slots, value, torch.zeros(len(slots), dtype=torch.int64, device=slots.device))
 
     def update(self, state: SlotState, x: Tensor, mask: Tensor | None = None) -> SlotState:
         if x.shape[1] == 0:
             return state
-        x = hide(x, mask)
-        W, v = self.weights(state.slots, x), self.v(x)
-        if self.aggregate in ("sum", "mean"):
-            value = hide(W, mask).transpose(1, 2) @ v
-        else:
-            value = _extremum(self.aggregate, W, v, mask)
-        return self.merge(state, SlotState(state.slots, value, count(x, mask)))
+        return self.merge(state, SlotState(state.slots, self.aggregated(state.slots, x, mask), count(x, mask)))
 
-    def weights(self, slots: Tensor, x: Tensor) -> Tensor:
-        """W (eq. 3 and 4), `B x n x K`: each element's attention, summing to one over slots."""
+    def aggregated(self, slots: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The sum or extremum over the elements present of W_ik v(x_i), `B x K x d_hat`; n > 0."""
+        if self.aggregate not in ("sum", "mean"):
+            return fold.extremum(self.aggregate, x, self.logits(slots), self.values(), self.weights(), mask)
+        if not self.folds(slots.shape[1]):
+            return self.directly(slots, x, mask)
+        return fold.fold(x, self.logits(slots), self.weights(), mask) @ self.values().T
+
+    def directly(self, slots: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """`aggregated` as the equations are written, with keys, values and weights of all elements."""
+        x = hide(x, mask)
         M: Tensor = self.k(x) @ self.q(self.norm(slots)).transpose(1, 2) / math.sqrt(self.dim)
-        if self.attention == "softmax":
-            return M.softmax(2)
-        A = M.sigmoid() + _EPSILON
-        return A / A.sum(2, keepdim=True)
+        W, v = self.weights().weights(M.transpose(1, 2)), self.v(x)
+        if self.aggregate in ("sum", "mean"):
+            total: Tensor = W @ hide(v, mask)
+            return total
+        terms: Tensor = W.unsqueeze(3) * v.unsqueeze(1)
+        if mask is not None:
+            terms = terms.masked_fill(~mask[:, None, :, None], identity(self.aggregate))
+        extremum: Tensor = torch.amax(terms, 2) if self.aggregate == "max" else torch.amin(terms, 2)
+        return extremum
+
+    def weights(self) -> fold.Attention:
+        """How logits become weights over slots."""
+        return fold.SlotSigmoid() if self.attention == "sigmoid" else fold.SlotSoftmax()
+
+    def folds(self, slots: int) -> bool:
+        """Whether 2 K d multiplications an element are fewer than 2 d d_hat + 2 K d_hat."""
+        d = self.v.in_features
+        return slots * d <= d * self.dim + slots * self.dim
+
+    def logits(self, slots: Tensor) -> Tensor:
+        """P, of which the logits are [X 1] P^T: `B x K x d`, or with biases `B x K x (d+1)`."""
+        q: Tensor = self.q(self.norm(slots)) / math.sqrt(self.dim)
+        k = fold.columns(self.k)
+        return q.to(k.dtype) @ k
+
+    def values(self) -> Tensor:
+        """[Wv bv], `d_hat x d` or, with a bias, `d_hat x (d+1)`."""
+        return fold.columns(self.v)
 
     def merge(self, a: SlotState, b: SlotState) -> SlotState:
         return SlotState(a.slots, combine(self.aggregate, a.value, b.value), a.number + b.number)
 
     def readout(self, state: SlotState) -> Tensor:
-        return finish(self.aggregate, state.value, state.number)
-
-
-def _extremum(g: Aggregation, W: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """The max or min over elements of W_ik v(x_i), `B x K x d_hat`.
-
-    The winners are sought a few slots at a time and without a graph, then gathered: no `B x n x K x d_hat` tensor of
-    more than `_BLOCK` numbers is built, unless those of one slot are more.
-    """
-    arg = torch.argmax if g == "max" else torch.argmin
-    absent = None if mask is None else ~mask[:, :, None, None]
-    slots = max(1, _BLOCK // v.numel())
-    with torch.no_grad():
-        products = (weights.unsqueeze(-1) * v.unsqueeze(2) for weights in torch.split(W, slots, dim=2))
-        winners = [arg(p if absent is None else p.masked_fill(absent, identity(g)), dim=1) for p in products]
-    index = torch.cat(winners, 1)
-    value = W.transpose(1, 2).gather(2, index) * v.gather(1, index)
-    if mask is None:
-        return value
-    return torch.where(mask.any(1)[:, None, None], value, value.new_tensor(identity(g)))
+        return finish(self.aggregate, state.value, state.number).to(state.slots.dtype)
 
 
 def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
@@ -133,7 +140,7 @@ def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
         parts = []
         for element in elements:
             M = q @ linear(module.k, element) / math.sqrt(module.dim)
-            A = np.exp(M - M.max()) if module.attention == "softmax" else expit(M) + _EPSILON
+            A = np.exp(M - M.max()) if module.attention == "softmax" else expit(M) + fold.SlotSigmoid.epsilon
             parts.append(np.outer(A / A.sum(), linear(module.v, element)))
         if parts:
             out[b] = getattr(np, module.aggregate)(parts, axis=0)

@@ -57,7 +57,7 @@ class LiteralSlotSetEncoder(SetEncoder[LiteralState]):
         return LiteralState(a.slots, combine(self.g, a.value, b.value), a.chunks + b.chunks)
 
     def readout(self, state: LiteralState) -> Tensor:
-        return finish(self.g, state.value, state.chunks)
+        return finish(self.g, state.value, state.chunks).to(state.slots.dtype)
 
 
 def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:

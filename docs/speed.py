@@ -1,0 +1,163 @@
+"""The Slot Set Encoder against its equations as they are written: `python docs/speed.py` writes speed.md.
+
+Each shape and number of threads is measured in a process of its own, in which both ways take turns: what one leaves
+in the allocator must not decide for the next shape. Memory first, and in the allocator's own bytes.
+"""
+
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+
+from mbcbench import machine, target
+
+HERE = Path(__file__).parent
+SHAPES = (
+    (1, 100_000, 64, 1, 64), (1, 100_000, 64, 32, 64), (1, 100_000, 256, 16, 256), (32, 5000, 3, 16, 32),
+    (64, 1000, 64, 4, 64), (1, 1_000_000, 128, 16, 128), (1, 100_000, 128, 128, 128),
+)  # fmt: skip
+REPEATS = 9
+MATRIX = 2048
+Step = Callable[[], Any]
+
+
+def steps(encode: Callable[..., Tensor], module: Any, x: Tensor) -> dict[str, Step]:
+    """What is timed: the forward pass; with the gradients of the parameters; and with that of the elements too."""
+    slots = module.init_state(len(x)).slots.detach()
+
+    def forward() -> Tensor:
+        with torch.no_grad():
+            return encode(slots, x)
+
+    def backward(of_elements: bool) -> tuple[Tensor, ...]:
+        leaf = x.detach().requires_grad_(of_elements)
+        out = encode(slots, leaf)
+        wanted = [p for p in module.parameters() if p.requires_grad and p not in set(module.slots.parameters())]
+        return torch.autograd.grad(out, [leaf] * of_elements + wanted, torch.linspace(-1, 1, out.numel()).view_as(out))
+
+    return {"forward": forward, "parameters": lambda: backward(False), "elements": lambda: backward(True)}
+
+
+def seconds(step: Step) -> float:
+    began = time.perf_counter()
+    step()
+    return time.perf_counter() - began
+
+
+def extra_bytes(step: Step) -> int:
+    """The most memory that a step holds at once beyond what it was given and beyond what it gives back."""
+    step()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        result = step()
+    changes = [e.nbytes() for e in _allocations(seen)]
+    held = peak = 0
+    for change in changes:
+        held += change
+        peak = max(peak, held)
+    given = result if isinstance(result, tuple) else (result,)
+    return peak - sum(t.numel() * t.element_size() for t in given)
+
+
+def _allocations(seen: profile) -> list[Any]:
+    found = seen.profiler.kineto_results.events()  # type: ignore[union-attr]
+    return sorted((e for e in found if e.name() == "[memory]"), key=lambda e: e.start_ns())
+
+
+def measure(shape: tuple[int, ...], g: str, threads: int) -> dict[str, Any]:
+    torch.set_num_threads(threads)
+    B, n, d, K, dim = shape
+    spec = target.resolve("sse-random" + ("" if g == "sum" else f"-{g}"))
+    module: Any = target.build(spec, dim_in=d, num_slots=K, dim=dim)
+    x = torch.randn(B, n, d, generator=torch.Generator().manual_seed(0))
+    fast, direct = steps(module.aggregated, module, x), steps(module.directly, module, x)
+    found: dict[str, Any] = {}
+    for name in fast:
+        memory = {"fast": extra_bytes(fast[name]), "direct": extra_bytes(direct[name])}
+        took: dict[str, list[float]] = {"fast": [], "direct": []}
+        for _ in range(REPEATS if n < 10**6 else 3):
+            took["fast"].append(seconds(fast[name]))
+            took["direct"].append(seconds(direct[name]))
+        found[name] = {"memory": memory, "seconds": {way: median(t) for way, t in took.items()}}
+    A = torch.randn(MATRIX, MATRIX)
+    rate = 2 * MATRIX**3 / median(seconds(lambda: A @ A) for _ in range(7))
+    found["read"] = median(seconds(x.sum) for _ in range(7))
+    found["product"] = 4 * B * n * d * K / rate
+    return found
+
+
+def alone(shape: tuple[int, ...], g: str, threads: int) -> dict[str, Any]:
+    command = [sys.executable, __file__, json.dumps([shape, g, threads])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+def ratio(found: dict[str, Any], name: str, what: str = "seconds") -> float:
+    """Direct formula over ours."""
+    of = found[name][what]
+    return float(of["direct"] / of["fast"])
+
+
+def table(threads: int) -> str:
+    head = (
+        "| B, n, d, K, d_hat | forward, ms | times faster | of one read | of its products "
+        "| with gradients, ms | times faster | and of X, ms | times faster | memory, forward | with gradients |\n"
+        "|---|" + "--:|" * 10
+    )
+    rows, columns = [head], []
+    for shape in SHAPES:
+        f = alone(shape, "sum", threads)
+        ms = [f"{1e3 * f[name]['seconds']['fast']:.1f}" for name in ("forward", "parameters", "elements")]
+        times = [ratio(f, name) for name in ("forward", "parameters", "elements")]
+        memory = [ratio(f, name, "memory") for name in ("forward", "elements")]
+        limits = [f["read"] / f["forward"]["seconds"]["fast"], f["product"] / f["forward"]["seconds"]["fast"]]
+        columns.append([*times, *memory])
+        rows.append(
+            f"| {', '.join(map(str, shape))} | {ms[0]} | {times[0]:.1f} | {limits[0]:.0%} | {limits[1]:.0%} "
+            f"| {ms[1]} | {times[1]:.1f} | {ms[2]} | {times[2]:.1f} | 1/{memory[0]:.0f} | 1/{memory[1]:.0f} |"
+        )
+        print(rows[-1], file=sys.stderr, flush=True)
+    m = [median(column) for column in zip(*columns, strict=True)]
+    rows.append(f"| median | | {m[0]:.1f} | | | | {m[1]:.1f} | | {m[2]:.1f} | 1/{m[3]:.0f} | 1/{m[4]:.0f} |")
+    return "\n".join(rows)
+
+
+def extrema() -> str:
+    rows = [
+        "| B, n, d, K, d_hat | forward, ms | times faster | with gradients, ms | times faster |\n|---|--:|--:|--:|--:|"
+    ]
+    for shape in ((1, 20_000, 64, 16, 64), (32, 1000, 3, 16, 32), (1, 5000, 128, 32, 128)):
+        f = alone(shape, "max", 1)
+        cells = [f"{1e3 * f[k]['seconds']['fast']:.1f} | {ratio(f, k):.1f}" for k in ("forward", "elements")]
+        rows.append(f"| {', '.join(map(str, shape))} | {' | '.join(cells)} |")
+        print(rows[-1], file=sys.stderr, flush=True)
+    return "\n".join(rows)
+
+
+def main() -> None:
+    words = {
+        "MACHINE": f"{machine.hardware()['cpu']}, {machine.cores()} cores, Python {platform.python_version()}, "
+        f"torch {torch.__version__}",
+        "ONE": table(1), "TWO": table(2), "EXTREMA": extrema(),
+    }  # fmt: skip
+    text = (HERE / "speed.in.md").read_text(encoding="utf-8")
+    for key, value in words.items():
+        text = text.replace(f"{{{key}}}", value)
+    (HERE / "speed.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        shape, g, threads = json.loads(sys.argv[1])
+        print(json.dumps(measure(tuple(shape), g, threads)))
+    else:
+        main()

@@ -1,0 +1,196 @@
+"""Slot attention without keys and values: what `sse.py` computes, block by block.
+
+With [X 1] the elements and a column of ones, the logits are [X 1] P^T for P = q [Wk bk] / sqrt(d_hat), and
+
+    sum_i W_ik v(x_i) = (W^T [X 1]) [Wv bv]^T,
+
+so an element costs 2 K d multiplications in place of 2 d d_hat + 2 K d_hat. Elements are read in blocks that stay in
+cache, and the gradient computes each block's weights again: nothing as long as the set is written or kept.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from mbcbench.encoder import Aggregation
+
+from .pooling import hide, identity
+
+BLOCK = 2**18  # numbers: a block's elements and weights stay in cache
+TILE = 128  # elements among which a winner is looked for one by one
+
+
+class Attention(Protocol):
+    """Weights over slots, each element's on its own. Logits and weights are `B x K x n`."""
+
+    def weights(self, M: Tensor) -> Tensor:
+        """W, by differentiable operations."""
+
+    def pull(self, M: Tensor, dW: Tensor) -> tuple[Tensor, Tensor]:
+        """W and the gradient for M, given that for W. Both arguments may be overwritten."""
+
+
+class SlotSigmoid:
+    """A = sigmoid(M) + 1e-8, W = A / (sum of A over slots): eq. 3 and 4 of arXiv 2103.01615."""
+
+    epsilon = 1e-8
+
+    def weights(self, M: Tensor) -> Tensor:
+        A = M.sigmoid() + self.epsilon
+        return A / A.sum(1, keepdim=True)
+
+    def pull(self, M: Tensor, dW: Tensor) -> tuple[Tensor, Tensor]:
+        sigmoid = M.sigmoid_()
+        W = sigmoid + self.epsilon
+        total = W.sum(1, keepdim=True)
+        W /= total
+        dA = dW.sub_((W * dW).sum(1, keepdim=True)).div_(total)
+        return W, torch.ops.aten.sigmoid_backward(dA, sigmoid)
+
+
+class SlotSoftmax:
+    """W = softmax of M over slots."""
+
+    def weights(self, M: Tensor) -> Tensor:
+        return M.softmax(1)
+
+    def pull(self, M: Tensor, dW: Tensor) -> tuple[Tensor, Tensor]:
+        W = M.softmax(1)
+        return W, dW.sub_((W * dW).sum(1, keepdim=True)).mul_(W)
+
+
+def accumulated(dtype: torch.dtype) -> torch.dtype:
+    """The type that numbers of `dtype` are summed in: float32 at least."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def columns(linear: nn.Linear) -> Tensor:
+    """The matrix that [X 1] is multiplied with, `out x d` or, with a bias, `out x (d+1)`."""
+    weight = linear.weight if linear.bias is None else torch.cat([linear.weight, linear.bias.unsqueeze(1)], 1)
+    return weight.to(accumulated(weight.dtype))
+
+
+def elements(x: Tensor, mask: Tensor | None, P: Tensor) -> Tensor:
+    """`x` in the type of `P`, zeros where absent, with a column of ones where `P` has one more column than `x`."""
+    x = x.to(P.dtype)
+    return hide(x if x.shape[2] == P.shape[2] else pad(x, (0, 1), value=1.0), mask)
+
+
+def fold(x: Tensor, P: Tensor, attention: Attention, mask: Tensor | None = None) -> Tensor:
+    """W^T [X 1], `B x K x d` or `B x K x (d+1)` as `P` is; `x` is `B x n x d`."""
+    if x.shape[0] * x.shape[1] * sum(P.shape[1:]) <= BLOCK:
+        return _fold_at_once(x, P, attention, mask)
+    folded: Tensor = _Fold.apply(x, P, attention, mask)  # type: ignore[no-untyped-call]
+    return folded
+
+
+def _fold_at_once(x: Tensor, P: Tensor, attention: Attention, mask: Tensor | None) -> Tensor:
+    X = elements(x, mask, P)
+    return attention.weights(P @ X.transpose(1, 2)) @ X
+
+
+class _Fold(torch.autograd.Function):
+    """`_fold_at_once`, block by block."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, P: Tensor, attention: Attention, mask: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, P, mask)
+        ctx.attention = attention
+        out = torch.zeros_like(P)
+        for sets, X, _ in _blocks(x, P, mask, P.shape[1]):
+            out[sets].baddbmm_(attention.weights(P[sets] @ X.transpose(1, 2)), X)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, P, mask = ctx.saved_tensors
+        (dU,) = grads
+        if torch.is_grad_enabled():  # a gradient of this gradient may be asked for
+            out = _fold_at_once(x, P, ctx.attention, mask)
+            wanted = [t for t, needed in zip((x, P), ctx.needs_input_grad, strict=False) if needed]
+            found = iter(torch.autograd.grad(out, wanted, dU, create_graph=True))
+            return *(next(found) if needed else None for needed in ctx.needs_input_grad[:2]), None, None
+        dx = torch.empty_like(x) if ctx.needs_input_grad[0] else None
+        dP = torch.zeros_like(P)
+        both = torch.cat([dU, P], 1)  # one product gives the gradients for the weights, and the logits
+        for sets, X, where in _blocks(x, P, mask, 2 * P.shape[1]):
+            dW, M = (both[sets] @ X.transpose(1, 2)).chunk(2, 1)
+            W, dM = ctx.attention.pull(M, dW)
+            dP[sets].baddbmm_(dM, X)
+            if dx is not None:
+                dX = torch.cat([W, dM], 1).transpose(1, 2) @ both[sets]
+                dx[where] = hide(dX[..., : x.shape[2]], None if mask is None else mask[where])
+        return dx, dP, None, None
+
+
+def extremum(
+    g: Aggregation, x: Tensor, P: Tensor, V: Tensor, attention: Attention, mask: Tensor | None = None
+) -> Tensor:
+    """The max or min over elements of W_ik v(x_i), `B x K x d_hat`, for v(X) = [X 1] V^T.
+
+    The winners are found without a graph; keys, values and gradients are those of the winners alone. Of equals, the
+    first wins.
+    """
+    index = _winners(x, P, V if g == "max" else -V, attention, mask)
+    present = None if mask is None else mask.any(1)[:, None, None]
+    if x.shape[1] > index[0].numel():
+        rows = index.flatten(1)
+        x = x.gather(1, rows.unsqueeze(2).expand(-1, -1, x.shape[2]))
+        mask = None if mask is None else mask.gather(1, rows)
+        index = torch.arange(rows.shape[1], device=x.device).view(index.shape[1:]).expand_as(index)
+    X = elements(x, mask, P)
+    value = attention.weights(P @ X.transpose(1, 2)).gather(2, index) * (X @ V.T).gather(1, index)
+    return value if present is None else value.where(present, value.new_tensor(identity(g)))
+
+
+@torch.no_grad()
+def _winners(x: Tensor, P: Tensor, V: Tensor, attention: Attention, mask: Tensor | None) -> Tensor:
+    """Which element of each set has the largest W_ik v(x_i), `B x K x d_hat`; a NaN is the largest."""
+    best = P.new_full((*P.shape[:2], V.shape[0]), -torch.inf)
+    index = torch.zeros(best.shape, dtype=torch.int64, device=x.device)
+    for sets, X, (_, place) in _blocks(x, P, mask, P.shape[1] + V.shape[0]):
+        W, v = attention.weights(P[sets] @ X.transpose(1, 2)), X @ V.T
+        absent = None if mask is None else ~mask[sets, place]
+        top, tile = _tops(W, v, absent).max(0)
+        better = (top > best[sets]) | (top.isnan() & ~best[sets].isnan())
+        s, k, c = (at.unsqueeze(1) for at in better.nonzero(as_tuple=True))
+        near = (TILE * tile[s, k, c] + torch.arange(TILE, device=x.device)).clamp(max=X.shape[1] - 1)
+        terms = W[s, k, near] * v[s, near, c]
+        if absent is not None:
+            terms = terms.masked_fill(absent[s, near], -torch.inf)
+        index[sets][better] = place.start + near.gather(1, terms.argmax(1, keepdim=True)).squeeze(1)
+        best[sets] = top.where(better, best[sets])
+    return index
+
+
+def _tops(W: Tensor, v: Tensor, absent: Tensor | None) -> Tensor:
+    """The largest W_ik v(x_i) within each `TILE` elements, a few slots at a time: `tiles x B x K x d_hat`."""
+    out = []
+    for j in range(0, v.shape[1], TILE):
+        tile = slice(j, j + TILE)
+        slots = max(1, BLOCK // 4 // v[:, tile].numel())
+        products = (some.unsqueeze(3) * v[:, None, tile] for some in torch.split(W[..., tile], slots, 1))
+        if absent is not None:
+            hidden = absent[:, None, tile, None]
+            products = (product.masked_fill_(hidden, -torch.inf) for product in products)
+        out.append(torch.cat([product.amax(2) for product in products], 1))
+    return torch.stack(out)
+
+
+def _blocks(
+    x: Tensor, P: Tensor, mask: Tensor | None, rows: int
+) -> Iterator[tuple[slice, Tensor, tuple[slice, slice]]]:
+    """Blocks of elements that fill `BLOCK` together with `rows` numbers for each: their sets, they, and their place.
+
+    As many elements of a set as fit, and then as many sets.
+    """
+    size = BLOCK // (P.shape[2] + rows)
+    m = max(1, min(x.shape[1], size))
+    b = max(1, size // m)
+    for i in range(0, x.shape[0], b):
+        for j in range(0, x.shape[1], m):
+            where = slice(i, i + b), slice(j, j + m)
+            yield where[0], elements(x[where], None if mask is None else mask[where], P), where

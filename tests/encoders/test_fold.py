@@ -1,0 +1,137 @@
+"""The Slot Set Encoder without keys and values equals the equations as they are written."""
+
+import sys
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.encoders.conftest import Build
+
+AGGREGATIONS = ["sum", "mean", "max", "min"]
+BLOCK = 2**9
+
+
+@pytest.fixture
+def small_blocks(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks so small that a set of thirteen elements needs several."""
+    fold = sys.modules[type(build("sse-random")).__module__].fold
+    monkeypatch.setattr(fold, "BLOCK", BLOCK)
+
+
+def encoder(build: Build, **hyper: Any) -> Any:
+    return build("sse-random", num_slots=3, dim=5, slot_dim=4, **hyper)
+
+
+def elements(n: int, sets: int = 2) -> Tensor:
+    return torch.randn(sets, n, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(n))
+
+
+def results(module: Any, x: Tensor, mask: Tensor | None, *, directly: bool) -> list[Tensor]:
+    """What an update adds to the state, and the gradients of it for the elements and all parameters."""
+    leaf = x.clone().requires_grad_()
+    slots = module.init_state(len(x)).slots
+    out = (module.directly if directly else module.aggregated)(slots, leaf, mask)
+    weight = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
+    wanted = [leaf, *module.parameters()]
+    found = torch.autograd.grad((out * weight).nan_to_num(posinf=0, neginf=0).sum(), wanted, allow_unused=True)
+    return [out, *(torch.zeros_like(w) if g is None else g for g, w in zip(found, wanted, strict=True))]
+
+
+def assert_equal(got: list[Tensor], want: list[Tensor]) -> None:
+    for a, b in zip(got, want, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("attention", ["sigmoid", "softmax"])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("g", AGGREGATIONS)
+@pytest.mark.parametrize("n", [1, 30, 100])
+@pytest.mark.usefixtures("small_blocks")
+def test_encoding_and_gradients_are_those_of_the_direct_formula(
+    build: Build, n: int, g: str, masked: bool, bias: bool, attention: str
+) -> None:
+    module = encoder(build, aggregate=g, bias=bias, attention=attention)
+    x = elements(n)
+    mask = torch.rand(2, n, generator=torch.Generator().manual_seed(1)) < 0.6 if masked else None
+    assert_equal(results(module, x, mask, directly=False), results(module, x, mask, directly=True))
+
+
+@pytest.mark.parametrize("g", AGGREGATIONS)
+@pytest.mark.parametrize("more", [-1, 0, 1])
+@pytest.mark.parametrize("sets", [1, 200])
+@pytest.mark.usefixtures("small_blocks")
+def test_no_element_is_lost_at_the_edge_of_a_block(build: Build, g: str, more: int, sets: int) -> None:
+    module = encoder(build, aggregate=g)
+    widths = 3 + 3 if g in ("sum", "mean") else 3 + 2 * 5
+    x = elements(BLOCK // widths + more, sets)
+    assert_equal(results(module, x, None, directly=False), results(module, x, None, directly=True))
+
+
+@pytest.mark.parametrize("junk", [float("nan"), float("inf")])
+@pytest.mark.parametrize("g", AGGREGATIONS)
+@pytest.mark.usefixtures("small_blocks")
+def test_in_no_block_has_an_absent_element_any_influence(build: Build, g: str, junk: float) -> None:
+    module = encoder(build, aggregate=g, bias=True)
+    x, mask = elements(100), torch.arange(100).expand(2, -1) % 3 > 0
+    got = results(module, torch.where(mask.unsqueeze(2), x, junk), mask, directly=False)
+    assert_equal(got, results(module, x, mask, directly=True))
+
+
+@pytest.mark.parametrize("g", AGGREGATIONS)
+@pytest.mark.usefixtures("small_blocks")
+def test_a_nan_in_any_block_reaches_its_own_set_alone(build: Build, g: str) -> None:
+    module, x = encoder(build, aggregate=g), elements(300)
+    spoiled = x.clone()
+    spoiled[0, 250, 1] = torch.nan
+    assert module(spoiled)[0].isnan().all()
+    assert torch.equal(module(spoiled)[1], module(x)[1])
+
+
+@pytest.mark.parametrize("attention", ["sigmoid", "softmax"])
+@pytest.mark.usefixtures("small_blocks")
+def test_the_gradient_of_a_gradient_is_right_across_blocks(build: Build, attention: str) -> None:
+    module, x = encoder(build, attention=attention), elements(60).requires_grad_()
+    slots = module.init_state(2).slots.detach()
+
+    def second(encode: Any) -> Tensor:
+        (first,) = torch.autograd.grad(encode(slots, x).square().sum(), x, create_graph=True)
+        return torch.autograd.grad(first.square().sum(), x)[0]
+
+    torch.testing.assert_close(second(module.aggregated), second(module.directly), rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_nothing_as_long_as_the_set_is_kept_for_the_gradient_but_the_set(build: Build) -> None:
+    module, x = encoder(build), elements(2000).requires_grad_()
+    kept: set[int] = set()
+
+    def note(saved: Tensor) -> Tensor:
+        if saved.data_ptr() != x.data_ptr() and saved.numel() >= 2000:
+            kept.add(saved.numel())
+        return saved
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda saved: saved):
+        module(x).sum().backward()
+    assert not kept
+
+
+@pytest.mark.parametrize("g", AGGREGATIONS)
+@pytest.mark.usefixtures("small_blocks")
+def test_bfloat16_elements_are_encoded_as_precisely_as_their_values_in_float32(build: Build, g: str) -> None:
+    module = encoder(build, aggregate=g)
+    x = elements(300).bfloat16()
+    exact, single = module(x.double()), module.float()(x.float())
+    assert module(x).dtype is torch.float32
+    assert (module(x) - exact).abs().max() <= (single - exact).abs().max() + 1e-12
+    assert module.bfloat16().update(module.init_state(2), x).value.dtype is torch.float32
+
+
+def test_where_folding_costs_more_multiplications_keys_and_values_are_taken(build: Build) -> None:
+    assert encoder(build).folds(3)
+    module = build("sse-random", dim_in=40, num_slots=30, dim=5)
+    assert not module.folds(30)
+    x = torch.randn(2, 9, 40, dtype=torch.float64)
+    assert torch.equal(module.aggregated(module.init_state(2).slots, x), module.directly(module.init_state(2).slots, x))
