@@ -4,6 +4,7 @@ A softmax over elements needs of them only the largest logit, and numerator and 
 (arXiv 1805.02867). Shapes: `B` sets, `H` heads, `Q` queries, `n` elements, `e` numbers per value.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -36,10 +37,23 @@ def attend(logits: Tensor, values: Tensor, mask: Tensor | None = None) -> Softma
     return SoftmaxState(peak, weights @ values, weights.sum(-1))
 
 
+def unchanged(logits: Tensor) -> Tensor:
+    """The logits as they are: weights are their exponentials."""
+    return logits
+
+
 def attend_linear(
-    q: Tensor, Wk: Tensor, v: nn.Linear, x: Tensor, scale: float, mask: Tensor | None = None
+    q: Tensor,
+    Wk: Tensor,
+    v: nn.Linear,
+    x: Tensor,
+    scale: float,
+    mask: Tensor | None = None,
+    log_weights: Callable[[Tensor], Tensor] = unchanged,
 ) -> SoftmaxState:
     """`attend` for keys and values linear in `x` (`B x n x d`): logits q (x Wk^T)^T scale, `q` `B x H x Q x e`.
+
+    log_weights: of the logits, `B x H x Q x n`, gives the logarithms of the weights.
 
     Where that is less work, neither is computed: the logits are x (Wk^T q), and the values follow the sum over
     elements, (weights x) Wv^T. Per element that takes 2 H Q d multiplications, in place of 2 d e H + 2 H Q e.
@@ -49,10 +63,12 @@ def attend_linear(
     d = x.shape[2]
     if queries * (d - width) > d * width:
         X = x.unsqueeze(1)
-        state = attend(q @ (X @ key.transpose(1, 2)).transpose(2, 3) * scale, X @ value.transpose(1, 2), mask)
+        logits = q @ (X @ key.transpose(1, 2)).transpose(2, 3) * scale
+        state = attend(log_weights(logits), X @ value.transpose(1, 2), mask)
     else:
         P = (q @ key * scale).flatten(1, 2)
-        folded = attend((P @ x.transpose(1, 2)).unsqueeze(1), x.unsqueeze(1), mask)
+        logits = (P @ x.transpose(1, 2)).unflatten(1, (heads, queries))
+        folded = attend(log_weights(logits).flatten(1, 2).unsqueeze(1), x.unsqueeze(1), mask)
         peak, num, den = (part.reshape(len(x), heads, queries, *part.shape[3:]) for part in folded)
         state = SoftmaxState(peak, num @ value.transpose(1, 2), den)
     if v.bias is None:

@@ -70,9 +70,9 @@ class UMBCEncoder(SetEncoder[UMBCState]):
         if x.shape[1] == 0:
             return state
         h = self.phi(hide(x, mask))
-        q, k, v = (split_heads(t, self.heads) for t in (self.q(state.slots), self.k(h), self.v(h)))
-        L = q @ k.transpose(2, 3) / math.sqrt(q.shape[3])
-        chunk = softmax.attend(self.log_attention(L), v, mask)
+        q = split_heads(self.q(state.slots), self.heads)
+        scale = 1 / math.sqrt(q.shape[3])
+        chunk = softmax.attend_linear(q, self.k.weight, self.v, h, scale, mask, self.log_attention)
         return UMBCState(state.slots, softmax.merge(state.attended, chunk))
 
     def log_attention(self, L: Tensor) -> Tensor:

@@ -48,15 +48,20 @@ class Shown:
     title: str = ""
 
 
+LOWER_IS_BETTER = ("nll", "peak_memory", "state_size", "parameters")
+
+
 @dataclass(frozen=True)
 class Column:
-    """A column of the leaderboard: key, heading, what it says in words, and whether it holds numbers."""
+    """A column of the leaderboard: key, heading, what it says in words, whether it holds numbers, and whether more is
+    better: sorted by it, the best come first."""
 
     key: str
     label: str
     about: str
     numeric: bool
     cells: tuple[Shown, ...]
+    higher: bool = True
 
 
 def columns(table: pd.DataFrame, slots: Sequence[Slot]) -> list[Column]:
@@ -71,7 +76,8 @@ def columns(table: pd.DataFrame, slots: Sequence[Slot]) -> list[Column]:
 
 
 def _measurements(rows: Sequence[Mapping[Any, Any]], slot: Slot) -> Column:
-    return Column(slot.key, slot.label, slot.about, True, tuple(_measured(row, slot) for row in rows))
+    cells = tuple(_measured(row, slot) for row in rows)
+    return Column(slot.key, slot.label, slot.about, True, cells, slot.metric not in LOWER_IS_BETTER)
 
 
 def _encoder(row: Mapping[Any, Any]) -> Shown:

@@ -145,6 +145,15 @@ def test_columns_are_sorted_by_buttons_and_cells_carry_their_order(page: str) ->
     assert "2 of 3 seeds; 1 timeout" in hanging
 
 
+def test_a_press_puts_the_best_first(page: str) -> None:
+    board = page[page.index('<table class="board">') : page.index("</table>")]
+    first = {
+        label: bool(down) for down, label in re.findall(r'<button type="button"( data-down)?>(.*?)</button>', board)
+    }
+    assert first["elem/s"]
+    assert not first["memory"]
+
+
 def test_the_counterexample_and_the_way_to_reproduce_it_are_on_the_page(page: str) -> None:
     assert "partition  chunks of 1 and 2" in page
     assert "mbcbench.build(&#39;leaky&#39;, dim_in=1)" in page
