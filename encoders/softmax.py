@@ -67,7 +67,7 @@ def attend_linear(
         state = attend(log_weights(logits), X @ value.transpose(1, 2), mask)
     else:
         P = (q @ key * scale).flatten(1, 2)
-        logits = (P @ x.transpose(1, 2)).unflatten(1, (heads, queries))
+        logits = (P @ x.transpose(1, 2)).view(len(x), heads, queries, x.shape[1])
         folded = attend(log_weights(logits).flatten(1, 2).unsqueeze(1), x.unsqueeze(1), mask)
         peak, num, den = (part.reshape(len(x), heads, queries, *part.shape[3:]) for part in folded)
         state = SoftmaxState(peak, num @ value.transpose(1, 2), den)
