@@ -1,4 +1,4 @@
-.PHONY: venv run test bench costs docs detection zoo lint clean
+.PHONY: venv run test bench costs performance docs detection zoo lint clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -43,6 +43,12 @@ bench: venv
 costs: venv
 	-$(BIN)/mbcbench run --suite resources --profile laptop
 	$(BIN)/python docs/costs.py latest > docs/costs.md
+
+# Every number of the README's section on speed: the formula, files larger than memory (7 GB of disk), all encoders.
+performance: venv
+	$(BIN)/python docs/speed.py
+	$(BIN)/python docs/encode.py
+	$(MAKE) costs
 
 lint: venv
 	$(BIN)/ruff check --fix .
