@@ -52,7 +52,7 @@ class Settings:
 PROFILES: dict[Profile, Settings] = {
     "smoke": Settings(seeds=1, steps=2, partitions=1, gradient_sizes=(50,), batch_size=4, train_images=50),
     "quick": Settings(seeds=1, steps=50, partitions=2, gradient_sizes=(20, 100), batch_size=8, targets=64),
-    "laptop": Settings(seeds=3, steps=1000, partitions=20),
+    "laptop": Settings(seeds=3, steps=600, partitions=20),
     "paper": Settings(seeds=5, steps=3000, partitions=100),
 }
 

@@ -16,7 +16,7 @@ from mbcbench.target import resolve
 from .completion_tests import QUICK, TESTS_32, Score, Test, completed, literal, scores, slot_tests
 from .neural_process import DecoderKind, NeuralProcess, nll
 from .partitions import Estimator, Sampling
-from .pixels import Coordinates, Images, as_images, baselines, context, shuffled
+from .pixels import Coordinates, Images, as_images, baselines, context, shuffled, subsets
 from .training import Schedule, Seeds, Trained, fit
 from .trials import repeated, trial, which_data
 
@@ -71,7 +71,7 @@ PROFILES: dict[Profile, Settings] = {
     "quick": Settings(
         seeds=2, steps=400, lr=5e-3, train_size=100, targets=32, batch_size=8, test_images=32, tests=QUICK
     ),
-    "laptop": Settings(seeds=3, steps=3000, test_images=128, tests=TESTS_32),
+    "laptop": Settings(seeds=3, steps=2000, test_images=128, tests=TESTS_32),
     "paper": Settings(
         seeds=5,
         steps=158_000,  # 200 epochs of CelebA's 202,599 images, 256 at a time
@@ -147,7 +147,7 @@ def batches(images: Images, p: Mapping[str, Any], seed: int) -> Iterator[tuple[t
     for _ in range(p["steps"]):
         which = torch.randint(len(images.pixels), (p["batch_size"],), generator=generator)
         colours = images.colours(which)
-        chosen = shuffled(len(which), count, generator)[:, : p["train_size"]]
+        chosen = subsets(len(which), count, p["train_size"], generator)
         targets = torch.randperm(count, generator=generator)[: p["targets"]]
         yield (context(colours, images.places, chosen), images.places[targets]), colours[:, targets]
 

@@ -48,6 +48,11 @@ def shuffled(count: int, pixels: int, generator: torch.Generator) -> Tensor:
     return torch.rand(count, pixels, generator=generator).argsort(dim=1)
 
 
+def subsets(count: int, pixels: int, size: int, generator: torch.Generator) -> Tensor:
+    """For each of `count` images so many of its pixels, `count x size`, in no order."""
+    return torch.rand(count, pixels, generator=generator).topk(min(size, pixels), dim=1, sorted=False).indices
+
+
 def context(colours: Tensor, places: Tensor, chosen: Tensor) -> Tensor:
     """The chosen pixels (`B x n`) of images (`B x P x 3`): coordinates and colours side by side, `B x n x 5`."""
     seen = colours.gather(1, chosen[..., None].expand(-1, -1, 3))

@@ -94,7 +94,7 @@ def fit(
     schedule: `lr` is scaled by `warm_cosine` or by `milestones`.
     Raises DivergedError when a loss is not finite.
     """
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
     factor = warm_cosine if schedule == "warm-cosine" else milestones
     rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor(step, steps))
     losses, device = [], device_of(model)
