@@ -11,7 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensor,
+    FakeTensorMode,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
@@ -22,6 +27,7 @@ from mbcbench.state import nbytes
 from mbcbench.target import build
 
 MOST_OPERATIONS = 20_000  # of one encoding: more are a loop over elements, which would take minutes
+LINE = (2**13, 2**14, 2**15)  # sizes whose costs say whether cost grows by the same amount with each element
 CHUNKS = 3  # a state that the third chunk leaves as large as the first did will not grow
 
 
@@ -53,7 +59,7 @@ class LiveStorage(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if self._most is not None and self.operations > self._most:
             raise UnforeseeableError(f"it takes more than {self._most:,} operations of torch", too_long=True)
         given = {_key(t) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
-        out = func(*args, **(kwargs or {}))
+        out = _all_of(args[0]) if _is_unknown(func, args) else func(*args, **(kwargs or {}))
         for tensor in tree_leaves(out):
             if isinstance(tensor, Tensor) and _key(tensor) not in given:
                 self._add(tensor)
@@ -69,6 +75,16 @@ class LiveStorage(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _drop(self, key: int, size: int) -> None:
         del self._known[key]
         self.now -= size
+
+
+def _is_unknown(func: Any, args: Sequence[Any]) -> bool:
+    """Whether the shape of the result depends on numbers that fake tensors do not have."""
+    return func is torch.ops.aten.nonzero.default and isinstance(args[0], FakeTensor)
+
+
+def _all_of(x: Tensor) -> Tensor:
+    """The places of all numbers, the most that any question about them can give."""
+    return x.new_empty((x.numel(), x.dim()), dtype=torch.int64)
 
 
 def _pieces(func: Any, args: Sequence[Any]) -> int:
@@ -92,11 +108,34 @@ class Foreseen:
 
 
 def in_one_piece(spec: EncoderSpec, n: int, *, dim: int, batch: int = 1, seed: int = 0) -> Foreseen:
-    """The prediction for one set (`B x n x d`). Raises UnforeseeableError."""
+    """The prediction for one set (`B x n x d`), from smaller ones where it loops over parts of it.
+
+    Raises UnforeseeableError.
+    """
+    how = {"dim": dim, "batch": batch, "seed": seed}
+    try:
+        return _in_one_piece(spec, n, **how)
+    except UnforeseeableError as error:
+        if not error.too_long or n <= LINE[-1]:
+            raise
+        return _on_a_line([_in_one_piece(spec, size, **how) for size in LINE], n, error)
+
+
+def _in_one_piece(spec: EncoderSpec, n: int, *, dim: int, batch: int, seed: int) -> Foreseen:
     with FakeTensorMode(), torch.no_grad():
         module = _frozen(spec, dim, seed)
         x = torch.empty(batch, n, dim)
         return _watched(lambda: module(x))
+
+
+def _on_a_line(few: Sequence[Foreseen], n: int, error: UnforeseeableError) -> Foreseen:
+    """What grows by the same amount with each element, or not at all, goes on so. Raises `error` for all else."""
+    a, b, c = LINE
+    first, second, third = ((found.peak_bytes, found.flops) for found in few)
+    if any((z - y) * (b - a) != (y - x) * (c - b) for x, y, z in zip(first, second, third, strict=True)):
+        raise error
+    peak, flops = (x + (y - x) * (n - a) // (b - a) for x, y in zip(first, second, strict=True))
+    return Foreseen(peak, flops)
 
 
 def streamed(spec: EncoderSpec, n: int, *, dim: int, chunk: int, batch: int = 1, seed: int = 0) -> Foreseen:
@@ -109,7 +148,9 @@ def streamed(spec: EncoderSpec, n: int, *, dim: int, chunk: int, batch: int = 1,
         block = torch.empty(batch, min(n, chunk), dim)
         few = [_watched(lambda k=k: encode_stream(module, Chunks(block, k))) for k in (1, 2, CHUNKS)]  # type: ignore[misc]
         count = max(1, n // chunk)
-        if count > CHUNKS and len({nbytes(state) for state in _states(module, block)}) > 1:
+        with LiveStorage():
+            sizes = {nbytes(state) for state in _states(module, block)}
+        if count > CHUNKS and len(sizes) > 1:
             raise UnforeseeableError("its state grows with the stream")
     if count <= CHUNKS:
         return few[count - 1]

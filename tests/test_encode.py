@@ -193,7 +193,7 @@ def test_a_ragged_column_is_one_line_that_names_the_row(encode: Command, row: An
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("x.npy mine.py:Plain", "mine.py:Plain is a plain module; say how"),
+        ("x.npy mine.py:Plain", "mine.py:Plain is a plain module; say what puts"),
         ("x.npy mine.py:Sum --g sum", "streams by itself; leave out --g sum"),
         ("x.npy mine.py:Sum --resume", "name it with --checkpoint"),
         ("x.npy mine.py:Sum --checkpoint no/such", "there is no folder no"),
