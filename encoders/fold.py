@@ -21,6 +21,7 @@ from .pooling import hide, identity
 
 BLOCK = 2**18  # numbers: a block's elements and weights stay in cache
 TILE = 128  # elements among which a winner is looked for one by one
+FEW = 8 * TILE  # elements that are looked at one by one as they come
 
 
 class Attention(Protocol):
@@ -154,8 +155,14 @@ def _winners(x: Tensor, P: Tensor, V: Tensor, attention: Attention, mask: Tensor
     for sets, X, (_, place) in _blocks(x, P, mask, P.shape[1] + V.shape[0]):
         W, v = attention.weights(P[sets] @ X.transpose(1, 2)), X @ V.T
         absent = None if mask is None else ~mask[sets, place]
+        if x.shape[1] <= FEW:
+            top, near = _maxima(W, v, absent)
+            better = _greater(top, best[sets])
+            index[sets] = (place.start + near).where(better, index[sets])
+            best[sets] = top.where(better, best[sets])
+            continue
         top, tile = _tops(W, v, absent).max(0)
-        better = (top > best[sets]) | (top.isnan() & ~best[sets].isnan())
+        better = _greater(top, best[sets])
         s, k, c = (at.unsqueeze(1) for at in better.nonzero(as_tuple=True))
         near = (TILE * tile[s, k, c] + torch.arange(TILE, device=x.device)).clamp(max=X.shape[1] - 1)
         terms = W[s, k, near] * v[s, near, c]
@@ -166,16 +173,31 @@ def _winners(x: Tensor, P: Tensor, V: Tensor, attention: Attention, mask: Tensor
     return index
 
 
+def _greater(a: Tensor, b: Tensor) -> Tensor:
+    """Where `a` is greater than `b`; a NaN is greater than any number."""
+    return (a > b) | (a.isnan() & ~b.isnan())
+
+
+def _products(W: Tensor, v: Tensor, absent: Tensor | None) -> Iterator[Tensor]:
+    """W_ik v(x_i), a few slots at a time: `B x slots x n x d_hat`."""
+    slots = max(1, BLOCK // 4 // v.numel())
+    for some in torch.split(W, slots, 1):
+        product = some.unsqueeze(3) * v.unsqueeze(1)
+        yield product if absent is None else product.masked_fill_(absent[:, None, :, None], -torch.inf)
+
+
+def _maxima(W: Tensor, v: Tensor, absent: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The largest W_ik v(x_i), `B x K x d_hat`, and which elements' they are."""
+    values, places = zip(*(product.max(2) for product in _products(W, v, absent)), strict=True)
+    return torch.cat(values, 1), torch.cat(places, 1)
+
+
 def _tops(W: Tensor, v: Tensor, absent: Tensor | None) -> Tensor:
     """The largest W_ik v(x_i) within each `TILE` elements, a few slots at a time: `tiles x B x K x d_hat`."""
     out = []
     for j in range(0, v.shape[1], TILE):
         tile = slice(j, j + TILE)
-        slots = max(1, BLOCK // 4 // v[:, tile].numel())
-        products = (some.unsqueeze(3) * v[:, None, tile] for some in torch.split(W[..., tile], slots, 1))
-        if absent is not None:
-            hidden = absent[:, None, tile, None]
-            products = (product.masked_fill_(hidden, -torch.inf) for product in products)
+        products = _products(W[..., tile], v[:, tile], None if absent is None else absent[:, tile])
         out.append(torch.cat([product.amax(2) for product in products], 1))
     return torch.stack(out)
 

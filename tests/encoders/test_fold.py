@@ -13,11 +13,12 @@ AGGREGATIONS = ["sum", "mean", "max", "min"]
 BLOCK = 2**9
 
 
-@pytest.fixture
-def small_blocks(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks so small that a set of thirteen elements needs several."""
+@pytest.fixture(params=[0, 10**6], ids=["in tiles", "one by one"])
+def small_blocks(build: Build, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Blocks so small that a set of thirteen elements needs several; winners are looked for in either way."""
     fold = sys.modules[type(build("sse-random")).__module__].fold
     monkeypatch.setattr(fold, "BLOCK", BLOCK)
+    monkeypatch.setattr(fold, "FEW", request.param)
 
 
 def encoder(build: Build, **hyper: Any) -> Any:
