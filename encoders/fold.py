@@ -20,6 +20,7 @@ from mbcbench.encoder import Aggregation
 from .pooling import hide, identity
 
 BLOCK = 2**18  # numbers: a block's elements and weights stay in cache
+NARROW = 8  # slots: with fewer, products are faster with an element's weights in a column than in a row
 TILE = 128  # elements among which a winner is looked for one by one
 FEW = 8 * TILE  # elements that are looked at one by one as they come
 
@@ -29,6 +30,9 @@ class Attention(Protocol):
 
     def weights(self, M: Tensor) -> Tensor:
         """W, by differentiable operations."""
+
+    def weigh(self, M: Tensor, slots: int) -> Tensor:
+        """W in the place of M, without a graph; `slots` says which dimension they are."""
 
     def pull(self, M: Tensor, dW: Tensor) -> tuple[Tensor, Tensor]:
         """W and the gradient for M, given that for W. Both arguments may be overwritten."""
@@ -42,6 +46,10 @@ class SlotSigmoid:
     def weights(self, M: Tensor) -> Tensor:
         A = M.sigmoid() + self.epsilon
         return A / A.sum(1, keepdim=True)
+
+    def weigh(self, M: Tensor, slots: int) -> Tensor:
+        A = M.sigmoid_().add_(self.epsilon)
+        return A.div_(A.sum(slots, keepdim=True))
 
     def pull(self, M: Tensor, dW: Tensor) -> tuple[Tensor, Tensor]:
         sigmoid = M.sigmoid_()
@@ -57,6 +65,9 @@ class SlotSoftmax:
 
     def weights(self, M: Tensor) -> Tensor:
         return M.softmax(1)
+
+    def weigh(self, M: Tensor, slots: int) -> Tensor:
+        return M.softmax(slots)
 
     def pull(self, M: Tensor, dW: Tensor) -> tuple[Tensor, Tensor]:
         W = M.softmax(1)
@@ -100,9 +111,13 @@ class _Fold(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, P: Tensor, attention: Attention, mask: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, P, mask)
         ctx.attention = attention
-        out = torch.zeros_like(P)
+        out, narrow = torch.zeros_like(P), P.shape[1] < NARROW
         for sets, X, _ in _blocks(x, P, mask, P.shape[1]):
-            out[sets].baddbmm_(attention.weights(P[sets] @ X.transpose(1, 2)), X)
+            if narrow:
+                W = attention.weigh(P[sets] @ X.transpose(1, 2), 1)
+            else:
+                W = attention.weigh(X @ P[sets].transpose(1, 2), 2).transpose(1, 2)
+            out[sets].baddbmm_(W, X)
         return out
 
     @staticmethod
