@@ -49,6 +49,7 @@ class Kind(StrEnum):
     LAWS = "laws"
     SUITES = "suites"
     REPORTS = "reports"
+    ARTEFACTS = "artefacts"
 
 
 @app.command()
@@ -172,6 +173,30 @@ def show(
     from mbcbench import commands, store
 
     return commands.show_all(out) if every else commands.show(store.find(run, out), html)
+
+
+@app.command()
+def report(
+    run: Annotated[str, typer.Argument(help="The path or id of a run.")] = "latest",
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="ID,...", help="Draw these alone.", show_default="all")
+    ] = None,
+    format_: Annotated[
+        list[str] | None,
+        typer.Option("--format", metavar="NAME,...", help="html, md, latex, csv, png, svg.", show_default="html"),
+    ] = None,
+    to: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder that the files go to.")] = Path("report"),
+    root: Annotated[Path, typer.Option(help="Folder that keeps the runs.")] = Path(".mbcbench"),
+) -> int:
+    """Draw tables, figures and the ledger of claims from a run's records. Nothing is trained."""
+    from mbcbench import drawing, store
+
+    return drawing.report(store.find(run, root), _split(only), _split(format_) or ["html"], to)
+
+
+def _split(given: list[str] | None) -> list[str]:
+    """The names of options that take several, apart."""
+    return [name for names in given or () for name in names.split(",") if name]
 
 
 @app.command()

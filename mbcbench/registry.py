@@ -15,6 +15,8 @@ ENCODERS = "mbcbench.encoders"
 LAWS = "mbcbench.laws"
 SUITES = "mbcbench.suites"
 REPORTS = "mbcbench.reports"
+ARTEFACTS = "mbcbench.artefacts"
+WRITERS = "mbcbench.writers"
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def law(test: Holds | Breaks, encoder: str, rows: pd.DataFrame) -> Part:
 
 
 def _examples(rows: pd.DataFrame) -> str:
-    counts = pd.to_numeric(rows["detail.examples"]) if "detail.examples" in rows else pd.Series(dtype=float)
+    counts = pd.to_numeric(rows["detail.examples"])
     return f"{int(counts.sum())}" if counts.notna().any() else "the"
 
 

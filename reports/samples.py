@@ -14,7 +14,7 @@ BASE = ("suite", "case", "encoder", "status", "seed", "metric", "value", "messag
 DETAIL = (
     *("data", "mode", "test_size", "chunk_size", "order", "aggregation", "train_size", "ways", "steps", "curve"),
     *("plateau", "parameters", "train_seconds", "baseline", "estimator", "gradient_size", "n", "counterexample"),
-    *("bound", "worst_gap", "queries", "centroids", "pairs", "layers", "paper", "place", "method"),
+    *("examples", "bound", "worst_gap", "queries", "centroids", "pairs", "layers", "paper", "place", "method"),
 )
 PARAMS = ("train_size", "layer_norm", "scale", "estimator", "data", "n", "mode", "profile")
 COLUMNS = (*BASE, *(f"detail.{name}" for name in DETAIL), *(f"params.{name}" for name in PARAMS))
@@ -23,8 +23,10 @@ COLUMNS = (*BASE, *(f"detail.{name}" for name in DETAIL), *(f"params.{name}" for
 def labelled(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with a column `model`, an encoder with its hyper-parameters, and every column that is asked for.
 
-    A run without records, or one that lacks whole suites, gives empty columns.
+    A run without records, or one that lacks whole suites, gives empty columns. A labelled frame is left as it is.
     """
+    if "model" in frame:
+        return frame
     rows = frame.assign(model=[_model(row) for row in frame.to_dict("records")])
     absent = [column for column in COLUMNS if column not in rows.columns]
     return rows.reindex(columns=[*rows.columns, *absent]).reset_index(drop=True)
@@ -49,9 +51,10 @@ def _level(value: Any) -> str:
 
 def pick(rows: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
     """The rows that were measured, under a setting: a tuple says any of its values."""
-    kept = rows[rows["status"].eq("ok")]
+    here = rows["status"].eq("ok").to_numpy()
     for column, wanted in where.items():
-        kept = kept[kept[column].isin(wanted if isinstance(wanted, tuple) else (wanted,))]
+        here = here & rows[column].isin(wanted if isinstance(wanted, tuple) else (wanted,)).to_numpy()
+    kept = rows[here]
     return kept.assign(value=pd.to_numeric(kept["value"]))
 
 

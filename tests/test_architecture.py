@@ -55,6 +55,7 @@ LADDER = [
     "tables",
     "reproduce",
     "commands",
+    "drawing",
     "cli_data",
     "cli",
 ]

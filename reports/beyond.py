@@ -1,0 +1,162 @@
+"""What the paper does not show: laws, cost, consistency and gradients of every encoder, from the same records."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mbcbench.report import Artefact
+
+from .evidence import law_matrix
+from .samples import labelled, means, pick
+from .style import DOTS, FAINT, INK, canvas, finish, lines, palette, rows_of, style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN = 10  # encoders that one figure tells apart
+MARKS = {"pass": "holds", "ok": "classified", "xfail": "broken, as claimed", "fail": "broken", "skip": "does not apply"}
+
+
+def matrix(frame: pd.DataFrame) -> pd.DataFrame:
+    """The worst status of each law (columns) for each encoder (rows)."""
+    rows = labelled(frame)
+    laws = rows[rows["suite"].eq("laws")]
+    return law_matrix(laws, sorted(laws["encoder"].unique())).reset_index() if len(laws) else pd.DataFrame()
+
+
+def draw_matrix(data: pd.DataFrame) -> "Figure":
+    """A tile a law and encoder: laws run down, so that a phone shows all of them."""
+    import seaborn as sns
+    from matplotlib.patches import Patch
+
+    table = data.set_index("encoder").T
+    colours = {"holds": "#56b4e9", "classified": "#e6e6e6", "broken, as claimed": "#e69f00", "broken": "#a50f15",
+               "does not apply": "#f7f7f7", "no record": "#ffffff", "other": "#000000"}  # fmt: skip
+    words = table.map(lambda s: MARKS.get(s, "no record" if s == "missing" else "broken" if s == "xpass" else "other"))
+    names = list(colours)
+    with style():
+        figure, axes = canvas(1.9 + 0.19 * len(table), max(5.4, 2.0 + 0.24 * len(table.columns)))
+        sns.heatmap(words.map(names.index), cmap=list(colours.values()), vmin=-0.5, vmax=len(names) - 0.5, cbar=False,
+                    linewidths=0.8, linecolor="white", ax=axes, xticklabels=True, yticklabels=True)  # fmt: skip
+        axes.tick_params(axis="x", labelrotation=90, labelsize=8)
+        axes.tick_params(axis="y", labelsize=8)
+        axes.set(xlabel="", ylabel="")
+        found = [name for name in names if words.eq(name).to_numpy().any()]
+        figure.legend(handles=[Patch(facecolor=colours[n], edgecolor=FAINT, label=n) for n in found],
+                      loc="outside lower center", ncols=3, frameon=False)  # fmt: skip
+        return figure
+
+
+def against_n(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """A cost against n, in one piece and streamed, with the fitted exponent of each curve of at least three sizes.
+
+    value: peak memory in MiB, or seconds for an encoding.
+    """
+    rows = pick(labelled(frame), {"suite": "resources", "metric": metric})
+    modes = rows["params.mode"]
+    value = rows["value"] / 2**20 if metric == "peak_memory" else rows["params.n"] / rows["value"]
+    table = rows.assign(value=value.astype(float), n=rows["params.n"].astype(float), mode=modes)
+    table = table[["encoder", "mode", "n", "seed", "value"]].sort_values(["encoder", "mode", "n", "seed"])
+    return table.reset_index(drop=True).assign(exponent=_exponents(table))
+
+
+def _exponents(table: pd.DataFrame) -> np.ndarray:
+    """The slope of log value against log n over the largest three sizes: what is fixed weighs little there."""
+    slopes = {}
+    for key, own in table[table["value"] > 0].groupby(["encoder", "mode"]):
+        line = np.log(own.groupby("n")["value"].mean()).tail(3)
+        slopes[key] = np.polyfit(np.log(line.index.to_numpy()), line.to_numpy(), 1)[0] if len(line) > 2 else np.nan
+    return np.array([slopes.get(key, np.nan) for key in zip(table["encoder"], table["mode"], strict=True)], float)
+
+
+def draw_against_n(data: pd.DataFrame, label: str) -> "Figure":
+    told = [f"{r.encoder}, {r.mode}" + ("" if np.isnan(r.exponent) else f": n^{r.exponent:.2f}") for r in data.itertuples()]
+    kept = list(dict.fromkeys(told))[: len(DOTS)]
+    data = data.assign(model=told)
+    figure = lines(data[data["model"].isin(kept)], "n", labels=("elements n", label), log=True)
+    if (data["value"] > 0).all():
+        figure.axes[0].set_yscale("log")
+    return figure
+
+
+def quality(frame: pd.DataFrame, cost: str) -> pd.DataFrame:
+    """Accuracy on point clouds in one piece as trained, beside a cost of the same registered encoder, by resources.
+
+    pareto: no other is at least as accurate at no more cost.
+    """
+    rows = labelled(frame)
+    at = {"suite": "point-clouds", "metric": "accuracy", "detail.mode": "one piece", "detail.train_size": 100}
+    scored = pick(rows, {**at, "detail.test_size": 100})
+    cases = scored["case"].value_counts()
+    scored = scored[scored["case"].eq(cases.index[0])] if len(cases) else scored
+    costs = pick(rows, {"suite": "resources", "metric": cost})
+    costs = costs[costs["params.n"].eq(costs["params.n"].max())].groupby("encoder")["value"].mean()
+    if cost == "throughput":
+        costs = 1e6 / costs
+    table = means(scored, ["encoder", "model"]).merge(costs.rename("cost"), left_on="encoder", right_index=True)
+    beaten = [bool(((table["mean"] >= r.mean) & (table["cost"] < r.cost)).any()) for r in table.itertuples()]
+    return table.assign(pareto=~np.array(beaten, dtype=bool))
+
+
+def draw_quality(data: pd.DataFrame, label: str) -> "Figure":
+    import seaborn as sns
+
+    with style():
+        names = list(data.sort_values("mean", ascending=False)["model"])
+        figure, axes = canvas(3.1 + 0.19 * rows_of(names))
+        sns.scatterplot(data, x="cost", y="mean", hue="model", style="model", hue_order=names, style_order=names,
+                        palette=palette(len(names)), markers=[DOTS[i % len(DOTS)] for i in range(len(names))],
+                        s=70, zorder=3, ax=axes)  # fmt: skip
+        axes.errorbar(data["cost"], data["mean"], yerr=data["half"].fillna(0), fmt="none", color=FAINT, zorder=2)
+        best = data[data["pareto"]].sort_values("cost")
+        axes.plot(best["cost"], best["mean"], drawstyle="steps-post", color=INK, linewidth=1, linestyle=":")
+        axes.set_xscale("log")
+        finish(axes, names, (label, "accuracy"))
+        return figure
+
+
+def gradient_bias(frame: pd.DataFrame) -> pd.DataFrame:
+    rows = pick(labelled(frame), {"suite": "gradients", "metric": "gradient_bias"})
+    table = rows.assign(x=rows["detail.gradient_size"], model=rows["encoder"] + ", " + rows["detail.estimator"])
+    return table[["model", "x", "seed", "value"]].sort_values(["model", "x", "seed"]).reset_index(drop=True)
+
+
+def draw_gradients(data: pd.DataFrame) -> "Figure":
+    kept = list(dict.fromkeys(data["model"]))[: len(DOTS)]
+    labels = ("elements that a gradient is taken through", "bias, as a share of the full gradient")
+    figure = lines(data[data["model"].isin(kept)], "x", labels=labels)
+    figure.axes[0].set_yscale("log")
+    return figure
+
+
+def consistency(frame: pd.DataFrame) -> pd.DataFrame:
+    """What chunks encoded on their own cost in NLL against one piece, by their size; seed by seed."""
+    at = {"suite": "image-completion", "metric": "nll", "case": "patches-32", "detail.train_size": 200}
+    rows = pick(labelled(frame), {**at, "detail.test_size": 200, "detail.aggregation": ("mean", "own")})
+    whole = rows[rows["detail.mode"].eq("one piece")].groupby(["model", "seed"])["value"].mean().rename("whole")
+    apart = rows[rows["detail.aggregation"].eq("mean") & rows["detail.order"].eq("rows")]
+    table = apart.join(whole, on=["model", "seed"])
+    table = table.assign(x=table["detail.chunk_size"], value=table["value"] - table["whole"])
+    table = table[["model", "x", "seed", "value"]].dropna().sort_values(["model", "x", "seed"])
+    return table.reset_index(drop=True)
+
+
+def draw_consistency(data: pd.DataFrame) -> "Figure":
+    kept = list(data.groupby("model")["value"].max().sort_values(ascending=False).index)[:SHOWN]
+    labels = ("pixels in a chunk", "NLL lost against one piece (nats)")
+    return lines(data[data["model"].isin(kept)], "x", labels=labels, log=True)
+
+
+def beyond(name: str, title: str, caption: str, data: Any, draw: Any, suite: str) -> Artefact:
+    return Artefact(id=name, title=title, caption=caption, data=data, draw=draw, make=f"mbcbench run --suite {suite}")
+
+
+LAW_MATRIX = beyond("law-matrix", "Encoders and laws", "Which encoder keeps which law.", matrix, draw_matrix, "laws")
+CONSISTENCY = beyond("consistency", "What chunks cost, by their size", "Chunks sorted by rows, encoded on their own and averaged: NLL above that of one piece. The gap of encodings by chunk size is not recorded: laws keep their worst.", consistency, draw_consistency, "image-completion")
+MEMORY = beyond("memory", "Memory against n", "Peak memory of one encoding; exponents are fitted to the three largest n.", partial(against_n, metric="peak_memory"), partial(draw_against_n, label="peak memory (MiB)"), "resources --profile laptop")
+TIME = beyond("time", "Time against n", "Seconds for one encoding; exponents are fitted to the three largest n.", partial(against_n, metric="throughput"), partial(draw_against_n, label="seconds"), "resources --profile laptop")
+QUALITY_COST = beyond("quality-cost", "Quality against cost", "Accuracy on point clouds against the time of an element; dotted: those that none beats at less cost.", partial(quality, cost="throughput"), partial(draw_quality, label="microseconds an element"), "point-clouds --suite resources")
+STATE_QUALITY = beyond("state-quality", "State against quality", "Accuracy on point clouds against the bytes of a stream's state.", partial(quality, cost="state_size"), partial(draw_quality, label="bytes of the state"), "point-clouds --suite resources")
+GRADIENT_BIAS = beyond("gradient-bias", "Gradients of training on partitions", "The bias of training on a part of each set, and of the estimator that encodes the rest without a gradient.", gradient_bias, draw_gradients, "gradients")

@@ -1,0 +1,162 @@
+"""Artefacts as files: CSV with unrounded numbers, aligned Markdown, LaTeX, SVG, PNG, and one page with all of them."""
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from mbcbench.report import Artefact, Writer
+
+from .claims import ledger
+from .samples import labelled
+from .shown import facts
+from .style import image
+
+FORMATS = ("html", "md", "latex", "csv", "png", "svg")
+# Characters that LaTeX takes for something else.
+LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "±": r"$\pm$", "×": r"$\times$", "–": "--", "…": r"\dots{}", "−": "$-$", "|": r"\textbar{}", '"': "''",
+}  # fmt: skip
+PREAMBLE = (
+    "\\documentclass{article}\n\\usepackage[T1]{fontenc}\n\\usepackage{booktabs,graphicx}\n"
+    "\\usepackage[landscape,margin=1cm]{geometry}\n\\begin{document}\n\\scriptsize\n"
+)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """An artefact with its numbers, its figure's bytes by format, and its claims' verdicts in words."""
+
+    artefact: Artefact
+    data: pd.DataFrame
+    images: Mapping[str, bytes]
+    verdicts: tuple[str, ...]
+
+    @property
+    def caption(self) -> str:
+        return " ".join([self.artefact.caption, *self.verdicts])
+
+
+def write(
+    artefacts: Sequence[Artefact], frame: pd.DataFrame, info: Mapping[str, Any], formats: Sequence[str]
+) -> tuple[dict[str, str | bytes], list[str]]:
+    """Files by name, and a line for each artefact that no record serves."""
+    rows = labelled(frame)
+    book = ledger(rows)
+    made = [drawn(artefact, rows, book, formats) for artefact in artefacts]
+    missing = [f"{one.artefact.id}: no records; {one.artefact.make}" for one in made if one.data.empty]
+    shown = [one for one in made if not one.data.empty]
+    files: dict[str, str | bytes] = {}
+    for one in shown:
+        files |= _files(one, formats)
+    if "html" in formats:
+        files["index.html"] = page(shown, missing, frame, info)
+    if "latex" in formats:
+        tables = [name for name in files if name.endswith(".tex")]
+        files["report.tex"] = PREAMBLE + "".join(f"\\input{{{name}}}\n" for name in tables) + "\\end{document}\n"
+    return files, missing
+
+
+def drawn(artefact: Artefact, frame: pd.DataFrame, book: pd.DataFrame, formats: Sequence[str]) -> Drawn:
+    """One artefact, drawn in those formats that need a figure."""
+    data = artefact.data(frame)
+    kinds = {"svg" if name == "html" else name for name in formats} & {"svg", "png"}
+    images = {}
+    if artefact.draw is not None and not data.empty and kinds:
+        figure = artefact.draw(data)
+        images = {kind: image(figure, kind) for kind in sorted(kinds)}
+    return Drawn(artefact, data, images, tuple(_verdicts(artefact, book)))
+
+
+def _verdicts(artefact: Artefact, book: pd.DataFrame) -> list[str]:
+    own = book[book["id"].isin(artefact.claims)].to_dict("records")
+    return [_sentence(row) for row in own]
+
+
+def _sentence(row: Mapping[Any, Any]) -> str:
+    reading = f" ({row['reading']})" if row["reading"] else ""
+    data = f", on {row['data']}" if row["data"] else ""
+    return f"{row['id']}{reading}: {row['verdict']}; {row['why']}{data}."
+
+
+def _files(one: Drawn, formats: Sequence[str]) -> dict[str, str | bytes]:
+    name, table = one.artefact.id, one.artefact.draw is None
+    files: dict[str, str | bytes] = {f"{name}.{kind}": held for kind, held in one.images.items() if kind in formats}
+    if "csv" in formats:
+        files[f"{name}.csv"] = one.data.to_csv(index=False)
+    if "md" in formats:
+        files[f"{name}.md"] = f"# {one.artefact.title}\n\n{one.caption}\n\n" + (markdown(one.data) if table else "")
+    if "latex" in formats and table:
+        files[f"{name}.tex"] = latex(one)
+    return files
+
+
+def short(value: Any) -> str:
+    """A cell as people read it: four significant places, nothing for what is not there."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1e-3 or abs(value) >= 1e4 else f"{value:.4f}"
+    return str(value)
+
+
+def cells(data: pd.DataFrame) -> list[list[str]]:
+    """The head and the rows, as they are read."""
+    return [[str(name) for name in data.columns], *([short(v) for v in row] for row in data.itertuples(index=False))]
+
+
+def markdown(data: pd.DataFrame) -> str:
+    """An aligned table."""
+    rows = [[" ".join(cell.replace("|", r"\|").split()) for cell in row] for row in cells(data)]
+    wide = [max(3, *(len(row[at]) for row in rows)) for at in range(len(rows[0]))]
+    rows.insert(1, ["-" * width for width in wide])
+    return "".join(
+        "| " + " | ".join(c.ljust(width) for c, width in zip(row, wide, strict=True)) + " |\n" for row in rows
+    )
+
+
+def latex(one: Drawn) -> str:
+    """A table that compiles with booktabs, long words broken in columns of one width."""
+    head, *rows = [[escaped(cell) for cell in row] for row in cells(one.data)]
+    column = f">{{}}p{{{0.9 / len(head):.3f}\\textwidth}}".removeprefix(">{}")
+    lines = [f"{' & '.join(row)} \\\\\n" for row in rows]
+    return (
+        f"\\section*{{{escaped(one.artefact.title)}}}\n{escaped(one.caption)}\n\n\\noindent\n"
+        f"\\begin{{tabular}}{{{column * len(head)}}}\n\\toprule\n{' & '.join(head)} \\\\\n\\midrule\n"
+        f"{''.join(lines)}\\bottomrule\n\\end{{tabular}}\n"
+    )
+
+
+def escaped(text: str) -> str:
+    """Text in which nothing is a command of LaTeX, and all is ASCII."""
+    out = "".join(LATEX.get(sign, sign) for sign in " ".join(text.split()))
+    return out.encode("ascii", "replace").decode()
+
+
+def page(shown: Sequence[Drawn], missing: Sequence[str], frame: pd.DataFrame, info: Mapping[str, Any]) -> str:
+    """One page that needs nothing else; figures are images, so that their ids cannot meet."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.globals.update(cells=cells, embedded=lambda held: base64.b64encode(held).decode())
+    notes = [*missing, *_versions(frame)]
+    return environment.get_template("report.html").render(shown=shown, missing=notes, facts=facts(labelled(frame), info))
+
+
+def _versions(frame: pd.DataFrame) -> list[str]:
+    """A line where records were taken over from other runs, which other versions may have made."""
+    if "detail.reused_from" not in frame:
+        return []
+    runs = sorted(set(frame["detail.reused_from"].dropna()))
+    return [f"records of other runs are among these: {', '.join(runs)}"] if runs else []
+
+
+WRITER = Writer(formats=FORMATS, write=write)
