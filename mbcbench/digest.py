@@ -12,8 +12,8 @@ import mbcbench
 # Modules of mbcbench that start, store and show the work of cells, and have no part in it.
 OUTSIDE_CELLS = frozenset(
     {
-        "checked", "checking", "cli", "cli_data", "commands", "display", "drawing", "machine", "orchestra", "parametrize",
-        "pytest_plugin", "report", "reproduce", "runner", "scaffold", "store", "tables",
+        "checked", "checking", "cli", "cli_data", "commands", "display", "drawing", "machine", "orchestra",
+        "parametrize", "pytest_plugin", "report", "reproduce", "runner", "scaffold", "store", "tables",
     }
 )  # fmt: skip
 

@@ -28,7 +28,9 @@ def report(folder: Path, only: Sequence[str], formats: Sequence[str], to: Path) 
     _keep(to, files)
     for line in missing:
         complain(line)
-    out().print(f"{len(artefacts) - len(missing)} of {len(artefacts)} drawn, {len(files)} files in {to}", soft_wrap=True)
+    out().print(
+        f"{len(artefacts) - len(missing)} of {len(artefacts)} drawn, {len(files)} files in {to}", soft_wrap=True
+    )
     return ExitCode.AS_CLAIMED
 
 

@@ -26,7 +26,11 @@ PAPER: dict[str, tuple[str, tuple[str, ...], str]] = {
         (*CONV, "SlotSetEncoder(K=32, dim=128)", "SlotSetEncoder(K=16, h=128, d=128, g=mean)"),
         "Differs: slots are 64 wide on both levels, on which a mean over slots does not depend.",
     ),
-    "table6": ("Table 6: DeepSets on MNIST", (*CONV, "mean pooling"), "Differs: a network for each element precedes the mean."),
+    "table6": (
+        "Table 6: DeepSets on MNIST",
+        (*CONV, "mean pooling"),
+        "Differs: a network for each element precedes the mean.",
+    ),
     "table7": (
         "Table 7: the Slot Set Encoder on ImageNet",
         ("ResNet50 (pretrained)", "SlotSetEncoder(K=128, dim=128)"),

@@ -10,12 +10,12 @@ from mbcbench.report import Artefact
 
 from .evidence import law_matrix
 from .samples import labelled, means, pick
-from .style import DOTS, FAINT, INK, canvas, finish, lines, palette, rows_of, style
+from .style import DOTS, FAINT, INK, canvas, finish, interval, lines, palette, rows_of, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHOWN = 10  # encoders that one figure tells apart
+SHOWN = 8  # encoders that one figure tells apart
 MARKS = {"pass": "holds", "ok": "classified", "xfail": "broken, as claimed", "fail": "broken", "skip": "does not apply"}
 
 
@@ -72,13 +72,25 @@ def _exponents(table: pd.DataFrame) -> np.ndarray:
 
 
 def draw_against_n(data: pd.DataFrame, label: str) -> "Figure":
-    told = [f"{r.encoder}, {r.mode}" + ("" if np.isnan(r.exponent) else f": n^{r.exponent:.2f}") for r in data.itertuples()]
-    kept = list(dict.fromkeys(told))[: len(DOTS)]
-    data = data.assign(model=told)
-    figure = lines(data[data["model"].isin(kept)], "n", labels=("elements n", label), log=True)
-    if (data["value"] > 0).all():
-        figure.axes[0].set_yscale("log")
-    return figure
+    """A colour an encoder, with the exponent of its curve in one piece; streams are dashed, or a point alone."""
+    import seaborn as sns
+
+    whole = data[data["mode"].eq("one piece")].groupby("encoder")["exponent"].first()
+    kept = list(dict.fromkeys(data["encoder"]))[:SHOWN]
+    names = {name: f"{name}: n^{whole[name]:.2f}" if np.isfinite(whole.get(name, np.nan)) else name for name in kept}
+    shown = data[data["encoder"].isin(kept)]
+    shown = shown.assign(encoder=shown["encoder"].map(names))
+    with style():
+        told = list(names.values())
+        figure, axes = canvas(3.4 + 0.19 * rows_of(told))
+        sns.lineplot(shown, x="n", y="value", hue="encoder", style="mode", markers={"one piece": "o", "streamed": "s"},
+                     hue_order=told, palette=palette(len(told)), errorbar=interval, err_style="bars",
+                     ax=axes)  # fmt: skip
+        finish(axes, told, ("elements n", label))
+        axes.set_xscale("log")
+        if (shown["value"] > 0).all():
+            axes.set_yscale("log")
+        return figure
 
 
 def quality(frame: pd.DataFrame, cost: str) -> pd.DataFrame:
@@ -94,7 +106,7 @@ def quality(frame: pd.DataFrame, cost: str) -> pd.DataFrame:
     costs = pick(rows, {"suite": "resources", "metric": cost})
     costs = costs[costs["params.n"].eq(costs["params.n"].max())].groupby("encoder")["value"].mean()
     if cost == "throughput":
-        costs = 1e6 / costs
+        costs = 1e6 / costs  # seconds for a million elements
     table = means(scored, ["encoder", "model"]).merge(costs.rename("cost"), left_on="encoder", right_index=True)
     beaten = [bool(((table["mean"] >= r.mean) & (table["cost"] < r.cost)).any()) for r in table.itertuples()]
     return table.assign(pareto=~np.array(beaten, dtype=bool))
@@ -102,6 +114,7 @@ def quality(frame: pd.DataFrame, cost: str) -> pd.DataFrame:
 
 def draw_quality(data: pd.DataFrame, label: str) -> "Figure":
     import seaborn as sns
+    from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
     with style():
         names = list(data.sort_values("mean", ascending=False)["model"])
@@ -113,6 +126,9 @@ def draw_quality(data: pd.DataFrame, label: str) -> "Figure":
         best = data[data["pareto"]].sort_values("cost")
         axes.plot(best["cost"], best["mean"], drawstyle="steps-post", color=INK, linewidth=1, linestyle=":")
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_minor_locator(NullLocator())
         finish(axes, names, (label, "accuracy"))
         return figure
 
@@ -154,9 +170,52 @@ def beyond(name: str, title: str, caption: str, data: Any, draw: Any, suite: str
 
 
 LAW_MATRIX = beyond("law-matrix", "Encoders and laws", "Which encoder keeps which law.", matrix, draw_matrix, "laws")
-CONSISTENCY = beyond("consistency", "What chunks cost, by their size", "Chunks sorted by rows, encoded on their own and averaged: NLL above that of one piece. The gap of encodings by chunk size is not recorded: laws keep their worst.", consistency, draw_consistency, "image-completion")
-MEMORY = beyond("memory", "Memory against n", "Peak memory of one encoding; exponents are fitted to the three largest n.", partial(against_n, metric="peak_memory"), partial(draw_against_n, label="peak memory (MiB)"), "resources --profile laptop")
-TIME = beyond("time", "Time against n", "Seconds for one encoding; exponents are fitted to the three largest n.", partial(against_n, metric="throughput"), partial(draw_against_n, label="seconds"), "resources --profile laptop")
-QUALITY_COST = beyond("quality-cost", "Quality against cost", "Accuracy on point clouds against the time of an element; dotted: those that none beats at less cost.", partial(quality, cost="throughput"), partial(draw_quality, label="microseconds an element"), "point-clouds --suite resources")
-STATE_QUALITY = beyond("state-quality", "State against quality", "Accuracy on point clouds against the bytes of a stream's state.", partial(quality, cost="state_size"), partial(draw_quality, label="bytes of the state"), "point-clouds --suite resources")
-GRADIENT_BIAS = beyond("gradient-bias", "Gradients of training on partitions", "The bias of training on a part of each set, and of the estimator that encodes the rest without a gradient.", gradient_bias, draw_gradients, "gradients")
+CONSISTENCY = beyond(
+    "consistency",
+    "What chunks cost, by their size",
+    "Chunks sorted by rows, encoded on their own and averaged: NLL above one piece's. "
+    "Laws keep their worst gap alone, so that the encodings' own by chunk size is not recorded.",
+    consistency,
+    draw_consistency,
+    "image-completion",
+)
+MEMORY = beyond(
+    "memory",
+    "Memory against n",
+    "Peak memory of one encoding; exponents are fitted to the three largest n.",
+    partial(against_n, metric="peak_memory"),
+    partial(draw_against_n, label="peak memory (MiB)"),
+    "resources --profile laptop",
+)
+TIME = beyond(
+    "time",
+    "Time against n",
+    "Seconds for one encoding; exponents are fitted to the three largest n.",
+    partial(against_n, metric="throughput"),
+    partial(draw_against_n, label="seconds"),
+    "resources --profile laptop",
+)
+QUALITY_COST = beyond(
+    "quality-cost",
+    "Quality against cost",
+    "Accuracy on point clouds against the time of an element; dotted: those that none beats at less cost.",
+    partial(quality, cost="throughput"),
+    partial(draw_quality, label="seconds for a million elements"),
+    "point-clouds --suite resources",
+)
+STATE_QUALITY = beyond(
+    "state-quality",
+    "State against quality",
+    "Accuracy on point clouds against the bytes of a stream's state.",
+    partial(quality, cost="state_size"),
+    partial(draw_quality, label="bytes of the state"),
+    "point-clouds --suite resources",
+)
+GRADIENT_BIAS = beyond(
+    "gradient-bias",
+    "Gradients of training on partitions",
+    "The bias of training on a part of each set, and of the estimator that encodes the rest without a gradient.",
+    gradient_bias,
+    draw_gradients,
+    "gradients",
+)

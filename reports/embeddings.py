@@ -80,7 +80,7 @@ def _panel(sns: Any, axes: Any, queries: pd.DataFrame, stars: pd.DataFrame) -> N
     shared = {"x": "x", "y": "y", "hue": "class", "palette": palette(count), "legend": False, "ax": axes}
     marks = {at: DOTS[at % len(DOTS)] for at in range(count)}
     sns.scatterplot(queries, style="class", markers=marks, s=12, alpha=0.6, linewidth=0, **shared)
-    sns.scatterplot(stars, marker="*", s=190, edgecolor="black", linewidth=0.8, **shared)
+    sns.scatterplot(stars, marker="*", s=90, edgecolor="black", linewidth=0.8, **shared)
     axes.set(xticks=[], yticks=[], xlabel="", ylabel="")
 
 
@@ -89,5 +89,15 @@ def _artefact(name: str, title: str, caption: str, draw: Any) -> Artefact:
                     make="mbcbench run --suite paper --only fig9 --profile laptop")  # fmt: skip
 
 
-FIG9 = _artefact("fig9", "Figure 9: queries (dots) and centroids (stars)", "Centroids of the whole support stand within their classes; those of one example need not.", draw_fig9)
-FIG10 = _artefact("fig10", "Figure 10: centroids of growing supports", "The more of a set is encoded, the more accurate its centroid.", draw_fig10)
+FIG9 = _artefact(
+    "fig9",
+    "Figure 9: queries (dots) and centroids (stars)",
+    "Centroids of the whole support stand within their classes; those of one example need not.",
+    draw_fig9,
+)
+FIG10 = _artefact(
+    "fig10",
+    "Figure 10: centroids of growing supports",
+    "The more of a set is encoded, the more accurate its centroid.",
+    draw_fig10,
+)

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from mbcbench.report import Artefact
 
 from .claims import CAD, DS, DS_MAX, LARGE, NLL, ONE, PMA, R1, R32, SMALL
 from .samples import labelled, pick
-from .style import lines, points
+from .style import DOTS, WIDTH, finish, interval, lines, palette, points, rows_of, style
 
 # The encoders of the paper's experiments: another is one that a user added, and is shown wherever it was trained.
 OF_THE_PAPER = (
@@ -33,12 +34,16 @@ def shown(frame: pd.DataFrame, where: Mapping[str, Any], models: Sequence[str] |
     table = rows.rename(columns={x: "x", "detail.data": "data"})[["model", "x", "seed", "value", "data"]]
     order = {name: at for at, name in enumerate(models or ())}
     table = table.assign(place=table["model"].map(lambda name: order.get(name, len(order))))
-    return table.sort_values(["place", "model", "x", "seed"], kind="stable").drop(columns="place").reset_index(drop=True)
+    return (
+        table.sort_values(["place", "model", "x", "seed"], kind="stable").drop(columns="place").reset_index(drop=True)
+    )
 
 
 def as_trained(frame: pd.DataFrame, where: Mapping[str, Any], models: Sequence[str] | None) -> pd.DataFrame:
     """Full sets as large as those that were trained on, by their size."""
-    rows = frame.reindex(columns=[*frame.columns, *(c for c in ("detail.test_size", "detail.train_size") if c not in frame)])
+    rows = frame.reindex(
+        columns=[*frame.columns, *(c for c in ("detail.test_size", "detail.train_size") if c not in frame)]
+    )
     same = rows[rows["detail.test_size"].eq(rows["detail.train_size"])]
     return shown(same, {**where, **ONE}, models, "detail.test_size")
 
@@ -80,7 +85,12 @@ def fig4a(frame: pd.DataFrame) -> pd.DataFrame:
     trained = trained[trained["encoder"].isin(g_of) & trained["params.hyper"].map(_slots).isin([1, 8])]
     trained = trained.assign(g=trained["encoder"].map(g_of))
     trained = trained.assign(series="trained with g, K=" + trained["params.hyper"].map(_slots).astype(str))
-    chunks = {**NLL, "case": "patches-32", "detail.train_size": 200, "detail.aggregation": ("mean", "sum", "max", "min")}
+    chunks = {
+        **NLL,
+        "case": "patches-32",
+        "detail.train_size": 200,
+        "detail.aggregation": ("mean", "sum", "max", "min"),
+    }
     apart = pick(rows, {**chunks, "detail.mode": "streamed", "model": (R1, R32), "detail.chunk_size": (50, 200)})
     apart = apart[apart["detail.chunk_size"].mul(4).eq(apart["detail.test_size"])]
     apart = apart.assign(g=apart["detail.aggregation"], series="g over chunks, " + apart["model"])
@@ -96,11 +106,15 @@ def _slots(hyper: Any) -> Any:
 
 def ablation(frame: pd.DataFrame, encoders: Sequence[str], key: str, fixed: Mapping[str, Any]) -> pd.DataFrame:
     """One hyper-parameter varied, the others fixed: columns model (the encoder), x, seed, value."""
-    rows = pick(labelled(frame), {**SMALL, **ONE, "encoder": tuple(encoders), "detail.train_size": 200, "detail.test_size": 200})
+    rows = pick(
+        labelled(frame), {**SMALL, **ONE, "encoder": tuple(encoders), "detail.train_size": 200, "detail.test_size": 200}
+    )
     usual = {"slot_dim": 64, "num_slots": 1}
     hyper = [{**usual, **(held if isinstance(held, Mapping) else {})} for held in rows["params.hyper"]]
     kept = [all(h.get(name) == value for name, value in fixed.items()) for h in hyper]
-    rows = rows.assign(x=[h[key] for h in hyper], model=rows["encoder"], data=rows["detail.data"])[np.array(kept, dtype=bool)]
+    rows = rows.assign(x=[h[key] for h in hyper], model=rows["encoder"], data=rows["detail.data"])[
+        np.array(kept, dtype=bool)
+    ]
     return rows.sort_values(["model", "x", "seed"])[["model", "x", "seed", "value", "data"]].reset_index(drop=True)
 
 
@@ -114,7 +128,13 @@ def fig4b(frame: pd.DataFrame) -> pd.DataFrame:
 
 def fig4c(frame: pd.DataFrame) -> pd.DataFrame:
     """Levels of a stack: of one slot each (the paper's), and of 32."""
-    at = {**SMALL, **ONE, "encoder": ("sse-random", "sse-hierarchical"), "detail.train_size": 200, "detail.test_size": 200}
+    at = {
+        **SMALL,
+        **ONE,
+        "encoder": ("sse-random", "sse-hierarchical"),
+        "detail.train_size": 200,
+        "detail.test_size": 200,
+    }
     rows = pick(labelled(frame), at)
     slots = [k if isinstance(k, list | tuple) else [k] for k in rows["params.hyper"].map(_slots)]
     rows = rows.assign(x=[len(k) for k in slots], k=[k[0] for k in slots], data=rows["detail.data"])
@@ -132,24 +152,23 @@ def fig6(frame: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["model", "ways", "x", "seed"])[["model", "ways", "x", "seed", "value", "data"]]
 
 
-def draw_fig6(data: pd.DataFrame) -> Any:
-    import matplotlib.pyplot as plt
+def draw_fig6(data: pd.DataFrame) -> Figure:
     import seaborn as sns
 
-    from .style import DOTS, interval, palette, style
-
     with style():
-        names = list(dict.fromkeys(data["model"]))
-        grid = sns.relplot(
-            data, x="x", y="value", hue="model", style="model", col="ways", col_wrap=2, kind="line", height=2.4,
-            aspect=1.1, dashes=False, markers=list(DOTS[: len(names)]), palette=palette(len(names)),
-            errorbar=interval, err_style="bars", facet_kws={"sharey": False}, hue_order=names, style_order=names,
-        )  # fmt: skip
-        grid.set_axis_labels("examples of the support", SHARE)
-        grid.set_titles("{col_name:g} ways")
-        sns.move_legend(grid, "lower center", ncols=1, title=None, bbox_to_anchor=(0.5, -0.02 - 0.04 * len(names)))
-        plt.close(grid.figure)
-        return grid.figure
+        names, ways = list(dict.fromkeys(data["model"])), sorted(data["ways"].unique())
+        figure = Figure(figsize=(WIDTH, 2.3 * -(-len(ways) // 2) + 0.19 * rows_of(names)), layout="constrained")
+        panels = figure.subplots(-(-len(ways) // 2), 2, squeeze=False).flatten()
+        look = {"dashes": False, "markers": list(DOTS[: len(names)]), "palette": palette(len(names))}
+        order = {"hue": "model", "style": "model", "hue_order": names, "style_order": names}
+        for axes, count in zip(panels, ways, strict=False):
+            own = data[data["ways"].eq(count)]
+            sns.lineplot(own, x="x", y="value", errorbar=interval, err_style="bars", ax=axes, **order, **look)
+            axes.set_title(f"{count:g} ways")
+            finish(axes, names, ("examples of the support", SHARE), legend=count == ways[0])
+        for axes in panels[len(ways) :]:
+            axes.set_axis_off()
+        return figure
 
 
 def fig8(frame: pd.DataFrame) -> pd.DataFrame:
@@ -177,18 +196,130 @@ def stream(chunk: int) -> Data:
     return lambda frame: shown(frame, at, COMPARED, "detail.test_size")
 
 
-FIG2 = figure("fig2", "Figure 2: a Set Transformer on mini-batches", "A Set Transformer loses likelihood when chunks of a set are encoded on their own and averaged.", fig2, partial(points, x="chunk", hue="series", labels=("pixels in a chunk", NATS)), "C9")
-FIG3A = figure("fig3a", "Figure 3a: full sets, by their size", "The Slot Set Encoder has the lower NLL at every size.", lambda frame: as_trained(frame, NLL, COMPARED), along(PIXELS + ", trained and tested on"), "C10")
-FIG3B = figure("fig3b", "Figure 3b: more pixels stream in", "Trained on 1,000 pixels, DeepSets and SSE improve as up to 4,000 stream in; SSE stays ahead.", stream(1000), along(PIXELS), "C11")
-FIG3C = figure("fig3c", "Figure 3c: fewer pixels stream in", "The same models on 100 to 500 pixels.", stream(100), along(PIXELS), "C12")
-FIG3D = figure("fig3d", "Figure 3d: convergence", "Models trained on mini-batches converge faster.", curves, partial(lines, x="x", labels=("training step", "NLL while training (nats)"), dots=False), "C13")
-FIG4A = figure("fig4a", "Figure 4a: the aggregation g", "mean and sum beat min and max.", fig4a, partial(points, x="g", hue="series", labels=("aggregation g", NATS)), "C14")
-FIG4B = figure("fig4b", "Figure 4b: random and deterministic slots", "Random slots beat deterministic slots.", fig4b, partial(points, x="x", hue="model", labels=("number of slots K", NATS)), "C15")
-FIG4C = figure("fig4c", "Figure 4c: levels of a hierarchy", "Stacking helps a little, and hurts beyond four levels.", fig4c, along("levels"), "C16")
-FIG4D = figure("fig4d", "Figure 4d: trained on 100 points, tested on more", "DeepSets degrades on larger sets and SSE improves.", lambda frame: shown(frame, {**CAD, "params.train_size": 100, "detail.test_size": (100, 200, 300, 400, 500)}, (DS_MAX, "deepsets-original", "sse-deterministic K=16", "sse-random K=16"), "detail.test_size"), along("points of the test", SHARE), "C20")
-FIG5 = figure("fig5", "Figure 5: accuracy by ways", "The harder the problem, the larger SSE's lead over DeepSets.", fig5, along("ways", SHARE, log=True), "C21")
-FIG6 = figure("fig6", "Figure 6: accuracy by the size of the support", "Level at 1 and 20 ways; SSE is ahead at 10 and 1,000 ways.", fig6, draw_fig6, "C22", only="fig5")
-FIG7_SLOTS = figure("fig7-slots", "Figure 7: the number of slots", "Between 32 and 128 slots are best; very few and very many hurt.", lambda frame: ablation(frame, SLOTS, "num_slots", {"slot_dim": 64}), along("number of slots K"), "C17")
-FIG7_DIM = figure("fig7-dim", "Figure 7: the width of slots", "The width matters; for deterministic slots, larger is better.", lambda frame: ablation(frame, SLOTS, "slot_dim", {"num_slots": 32}), along("width of slots h"), "C18")
-FIG7_DETERMINISTIC = figure("fig7-deterministic", "Figure 7: deterministic slots in Figure 3a", "Deterministic slots beside random ones, on full sets.", lambda frame: as_trained(frame, NLL, ("sse-deterministic K=1", "sse-deterministic K=32", R1, R32)), along(PIXELS + ", trained and tested on"), "C15")
-FIG8 = figure("fig8", "Figure 8: digits, by the size of the support", "SSE is ahead of DeepSets at every size.", fig8, along("examples of the support", SHARE, log=True), "C23", "C24")
+FIG2 = figure(
+    "fig2",
+    "Figure 2: a Set Transformer on mini-batches",
+    "A Set Transformer loses likelihood when chunks of a set are encoded on their own and averaged.",
+    fig2,
+    partial(points, x="chunk", hue="series", labels=("pixels in a chunk", NATS)),
+    "C9",
+)
+FIG3A = figure(
+    "fig3a",
+    "Figure 3a: full sets, by their size",
+    "The Slot Set Encoder has the lower NLL at every size.",
+    lambda frame: as_trained(frame, NLL, COMPARED),
+    along(PIXELS + ", trained and tested on"),
+    "C10",
+)
+FIG3B = figure(
+    "fig3b",
+    "Figure 3b: more pixels stream in",
+    "Trained on 1,000 pixels, DeepSets and SSE improve as up to 4,000 stream in; SSE stays ahead.",
+    stream(1000),
+    along(PIXELS),
+    "C11",
+)
+FIG3C = figure(
+    "fig3c",
+    "Figure 3c: fewer pixels stream in",
+    "The same models on 100 to 500 pixels.",
+    stream(100),
+    along(PIXELS),
+    "C12",
+)
+FIG3D = figure(
+    "fig3d",
+    "Figure 3d: convergence",
+    "Models trained on mini-batches converge faster.",
+    curves,
+    partial(lines, x="x", labels=("training step", "NLL while training (nats)"), dots=False),
+    "C13",
+)
+FIG4A = figure(
+    "fig4a",
+    "Figure 4a: the aggregation g",
+    "mean and sum beat min and max.",
+    fig4a,
+    partial(points, x="g", hue="series", labels=("aggregation g", NATS)),
+    "C14",
+)
+FIG4B = figure(
+    "fig4b",
+    "Figure 4b: random and deterministic slots",
+    "Random slots beat deterministic slots.",
+    fig4b,
+    partial(points, x="x", hue="model", labels=("number of slots K", NATS)),
+    "C15",
+)
+FIG4C = figure(
+    "fig4c",
+    "Figure 4c: levels of a hierarchy",
+    "Stacking helps a little, and hurts beyond four levels.",
+    fig4c,
+    along("levels"),
+    "C16",
+)
+FIG4D = figure(
+    "fig4d",
+    "Figure 4d: trained on 100 points, tested on more",
+    "DeepSets degrades on larger sets and SSE improves.",
+    lambda frame: shown(
+        frame,
+        {**CAD, "params.train_size": 100, "detail.test_size": (100, 200, 300, 400, 500)},
+        (DS_MAX, "deepsets-original", "sse-deterministic K=16", "sse-random K=16"),
+        "detail.test_size",
+    ),
+    along("points of the test", SHARE),
+    "C20",
+)
+FIG5 = figure(
+    "fig5",
+    "Figure 5: accuracy by ways",
+    "The harder the problem, the larger SSE's lead over DeepSets.",
+    fig5,
+    along("ways", SHARE, log=True),
+    "C21",
+)
+FIG6 = figure(
+    "fig6",
+    "Figure 6: accuracy by the size of the support",
+    "Level at 1 and 20 ways; SSE is ahead at 10 and 1,000 ways.",
+    fig6,
+    draw_fig6,
+    "C22",
+    only="fig5",
+)
+FIG7_SLOTS = figure(
+    "fig7-slots",
+    "Figure 7: the number of slots",
+    "Between 32 and 128 slots are best; very few and very many hurt.",
+    lambda frame: ablation(frame, SLOTS, "num_slots", {"slot_dim": 64}),
+    along("number of slots K"),
+    "C17",
+)
+FIG7_DIM = figure(
+    "fig7-dim",
+    "Figure 7: the width of slots",
+    "The width matters; for deterministic slots, larger is better.",
+    lambda frame: ablation(frame, SLOTS, "slot_dim", {"num_slots": 32}),
+    along("width of slots h"),
+    "C18",
+)
+FIG7_DETERMINISTIC = figure(
+    "fig7-deterministic",
+    "Figure 7: deterministic slots in Figure 3a",
+    "Deterministic slots beside random ones, on full sets.",
+    lambda frame: as_trained(frame, NLL, ("sse-deterministic K=1", "sse-deterministic K=32", R1, R32)),
+    along(PIXELS + ", trained and tested on"),
+    "C15",
+)
+FIG8 = figure(
+    "fig8",
+    "Figure 8: digits, by the size of the support",
+    "SSE is ahead of DeepSets at every size.",
+    fig8,
+    along("examples of the support", SHARE, log=True),
+    "C23",
+    "C24",
+)

@@ -12,10 +12,19 @@ SIZES = (100, 200, 500, 1000, 5000)
 # The paper's Table 1: mean and spread at each of SIZES.
 PAPER: dict[str, tuple[str, tuple[tuple[float, float], ...]]] = {
     "deepsets-max": ("DS", ((0.8428, 0.0027), (0.8518, 0.0032), (0.8574, 0.0017), (0.8528, 0.0020), (0.8883, 0.0008))),
-    "set-transformer": ("ST", ((0.8258, 0.0042), (0.8443, 0.0023), (0.8545, 0.0019), (0.8511, 0.0018), (0.8604, 0.0009))),
-    "sse-deterministic K=16": ("SSE(D)", ((0.8556, 0.0048), (0.8633, 0.0038), (0.8710, 0.0040), (0.8720, 0.0009), (0.8784, 0.0023))),
-    "sse-random K=16": ("SSE(R)", ((0.8532, 0.0009), (0.8667, 0.0028), (0.8699, 0.0020), (0.8743, 0.0021), (0.8853, 0.0012))),
-}  # fmt: skip
+    "set-transformer": (
+        "ST",
+        ((0.8258, 0.0042), (0.8443, 0.0023), (0.8545, 0.0019), (0.8511, 0.0018), (0.8604, 0.0009)),
+    ),
+    "sse-deterministic K=16": (
+        "SSE(D)",
+        ((0.8556, 0.0048), (0.8633, 0.0038), (0.8710, 0.0040), (0.8720, 0.0009), (0.8784, 0.0023)),
+    ),
+    "sse-random K=16": (
+        "SSE(R)",
+        ((0.8532, 0.0009), (0.8667, 0.0028), (0.8699, 0.0020), (0.8743, 0.0021), (0.8853, 0.0012)),
+    ),
+}
 RIVAL = "deepsets-max"
 # The paper's Table 2: the model that fails, and its reason.
 FAILS = {
@@ -32,7 +41,9 @@ def table1(frame: pd.DataFrame) -> pd.DataFrame:
     """
     rows = pick(labelled(frame), {**CAD, **ONE})
     rows = rows[rows["detail.test_size"].eq(rows["detail.train_size"])]
-    found = means(rows.rename(columns={"detail.test_size": "points", "detail.data": "data"}), ["model", "points", "data"])
+    found = means(
+        rows.rename(columns={"detail.test_size": "points", "detail.data": "data"}), ["model", "points", "data"]
+    )
     published = {(model, n): pair for model, (_, pairs) in PAPER.items() for n, pair in zip(SIZES, pairs, strict=True)}
     table = [_against(row, rows, published.get((row["model"], int(row["points"])))) for row in found.to_dict("records")]
     return pd.DataFrame(table)

@@ -17,6 +17,7 @@ DETAIL = (
     *("examples", "bound", "worst_gap", "queries", "centroids", "pairs", "layers", "paper", "place", "method"),
 )
 PARAMS = ("train_size", "layer_norm", "scale", "estimator", "data", "n", "mode", "profile")
+TEXT = ("encoder", "model", "detail.order", "detail.estimator", "detail.aggregation", "detail.data")  # also if empty
 COLUMNS = (*BASE, *(f"detail.{name}" for name in DETAIL), *(f"params.{name}" for name in PARAMS))
 
 
@@ -29,7 +30,8 @@ def labelled(frame: pd.DataFrame) -> pd.DataFrame:
         return frame
     rows = frame.assign(model=[_model(row) for row in frame.to_dict("records")])
     absent = [column for column in COLUMNS if column not in rows.columns]
-    return rows.reindex(columns=[*rows.columns, *absent]).reset_index(drop=True)
+    rows = rows.reindex(columns=[*rows.columns, *absent]).reset_index(drop=True)
+    return rows.astype(dict.fromkeys(TEXT, object))
 
 
 def _model(row: Mapping[Any, Any]) -> str:

@@ -105,7 +105,7 @@ def points(data: pd.DataFrame, x: str, hue: str, *, labels: Sequence[str]) -> "F
         return figure
 
 
-def finish(axes: "Axes", names: Sequence[str], labels: Sequence[str]) -> None:
+def finish(axes: "Axes", names: Sequence[str], labels: Sequence[str], *, legend: bool = True) -> None:
     """Label the axes, and put the legend below them, where it hides nothing."""
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
@@ -114,7 +114,7 @@ def finish(axes: "Axes", names: Sequence[str], labels: Sequence[str]) -> None:
     if axes.get_legend() is not None:
         axes.get_legend().remove()  # type: ignore[union-attr]
     figure: Any = axes.figure
-    if told:
+    if told and legend:
         figure.legend(handles, told, loc="outside lower center", ncols=_across(names), frameon=False, handlelength=1.6)
 
 

@@ -15,7 +15,7 @@ from mbcbench.report import Artefact, Writer
 from .claims import ledger
 from .samples import labelled
 from .shown import facts
-from .style import image
+from .style import WIDTH, image
 
 FORMATS = ("html", "md", "latex", "csv", "png", "svg")
 # Characters that LaTeX takes for something else.
@@ -23,6 +23,7 @@ LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "±": r"$\pm$", "×": r"$\times$", "–": "--", "…": r"\dots{}", "−": "$-$", "|": r"\textbar{}", '"': "''",
+    "[": "{[}",  # behind a row's end it would begin an argument
 }  # fmt: skip
 PREAMBLE = (
     "\\documentclass{article}\n\\usepackage[T1]{fontenc}\n\\usepackage{booktabs,graphicx}\n"
@@ -38,6 +39,7 @@ class Drawn:
     data: pd.DataFrame
     images: Mapping[str, bytes]
     verdicts: tuple[str, ...]
+    wide: bool = False  # too wide for a phone: it is scrolled
 
     @property
     def caption(self) -> str:
@@ -68,11 +70,12 @@ def drawn(artefact: Artefact, frame: pd.DataFrame, book: pd.DataFrame, formats: 
     """One artefact, drawn in those formats that need a figure."""
     data = artefact.data(frame)
     kinds = {"svg" if name == "html" else name for name in formats} & {"svg", "png"}
-    images = {}
+    images, wide = {}, False
     if artefact.draw is not None and not data.empty and kinds:
         figure = artefact.draw(data)
         images = {kind: image(figure, kind) for kind in sorted(kinds)}
-    return Drawn(artefact, data, images, tuple(_verdicts(artefact, book)))
+        wide = figure.get_figwidth() > WIDTH
+    return Drawn(artefact, data, images, tuple(_verdicts(artefact, book)), wide)
 
 
 def _verdicts(artefact: Artefact, book: pd.DataFrame) -> list[str]:
@@ -125,7 +128,7 @@ def markdown(data: pd.DataFrame) -> str:
 def latex(one: Drawn) -> str:
     """A table that compiles with booktabs, long words broken in columns of one width."""
     head, *rows = [[escaped(cell) for cell in row] for row in cells(one.data)]
-    column = f">{{}}p{{{0.9 / len(head):.3f}\\textwidth}}".removeprefix(">{}")
+    column = f"p{{{0.8 / len(head):.3f}\\textwidth}}"
     lines = [f"{' & '.join(row)} \\\\\n" for row in rows]
     return (
         f"\\section*{{{escaped(one.artefact.title)}}}\n{escaped(one.caption)}\n\n\\noindent\n"
@@ -148,7 +151,9 @@ def page(shown: Sequence[Drawn], missing: Sequence[str], frame: pd.DataFrame, in
     )  # fmt: skip
     environment.globals.update(cells=cells, embedded=lambda held: base64.b64encode(held).decode())
     notes = [*missing, *_versions(frame)]
-    return environment.get_template("report.html").render(shown=shown, missing=notes, facts=facts(labelled(frame), info))
+    return environment.get_template("report.html").render(
+        shown=shown, missing=notes, facts=facts(labelled(frame), info)
+    )
 
 
 def _versions(frame: pd.DataFrame) -> list[str]:

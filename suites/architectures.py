@@ -45,7 +45,9 @@ def _model(cell: Cell) -> nn.Module:
     spec, hyper = resolve(cell.encoder), cell.params["hyper"]
     if cell.case in ("table3", "table4"):
         model = NeuralProcess(spec, seed=cell.seed, decoder="paper", layer_norm=False, hyper=hyper)
-        return model.decoder if cell.case == "table4" else nn.ModuleDict({"element": model.element, "set": model.encoder})
+        return (
+            model.decoder if cell.case == "table4" else nn.ModuleDict({"element": model.element, "set": model.encoder})
+        )
     features = cell.case in ("table7", "table8")
     backbone, dim = (nn.Identity(), FEATURES) if features else (conv_net(CHANNELS), CHANNELS[-1])
     return PrototypicalNetwork(spec, backbone, dim=dim, support=2, seed=cell.seed, hyper=hyper)
