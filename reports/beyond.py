@@ -43,7 +43,7 @@ def draw_matrix(data: pd.DataFrame) -> "Figure":
         axes.tick_params(axis="x", labelrotation=90, labelsize=8)
         axes.tick_params(axis="y", labelsize=8)
         axes.set(xlabel="", ylabel="")
-        found = [name for name in names if words.eq(name).to_numpy().any()]
+        found = [name for name in names if (words == name).to_numpy().any()]
         figure.legend(handles=[Patch(facecolor=colours[n], edgecolor=FAINT, label=n) for n in found],
                       loc="outside lower center", ncols=3, frameon=False)  # fmt: skip
         return figure
@@ -103,11 +103,12 @@ def quality(frame: pd.DataFrame, cost: str) -> pd.DataFrame:
     scored = pick(rows, {**at, "detail.test_size": 100})
     cases = scored["case"].value_counts()
     scored = scored[scored["case"].eq(cases.index[0])] if len(cases) else scored
-    costs = pick(rows, {"suite": "resources", "metric": cost})
-    costs = costs[costs["params.n"].eq(costs["params.n"].max())].groupby("encoder")["value"].mean()
+    measured = pick(rows, {"suite": "resources", "metric": cost})
+    measured = measured[measured["params.n"].eq(measured["params.n"].max())]
+    costs = measured.groupby("encoder")["value"].mean().rename("cost")
     if cost == "throughput":
         costs = 1e6 / costs  # seconds for a million elements
-    table = means(scored, ["encoder", "model"]).merge(costs.rename("cost"), left_on="encoder", right_index=True)
+    table = means(scored, ["encoder", "model"]).merge(costs, left_on="encoder", right_index=True)
     beaten = [bool(((table["mean"] >= r.mean) & (table["cost"] < r.cost)).any()) for r in table.itertuples()]
     return table.assign(pareto=~np.array(beaten, dtype=bool))
 

@@ -114,7 +114,7 @@ def law(test: Holds | Breaks, encoder: str, rows: pd.DataFrame) -> Part:
     broken = at[at["status"].isin(["fail", "xfail"]) | (at["status"].eq("ok") & at["detail.counterexample"].notna())]
     holds = at[at["status"].isin(["pass", "xpass"])]
     if len(broken):
-        told = f"{name}: {counterexample(broken.iloc[0])}"
+        told = f"{name}: {counterexample(broken.iloc[0].to_dict())}"
         return Part("refuted" if isinstance(test, Holds) else "confirmed", told)
     if len(holds):
         told = f"{name}: no counterexample in {_examples(holds)} examples"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 WIDTH = 5.4  # inches: at 390 pixels of a phone, text of 10 points is still read
 SALT = "mbcbench"
 INK, FAINT = "#24292f", "#8c959f"
-RC: dict[str, Any] = {
+RC: Any = {
     "svg.hashsalt": SALT,
     "svg.fonttype": "path",
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
