@@ -10,7 +10,7 @@ from mbcbench.report import Artefact
 
 from .evidence import law_matrix
 from .samples import labelled, means, pick
-from .style import DOTS, FAINT, INK, canvas, finish, interval, lines, palette, rows_of, style
+from .style import DOTS, FAINT, INK, canvas, finish, interval, lines, palette, rows_of, style, thousands
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -115,7 +115,7 @@ def quality(frame: pd.DataFrame, cost: str) -> pd.DataFrame:
 
 def draw_quality(data: pd.DataFrame, label: str) -> "Figure":
     import seaborn as sns
-    from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     with style():
         names = list(data.sort_values("mean", ascending=False)["model"])
@@ -128,7 +128,7 @@ def draw_quality(data: pd.DataFrame, label: str) -> "Figure":
         axes.plot(best["cost"], best["mean"], drawstyle="steps-post", color=INK, linewidth=1, linestyle=":")
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: thousands(value)))
         axes.xaxis.set_minor_locator(NullLocator())
         finish(axes, names, (label, "accuracy"))
         return figure

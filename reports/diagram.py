@@ -17,7 +17,7 @@ def nodes(frame: pd.DataFrame) -> pd.DataFrame:
     """The boxes of the diagram, at places in units of the canvas; they rest on no record."""
     both = [("X₁", 0, 8.5), ("X₂", 0, 6.5), ("f", 3, 8.5), ("f", 3, 6.5), ("g", 6, 7.5), ("Z", 9, 7.5)]
     whole = [("X₁ ∪ X₂", 0, 4.5), ("f", 4.5, 4.5), ("Z", 9, 4.5)]
-    slots = [("slots", 3, 2.9), ("elements", 0, 0.8), ("sum over\nelements", 6, 0.8), ("encoding", 9, 0.8)]
+    slots = [("slots", 3, 2.6), ("elements", 0, 0.8), ("sum over\nelements", 6, 0.8), ("encoding", 9, 0.8)]
     slots += [("shares over\nslots", 3, 0.8)]
     return pd.DataFrame([*both, *whole, *slots], columns=["label", "x", "y"])
 
@@ -35,18 +35,18 @@ def draw(data: pd.DataFrame) -> "Figure":
         axes.set_axis_off()
         boxes = [_box(axes, row, of.get(str(row.label)[0], INK)) for row in data.itertuples()]
         for a, b in ARROWS:
-            axes.annotate("", xy=boxes[b], xytext=boxes[a], zorder=1, arrowprops={
-                "arrowstyle": "-|>", "color": INK, "shrinkA": 22, "shrinkB": 24, "linewidth": 1.2})  # fmt: skip
+            arrow = {"arrowstyle": "-|>", "color": INK, "shrinkA": 3, "shrinkB": 3, "linewidth": 1.2}
+            ends = {"patchA": boxes[a].get_bbox_patch(), "patchB": boxes[b].get_bbox_patch()}
+            axes.annotate("", xy=boxes[b].get_position(), xytext=boxes[a].get_position(), arrowprops=arrow | ends)
         axes.text(9, 6.0, "the same, for\nany partition", ha="center", va="center", fontsize=9, style="italic")
-        for y, told in ((9.8, "chunk by chunk"), (5.4, "in one piece"), (3.0, "the Slot Set Encoder's f")):
+        for y, told in ((9.8, "chunk by chunk"), (5.4, "in one piece"), (3.7, "the Slot Set Encoder's f")):
             axes.text(-1.2, y, told, fontsize=10, weight="bold", va="center")
         return figure
 
 
-def _box(axes: "Axes", row: Any, colour: Any) -> tuple[float, float]:
+def _box(axes: "Axes", row: Any, colour: Any) -> Any:
     look = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": colour, "linewidth": 1.6}
-    axes.text(row.x, row.y, row.label, ha="center", va="center", fontsize=9, bbox=look, zorder=3)
-    return float(row.x), float(row.y)
+    return axes.text(row.x, row.y, row.label, ha="center", va="center", fontsize=9, bbox=look, zorder=3)
 
 
 FIG1 = Artefact(
