@@ -368,15 +368,15 @@ def verdicts(rows: pd.DataFrame, claims: Sequence[Claim] = CLAIMS) -> list[Row]:
 
 
 def ledger(rows: pd.DataFrame) -> pd.DataFrame:
-    """The ledger as a table: id, reading, where, claim, verdict, why, evidence, data, what would decide it."""
+    """The ledger as a table: id, verdict, claim, reading, where, why, data, what would decide it, evidence."""
     return pd.DataFrame(
         [
             {
                 "id": row.claim.id,
+                "verdict": row.verdict.verdict,
+                "claim": row.claim.says,
                 "reading": row.claim.reading,
                 "where": row.claim.where,
-                "claim": row.claim.says,
-                "verdict": row.verdict.verdict,
                 "why": row.verdict.why,
                 "data": row.verdict.data,
                 "would decide": row.verdict.would_decide,

@@ -151,8 +151,9 @@ def page(shown: Sequence[Drawn], missing: Sequence[str], frame: pd.DataFrame, in
     )  # fmt: skip
     environment.globals.update(cells=cells, embedded=lambda held: base64.b64encode(held).decode())
     notes = [*missing, *_versions(frame)]
+    measured = frame[frame["suite"].ne("architectures")]
     return environment.get_template("report.html").render(
-        shown=shown, missing=notes, facts=facts(labelled(frame), info)
+        shown=shown, missing=notes, facts=facts(labelled(measured), info)
     )
 
 

@@ -168,6 +168,15 @@ def test_the_exponent_of_a_cost_is_the_slope_of_its_logarithm() -> None:
     assert artefact("memory").data(rows)["exponent"].tolist() == pytest.approx([1.5] * 3)
 
 
+def test_an_architecture_lists_every_parameter_of_the_module() -> None:
+    suite = registry.plugin(registry.SUITES, "architectures").load()
+    cells = [cell for cell in suite.cells([], "smoke", 0) if cell.case in ("table4", "table8")]
+    rows = frame(record for cell in cells for record in suite.run(cell))
+    decoder, deepsets = (artefact(name).data(rows)["parameters"].tolist() for name in ("table4", "table8"))
+    assert decoder[-1] == sum(decoder[:-1]) == (64 * 128 + 128) + 2 * 128 + 2 * (128 * 128 + 128) + (128 * 3 + 3)
+    assert deepsets[-1] == sum(deepsets[:-1]) == (1280 * 128 + 128) + (128 * 128 + 128)
+
+
 def streams() -> list[Record]:
     """Records for a figure of image completion."""
     noise = np.random.default_rng(1)
