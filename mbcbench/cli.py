@@ -1,6 +1,7 @@
 """The command line. Each command's work is imported when it runs, so that `--help` costs nothing."""
 
 import sys
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mbcbench import cli_data
-from mbcbench.cell import Profile
+from mbcbench.cell import DataChoice, Device, Profile
 from mbcbench.errors import BrokenPluginError, ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -55,9 +56,19 @@ class Kind(StrEnum):
 @app.command()
 def run(
     encoder: Annotated[list[str] | None, typer.Option(metavar="TARGET", help="Judge this encoder too.")] = None,
-    only: Annotated[bool, typer.Option("--only", help="Judge those of --encoder and no others.")] = False,
-    suite: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Run this suite.", show_default="all")] = None,
+    just_these: Annotated[bool, typer.Option("--just-these", help="Judge those of --encoder and no others.")] = False,
+    suite: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Run this suite.", show_default="see: list suites"),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="NAME,...", help="Of the suite, run these experiments alone.")
+    ] = None,
     profile: Profiles = "quick",
+    data: Annotated[
+        DataChoice, typer.Option(help="The paper's data sets where they are present (auto), never, or always.")
+    ] = "auto",
+    device: Annotated[Device, typer.Option(help="Where models are trained.")] = "cpu",
     seed: Seed = 0,
     jobs: Jobs = None,
     time_limit: TimeLimit = None,
@@ -69,16 +80,19 @@ def run(
 ) -> int:
     """Judge all registered encoders and print the leaderboard.
 
+    A suite of experiments, as in --suite paper --only fig3b, has encoders of its own; those of --encoder join them.
     What earlier runs have settled is not run again. TARGET is a registered name, package.module:attr or
     path/to/file.py:attr.
     """
     from mbcbench import commands, registry
 
     named = encoder or []
-    if only and not named:
-        raise UsageError("--only says that only the encoders given with --encoder are judged; give at least one")
-    everyone = named if only else [*registry.plugins(registry.ENCODERS), *named]
-    order = _order(everyone, named, seed, jobs, memory_limit, time_limit)
+    if just_these and not named:
+        raise UsageError("--just-these judges the encoders given with --encoder alone; give at least one")
+    everyone = named if just_these else [*registry.plugins(registry.ENCODERS), *named]
+    experiments = tuple(name for names in only or () for name in names.split(","))
+    usual = _order(everyone, named, seed, jobs, memory_limit, time_limit)
+    order = replace(usual, only=experiments, data=data, device=device)
     return commands.run(order, suite or [], profile, out=out, html=html, fresh=fresh, quiet=quiet)
 
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -20,21 +20,28 @@ from mbcbench.report import Report
 from mbcbench.reproduce import recorded
 from mbcbench.runner import Finished
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 LEADERBOARD = "leaderboard"
+EXPERIMENTS = "experiments"
 WIDE = 160  # columns, where the output is no terminal
 
 
 def run(
     order: Order, suites: Sequence[str], profile: Profile, *, out: Path, html: Path | None, **how: bool
 ) -> ExitCode:
-    """The leaderboard: run the suites on the encoders, keep the records, show the report."""
-    suites = suites or list(registry.plugins(registry.SUITES))
+    """Run the suites on the encoders (the leaderboard's where none is named), keep the records, show the reports."""
+    if order.only and not suites:
+        raise UsageError("--only selects experiments of a suite; name the suite too: --suite paper")
+    suites = suites or list(registry.plugins(registry.DEFAULT_SUITES))
     for name in suites:
         registry.plugin(registry.SUITES, name)
     page = html if html is None or html.parent.is_dir() else None
     if html is not None and page is None:
         raise UsageError(f"cannot write {html}: there is no folder {html.parent}")
-    kept = store.Run.create(out, profile=profile, seed=order.seed, argv=argv(), encoders=order.encoders)
+    told = {"argv": argv(), "encoders": order.encoders, "suites": suites}
+    kept = store.Run.create(out, profile=profile, seed=order.seed, **told)
     earlier = None if how["fresh"] else store.Earlier(out)
     for line in earlier.unreadable if earlier is not None else ():
         complain(f"an earlier run is passed over: {line}")
@@ -46,7 +53,7 @@ def run(
     kept.close()
     if seen.interrupted:
         return _interrupted(seen, f"; what ended is kept in {kept.folder}, and the same command goes on from there")
-    shown = show(kept.folder, page or kept.folder / "leaderboard.html")
+    shown = show(kept.folder, page, pages=True)
     _summary(seen, kept.folder)
     return max(orchestra.exit_code(seen.records), shown)
 
@@ -99,24 +106,38 @@ def follow(steps: Steps, jobs: int, *, kept: store.Run | None = None, quiet: boo
 
 def _take(step: Step, seen: Seen, kept: store.Run | None) -> None:
     if isinstance(step, Planned) and kept is not None:
-        kept.plan(step.cells)
+        kept.plan(step.cells, step.experiments)
     if isinstance(step, Finished):
-        records = [r for r in step.records if not (r.case == "plan" and r.status not in BROKEN)]
+        records = [r for r in step.records if not (r.case in ("plan", "source") and r.status not in BROKEN)]
         seen.records += records
         if kept is not None:
             kept.append(records)
 
 
-def show(folder: Path, page: Path | None = None) -> ExitCode:
-    """Print a run's leaderboard and write its page."""
+def show(folder: Path, page: Path | None = None, *, pages: bool = False) -> ExitCode:
+    """Print a run's reports. page: where the page of the first goes; pages: those of all go into the run's folder."""
     info, table = store.info(folder), frame(store.records(folder))
+    names = _reports(info)
+    inside = {name: folder / f"{name}.html" for name in names if pages}
+    where = inside | ({names[0]: page} if page is not None else {})
+    return max(_report(name, table, info, where.get(name)) for name in names)
+
+
+def _reports(info: Mapping[str, Any]) -> list[str]:
+    """The leaderboard, for the suites that run unless others are named; the experiments, for the others."""
+    others = info.get("experiments")
+    usual = not others or set(info.get("suites", ())) & set(registry.plugins(registry.DEFAULT_SUITES))
+    return [*([LEADERBOARD] if usual else []), *([EXPERIMENTS] if others else [])]
+
+
+def _report(name: str, table: "pd.DataFrame", info: Mapping[str, Any], page: Path | None) -> ExitCode:
     try:
-        report: Report = registry.plugin(registry.REPORTS, LEADERBOARD).load()
+        report: Report = registry.plugin(registry.REPORTS, name).load()
         out().print(report.terminal(table, info))
         if page is not None:
             page.write_text(report.html(table, info), encoding="utf-8")
     except Exception as error:  # a plug-in's own code: the records are safe
-        complain(f"the report {LEADERBOARD} broke: {one_line(error)}")
+        complain(f"the report {name} broke: {one_line(error)}")
         return ExitCode.BROKE
     if page is not None:
         out().print(f"page      {page}", highlight=False, soft_wrap=True)
@@ -140,10 +161,13 @@ def show_all(root: Path) -> ExitCode:
 
 def list_plugins(kinds: Sequence[str]) -> ExitCode:
     """List the registered names, without importing anything."""
+    usual = registry.plugins(registry.DEFAULT_SUITES)
     for kind in kinds:
-        table = tables.plain_table("name", "from", "target", title=kind)
+        suites = kind == "suites"
+        table = tables.plain_table("name", "from", "target", *(["runs"] if suites else []), title=kind)
         for plugin in registry.plugins(f"mbcbench.{kind}").values():
-            table.add_row(plugin.name, plugin.distribution, plugin.target)
+            runs = ["by default" if plugin.name in usual else "when named by --suite"] if suites else []
+            table.add_row(plugin.name, plugin.distribution, plugin.target, *runs)
         out().print(table)
     return ExitCode.AS_CLAIMED
 

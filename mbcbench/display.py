@@ -67,11 +67,11 @@ class Progress:
             self._seconds[step.cell.suite].append(self.since(began))
 
     def seconds_left(self) -> float | None:
-        """An estimate from the median cell of each suite so far; None while one of them has no cell behind it."""
+        """An estimate from the mean cell of each suite so far; None while one of them has no cell behind it."""
         waiting = Counter(self._waiting.values())
         if self.total is None or any(not self._seconds[suite] for suite in waiting):
             return None
-        work = sum(count * statistics.median(self._seconds[suite]) for suite, count in waiting.items())
+        work = sum(count * statistics.mean(self._seconds[suite]) for suite, count in waiting.items())
         return work / self._workers
 
     def line(self) -> str:

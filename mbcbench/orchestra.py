@@ -4,13 +4,14 @@ Everything that imports a plug-in happens in cells. The main process sees record
 """
 
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mbcbench import machine, runner
-from mbcbench.cell import PROBE, Cell, Profile
+from mbcbench.cell import PROBE, Cell, DataChoice, Device, Profile
 from mbcbench.errors import ExitCode, UsageError
 from mbcbench.record import BROKEN, UNEXPECTED, Record
+from mbcbench.registry import DEFAULT_SUITES, plugins
 from mbcbench.runner import Event, Finished, Job, Limits
 from mbcbench.store import Earlier, reasons
 
@@ -23,6 +24,7 @@ PLUGIN_SECONDS = 60.0  # to import a plug-in, and to build an encoder
 class Order:
     """What is asked for. named: the encoders that the user named, whose faults are wrong usage.
 
+    only: of the suites, only these experiments. data, device: see `mbcbench.cell.Request`.
     seconds: the time limit of a cell, where it is not the suite's own. libraries: see `runner.run`.
     """
 
@@ -33,6 +35,14 @@ class Order:
     memory_bytes: int = 2 * 2**30
     seconds: float | None = None
     libraries: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    data: DataChoice = "auto"
+    device: Device = "cpu"
+
+    @property
+    def particular(self) -> bool:
+        """Whether suites are asked for something that they may not have."""
+        return bool(self.only) or self.data != "auto" or self.device != "cpu"
 
     def limits(self, seconds: float) -> Limits:
         return Limits(seconds=self.seconds or seconds, memory_bytes=self.memory_bytes)
@@ -40,12 +50,16 @@ class Order:
 
 @dataclass(frozen=True)
 class Planned:
-    """All cells are known: those to run, how many are reused, and why the others are not."""
+    """All cells are known: those to run, how many are reused, and why the others are not.
+
+    experiments: what each of them shows (see `mbcbench.cell.Experiment`), with the keys of its cells.
+    """
 
     cells: tuple[Cell, ...]
     to_run: tuple[Cell, ...]
     reused: int = 0
     reasons: str = ""
+    experiments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 Step = Event | Planned
@@ -55,13 +69,14 @@ Steps = Generator[Step, None, None]
 def leaderboard(order: Order, suites: Sequence[str], profile: Profile, earlier: Earlier | None) -> Steps:
     """Run the suites on the encoders; cells that `earlier` holds are not run again.
 
-    Raises UsageError when an encoder that the user named cannot be used.
+    Raises UsageError when an encoder that the user named cannot be used, or an experiment that is asked for is none.
     """
     order = replace(order, libraries=TRAINING)
     plans = [_plan(order, suite, profile) for suite in suites]
-    learnt = yield from _learn(order, [*_builds(order), *plans])
-    jobs, alone = _jobs(order, plans, learnt)
-    yield from _carry_out(order, jobs, alone, learnt, earlier)
+    planned = yield from _learn(order, plans)
+    work = _jobs(order, plans, planned)
+    learnt = yield from _learn(order, [*_builds(order, work.jobs), *_sources(work.jobs)])
+    yield from _carry_out(order, work, learnt, earlier)
 
 
 def check(order: Order, laws: Collection[str], profile: Profile, params: Mapping[str, Any]) -> Steps:
@@ -70,10 +85,10 @@ def check(order: Order, laws: Collection[str], profile: Profile, params: Mapping
     Raises UsageError when an encoder that the user named cannot be used.
     """
     plan = _plan(order, LAWS_SUITE, profile)
-    learnt = yield from _learn(order, [*_builds(order), plan])
-    jobs, _ = _jobs(order, [plan], learnt)
+    learnt = yield from _learn(order, [*_builds(order, ()), plan])
+    jobs = _jobs(order, [plan], learnt).jobs
     chosen = [_with_params(job, params) for job in jobs if job.cell.case in laws]
-    yield from _carry_out(order, chosen, set(), learnt, None)
+    yield from _carry_out(order, _Work(chosen), learnt, None)
 
 
 def _with_params(job: Job, params: Mapping[str, Any]) -> Job:
@@ -98,12 +113,21 @@ def exit_code(records: Iterable[Record]) -> ExitCode:
     return ExitCode.LAW_BROKEN if statuses & UNEXPECTED else ExitCode.AS_CLAIMED
 
 
-def _builds(order: Order) -> list[Cell]:
-    return [Cell(suite=PROBE, case="build", encoder=encoder, seed=order.seed) for encoder in order.encoders]
+def _builds(order: Order, jobs: Iterable[Job]) -> list[Cell]:
+    """Probes of the encoders that the user named and of those that the jobs are about, a suite's own included."""
+    named = (encoder for encoder in order.encoders if encoder in order.named)
+    encoders = dict.fromkeys([*named, *(job.cell.encoder for job in jobs)])
+    return [Cell(suite=PROBE, case="build", encoder=encoder, seed=order.seed) for encoder in encoders]
+
+
+def _sources(jobs: Iterable[Job]) -> list[Cell]:
+    suites = dict.fromkeys(job.cell.suite for job in jobs)
+    return [Cell(suite=PROBE, case="source", encoder="", params={"suite": suite}) for suite in suites]
 
 
 def _plan(order: Order, suite: str, profile: Profile) -> Cell:
-    params = {"suite": suite, "profile": profile, "encoders": list(order.encoders)}
+    encoders = {"encoders": list(order.encoders), "named": sorted(order.named), "only": list(order.only)}
+    params = {"suite": suite, "profile": profile, "data": order.data, "device": order.device, **encoders}
     return Cell(suite=PROBE, case="plan", encoder="", params=params, seed=order.seed)
 
 
@@ -114,36 +138,45 @@ def _learn(order: Order, probes: Sequence[Cell]) -> Generator[Step, None, dict[s
     for event in runner.run(jobs, workers=order.jobs, libraries=order.libraries):
         if isinstance(event, Finished):
             (record,) = event.records
-            if record.detail.get("usage") and record.encoder in order.named:
+            asked_for = record.encoder in order.named or (record.case == "plan" and order.particular)
+            if record.detail.get("usage") and asked_for:
                 raise UsageError(record.message)
             learnt[event.cell.key] = record
         yield event
     return learnt
 
 
-def _jobs(order: Order, plans: Sequence[Cell], learnt: Mapping[str, Record]) -> tuple[list[Job], set[str]]:
-    """The jobs of the suites that could be planned, and the suites whose cells run alone."""
-    jobs, alone = [], set()
+@dataclass(frozen=True)
+class _Work:
+    """The jobs of the suites that could be planned, the suites whose cells run alone, and what the experiments show."""
+
+    jobs: Sequence[Job]
+    alone: Collection[str] = ()
+    experiments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def _jobs(order: Order, plans: Sequence[Cell], learnt: Mapping[str, Record]) -> _Work:
+    """What is to be done; a cell that two suites want is one job."""
+    jobs: dict[str, Job] = {}
+    alone: set[str] = set()
+    experiments: dict[str, Any] = {}
     for plan in plans:
-        record = learnt[plan.key]
-        if record.status in BROKEN:
+        found = learnt[plan.key].detail
+        if learnt[plan.key].status in BROKEN:
             continue
-        found = record.detail
-        for planned in found["cells"]:
-            cell = Cell(**planned)
-            identity = {**found["identity"], **cell.identity}
-            jobs.append(Job(replace(cell, identity=identity), order.limits(found["seconds"])))
-        if found["alone"]:
-            alone.add(plan.params["suite"])
-    return jobs, alone
+        cells = [Cell(**planned) for planned in found["cells"]]
+        jobs = {cell.key: Job(cell, order.limits(found["seconds"])) for cell in cells} | jobs
+        alone |= {plan.params["suite"]} if found["alone"] else set()
+        experiments |= found["experiments"] if plan.params["suite"] not in plugins(DEFAULT_SUITES) else {}
+    return _Work(list(jobs.values()), alone, experiments)
 
 
-def _carry_out(
-    order: Order, jobs: Sequence[Job], alone: Collection[str], learnt: Mapping[str, Record], earlier: Earlier | None
-) -> Steps:
+def _carry_out(order: Order, work: _Work, learnt: Mapping[str, Record], earlier: Earlier | None) -> Steps:
     built = {record.encoder: record for record in learnt.values() if record.case == "build"}
+    sources = {r.params["suite"]: r.detail.get("identity", {}) for r in learnt.values() if r.case == "source"}
     surroundings = _surroundings()
-    jobs = [_identified(job, built, surroundings) for job in jobs]
+    jobs = [_identified(job, sources.get(job.cell.suite, {}), built, surroundings) for job in work.jobs]
+    keys = {planned.cell.key: job.cell.key for planned, job in zip(work.jobs, jobs, strict=True)}
     lost, sound = _split(jobs, lambda job: _is_broken(built.get(job.cell.encoder)))
     known, missing = _split(sound, lambda job: earlier is not None and bool(earlier.find(job.cell)))
     yield Planned(
@@ -151,15 +184,24 @@ def _carry_out(
         to_run=tuple(job.cell for job in missing),
         reused=len(known),
         reasons=reasons(earlier.miss(job.cell) for job in missing) if earlier is not None else "",
+        experiments={n: {**e, "cells": [keys[key] for key in e["cells"]]} for n, e in work.experiments.items()},
     )
     for job in lost:
         yield Finished(job.cell, (_not_run(job.cell, built[job.cell.encoder]),))
     for job in known:
         assert earlier is not None
         yield Finished(job.cell, tuple(earlier.find(job.cell)), reused=True)
-    by_itself, together = _split(missing, lambda job: job.cell.suite in alone)
-    yield from runner.run(together, workers=order.jobs, libraries=order.libraries)
+    by_itself, together = _split(missing, lambda job: job.cell.suite in work.alone)
     yield from runner.run(by_itself, workers=1, libraries=order.libraries)
+    yield from runner.run(_one_of_each_first(together), workers=order.jobs, libraries=order.libraries)
+
+
+def _one_of_each_first(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs with the first of each suite in front: an estimate of the time left needs a cell of each."""
+    first: dict[str, Job] = {}
+    for job in jobs:
+        first.setdefault(job.cell.suite, job)
+    return [*first.values(), *(job for job in jobs if job is not first[job.cell.suite])]
 
 
 def _surroundings() -> dict[str, str]:
@@ -168,11 +210,13 @@ def _surroundings() -> dict[str, str]:
     return {**versions, "processor": machine.hardware()["cpu"]}
 
 
-def _identified(job: Job, built: Mapping[str, Record], surroundings: Mapping[str, str]) -> Job:
+def _identified(
+    job: Job, suite: Mapping[str, str], built: Mapping[str, Record], surroundings: Mapping[str, str]
+) -> Job:
     """The job of the cell with everything that can change its outcome."""
     cell = job.cell
     encoder = built[cell.encoder].detail.get("identity", {}) if cell.encoder in built else {}
-    return replace(job, cell=replace(cell, identity={**surroundings, **cell.identity, **encoder}))
+    return replace(job, cell=replace(cell, identity={**surroundings, **suite, **cell.identity, **encoder}))
 
 
 def _is_broken(record: Record | None) -> bool:

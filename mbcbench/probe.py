@@ -1,11 +1,12 @@
 """What must be learnt of a plug-in by importing it, learnt where that is safe: in a cell's own process.
 
-`build`: builds an encoder and encodes a small batch. `plan`: asks a suite for its cells. `law`: reads a law's page.
-`replay`: tries a recorded counterexample again.
+`build`: builds an encoder and encodes a small batch. `plan`: asks a suite for its cells. `source`: what a suite is made
+of. `law`: reads a law's page. `replay`: tries a recorded counterexample again.
 """
 
 import inspect
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from torch import nn
 
 from mbcbench import digest, registry, target
-from mbcbench.cell import PROBE, Cell, Suite
+from mbcbench.cell import PROBE, Cell, Device, Experiment, Request, Suite
 from mbcbench.encoder import has_merge, is_streaming, takes_mask
 from mbcbench.errors import UsageError
 from mbcbench.examine import replay
@@ -23,7 +24,7 @@ from mbcbench.record import Record, Status
 
 def run(cell: Cell) -> list[Record]:
     """One record, whose detail says what was learnt; detail["usage"] marks what the user has to put right."""
-    learn = {"build": _encoder, "plan": _plan, "law": _law, "replay": _replay}[cell.case]
+    learn = {"build": _encoder, "plan": _plan, "source": _source_of_suite, "law": _law, "replay": _replay}[cell.case]
     try:
         return [cell.record(Status.OK, detail=learn(cell))]
     except UsageError as error:
@@ -75,16 +76,51 @@ def _dtype(module: nn.Module) -> torch.dtype:
 
 
 def _plan(cell: Cell) -> dict[str, Any]:
-    found = registry.plugin(registry.SUITES, cell.params["suite"])
-    suite: Suite = found.load()
-    profile = cell.params["profile"]
-    cells = suite.cells(cell.params["encoders"], profile, cell.seed)
+    p = cell.params
+    suite: Suite = registry.plugin(registry.SUITES, p["suite"]).load()
+    encoders = p["named"] if suite.experiments else p["encoders"]
+    request = Request(encoders=encoders, profile=p["profile"], seed=cell.seed, data=p["data"], device=_device(p))
+    cells: dict[str, Cell] = {}
+    experiments = {}
+    for name, experiment in _experiments(p["suite"], suite, p["only"]).items():
+        planned = {c.key: c for c in experiment.cells(request)}
+        cells |= planned
+        told = {key: getattr(experiment, key) for key in ("title", "where", "across", "as_trained")}
+        experiments[name] = told | {"cells": list(planned)}
     return {
-        "cells": [asdict(planned) for planned in cells],
-        "seconds": suite.seconds[profile],
+        "cells": [asdict(planned) for planned in cells.values()],
+        "experiments": experiments,
+        "seconds": suite.seconds[p["profile"]],
         "alone": suite.alone,
-        "identity": {"suite source": _digest({found.entry.module}), "harness source": digest.harness()},
     }
+
+
+def _device(p: Mapping[str, Any]) -> Device:
+    if p["device"] == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda, but torch sees no CUDA device here; use --device cpu")
+    device: Device = p["device"]
+    return device
+
+
+def _experiments(name: str, suite: Suite, only: Sequence[str]) -> Mapping[str, Experiment]:
+    """The experiments chosen, of a suite or all; a suite without any is one. Raises UsageError for an unknown one."""
+    known = suite.experiments
+    if only and not known:
+        raise UsageError(f"--only selects experiments, and the suite {name} has none; leave one of the two out")
+    for wanted in only:
+        if wanted not in known:
+            near = registry.did_you_mean(wanted, known)
+            raise UsageError(f"no experiment of {name} is called {wanted!r}{near}; there are {', '.join(known)}")
+    if not known:
+        return {name: Experiment(title=suite.summary, cells=suite.cells)}
+    return {wanted: known[wanted] for wanted in only or known}
+
+
+def _source_of_suite(cell: Cell) -> dict[str, Any]:
+    """A probe of its own: what another suite has loaded of the package is no part of this one."""
+    found = registry.plugin(registry.SUITES, cell.params["suite"])
+    found.load()
+    return {"identity": {"suite source": _digest({found.entry.module}), "harness source": digest.harness()}}
 
 
 def _law(cell: Cell) -> dict[str, Any]:
@@ -108,7 +144,7 @@ def _plain(value: Any) -> Any:
 SUITE = Suite(
     name=PROBE,
     summary="what must be learnt of a plug-in by importing it",
-    cells=lambda encoders, profile, seed: [],
+    cells=lambda request: [],
     run=run,
     seconds={},
 )

@@ -14,6 +14,7 @@ from mbcbench.errors import UsageError
 ENCODERS = "mbcbench.encoders"
 LAWS = "mbcbench.laws"
 SUITES = "mbcbench.suites"
+DEFAULT_SUITES = "mbcbench.default_suites"  # those of SUITES that run when none is named
 REPORTS = "mbcbench.reports"
 ARTEFACTS = "mbcbench.artefacts"
 WRITERS = "mbcbench.writers"

@@ -34,24 +34,24 @@ class Run:
         self._records: TextIO = (folder / RECORDS).open("a", encoding="utf-8")
 
     @classmethod
-    def create(cls, root: Path, *, profile: str, seed: int, argv: Sequence[str], encoders: Sequence[str]) -> Self:
-        """A new run under `root`. Raises UsageError when nothing can be written there."""
+    def create(cls, root: Path, *, profile: str, seed: int, argv: Sequence[str], **told: Sequence[str]) -> Self:
+        """A new run under `root`, with what else is told of it. Raises UsageError when nothing can be written there."""
         now = datetime.now(UTC)
         try:
             folder = _new_folder(root / "runs", f"{now:%Y-%m-%dT%H-%M-%SZ}-{profile}")
             info = _describe(folder.name, now) | {
                 "profile": profile,
                 "seed": seed,
-                "argv": [machine.without_home(word) for word in argv],
-                "encoders": [machine.without_home(name) for name in encoders],
+                **{key: [machine.without_home(w) for w in words] for key, words in {"argv": argv, **told}.items()},
             }
-            (folder / INFO).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+            _write(folder / INFO, info)
             return cls(folder)
         except OSError as error:
             raise UsageError(f"cannot write to {root} ({error.strerror}); choose another folder with --out") from error
 
-    def plan(self, cells: Iterable[Cell]) -> None:
-        """Keep the fields of the cells that this run is about."""
+    def plan(self, cells: Iterable[Cell], experiments: Mapping[str, Any]) -> None:
+        """Keep the fields of the cells that this run is about, and what its experiments show."""
+        _write(self.folder / INFO, {**info(self.folder), "experiments": experiments})
         lines = [json.dumps({"cell": cell.key, "fields": cell.fields()}) for cell in cells]
         (self.folder / CELLS).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
@@ -67,6 +67,13 @@ class Run:
         """Remove the run: it came to nothing."""
         self.close()
         shutil.rmtree(self.folder)
+
+
+def _write(path: Path, said: Mapping[str, Any]) -> None:
+    """Write JSON in the place of what is there, whole or not at all."""
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+    new.replace(path)
 
 
 def _new_folder(runs: Path, name: str) -> Path:

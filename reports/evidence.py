@@ -19,7 +19,8 @@ COLUMNS = (
     *("suite", "case", "encoder", "status", "cell", "seed", "dtype", "device", "metric", "value", "unit"),
     *("seconds", "message", "detail.test_size", "detail.mode", "detail.train_size", "detail.n", "detail.bound"),
     *("detail.examples", "detail.counterexample", "detail.card", "detail.reproduce", "detail.summary"),
-    *("detail.paper", "detail.streaming", "detail.parameters"),
+    *("detail.paper", "detail.streaming", "detail.parameters", "detail.order", "detail.aggregation", "detail.ways"),
+    *("detail.plateau", "detail.num_slots"),
 )
 SETTINGS = ("test_size", "train_size", "mode", "n")
 GROUPS = ("mbc", "symmetry", "hygiene", "numerics", "substance", "reference")
@@ -81,7 +82,8 @@ def badges(matrix: pd.DataFrame) -> pd.DataFrame:
 
 
 def outcomes(rows: pd.DataFrame, metric: str, at: Mapping[str, Any], encoders: Sequence[str]) -> pd.DataFrame:
-    """What became of a metric for each encoder and seed: `value` and `status`, one row each.
+    """What became of a metric for each encoder and seed: `value`, `status`, and whether it is `undecided` (the model
+    was still on the plateau where all begin), one row each.
 
     rows: one suite's records; every seed in them is expected of every encoder.
     at: column -> value, where to look. A record without that column (a cell that broke) speaks for all of them.
@@ -94,8 +96,12 @@ def outcomes(rows: pd.DataFrame, metric: str, at: Mapping[str, Any], encoders: S
     order = [len(SEVERITY) + 1 if status == "ok" else severity(status) for status in here["status"]]
     last = here.assign(order=order).sort_values("order", kind="stable").groupby(["encoder", "seed"]).tail(1)
     every = pd.MultiIndex.from_product([list(encoders), sorted(rows["seed"].unique())], names=["encoder", "seed"])
-    found = last.set_index(["encoder", "seed"])[["value", "status", "message"]].reindex(every)
-    return found.assign(status=found["status"].fillna(MISSING), message=found["message"].fillna(""))
+    last = last.assign(undecided=last["detail.plateau"].eq(True) if "detail.plateau" in last else False)
+    found = last.set_index(["encoder", "seed"])[["value", "status", "message", "undecided"]].reindex(every)
+    undecided = found["undecided"].eq(True)
+    return found.assign(
+        status=found["status"].fillna(MISSING), message=found["message"].fillna(""), undecided=undecided
+    )
 
 
 def summarise(found: pd.DataFrame) -> pd.DataFrame:
@@ -103,6 +109,7 @@ def summarise(found: pd.DataFrame) -> pd.DataFrame:
 
     mean, half: mean over the seeds that gave a value, and half the width of its 95% t interval (NaN for one seed).
     seeds, expected: how many gave a value, of how many. status: the worst. lost: what became of the others, in words.
+    undecided: how many of the seeds are.
     """
     values = pd.to_numeric(found["value"]).where(found["status"].eq("ok"))
     by = values.groupby(level="encoder", sort=False)
@@ -113,6 +120,7 @@ def summarise(found: pd.DataFrame) -> pd.DataFrame:
             "half": by.std() / np.sqrt(count) * stats.t.ppf(0.975, count - 1),
             "seeds": count,
             "expected": by.size(),
+            "undecided": found["undecided"].groupby(level="encoder", sort=False).sum(),
             "status": statuses.agg(worst),
             "lost": statuses.agg(_lost),
             "message": found["message"].groupby(level="encoder", sort=False).agg(_joined),

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from .evidence import MISSING, law_group, law_matrix, outcomes, severity, summarise, tidy
 from .figures import accuracy_against_throughput, accuracy_by_size
 from .leaderboard_table import ACCURACY, Slot, encoders_of, leaderboard_table, notes, slots, suite_rows
-from .shown import NOT_RUN, WORDS, columns, facts, failures, number, symbol, where
+from .shown import NOT_RUN, WORDS, Column, columns, facts, failures, number, other_task, symbol, where
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def html(frame: pd.DataFrame, info: Mapping[str, Any]) -> str:
     return environment.get_template("leaderboard.html").render(
         facts=facts(rows, info),
         verdict=verdict(table, matrix, rows),
-        columns=columns(table, slots(rows)),
+        boards=boards(columns(table, slots(rows))),
         ranked=next((slot.about for slot in slots(rows) if slot.key == "accuracy"), ""),
         encoders=encoders,
         legend=WORDS,
@@ -55,9 +55,17 @@ def html(frame: pd.DataFrame, info: Mapping[str, Any]) -> str:
     )
 
 
+def boards(found: Sequence[Column]) -> list[tuple[str, list[Column]]]:
+    """The columns in tables that a page has room for, each with a heading and the encoder's column before it."""
+    if not any(map(other_task, found)):
+        return [("Standing", list(found))]
+    tasks = [column for column in found if other_task(column) or column.key.startswith("accuracy")]
+    return [("Laws and cost", [c for c in found if c not in tasks]), ("Tasks", [found[0], *tasks])]
+
+
 def kind(status: str) -> str:
     """The class of a status in the style sheet."""
-    known = {"pass", "ok", "fail", "xfail", "xpass", "skip", MISSING, "unranked"}
+    known = {"pass", "ok", "fail", "xfail", "xpass", "skip", MISSING, "unranked", "undecided"}
     return status if status in known else "broken"
 
 

@@ -9,6 +9,9 @@ import pandas as pd
 from .evidence import MISSING, badges, law_matrix, main_setting, outcomes, summarise, tidy
 
 ACCURACY = "point-clouds"
+COMPLETION = "image-completion"
+CENTROIDS = "centroids"
+TASKS = (ACCURACY, COMPLETION, CENTROIDS)
 RESOURCES = "resources"
 ONE_PIECE, STREAMED = "one piece", "streamed"
 
@@ -32,8 +35,9 @@ def encoders_of(frame: pd.DataFrame, info: Mapping[str, Any]) -> list[str]:
 
 def suite_rows(frame: pd.DataFrame, suite: str) -> tuple[pd.DataFrame, list[str]]:
     """A suite's records under one setting, and what that leaves out."""
-    rows = frame[frame["suite"] == suite]
-    by = ("case", "device", "dtype", *(("detail.train_size",) if suite == ACCURACY else ()))
+    as_trained = frame["detail.num_slots"].isna()  # other numbers of slots are an experiment
+    rows = frame[frame["suite"].eq(suite) & as_trained]
+    by = ("case", "device", "dtype", *(("detail.train_size",) if suite in TASKS else ()))
     kept, notes = main_setting(rows, by)
     whole = kept["status"].eq("ok") & kept["detail.mode"].isna()  # nothing said: as it is done ordinarily
     return kept.assign(**{"detail.mode": kept["detail.mode"].astype(object).mask(whole, ONE_PIECE)}), notes
@@ -41,7 +45,7 @@ def suite_rows(frame: pd.DataFrame, suite: str) -> tuple[pd.DataFrame, list[str]
 
 def slots(frame: pd.DataFrame) -> list[Slot]:
     """The measured columns that the records of a tidy frame can fill."""
-    return [*accuracy_slots(frame), *resource_slots(frame)]
+    return [*accuracy_slots(frame), *completion_slots(frame), *centroid_slots(frame), *resource_slots(frame)]
 
 
 def accuracy_slots(frame: pd.DataFrame) -> list[Slot]:
@@ -68,6 +72,46 @@ def accuracy_slots(frame: pd.DataFrame) -> list[Slot]:
 def _accuracy(key: str, label: str, where: str, size: float, mode: str) -> Slot:
     about = f"test accuracy, {where}: mean and 95% t interval over seeds"
     return Slot(key, label, about, ACCURACY, "accuracy", {"detail.test_size": size, "detail.mode": mode})
+
+
+def completion_slots(frame: pd.DataFrame) -> list[Slot]:
+    """NLL of images, as trained and at the largest context streamed."""
+    about = "image completion, mean NLL of a number (lower is better)"
+    shared = {"detail.order": "random", "detail.aggregation": "own"}
+    return _two(frame, COMPLETION, "nll", ("nll", "NLL"), about, shared)
+
+
+def centroid_slots(frame: pd.DataFrame) -> list[Slot]:
+    """Accuracy of the nearest centroid among the most classes, as trained and at the largest support streamed."""
+    ways = suite_rows(frame, CENTROIDS)[0]["detail.ways"].dropna()
+    if ways.empty:
+        return _two(frame, CENTROIDS, "accuracy", ("centroids", "cent."), "accuracy of the nearest centroid", {})
+    about = f"accuracy of the nearest of {ways.max():g} centroids"
+    return _two(frame, CENTROIDS, "accuracy", ("centroids", "cent."), about, {"detail.ways": ways.max()})
+
+
+def _two(
+    frame: pd.DataFrame, suite: str, metric: str, names: tuple[str, str], about: str, shared: Mapping[str, Any]
+) -> list[Slot]:
+    """A task's two columns: sets as large as those trained on, and the largest that were streamed."""
+    rows, _ = suite_rows(frame, suite)
+    if rows.empty:
+        return []
+    (key, label), trained = names, rows["detail.train_size"].dropna()
+    large = rows.loc[rows["detail.mode"].eq(STREAMED), "detail.test_size"].max()
+    found = [(key, trained.max(), ONE_PIECE, ""), (f"{key}.streamed", large, STREAMED, " streamed")]
+    return [
+        Slot(
+            key,
+            f"{label} @{size:g}{how}",
+            f"{about}, {size:g} elements{how}: mean and 95% t interval over seeds",
+            suite,
+            metric,
+            {**shared, "detail.test_size": size, "detail.mode": mode},
+        )
+        for key, size, mode, how in found
+        if pd.notna(size)
+    ]
 
 
 def resource_slots(frame: pd.DataFrame) -> list[Slot]:
@@ -99,7 +143,7 @@ def leaderboard_table(frame: pd.DataFrame, encoders: Sequence[str] = ()) -> pd.D
 
     rank: by mean accuracy in the first accuracy column; NaN unless every seed gave a value.
     laws.<group>, laws.<group>.status: see `evidence.badges`.
-    <slot>, <slot>.half, .seeds, .expected, .status, .lost, .message: see `slots` and `evidence.summarise`.
+    <slot>, <slot>.half, .seeds, .expected, .undecided, .status, .lost, .message: see `slots` and `evidence.summarise`.
     streaming, summary, paper, probe: what the probe found, and how it ended.
     """
     frame = tidy(frame)
@@ -147,7 +191,7 @@ def notes(frame: pd.DataFrame, info: Mapping[str, Any], table: pd.DataFrame) -> 
     silent = [name for name in table["encoder"] if name not in set(frame["encoder"])]
     found += [f"No records at all of {', '.join(silent)}."] if silent else []
     found += [f"No record of {what} for {name}." for name, what in _gaps(frame, table, silent)]
-    for suite in (ACCURACY, RESOURCES):
+    for suite in (*TASKS, RESOURCES):
         found += [f"The records of {suite} are mixed: {note}." for note in suite_rows(frame, suite)[1]]
     if "accuracy" in table and table["rank"].isna().any():
         names = ", ".join(table.loc[table["rank"].isna(), "encoder"])
@@ -162,7 +206,8 @@ def _gaps(frame: pd.DataFrame, table: pd.DataFrame, silent: Sequence[str]) -> li
     for row in table[~table["encoder"].isin(silent)].to_dict("records"):
         laws = [law for law in matrix.columns if matrix.at[row["encoder"], law] == MISSING]
         gaps = laws if len(laws) <= 3 else [f"{len(laws)} laws"]
-        for suite, key in ((ACCURACY, "accuracy"), (RESOURCES, "throughput")):
+        keys = {ACCURACY: "accuracy", COMPLETION: "nll", CENTROIDS: "centroids", RESOURCES: "throughput"}
+        for suite, key in keys.items():
             gaps += [suite] if MISSING in str(row.get(f"{key}.lost", "")) else []
         found += [(str(row["encoder"]), ", ".join(gaps))] if gaps else []
     return found

@@ -12,10 +12,11 @@ from rich.text import Text
 
 from .evidence import tidy
 from .leaderboard_table import encoders_of, leaderboard_table, notes, slots
-from .shown import SYMBOLS, WORDS, Column, Shown, columns, facts, failures, symbol
+from .shown import SYMBOLS, WORDS, Column, Shown, columns, facts, failures, other_task, symbol
 
-STYLES = {"pass": "green", "ok": "", "xfail": "yellow", "skip": "dim", "missing": "dim", "unranked": "dim"}
-PLAIN = str.maketrans({"✓": "+", "✗": "x", "±": "~", "–": "-", "·": ".", "×": "x", "…": "."})
+STYLES = {"pass": "green", "ok": "", "xfail": "yellow"}
+STYLES |= dict.fromkeys(("skip", "missing", "unranked", "undecided"), "dim")
+PLAIN = str.maketrans({"✓": "+", "✗": "x", "±": "~", "–": "-", "·": ".", "×": "x", "…": ".", "≈": "="})
 NAME_WIDTH = 24  # names that fit into this are not folded
 OMITTED = ("memory.streamed", "state")  # for want of width; the page has them
 
@@ -54,18 +55,25 @@ class TerminalLeaderboard:
             yield _hanging("-", Text(note), plain)
 
     def _tables(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        if len(self._columns[0].cells) == 0:
+        if len(self._columns[0].cells) == 0 or len(self._columns) == 1:
             return
-        for shown in (self._columns, [column for column in self._columns if column.key != "parameters"]):
-            whole = _table(shown, options.ascii_only)
-            if Measurement.get(console, options.update(width=1000), whole).maximum <= options.max_width:
-                yield whole
-                return
-        first, rest = self._columns[0], self._columns[1:]
-        laws = [column for column in rest if column.key in self._groups]
-        for part in (laws, [column for column in rest if column.key not in self._groups]):
-            if part:
-                yield _table([first, *part], options.ascii_only)
+        for layout in self._layouts():
+            tables = [_table([self._columns[0], *part], options.ascii_only) for part in layout if part]
+            wide = options.update(width=1000)
+            if max(Measurement.get(console, wide, table).maximum for table in tables) <= options.max_width:
+                break
+        yield from tables
+
+    def _layouts(self) -> Iterator[Sequence[Sequence[Column]]]:
+        """The columns beside the encoder's, in ever more tables."""
+        rest = self._columns[1:]
+        others = [column for column in rest if other_task(column)]
+        main = [column for column in rest if not other_task(column)]
+        yield [rest]
+        yield [main, others]
+        yield [[column for column in main if column.key != "parameters"], others]
+        laws = [column for column in main if column.key in self._groups]
+        yield [laws, [column for column in main if column not in laws], others]
 
 
 def _table(shown: Sequence[Column], plain: bool) -> Table:
@@ -93,6 +101,8 @@ def _cell(shown: Shown) -> Text:
     if not shown.text:
         told = symbol(shown.status) if shown.status in SYMBOLS else f"! {shown.status}"
         return Text(told, style=style(shown.status))
+    if shown.status == "undecided":
+        return Text(f"{symbol(shown.status)} {shown.text} {shown.beside}", style=style(shown.status))
     if shown.status != "ok":
         seeds = shown.beside.partition(" seeds")[0].replace(" of ", "/")
         return Text(f"! {shown.text} {seeds:>6}", style=style(shown.status))

@@ -10,7 +10,7 @@ import pandas as pd
 from .evidence import BROKEN, MISSING
 from .leaderboard_table import Slot
 
-SYMBOLS = {"pass": "✓", "ok": "✓", "fail": "✗", "xfail": "~", "xpass": "?", "skip": "–", MISSING: "·"}
+SYMBOLS = {"pass": "✓", "ok": "✓", "fail": "✗", "xfail": "~", "xpass": "?", "skip": "–", MISSING: "·", "undecided": "≈"}
 NOT_RUN = "not run, since "  # how the runner begins the message of a cell that an earlier failure made pointless
 WORDS = {
     "pass": "holds",
@@ -20,7 +20,16 @@ WORDS = {
     "error": "error, timeout, crash or out of memory",
     "skip": "does not apply",
     MISSING: "no record",
+    "undecided": "undecided: still on the plateau where training begins",
 }
+
+
+OTHER_TASKS = ("nll", "centroids")  # the columns of these stand in a table of their own where room is short
+
+
+def other_task(column: "Column") -> bool:
+    """Whether a column belongs to a task beside the one that encoders are ranked by."""
+    return column.key.partition(".")[0] in OTHER_TASKS
 
 
 def symbol(status: str) -> str:
@@ -90,12 +99,15 @@ def _measured(row: Mapping[Any, Any], slot: Slot) -> Shown:
         return Shown("", "", status, None, title)
     if lost:  # sorted behind the whole ones, since it is no match for them
         return Shown(number(mean, slot.metric), story, status, None, title)
+    if undecided := row[f"{slot.key}.undecided"]:
+        title = f"{undecided} of {expected} seeds still on the plateau where training begins"
+        return Shown(number(mean, slot.metric), f"{undecided:g}/{expected:g}", "undecided", None, title)
     return Shown(number(mean, slot.metric), "" if math.isnan(half) else f"±{half:.3f}", "ok", mean, title)
 
 
 def number(value: float, metric: str) -> str:
     """A number as people read it: accuracy to three places, bytes in binary units, counts in thousands."""
-    if metric == "accuracy":
+    if metric in ("accuracy", "nll"):
         return f"{value:.3f}"
     if metric in ("peak_memory", "state_size"):
         return scaled(value, 1024, (" B", " KiB", " MiB", " GiB", " TiB"))

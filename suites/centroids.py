@@ -1,20 +1,20 @@
 """Task: classify by the nearest centroid, each the encoding of a class's support set (prototypical networks)."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mbcbench.cell import Cell, Profile, Suite
+from mbcbench.cell import Cell, Profile, Request, Suite
 from mbcbench.record import Record, Status
 from mbcbench.specs import SlotReadout
 from mbcbench.target import resolve
 
 from .episodes import Classes, accuracies, draw, episodes, grouped, in_batches, load
 from .prototypes import PrototypicalNetwork, Scale, conv_net
-from .training import Schedule, Seeds, Trained, fit
+from .training import Schedule, Seeds, Trained, device_of, fit
 from .trials import repeated, trial, which_data
 
 TEST_SEED = 40  # of the supports that are tested with: the same for every encoder and seed
@@ -34,7 +34,6 @@ class Settings:
 
     seeds: int
     steps: int
-    data: str = "auto"
     lr: float = 1e-3
     weight_decay: float = 0.0
     schedule: Schedule = "warm-cosine"
@@ -76,10 +75,11 @@ class Exemplars(Settings):
     chunk_size: int = 2
 
 
+# Quick: 35 encoders and two seeds are about 170 seconds of one core, of the 1,200 that a whole `mbcbench run` may take.
 MNIST: dict[Profile, Digits] = {
     "smoke": Digits(seeds=1, steps=5, channels=(4, 8, 16), supports=(1, 10), repeats=2),
     "quick": Digits(
-        seeds=1, steps=120, lr=3e-3, train_support=5, channels=(8, 16, 32), supports=(1, 5, 10, 50), repeats=5
+        seeds=2, steps=100, lr=3e-3, train_support=5, channels=(8, 16, 32), supports=(1, 5, 10, 50), repeats=5
     ),
     "laptop": Digits(seeds=3, steps=500),
     "paper": Digits(
@@ -98,23 +98,23 @@ FEATURES: dict[Profile, Exemplars] = {
 }
 
 
-def cells(encoders: Sequence[str], profile: Profile, seed: int) -> list[Cell]:
+def cells(request: Request) -> list[Cell]:
     """One cell per data set, encoder and seed; the exemplars are left out where there is little time."""
-    found = digits(encoders, MNIST[profile], seed)
-    return found if profile in ("smoke", "quick") else found + exemplars(encoders, FEATURES[profile], seed)
+    found = digits(request, MNIST[request.profile])
+    return found if request.profile in ("smoke", "quick") else found + exemplars(request, FEATURES[request.profile])
 
 
-def digits(encoders: Sequence[str], settings: Digits, seed: int) -> list[Cell]:
+def digits(request: Request, settings: Digits) -> list[Cell]:
     """The cells of the case `mnist-centroids`; if embeddings are kept, then of the first seed alone."""
-    more = which_data("digits", settings.data)
-    found = repeated("centroids", "mnist-centroids", encoders, settings, seed, **more, test_seed=TEST_SEED)
-    return [c if c.seed == seed else replace(c, params={**c.params, "embeddings": False}) for c in found]
+    more = which_data("digits", request.data)
+    found = repeated("centroids", "mnist-centroids", request, settings, **more, test_seed=TEST_SEED)
+    return [c if c.seed == request.seed else replace(c, params={**c.params, "embeddings": False}) for c in found]
 
 
-def exemplars(encoders: Sequence[str], settings: Exemplars, seed: int) -> list[Cell]:
+def exemplars(request: Request, settings: Exemplars) -> list[Cell]:
     """The cells of the case `exemplar-centroids`."""
-    more = which_data("exemplars", settings.data)
-    return repeated("centroids", "exemplar-centroids", encoders, settings, seed, **more, test_seed=TEST_SEED)
+    more = which_data("exemplars", request.data)
+    return repeated("centroids", "exemplar-centroids", request, settings, **more, test_seed=TEST_SEED)
 
 
 def run(cell: Cell) -> Iterable[Record]:
@@ -143,9 +143,8 @@ def _network(cell: Cell, train: Tensor, seed: int) -> PrototypicalNetwork:
         backbone = nn.Identity() if features else conv_net(p["channels"])
         dim = train.shape[2] if features else p["channels"][-1]
         how = {name: p[name] for name in ("scale", "layer_norm", "hyper", "readout")}
-        return PrototypicalNetwork(
-            resolve(cell.encoder), backbone, dim=dim, support=p["train_support"], seed=seed, **how
-        )
+        spec, support = resolve(cell.encoder), p["train_support"]
+        return PrototypicalNetwork(spec, backbone, dim=dim, support=support, seed=seed, **how).to(cell.device)
 
 
 def _train(model: nn.Module, train: Tensor, p: Mapping[str, Any], seed: int) -> Trained:
@@ -181,7 +180,7 @@ def _tests(
 
 def _features(model: PrototypicalNetwork, examples: Tensor) -> Tensor:
     """The features of examples `C x V x ...`, one class at a time."""
-    return torch.cat([model.features_of(row[None]) for row in examples])
+    return torch.cat([model.features_of(row[None].to(device_of(model))) for row in examples])
 
 
 @torch.inference_mode()

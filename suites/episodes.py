@@ -100,7 +100,7 @@ def grouped(rows: Tensor, like: Tensor) -> Tensor:
 
 def _accuracy(scores: Tensor, way: int, generator: torch.Generator) -> float:
     """The accuracy of scores `C x Q x C` among all classes, or among random subsets of them."""
-    classes = len(scores)
+    classes, scores = len(scores), scores.cpu()
     subsets = [torch.randperm(classes, generator=generator)[:way] for _ in range(1 if way == classes else SUBSETS)]
     right = [scores[s][:, :, s].argmax(dim=2) == torch.arange(way)[:, None] for s in subsets]
     return float(torch.stack(right).float().mean())

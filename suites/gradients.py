@@ -4,14 +4,14 @@ In eval(), so that slots and dropout add no noise of their own: what differs fro
 the part of the set alone.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from mbcbench.cell import Cell, Profile, Suite
+from mbcbench.cell import Cell, Profile, Request, Suite
 from mbcbench.encoder import Pair
 from mbcbench.record import Record, Status
 from mbcbench.target import resolve
@@ -20,7 +20,7 @@ from .image_completion import batches, load
 from .neural_process import NeuralProcess, nll
 from .partitions import Sampling, each_chunk
 from .pixels import Coordinates
-from .training import Seeds, fit
+from .training import Seeds, device_of, fit, on
 from .trials import repeated, trial, which_data
 
 ESTIMATORS: tuple[Literal["partition", "unbiased"], ...] = ("partition", "unbiased")
@@ -57,9 +57,14 @@ PROFILES: dict[Profile, Settings] = {
 }
 
 
-def cells(encoders: Sequence[str], profile: Profile, seed: int) -> list[Cell]:
+def cells(request: Request) -> list[Cell]:
     """One cell per encoder and seed."""
-    return repeated("gradients", "patches-32", encoders, PROFILES[profile], seed, **which_data("patches", "auto"))
+    return compared(request, PROFILES[request.profile])
+
+
+def compared(request: Request, settings: Settings) -> list[Cell]:
+    """The cells of any settings."""
+    return repeated("gradients", "patches-32", request, settings, **which_data("patches", request.data))
 
 
 def run(cell: Cell) -> Iterable[Record]:
@@ -90,10 +95,10 @@ def _trained(cell: Cell, seeds: Seeds) -> tuple[NeuralProcess, Any, str]:
     """A model trained on full sets, in eval(), and the batch after its last."""
     p = cell.params
     images, _, source = load(p)
-    model = NeuralProcess(resolve(cell.encoder), seed=seeds.init, hyper=p["hyper"])
+    model = NeuralProcess(resolve(cell.encoder), seed=seeds.init, hyper=p["hyper"]).to(cell.device)
     steps = list(batches(images, {**p, "steps": p["steps"] + 1}, seeds.data))
     fit(model, steps[:-1], nll, steps=p["steps"], lr=p["lr"])
-    return model.eval(), steps[-1], source
+    return model.eval(), on(device_of(model), steps[-1]), source
 
 
 def gradients(model: NeuralProcess, batch: Any, sampling: Sampling, partitions: int) -> Tensor:

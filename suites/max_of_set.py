@@ -1,6 +1,6 @@
 """Task: the largest of a set of whole numbers, one to ten numbers of 1 to 99."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import l1_loss
 
-from mbcbench.cell import Cell, Profile, Suite
+from mbcbench.cell import Cell, Profile, Request, Suite
 from mbcbench.record import Record, Status
 from mbcbench.target import resolve
 
 from .classifier import SetClassifier
-from .training import Seeds, fit
+from .training import Seeds, device_of, fit, on
 from .trials import repeated, trial
 
 TEST_SEED = 50
@@ -46,9 +46,9 @@ PROFILES: dict[Profile, Settings] = {
 }
 
 
-def cells(encoders: Sequence[str], profile: Profile, seed: int) -> list[Cell]:
+def cells(request: Request) -> list[Cell]:
     """One cell per encoder and seed."""
-    return repeated("max-of-set", "integers", encoders, PROFILES[profile], seed, test_seed=TEST_SEED)
+    return repeated("max-of-set", "integers", request, PROFILES[request.profile], test_seed=TEST_SEED)
 
 
 def run(cell: Cell) -> Iterable[Record]:
@@ -64,7 +64,8 @@ def sets(count: int, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor
 
 def _records(cell: Cell, seeds: Seeds) -> Iterator[Record]:
     p = cell.params
-    model = SetClassifier(resolve(cell.encoder), dim_in=1, width=64, classes=1, seed=seeds.init, hyper=p["hyper"])
+    how = {"dim_in": 1, "width": 64, "classes": 1, "seed": seeds.init, "hyper": p["hyper"]}
+    model = SetClassifier(resolve(cell.encoder), **how).to(cell.device)
     trained = fit(model, _batches(p, seeds.data), l1_loss, steps=p["steps"], lr=p["lr"])
     detail = {"data": "drawn", "train_size": p["train_size"], **trained.detail(model)}
     for test, value in _tests(model, p):
@@ -83,7 +84,7 @@ def _tests(model: SetClassifier, p: Mapping[str, Any]) -> Iterator[tuple[dict[st
     """What each test was, and the mean absolute error, in whole numbers; the baseline answers with the median."""
     model.eval()
     for n in p["test_sizes"]:
-        x, y = sets(p["test_sets"], n, torch.Generator().manual_seed(p["test_seed"]))
+        x, y = on(device_of(model), sets(p["test_sets"], n, torch.Generator().manual_seed(p["test_seed"])))
         found = {"one piece": model(x), "streamed": list(model.stream(torch.split(x, 1, dim=1)))[-1]}
         baseline = 100 * float((y - y.median()).abs().mean())
         for mode, answer in found.items():

@@ -1,19 +1,19 @@
 """Task: fit a mixture of four Gaussians in the plane to a set of points at once, the points streamed in four orders."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from mbcbench.cell import Cell, Profile, Suite
+from mbcbench.cell import Cell, Profile, Request, Suite
 from mbcbench.record import Record, Status
 from mbcbench.target import resolve
 
 from .classifier import SetClassifier
-from .training import Seeds, fit
+from .training import Seeds, device_of, fit, on
 from .trials import repeated, trial
 
 TEST_SEED = 60
@@ -53,9 +53,9 @@ PROFILES: dict[Profile, Settings] = {
 }
 
 
-def cells(encoders: Sequence[str], profile: Profile, seed: int) -> list[Cell]:
+def cells(request: Request) -> list[Cell]:
     """One cell per encoder and seed."""
-    return repeated("mixture-of-gaussians", "plane", encoders, PROFILES[profile], seed, test_seed=TEST_SEED)
+    return repeated("mixture-of-gaussians", "plane", request, PROFILES[request.profile], test_seed=TEST_SEED)
 
 
 def run(cell: Cell) -> Iterable[Record]:
@@ -118,8 +118,8 @@ def single_gaussian(x: Tensor) -> float:
 
 def _records(cell: Cell, seeds: Seeds) -> Iterator[Record]:
     p = cell.params
-    spec = resolve(cell.encoder)
-    model = SetClassifier(spec, dim_in=D, width=64, classes=OUTPUTS, seed=seeds.init, hyper=p["hyper"])
+    how = {"dim_in": D, "width": 64, "classes": OUTPUTS, "seed": seeds.init, "hyper": p["hyper"]}
+    model = SetClassifier(resolve(cell.encoder), **how).to(cell.device)
     trained = fit(model, _batches(p, seeds.data), mixture_nll, steps=p["steps"], lr=p["lr"])
     detail = {"data": "drawn", "train_size": p["sizes"][1], **trained.detail(model)}
     for test, value in _tests(model, p):
@@ -139,7 +139,7 @@ def _batches(p: Mapping[str, Any], seed: int) -> Iterator[tuple[Tensor, Tensor]]
 def _tests(model: SetClassifier, p: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], float]]:
     model.eval()
     for n in p["test_sizes"]:
-        points = draw(p["test_sets"], n, torch.Generator().manual_seed(p["test_seed"]))
+        points = on(device_of(model), draw(p["test_sets"], n, torch.Generator().manual_seed(p["test_seed"])))
         told = {"test_size": n, "baseline": single_gaussian(points.x)}
         yield told | {"mode": "one piece", "chunk_size": n}, float(mixture_nll(model(points.x), points.x))
         for order, chunks in orders(points).items():

@@ -28,6 +28,11 @@ def as_images(array: Tensor, coordinates: Coordinates) -> Images:
     return Images(array.flatten(2).transpose(1, 2).contiguous(), grid(height, width, coordinates))
 
 
+def as_bytes(colours: Tensor) -> Tensor:
+    """Colours in [-1, 1] as numbers from 0 to 255, uint8."""
+    return ((colours + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
 def grid(height: int, width: int, coordinates: Coordinates) -> Tensor:
     """(row, column) of each pixel, `P x 2`: within [-1, 1] (`centred`), or row/H and column/W as the paper has them."""
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")

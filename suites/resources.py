@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.benchmark import Timer
 
-from mbcbench.cell import Cell, Profile, Suite
+from mbcbench.cell import Cell, Profile, Request, Suite
 from mbcbench.encoder import encode_stream, is_streaming
 from mbcbench.record import Record, Status
 from mbcbench.state import nbytes
@@ -34,23 +34,23 @@ SIZES: dict[Profile, tuple[int, ...]] = {
 SECONDS: dict[Profile, float] = {"smoke": 0.02, "quick": 0.1, "laptop": 2.0, "paper": 5.0}
 
 
-def cells(encoders: Sequence[str], profile: Profile, seed: int) -> list[Cell]:
+def cells(request: Request) -> list[Cell]:
     """Per encoder one cell for each set size in one piece, and one for the largest set streamed.
 
     Each measures in a process of its own, and a size that is too large for one mode spares the other.
     """
-    sizes = SIZES[profile]
+    sizes = SIZES[request.profile]
     ways = [(n, "one piece") for n in sizes] + [(sizes[-1], "streamed")]
-    shared = {"dim": 64, "batch": 1, "chunk_size": CHUNK, "timing_seconds": SECONDS[profile]}
+    shared = {"dim": 64, "batch": 1, "chunk_size": CHUNK, "timing_seconds": SECONDS[request.profile]}
     return [
         Cell(
             suite="resources",
             case="encode",
             encoder=encoder,
-            seed=seed,
+            seed=request.seed,
             params={"n": n, "mode": mode, **shared},
         )
-        for encoder in encoders
+        for encoder in request.encoders
         for n, mode in ways
     ]
 

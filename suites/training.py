@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mbcbench.state import map_state
+
 X = TypeVar("X")
 
 CLIP = 5.0  # largest norm of the gradient
@@ -63,6 +65,16 @@ class Trained(NamedTuple):
         }
 
 
+def on(device: torch.device, value: X) -> X:
+    """A tensor, or a tuple of tensors and tuples, on a device."""
+    return map_state(lambda tensor: tensor.to(device), value)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the parameters of `model` are."""
+    return next(model.parameters()).device
+
+
 class DivergedError(Exception):
     """The loss is no finite number any more."""
 
@@ -77,17 +89,19 @@ def fit(
     weight_decay: float = 0.0,
     schedule: Schedule = "warm-cosine",
 ) -> Trained:
-    """Train `model` on `steps` batches (x, y) by Adam, with `lr` scaled by `warm_cosine` or by `milestones`.
+    """Train `model`, where it is, on `steps` batches (x, y) by Adam.
 
+    schedule: `lr` is scaled by `warm_cosine` or by `milestones`.
     Raises DivergedError when a loss is not finite.
     """
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
     factor = warm_cosine if schedule == "warm-cosine" else milestones
     rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor(step, steps))
-    losses = []
+    losses, device = [], device_of(model)
     began = time.perf_counter()
     model.train()
-    for step, (x, y) in enumerate(batches, 1):
+    for step, batch in enumerate(batches, 1):
+        x, y = on(device, batch)
         loss = loss_of(model(x), y)
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):

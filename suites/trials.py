@@ -1,12 +1,12 @@
 """Trials: one training per encoder and seed, each a cell of its own."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mbcbench.cell import Cell
+from mbcbench.cell import Cell, DataChoice, Request
 from mbcbench.data import choose
 from mbcbench.data.dataset import Kind
 from mbcbench.record import Record, Status
@@ -17,21 +17,19 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
-def repeated(
-    suite: str, case: str, encoders: Sequence[str], settings: "DataclassInstance", seed: int, **more: Any
-) -> list[Cell]:
+def repeated(suite: str, case: str, request: Request, settings: "DataclassInstance", **more: Any) -> list[Cell]:
     """One cell per encoder and seed; the settings (of which `seeds` says how many) and `more` are its parameters."""
     params: dict[str, Any] = asdict(settings) | more
     repeats = params.pop("seeds")
     return [
-        Cell(suite=suite, case=case, encoder=encoder, params=params, seed=seed + repeat)
-        for encoder in encoders
+        Cell(suite=suite, case=case, encoder=encoder, params=params, seed=request.seed + repeat, device=request.device)
+        for encoder in request.encoders
         for repeat in range(repeats)
     ]
 
 
-def which_data(kind: Kind, data: str) -> dict[str, str]:
-    """Parameters that say which data set serves, `auto` resolved: another one is another cell."""
+def which_data(kind: Kind, data: DataChoice) -> dict[str, str]:
+    """Parameters that say which data set serves, the choice resolved: another one is another cell."""
     chosen = choose(kind, data)
     return {"data": chosen.name, "data_sha256": chosen.sha256[:12]}
 

@@ -22,8 +22,8 @@ from mbcbench.report import Report
 
 PROFILES = ("smoke", "quick", "laptop", "paper")
 
-def encode_cells(encoders, profile, seed):
-    return [Cell(suite="encode", case="once", encoder=e, params={"n": 5}, seed=seed) for e in encoders]
+def encode_cells(request):
+    return [Cell(suite="encode", case="once", encoder=e, params={"n": 5}, seed=request.seed) for e in request.encoders]
 
 def encode(cell):
     spec = target.resolve(cell.encoder)
@@ -33,9 +33,9 @@ def encode(cell):
 
 ENCODE = Suite(name="encode", summary="", cells=encode_cells, run=encode, seconds=dict.fromkeys(PROFILES, 20.0))
 
-def law_cells(encoders, profile, seed):
-    pairs = [(e, law) for e in encoders for law in ("law.holds", "law.breaks")]
-    return [Cell(suite="laws", case=law, encoder=e, params={"examples": 7}, seed=seed) for e, law in pairs]
+def law_cells(request):
+    pairs = [(e, law) for e in request.encoders for law in ("law.holds", "law.breaks")]
+    return [Cell(suite="laws", case=law, encoder=e, params={"examples": 7}, seed=request.seed) for e, law in pairs]
 
 def judge(cell):
     evidence = {"bound": 1e-15, "examples": cell.params["examples"]}
@@ -91,6 +91,7 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plugins:
     made.module("fake_plugins", PLUGINS)
     made.add("suites", "encode", "fake_plugins:ENCODE")
     made.add("suites", "laws", "fake_plugins:LAWS")
+    made.add("default_suites", "encode", "fake_plugins:ENCODE")
     made.add("laws", "law.holds", "fake_plugins:law_holds")
     made.add("laws", "law.breaks", "fake_plugins:law_holds")
     made.add("reports", "leaderboard", "fake_plugins:REPORT")

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 import mbcbench
+from mbcbench import store
 from mbcbench.cli import main
 from tests.conftest import Plugins
-from tests.test_runner import wait_until
+from tests.test_runner import comes_true
 
 VICES = Path(__file__).with_name("vices.py")
 HONEST = f"{VICES}:Honest"
@@ -39,7 +41,7 @@ def command(
 
 
 def run_only(command: Command, encoder: str, *more: str) -> tuple[int, str, str]:
-    return command("run", "--only", "--encoder", encoder, "--suite", "encode", *more)
+    return command("run", "--just-these", "--encoder", encoder, "--suite", "encode", *more)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +51,9 @@ def run_only(command: Command, encoder: str, *more: str) -> tuple[int, str, str]
         ("run --seed -1", "'--seed'"),
         ("run --jobs 0", "'--jobs'"),
         ("run --bogus", "No such option: --bogus"),
-        ("run --only", "give at least one"),
+        ("run --just-these", "give at least one"),
+        ("run --only fig3b", "name the suite too: --suite paper"),
+        ("run --suite encode --only fig3b", "the suite encode has none; leave one of the two out"),
         ("run --suite encod", "no suite is called 'encod'; did you mean encode?"),
         ("run --encoder nothing", "no encoder is called 'nothing'"),
         ("run --out pyproject --html no/such/page.html", "there is no folder no/such"),
@@ -183,7 +187,7 @@ def test_run_judges_the_registered_encoders_and_a_broken_one_is_a_row(plugins: P
 
 def test_a_broken_suite_is_a_row(plugins: Plugins, command: Command) -> None:
     plugins.add("suites", "torn", "gone:SUITE")
-    code, out, _ = command("run", "--only", "--encoder", HONEST, "--suite", "torn", "--suite", "encode")
+    code, out, _ = command("run", "--just-these", "--encoder", HONEST, "--suite", "torn", "--suite", "encode")
     frame = mbcbench.load()
     assert code == 2
     assert "No module named 'gone'" in frame[frame["case"] == "plan"]["message"].item()
@@ -254,7 +258,19 @@ def test_neither_torch_nor_a_plug_in_is_imported(plugins: Plugins, arguments: li
 
 
 def test_ctrl_c_is_one_line_and_keeps_what_ended(plugins: Plugins, tmp_path: Path) -> None:
-    call = [sys.executable, "-P", "-m", "mbcbench.cli", "run", "--only", "--suite", "encode", "--jobs", "1", "--quiet"]
+    call = [
+        sys.executable,
+        "-P",
+        "-m",
+        "mbcbench.cli",
+        "run",
+        "--just-these",
+        "--suite",
+        "encode",
+        "--jobs",
+        "1",
+        "--quiet",
+    ]
     slow = tmp_path / "slow.py"
     slow.write_text(
         "import time\nfrom torch import nn\n"
@@ -266,7 +282,7 @@ def test_ctrl_c_is_one_line_and_keeps_what_ended(plugins: Plugins, tmp_path: Pat
     call += ["--encoder", HONEST, "--encoder", f"{slow}:E"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(call, cwd=tmp_path, text=True, start_new_session=True, **pipes) as program:  # type: ignore[call-overload]
-        wait_until(lambda: any(mbcbench.load(f)["suite"].eq("encode").any() for f in _runs(tmp_path)))
+        assert comes_true(lambda: any(mbcbench.load(f)["suite"].eq("encode").any() for f in _runs(tmp_path)))
         os.killpg(program.pid, signal.SIGINT)
         _, err = program.communicate(timeout=60)
     assert program.returncode == 130
@@ -282,18 +298,24 @@ def test_cells_that_measure_time_run_alone(plugins: Plugins, command: Command) -
     plugins.module(
         "timed",
         "import time\nfrom mbcbench.cell import Cell, Suite\n"
-        "def cells(encoders, profile, seed):\n"
-        "    return [Cell(suite='timed', case=str(n), encoder=encoders[0]) for n in range(3)]\n"
+        "def cells(request):\n"
+        "    return [Cell(suite='timed', case=str(n), encoder=request.encoders[0]) for n in range(3)]\n"
         "def run(cell):\n"
         "    began = time.monotonic()\n    time.sleep(0.2)\n"
         "    return [cell.record('ok', detail={'began': began, 'ended': time.monotonic()})]\n"
         "S = Suite(name='timed', summary='', cells=cells, run=run, seconds={'quick': 20.0}, alone=True)\n",
     )
     plugins.add("suites", "timed", "timed:S")
-    command("run", "--only", "--encoder", HONEST, "--suite", "timed", "--jobs", "3")
+    command("run", "--just-these", "--encoder", HONEST, "--suite", "timed", "--jobs", "3")
     frame = mbcbench.load()
     spans = frame[frame["suite"] == "timed"].sort_values("detail.began")
     assert (spans["detail.ended"].to_numpy()[:-1] <= spans["detail.began"].to_numpy()[1:]).all()
+
+
+def test_every_suite_has_run_a_cell_before_one_runs_its_second(plugins: Plugins, command: Command) -> None:
+    command("run", "--just-these", "--encoder", HONEST, "--suite", "laws", "--suite", "encode", "--jobs", "1")
+    frame = mbcbench.load()
+    assert frame[frame["suite"] != "probe"]["suite"].tolist() == ["laws", "encode", "laws"]
 
 
 def test_an_encoder_is_built_by_name(plugins: Plugins) -> None:
@@ -303,3 +325,129 @@ def test_an_encoder_is_built_by_name(plugins: Plugins) -> None:
     plugins.add("encoders", "third", "third:f")
     assert mbcbench.spec("third").summary == "One line."
     assert mbcbench.build("third", dim_in=5, dim=3).weight.shape == (3, 5)
+
+
+EXPERIMENTS = """
+from mbcbench.cell import Cell, Experiment, Suite
+from mbcbench.report import Report
+from fake_plugins import encode
+
+def figure(name, own):
+    def cells(request):
+        how = {"params": {"n": 5}, "seed": request.seed}
+        return [Cell(suite="encode", case="once", encoder=e, **how) for e in [*own, *request.encoders]]
+    return Experiment(title=name, cells=cells, where={"metric": "sum"})
+
+FIGURES = {"fig1": figure("One", ["honest"]), "fig2": figure("Two", ["honest", "other"])}
+SUITE = Suite(name="book", summary="", cells=list, run=encode, seconds={"quick": 20.0}, experiments=FIGURES)
+REPORT = Report(
+    name="experiments",
+    summary="",
+    terminal=lambda frame, info: "EXPERIMENTS " + " ".join(info["experiments"]),
+    html=lambda frame, info: "<html>",
+)
+"""
+
+
+@pytest.fixture
+def book(plugins: Plugins, command: Command, tmp_path: Path) -> Command:
+    """A suite of two experiments, whose cells are those of `encode` on two registered encoders."""
+    plugins.module("book", EXPERIMENTS)
+    plugins.module("own", "from torch import nn\nE = nn.Linear(4, 2)\nnn.init.ones_(E.weight)\nnn.init.ones_(E.bias)\n")
+    for name in ("honest", "other", "unasked"):
+        plugins.add("encoders", name, "own:E")
+    plugins.add("suites", "book", "book:SUITE")
+    plugins.add("reports", "experiments", "book:REPORT")
+    return command
+
+
+def encoders_run() -> list[str]:
+    frame = mbcbench.load()
+    return sorted(frame.loc[frame["suite"] == "encode", "encoder"])
+
+
+def test_one_experiment_runs_with_its_own_encoders_and_those_that_are_named(book: Command) -> None:
+    code, out, _ = book("run", "--suite", "book", "--only", "fig1", "--encoder", HONEST)
+    assert code == 0
+    assert "EXPERIMENTS fig1\n" in out
+    assert "LEADERBOARD" not in out
+    assert encoders_run() == sorted([HONEST, "honest"])
+    book("run", "--suite", "book", "--only", "fig1,fig2")
+    assert encoders_run() == ["honest", "other"]
+
+
+def test_an_unknown_experiment_is_one_line_with_the_nearest_names(book: Command) -> None:
+    code, out, err = book("run", "--suite", "book", "--only", "fig11", "--quiet")
+    assert (code, out) == (3, "")
+    assert "no experiment of book is called 'fig11'; did you mean fig1" in err
+    assert err.count("\n") == 1
+
+
+def test_a_cell_of_a_suite_and_of_an_experiment_is_one_result(book: Command, plugins: Plugins) -> None:
+    book("run", "--suite", "encode")
+    _, out, _ = book("run", "--suite", "book")
+    assert "2 of 2 cells reused" in out
+    (plugins.folder / "own.py").write_text((plugins.folder / "own.py").read_text() + "# edited\n")
+    _, out, _ = book("run", "--suite", "book")
+    assert "2 run: encoder source changed (2)" in out
+
+
+def test_a_suite_that_is_not_run_by_default_runs_when_it_is_named(book: Command) -> None:
+    book("run", "--encoder", HONEST)
+    assert len(encoders_run()) == 4
+    table = {line.split()[0]: line for line in book("list", "suites")[1].splitlines() if line.strip()}
+    assert "by default" in table["encode"]
+    assert "when named" in table["book"]
+
+
+def test_what_a_suite_cannot_have_is_one_line(book: Command, plugins: Plugins) -> None:
+    plugins.module(
+        "choosy",
+        "from mbcbench.data import choose\nfrom mbcbench.cell import Cell, Suite\n"
+        "def cells(request):\n    choose('patches', request.data)\n    return []\n"
+        "S = Suite(name='choosy', summary='', cells=cells, run=list, seconds={'quick': 20.0})\n",
+    )
+    plugins.add("suites", "choosy", "choosy:S")
+    code, out, err = book("run", "--suite", "choosy", "--data", "paper", "--quiet")
+    assert (code, out) == (3, "")
+    assert "celeba; get celeba: mbcbench data fetch celeba" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there_is_one_line(book: Command) -> None:
+    code, out, err = book("run", "--device", "cuda", "--quiet")
+    assert (code, out) == (3, "")
+    assert "torch sees no CUDA device here; use --device cpu" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("ended", [0, 1, 5])
+def test_a_run_that_is_killed_resumes_and_ends_with_the_records_of_an_undisturbed_one(
+    plugins: Plugins, command: Command, tmp_path: Path, ended: int
+) -> None:
+    plugins.module(
+        "drawn",
+        "import time, torch\nfrom mbcbench.cell import Cell, Suite\n"
+        "def cells(request):\n"
+        "    return [Cell(suite='drawn', case='once', encoder=e, seed=s) for e in request.encoders for s in range(8)]\n"
+        "def run(cell):\n"
+        "    generator = torch.Generator().manual_seed(cell.seed)\n    time.sleep(0.05)\n"
+        "    return [cell.record('ok', value=torch.rand((), generator=generator).item()) for _ in range(3)]\n"
+        "S = Suite(name='drawn', summary='', cells=cells, run=run, seconds={'smoke': 60.0})\n",
+    )
+    plugins.add("suites", "drawn", "drawn:S")
+    plugins.add("default_suites", "drawn", "drawn:S")
+    asked = ["run", "--just-these", "--encoder", HONEST, "--suite", "drawn", "--profile", "smoke", "--quiet"]
+    call = [sys.executable, "-P", "-m", "mbcbench.cli", *asked]
+    with subprocess.Popen(call, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as program:
+        assert comes_true(lambda: any(len(store.records(f)) > 3 * ended for f in _runs(tmp_path)))
+        program.send_signal(signal.SIGKILL)
+    assert command(*asked)[0] == 0
+    assert command(*asked, "--out", "undisturbed")[0] == 0
+    assert _outcomes(store.find(root=Path("undisturbed"))) == _outcomes(store.find())
+
+
+def _outcomes(folder: Path) -> list[tuple[object, ...]]:
+    told = [r for r in store.records(folder) if r.suite != "probe"]
+    return sorted((r.cell, r.seed, str(r.status), r.value, r.message) for r in told)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -159,16 +160,17 @@ def test_cells_die_with_a_run_that_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "unguarded.py"  # no `if __name__ == "__main__"`: cells do not run it again
     script.write_text(program)
     with subprocess.Popen([sys.executable, str(script)]) as main:
-        wait_until(lambda: mark.exists() and mark.read_text() != "")
+        assert comes_true(lambda: mark.exists() and mark.read_text() != "")
         main.send_signal(signal.SIGKILL)
-    wait_until(lambda: not alive(int(mark.read_text())))
+    assert comes_true(lambda: not alive(int(mark.read_text())))
 
 
-def wait_until(condition: "object", seconds: float = 30.0) -> None:
+def comes_true(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
+    """Wait for the condition; whether it held within the time."""
     deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline
+    while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)
+    return condition()
 
 
 def alive(pid: int) -> bool:

@@ -20,7 +20,7 @@ CELL = Cell(suite="task", case="points", encoder="sum", params={"n": 5}, identit
 def make(root: Path, *records: Record, cells: tuple[Cell, ...] = (CELL,)) -> Path:
     """A finished run."""
     run = Run.create(root, profile="quick", seed=0, argv=["mbcbench", "run"], encoders=["sum"])
-    run.plan(cells)
+    run.plan(cells, {})
     for record in records:
         run.append([record])
     run.close()

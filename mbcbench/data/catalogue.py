@@ -4,7 +4,7 @@ from mbcbench.data import cad, celeba, idx, imagenet, mnist_5k, modelnet, photo_
 from mbcbench.data.dataset import DataSet, Kind
 from mbcbench.errors import UsageError
 
-AUTO = "auto"
+AUTO, BUILT_IN, PAPER = "auto", "built-in", "paper"
 DATA_SETS = {
     data.name: data
     for data in (
@@ -30,14 +30,17 @@ def data_set(name: str) -> DataSet:
 def choose(kind: Kind, data: str = AUTO) -> DataSet:
     """The data set to use, which is its own loader: the one named, or (`auto`) the paper's if present, else built in.
 
+    `paper` and `built-in` name what there is of either.
+
     Raises UsageError when the one named is not there, or is of another kind.
     """
     able = [one for one in DATA_SETS.values() if one.kind == kind]
+    paper, built_in = next(one for one in able if one.paper), next(one for one in able if not one.paper)
     if data == AUTO:
-        return next((one for one in able if one.paper and one.present), next(one for one in able if not one.paper))
-    chosen = data_set(data)
+        return paper if paper.present else built_in
+    chosen = {PAPER: paper, BUILT_IN: built_in}.get(data) or data_set(data)
     if chosen not in able:
         raise UsageError(f"{data} has {chosen.kind}, not {kind}; use one of {', '.join(one.name for one in able)}")
     if chosen.paper and not chosen.present:
-        raise UsageError(f"there is no {chosen.where()}; get {data}: mbcbench data fetch {data}")
+        raise UsageError(f"there is no {chosen.where()}; get {chosen.name}: mbcbench data fetch {chosen.name}")
     return chosen

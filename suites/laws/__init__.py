@@ -1,9 +1,9 @@
 """The law book, as a suite: one cell per encoder and law."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from mbcbench import registry
-from mbcbench.cell import Cell, Profile, Suite
+from mbcbench.cell import Cell, Profile, Request, Suite
 from mbcbench.examine import examine
 from mbcbench.record import Record
 
@@ -12,13 +12,13 @@ EXAMPLES: dict[Profile, int] = {"smoke": 200, "quick": 256, "laptop": 20000, "pa
 SECONDS: dict[Profile, float] = {"smoke": 1.0, "quick": 3.0, "laptop": 60.0, "paper": 60.0}
 
 
-def cells(encoders: Sequence[str], profile: Profile, seed: int) -> list[Cell]:
+def cells(request: Request) -> list[Cell]:
     """Every law of the registry for every encoder."""
     laws = registry.plugins(registry.LAWS)
-    params = {"examples": EXAMPLES[profile], "seconds": SECONDS[profile]}
+    params = {"examples": EXAMPLES[request.profile], "seconds": SECONDS[request.profile]}
     return [
-        Cell(suite="laws", case=law, encoder=encoder, params=params, seed=seed, dtype="float64")
-        for encoder in encoders
+        Cell(suite="laws", case=law, encoder=encoder, params=params, seed=request.seed, dtype="float64")
+        for encoder in request.encoders
         for law in laws
     ]
 

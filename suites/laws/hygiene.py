@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import pickle
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -104,9 +105,12 @@ def _drawn_from() -> Iterator[None]:
 
 
 def _global_states() -> dict[str, str]:
-    numpy = repr(np.random.get_state(legacy=False))
-    torchs = hashlib.sha256(torch.get_rng_state().numpy().tobytes()).hexdigest()
-    return {"torch's global generator": torchs, "NumPy's global generator": numpy, "`random`": repr(random.getstate())}
+    states = {
+        "torch's global generator": torch.get_rng_state().numpy(),
+        "NumPy's global generator": np.random.get_state(legacy=False),
+        "`random`": random.getstate(),
+    }
+    return {name: hashlib.sha256(pickle.dumps(state)).hexdigest() for name, state in states.items()}
 
 
 def check_dtype(subject: Subject, drawn: Drawn) -> Evidence:

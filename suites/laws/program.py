@@ -22,6 +22,13 @@ from .evidence import nothing, worse
 Step = tuple[str | int, ...]
 _POOL = 64  # elements that feeds draw from, in turn
 _STEPS = 12
+# Tried before any is drawn: two uneven chunks, with a reload between, merged, and a state merged with itself.
+_FIRST: tuple[tuple[Step, ...], ...] = (
+    (("feed", 0, 1), ("feed", 0, 2)),
+    (("feed", 0, 2), ("reload", 0), ("feed", 0, 1)),
+    (("feed", 0, 1), ("feed", 1, 2), ("merge", 1, 0)),
+    (("feed", 0, 2), ("merge", 0, 0)),
+)
 
 
 @dataclass
@@ -85,10 +92,19 @@ def _pool(subject: Subject) -> Tensor:
 
 
 def explore(trial: Trial, subjects: Sequence[Subject], examples: int, seed: int, shrink: bool) -> Finding | None:
-    """Draw programs with Hypothesis' rules; the shortest that fails, if any."""
+    """Try a few plain programs, then draw others with Hypothesis' rules; the shortest that fails, if any."""
+    merges, variant = subjects[0].merges, min(1, len(subjects) - 1)
+    plain = [program_case(steps, variant) for steps in _FIRST if merges or steps[-1][0] != "merge"]
+    found = next((finding for finding in map(trial, plain) if finding.breaks), None)
+    if found is None:
+        found = _drawn(trial, merges, variant, max(1, examples - len(plain)), seed)
+    return _shortest(trial, found) if found is not None and shrink else found
+
+
+def _drawn(trial: Trial, merges: bool, variant: int, examples: int, seed: int) -> Finding | None:
     found: list[Finding] = []
     settings = hypothesis.settings(
-        max_examples=max(1, examples),
+        max_examples=examples,
         stateful_step_count=_STEPS,
         phases=[hypothesis.Phase.generate],
         database=None,
@@ -98,11 +114,11 @@ def explore(trial: Trial, subjects: Sequence[Subject], examples: int, seed: int,
         print_blob=False,
         verbosity=hypothesis.Verbosity.quiet,
     )
-    machine = hypothesis.seed(seed)(_rules(trial, subjects, found))
+    machine = hypothesis.seed(seed)(_rules(trial, merges, variant, found))
     try:
         run_state_machine_as_test(machine, settings=settings)
     except (_Wrong, hypothesis.errors.Flaky):
-        return _shortest(trial, found[-1]) if shrink else found[-1]
+        return found[-1]
     return None
 
 
@@ -133,7 +149,7 @@ class _Wrong(Exception):  # noqa: N818 # what Hypothesis shrinks towards
     pass
 
 
-def _rules(trial: Trial, subjects: Sequence[Subject], found: list[Finding]) -> type[RuleBasedStateMachine]:
+def _rules(trial: Trial, merges: bool, variant: int, found: list[Finding]) -> type[RuleBasedStateMachine]:
     any_state = st.integers(0, _STEPS)
 
     class Rules(RuleBasedStateMachine):
@@ -150,7 +166,7 @@ def _rules(trial: Trial, subjects: Sequence[Subject], found: list[Finding]) -> t
 
         @rule(a=any_state, b=any_state)
         def merge(self, a: int, b: int) -> None:
-            if subjects[0].merges:
+            if merges:
                 self.step("merge", a, b)
 
         @rule(state=any_state)
@@ -162,7 +178,7 @@ def _rules(trial: Trial, subjects: Sequence[Subject], found: list[Finding]) -> t
             self.step("read", state)
 
         def teardown(self) -> None:
-            finding = trial(program_case(self.steps, variant=min(1, len(subjects) - 1)))
+            finding = trial(program_case(self.steps, variant))
             if finding.breaks:
                 found.append(finding)
                 raise _Wrong

@@ -184,7 +184,7 @@ _TAIL = (1,) * 8
 _UNLIKE = 100.0  # times an ordinary step
 _LARGE = (
     Case(sizes=(1, 2) * 2_050, lanes=(9,), arrangement="shuffled", seed=2, variant=1),
-    Case(sizes=(20_000, 50_001), lanes=(3,), seed=3),
+    Case(sizes=(20_000, 46_001), lanes=(3,), seed=3),
     *(Case(sizes=(edge - 4, *_TAIL), lanes=(2,), seed=4) for edge in (2**8, 2**15, 2**16)),
 )
 RESUME = Law(id="mbc.resume", check=check_resume, requires=(streams,), share=0.5, max_size=64)

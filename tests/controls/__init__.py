@@ -14,7 +14,7 @@ from mbcbench.specs import EncoderSpec
 
 # What mbc.program tries together: who breaks one of these breaks it too.
 MONOID = {"mbc.partition", "mbc.order", "mbc.merge", "mbc.empty", "mbc.resume", "mbc.fork"}
-GROUPS = ("mbc", "states", "gradients", "symmetry", "hygiene", "numerics", "substance", "reference")
+GROUPS = ("mbc", "merge", "states", "gradients", "symmetry", "hygiene", "numerics", "substance", "reference")
 
 
 @dataclass(frozen=True)

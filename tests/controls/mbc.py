@@ -1,4 +1,4 @@
-"""Encoders that break a law of streams."""
+"""Encoders whose stream depends on how the set is cut into chunks, or on their order."""
 
 from typing import Any, ClassVar, NamedTuple
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from .base import ORDERED, STREAM, WIDTH, Max, Mean, Softmax, Sum, Sums, Weighed, count, hide
+from .base import ORDERED, STREAM, WIDTH, Max, Mean, Sum, Sums, count, hide
 
 
 def any_present(x: Tensor, mask: Tensor | None) -> Tensor:
@@ -292,154 +292,3 @@ class Recurrent(NoMerge):
         new = super().update(state, x, mask)
         gate = 1 + 0.1 * state.total.tanh()
         return new._replace(total=state.total + gate * (new.total - state.total))
-
-
-class MergeForgetsCount(Mean):
-    """Merges sums, and keeps the left count."""
-
-    breaks: ClassVar[str] = "mbc.merge"
-
-    def merge(self, a: Any, b: Any) -> Any:
-        return Sums(a.total + b.total, a.number)
-
-
-class MergeAveragesMeans(Mean):
-    """Merges two means as if they were of equal size."""
-
-    breaks: ClassVar[str] = "mbc.merge"
-
-    def merge(self, a: Any, b: Any) -> Any:
-        number = a.number + b.number
-        mean = (self.readout(a) + self.readout(b)) / 2
-        return Sums(mean * number.unsqueeze(1), number)
-
-
-class MergePrefersLeft(Mean):
-    """Weighs the left side of a merge by 1 + 1e-4."""
-
-    breaks: ClassVar[str] = "mbc.merge"
-
-    def merge(self, a: Any, b: Any) -> Any:
-        return Sums(a.total * (1 + 1e-4) + b.total, a.number + b.number)
-
-
-class MergeCountsFreshState(Mean):
-    """Counts one element too many at each merge with a fresh state."""
-
-    breaks: ClassVar[str] = "mbc.merge"
-
-    def merge(self, a: Any, b: Any) -> Any:
-        fresh = (a.number == 0) ^ (b.number == 0)
-        return Sums(a.total + b.total, a.number + b.number + fresh)
-
-
-class MergeKeepsLeftPeak(Softmax):
-    """Merges numerators and denominators as if the left maximum were that of both."""
-
-    breaks: ClassVar[str] = "mbc.merge"
-
-    def merge(self, a: Any, b: Any) -> Any:
-        return Weighed(torch.maximum(a.peak, b.peak), a.num + b.num, a.den + b.den)
-
-
-class MergeTakesLargerSum(Max):
-    """Merges maxima by their sums: the larger side wins as a whole."""
-
-    breaks: ClassVar[str] = "mbc.merge"
-
-    def merge(self, a: Any, b: Any) -> Any:
-        left = (a.total.sum(1) >= b.total.sum(1)).unsqueeze(1)
-        return Sums(torch.where(left, a.total, b.total), a.number + b.number)
-
-
-class EmptyChunkCounted(Mean):
-    """Counts at least one element a chunk."""
-
-    breaks: ClassVar[str] = "mbc.empty"
-
-    def part(self, x: Tensor, mask: Tensor | None) -> Any:
-        part = super().part(x, mask)
-        return Sums(part.total, part.number.clamp(min=1) if mask is None else part.number)
-
-
-class MaskedChunkCounted(Mean):
-    """Counts at least one element a masked chunk."""
-
-    breaks: ClassVar[str] = "mbc.empty"
-
-    def part(self, x: Tensor, mask: Tensor | None) -> Any:
-        part = super().part(x, mask)
-        return Sums(part.total, part.number if mask is None else part.number.clamp(min=1))
-
-
-class MaximumOfNothing(Max):
-    """Takes the maximum over no elements."""
-
-    breaks: ClassVar[str] = "mbc.empty"
-
-    def part(self, x: Tensor, mask: Tensor | None) -> Any:
-        return Sums(hide(self.features(hide(x, mask)), mask, -torch.inf).amax(1), count(x, mask))
-
-
-class EmptyChunkResets(Mean):
-    """Begins anew at an empty chunk."""
-
-    breaks: ClassVar[str] = "mbc.empty"
-
-    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
-        return super().update(state, x, mask) if x.shape[1] else self.init_state(len(x))
-
-
-class EmptySetIsNaN(Mean):
-    """Divides zero by zero for the empty set."""
-
-    breaks: ClassVar[str] = "mbc.empty"
-
-    def readout(self, state: Any) -> Tensor:
-        mean: Tensor = state.total / state.number.unsqueeze(1)
-        return mean
-
-
-class SpeechlessOnEmptySet(Mean):
-    """Raises an error without a word for the empty set."""
-
-    breaks: ClassVar[str] = "mbc.empty"
-
-    def readout(self, state: Any) -> Tensor:
-        if not bool(state.number.any()):
-            raise ValueError
-        return super().readout(state)
-
-
-class MergeOfOneStateWithItself(Mean):
-    """Takes a state that is merged with itself for one stream, not for two that are alike."""
-
-    breaks: ClassVar[str] = "mbc.program"
-
-    def merge(self, a: Any, b: Any) -> Any:
-        return a if a is b else super().merge(a, b)
-
-
-class Merged(NamedTuple):
-    """Sums, and whether they are those of a merge."""
-
-    total: Tensor
-    number: Tensor
-    merged: bool = False
-
-
-class DeafAfterMerge(Mean):
-    """Does not count what is fed to a state that came from a merge."""
-
-    breaks: ClassVar[str] = "mbc.program"
-
-    def init_state(self, batch_size: int) -> Any:
-        return Merged(*super().init_state(batch_size))
-
-    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
-        total, number = self.add(state, self.part(x, mask))
-        return Merged(total, state.number if state.merged else number, state.merged)
-
-    def merge(self, a: Any, b: Any) -> Any:
-        total, number = self.add(a, b)
-        return Merged(total, number, merged=True)

@@ -280,6 +280,16 @@ class PaddingAtTheEnd(Mean):
         return super().part(x, mask)
 
 
+class LongestCount(Mean):
+    """Divides every set of a padded batch by the size of its largest set."""
+
+    breaks: ClassVar[str] = "symmetry.padding"
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        state = super().part(x, mask)
+        return state if mask is None else state._replace(number=state.number.amax().expand(len(x)))
+
+
 class ClaimsSizeFree(Sum):
     """A sum that claims to be a mean."""
 

@@ -53,6 +53,8 @@ def test_a_data_set_of_another_kind_is_refused() -> None:
 def test_a_data_set_that_is_not_there_is_named_with_its_remedy() -> None:
     with pytest.raises(UsageError, match=r"there is no .*ModelNet40; get modelnet40: mbcbench data fetch modelnet40"):
         choose("clouds", "modelnet40")
+    with pytest.raises(UsageError, match=r"there is no .*celeba; get celeba: mbcbench data fetch celeba"):
+        choose("patches", "paper")
 
 
 def test_an_unknown_data_set_is_answered_with_the_names_there_are() -> None:
@@ -63,7 +65,8 @@ def test_an_unknown_data_set_is_answered_with_the_names_there_are() -> None:
 def test_the_one_built_in_can_be_chosen_beside_the_papers(root: Path) -> None:
     (root / "MNIST" / "raw").mkdir(parents=True)
     assert choose("digits").name == "mnist"
-    assert choose("digits", "mnist-5k").name == "mnist-5k"
+    assert choose("digits", "paper").name == "mnist"
+    assert choose("digits", "mnist-5k").name == choose("digits", "built-in").name == "mnist-5k"
 
 
 def test_all_are_listed_with_their_licences(command: Command) -> None:

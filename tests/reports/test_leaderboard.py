@@ -154,3 +154,24 @@ def test_the_same_run_gives_the_same_page(
     report: Report, page: str, records: pd.DataFrame, info: dict[str, Any]
 ) -> None:
     assert report.html(records, info) == page
+
+
+def test_the_scores_of_several_tasks_stand_in_a_table_of_their_own(
+    report: Report, records: pd.DataFrame, info: dict[str, Any]
+) -> None:
+    detail = {"test_size": 5, "train_size": 5, "mode": "one piece", "ways": 10}
+    more = [
+        Record(
+            suite="centroids", case="mnist-centroids", encoder=name, status=Status.OK, metric="accuracy", value=0.75,
+            seed=seed, params={"hyper": {"num_slots": 2}}, detail=detail,
+        )
+        for name in ("leaky", "sse-random") for seed in (0, 1)
+    ]  # fmt: skip
+    several = pd.concat([records, frame(more)])
+    first, second = report.html(several, info).split('<table class="board">')[1:3]
+    assert "cent. @5" not in first
+    assert "cent. @5" in second
+    assert "acc @100" in second
+    text = printed(report, several, info, 160)
+    assert "0.750 ±0.000" in text
+    assert max(len(line) for line in text.splitlines()) <= 160

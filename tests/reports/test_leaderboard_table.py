@@ -103,3 +103,29 @@ def test_a_broken_cell_speaks_only_for_the_setting_it_was_asked_for(tables: Modu
     row = tables.leaderboard_table(frame([late, fine])).iloc[0]
     assert (row["memory.status"], row["memory.streamed"], row["memory.streamed.lost"]) == ("oom", 64.0, "")
     assert row["throughput.status"] == "oom"
+
+
+def completion(encoder: str, seed: int, *, plateau: bool) -> list[Record]:
+    found = []
+    for size, mode in ((100, "one piece"), (400, "streamed")):
+        detail = {"test_size": size, "train_size": 100, "mode": mode, "order": "random", "aggregation": "own"}
+        found.append(
+            Record(
+                suite="image-completion", case="patches-32", encoder=encoder, status=Status.OK, seed=seed, metric="nll",
+                value=0.1 * seed, params={"hyper": {}}, detail={**detail, "plateau": plateau},
+            )
+        )  # fmt: skip
+    return found
+
+
+def test_every_task_has_columns_and_a_model_on_the_plateau_is_undecided(
+    records: pd.DataFrame, tables: ModuleType
+) -> None:
+    more = [r for seed in (1, 3) for r in completion("leaky", seed, plateau=False)]
+    more += [r for seed in (1, 3) for r in completion("sse-random", seed, plateau=seed == 3)]
+    both = pd.concat([records, frame(more)])
+    table = tables.leaderboard_table(both).set_index("encoder")
+    assert table.at["leaky", "nll"] == pytest.approx(0.2)
+    assert table["nll.streamed.undecided"].to_dict()["leaky"] == 0
+    assert table["nll.streamed.undecided"].to_dict()["sse-random"] == 1
+    assert table.at["hanging", "nll.lost"] == "2 missing"

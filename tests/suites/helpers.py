@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from mbcbench import registry
-from mbcbench.cell import Cell, Profile, Suite
+from mbcbench.cell import Cell, Profile, Request, Suite
 from mbcbench.record import Record
 
 
@@ -30,7 +30,7 @@ def sample(name: str) -> str:
 
 def cells(suite_name: str, encoder: str, *, profile: Profile = "smoke", seed: int = 0, **params: Any) -> list[Cell]:
     """The cells of a sample encoder, some of their parameters replaced."""
-    found = suite(suite_name).cells([sample(encoder)], profile, seed)
+    found = suite(suite_name).cells(Request(encoders=[sample(encoder)], profile=profile, seed=seed))
     return [replace(cell, params={**cell.params, **params}) for cell in found]
 
 

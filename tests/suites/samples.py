@@ -19,7 +19,7 @@ class SumEncoder(SetEncoder[Tensor]):
         self.linear = nn.Linear(dim_in, 16)
 
     def init_state(self, batch_size: int) -> Tensor:
-        return torch.zeros(batch_size, 16)
+        return self.linear.weight.new_zeros(batch_size, 16)
 
     def update(self, state: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
         out: Tensor = self.linear(x)
@@ -37,6 +37,15 @@ class Slots(SumEncoder):
 
     def readout(self, state: Tensor) -> Tensor:
         return torch.stack((state, 2 * state, 3 * state), dim=1)
+
+
+class Drawn(SumEncoder):
+    """As many slots as `num_slots` says at the time: multiples of the sum, `B x K x 16`."""
+
+    num_slots = 3
+
+    def readout(self, state: Tensor) -> Tensor:
+        return torch.stack([k * state for k in range(1, self.num_slots + 1)], dim=1)
 
 
 class Range(nn.Module):

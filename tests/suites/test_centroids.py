@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from mbcbench.cell import Cell
+from mbcbench.cell import Cell, Request
 from mbcbench.data import Split
 from mbcbench.record import Status
 from mbcbench.target import resolve
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("fake_data")
 
 def exemplar_cells(encoder: str = "SumEncoder", **params: Any) -> list[Cell]:
     settings = centroids.Exemplars(**{"seeds": 1, "steps": 30, "pool": 10, "ways": (5, 25), **params})
-    found: list[Cell] = centroids.exemplars([sample(encoder)], settings, 0)
+    found: list[Cell] = centroids.exemplars(Request(encoders=[sample(encoder)], profile="smoke"), settings)
     return found
 
 
@@ -113,7 +113,8 @@ def test_a_layer_norm_behind_the_encoding_takes_scale_away() -> None:
 
 def test_embeddings_are_kept_of_the_first_seed_alone_and_are_small() -> None:
     settings = centroids.Digits(seeds=2, steps=2, channels=(4, 8, 16), supports=(1, 10), embeddings=True)
-    first, second = (run([cell]) for cell in centroids.digits([sample("SumEncoder")], settings, 7))
+    request = Request(encoders=[sample("SumEncoder")], profile="smoke", seed=7)
+    first, second = (run([cell]) for cell in centroids.digits(request, settings))
     kept = [r for r in first if r.metric == "embeddings"]
     assert len(kept) == 1
     assert not [r for r in second if r.metric == "embeddings"]
@@ -134,5 +135,5 @@ def test_the_network_gives_the_number_of_channels() -> None:
 
 
 def test_exemplars_are_left_out_where_time_is_short() -> None:
-    cases = {p: {c.case for c in suite(NAME).cells(["a"], p, 0)} for p in ("quick", "laptop")}
+    cases = {p: {c.case for c in suite(NAME).cells(Request(encoders=["a"], profile=p))} for p in ("quick", "laptop")}
     assert cases == {"quick": {"mnist-centroids"}, "laptop": {"mnist-centroids", "exemplar-centroids"}}

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from scipy.stats import norm
 from torch import Tensor, nn
 
+from mbcbench.cell import Request
 from mbcbench.record import Record, Status
 from mbcbench.target import resolve
 
@@ -19,16 +21,16 @@ pytestmark = pytest.mark.usefixtures("fake_data")
 
 
 def records_of(encoder: str = "SumEncoder", **params: Any) -> list[Record]:
-    return run(cells(NAME, encoder, **params))
+    return run(cells(NAME, encoder, **{"kept": 0} | params))
 
 
 def told(record: Record) -> tuple[Any, ...]:
     return tuple(record.detail[name] for name in ("test_size", "chunk_size", "order", "aggregation"))
 
 
-def test_every_test_is_a_record() -> None:
+def test_every_test_that_applies_is_a_record() -> None:
     records = records_of()
-    assert [told(r) for r in records] == [tuple(test) for test in records[0].params["tests"]]
+    assert [told(r) for r in records] == [tuple(row[:4]) for row in records[0].params["tests"] if row[4] is None]
     for record in records:
         assert record.status is Status.OK
         assert (record.metric, record.unit, record.higher_is_better) == ("nll", "nats", False)
@@ -161,5 +163,39 @@ def test_the_norm_behind_the_encoding_can_be_left_out() -> None:
 
 
 def test_profiles_of_different_sizes_are_different_cases() -> None:
-    assert {cell.case for cell in suite(NAME).cells(["a"], "laptop", 0)} == {"patches-32"}
+    assert {cell.case for cell in suite(NAME).cells(Request(encoders=["a"], profile="laptop"))} == {"patches-32"}
     assert cells(NAME, "SumEncoder")[0].params["data"] == "fake"
+
+
+def test_other_numbers_of_slots_are_tested_where_they_can_be_drawn() -> None:
+    tests = ((50, 50, "random", "own", None), (50, 50, "random", "own", 3), (50, 50, "random", "own", 7))
+    as_trained, other = records_of("Drawn", tests=tests, readout="mean", layer_norm=False, steps=20)
+    assert "num_slots" not in as_trained.detail
+    assert other.detail["num_slots"] == 7
+    assert other.value != as_trained.value
+    for readout, encoder in (("concat", "Drawn"), ("mean", "Slots"), ("mean", "SumEncoder")):
+        assert len(records_of(encoder, tests=tests, readout=readout)) == 1
+
+
+def test_completions_are_kept_with_what_they_were_made_from() -> None:
+    *_, record = records_of(kept=2)
+    kept = record.detail
+    assert record.metric == "completions"
+    assert np.shape(kept["images"]) == (2, 1024, 3)
+    assert {size: np.shape(means) for size, means in kept["completions"].items()} == dict.fromkeys(
+        ("10", "51", "204", "819"), (2, 1024, 3)
+    )
+    assert all(sorted(order) == list(range(1024)) for order in kept["order"])
+    error = np.abs(np.subtract(kept["completions"]["819"], kept["images"])).mean()
+    assert record.value == pytest.approx(error, rel=1e-5)
+
+
+def test_a_model_is_trained_where_it_is() -> None:
+    images = pixels.as_images(torch.zeros(5, 3, 8, 8, dtype=torch.uint8), "centred")
+    model = neural_process.NeuralProcess(resolve(sample("Drawn")), seed=0).to("meta")  # no numbers: shapes and devices
+    p = {"steps": 1, "batch_size": 2, "train_size": 20, "targets": 10}
+    (batch,) = beside("image_completion").batches(images, p, 0)
+    x, y = beside("training").on(beside("training").device_of(model), batch)
+    loss = neural_process.nll(model(x), y)
+    loss.backward()
+    assert loss.device.type == y.device.type == "meta"

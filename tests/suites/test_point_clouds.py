@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mbcbench.cell import PROFILES
+from mbcbench.cell import PROFILES, Request
 from mbcbench.record import Record, Status
 from mbcbench.specs import SlotReadout
 from mbcbench.target import resolve
@@ -146,7 +146,7 @@ def test_shapes_are_told_apart(architecture: str) -> None:
     module = beside("point_clouds")
     sizes = {"test_sizes": (100,), "streamed_sizes": (200,), "points": 300}
     settings = module.Shapes(seeds=1, steps=60, batch_size=16, architecture=architecture, **sizes)
-    records = run(module.shapes([sample("Range")], settings, 0))
+    records = run(module.shapes(Request(encoders=[sample("Range")], profile="smoke"), settings))
     assert [r.case for r in records] == ["cad-points"] * 2
     assert records[0].value is not None
     assert records[0].value > 0.6  # chance is a third
@@ -181,7 +181,7 @@ def test_the_learning_rate_rises_for_a_tenth_and_falls_to_zero() -> None:
 
 
 def test_profiles_differ_in_their_cells_and_seeds_follow_each_other() -> None:
-    found = {profile: suite(NAME).cells(["a", "b"], profile, 7) for profile in PROFILES}
+    found = {profile: suite(NAME).cells(Request(encoders=["a", "b"], profile=profile, seed=7)) for profile in PROFILES}
     assert [cell.seed for cell in found["quick"]] == [7, 8, 9, 7, 8, 9]
     assert [cell.encoder for cell in found["quick"]] == ["a"] * 3 + ["b"] * 3
     keys = {cell.key for row in found.values() for cell in row}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mbcbench.cell import PROFILES
+from mbcbench.cell import PROFILES, Request
 from mbcbench.record import Record, Status
 
 from .helpers import beside, cells, run, suite
@@ -70,7 +70,7 @@ def test_streaming_says_how_large_the_chunks_were() -> None:
 
 def test_each_profile_measures_in_one_piece_and_streamed() -> None:
     for profile in PROFILES:
-        found = suite(NAME).cells(["a", "b"], profile, 0)
+        found = suite(NAME).cells(Request(encoders=["a", "b"], profile=profile))
         assert {(cell.encoder, cell.params["mode"]) for cell in found} == {
             (encoder, mode) for encoder in "ab" for mode in ("one piece", "streamed")
         }
