@@ -13,6 +13,7 @@ import pandas as pd
 from .samples import LEVEL, Estimate, half_width, paired, pick
 
 Outcome = Literal["confirmed", "refuted", "undecided"]
+RUN = "mbcbench run --suite paper, with --profile paper for what laptop leaves out"
 LEAST_STEPS = 400  # of training: what was trained for less says nothing of an encoder
 REAL = ("CelebA", "ModelNet40", "ImageNet")
 Where = Mapping[str, Any]
@@ -45,23 +46,25 @@ class Breaks:
 
 @dataclass(frozen=True)
 class Contrast:
-    """A weighted sum of settings that is above zero if the claim is right; with a margin: that lies within it."""
+    """A weighted sum of settings that is above zero if the claim is right; with a margin: that lies within it.
+
+    column: where what is compared stands, if not in `value`."""
 
     says: str
     terms: tuple[tuple[float, Where], ...]
     margin: float | None = None
+    column: str = "value"
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A row of the ledger. reading: which of several; needs: what no record can say yet."""
+    """A row of the ledger. reading: which of several."""
 
     id: str
     reading: str
     where: str
     says: str
     tests: tuple[Holds | Breaks | Contrast, ...]
-    needs: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def judge(claim: Claim, rows: pd.DataFrame) -> Verdict:
         if deciding
         else "no records",
         data=data_of(claim, rows),
-        would_decide=(claim.needs or "; ".join(wanted)) if outcome == "undecided" else "",
+        would_decide="; ".join(wanted) if outcome == "undecided" else "",
         evidence="\n".join(f"{part.outcome}: {part.told}" for part in parts),
     )
 
@@ -140,17 +143,17 @@ def counterexample(row: Mapping[Any, Any]) -> str:
 
 def contrast(test: Contrast, rows: pd.DataFrame, among: int) -> Part:
     """A difference over paired seeds, its interval, and which side of zero (or of the margin) it lies on."""
-    found = Estimate.of(paired(rows, test.terms))
+    found = Estimate.of(paired(rows, test.terms, test.column))
     told = f"{test.says}: {found.mean:+.4f} ± {found.half:.4f} ({found.seeds} seeds)"
     if not found.seeds:
-        return Part("undecided", f"{test.says}: no records", "mbcbench run --suite paper")
+        return Part("undecided", f"{test.says}: no records", RUN)
     if open_ := _too_early(test, rows):
         return Part("undecided", f"{told}; {open_[0]}", open_[1])
     if found.seeds < 2:
         return Part("undecided", told.replace(" ± nan", "").replace("(1 seeds)", "(1 seed)"), "more seeds")
     wide = half_width((found.half / half_width(1.0, found.seeds)), found.seeds, 1 - (1 - LEVEL) / among)
     outcome = _side(found, float(wide), test.margin)
-    return Part(outcome, told, seeds_wanted(found) if outcome == "undecided" else "")
+    return Part(outcome, told, seeds_wanted(found, test.margin or 0.0) if outcome == "undecided" else "")
 
 
 def _side(found: Estimate, wide: float, margin: float | None) -> Outcome:
@@ -174,11 +177,12 @@ def _too_early(test: Contrast, rows: pd.DataFrame) -> tuple[str, str] | None:
     return None
 
 
-def seeds_wanted(found: Estimate) -> str:
-    """About how many seeds would tell such a difference from zero: where its interval would end there."""
+def seeds_wanted(found: Estimate, margin: float = 0.0) -> str:
+    """About how many seeds would tell such a difference from zero, or from the margin: where its interval would end."""
+    away = abs(abs(found.mean) - margin)
     spread = found.half / half_width(1.0, found.seeds)
     for count in range(found.seeds + 1, 101):
-        if half_width(spread, count) < abs(found.mean):
+        if half_width(spread, count) < away:
             return f"about {count} seeds, if difference and spread stay as they are"
     return "more than 100 seeds: a difference this small is not worth telling"
 

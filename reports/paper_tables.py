@@ -5,7 +5,7 @@ import pandas as pd
 from mbcbench.report import Artefact
 
 from .claim_tests import counterexample, stand_in
-from .claims import CAD, ONE
+from .contrasts import CAD, ONE
 from .samples import Estimate, by_seed, labelled, means, pick
 
 SIZES = (100, 200, 500, 1000, 5000)

@@ -15,6 +15,7 @@ DETAIL = (
     *("data", "mode", "test_size", "chunk_size", "order", "aggregation", "train_size", "ways", "steps", "curve"),
     *("plateau", "parameters", "train_seconds", "baseline", "estimator", "gradient_size", "n", "counterexample"),
     *("examples", "bound", "worst_gap", "queries", "centroids", "pairs", "layers", "paper", "place", "method"),
+    *("num_slots", "images", "completions", "beats_baseline_at"),
 )
 PARAMS = ("train_size", "layer_norm", "scale", "estimator", "data", "n", "mode", "profile")
 TEXT = ("encoder", "model", "detail.order", "detail.estimator", "detail.aggregation", "detail.data")  # also if empty
@@ -35,13 +36,16 @@ def labelled(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _model(row: Mapping[Any, Any]) -> str:
-    """`sse-random K=32`; behind it, how a network of centroids scales its encodings, where it does not as usual."""
+    """`sse-random K=32`; behind it how it was trained, if not on full sets, and how a network of centroids scales its
+    encodings, if not as usual."""
     hyper = row.get("params.hyper")
     told = [
         f"{short}={_level(hyper[name])}"
         for name, short in HYPER.items()
         if isinstance(hyper, Mapping) and name in hyper
     ]
+    if row.get("params.estimator") in ("partition", "unbiased"):
+        told.append(str(row["params.estimator"]))
     if row.get("suite") == "centroids" and row.get("params.layer_norm") is False:
         told.append("no norm" if row.get("params.scale") == 1 else "rescaled")
     return " ".join([str(row["encoder"]), *told])
@@ -52,10 +56,11 @@ def _level(value: Any) -> str:
 
 
 def pick(rows: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
-    """The rows that were measured, under a setting: a tuple says any of its values."""
+    """The rows that were measured, under a setting: a tuple says any of its values, None that there is none."""
     here = rows["status"].eq("ok").to_numpy()
     for column, wanted in where.items():
-        here = here & rows[column].isin(wanted if isinstance(wanted, tuple) else (wanted,)).to_numpy()
+        values = wanted if isinstance(wanted, tuple) else (wanted,)
+        here = here & (rows[column].isna() if wanted is None else rows[column].isin(values)).to_numpy()
     kept = rows[here]
     return kept.assign(value=pd.to_numeric(kept["value"]))
 
@@ -104,12 +109,13 @@ class Estimate:
         return self.mean + self.half
 
 
-def by_seed(rows: pd.DataFrame, where: Mapping[str, Any]) -> pd.Series:
-    """The value of each seed under a setting; several records of one seed are averaged."""
-    return pick(rows, where).groupby("seed")["value"].mean()
+def by_seed(rows: pd.DataFrame, where: Mapping[str, Any], column: str = "value") -> pd.Series:
+    """The value of each seed under a setting; several records of one seed are averaged, and those without left out."""
+    found = pick(rows, where)
+    return pd.to_numeric(found[column]).groupby(found["seed"]).mean().dropna()
 
 
-def paired(rows: pd.DataFrame, terms: Sequence[tuple[float, Mapping[str, Any]]]) -> pd.Series:
+def paired(rows: pd.DataFrame, terms: Sequence[tuple[float, Mapping[str, Any]]], column: str = "value") -> pd.Series:
     """The weighted sum of several settings, seed by seed: +1 and -1 give a difference. Unpaired seeds are left out."""
-    parts = [weight * by_seed(rows, where) for weight, where in terms]
+    parts = [weight * by_seed(rows, where, column) for weight, where in terms]
     return pd.concat(parts, axis=1, join="inner").sum(axis=1)

@@ -1,11 +1,11 @@
 """Descriptions of the models in the paper's Tables 3 to 8, taken from the modules that the experiments build."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
 
-from mbcbench.cell import Cell, Profile, Suite
+from mbcbench.cell import Cell, Request, Suite
 from mbcbench.record import Record, Status
 from mbcbench.target import resolve
 
@@ -25,10 +25,10 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def cells(encoders: Sequence[str], profile: Profile, seed: int) -> list[Cell]:
+def cells(request: Request) -> list[Cell]:
     """One cell a table, whatever encoders are judged: the tables are of the paper's."""
     return [
-        Cell(suite="architectures", case=table, encoder=encoder, params={"hyper": hyper}, seed=seed)
+        Cell(suite="architectures", case=table, encoder=encoder, params={"hyper": hyper}, seed=request.seed)
         for table, (encoder, hyper) in MODELS.items()
     ]
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from mbcbench import cli, registry, store
+from mbcbench.cell import Request
 from mbcbench.record import Record, Status, frame
 from mbcbench.report import Artefact, Writer, Written
 
@@ -170,7 +171,7 @@ def test_the_exponent_of_a_cost_is_the_slope_of_its_logarithm() -> None:
 
 def test_an_architecture_lists_every_parameter_of_the_module() -> None:
     suite = registry.plugin(registry.SUITES, "architectures").load()
-    cells = [cell for cell in suite.cells([], "smoke", 0) if cell.case in ("table4", "table8")]
+    cells = [cell for cell in suite.cells(Request(encoders=[], profile="smoke")) if cell.case in ("table4", "table8")]
     rows = frame(record for cell in cells for record in suite.run(cell))
     decoder, deepsets = (artefact(name).data(rows)["parameters"].tolist() for name in ("table4", "table8"))
     assert decoder[-1] == sum(decoder[:-1]) == (64 * 128 + 128) + 2 * 128 + 2 * (128 * 128 + 128) + (128 * 3 + 3)
