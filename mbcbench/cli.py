@@ -191,7 +191,10 @@ def show(
 
 @app.command()
 def report(
-    run: Annotated[str, typer.Argument(help="The path or id of a run.")] = "latest",
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RUN...", help="Paths or ids of runs; several are put together.", show_default="latest"),
+    ] = None,
     only: Annotated[
         list[str] | None, typer.Option(metavar="ID,...", help="Draw these alone.", show_default="all")
     ] = None,
@@ -202,10 +205,12 @@ def report(
     to: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder that the files go to.")] = Path("report"),
     root: Annotated[Path, typer.Option(help="Folder that keeps the runs.")] = Path(".mbcbench"),
 ) -> int:
-    """Draw tables, figures and the ledger of claims from a run's records. Nothing is trained."""
+    """Draw the leaderboard, tables, figures and the ledger of claims from records. Nothing is trained."""
     from mbcbench import drawing, store
 
-    return drawing.report(store.find(run, root), _split(only), _split(format_) or ["html"], to)
+    return drawing.report(
+        [store.find(run, root) for run in runs or ["latest"]], _split(only), _split(format_) or ["html"], to
+    )
 
 
 def _split(given: list[str] | None) -> list[str]:

@@ -10,7 +10,7 @@ from mbcbench.report import Artefact
 
 from .evidence import law_matrix
 from .samples import labelled, means, pick
-from .style import DOTS, FAINT, INK, canvas, finish, interval, lines, palette, rows_of, style, thousands
+from .style import DOTS, FAINT, INK, WIDTH, canvas, finish, interval, lines, palette, rows_of, style, thousands
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,9 +55,9 @@ def against_n(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     value: peak memory in MiB, or seconds for an encoding.
     """
     rows = pick(labelled(frame), {"suite": "resources", "metric": metric})
-    modes = rows["params.mode"]
-    value = rows["value"] / 2**20 if metric == "peak_memory" else rows["params.n"] / rows["value"]
-    table = rows.assign(value=value.astype(float), n=rows["params.n"].astype(float), mode=modes)
+    n = pd.to_numeric(rows["detail.n"]).astype(float)
+    value = rows["value"] / 2**20 if metric == "peak_memory" else n / rows["value"]
+    table = rows.assign(value=value.astype(float), n=n, mode=rows["detail.mode"])
     table = table[["encoder", "mode", "n", "seed", "value"]].sort_values(["encoder", "mode", "n", "seed"])
     return table.reset_index(drop=True).assign(exponent=_exponents(table))
 
@@ -104,7 +104,7 @@ def quality(frame: pd.DataFrame, cost: str) -> pd.DataFrame:
     cases = scored["case"].value_counts()
     scored = scored[scored["case"].eq(cases.index[0])] if len(cases) else scored
     measured = pick(rows, {"suite": "resources", "metric": cost})
-    measured = measured[measured["params.n"].eq(measured["params.n"].max())]
+    measured = measured[measured["detail.n"].eq(measured["detail.n"].max())]
     costs = measured.groupby("encoder")["value"].mean().rename("cost")
     if cost == "throughput":
         costs = 1e6 / costs  # seconds for a million elements
@@ -149,21 +149,35 @@ def draw_gradients(data: pd.DataFrame) -> "Figure":
 
 
 def consistency(frame: pd.DataFrame) -> pd.DataFrame:
-    """What chunks encoded on their own cost in NLL against one piece, by their size; seed by seed."""
-    at = {"suite": "image-completion", "metric": "nll", "case": "patches-32", "detail.train_size": 200}
-    rows = pick(labelled(frame), {**at, "detail.test_size": 200, "detail.aggregation": ("mean", "own")})
-    whole = rows[rows["detail.mode"].eq("one piece")].groupby(["model", "seed"])["value"].mean().rename("whole")
-    apart = rows[rows["detail.aggregation"].eq("mean") & rows["detail.order"].eq("rows")]
-    table = apart.join(whole, on=["model", "seed"])
-    table = table.assign(x=table["detail.chunk_size"], value=table["value"] - table["whole"])
-    table = table[["model", "x", "seed", "value"]].dropna().sort_values(["model", "x", "seed"])
-    return table.reset_index(drop=True)
+    """How far chunks are from the whole set, in max-norm over that of the whole: a row an encoder, kind and size."""
+    rows = pick(labelled(frame), {"suite": "consistency", "metric": "relative_gap"})
+    names = {"detail.order": "kind", "detail.chunk_size": "size", "detail.aggregation": "encoded"}
+    return rows.rename(columns=names).groupby(["encoder", "encoded", "kind", "size"])["value"].max().reset_index()
 
 
 def draw_consistency(data: pd.DataFrame) -> "Figure":
-    kept = list(data.groupby("model")["value"].max().sort_values(ascending=False).index)[:SHOWN]
-    labels = ("pixels in a chunk", "NLL lost against one piece (nats)")
-    return lines(data[data["model"].isin(kept)], "x", labels=labels, log=True)
+    """A row an encoder, the worst on top; a column a size of chunks, in panels by their kind; coloured by exponent."""
+    import seaborn as sns
+    from matplotlib.figure import Figure
+
+    exact = np.finfo(float).eps
+    table = data.assign(value=np.log10(data["value"].clip(lower=exact)))
+    order = table.groupby("encoder")["value"].max().sort_values(ascending=False, kind="stable").index
+    kinds = list(dict.fromkeys(data["kind"]))
+    with style():
+        figure = Figure(figsize=(WIDTH, 1.5 + 0.16 * len(order)), layout="constrained")
+        panels = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
+        for axes, kind in zip(panels, kinds, strict=True):
+            grid = table[table["kind"].eq(kind)].pivot(index="encoder", columns="size", values="value").reindex(order)
+            last = axes is panels[-1]
+            sns.heatmap(grid[grid.columns[::-1]], vmin=-16, vmax=0, cmap="cividis", cbar=last, ax=axes, linewidths=0.5,
+                        xticklabels=[f"{size:g}" for size in grid.columns[::-1]], yticklabels=True,
+                        cbar_kws={"label": "power of ten", "fraction": 0.1})  # fmt: skip
+            axes.set(title=kind, xlabel="", ylabel="")
+            axes.tick_params(labelsize=8)
+            axes.tick_params(axis="x", labelrotation=90)
+        figure.supxlabel("elements in a chunk", fontsize=9)
+        return figure
 
 
 def beyond(name: str, title: str, caption: str, data: Any, draw: Any, suite: str) -> Artefact:
@@ -173,12 +187,12 @@ def beyond(name: str, title: str, caption: str, data: Any, draw: Any, suite: str
 LAW_MATRIX = beyond("law-matrix", "Encoders and laws", "Which encoder keeps which law.", matrix, draw_matrix, "laws")
 CONSISTENCY = beyond(
     "consistency",
-    "What chunks cost, by their size",
-    "Chunks sorted by rows, encoded on their own and averaged: NLL above one piece's. "
-    "Laws keep their worst gap alone, so that the encodings' own by chunk size is not recorded.",
+    "Consistency error by chunk size",
+    "The largest relative difference between a stream of chunks and the whole set, in float64; encoders without a "
+    "state are the mean of the encodings of their chunks. Uneven: one element alone, then chunks of this size.",
     consistency,
     draw_consistency,
-    "image-completion",
+    "consistency",
 )
 MEMORY = beyond(
     "memory",

@@ -17,6 +17,7 @@ RUN = "mbcbench run --suite paper, with --profile paper for what laptop leaves o
 LEAST_STEPS = 400  # of training: what was trained for less says nothing of an encoder
 REAL = ("CelebA", "ModelNet40", "ImageNet")
 Where = Mapping[str, Any]
+Terms = Sequence[tuple[float, Where]]
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,15 @@ class Breaks:
 
 @dataclass(frozen=True)
 class Contrast:
-    """A weighted sum of settings that is above zero if the claim is right; with a margin: that lies within it.
+    """A weighted sum over settings that is above zero if the claim is right; with a margin: that lies within it.
 
-    column: where what is compared stands, if not in `value`."""
+    settings: what all terms share unless they say otherwise; the first under which there are pairs counts.
+    column: where what is compared stands, if not in `value`.
+    """
 
     says: str
     terms: tuple[tuple[float, Where], ...]
+    settings: tuple[Where, ...] = ({},)
     margin: float | None = None
     column: str = "value"
 
@@ -65,6 +69,17 @@ class Claim:
     where: str
     says: str
     tests: tuple[Holds | Breaks | Contrast, ...]
+
+
+def encoders_of(claim: Claim) -> list[str]:
+    """The encoders that a claim is tested on."""
+    found: list[str] = []
+    for test in claim.tests:
+        if isinstance(test, Contrast):
+            found += [str(where["model"]).partition(" ")[0] for _, where in test.terms]
+        else:
+            found += test.encoders
+    return list(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)
@@ -143,17 +158,41 @@ def counterexample(row: Mapping[Any, Any]) -> str:
 
 def contrast(test: Contrast, rows: pd.DataFrame, among: int) -> Part:
     """A difference over paired seeds, its interval, and which side of zero (or of the margin) it lies on."""
-    found = Estimate.of(paired(rows, test.terms, test.column))
-    told = f"{test.says}: {found.mean:+.4f} ± {found.half:.4f} ({found.seeds} seeds)"
+    terms, says = used(test, rows), f"{test.says}{told(setting(test, rows))}"
+    found = Estimate.of(paired(rows, terms, test.column))
+    says_all = f"{says}: {found.mean:+.4f} ± {found.half:.4f} ({found.seeds} seeds)"
     if not found.seeds:
-        return Part("undecided", f"{test.says}: no records", RUN)
-    if open_ := _too_early(test, rows):
-        return Part("undecided", f"{told}; {open_[0]}", open_[1])
+        return Part("undecided", f"{says}: no records", RUN)
+    if open_ := _too_early(terms, rows):
+        return Part("undecided", f"{says_all}; {open_[0]}", open_[1])
     if found.seeds < 2:
-        return Part("undecided", told.replace(" ± nan", "").replace("(1 seeds)", "(1 seed)"), "more seeds")
+        return Part("undecided", says_all.replace(" ± nan", "").replace("(1 seeds)", "(1 seed)"), "more seeds")
     wide = half_width((found.half / half_width(1.0, found.seeds)), found.seeds, 1 - (1 - LEVEL) / among)
     outcome = _side(found, float(wide), test.margin)
-    return Part(outcome, told, seeds_wanted(found, test.margin or 0.0) if outcome == "undecided" else "")
+    return Part(outcome, says_all, seeds_wanted(found, test.margin or 0.0) if outcome == "undecided" else "")
+
+
+def setting(test: Contrast, rows: pd.DataFrame) -> Where:
+    """The first setting of a contrast under which there are pairs, or its last."""
+    some = (at for at in test.settings[:-1] if len(paired(rows, _under(test, at), test.column)))
+    return next(some, test.settings[-1])
+
+
+def used(test: Contrast, rows: pd.DataFrame) -> Terms:
+    """The terms of a contrast under the setting that counts."""
+    return _under(test, setting(test, rows))
+
+
+def _under(test: Contrast, at: Where) -> Terms:
+    return tuple((weight, {**at, **where}) for weight, where in test.terms)
+
+
+def told(where: Where) -> str:
+    """A setting in words, in brackets: ` (train size 200, test size 200)`."""
+    names = ("train_size", "test_size", "chunk_size", "order", "ways", "aggregation")
+    said = [(name.replace("_", " "), where.get(f"detail.{name}")) for name in names]
+    parts = [f"{name} {value}" for name, value in said if value not in (None, "random", "own")]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _side(found: Estimate, wide: float, margin: float | None) -> Outcome:
@@ -165,15 +204,18 @@ def _side(found: Estimate, wide: float, margin: float | None) -> Outcome:
     return "confirmed" if inside else "refuted" if outside else "undecided"
 
 
-def _too_early(test: Contrast, rows: pd.DataFrame) -> tuple[str, str] | None:
+def _too_early(terms: Terms, rows: pd.DataFrame) -> tuple[str, str] | None:
     """Why a difference says nothing yet, and what would: models that were hardly trained, or still on the plateau."""
-    used = pd.concat([pick(rows, where) for _, where in test.terms])
-    steps = pd.to_numeric(used["detail.steps"]).min()
+    found = pd.concat([pick(rows, where) for _, where in terms])
+    steps = pd.to_numeric(found["detail.steps"]).min()
     if steps < LEAST_STEPS:
         return f"trained for {steps:g} steps", "a longer training: --profile laptop"
-    stuck = int(used["detail.plateau"].eq(True).sum())
+    stuck = int(found["detail.plateau"].eq(True).sum())
     if stuck:
-        return f"{stuck} of {len(used)} no better than the mean of the pixels yet", "a longer training: --profile paper"
+        return (
+            f"{stuck} of {len(found)} no better than the mean of the pixels yet",
+            "a longer training: --profile paper",
+        )
     return None
 
 
@@ -192,8 +234,8 @@ def data_of(claim: Claim, rows: pd.DataFrame) -> str:
     tests = [test for test in claim.tests if isinstance(test, Contrast)]
     if not tests:
         return "random sets"
-    used = pd.concat([pick(rows, where)["detail.data"] for test in tests for _, where in test.terms])
-    return "; ".join(f"{name}{stand_in(str(name))}" for name in sorted(set(used.dropna())))
+    names = pd.concat([pick(rows, where)["detail.data"] for test in tests for _, where in used(test, rows)])
+    return "; ".join(f"{name}{stand_in(str(name))}" for name in sorted(set(names.dropna())))
 
 
 def stand_in(data: str) -> str:

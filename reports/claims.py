@@ -7,9 +7,8 @@ import pandas as pd
 
 from mbcbench.report import Artefact
 
-from .claim_tests import Breaks, Claim, Holds, Verdict, judge
+from .claim_tests import Breaks, Claim, Holds, Verdict, encoders_of, judge
 from .contrasts import (
-    ABLATED,
     AS_WRITTEN,
     CAD,
     D16,
@@ -29,6 +28,7 @@ from .contrasts import (
     SSE_128,
     ST,
     STACK,
+    ablated,
     apart,
     change,
     full,
@@ -188,14 +188,14 @@ CLAIMS: tuple[Claim, ...] = (
         "trained with g",
         "Fig. 4a",
         "the sum beats the exact elementwise min and max",
-        tuple(than(R1, f"sse-random-{g} K=1", ABLATED) for g in ("min", "max")),
+        tuple(ablated(R1, f"sse-random-{g} K=1") for g in ("min", "max")),
     ),
     Claim(
         "C15",
         "",
         "Fig. 4b",
         "random slots beat deterministic slots",
-        tuple(than(f"sse-random K={k}", f"sse-deterministic K={k}", ABLATED) for k in (1, 32)),
+        tuple(ablated(f"sse-random K={k}", f"sse-deterministic K={k}") for k in (1, 32)),
     ),
     Claim(
         "C16",
@@ -203,8 +203,8 @@ CLAIMS: tuple[Claim, ...] = (
         "Fig. 4c",
         "stacking helps, and hurts beyond four levels",
         (
-            than("sse-hierarchical K=1-1-1-1 h=256", R1, ABLATED),
-            than("sse-hierarchical K=1-1-1-1 h=256", "sse-hierarchical K=1-1-1-1-1 h=512", ABLATED),
+            ablated("sse-hierarchical K=1-1-1-1 h=256", R1),
+            ablated("sse-hierarchical K=1-1-1-1 h=256", "sse-hierarchical K=1-1-1-1-1 h=512"),
         ),
     ),
     Claim(
@@ -212,14 +212,17 @@ CLAIMS: tuple[Claim, ...] = (
         "",
         "Fig. 7",
         "K between 32 and 128 is best",
-        tuple(than(f"sse-random K={k}", f"sse-random K={bad}", ABLATED) for k in (32, 64, 128) for bad in (1, 256)),
+        tuple(ablated(f"sse-random K={k}", f"sse-random K={bad}") for k in (32, 64, 128) for bad in (1, 256)),
     ),
-    Claim(
-        "C18",
-        "deterministic",
-        "Fig. 7",
-        "a larger slot dimension is better",
-        (than("sse-deterministic K=32 h=256", "sse-deterministic K=32 h=32", ABLATED),),
+    *(
+        Claim(
+            "C18",
+            f"deterministic, K={k}",
+            "Fig. 7",
+            "a larger slot dimension is better",
+            (ablated(f"sse-deterministic K={k} h=256", f"sse-deterministic K={k} h=32"),),
+        )
+        for k in (1, 32)
     ),
     Claim(
         "C19",
@@ -324,7 +327,8 @@ def verdicts(rows: pd.DataFrame, claims: Sequence[Claim] = CLAIMS) -> list[Row]:
 
 
 def ledger(rows: pd.DataFrame) -> pd.DataFrame:
-    """The ledger as a table: id, verdict, claim, reading, where, why, data, what would decide it, evidence."""
+    """The ledger as a table: id, verdict, claim, reading, where, why, data, what would decide it, evidence,
+    and the encoders that it is tested on."""
     return pd.DataFrame(
         [
             {
@@ -337,6 +341,7 @@ def ledger(rows: pd.DataFrame) -> pd.DataFrame:
                 "data": row.verdict.data,
                 "would decide": row.verdict.would_decide,
                 "evidence": row.verdict.evidence,
+                "encoders": ", ".join(encoders_of(row.claim)),
             }
             for row in verdicts(rows)
         ]

@@ -20,7 +20,7 @@ COLUMNS = (
     *("seconds", "message", "detail.test_size", "detail.mode", "detail.train_size", "detail.n", "detail.bound"),
     *("detail.examples", "detail.counterexample", "detail.card", "detail.reproduce", "detail.summary"),
     *("detail.paper", "detail.streaming", "detail.parameters", "detail.order", "detail.aggregation", "detail.ways"),
-    *("detail.plateau", "detail.num_slots"),
+    *("detail.plateau", "detail.num_slots", "params.hyper"),
 )
 SETTINGS = ("test_size", "train_size", "mode", "n")
 GROUPS = ("mbc", "symmetry", "hygiene", "numerics", "substance", "reference")

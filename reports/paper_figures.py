@@ -4,14 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mbcbench.report import Artefact
 
-from .contrasts import CAD, DS, DS_MAX, LARGE, NLL, ONE, PMA, R1, R32, SMALL
-from .samples import labelled, pick
+from .contrasts import ABLATED, CAD, CHUNKED, DS, DS_MAX, LARGE, NLL, ONE, PMA, R1, R32
+from .samples import HYPER, labelled, pick
 from .style import DOTS, WIDTH, finish, interval, lines, palette, points, rows_of, style
 
 # The encoders of the paper's experiments: another is one that a user added, and is shown wherever it was trained.
@@ -21,6 +20,8 @@ OF_THE_PAPER = (
     *("deepsets-original", "pma", "set-transformer"),
 )
 COMPARED = (DS, PMA, R1, R32)
+SLOTS = ("sse-random", "sse-deterministic")
+USUAL = {"slot_dim": 64, "num_slots": 1}  # where hyper-parameters say nothing
 ON_PARTS = (f"{R32} partition", f"{R32} unbiased")  # trained on partitions
 CENTROIDS = {"suite": "centroids", "metric": "accuracy"}
 NATS, SHARE, PIXELS = "NLL per value (nats)", "accuracy", "pixels of the context"
@@ -78,22 +79,23 @@ def curves(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table, columns=["model", "x", "seed", "value", "data"])
 
 
+def of_ablation(rows: pd.DataFrame, encoders: Sequence[str]) -> tuple[pd.DataFrame, int]:
+    """Models of the encoders in the setting that has most of them, and its place among the settings."""
+    found = [pick(rows, {**at, "encoder": tuple(encoders)}) for at in ABLATED]
+    place = max(range(len(found)), key=lambda at: found[at]["model"].nunique())
+    return found[place], place
+
+
 def fig4a(frame: pd.DataFrame) -> pd.DataFrame:
     """Both readings of g: over chunk encodings of a model trained with the sum; and of models trained with it."""
     rows = labelled(frame)
     g_of = {"sse-random": "sum", "sse-random-max": "max", "sse-random-min": "min"}
-    trained = pick(rows, {**SMALL, **ONE, "detail.train_size": 200, "detail.test_size": 200})
-    trained = trained[trained["encoder"].isin(g_of) & trained["params.hyper"].map(_slots).isin([1, 8])]
-    trained = trained.assign(g=trained["encoder"].map(g_of))
-    trained = trained.assign(series="trained with g, K=" + trained["params.hyper"].map(_slots).astype(str))
-    chunks = {
-        **NLL,
-        "case": "patches-32",
-        "detail.train_size": 200,
-        "detail.aggregation": ("mean", "sum", "max", "min"),
-    }
-    apart = pick(rows, {**chunks, "detail.mode": "streamed", "model": (R1, R32), "detail.chunk_size": (50, 200)})
-    apart = apart[apart["detail.chunk_size"].mul(4).eq(apart["detail.test_size"])]
+    trained, place = of_ablation(rows, tuple(g_of))
+    slots = trained["params.hyper"].map(_slots)
+    trained = trained.assign(g=trained["encoder"].map(g_of), series="trained with g, K=" + slots.astype(str))
+    trained = trained[slots.isin([1, 8]) & ~trained["params.estimator"].isin(["partition", "unbiased"])]
+    chunks = {**CHUNKED[place], "model": (R1, R32), "detail.aggregation": ("mean", "sum", "max", "min")}
+    apart = pick(rows, chunks)
     apart = apart.assign(g=apart["detail.aggregation"], series="g over chunks, " + apart["model"])
     both = pd.concat([apart, trained]).rename(columns={"detail.data": "data"})
     both["at"] = both["g"].map({"mean": 0, "sum": 1, "max": 2, "min": 3})
@@ -105,41 +107,34 @@ def _slots(hyper: Any) -> Any:
     return hyper.get("num_slots") if isinstance(hyper, Mapping) else None
 
 
-def ablation(frame: pd.DataFrame, encoders: Sequence[str], key: str, fixed: Mapping[str, Any]) -> pd.DataFrame:
-    """One hyper-parameter varied, the others fixed: columns model (the encoder), x, seed, value."""
-    rows = pick(
-        labelled(frame), {**SMALL, **ONE, "encoder": tuple(encoders), "detail.train_size": 200, "detail.test_size": 200}
+def ablation(frame: pd.DataFrame, key: str) -> pd.DataFrame:
+    """A hyper-parameter of the Slot Set Encoder varied, the other one fixed: columns model, x, seed, value and data."""
+    rows, _ = of_ablation(labelled(frame), SLOTS)
+    rows = rows[~rows["params.estimator"].isin(["partition", "unbiased"])]
+    hyper = [{**USUAL, **(held if isinstance(held, Mapping) else {})} for held in rows["params.hyper"]]
+    (other,) = set(USUAL) - {key}
+    fixed = [f"{encoder} {HYPER[other]}={h[other]}" for encoder, h in zip(rows["encoder"], hyper, strict=True)]
+    table = rows.assign(x=[h[key] for h in hyper], model=fixed, data=rows["detail.data"])
+    varied = table.groupby("model")["x"].transform("nunique") > 1
+    return (
+        table[varied]
+        .sort_values(["model", "x", "seed"])[["model", "x", "seed", "value", "data"]]
+        .reset_index(drop=True)
     )
-    usual = {"slot_dim": 64, "num_slots": 1}
-    hyper = [{**usual, **(held if isinstance(held, Mapping) else {})} for held in rows["params.hyper"]]
-    kept = [all(h.get(name) == value for name, value in fixed.items()) for h in hyper]
-    rows = rows.assign(x=[h[key] for h in hyper], model=rows["encoder"], data=rows["detail.data"])[
-        np.array(kept, dtype=bool)
-    ]
-    return rows.sort_values(["model", "x", "seed"])[["model", "x", "seed", "value", "data"]].reset_index(drop=True)
-
-
-SLOTS = ("sse-random", "sse-deterministic")
 
 
 def fig4b(frame: pd.DataFrame) -> pd.DataFrame:
-    found = ablation(frame, SLOTS, "num_slots", {"slot_dim": 64})
+    found = ablation(frame, "num_slots")
     return found[found["x"].isin([1, 32])].reset_index(drop=True)
 
 
 def fig4c(frame: pd.DataFrame) -> pd.DataFrame:
     """Levels of a stack: of one slot each (the paper's), and of 32."""
-    at = {
-        **SMALL,
-        **ONE,
-        "encoder": ("sse-random", "sse-hierarchical"),
-        "detail.train_size": 200,
-        "detail.test_size": 200,
-    }
-    rows = pick(labelled(frame), at)
+    rows, _ = of_ablation(labelled(frame), ("sse-random", "sse-hierarchical"))
+    rows = rows[~rows["params.estimator"].isin(["partition", "unbiased"])]
     slots = [k if isinstance(k, list | tuple) else [k] for k in rows["params.hyper"].map(_slots)]
     rows = rows.assign(x=[len(k) for k in slots], k=[k[0] for k in slots], data=rows["detail.data"])
-    hyper = rows["params.hyper"].map(lambda h: isinstance(h, Mapping) and "slot_dim" in h)
+    hyper = rows["params.hyper"].map(lambda h: isinstance(h, Mapping) and "slot_dim" in h).astype(bool)
     rows = rows[rows["k"].isin([1, 32]) & (rows["encoder"].eq("sse-hierarchical") | ~hyper)]
     rows = rows.assign(model=[f"{k} slot{'s' * (k > 1)} a level" for k in rows["k"]])
     return rows.sort_values(["model", "x", "seed"])[["model", "x", "seed", "value", "data"]].reset_index(drop=True)
@@ -295,7 +290,7 @@ FIG7_SLOTS = figure(
     "fig7-slots",
     "Figure 7: the number of slots",
     "Between 32 and 128 slots are best; very few and very many hurt.",
-    lambda frame: ablation(frame, SLOTS, "num_slots", {"slot_dim": 64}),
+    partial(ablation, key="num_slots"),
     along("number of slots K"),
     "C17",
 )
@@ -303,7 +298,7 @@ FIG7_DIM = figure(
     "fig7-dim",
     "Figure 7: the width of slots",
     "The width matters; for deterministic slots, larger is better.",
-    lambda frame: ablation(frame, SLOTS, "slot_dim", {"num_slots": 32}),
+    partial(ablation, key="slot_dim"),
     along("width of slots h"),
     "C18",
 )

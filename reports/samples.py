@@ -17,7 +17,8 @@ DETAIL = (
     *("examples", "bound", "worst_gap", "queries", "centroids", "pairs", "layers", "paper", "place", "method"),
     *("num_slots", "images", "completions", "beats_baseline_at"),
 )
-PARAMS = ("train_size", "layer_norm", "scale", "estimator", "data", "n", "mode", "profile")
+PARAMS = ("train_size", "layer_norm", "scale", "estimator", "data", "profile")
+NAMED_BY = ("suite", "encoder", "params.hyper", "params.estimator", "params.layer_norm", "params.scale")
 TEXT = ("encoder", "model", "detail.order", "detail.estimator", "detail.aggregation", "detail.data")  # also if empty
 COLUMNS = (*BASE, *(f"detail.{name}" for name in DETAIL), *(f"params.{name}" for name in PARAMS))
 
@@ -29,7 +30,7 @@ def labelled(frame: pd.DataFrame) -> pd.DataFrame:
     """
     if "model" in frame:
         return frame
-    rows = frame.assign(model=[_model(row) for row in frame.to_dict("records")])
+    rows = frame.assign(model=[_model(row) for row in frame.reindex(columns=list(NAMED_BY)).to_dict("records")])
     absent = [column for column in COLUMNS if column not in rows.columns]
     rows = rows.reindex(columns=[*rows.columns, *absent]).reset_index(drop=True)
     return rows.astype(dict.fromkeys(TEXT, object))

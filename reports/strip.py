@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 COLOURS = ["red", "green", "blue"]
 GIVEN, WHOLE = "context", "image"  # beside the models: the pixels that they were given, and all
-SHOWN = 3  # images of a figure
+SHOWN = 2  # images of a figure
 GREY = 208  # of pixels that were not given
 
 
@@ -25,11 +25,10 @@ def completions(frame: pd.DataFrame) -> pd.DataFrame:
     """A row a pixel: what (the context, the image, or the model that completed it), image, size of the context, pixel,
     and the colours from 0 to 255."""
     found = pick(labelled(frame), {"suite": "image-completion", "metric": "completions"})
-    found = found.sort_values(["model", "seed"], kind="stable").drop_duplicates("model").to_dict("records")
-    parts = [part for row in found[:1] for part in _images(row)]
-    parts += [
-        _pixels(row["model"], int(size), held) for row in found for size, held in row["detail.completions"].items()
-    ]
+    rows = found.sort_values(["model", "seed"], kind="stable").drop_duplicates("model").to_dict("records")
+    parts = [part for row in rows[:1] for part in _images(row)]
+    for row in rows:
+        parts += [_pixels(row["model"], int(size), held) for size, held in row["detail.completions"].items()]
     columns = ["what", "image", "size", "pixel", *COLOURS]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
@@ -57,15 +56,16 @@ def _pixels(what: str, size: int, images: Any) -> pd.DataFrame:
 def draw(data: pd.DataFrame) -> "Figure":
     """For each image its contexts, and below them what each model made of them; the last column is the image."""
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     images, models = sorted(set(data["image"]))[:SHOWN], [w for w in dict.fromkeys(data["what"]) if w != WHOLE]
     sizes = sorted(set(data.loc[data["what"].eq(GIVEN), "size"]))
     whole = data[data["what"].eq(WHOLE)]
     side = round((whole["pixel"].max() + 1) ** 0.5)
     with style():
-        count = len(images) * len(models)
-        figure = Figure(figsize=(WIDTH, 0.3 + 1.06 * count * 4 / (len(sizes) + 1)), layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)  # type: ignore[union-attr]
+        count, height = len(images) * len(models), 4.24 / (len(sizes) + 1)
+        layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.0, hspace=0.0)
+        figure = Figure(figsize=(WIDTH, 0.3 + height * count), layout=layout)
         grid = figure.subplots(count, len(sizes) + 1, squeeze=False)
         for at, row in enumerate(grid):
             image, model = images[at // len(models)], models[at % len(models)]

@@ -4,18 +4,17 @@ import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mbcbench.report import Artefact, Writer
 
 from .claims import ledger
+from .leaderboard_html import context
 from .samples import labelled
-from .shown import facts
 from .style import WIDTH, image
+from .templates import template
 
 FORMATS = ("html", "md", "latex", "csv", "png", "svg")
 # Characters that LaTeX takes for something else.
@@ -26,24 +25,24 @@ LATEX = {
     "[": "{[}",  # behind a row's end it would begin an argument
 }  # fmt: skip
 PREAMBLE = (
-    "\\documentclass{article}\n\\usepackage[T1]{fontenc}\n\\usepackage{booktabs,graphicx}\n"
+    "\\documentclass{article}\n\\usepackage[T1]{fontenc}\n\\usepackage{booktabs,longtable}\n"
     "\\usepackage[landscape,margin=1cm]{geometry}\n\\begin{document}\n\\scriptsize\n"
 )
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """An artefact with its numbers, its figure's bytes by format, and its claims' verdicts in words."""
+    """An artefact with its numbers, its figure's bytes by format, and the rows of the ledger that speak of it."""
 
     artefact: Artefact
     data: pd.DataFrame
     images: Mapping[str, bytes]
-    verdicts: tuple[str, ...]
+    verdicts: tuple[Mapping[Any, Any], ...]
     wide: bool = False  # too wide for a phone: it is scrolled
 
     @property
     def caption(self) -> str:
-        return " ".join([self.artefact.caption, *self.verdicts])
+        return " ".join([self.artefact.caption, *map(_sentence, self.verdicts)])
 
 
 def write(
@@ -59,7 +58,7 @@ def write(
     for one in shown:
         files |= _files(one, formats)
     if "html" in formats:
-        files["index.html"] = page(shown, missing, frame, info)
+        files["index.html"] = page(shown, missing, frame, info, book)
     if "latex" in formats:
         tables = [name for name in files if name.endswith(".tex")]
         files["report.tex"] = PREAMBLE + "".join(f"\\input{{{name}}}\n" for name in tables) + "\\end{document}\n"
@@ -75,12 +74,8 @@ def drawn(artefact: Artefact, frame: pd.DataFrame, book: pd.DataFrame, formats: 
         figure = artefact.draw(data)
         images = {kind: image(figure, kind) for kind in sorted(kinds)}
         wide = figure.get_figwidth() > WIDTH
-    return Drawn(artefact, data, images, tuple(_verdicts(artefact, book)), wide)
-
-
-def _verdicts(artefact: Artefact, book: pd.DataFrame) -> list[str]:
-    own = book[book["id"].isin(artefact.claims)].to_dict("records")
-    return [_sentence(row) for row in own]
+    verdicts = book.assign(place=range(len(book)))[book["id"].isin(artefact.claims)].to_dict("records")
+    return Drawn(artefact, data, images, tuple(verdicts), wide)
 
 
 def _sentence(row: Mapping[Any, Any]) -> str:
@@ -131,9 +126,9 @@ def latex(one: Drawn) -> str:
     column = f"p{{{0.8 / len(head):.3f}\\textwidth}}"
     lines = [f"{' & '.join(row)} \\\\\n" for row in rows]
     return (
-        f"\\section*{{{escaped(one.artefact.title)}}}\n{escaped(one.caption)}\n\n\\noindent\n"
-        f"\\begin{{tabular}}{{{column * len(head)}}}\n\\toprule\n{' & '.join(head)} \\\\\n\\midrule\n"
-        f"{''.join(lines)}\\bottomrule\n\\end{{tabular}}\n"
+        f"\\section*{{{escaped(one.artefact.title)}}}\n{escaped(one.caption)}\n\n"
+        f"\\begin{{longtable}}{{{column * len(head)}}}\n\\toprule\n{' & '.join(head)} \\\\\n\\midrule\n\\endhead\n"
+        f"{''.join(lines)}\\bottomrule\n\\end{{longtable}}\n"
     )
 
 
@@ -143,26 +138,32 @@ def escaped(text: str) -> str:
     return out.encode("ascii", "replace").decode()
 
 
-def page(shown: Sequence[Drawn], missing: Sequence[str], frame: pd.DataFrame, info: Mapping[str, Any]) -> str:
-    """One page that needs nothing else; figures are images, so that their ids cannot meet."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.globals.update(cells=cells, embedded=lambda held: base64.b64encode(held).decode())
-    notes = [*missing, *_versions(frame)]
-    measured = frame[frame["suite"].ne("architectures")]
-    return environment.get_template("report.html").render(
-        shown=shown, missing=notes, facts=facts(labelled(measured), info)
+def page(
+    shown: Sequence[Drawn], missing: Sequence[str], frame: pd.DataFrame, info: Mapping[str, Any], book: pd.DataFrame
+) -> str:
+    """The leaderboard's page with the artefacts in it; figures are images, so that their ids cannot meet."""
+    return template("report.html").render(
+        context(frame, info, book),
+        shown=shown,
+        missing=[*missing, *_versions(frame, info)],
+        cells=cells,
+        embedded=lambda held: base64.b64encode(held).decode(),
     )
 
 
-def _versions(frame: pd.DataFrame) -> list[str]:
-    """A line where records were taken over from other runs, which other versions may have made."""
-    if "detail.reused_from" not in frame:
-        return []
-    runs = sorted(set(frame["detail.reused_from"].dropna()))
-    return [f"records of other runs are among these: {', '.join(runs)}"] if runs else []
+def _versions(frame: pd.DataFrame, info: Mapping[str, Any]) -> list[str]:
+    """A line where records were taken over from other runs, and one a run where these were made by different code."""
+    reused = sorted(set(frame["detail.reused_from"].dropna())) if "detail.reused_from" in frame else []
+    found = [f"records of other runs are among these: {', '.join(reused)}"] if reused else []
+    runs = info.get("runs") or []
+    if len({(str(run["versions"]), run["commit"]) for run in runs}) > 1:
+        found += [f"made by different code: run {run['run']} by {_code(run)}" for run in runs]
+    return found
+
+
+def _code(run: Mapping[str, Any]) -> str:
+    parts = [f"{name} {version}" for name, version in (run["versions"] or {}).items()]
+    return ", ".join([*parts, f"commit {run['commit'][:12]}"] if run["commit"] else parts) or "an unknown version"
 
 
 WRITER = Writer(formats=FORMATS, write=write)

@@ -2,7 +2,9 @@
 
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ def cloud(encoder: str, size: int, seed: int, value: float, **detail: Any) -> Re
     return Record(
         suite="point-clouds", case="cad-points", encoder=encoder, status=Status.OK, seed=seed, metric="accuracy",
         value=value, higher_is_better=True, params={"hyper": slots, "train_size": size}, detail=told,
+        cell=f"{encoder} {size} {seed}",
     )  # fmt: skip
 
 
@@ -162,7 +165,7 @@ def test_the_exponent_of_a_cost_is_the_slope_of_its_logarithm() -> None:
             status=Status.OK,
             metric="peak_memory",
             value=3.0 * n**1.5,
-            params={"n": n, "mode": "one piece"},
+            detail={"n": n, "mode": "one piece"},
         )
         for n in (1e3, 1e4, 1e5)
     )
@@ -233,6 +236,24 @@ def test_latex_takes_no_text_for_a_command() -> None:
     assert text.isascii()
 
 
+def test_latex_is_balanced_and_its_rows_are_as_wide_as_its_head() -> None:
+    files, _ = writer().write([artefact("claims"), artefact("table1")], frame(clouds()), INFO, ["latex"])
+    assert set(re.findall(r"\\input{(.*?)}", str(files["report.tex"]))) == {"claims.tex", "table1.tex"}
+    assert re.findall(r"\\usepackage(?:\[.*?\])?{(.*?)}", str(files["report.tex"])) == [
+        "fontenc", "booktabs,longtable", "geometry",
+    ]  # fmt: skip
+    for text in map(str, files.values()):
+        assert re.findall(r"\\begin{(\w+)}", text) == re.findall(r"\\end{(\w+)}", text)
+        plain = re.sub(r"\\[{}]", "", text)
+        assert plain.count("{") == plain.count("}")
+    for name in ("claims.tex", "table1.tex"):
+        body = str(files[name]).partition(r"\begin{longtable}")[2]
+        columns = body.partition("\n")[0].count(r"\textwidth")
+        rows = [line for line in body.splitlines() if line.endswith(r" \\")]
+        assert len(rows) > 10
+        assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {columns - 1}
+
+
 def test_markdown_is_aligned_and_one_line_a_row() -> None:
     files, _ = hostile("a | b\nc")
     lines = [line for line in str(files["t.md"]).splitlines() if line.startswith("|")]
@@ -293,3 +314,27 @@ def test_a_run_of_a_newer_mbcbench_is_refused_in_one_line(
     (run / "run.json").write_text(json.dumps(info | {"schema": 99}))
     assert report(str(run)) == 3
     assert "install a newer mbcbench" in capsys.readouterr().err
+
+
+def test_several_runs_are_put_together_and_the_later_one_counts(run: Path, report: Invoke, tmp_path: Path) -> None:
+    again = store.Run.create(tmp_path, profile="laptop", seed=0, argv=[], encoders=[])
+    again.append([replace(record, value=0.0) for record in clouds()[:1]])
+    again.append([replace(cloud("mine", 100, 0, 0.5), cell="another")])
+    again.close()
+    assert report(str(run), str(again.folder), "--only", "table1", "--format", "csv", "--out", str(tmp_path / "o")) == 0
+    table = pd.read_csv(tmp_path / "o" / "table1.csv")
+    assert set(table["model"]) >= {"mine", "sse-random K=16"}
+    own = table[table["model"].eq("deepsets-max") & table["points"].eq(100)]["ours"].item()
+    first = [record.value or 0.0 for record in clouds() if record.encoder == "deepsets-max"][:3]
+    assert own == pytest.approx(sum(first[1:]) / 3)
+
+
+def test_a_record_of_a_newer_mbcbench_is_refused_in_one_line(
+    run: Path, report: Invoke, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = run / "records.jsonl"
+    path.write_text(path.read_text().replace('"schema": 1', '"schema": 99', 1))
+    assert report(str(run)) == 3
+    err = capsys.readouterr().err
+    assert "line 1, has schema 99" in err
+    assert err.count("\n") == 1
