@@ -23,8 +23,8 @@ const board = document.querySelector("table.board");
 const names = () => [...board.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.cells[0].dataset.order);
 const press = (label) => [...board.querySelectorAll("button")].find((b) => b.textContent === label).click();
 const told = { first: names(), width: document.documentElement.scrollWidth, inner: innerWidth };
-told.wide = [...document.querySelectorAll("main *, header *")].filter((one) =>
-  !one.closest(".scroll, pre, svg") && one.getBoundingClientRect().right > innerWidth + 1).map((one) => one.outerHTML.slice(0, 80));
+const over = (one) => !one.closest(".scroll, pre, svg") && one.getBoundingClientRect().right > innerWidth + 1;
+told.wide = [...document.querySelectorAll("main *, header *")].filter(over).map((one) => one.outerHTML.slice(0, 80));
 press("encoder"); told.named = names();
 press("encoder"); told.reversed = names();
 press("elem/s"); told.fastest = names();
