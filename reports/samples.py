@@ -60,6 +60,8 @@ def pick(rows: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
     """The rows that were measured, under a setting: a tuple says any of its values, None that there is none."""
     here = rows["status"].eq("ok").to_numpy()
     for column, wanted in where.items():
+        if not here.any():
+            break
         values = wanted if isinstance(wanted, tuple) else (wanted,)
         here = here & (rows[column].isna() if wanted is None else rows[column].isin(values)).to_numpy()
     kept = rows[here]

@@ -31,7 +31,7 @@ def nll(size: int, value: float, seed: int, slots: int = 32, estimator: str = "f
     )  # fmt: skip
 
 
-def tested_with(tested: dict[int, float]) -> list[Record]:
+def with_slots(tested: dict[int, float]) -> list[Record]:
     """A model of 32 slots, tested with others: how much is lost with each number."""
     noise = np.random.default_rng(0)
     own = [nll(200, 0.001 * noise.normal(), seed) for seed in range(3)]
@@ -42,14 +42,14 @@ def tested_with(tested: dict[int, float]) -> list[Record]:
 
 
 def test_other_slots_at_test_time_are_judged_by_what_they_lose() -> None:
-    assert verdicts(tested_with({16: 0.005, 64: 0.005}))["C7", "half and double"] == "confirmed"
-    found = verdicts(tested_with({16: 0.005, 64: 0.4, 2: 0.5, 8: 0.5, 128: 0.5}))
+    assert verdicts(with_slots({16: 0.005, 64: 0.005}))["C7", "half and double"] == "confirmed"
+    found = verdicts(with_slots({16: 0.005, 64: 0.4, 2: 0.5, 8: 0.5, 128: 0.5}))
     assert found["C7", "half and double"] == "refuted"
     assert found["C7", "a sixteenth to fourfold"] == "refuted"
 
 
 def test_a_test_with_other_slots_is_not_taken_for_one_as_trained() -> None:
-    found = data("fig7-slots", tested_with({16: 9.0, 64: 9.0}))
+    found = data("fig7-slots", with_slots({16: 9.0, 64: 9.0}))
     assert found["value"].max() < 1.0
 
 
