@@ -63,7 +63,8 @@ def profiles(lost: pd.DataFrame) -> pd.DataFrame:
     whole = lost.dropna()
     lead = whole.median() - whole.min()
     behind = (whole - whole.min()) / lead.where(lead > 0)
-    return behind.fillna(0.0).T.stack().rename("behind").reset_index()[["encoder", "task", "seed", "behind"]]
+    long = behind.fillna(0.0).T.reset_index().melt(id_vars=["task", "seed"], var_name="encoder", value_name="behind")
+    return long[["encoder", "task", "seed", "behind"]]
 
 
 def of_records(frame: pd.DataFrame) -> pd.DataFrame:
@@ -77,7 +78,8 @@ def standing_table(frame: pd.DataFrame) -> pd.DataFrame:
     lost = of_records(frame)
     if lost.columns.empty:
         return pd.DataFrame()
-    scores = lost.T.groupby(level="task").agg(lambda column: column.mean(skipna=False)).T
+    whole = lost.notna().T.groupby(level="task").all()
+    scores = lost.T.groupby(level="task").mean().where(whole).T
     scores = scores.mul([1 if task == "nll" else -1 for task in scores.columns])
     table = pd.concat([standing(lost)[["rank", "mean_rank", "borda"]], scores], axis=1)
     return table.sort_values("rank", kind="stable", na_position="last").reset_index()
@@ -98,7 +100,7 @@ def draw_profiles(data: pd.DataFrame) -> "Figure":
         figure, axes = canvas(3.2 + 0.19 * rows_of(kept))
         for name, colour, dot in zip(kept, palette(len(kept)), DOTS, strict=False):
             own = data.loc[data["encoder"].eq(name), "behind"]
-            sns.ecdfplot(x=own, color=colour, marker=dot, markersize=5, label=name, ax=axes, clip_on=False)
+            sns.ecdfplot(x=own, color=colour, marker=dot, markersize=5, label=name, ax=axes)
         finish(axes, kept, ("behind the best (1: as far as the median)", "share of tasks and seeds"))
         axes.set(xlim=(0, 2), ylim=(0, 1.02))
         return figure

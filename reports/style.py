@@ -97,7 +97,8 @@ def points(data: pd.DataFrame, x: str, hue: str, *, labels: Sequence[str]) -> "F
         names = list(dict.fromkeys(data[hue]))
         figure, axes = canvas(3.1 + 0.19 * rows_of(names))
         sns.pointplot(
-            data.assign(**{x: data[x].astype(str)}), x=x, y="value", hue=hue, hue_order=names, dodge=0.4,
+            data.assign(**{x: data[x].astype(str)}), x=x, y="value", hue=hue, hue_order=names,
+            dodge=0.4 if len(names) > 1 else False,
             order=list(dict.fromkeys(data[x].astype(str))), palette=palette(len(names)), errorbar=interval,
             markers=[DOTS[i % len(DOTS)] for i in range(len(names))], ax=axes, linewidth=1.4,
         )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from mbcbench.errors import one_line
 from mbcbench.report import Artefact, Writer
 
 from .claims import ledger
@@ -39,6 +40,7 @@ class Drawn:
     images: Mapping[str, bytes]
     verdicts: tuple[Mapping[Any, Any], ...]
     wide: bool = False  # too wide for a phone: it is scrolled
+    broke: str = ""  # what it raised
 
     @property
     def caption(self) -> str:
@@ -51,8 +53,10 @@ def write(
     """Files by name, and a line for each artefact that no record serves."""
     rows = labelled(frame)
     book = ledger(rows)
-    made = [drawn(artefact, rows, book, formats) for artefact in artefacts]
-    missing = [f"{one.artefact.id}: no records; {one.artefact.make}" for one in made if one.data.empty]
+    made = [attempted(artefact, rows, book, formats) for artefact in artefacts]
+    missing = [
+        f"{one.artefact.id}: {one.broke or f'no records; {one.artefact.make}'}" for one in made if one.data.empty
+    ]
     shown = [one for one in made if not one.data.empty]
     files: dict[str, str | bytes] = {}
     for one in shown:
@@ -63,6 +67,14 @@ def write(
         tables = [name for name in files if name.endswith(".tex")]
         files["report.tex"] = PREAMBLE + "".join(f"\\input{{{name}}}\n" for name in tables) + "\\end{document}\n"
     return files, missing
+
+
+def attempted(artefact: Artefact, frame: pd.DataFrame, book: pd.DataFrame, formats: Sequence[str]) -> Drawn:
+    """One artefact, or what it raised: those of others are drawn all the same."""
+    try:
+        return drawn(artefact, frame, book, formats)
+    except Exception as error:
+        return Drawn(artefact, pd.DataFrame(), {}, (), broke=f"broke: {one_line(error)}")
 
 
 def drawn(artefact: Artefact, frame: pd.DataFrame, book: pd.DataFrame, formats: Sequence[str]) -> Drawn:

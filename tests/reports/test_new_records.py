@@ -49,7 +49,7 @@ def test_other_slots_at_test_time_are_judged_by_what_they_lose() -> None:
 
 
 def test_a_test_with_other_slots_is_not_taken_for_one_as_trained() -> None:
-    found = data("fig7-slots", with_slots({16: 9.0, 64: 9.0}))
+    found = data("fig3a", with_slots({16: 9.0, 64: 9.0}))
     assert found["value"].max() < 1.0
 
 

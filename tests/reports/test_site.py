@@ -91,6 +91,19 @@ def test_a_part_of_a_run_still_gives_a_site_that_says_what_is_missing(
         assert missing[0] in str(files["index.html"])
 
 
+def test_an_artefact_that_raises_is_a_line_and_the_others_are_drawn(
+    records: pd.DataFrame, info: dict[str, Any]
+) -> None:
+    def broken(_: pd.DataFrame) -> pd.DataFrame:
+        raise ZeroDivisionError("none left")
+
+    writer: Writer = registry.plugin(registry.WRITERS, "files").load()
+    made = [Artefact(id="mine", title="t", caption="c", data=broken), *artefacts("fig1")]
+    files, missing = writer.write(made, records, info, ["svg"])
+    assert missing == ["mine: broke: ZeroDivisionError: none left"]
+    assert list(files) == ["fig1.svg"]
+
+
 def test_runs_of_different_code_are_told_apart(records: pd.DataFrame, info: dict[str, Any]) -> None:
     runs = [{"run": name, "versions": {"torch": version}, "commit": None} for name, version in (("r", "2"), ("s", "3"))]
     page = site(records, {**info, "runs": runs})
