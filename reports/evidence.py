@@ -27,15 +27,14 @@ GROUPS = ("mbc", "symmetry", "hygiene", "numerics", "substance", "reference")
 
 
 def tidy(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with every column that the report asks for; those that no record has are empty.
+    """The columns that the report asks for; those that no record has are empty.
 
     Where a record does not say under which setting it was taken (it broke), its cell's parameters do.
     """
-    absent = [column for column in COLUMNS if column not in frame.columns]
-    full = frame.reindex(columns=[*frame.columns, *absent]).reset_index(drop=True)
+    full = frame.reindex(columns=list(COLUMNS)).reset_index(drop=True)
     for name in SETTINGS:
-        if f"params.{name}" in full:
-            own, asked = full[f"detail.{name}"], full[f"params.{name}"]
+        if f"params.{name}" in frame:
+            own, asked = full[f"detail.{name}"], frame[f"params.{name}"].reset_index(drop=True)
             full[f"detail.{name}"] = own.astype(object).where(own.notna(), asked)
     return full
 

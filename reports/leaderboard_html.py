@@ -42,7 +42,7 @@ def context(frame: pd.DataFrame, info: Mapping[str, Any], book: pd.DataFrame | N
     encoders, found = list(table["encoder"]), slots(rows)
     matrix = law_matrix(rows, encoders)
     standings = list(enumerate(table.to_dict("records")))
-    named = labelled(rows)
+    named = labelled(frame)
     costs = {metric: against_n(named, metric) for metric in COSTS}
     return {
         "symbol": symbol,

@@ -64,7 +64,7 @@ def pick(rows: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
             break
         values = wanted if isinstance(wanted, tuple) else (wanted,)
         here = here & (rows[column].isna() if wanted is None else rows[column].isin(values)).to_numpy()
-    kept = rows[here]
+    kept = rows.loc[here, list(COLUMNS)]
     return kept.assign(value=pd.to_numeric(kept["value"]))
 
 

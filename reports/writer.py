@@ -43,6 +43,11 @@ class Drawn:
     broke: str = ""  # what it raised
 
     @property
+    def missing(self) -> str:
+        """Why there is nothing to show."""
+        return self.broke or f"no records; {self.artefact.make}"
+
+    @property
     def caption(self) -> str:
         return " ".join([self.artefact.caption, *map(_sentence, self.verdicts)])
 
@@ -54,9 +59,7 @@ def write(
     rows = labelled(frame)
     book = ledger(rows)
     made = [attempted(artefact, rows, book, formats) for artefact in artefacts]
-    missing = [
-        f"{one.artefact.id}: {one.broke or f'no records; {one.artefact.make}'}" for one in made if one.data.empty
-    ]
+    missing = [f"{one.artefact.id}: {one.missing}" for one in made if one.data.empty]
     shown = [one for one in made if not one.data.empty]
     files: dict[str, str | bytes] = {}
     for one in shown:
