@@ -1,6 +1,7 @@
 """What the paper does not show: laws, cost, consistency and gradients of every encoder, from the same records."""
 
 from functools import partial
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from .style import DOTS, FAINT, INK, WIDTH, canvas, finish, interval, lines, pal
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHOWN = 8  # encoders that one figure tells apart
+SHOWN = 8  # encoders that one figure tells apart, and which of them rather
+RATHER = ("sse-random", "deepsets-mean", "set-transformer", "pma", "slot-attention", "fspool", "janossy", "umbc")
 MARKS = {"pass": "holds", "ok": "classified", "xfail": "broken, as claimed", "fail": "broken", "skip": "does not apply"}
 
 
@@ -50,7 +52,8 @@ def draw_matrix(data: pd.DataFrame) -> "Figure":
 
 
 def against_n(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """A cost against n, in one piece and streamed, with the fitted exponent of each curve of at least three sizes.
+    """A cost against n, in one piece and streamed, of encoders that were measured at more than one n, with the fitted
+    exponent of each curve of at least three.
 
     value: peak memory in MiB, or seconds for an encoding.
     """
@@ -59,6 +62,7 @@ def against_n(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     value = rows["value"] / 2**20 if metric == "peak_memory" else n / rows["value"]
     table = rows.assign(value=value.astype(float), n=n, mode=rows["detail.mode"])
     table = table[["encoder", "mode", "n", "seed", "value"]].sort_values(["encoder", "mode", "n", "seed"])
+    table = table[table.groupby("encoder")["n"].transform("nunique") > 1]
     return table.reset_index(drop=True).assign(exponent=_exponents(table))
 
 
@@ -76,7 +80,8 @@ def draw_against_n(data: pd.DataFrame, label: str) -> "Figure":
     import seaborn as sns
 
     whole = data[data["mode"].eq("one piece")].groupby("encoder")["exponent"].first()
-    kept = list(dict.fromkeys(data["encoder"]))[:SHOWN]
+    there = set(data["encoder"])
+    kept = [*(name for name in RATHER if name in there), *sorted(there - set(RATHER))][:SHOWN]
     names = {name: f"{name}: n^{whole[name]:.2f}" if np.isfinite(whole.get(name, np.nan)) else name for name in kept}
     shown = data[data["encoder"].isin(kept)]
     shown = shown.assign(encoder=shown["encoder"].map(names))
@@ -110,21 +115,23 @@ def quality(frame: pd.DataFrame, cost: str) -> pd.DataFrame:
         costs = 1e6 / costs  # seconds for a million elements
     table = means(scored, ["encoder", "model"]).merge(costs, left_on="encoder", right_index=True)
     beaten = [bool(((table["mean"] >= r.mean) & (table["cost"] < r.cost)).any()) for r in table.itertuples()]
-    return table.assign(pareto=~np.array(beaten, dtype=bool))
+    return table.assign(pareto=~np.array(beaten, dtype=bool)).reset_index(drop=True)
 
 
 def draw_quality(data: pd.DataFrame, label: str) -> "Figure":
-    import seaborn as sns
+    """All models, by name where few are; where many are, those that none beats at less cost."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+    named = data if len(data) <= SHOWN else data[data["pareto"]]
+    named = named.sort_values("mean", ascending=False, kind="stable")
+    others, best = data.drop(named.index), data[data["pareto"]].sort_values("cost")
     with style():
-        names = list(data.sort_values("mean", ascending=False)["model"])
+        names = list(named["model"])
         figure, axes = canvas(3.1 + 0.19 * rows_of(names))
-        sns.scatterplot(data, x="cost", y="mean", hue="model", style="model", hue_order=names, style_order=names,
-                        palette=palette(len(names)), markers=[DOTS[i % len(DOTS)] for i in range(len(names))],
-                        s=70, zorder=3, ax=axes)  # fmt: skip
-        axes.errorbar(data["cost"], data["mean"], yerr=data["half"].fillna(0), fmt="none", color=FAINT, zorder=2)
-        best = data[data["pareto"]].sort_values("cost")
+        axes.plot(others["cost"], others["mean"], "o", color=FAINT, markersize=4, alpha=0.7, zorder=2)
+        for row, colour, dot in zip(named.fillna({"half": 0.0}).to_dict("records"), palette(len(names)), cycle(DOTS)):
+            look = {"fmt": dot, "color": colour, "markersize": 8, "label": row["model"], "zorder": 3}
+            axes.errorbar(row["cost"], row["mean"], yerr=row["half"], **look)
         axes.plot(best["cost"], best["mean"], drawstyle="steps-post", color=INK, linewidth=1, linestyle=":")
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -213,7 +220,8 @@ TIME = beyond(
 QUALITY_COST = beyond(
     "quality-cost",
     "Quality against cost",
-    "Accuracy on point clouds against the time of an element; dotted: those that none beats at less cost.",
+    "Accuracy on point clouds against the time of an element. Dotted: what none beats at less cost. "
+    "Grey: the others, where there are many.",
     partial(quality, cost="throughput"),
     partial(draw_quality, label="seconds for a million elements"),
     "point-clouds --suite resources",
@@ -221,7 +229,7 @@ QUALITY_COST = beyond(
 STATE_QUALITY = beyond(
     "state-quality",
     "State against quality",
-    "Accuracy on point clouds against the bytes of a stream's state.",
+    "Accuracy on point clouds against the bytes of a stream's state. Dotted: what none beats with fewer.",
     partial(quality, cost="state_size"),
     partial(draw_quality, label="bytes of the state"),
     "point-clouds --suite resources",

@@ -93,12 +93,10 @@ def claims(book: pd.DataFrame | None, encoder: str) -> list[dict[str, Any]]:
 
 
 def cost_curves(costs: Mapping[str, pd.DataFrame], encoder: str, place: int) -> list[Markup]:
-    """An encoder's memory and time against n, where they were measured at more than one."""
+    """An encoder's memory and time against n."""
     own = {metric: table[table["encoder"].eq(encoder)] for metric, table in costs.items()}
     return [
-        Markup(cost_by_size(table, f"{metric}{place}", COSTS[metric]))
-        for metric, table in own.items()
-        if table["n"].nunique() > 1
+        Markup(cost_by_size(table, f"{metric}{place}", COSTS[metric])) for metric, table in own.items() if len(table)
     ]
 
 

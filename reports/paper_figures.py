@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from mbcbench.report import Artefact
 
-from .contrasts import ABLATED, CAD, CHUNKED, DS, DS_MAX, LARGE, NLL, ONE, PMA, R1, R32
+from .contrasts import ABLATED, CAD, CHUNKED, DS, DS_MAX, LARGE, NLL, ONE, PMA, R1, R32, STACK, full
 from .samples import HYPER, labelled, pick
 from .style import DOTS, WIDTH, finish, interval, lines, palette, points, rows_of, style
 
@@ -20,19 +20,34 @@ OF_THE_PAPER = (
     *("deepsets-original", "pma", "set-transformer"),
 )
 COMPARED = (DS, PMA, R1, R32)
+MANY = 6
+EXPERIMENTS_ALONE = ("patches-64", "cad-points", "exemplar-centroids")  # cases
 SLOTS = ("sse-random", "sse-deterministic")
 USUAL = {"slot_dim": 64, "num_slots": 1}  # where hyper-parameters say nothing
+OF_FIG8 = ("deepsets-mean", "sse-deterministic-mean K=16", STACK, "deepsets-mean rescaled", f"{STACK} rescaled")
 ON_PARTS = (f"{R32} partition", f"{R32} unbiased")  # trained on partitions
 CENTROIDS = {"suite": "centroids", "metric": "accuracy"}
 NATS, SHARE, PIXELS = "NLL per value (nats)", "accuracy", "pixels of the context"
 Data = Callable[[pd.DataFrame], pd.DataFrame]
 
 
+def added(rows: pd.DataFrame) -> set[str]:
+    """Encoders beside the paper's that figures show too: those that a user added to its experiments.
+
+    Where there are many they were run for the leaderboard, and only what experiments alone have tells.
+    """
+    others = rows[~rows["encoder"].isin(OF_THE_PAPER)]
+    if others["encoder"].nunique() > MANY:
+        others = others[others["case"].isin(EXPERIMENTS_ALONE)]
+    return set(others["encoder"])
+
+
 def shown(frame: pd.DataFrame, where: Mapping[str, Any], models: Sequence[str] | None, x: str) -> pd.DataFrame:
     """Columns model, x, seed, value and data: the models named (None: all), and those that a user added."""
-    rows = pick(labelled(frame), where)
+    every = labelled(frame)
+    rows = pick(every, where)
     if models is not None:
-        rows = rows[rows["model"].isin(models) | ~rows["encoder"].isin(OF_THE_PAPER)]
+        rows = rows[rows["model"].isin(models) | rows["encoder"].isin(added(every))]
     table = rows.rename(columns={x: "x", "detail.data": "data"})[["model", "x", "seed", "value", "data"]]
     order = {name: at for at, name in enumerate(models or ())}
     table = table.assign(place=table["model"].map(lambda name: order.get(name, len(order))))
@@ -68,8 +83,9 @@ def fig2(frame: pd.DataFrame) -> pd.DataFrame:
 
 def curves(frame: pd.DataFrame) -> pd.DataFrame:
     """The loss while training, of the models of 64 x 64 images."""
-    rows = pick(labelled(frame), {**LARGE, **ONE, "detail.train_size": 1000, "detail.test_size": 1000})
-    rows = rows[rows["model"].isin(COMPARED + ON_PARTS) | ~rows["encoder"].isin(OF_THE_PAPER)]
+    every = labelled(frame)
+    rows = pick(every, full(LARGE, 1000))
+    rows = rows[rows["model"].isin(COMPARED + ON_PARTS) | rows["encoder"].isin(added(every))]
     table = [
         {"model": row["model"], "x": step, "seed": row["seed"], "value": loss, "data": row["detail.data"]}
         for row in rows.sort_values(["model", "seed"]).to_dict("records")
@@ -168,7 +184,8 @@ def draw_fig6(data: pd.DataFrame) -> Figure:
 
 
 def fig8(frame: pd.DataFrame) -> pd.DataFrame:
-    found = shown(frame, {**CENTROIDS, **ONE, "case": "mnist-centroids", "detail.ways": 10}, None, "detail.test_size")
+    at = {**CENTROIDS, **ONE, "case": "mnist-centroids", "detail.ways": 10}
+    found = shown(frame, at, OF_FIG8, "detail.test_size")
     return found[~found["model"].str.endswith("no norm")].reset_index(drop=True)
 
 

@@ -111,17 +111,22 @@ def finish(axes: "Axes", names: Sequence[str], labels: Sequence[str], *, legend:
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     axes.spines[["top", "right"]].set_visible(False)
+    if labels[1] == "accuracy":  # an interval of two seeds may be wider than there are accuracies
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(0.0, low), min(1.02, high))
     handles, told = axes.get_legend_handles_labels()
     if axes.get_legend() is not None:
         axes.get_legend().remove()  # type: ignore[union-attr]
     figure: Any = axes.figure
+    kept = [at for at, name in enumerate(told) if name not in ("encoder", "mode")]  # seaborn's headings
+    handles, told = [handles[at] for at in kept], [told[at] for at in kept]
     if told and legend:
         figure.legend(handles, told, loc="outside lower center", ncols=_across(names), frameon=False, handlelength=1.6)
 
 
 def _across(names: Sequence[str]) -> int:
     """How many names stand beside each other: as the longest allows."""
-    return max(1, min(3, 66 // (max(map(len, names), default=1) + 8)))
+    return max(1, min(3, 78 // (max(map(len, names), default=1) + 8)))
 
 
 def rows_of(names: Sequence[str]) -> int:

@@ -17,6 +17,10 @@ from mbcbench.report import Writer
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
 ARTEFACTS = ("fig1", "standing", "law-matrix", "memory", "claims", "table2")
+OUTER = """<!doctype html><pre id="told"></pre>
+<script>addEventListener("message", (event) => document.getElementById("told").append(event.data));</script>
+<iframe width="390" height="844" src="page.html"></iframe>
+"""
 # What the page is asked once it is loaded, and where it leaves the answer.
 PROBE = """
 const board = document.querySelector("table.board");
@@ -40,7 +44,7 @@ set("consistent", false); set("ranked", true); told.ranked = names();
 location.hash = "#encoder-leaky";
 addEventListener("hashchange", () => {
   told.open = document.getElementById("encoder-leaky").open;
-  parent.document.getElementById("told").textContent = JSON.stringify(told);
+  parent.postMessage(JSON.stringify(told), "*");
 });
 """
 
@@ -51,10 +55,10 @@ def told(records: pd.DataFrame, info: dict[str, Any], tmp_path_factory: pytest.T
     writer: Writer = registry.plugin(registry.WRITERS, "files").load()
     made = [registry.plugin(registry.ARTEFACTS, name).load() for name in ARTEFACTS]
     page = str(writer.write(made, records, info, ["html"])[0]["index.html"])
-    inner = html.escape(page.replace("</body>", f"<script>{PROBE}</script></body>"), quote=True)
     folder: Path = tmp_path_factory.mktemp("browser")
+    (folder / "page.html").write_text(page.replace("</body>", f"<script>{PROBE}</script></body>"))
     outer = folder / "outer.html"
-    outer.write_text(f'<!doctype html><pre id="told"></pre><iframe width="390" height="844" srcdoc="{inner}"></iframe>')
+    outer.write_text(OUTER)
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=10000"]
     command = [str(BROWSER), *flags, f"--user-data-dir={folder / 'profile'}", "--dump-dom", outer.as_uri()]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
