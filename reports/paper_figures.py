@@ -24,7 +24,7 @@ MANY = 6
 EXPERIMENTS_ALONE = ("patches-64", "cad-points", "exemplar-centroids")  # cases
 SLOTS = ("sse-random", "sse-deterministic")
 USUAL = {"slot_dim": 64, "num_slots": 1}  # where hyper-parameters say nothing
-OF_FIG8 = ("deepsets-mean", "sse-deterministic-mean K=16", STACK, "deepsets-mean rescaled", f"{STACK} rescaled")
+OF_FIG8 = (DS, *(f"{model}{how}" for how in ("", " rescaled") for model in ("sse-deterministic-mean K=16", STACK)))
 ON_PARTS = (f"{R32} partition", f"{R32} unbiased")  # trained on partitions
 CENTROIDS = {"suite": "centroids", "metric": "accuracy"}
 NATS, SHARE, PIXELS = "NLL per value (nats)", "accuracy", "pixels of the context"
