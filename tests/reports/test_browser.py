@@ -22,7 +22,7 @@ OUTER = """<!doctype html><pre id="told"></pre>
 <iframe width="390" height="844" src="page.html"></iframe>
 """
 # What the page is asked once it is loaded, and where it leaves the answer.
-PROBE = """
+PROBE = """{
 const board = document.querySelector("table.board");
 const names = () => [...board.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.cells[0].dataset.order);
 const press = (label) => [...board.querySelectorAll("button")].find((b) => b.textContent === label).click();
@@ -46,7 +46,7 @@ addEventListener("hashchange", () => {
   told.open = document.getElementById("encoder-leaky").open;
   parent.postMessage(JSON.stringify(told), "*");
 });
-"""
+}"""
 
 
 @pytest.fixture(scope="module")
