@@ -148,5 +148,9 @@ def main_setting(rows: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.DataFra
             kept, *others = counts.index
             rows = rows[rows[column].eq(kept) | rows[column].isna()]
             name = column.removeprefix("detail.").replace("_", " ")
-            notes.append(f"{name} {kept} is shown, and {', '.join(map(str, others))} left out")
+            notes.append(f"{name} {_plain(kept)} is shown, and {', '.join(map(_plain, others))} left out")
     return rows, notes
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -133,6 +133,7 @@ def accuracy_against_throughput(points: pd.DataFrame, name: str) -> str:
             )  # fmt: skip
         axes.set_xscale("log")
         axes.margins(0.08, 0.1)
+        axes.set_ylim(bottom=max(0.0, axes.get_ylim()[0]))
         axes.set_xlabel("elements per second", color=INK, labelpad=2)
         _thousands(axes)
         _name_points(axes, points, gap=0.22 / (height - 0.56))
