@@ -3,6 +3,8 @@
 import io
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -216,6 +218,9 @@ def test_what_has_no_records_is_said_with_the_command_that_makes_them() -> None:
     assert missing[0] in str(files["index.html"])
 
 
+HOSTILE = r"[1] \input{x} 5% _ ^ ~ $ # & { } < > é ± 集"
+
+
 def hostile(value: str) -> tuple[Written, list[str]]:
     table = Artefact(
         id="t", title="100% of_it", caption="#1 & more", data=lambda _: pd.DataFrame({"a_b": [value], "c": [1.5]})
@@ -224,7 +229,7 @@ def hostile(value: str) -> tuple[Written, list[str]]:
 
 
 def test_latex_takes_no_text_for_a_command() -> None:
-    files, _ = hostile(r"[1] \input{x} 5% _ ^ ~ $ # & { } < > é ± 集")
+    files, _ = hostile(HOSTILE)
     text = str(files["t.tex"])
     (row,) = [line for line in text.splitlines() if line.startswith("{[}1]")]
     kept = row.removesuffix(r" \\").replace(" & 1.5000", "")
@@ -254,6 +259,18 @@ def test_latex_is_balanced_and_its_rows_are_as_wide_as_its_head() -> None:
         assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {columns - 1}
 
 
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs LaTeX")
+def test_latex_compiles(tmp_path: Path) -> None:
+    files, _ = writer().write([artefact("claims"), artefact("table1")], frame(clouds()), INFO, ["latex"])
+    files = {**files, **{name: held for name, held in hostile(HOSTILE)[0].items() if name == "t.tex"}}
+    text = str(files["report.tex"]).replace("\\end{document}", "\\input{t.tex}\n\\end{document}")
+    for name, held in {**files, "report.tex": text}.items():
+        (tmp_path / name).write_text(str(held))
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=300, check=False)
+    assert ended.returncode == 0, ended.stdout[-2000:]
+
+
 def test_markdown_is_aligned_and_one_line_a_row() -> None:
     files, _ = hostile("a | b\nc")
     lines = [line for line in str(files["t.md"]).splitlines() if line.startswith("|")]
@@ -263,7 +280,8 @@ def test_markdown_is_aligned_and_one_line_a_row() -> None:
 
 def test_the_page_escapes_what_it_is_given() -> None:
     files, _ = hostile("<script>alert(1)</script>")
-    assert "<script>" not in str(files["index.html"])
+    assert "&lt;script&gt;alert(1)" in str(files["index.html"])
+    assert "<script>alert" not in str(files["index.html"])
 
 
 @pytest.fixture
