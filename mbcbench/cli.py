@@ -52,6 +52,7 @@ class Kind(StrEnum):
     LAWS = "laws"
     SUITES = "suites"
     REPORTS = "reports"
+    ARTEFACTS = "artefacts"
 
 
 @app.command()
@@ -203,6 +204,35 @@ def import_asv(
     from mbcbench import commands
 
     return commands.import_asv(results, run, out)
+
+
+@app.command()
+def report(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RUN...", help="Paths or ids of runs; several are put together.", show_default="latest"),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="ID,...", help="Draw these alone.", show_default="all")
+    ] = None,
+    format_: Annotated[
+        list[str] | None,
+        typer.Option("--format", metavar="NAME,...", help="html, md, latex, csv, png, svg.", show_default="html"),
+    ] = None,
+    to: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder that the files go to.")] = Path("report"),
+    root: Annotated[Path, typer.Option(help="Folder that keeps the runs.")] = Path(".mbcbench"),
+) -> int:
+    """Draw the leaderboard, tables, figures and the ledger of claims from records. Nothing is trained."""
+    from mbcbench import drawing, store
+
+    return drawing.report(
+        [store.find(run, root) for run in runs or ["latest"]], _split(only), _split(format_) or ["html"], to
+    )
+
+
+def _split(given: list[str] | None) -> list[str]:
+    """The names of options that take several, apart."""
+    return [name for names in given or () for name in names.split(",") if name]
 
 
 @app.command()

@@ -13,8 +13,8 @@ import mbcbench
 OUTSIDE_CELLS = frozenset(
     {
         "asv_results", "checked", "checking", "checkpoint", "cli", "cli_compare", "cli_data", "cli_encode", "commands",
-        "compare", "display", "encode", "machine", "orchestra", "parametrize", "pytest_plugin", "report", "reproduce",
-        "runner", "scaffold", "sources", "store", "tables",
+        "compare", "display", "drawing", "encode", "machine", "orchestra", "parametrize", "pytest_plugin", "report",
+        "reproduce", "runner", "scaffold", "sources", "store", "tables",
     }
 )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
+# By the schema before: what makes of a row one of the next. A row that names no schema is of the first.
+MIGRATIONS: "dict[int, Callable[[dict[str, Any]], dict[str, Any]]]" = {}
 
 
 class Status(StrEnum):
@@ -64,16 +66,34 @@ class Record:
 
     def to_json(self) -> str:
         """One line of JSON; numbers that JSON cannot hold become their names ("nan", "inf", "-inf")."""
-        return json.dumps(_finite(asdict(self)), allow_nan=False)
+        return json.dumps(_finite({"schema": SCHEMA, **asdict(self)}), allow_nan=False)
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Self:
-        """The record of a decoded line; fields of a later minor version are passed over."""
+        """The record of a decoded line, migrated where its schema is older; fields that are not known are passed over.
+
+        Raises UsageError for a newer schema.
+        """
         known = {f.name for f in fields(cls)}
-        kept = {name: value for name, value in row.items() if name in known}
+        kept = {name: value for name, value in migrated(row).items() if name in known}
         if isinstance(kept.get("value"), str):
             kept["value"] = float(kept["value"])
         return cls(**{**kept, "status": Status(kept["status"])})
+
+
+def migrated(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row in the present schema. Raises UsageError for a newer one."""
+    found = dict(row)
+    for schema in range(readable(int(row.get("schema", 1))), SCHEMA):
+        found = MIGRATIONS[schema](found)
+    return found
+
+
+def readable(schema: int) -> int:
+    """The schema, if it is one that can be read. Raises UsageError for a newer one."""
+    if schema > SCHEMA:
+        raise UsageError(f"has schema {schema} and this mbcbench reads up to {SCHEMA}; install a newer mbcbench")
+    return schema
 
 
 def _finite(value: Any) -> Any:
@@ -89,7 +109,7 @@ def _finite(value: Any) -> Any:
 def read_records(path: Path) -> list[Record]:
     """The records of a file, one a line; a torn last line (a run that was killed) is passed over.
 
-    Raises UsageError naming file and line when any other line cannot be read.
+    Raises UsageError naming file and line when any other line cannot be read, or has a newer schema.
     """
     lines = path.read_text(encoding="utf-8").split("\n")
     found = []
@@ -98,6 +118,8 @@ def read_records(path: Path) -> list[Record]:
             continue
         try:
             found.append(Record.from_dict(json.loads(line)))
+        except UsageError as error:
+            raise UsageError(f"{path}, line {number}, {error}") from error
         except (ValueError, KeyError, TypeError) as error:
             if number == len(lines):  # no newline behind it: the writer was cut off
                 break

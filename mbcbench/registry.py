@@ -16,6 +16,8 @@ LAWS = "mbcbench.laws"
 SUITES = "mbcbench.suites"
 DEFAULT_SUITES = "mbcbench.default_suites"  # those of SUITES that run when none is named
 REPORTS = "mbcbench.reports"
+ARTEFACTS = "mbcbench.artefacts"
+WRITERS = "mbcbench.writers"
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """Reports: records in, a table or a figure out. A report is pure: it trains nothing and reads no files."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
     from rich.console import RenderableType
 
 
@@ -21,3 +22,36 @@ class Report:
     summary: str
     terminal: "Callable[[pd.DataFrame, Mapping[str, Any]], RenderableType]"
     html: "Callable[[pd.DataFrame, Mapping[str, Any]], str]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artefact:
+    """One table or figure, drawn from records alone.
+
+    id: its registered name. caption: what it shows, or the message of the paper's. claims: the ledger's claims that it
+    speaks of. make: how records for it are made. data: frame of records -> its numbers, tidy and unrounded; empty where
+    no record serves. draw: those numbers -> a figure; None for a table.
+    """
+
+    id: str
+    title: str
+    caption: str
+    data: "Callable[[pd.DataFrame], pd.DataFrame]"
+    draw: "Callable[[pd.DataFrame], Figure] | None" = None
+    claims: tuple[str, ...] = ()
+    make: str = "mbcbench run --suite paper"
+
+
+Written = Mapping[str, str | bytes]  # the names of files and what they hold
+
+
+@dataclass(frozen=True)
+class Writer:
+    """What makes files of artefacts.
+
+    formats: what it can write. write: artefacts, records, the run's description and formats -> files, and a line for
+    each artefact that has no records.
+    """
+
+    formats: tuple[str, ...]
+    write: "Callable[[Sequence[Artefact], pd.DataFrame, Mapping[str, Any], Sequence[str]], tuple[Written, list[str]]]"

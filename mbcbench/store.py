@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 from mbcbench import machine
 from mbcbench.cell import Cell
 from mbcbench.errors import UsageError
-from mbcbench.record import BROKEN, SCHEMA, Record, frame, read_records
+from mbcbench.record import BROKEN, SCHEMA, Record, frame, read_records, readable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,13 +122,11 @@ def info(folder: Path) -> dict[str, Any]:
     """What run.json says. Raises UsageError when a newer mbcbench wrote it, or it cannot be read."""
     try:
         said: dict[str, Any] = json.loads((folder / INFO).read_text(encoding="utf-8"))
-        schema = int(said["schema"])
+        readable(int(said["schema"]))
+    except UsageError as error:
+        raise UsageError(f"{folder / INFO} {error}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{folder / INFO} describes no run ({error}); remove the folder") from error
-    if schema > SCHEMA:
-        raise UsageError(
-            f"{folder / INFO} has schema {schema} and this mbcbench reads up to {SCHEMA}; install a newer mbcbench"
-        )
     return said
 
 

@@ -20,22 +20,21 @@ COLUMNS = (
     *("seconds", "message", "detail.test_size", "detail.mode", "detail.train_size", "detail.n", "detail.bound"),
     *("detail.examples", "detail.counterexample", "detail.card", "detail.reproduce", "detail.summary"),
     *("detail.paper", "detail.streaming", "detail.parameters", "detail.order", "detail.aggregation", "detail.ways"),
-    *("detail.plateau", "detail.num_slots"),
+    *("detail.plateau", "detail.num_slots", "params.hyper"),
 )
 SETTINGS = ("test_size", "train_size", "mode", "n")
 GROUPS = ("mbc", "symmetry", "hygiene", "numerics", "substance", "reference")
 
 
 def tidy(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with every column that the report asks for; those that no record has are empty.
+    """The columns that the report asks for; those that no record has are empty.
 
     Where a record does not say under which setting it was taken (it broke), its cell's parameters do.
     """
-    absent = [column for column in COLUMNS if column not in frame.columns]
-    full = frame.reindex(columns=[*frame.columns, *absent]).reset_index(drop=True)
+    full = frame.reindex(columns=list(COLUMNS)).reset_index(drop=True)
     for name in SETTINGS:
-        if f"params.{name}" in full:
-            own, asked = full[f"detail.{name}"], full[f"params.{name}"]
+        if f"params.{name}" in frame:
+            own, asked = full[f"detail.{name}"], frame[f"params.{name}"].reset_index(drop=True)
             full[f"detail.{name}"] = own.astype(object).where(own.notna(), asked)
     return full
 
@@ -149,5 +148,9 @@ def main_setting(rows: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.DataFra
             kept, *others = counts.index
             rows = rows[rows[column].eq(kept) | rows[column].isna()]
             name = column.removeprefix("detail.").replace("_", " ")
-            notes.append(f"{name} {kept} is shown, and {', '.join(map(str, others))} left out")
+            notes.append(f"{name} {_plain(kept)} is shown, and {', '.join(map(_plain, others))} left out")
     return rows, notes
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

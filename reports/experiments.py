@@ -1,11 +1,9 @@
 """The experiments of a run: for each a table of means with intervals, a row for each model and way of testing it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -16,6 +14,7 @@ from mbcbench.report import Report
 from .evidence import tidy
 from .experiment_table import ExperimentTable, experiment_tables
 from .shown import facts, failures
+from .templates import template
 
 LEGEND = (
     "Mean over seeds, ± its 95% t interval. n/m: n of m seeds gave a value. "
@@ -61,13 +60,9 @@ def _table(found: ExperimentTable) -> Table:
 
 def html(frame: pd.DataFrame, info: Mapping[str, Any]) -> str:
     """The same as one self-contained page."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     tables: Sequence[ExperimentTable] = experiment_tables(frame, info)
     rows = tidy(frame)
-    return environment.get_template("experiments.html").render(
+    return template("experiments.html").render(
         tables=tables, facts=facts(rows, info), failures=failures(rows), legend=LEGEND
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .leaderboard_table import ONE_PIECE, STREAMED
+from .leaderboard_slots import ONE_PIECE, STREAMED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,6 +96,24 @@ def _words(means: pd.DataFrame) -> str:
     return "; ".join(f"{row.mode} {row.test_size:g}: {row.mean:.3f}" for row in means.itertuples())
 
 
+def cost_by_size(costs: pd.DataFrame, name: str, label: str) -> str:
+    """A cost of one encoder against the size of the set. costs: columns n, mode and value; label: of the value."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(SETTINGS):
+        figure, axes = _axes(2.4, 1.75, 0.2, 0.06)
+        for mode, colour, line in ((ONE_PIECE, BLUE, "o-"), (STREAMED, ORANGE, "s--")):
+            part = costs[costs["mode"] == mode].groupby("n")["value"].mean()
+            axes.plot(part.index.to_numpy(float), part.to_numpy(float), line, color=colour, markersize=4)
+        axes.set_xscale("log")
+        if (costs["value"] > 0).all():
+            axes.set_yscale("log")
+        axes.minorticks_off()
+        axes.set_xlabel(f"n, {label}", color=INK, labelpad=2)
+        told = "; ".join(f"{row.mode} {row.n:g}: {row.value:.3g}" for row in costs.itertuples())
+        return svg(figure, name, f"{label} against the number of elements: {told}")
+
+
 def accuracy_against_throughput(points: pd.DataFrame, name: str) -> str:
     """Accuracy against throughput, one named point an encoder.
 
@@ -115,6 +133,7 @@ def accuracy_against_throughput(points: pd.DataFrame, name: str) -> str:
             )  # fmt: skip
         axes.set_xscale("log")
         axes.margins(0.08, 0.1)
+        axes.set_ylim(bottom=max(0.0, axes.get_ylim()[0]))
         axes.set_xlabel("elements per second", color=INK, labelpad=2)
         _thousands(axes)
         _name_points(axes, points, gap=0.22 / (height - 0.56))

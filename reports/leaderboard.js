@@ -23,6 +23,26 @@ for (const table of document.querySelectorAll("table.board")) {
   });
 }
 
+// Hides the encoders that are not asked for, in every table of the leaderboard.
+const filter = document.getElementById("filter");
+if (filter) {
+  const { name, count } = filter.elements;
+  const rows = [...document.querySelectorAll("table.board tbody tr")];
+  const tables = document.querySelectorAll("table.board").length;
+
+  const wanted = (row) =>
+    row.cells[0].dataset.order.toLowerCase().includes(name.value.trim().toLowerCase()) &&
+    ["consistent", "ranked"].every((trait) => !filter.elements[trait].checked || row.dataset.traits.split(" ").includes(trait));
+
+  const show = () => {
+    for (const row of rows) row.hidden = !wanted(row);
+    count.value = `${rows.filter((row) => !row.hidden).length / tables} of ${rows.length / tables}`;
+  };
+  filter.addEventListener("input", show);
+  filter.addEventListener("submit", (event) => event.preventDefault());
+  show();
+}
+
 // A link to an encoder opens what it leads to.
 const open = () => {
   const target = location.hash && document.getElementById(location.hash.slice(1));

@@ -1,18 +1,23 @@
 """The leaderboard as one page that needs nothing else: style, script and figures are inside it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from .beyond import against_n
 from .evidence import MISSING, law_group, law_matrix, outcomes, severity, summarise, tidy
-from .figures import accuracy_against_throughput, accuracy_by_size
-from .leaderboard_table import ACCURACY, Slot, encoders_of, leaderboard_table, notes, slots, suite_rows
-from .shown import NOT_RUN, WORDS, Column, columns, facts, failures, number, other_task, symbol, where
+from .figures import accuracy_against_throughput, accuracy_by_size, cost_by_size
+from .leaderboard_slots import ACCURACY, TASK_KEYS, Slot, encoders_of, slots, suite_rows
+from .leaderboard_table import leaderboard_table, notes
+from .samples import labelled
+from .shown import NOT_RUN, WORDS, Column, columns, facts, failures, number, other_task, over_tasks, symbol, where
+from .templates import template
+
+COSTS = {"peak_memory": "MiB at its peak", "throughput": "seconds"}
 
 
 @dataclass(frozen=True)
@@ -26,41 +31,82 @@ class Panel:
 
 def html(frame: pd.DataFrame, info: Mapping[str, Any]) -> str:
     """A run as one self-contained page."""
+    return template("leaderboard.html").render(context(frame, info))
+
+
+def context(frame: pd.DataFrame, info: Mapping[str, Any], book: pd.DataFrame | None = None) -> dict[str, Any]:
+    """What the page's template is given. book: the ledger of claims (see `claims.ledger`), each to stand with the
+    encoders that it is tested on."""
     rows = tidy(frame)
     table = leaderboard_table(frame, encoders_of(rows, info))
-    encoders = list(table["encoder"])
+    encoders, found = list(table["encoder"]), slots(rows)
     matrix = law_matrix(rows, encoders)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(symbol=symbol, kind=kind, law_group=law_group)
-    return environment.get_template("leaderboard.html").render(
-        facts=facts(rows, info),
-        verdict=verdict(table, matrix, rows),
-        boards=boards(columns(table, slots(rows))),
-        ranked=next((slot.about for slot in slots(rows) if slot.key == "accuracy"), ""),
-        encoders=encoders,
-        legend=WORDS,
-        notes=notes(frame, info, table),
-        failures=failures(rows),
-        matrix=[(name, [(law, matrix.at[name, law]) for law in matrix.columns]) for name in encoders],
-        laws=list(matrix.columns),
-        panels=panels(rows, encoders),
-        cost=cost_figure(table, slots(rows)),
-        details=[detail(rows, row) for row in table.to_dict("records")],
-    )
+    standings = list(enumerate(table.to_dict("records")))
+    named = labelled(frame)
+    costs = {metric: against_n(named, metric) for metric in COSTS}
+    return {
+        "symbol": symbol,
+        "kind": kind,
+        "law_group": law_group,
+        "anchors": anchors(encoders),
+        "facts": facts(rows, info),
+        "verdict": verdict(table, matrix, rows),
+        "boards": boards(table, columns(table, found)),
+        "traits": traits(table),
+        "ranked": [slot.about for slot in found if slot.key in TASK_KEYS],
+        "encoders": encoders,
+        "legend": WORDS,
+        "notes": notes(frame, info, table),
+        "failures": failures(rows),
+        "matrix": [(name, [(law, matrix.at[name, law]) for law in matrix.columns]) for name in encoders],
+        "laws": list(matrix.columns),
+        "panels": panels(rows, encoders),
+        "cost": cost_figure(table, found),
+        "details": [detail(rows, row) | {"costs": cost_curves(costs, row["encoder"], at)} for at, row in standings],
+        "claims": {name: claims(book, name) for name in encoders},
+    }
 
 
-def boards(found: Sequence[Column]) -> list[tuple[str, list[Column]]]:
+def anchors(encoders: Sequence[str]) -> dict[str, str]:
+    """The id of each encoder's place on the page, made of its name, so that a link to it lasts."""
+    found: dict[str, str] = {}
+    for name in encoders:
+        plain = "encoder-" + re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
+        taken = [other for other in found.values() if other.rpartition("~")[0] == plain or other == plain]
+        found[name] = f"{plain}~{len(taken) + 1}" if taken else plain
+    return found
+
+
+def traits(table: pd.DataFrame) -> list[str]:
+    """What each encoder can be filtered by, in words apart: `ranked`, and `consistent` if it keeps the laws mbc."""
+    mbc = table["laws.mbc.status"] if "laws.mbc.status" in table else pd.Series(MISSING, index=table.index)
+    kept = {"ranked": table["rank"].notna(), "consistent": mbc.eq("pass")}
+    return [" ".join(word for word, has in kept.items() if has.iloc[at]) for at in range(len(table))]
+
+
+def claims(book: pd.DataFrame | None, encoder: str) -> list[dict[str, Any]]:
+    """The claims that are tested on an encoder."""
+    if book is None:
+        return []
+    own = book[[encoder in told.split(", ") for told in book["encoders"]]]
+    return [{str(key): value for key, value in row.items()} for row in own.to_dict("records")]
+
+
+def cost_curves(costs: Mapping[str, pd.DataFrame], encoder: str, place: int) -> list[Markup]:
+    """An encoder's memory and time against n."""
+    own = {metric: table[table["encoder"].eq(encoder)] for metric, table in costs.items()}
+    return [
+        Markup(cost_by_size(table, f"{metric}{place}", COSTS[metric])) for metric, table in own.items() if len(table)
+    ]
+
+
+def boards(table: pd.DataFrame, found: Sequence[Column]) -> list[tuple[str, list[Column]]]:
     """The columns in tables that a page has room for, each with a heading and the encoder's column before it."""
     if not any(map(other_task, found)):
         return [("Standing", list(found))]
     tasks = [column for column in found if other_task(column) or column.key.startswith("accuracy")]
-    return [("Laws and cost", [c for c in found if c not in tasks]), ("Tasks", [found[0], *tasks])]
+    cost = [column for column in found if column not in tasks]
+    return [("Laws and cost", cost), ("Tasks", [found[0], *over_tasks(table), *tasks])]
 
 
 def kind(status: str) -> str:

@@ -1,163 +1,38 @@
 """The leaderboard as a table: one row an encoder; and what the run does not say."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
-from .evidence import MISSING, badges, law_matrix, main_setting, outcomes, summarise, tidy
-
-ACCURACY = "point-clouds"
-COMPLETION = "image-completion"
-CENTROIDS = "centroids"
-TASKS = (ACCURACY, COMPLETION, CENTROIDS)
-RESOURCES = "resources"
-FORESEE = "foresee"  # predictions for a size at which nothing is measured
-ONE_PIECE, STREAMED = "one piece", "streamed"
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One measured column: which metric of which suite, and where to look (see `evidence.outcomes`)."""
-
-    key: str
-    label: str
-    about: str
-    suite: str
-    metric: str
-    at: Mapping[str, Any] = field(default_factory=dict)
-
-
-def encoders_of(frame: pd.DataFrame, info: Mapping[str, Any]) -> list[str]:
-    """The encoders that were asked for, then any others that have records."""
-    return list(dict.fromkeys([*map(str, info.get("encoders") or ()), *frame["encoder"].dropna()]))
-
-
-def suite_rows(frame: pd.DataFrame, suite: str) -> tuple[pd.DataFrame, list[str]]:
-    """A suite's records under one setting, and what that leaves out."""
-    as_trained = frame["detail.num_slots"].isna()  # other numbers of slots are an experiment
-    rows = frame[frame["suite"].eq(suite) & frame["case"].ne(FORESEE) & as_trained]
-    by = ("case", "device", "dtype", *(("detail.train_size",) if suite in TASKS else ()))
-    kept, notes = main_setting(rows, by)
-    whole = kept["status"].eq("ok") & kept["detail.mode"].isna()  # nothing said: as it is done ordinarily
-    return kept.assign(**{"detail.mode": kept["detail.mode"].astype(object).mask(whole, ONE_PIECE)}), notes
-
-
-def slots(frame: pd.DataFrame) -> list[Slot]:
-    """The measured columns that the records of a tidy frame can fill."""
-    return [*accuracy_slots(frame), *completion_slots(frame), *centroid_slots(frame), *resource_slots(frame)]
-
-
-def accuracy_slots(frame: pd.DataFrame) -> list[Slot]:
-    """Accuracy where the encoder was trained, and at the largest test size: in one piece and streamed."""
-    rows, _ = suite_rows(frame, ACCURACY)
-    if rows.empty:
-        return []
-    sizes = sorted(rows["detail.test_size"].dropna().unique())
-    if not sizes:
-        return [Slot("accuracy", "accuracy", "test accuracy", ACCURACY, "accuracy")]
-    trained = rows["detail.train_size"].dropna()
-    first = trained.iloc[0] if len(trained) and trained.iloc[0] in sizes else sizes[0]
-    about = "as trained" if len(trained) and first == trained.iloc[0] else "the fewest tested"
-    found = [_accuracy("accuracy", f"acc @{first:g}", f"{first:g} points, {about}", first, ONE_PIECE)]
-    large = sizes[-1]
-    if large != first:
-        found.append(_accuracy("accuracy.large", f"acc @{large:g}", f"{large:g} points in one piece", large, ONE_PIECE))
-    if rows["detail.mode"].eq(STREAMED).any():
-        label = f"@{large:g} streamed"
-        found.append(_accuracy("accuracy.streamed", label, f"{large:g} points streamed in chunks", large, STREAMED))
-    return found
-
-
-def _accuracy(key: str, label: str, where: str, size: float, mode: str) -> Slot:
-    about = f"test accuracy, {where}: mean and 95% t interval over seeds"
-    return Slot(key, label, about, ACCURACY, "accuracy", {"detail.test_size": size, "detail.mode": mode})
-
-
-def completion_slots(frame: pd.DataFrame) -> list[Slot]:
-    """NLL of images, as trained and at the largest context streamed."""
-    about = "image completion, mean NLL of a number (lower is better)"
-    shared = {"detail.order": "random", "detail.aggregation": "own"}
-    return _two(frame, COMPLETION, "nll", ("nll", "NLL"), about, shared)
-
-
-def centroid_slots(frame: pd.DataFrame) -> list[Slot]:
-    """Accuracy of the nearest centroid among the most classes, as trained and at the largest support streamed."""
-    ways = suite_rows(frame, CENTROIDS)[0]["detail.ways"].dropna()
-    if ways.empty:
-        return _two(frame, CENTROIDS, "accuracy", ("centroids", "cent."), "accuracy of the nearest centroid", {})
-    about = f"accuracy of the nearest of {ways.max():g} centroids"
-    return _two(frame, CENTROIDS, "accuracy", ("centroids", "cent."), about, {"detail.ways": ways.max()})
-
-
-def _two(
-    frame: pd.DataFrame, suite: str, metric: str, names: tuple[str, str], about: str, shared: Mapping[str, Any]
-) -> list[Slot]:
-    """A task's two columns: sets as large as those trained on, and the largest that were streamed."""
-    rows, _ = suite_rows(frame, suite)
-    if rows.empty:
-        return []
-    (key, label), trained = names, rows["detail.train_size"].dropna()
-    large = rows.loc[rows["detail.mode"].eq(STREAMED), "detail.test_size"].max()
-    found = [(key, trained.max(), ONE_PIECE, ""), (f"{key}.streamed", large, STREAMED, " streamed")]
-    return [
-        Slot(
-            key,
-            f"{label} @{size:g}{how}",
-            f"{about}, {size:g} elements{how}: mean and 95% t interval over seeds",
-            suite,
-            metric,
-            {**shared, "detail.test_size": size, "detail.mode": mode},
-        )
-        for key, size, mode, how in found
-        if pd.notna(size)
-    ]
-
-
-def resource_slots(frame: pd.DataFrame) -> list[Slot]:
-    """Throughput, memory, state and parameters, each at the largest set of its mode."""
-    rows, _ = suite_rows(frame, RESOURCES)
-    if rows.empty:
-        return []
-    (one, here), (streamed, there) = (_largest(rows, mode) for mode in (ONE_PIECE, STREAMED))
-    found = [
-        Slot("throughput", "elem/s", f"elements encoded a second, in one piece{here}", *_of("throughput"), one),
-        Slot("memory", "memory", f"peak memory in one piece{here}", *_of("peak_memory"), one),
-        Slot("memory.streamed", "mem. streamed", f"peak memory when streamed{there}", *_of("peak_memory"), streamed),
-        Slot("state", "state", f"size of the streaming state{there}", *_of("state_size"), streamed),
-        Slot("parameters", "params", "trainable parameters", *_of("parameters"), {"detail.mode": ONE_PIECE}),
-    ]
-    modes = {ONE_PIECE, *rows["detail.mode"].dropna()}
-    return [slot for slot in found if slot.at["detail.mode"] in modes]
-
-
-def _largest(rows: pd.DataFrame, mode: str) -> tuple[dict[str, Any], str]:
-    """Where to look for a mode's largest set, and how to say so."""
-    sizes = rows.loc[rows["detail.mode"].eq(mode), "detail.n"].dropna()
-    if sizes.empty:
-        return {"detail.mode": mode}, ""
-    return {"detail.n": sizes.max(), "detail.mode": mode}, f" at n = {sizes.max():g}"
-
-
-def _of(metric: str) -> tuple[str, str]:
-    return RESOURCES, metric
+from .evidence import MISSING, badges, law_matrix, outcomes, summarise, tidy
+from .leaderboard_slots import (
+    ACCURACY,
+    CENTROIDS,
+    COMPLETION,
+    RESOURCES,
+    TASKS,
+    Slot,
+    encoders_of,
+    slots,
+    suite_rows,
+)  # fmt: skip
+from .standing import losses, standing
 
 
 def leaderboard_table(frame: pd.DataFrame, encoders: Sequence[str] = ()) -> pd.DataFrame:
     """One row an encoder, best first (see `mbcbench.record.frame` for the frame).
 
-    rank: by mean accuracy in the first accuracy column; NaN unless every seed gave a value.
+    rank, mean_rank, borda: over all tasks; NaN unless every seed of every task gave a value (see `standing`).
     laws.<group>, laws.<group>.status: see `evidence.badges`.
     <slot>, <slot>.half, .seeds, .expected, .undecided, .status, .lost, .message: see `slots` and `evidence.summarise`.
     streaming, summary, paper, probe: what the probe found, and how it ended.
     """
     frame = tidy(frame)
     names = encoders_of(frame, {"encoders": encoders})
-    parts = [_probe(frame, names), badges(law_matrix(frame, names))]
+    parts = [standing(losses(frame, names)), _probe(frame, names), badges(law_matrix(frame, names))]
     parts += [_measured(frame, slot, names) for slot in slots(frame)]
     table = pd.concat(parts, axis=1).rename_axis("encoder").reset_index()
-    table.insert(0, "rank", _rank(table))
     return table.sort_values("rank", kind="stable", na_position="last", ignore_index=True)
 
 
@@ -172,13 +47,6 @@ def _probe(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     columns |= {f"detail.{name}": name for name in ("summary", "paper", "streaming")}
     probes = frame[frame["suite"] == "probe"].drop_duplicates("encoder", keep="last").set_index("encoder")
     return probes[list(columns)].rename(columns=columns).reindex(list(names))
-
-
-def _rank(table: pd.DataFrame) -> "pd.Series[float]":
-    if "accuracy" not in table:
-        return pd.Series(float("nan"), index=table.index)
-    whole = table["accuracy.seeds"].eq(table["accuracy.expected"])
-    return table["accuracy"].where(whole).rank(ascending=False, method="min")
 
 
 def notes(frame: pd.DataFrame, info: Mapping[str, Any], table: pd.DataFrame) -> list[str]:
@@ -199,9 +67,9 @@ def notes(frame: pd.DataFrame, info: Mapping[str, Any], table: pd.DataFrame) -> 
     found += [f"No record of {what} for {name}." for name, what in _gaps(frame, table, silent)]
     for suite in (*TASKS, RESOURCES):
         found += [f"The records of {suite} are mixed: {note}." for note in suite_rows(frame, suite)[1]]
-    if "accuracy" in table and table["rank"].isna().any():
+    if present & set(TASKS) and table["rank"].isna().any():
         names = ", ".join(table.loc[table["rank"].isna(), "encoder"])
-        found.append(f"Not ranked, since not every seed gave an accuracy: {names}.")
+        found.append(f"Not ranked, since not every seed of every task gave a score: {names}.")
     return found
 
 

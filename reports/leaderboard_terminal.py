@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from .evidence import tidy
-from .leaderboard_table import encoders_of, leaderboard_table, notes, slots
+from .leaderboard_slots import encoders_of, slots
+from .leaderboard_table import leaderboard_table, notes
 from .shown import SYMBOLS, WORDS, Column, Shown, columns, facts, failures, other_task, symbol
 
 STYLES = {"pass": "green", "ok": "", "xfail": "yellow"}

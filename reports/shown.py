@@ -8,9 +8,12 @@ from typing import Any
 import pandas as pd
 
 from .evidence import BROKEN, MISSING
-from .leaderboard_table import Slot
+from .leaderboard_slots import Slot
 
-SYMBOLS = {"pass": "✓", "ok": "✓", "fail": "✗", "xfail": "~", "xpass": "?", "skip": "–", MISSING: "·", "undecided": "≈"}
+SYMBOLS = {
+    **{"pass": "✓", "ok": "✓", "fail": "✗", "xfail": "~", "xpass": "?", "skip": "–", MISSING: "·", "undecided": "≈"},
+    "unranked": "–",
+}
 NOT_RUN = "not run, since "  # how the runner begins the message of a cell that an earlier failure made pointless
 WORDS = {
     "pass": "holds",
@@ -24,7 +27,11 @@ WORDS = {
 }
 
 
+NO_TASKS = ("probe", "laws", "architectures", "consistency")
 OTHER_TASKS = ("nll", "centroids")  # the columns of these stand in a table of their own where room is short
+
+
+LOWER_IS_BETTER = ("mean_rank", "nll", "memory", "state", "parameters")
 
 
 def other_task(column: "Column") -> bool:
@@ -48,20 +55,20 @@ class Shown:
     title: str = ""
 
 
-LOWER_IS_BETTER = ("nll", "peak_memory", "state_size", "parameters")
-
-
 @dataclass(frozen=True)
 class Column:
-    """A column of the leaderboard: key, heading, what it says in words, whether it holds numbers, and whether more is
-    better: sorted by it, the best come first."""
+    """A column of the leaderboard: key, heading, what it says in words, and whether it holds numbers."""
 
     key: str
     label: str
     about: str
     numeric: bool
     cells: tuple[Shown, ...]
-    higher: bool = True
+
+    @property
+    def down(self) -> bool:
+        """Whether the best is the largest."""
+        return self.numeric and self.key.partition(".")[0] not in LOWER_IS_BETTER
 
 
 def columns(table: pd.DataFrame, slots: Sequence[Slot]) -> list[Column]:
@@ -77,13 +84,31 @@ def columns(table: pd.DataFrame, slots: Sequence[Slot]) -> list[Column]:
 
 def _measurements(rows: Sequence[Mapping[Any, Any]], slot: Slot) -> Column:
     cells = tuple(_measured(row, slot) for row in rows)
-    return Column(slot.key, slot.label, slot.about, True, cells, slot.metric not in LOWER_IS_BETTER)
+    return Column(slot.key, slot.label, slot.about, True, cells)
 
 
 def _encoder(row: Mapping[Any, Any]) -> Shown:
     rank = row["rank"]
     place = "" if math.isnan(rank) else f"{rank:g}"
     return Shown(str(row["encoder"]), place, "ok" if place else "unranked", str(row["encoder"]))
+
+
+def over_tasks(table: pd.DataFrame) -> list[Column]:
+    """Columns of what is counted over all tasks."""
+    told = {
+        "mean_rank": ("mean rank", "the mean over tasks of the rank by mean score"),
+        "borda": ("Borda", "encoders beaten, averaged over the seeds of a task and summed over tasks"),
+    }
+    return [
+        Column(key, label, about, True, tuple(_counted(value) for value in table[key]))
+        for key, (label, about) in told.items()
+    ]
+
+
+def _counted(value: float) -> Shown:
+    if math.isnan(value):
+        return Shown("", "", "unranked", None, "not every seed of every task gave a score")
+    return Shown(f"{value:.3g}", "", "ok", value)
 
 
 def _badge(row: Mapping[Any, Any], group: str) -> Shown:
@@ -198,7 +223,7 @@ def facts(frame: pd.DataFrame, info: Mapping[str, Any]) -> list[tuple[str, str]]
         number(memory, "peak_memory") if memory else None,
         f"{info['threads']} thread{'s' * (info['threads'] != 1)}" if info.get("threads") else None,
     ]
-    tasks = frame[~frame["suite"].isin(["probe", "laws"])]
+    tasks = frame[~frame["suite"].isin(NO_TASKS)]
     rows = [
         ("run", _joined([info.get("run"), info.get("profile") and f"profile {info['profile']}"])),
         ("created", str(info.get("created") or "")),
@@ -207,7 +232,7 @@ def facts(frame: pd.DataFrame, info: Mapping[str, Any]) -> list[tuple[str, str]]
         ("machine", _joined(parts)),
         ("device", _joined(sorted({str(device) for device in frame["device"].dropna()}))),
         ("versions", _joined(f"{name} {version}" for name, version in versions.items())),
-        ("commit", str(info.get("git_commit") or "")[:12]),
+        ("commit", str(info.get("commit") or "")[:12]),
     ]
     return [(label, text) for label, text in rows if text]
 

@@ -61,6 +61,7 @@ LADDER = [
     "reproduce",
     "commands",
     "cli_compare",
+    "drawing",
     "cli_data",
     "cli_encode",
     "cli",

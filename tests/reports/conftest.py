@@ -141,7 +141,7 @@ def records() -> pd.DataFrame:
 def info() -> dict[str, Any]:
     return {
         "schema": 1, "run": "20261124-101112-quick", "created": "2026-11-24T10:11:12+00:00", "profile": "quick",
-        "seed": 0, "argv": ["mbcbench", "run"], "git_commit": "c07caf5e0e6b", "threads": 1, "encoders": list(ENCODERS),
+        "seed": 0, "argv": ["mbcbench", "run"], "commit": "c07caf5e0e6b", "threads": 1, "encoders": list(ENCODERS),
         "versions": {"mbcbench": "0.1.0", "torch": "2.13.0", "python": "3.11.2"},
         "hardware": {"cpu": "Example CPU @ 2.50GHz", "cores": 2, "memory_bytes": 8 * 2**30},
     }  # fmt: skip

@@ -66,7 +66,7 @@ def test_what_an_encoder_lacks_is_named(records: pd.DataFrame, tables: ModuleTyp
     found = tables.notes(records, {"run": "x"}, tables.leaderboard_table(records))
     assert found == [
         "No record of hygiene.inputs, resources for hanging.",
-        "Not ranked, since not every seed gave an accuracy: crashing, hanging.",
+        "Not ranked, since not every seed of every task gave a score: crashing, hanging.",
     ]
 
 

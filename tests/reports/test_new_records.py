@@ -1,0 +1,139 @@
+"""Claims and figures of other numbers of slots, of training on partitions, and of completed images."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mbcbench import registry
+from mbcbench.record import Record, Status, frame
+
+SHARED = {"mode": "one piece", "order": "random", "aggregation": "own", "steps": 1000, "plateau": False, "data": "p"}
+
+
+def data(name: str, records: list[Record]) -> pd.DataFrame:
+    found: pd.DataFrame = registry.plugin(registry.ARTEFACTS, name).load().data(frame(records))
+    return found
+
+
+def verdicts(records: list[Record]) -> dict[tuple[str, str], str]:
+    rows = data("claims", records)
+    return {(row["id"], row["reading"]): row["verdict"] for row in rows.to_dict("records")}
+
+
+def nll(size: int, value: float, seed: int, slots: int = 32, estimator: str = "full", **detail: Any) -> Record:
+    told = {**SHARED, "train_size": size, "test_size": size, "chunk_size": size, **detail}
+    return Record(
+        suite="image-completion", case="patches-64" if size == 1000 else "patches-32", encoder="sse-random",
+        status=Status.OK, seed=seed, metric="nll", value=value, higher_is_better=False, detail=told,
+        params={"hyper": {"num_slots": slots}, "estimator": estimator},
+    )  # fmt: skip
+
+
+def with_slots(tested: dict[int, float]) -> list[Record]:
+    """A model of 32 slots, tested with others: how much is lost with each number."""
+    noise = np.random.default_rng(0)
+    own = [nll(200, 0.001 * noise.normal(), seed) for seed in range(3)]
+    other = [
+        nll(200, lost + 0.001 * noise.normal(), seed, num_slots=k) for k, lost in tested.items() for seed in range(3)
+    ]
+    return own + other
+
+
+def test_other_slots_at_test_time_are_judged_by_what_they_lose() -> None:
+    assert verdicts(with_slots({16: 0.005, 64: 0.005}))["C7", "half and double"] == "confirmed"
+    found = verdicts(with_slots({16: 0.005, 64: 0.4, 2: 0.5, 8: 0.5, 128: 0.5}))
+    assert found["C7", "half and double"] == "refuted"
+    assert found["C7", "a sixteenth to fourfold"] == "refuted"
+
+
+def test_a_test_with_other_slots_is_not_taken_for_one_as_trained() -> None:
+    found = data("fig3a", with_slots({16: 9.0, 64: 9.0}))
+    assert found["value"].max() < 1.0
+
+
+def trained(partition: float, faster: bool) -> list[Record]:
+    noise = np.random.default_rng(0)
+    curve = [[100, 0.5], [200, 0.1]]
+    full = [nll(1000, 0.001 * noise.normal(), s, beats_baseline_at=500 + s, curve=curve) for s in range(3)]
+    at = 200 if faster else 900
+    part = [nll(1000, partition, s, estimator="partition", beats_baseline_at=at + 2 * s, curve=curve) for s in range(3)]
+    return full + part
+
+
+def test_training_on_partitions_is_judged_by_when_it_beats_the_baseline_and_by_full_sets() -> None:
+    found = verdicts(trained(0.0, faster=True))
+    assert (found["C13", "partition: faster"], found["C13", "partition: generalises"]) == ("confirmed", "confirmed")
+    found = verdicts(trained(0.3, faster=False))
+    assert (found["C13", "partition: faster"], found["C13", "partition: generalises"]) == ("refuted", "refuted")
+    assert found["C13", "unbiased: faster"] == "undecided"
+
+
+def test_models_trained_on_partitions_have_a_line_of_their_own() -> None:
+    found = data("fig3d", trained(0.0, faster=True))
+    assert set(found["model"]) == {"sse-random K=32", "sse-random K=32 partition"}
+    assert set(data("fig3a", trained(9.0, faster=True))["value"]) != {9.0}
+    assert data("fig3a", trained(9.0, faster=True))["value"].max() < 1.0
+
+
+def completed() -> Record:
+    pixels = np.arange(2 * 4 * 3).reshape(2, 4, 3)
+    detail = {
+        "images": pixels.tolist(),
+        "order": [[3, 2, 1, 0], [0, 1, 2, 3]],
+        "completions": {"1": (pixels + 1).tolist(), "3": (pixels + 2).tolist()},
+    }
+    return Record(
+        suite="image-completion", case="patches-32", encoder="e", status=Status.OK, metric="completions", value=1.0,
+        detail=detail,
+    )  # fmt: skip
+
+
+def test_the_strip_shows_the_pixels_given_what_was_made_of_them_and_the_image() -> None:
+    table = data("completions", [completed()])
+    given = table[table["what"].eq("context") & table["image"].eq(0) & table["size"].eq(3)]
+    assert given["pixel"].tolist() == [3, 2, 1]
+    assert given[["red", "green", "blue"]].to_numpy().tolist() == [[9, 10, 11], [6, 7, 8], [3, 4, 5]]
+    made = table[table["what"].eq("e") & table["image"].eq(1) & table["size"].eq(1)]
+    assert made["red"].tolist() == [13, 16, 19, 22]
+    assert table[table["what"].eq("image")]["blue"].tolist() == [2, 5, 8, 11, 14, 17, 20, 23]
+
+
+def test_the_strip_is_drawn() -> None:
+    made = registry.plugin(registry.ARTEFACTS, "completions").load()
+    figure = made.draw(made.data(frame([completed()])))
+    assert len(figure.axes) == 2 * 2 * 3  # two images, a row of contexts and one of the model; two sizes and the image
+
+
+def gap(kind: str, size: int, value: float, draw: int) -> Record:
+    detail = {"order": kind, "chunk_size": size, "aggregation": "streamed", "draw": draw}
+    return Record(
+        suite="consistency", case="chunks", encoder="e", status=Status.OK, metric="relative_gap", value=value,
+        detail=detail,
+    )  # fmt: skip
+
+
+def test_the_consistency_error_is_the_worst_of_all_draws() -> None:
+    records = [gap("random", 4, value, draw) for draw, value in enumerate((1e-3, 3e-3, 2e-3))]
+    table = data("consistency", [*records, gap("uneven", 1, 0.0, 0)])
+    assert table[["kind", "size", "value"]].to_numpy().tolist() == [["random", 4, 3e-3], ["uneven", 1, 0.0]]
+
+
+def test_gradients_of_partitions_are_shown_by_encoder_and_estimator() -> None:
+    records = [
+        Record(suite="gradients", case="patches-32", encoder="e", status=Status.OK, metric="gradient_bias", value=1 / n,
+               detail={"estimator": "partition", "gradient_size": n})
+        for n in (10, 50)
+    ]  # fmt: skip
+    skipped = Record(suite="gradients", case="patches-32", encoder="f", status=Status.SKIP, metric="gradient_bias")
+    table = data("gradient-bias", [*records, skipped])
+    assert table[["model", "x", "value"]].to_numpy().tolist() == [["e, partition", 10, 0.1], ["e, partition", 50, 0.02]]
+
+
+@pytest.mark.parametrize("kind", ["svg", "png"])
+def test_the_strip_has_the_same_bytes_for_the_same_records(kind: str) -> None:
+    writer = registry.plugin(registry.WRITERS, "files").load()
+    made = [registry.plugin(registry.ARTEFACTS, "completions").load()]
+    first, second = (writer.write(made, frame([completed()]), {}, [kind])[0] for _ in range(2))
+    assert first == second

@@ -1,0 +1,119 @@
+"""The site: the leaderboard with the artefacts, the ledger, and a place for every encoder."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from mbcbench import registry
+from mbcbench.record import Record, Status, frame
+from mbcbench.report import Artefact, Report, Writer
+
+from .test_leaderboard import Page, parts
+
+
+def artefacts(*names: str) -> list[Artefact]:
+    return [registry.plugin(registry.ARTEFACTS, name).load() for name in names]
+
+
+def written(
+    table: pd.DataFrame, info: Mapping[str, Any], *names: str, formats: tuple[str, ...] = ("html",)
+) -> tuple[Mapping[str, str | bytes], list[str]]:
+    writer: Writer = registry.plugin(registry.WRITERS, "files").load()
+    return writer.write(artefacts(*names), table, info, formats)
+
+
+def site(table: pd.DataFrame, info: Mapping[str, Any], *names: str) -> str:
+    return str(written(table, info, *names)[0]["index.html"])
+
+
+@pytest.fixture(scope="module")
+def page(records: pd.DataFrame, info: dict[str, Any]) -> str:
+    return site(records, info, "fig1", "claims", "standing", "table2", "law-matrix")
+
+
+def test_the_site_is_the_leaderboards_page_with_more_in_it(
+    page: str, report: Report, records: pd.DataFrame, info: dict[str, Any]
+) -> None:
+    board = re.compile(r'<table class="board">.*?</table>', re.DOTALL)
+    assert board.findall(page) == board.findall(report.html(records, info))
+
+
+def test_ids_are_unique_and_every_link_within_leads_somewhere(page: str) -> None:
+    tags = Page(page).tags
+    ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    inside = [attributes["href"] or "" for tag, attributes in tags if tag == "a" and "href" in attributes]
+    assert {link[1:] for link in inside if link.startswith("#")} <= set(ids)
+
+
+def test_the_site_fetches_nothing(page: str) -> None:
+    for tag, attributes in Page(page).tags:
+        held = [attributes[name] or "" for name in ("src", "srcset", "poster", "action") if name in attributes]
+        assert all(one.startswith("data:image/svg+xml;base64,") for one in held)
+        assert tag != "link" or attributes["href"] == "data:,"
+
+
+def test_an_encoders_place_is_named_after_it_and_holds_its_claims_costs_and_counterexamples(page: str) -> None:
+    places = page.split('<details class="encoder" id="encoder-')
+    (place,) = [place for place in places if place.startswith('set-transformer"')]
+    assert "partition  chunks of 1 and 2" in place
+    assert "<b>C4</b>" in place
+    assert "MiB at its peak against the number of elements" in place
+    assert "C17" not in place
+
+
+def test_names_that_would_share_an_id_do_not() -> None:
+    found = [
+        Record(suite="probe", case="build", encoder=name, status=Status.OK) for name in ("a:b", "a-b", "a/b", "<a>")
+    ]
+    ids = [one["id"] for _, one in Page(site(frame(found), {})).tags if (one.get("id") or "").startswith("encoder-")]
+    assert len(set(ids)) == 4
+    assert all(re.fullmatch(r"[A-Za-z0-9_.~-]+", name or "") for name in ids)
+
+
+def test_rows_tell_what_they_can_be_filtered_by(page: str) -> None:
+    traits = re.findall(r'<tr data-traits="([^"]*)">\s*<th scope="row" data-order="([^"]*)"', page)
+    told = {name: set(words.split()) for words, name in traits}
+    assert told["sse-random"] == {"ranked", "consistent"}
+    assert told["set-transformer"] == {"ranked"}
+    assert told["crashing"] == set()
+
+
+def test_a_part_of_a_run_still_gives_a_site_that_says_what_is_missing(
+    records: pd.DataFrame, info: dict[str, Any]
+) -> None:
+    for some, told in parts(records, info):
+        files, missing = written(some, told, "table1", "claims")
+        assert missing == ["table1: no records; mbcbench run --suite paper --only table1"]
+        assert missing[0] in str(files["index.html"])
+
+
+def test_an_artefact_that_raises_is_a_line_and_the_others_are_drawn(
+    records: pd.DataFrame, info: dict[str, Any]
+) -> None:
+    def broken(_: pd.DataFrame) -> pd.DataFrame:
+        raise ZeroDivisionError("none left")
+
+    writer: Writer = registry.plugin(registry.WRITERS, "files").load()
+    made = [Artefact(id="mine", title="t", caption="c", data=broken), *artefacts("fig1")]
+    files, missing = writer.write(made, records, info, ["svg"])
+    assert missing == ["mine: broke: ZeroDivisionError: none left"]
+    assert list(files) == ["fig1.svg"]
+
+
+def test_runs_of_different_code_are_told_apart(records: pd.DataFrame, info: dict[str, Any]) -> None:
+    runs = [{"run": name, "versions": {"torch": version}, "commit": None} for name, version in (("r", "2"), ("s", "3"))]
+    page = site(records, {**info, "runs": runs})
+    assert "made by different code: run r by torch 2" in page
+    assert "made by different code" not in site(records, {**info, "runs": runs[:1] * 2})
+
+
+@pytest.mark.parametrize("kind", ["html", "md", "latex", "csv", "svg", "png"])
+def test_the_same_records_give_the_same_bytes_in_every_format(
+    kind: str, records: pd.DataFrame, info: dict[str, Any]
+) -> None:
+    names = ("fig1", "standing", "profiles", "law-matrix", "memory", "quality-cost", "claims")
+    assert written(records, info, *names, formats=(kind,)) == written(records, info, *names, formats=(kind,))
