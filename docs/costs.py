@@ -14,10 +14,10 @@ def page(run: str) -> str:
     folder = store.find(run)
     module = importlib.import_module(registry.plugin(registry.REPORTS, "costs").entry.module)
     info, table = store.info(folder), frame(store.records(folder))
-    told = dict(module.facts(module.tidy(table), info))
+    told = dict(module.facts(module.complete(table), info))
     text = Path(__file__).with_name("costs.in.md").read_text(encoding="utf-8")
     machine = f"{told['machine']}, {told['versions']}"
-    return text.format(MACHINE=machine, TABLES="\n".join(markdown(module.tables(module.tidy(table)))))
+    return text.format(MACHINE=machine, TABLES="\n".join(markdown(module.tables(module.complete(table)))))
 
 
 def markdown(tables: dict[str, tuple[list[str], list[list[str]]]]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from mbcbench.report import Report
 
-from .evidence import tidy
+from .evidence import complete
 from .growth import costs, exponents, validation
 from .shown import facts, number
 
@@ -87,8 +87,8 @@ def _skipped(frame: pd.DataFrame) -> tuple[list[str], Rows]:
 
 def terminal(frame: pd.DataFrame, info: Mapping[str, Any]) -> RenderableType:
     """The tables beneath each other."""
-    parts: list[RenderableType] = [Text(f"{label}: {text}") for label, text in facts(tidy(frame), info)]
-    for title, (headings, rows) in tables(tidy(frame)).items():
+    parts: list[RenderableType] = [Text(f"{label}: {text}") for label, text in facts(complete(frame), info)]
+    for title, (headings, rows) in tables(complete(frame)).items():
         table = Table(*headings, box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
         for row in rows:
             table.add_row(*map(Text, row))
@@ -98,8 +98,8 @@ def terminal(frame: pd.DataFrame, info: Mapping[str, Any]) -> RenderableType:
 
 def html(frame: pd.DataFrame, info: Mapping[str, Any]) -> str:
     """The same as one self-contained page."""
-    body = "".join(f"<p>{escape(label)}: {escape(text)}</p>\n" for label, text in facts(tidy(frame), info))
-    for title, (headings, rows) in tables(tidy(frame)).items():
+    body = "".join(f"<p>{escape(label)}: {escape(text)}</p>\n" for label, text in facts(complete(frame), info))
+    for title, (headings, rows) in tables(complete(frame)).items():
         lines = [_row(headings, "th"), *(_row(row, "td") for row in rows)]
         body += f"<h2>{escape(title)}</h2>\n<table>\n{''.join(lines)}</table>\n"
     style = "body{font:14px sans-serif;margin:2em}h2{font-size:1em}td,th{text-align:left;padding:.1em 1em .1em 0}"

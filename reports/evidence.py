@@ -31,7 +31,16 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
 
     Where a record does not say under which setting it was taken (it broke), its cell's parameters do.
     """
-    full = frame.reindex(columns=list(COLUMNS)).reset_index(drop=True)
+    return _filled(frame, COLUMNS)
+
+
+def complete(frame: pd.DataFrame) -> pd.DataFrame:
+    """As `tidy`, with all that the frame has beside."""
+    return _filled(frame, tuple(dict.fromkeys((*frame.columns, *COLUMNS))))
+
+
+def _filled(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    full = frame.reindex(columns=list(columns)).reset_index(drop=True)
     for name in SETTINGS:
         if f"params.{name}" in frame:
             own, asked = full[f"detail.{name}"], frame[f"params.{name}"].reset_index(drop=True)

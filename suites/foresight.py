@@ -6,7 +6,7 @@ while it runs, and what an allocator keeps or rounds up, is not: a measurement m
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -42,6 +42,10 @@ class UnforeseeableError(Exception):
         self.too_long = too_long
 
 
+def _too_many(most: int) -> UnforeseeableError:
+    return UnforeseeableError(f"it takes more than {most:,} operations of torch", too_long=True)
+
+
 class LiveStorage(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of storages that are allocated within it and alive: `now`, and at most `peak`.
 
@@ -57,7 +61,7 @@ class LiveStorage(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.operations += _pieces(func, args)
         if self._most is not None and self.operations > self._most:
-            raise UnforeseeableError(f"it takes more than {self._most:,} operations of torch", too_long=True)
+            raise _too_many(self._most)
         given = {_key(t) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
         out = _all_of(args[0]) if _is_unknown(func, args) else func(*args, **(kwargs or {}))
         for tensor in tree_leaves(out):
@@ -105,6 +109,7 @@ class Foreseen:
 
     peak_bytes: int
     flops: int
+    operations: int = field(default=0, compare=False)  # of torch, that it took to say so
 
 
 def in_one_piece(spec: EncoderSpec, n: int, *, dim: int, batch: int = 1, seed: int = 0) -> Foreseen:
@@ -112,13 +117,14 @@ def in_one_piece(spec: EncoderSpec, n: int, *, dim: int, batch: int = 1, seed: i
 
     Raises UnforeseeableError.
     """
-    how = {"dim": dim, "batch": batch, "seed": seed}
-    try:
-        return _in_one_piece(spec, n, **how)
-    except UnforeseeableError as error:
-        if not error.too_long or n <= LINE[-1]:
-            raise
-        return _on_a_line([_in_one_piece(spec, size, **how) for size in LINE], n, error)
+    sizes = [size for size in LINE if n > LINE[-1]]
+    few = [_in_one_piece(spec, size, dim=dim, batch=batch, seed=seed) for size in sizes]
+    if few and few[0].operations < few[-1].operations:
+        if _is_a_line(few):
+            return _on_the_line(few, n)
+        if few[-1].operations * n > MOST_OPERATIONS * LINE[-1]:
+            raise _too_many(MOST_OPERATIONS)
+    return _in_one_piece(spec, n, dim=dim, batch=batch, seed=seed)
 
 
 def _in_one_piece(spec: EncoderSpec, n: int, *, dim: int, batch: int, seed: int) -> Foreseen:
@@ -128,12 +134,16 @@ def _in_one_piece(spec: EncoderSpec, n: int, *, dim: int, batch: int, seed: int)
         return _watched(lambda: module(x))
 
 
-def _on_a_line(few: Sequence[Foreseen], n: int, error: UnforeseeableError) -> Foreseen:
-    """What grows by the same amount with each element, or not at all, goes on so. Raises `error` for all else."""
+def _is_a_line(few: Sequence[Foreseen]) -> bool:
+    """Whether memory and FLOPs grow by the same amount with each element, or not at all."""
     a, b, c = LINE
     first, second, third = ((found.peak_bytes, found.flops) for found in few)
-    if any((z - y) * (b - a) != (y - x) * (c - b) for x, y, z in zip(first, second, third, strict=True)):
-        raise error
+    return all((z - y) * (b - a) == (y - x) * (c - b) for x, y, z in zip(first, second, third, strict=True))
+
+
+def _on_the_line(few: Sequence[Foreseen], n: int) -> Foreseen:
+    a, b, _ = LINE
+    first, second, _ = ((found.peak_bytes, found.flops) for found in few)
     peak, flops = (x + (y - x) * (n - a) // (b - a) for x, y in zip(first, second, strict=True))
     return Foreseen(peak, flops)
 
@@ -196,4 +206,4 @@ def _watched(action: Callable[[], object]) -> Foreseen:
         if "Storage size calculation overflowed" not in str(error):
             raise
         raise UnforeseeableError("it takes more bytes than 64 bits can count") from error
-    return Foreseen(live.peak, flops.get_total_flops())
+    return Foreseen(live.peak, flops.get_total_flops(), live.operations)

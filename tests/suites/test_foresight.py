@@ -52,7 +52,7 @@ def test_live_storage_counts_a_storage_once_and_forgets_it_when_it_dies() -> Non
         assert (live.now, live.peak) == (0, 8000)
 
 
-@pytest.mark.parametrize(("encoder", "factor"), [("deepsets-mean", 10), ("sse-random", 1), ("sse-random-max", 1)])
+@pytest.mark.parametrize(("encoder", "factor"), [("deepsets-mean", 10), ("sse-random", 1)])
 def test_a_billion_elements_are_foreseen(encoder: str, factor: int) -> None:
     """DeepSets keeps what its network makes of every element; the Slot Set Encoder reads block by block."""
     small, large = (foresight.in_one_piece(resolve(encoder), n, dim=64) for n in (10**8, 10**9))
@@ -73,12 +73,13 @@ def test_flops_of_a_stream_grow_by_the_chunk() -> None:
 @pytest.mark.parametrize(
     ("encoder", "n", "why"),
     [
-        ("janossy", 10**9, "more than 20,000 operations"),
+        ("janossy", 10**9, "more than 1,000 operations"),
         ("deepsets-original", 100, "depends on the values"),
         ("set-transformer-sab", 10**9, "more bytes than 64 bits"),
     ],
 )
-def test_what_cannot_be_foreseen_says_why(encoder: str, n: int, why: str) -> None:
+def test_what_cannot_be_foreseen_says_why(encoder: str, n: int, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foresight, "MOST_OPERATIONS", 1000)
     with pytest.raises(foresight.UnforeseeableError, match=why):
         foresight.in_one_piece(resolve(encoder), n, dim=64)
 
