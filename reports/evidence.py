@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+
+from .samples import half_width
 
 MISSING = "missing"  # expected, since others have it, but there is no record
 NAN = "nan"  # measured, but not a finite number
@@ -125,7 +126,7 @@ def summarise(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "mean": by.mean(),
-            "half": by.std() / np.sqrt(count) * stats.t.ppf(0.975, count - 1),
+            "half": half_width(by.std(), count),
             "seeds": count,
             "expected": by.size(),
             "undecided": found["undecided"].groupby(level="encoder", sort=False).sum(),

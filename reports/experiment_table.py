@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from .evidence import BROKEN
+from .samples import half_width
 
 Row = Mapping[str, Any]
 Lines = dict[tuple[str, str], dict[Any, list[Row]]]  # (model, test) -> column -> records
@@ -154,7 +155,7 @@ def _cell(rows: Sequence[Row], expected: int) -> str:
         return ", ".join(sorted({"nan" if row["status"] == "ok" else row["status"] for row in by_seed.values()}))
     parts = [_number(float(np.mean(values)))]
     if len(values) > 1:
-        half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values))
+        half = float(half_width(np.std(values, ddof=1), len(values)))
         parts.append(f"±{_number(half)}")
     parts += [f"{len(values)}/{expected}"] if len(values) < expected else []
     return " ".join([*parts, *([f"≈{stuck}"] if stuck else [])])

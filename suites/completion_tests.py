@@ -98,7 +98,7 @@ class Score(NamedTuple):
 def scores(model: NeuralProcess, images: Images, tests: Sequence[Test], seed: int) -> Iterator[Score]:
     """The scores of all tests; the first m pixels of an image's order, drawn under `seed`, are its context."""
     model.eval()
-    orders = shuffled(len(images.pixels), images.pixels.shape[1], torch.Generator().manual_seed(seed))
+    orders = _orders(images, seed)
     images, orders = on(device_of(model), (images, orders))
     colours, unit = images.colours(torch.arange(len(orders))), model.decoder.kind == "paper"
     sizes = {test.size for test in tests}
@@ -107,6 +107,12 @@ def scores(model: NeuralProcess, images: Images, tests: Sequence[Test], seed: in
         with slots(model, test.num_slots) as possible:
             if possible:
                 yield Score(test, score(model, images, orders, test), *trivial[test.size])
+
+
+def _orders(images: Images, seed: int) -> Tensor:
+    """Each image's pixels in the order in which a context takes them, `N x P`."""
+    count, pixels = images.pixels.shape[:2]
+    return shuffled(count, pixels, torch.Generator().manual_seed(seed))
 
 
 @contextmanager
@@ -161,8 +167,7 @@ def completed(model: NeuralProcess, images: Images, count: int, seed: int) -> di
     `scores`. completions: size of the context -> the means, `count x P x 3`. error: the mean absolute one of the last.
     """
     model.eval()
-    pixels = images.pixels.shape[1]
-    orders = shuffled(len(images.pixels), pixels, torch.Generator().manual_seed(seed))[:count]
+    pixels, orders = images.pixels.shape[1], _orders(images, seed)[:count]
     images, orders = on(device_of(model), (images._replace(pixels=images.pixels[:count]), orders))
     colours = images.colours(torch.arange(count))
     means = {}

@@ -30,7 +30,8 @@ def test_all_of_the_papers_results_are_there_and_the_gradients() -> None:
 def test_every_model_is_a_registered_encoder_that_takes_its_hyper_parameters(profile: Profile) -> None:
     models = {(c.encoder, repr(c.params["hyper"])): c for c in experiments.cells(Request(encoders=[], profile=profile))}
     for cell in models.values():
-        build(resolve(cell.encoder), dim_in=8, **cell.params["hyper"])
+        module = build(resolve(cell.encoder), dim_in=8, **cell.params["hyper"])
+        assert list(module.parameters())
 
 
 def test_figures_that_show_the_same_models_share_their_trainings() -> None:
