@@ -62,6 +62,7 @@ def encode(
     from mbcbench import machine
     from mbcbench.registry import check_target
 
+    machine.keep_freed_memory()
     check_target(encoder)
     goal = _goal(file, out)
     order = core.Order(

@@ -1,9 +1,11 @@
 """The encoding of a set that is larger than memory: streamed from a file, kept at intervals, resumed where it ended."""
 
 import contextlib
+import copy
+import functools
 import io
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,15 @@ from torch import Tensor, nn
 
 from mbcbench import checkpoint, digest, target
 from mbcbench.checkpoint import Position
-from mbcbench.encoder import Aggregation, Pair, is_streaming
+from mbcbench.encoder import Aggregation, Pair, has_merge, is_streaming
 from mbcbench.errors import BrokenPluginError, UsageError, one_line
+from mbcbench.lanes import side_by_side
 from mbcbench.probe import source_digest
-from mbcbench.sources import Source, open_source, read_ahead
-from mbcbench.state import map_state
+from mbcbench.sources import Array, Source, open_source, read_ahead
+from mbcbench.state import clone, map_state
 
-CHUNK_NUMBERS = 2**17  # of a chunk, where none is asked for: it and what is made of it stay in cache
+CHUNK_NUMBERS = 2**18  # of a chunk, where none is asked for: it and what is made of it stay in cache
+SOME_NUMBERS = 2**19  # encoded by a thread at a time: more costs memory, less costs handing over
 TRIED = 1000  # elements on which the encoder is seen to be consistent or not
 CONSISTENT = 1e-3  # of the encoding's size; rounding in float32 stays far below
 
@@ -64,12 +68,15 @@ class Encoding:
         self._origin = _origin(order, self.source, self.module, self.chunk)
         with torch.inference_mode():
             self.begin = target.guarded(lambda: Position(0, self.module.init_state(1)), f"{order.encoder}, init_state")
+        self._empty = clone(self.begin.state)
         if order.resume and order.checkpoint is not None and order.checkpoint.exists():
             self.begin = checkpoint.load(order.checkpoint, self.begin, self._origin)
         self.position = self.begin
+        self.lanes = order.threads if order.threads > 1 and self._merges() else 1
+        torch.set_num_threads(order.threads // self.lanes)
 
-    def steps(self) -> Iterator[int]:
-        """Encode from where it stands to the end; after each chunk, the number of elements that are in the state."""
+    def steps(self) -> Generator[int]:
+        """Encode from where it stands to the end; now and then, the number of elements that are in the state."""
         kept = time.monotonic()
         for position in self._positions():
             self.position = position
@@ -88,43 +95,90 @@ class Encoding:
     def result(self) -> Tensor:
         """The encoding of the elements in the state, without the batch dimension."""
         with torch.inference_mode():
-            out = target.guarded(lambda: self.module.readout(self.position.state), f"{self.order.encoder}, readout")
-        encoding: Tensor = out[0].clone()
-        return encoding
+            return self._readout(self.position.state)[0].clone()
 
     def inconsistency(self) -> float:
         """How far the encoding of the first elements moves when one of them is a chunk of its own, by its size."""
-        first = np.empty((min(TRIED, self.chunk, self.source.length), self.source.width), self._dtype)
-        if len(first) < 2:
-            return 0.0
-        self.source.read(0, first)
-        x = torch.from_numpy(first)[None]
-        with torch.inference_mode():
-            whole = self._readout_of([x])
-            parts = self._readout_of([x[:, :1], x[:, 1:]])
-        return float((whole - parts).abs().max() / whole.abs().max().clamp(min=1e-30))
+        x = self._first()
+        return self._gap([x], [x[:, :1], x[:, 1:]])
 
-    def _readout_of(self, chunks: Sequence[Tensor]) -> Tensor:
-        state = self.module.init_state(1)
-        for chunk in chunks:
-            state = self._update(state, chunk)
-        out: Tensor = self.module.readout(state)
-        return out
+    def _merges(self) -> bool:
+        """Whether chunks may be encoded side by side: merged, the first elements are encoded as they are streamed."""
+        x = self._first()
+        halves = x[:, : x.shape[1] // 2], x[:, x.shape[1] // 2 :]
+        try:
+            return has_merge(self.module) and self._gap(halves, halves, merged=True) <= CONSISTENT
+        except BrokenPluginError:
+            return False
+
+    def _first(self) -> Tensor:
+        first = np.empty((min(TRIED, self.chunk, self.source.length), self.source.width), self._dtype)
+        self.source.read(0, first)
+        return torch.from_numpy(first)[None]
+
+    def _gap(self, a: Sequence[Tensor], b: Sequence[Tensor], *, merged: bool = False) -> float:
+        """The distance of the encodings of two partitions by the size of the first; `merged`: chunks of `b` are."""
+        with torch.inference_mode():
+            one = self._readout(self._streamed(self.module, clone(self._empty), a))
+            if merged:
+                parts = (self._streamed(self.module, clone(self._empty), [chunk]) for chunk in b)
+                two = self._readout(functools.reduce(self._merge, parts))
+            else:
+                two = self._readout(self._streamed(self.module, clone(self._empty), b))
+        return float((one - two).abs().max() / one.abs().max().clamp(min=1e-30))
 
     def _positions(self) -> Iterator[Position]:
+        if self.lanes > 1:
+            yield from self._side_by_side()
+        else:
+            yield from self._in_turn()
+
+    def _in_turn(self) -> Iterator[Position]:
         state, done = self.position.state, self.position.elements
-        allow = self.order.allow_nonfinite
-        chunks = read_ahead(self.source, done, self.chunk, dtype=self._dtype, allow_nonfinite=allow)
-        with contextlib.closing(chunks):  # type: ignore[type-var]
+        with self._read(self.chunk) as chunks:
             for chunk in chunks:
                 x = torch.from_numpy(chunk)[None]
                 with torch.inference_mode():
-                    state = _apart(self._update(state, x), x)
+                    state = _apart(self._streamed(self.module, state, [x]), x)
                 done += len(chunk)
                 yield Position(done, state)
 
-    def _update(self, state: Any, x: Tensor) -> Any:
-        return target.guarded(lambda: self.module.update(state, x), f"{self.order.encoder}, update on {tuple(x.shape)}")
+    def _side_by_side(self) -> Iterator[Position]:
+        """Each thread encodes some chunks from the empty state; the states are merged in the order of the file."""
+        state, done = self.position.state, self.position.elements
+        some = self.chunk * max(1, SOME_NUMBERS // (self.chunk * self.source.width))
+        modules = [copy.deepcopy(self.module) for _ in range(self.lanes)]  # one may keep what it computes in itself
+        ahead = self.lanes + 1
+        with self._read(some, held=ahead) as blocks:
+            for length, part in side_by_side(self._part, modules, blocks, ahead):
+                with torch.inference_mode():
+                    state = self._merge(state, part)
+                done += length
+                yield Position(done, state)
+
+    def _part(self, module: Any, block: Array) -> tuple[int, Any]:
+        x = torch.from_numpy(block)[None]
+        with torch.inference_mode():
+            state = self._streamed(module, clone(self._empty), torch.split(x, self.chunk, 1))
+            return len(block), _apart(state, x)
+
+    def _read(self, size: int, *, held: int = 1) -> contextlib.closing[Generator[Array]]:
+        start, allow = self.position.elements, self.order.allow_nonfinite
+        chunks = read_ahead(self.source, start, size, dtype=self._dtype, allow_nonfinite=allow, held=held)
+        return contextlib.closing(chunks)
+
+    def _streamed(self, module: Any, state: Any, chunks: Sequence[Tensor]) -> Any:
+        for x in chunks:
+            where = f"{self.order.encoder}, update on {tuple(x.shape)}"
+            state = target.guarded(functools.partial(module.update, state, x), where)
+        return state
+
+    def _merge(self, a: Any, b: Any) -> Any:
+        return target.guarded(lambda: self.module.merge(a, b), f"{self.order.encoder}, merge")
+
+    def _readout(self, state: Any) -> Tensor:
+        out: Tensor = target.guarded(lambda: self.module.readout(state), f"{self.order.encoder}, readout")
+        return out
 
 
 def _apart(state: Any, x: Tensor) -> Any:

@@ -1,5 +1,6 @@
 """What a run was made with: versions, hardware, the commit. Never a host or user name."""
 
+import ctypes
 import os
 import platform
 import resource
@@ -9,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+MALLOC_TRIM_THRESHOLD, MALLOC_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 LIBRARIES = ("mbcbench", "torch", "numpy", "hypothesis")
 
 
@@ -35,6 +37,17 @@ def peak_resident_bytes() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     line = next(row for row in status.read_text().splitlines() if row.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep memory that is freed for what comes next, in all threads.
+
+    It gives large tensors back to the system, and each page that is taken anew costs a fault.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        for option in MALLOC_TRIM_THRESHOLD, MALLOC_MMAP_THRESHOLD:
+            mallopt(option, 2**25)
 
 
 def commit() -> str | None:

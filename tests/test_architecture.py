@@ -54,6 +54,7 @@ LADDER = [
     "orchestra",
     "sources",
     "checkpoint",
+    "lanes",
     "encode",
     "compare",
     "display",

@@ -3,7 +3,8 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from mbcbench import lanes
 from mbcbench.cli import main
 from mbcbench.cli_encode import Rate
 from mbcbench.encode import Encoding, Order
@@ -250,6 +252,74 @@ def test_a_killed_job_goes_on_and_gives_the_identical_encoding(encode: Command, 
     code, _, _ = encode("x.npy", "mine.py:Sum", *job, "--resume")
     assert code == 0
     assert (here / "x.npy.encoding.npy").read_bytes() == (here / "whole.npy").read_bytes()
+
+
+def side_by_side(here: Path, encoder: str, **more: Any) -> Encoding:
+    if not (here / "x.npy").exists():
+        np.save(here / "x.npy", X)
+    return Encoding(Order(file=here / "x.npy", encoder=encoder, chunk=5, threads=2, **more))
+
+
+def encoded(work: Encoding) -> torch.Tensor:
+    assert list(work.steps())[-1] == len(X)
+    return work.result()
+
+
+@pytest.fixture
+def ten_at_a_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr("mbcbench.encode.SOME_NUMBERS", 10 * X.shape[1])
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("ten_at_a_time")
+@pytest.mark.parametrize("encoder", ["sse-random", "sse-random-max", "deepsets-mean", "umbc", "variance"])
+def test_chunks_encoded_side_by_side_are_the_set(tmp_path: Path, encoder: str) -> None:
+    work = side_by_side(tmp_path, encoder)
+    assert work.lanes == 2
+    with torch.inference_mode():
+        whole = work.module(torch.from_numpy(X)[None])[0]
+    torch.testing.assert_close(encoded(work), whole)
+    assert torch.equal(encoded(side_by_side(tmp_path, encoder)), work.result())
+
+
+@pytest.mark.usefixtures("ten_at_a_time")
+def test_chunks_encoded_side_by_side_go_on_from_a_checkpoint_with_the_same_bits(tmp_path: Path) -> None:
+    first = side_by_side(tmp_path, "sse-random", checkpoint=tmp_path / "state")
+    steps = first.steps()
+    assert [next(steps) for _ in range(3)] == [10, 20, 30]
+    first.keep()
+    steps.close()
+    second = side_by_side(tmp_path, "sse-random", checkpoint=tmp_path / "state", resume=True)
+    assert second.begin.elements == 30
+    assert torch.equal(encoded(second), encoded(side_by_side(tmp_path, "sse-random")))
+
+
+@pytest.mark.usefixtures("ten_at_a_time")
+@pytest.mark.parametrize("fault", ["a", "a / 0", "raise RuntimeError"])
+def test_an_encoder_that_cannot_merge_is_encoded_in_turn(here: Path, fault: str) -> None:
+    body = fault if fault.startswith("raise") else f"return {fault.replace('a', 'a[chr(115) + chr(117) + chr(109)]')}"
+    (here / "mine.py").write_text(ENCODERS + f"    def merge(self, a, b):\n        {body}\n")
+    work = side_by_side(here, "mine.py:Sum")
+    assert work.lanes == 1
+    torch.testing.assert_close(encoded(work)[2:], torch.from_numpy(X[-1]))
+
+
+def test_results_come_in_the_order_of_the_items_and_errors_where_they_belong() -> None:
+    second_is_done = threading.Event()
+
+    def work(tool: str, item: int) -> int:
+        if item == 0:
+            assert second_is_done.wait(10)
+        if item == 1:
+            second_is_done.set()
+        return 1 // (5 - item)
+
+    results = lanes.side_by_side(work, "ab", range(9), ahead=3)
+    assert [next(results) for _ in range(5)] == [0, 0, 0, 0, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
 
 
 def test_ctrl_c_is_one_line_that_says_how_to_go_on(here: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from mbcbench.errors import UsageError
 from mbcbench.sources.ahead import read_ahead as read_ahead
 from mbcbench.sources.arrays import open_hdf5, open_zarr
+from mbcbench.sources.base import Array as Array
 from mbcbench.sources.base import Source as Source
 from mbcbench.sources.npy import open_npy
 from mbcbench.sources.tables import open_arrow, open_parquet
