@@ -3,7 +3,8 @@
 import importlib
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+
+from page import filled
 
 from mbcbench import registry, store
 from mbcbench.record import frame
@@ -15,9 +16,8 @@ def page(run: str) -> str:
     module = importlib.import_module(registry.plugin(registry.REPORTS, "costs").entry.module)
     info, table = store.info(folder), frame(store.records(folder))
     told = dict(module.facts(module.complete(table), info))
-    text = Path(__file__).with_name("costs.in.md").read_text(encoding="utf-8")
-    machine = f"{told['machine']}, {told['versions']}"
-    return text.format(MACHINE=machine, TABLES="\n".join(markdown(module.tables(module.complete(table)))))
+    tables = "\n".join(markdown(module.tables(module.complete(table))))
+    return filled("costs", {"MACHINE": f"{told['machine']}, {told['versions']}", "TABLES": tables})
 
 
 def markdown(tables: dict[str, tuple[list[str], list[list[str]]]]) -> Iterator[str]:

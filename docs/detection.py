@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from pathlib import Path
 from statistics import median
 
 import hypothesis
@@ -17,6 +16,7 @@ import torch
 from hypothesis import HealthCheck, Phase
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from page import HERE, write
 
 from mbcbench import registry, strategies
 from mbcbench.cases import Case
@@ -26,9 +26,8 @@ from mbcbench.search import Outcome, Trial, search
 from mbcbench.subject import Subject
 from mbcbench.target import resolve
 
-HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
-from tests.controls import Control, controls  # noqa: E402
+from tests.controls import Control, controls
 
 SEEDS = 20
 PLAIN_SEEDS = 3
@@ -155,10 +154,7 @@ def main() -> None:
         "PLAIN_SEEDS": str(PLAIN_SEEDS), "DRAWN": str(len(drawn)),
     }  # fmt: skip
     for name in ("controls", "detection"):
-        text = (HERE / f"{name}.in.md").read_text(encoding="utf-8")
-        for key, value in words.items():
-            text = text.replace(f"{{{key}}}", value)
-        (HERE / f"{name}.md").write_text(text, encoding="utf-8")
+        write(name, words)
 
 
 if __name__ == "__main__":

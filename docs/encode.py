@@ -12,10 +12,10 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from page import write
 
 from mbcbench import machine
 
-HERE = Path(__file__).parent
 WIDTH, ROUNDS = 16, 3
 ROWS = 1_000_000  # written at a time
 CHUNKS = (2**12, 2**14, 2**16, 2**18)  # rows that NumPy sums at a time: the fastest counts
@@ -78,10 +78,7 @@ def main(elements: int) -> None:
             "ROUNDS": str(ROUNDS),
             "TABLE": table(path),
         }
-    text = (HERE / "encode.in.md").read_text(encoding="utf-8")
-    for key, value in words.items():
-        text = text.replace(f"{{{key}}}", value)
-    (HERE / "encode.md").write_text(text, encoding="utf-8")
+    write("encode", words)
 
 
 if __name__ == "__main__":

@@ -10,17 +10,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
+from page import write
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from mbcbench import machine, target
 
-HERE = Path(__file__).parent
 SHAPES = (
     (1, 100_000, 64, 1, 64), (1, 100_000, 64, 32, 64), (1, 100_000, 256, 16, 256), (32, 5000, 3, 16, 32),
     (64, 1000, 64, 4, 64), (1, 1_000_000, 128, 16, 128), (1, 100_000, 128, 128, 128),
@@ -149,10 +148,7 @@ def main() -> None:
         f"torch {torch.__version__}",
         "ONE": table(1), "TWO": table(2), "EXTREMA": extrema(),
     }  # fmt: skip
-    text = (HERE / "speed.in.md").read_text(encoding="utf-8")
-    for key, value in words.items():
-        text = text.replace(f"{{{key}}}", value)
-    (HERE / "speed.md").write_text(text, encoding="utf-8")
+    write("speed", words)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,10 @@ import importlib.metadata
 import platform
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 
 import pandas as pd
 import torch
+from page import filled
 from torch import Tensor, nn
 from torch_geometric.nn import aggr
 
@@ -88,8 +88,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     results = {name: mbcbench.check(factory, examples=EXAMPLES) for name, factory in (ATTENTION | PYG).items()}
-    page = Path(__file__).with_name("third-party.in.md").read_text(encoding="utf-8")
-    print(page.replace("TABLE", table(results)).replace("VERSIONS", _versions()), end="")
+    print(filled("third-party", {"TABLE": table(results), "VERSIONS": _versions()}), end="")
 
 
 def table(results: dict[str, mbcbench.Checked]) -> str:

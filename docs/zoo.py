@@ -2,10 +2,9 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
+from page import filled
 
 import mbcbench
 from mbcbench import registry
@@ -69,22 +68,20 @@ def families(names: list[str]) -> Iterator[str]:
     yield ""
 
 
-def page(frame: pd.DataFrame, words: str) -> str:
-    """The whole page; `words` holds the places that are filled in."""
+def page(frame: pd.DataFrame) -> str:
+    """The whole page."""
     found = matrix(frame)
-    parts: dict[str, Any] = {
+    parts = {
         "MATRIX": "\n".join(tables(found)),
         "BROKEN": "\n".join(broken(frame)),
         "FAMILIES": "\n".join(families(list(found.index))),
     }
-    for name, text in parts.items():
-        words = words.replace(f"{{{name}}}", text)
-    return words
+    return filled("zoo", parts)
 
 
 def main() -> None:
     frame = mbcbench.load(sys.argv[1] if len(sys.argv) > 1 else "latest")
-    print(page(frame, Path(__file__).with_name("zoo.in.md").read_text(encoding="utf-8")).rstrip())
+    print(page(frame).rstrip())
 
 
 if __name__ == "__main__":

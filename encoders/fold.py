@@ -91,6 +91,12 @@ def elements(x: Tensor, mask: Tensor | None, P: Tensor) -> Tensor:
     return hide(x if x.shape[2] == P.shape[2] else pad(x, (0, 1), value=1.0), mask)
 
 
+def pays(n: int, d: int, slots: int, dim: int) -> bool:
+    """Whether folding takes no more multiplications than keys and values: 2 K d for each of n elements and 2 K d d_hat
+    for a set, in place of 2 d d_hat + 2 K d_hat for each element. It does not for sets of few elements."""
+    return slots * d * (n + dim) <= n * dim * (d + slots)
+
+
 def fold(x: Tensor, P: Tensor, attention: Attention, mask: Tensor | None = None) -> Tensor:
     """W^T [X 1], `B x K x d` or `B x K x (d+1)` as `P` is; `x` is `B x n x d`."""
     if x.shape[0] * x.shape[1] * sum(P.shape[1:]) <= BLOCK:
@@ -167,25 +173,33 @@ def _winners(x: Tensor, P: Tensor, V: Tensor, attention: Attention, mask: Tensor
     """Which element of each set has the largest W_ik v(x_i), `B x K x d_hat`; a NaN is the largest."""
     best = P.new_full((*P.shape[:2], V.shape[0]), -torch.inf)
     index = torch.zeros(best.shape, dtype=torch.int64, device=x.device)
+    look = _look_at_all if x.shape[1] <= FEW else _look_by_tiles
     for sets, X, (_, place) in _blocks(x, P, mask, P.shape[1] + V.shape[0]):
         W, v = attention.weights(P[sets] @ X.transpose(1, 2)), X @ V.T
         absent = None if mask is None else ~mask[sets, place]
-        if x.shape[1] <= FEW:
-            top, near = _maxima(W, v, absent)
-            better = _greater(top, best[sets])
-            index[sets] = (place.start + near).where(better, index[sets])
-            best[sets] = top.where(better, best[sets])
-            continue
-        top, tile = _tops(W, v, absent).max(0)
-        better = _greater(top, best[sets])
-        s, k, c = (at.unsqueeze(1) for at in better.nonzero(as_tuple=True))
-        near = (TILE * tile[s, k, c] + torch.arange(TILE, device=x.device)).clamp(max=X.shape[1] - 1)
-        terms = W[s, k, near] * v[s, near, c]
-        if absent is not None:
-            terms = terms.masked_fill(absent[s, near], -torch.inf)
-        index[sets][better] = place.start + near.gather(1, terms.argmax(1, keepdim=True)).squeeze(1)
-        best[sets] = top.where(better, best[sets])
+        look(W, v, absent, place.start, best[sets], index[sets])
     return index
+
+
+def _look_at_all(W: Tensor, v: Tensor, absent: Tensor | None, start: int, best: Tensor, index: Tensor) -> None:
+    """Put the block's winners in the place of what is smaller in `best`, and where they are in `index`."""
+    top, near = _maxima(W, v, absent)
+    better = _greater(top, best)
+    index.copy_((start + near).where(better, index))
+    best.copy_(top.where(better, best))
+
+
+def _look_by_tiles(W: Tensor, v: Tensor, absent: Tensor | None, start: int, best: Tensor, index: Tensor) -> None:
+    """The same, looking only into the tiles that hold a winner: most blocks of a long set have few."""
+    top, tile = _tops(W, v, absent).max(0)
+    better = _greater(top, best)
+    s, k, c = (at.unsqueeze(1) for at in better.nonzero(as_tuple=True))
+    near = (TILE * tile[s, k, c] + torch.arange(TILE, device=v.device)).clamp(max=v.shape[1] - 1)
+    terms = W[s, k, near] * v[s, near, c]
+    if absent is not None:
+        terms = terms.masked_fill(absent[s, near], -torch.inf)
+    index[better] = start + near.gather(1, terms.argmax(1, keepdim=True)).squeeze(1)
+    best.copy_(top.where(better, best))
 
 
 def _greater(a: Tensor, b: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from . import fold
+
 
 class SoftmaxState(NamedTuple):
     """The largest logit so far (`B x H x Q`; -inf before the first element), and relative to it the numerator
@@ -55,13 +57,13 @@ def attend_linear(
 
     log_weights: of the logits, `B x H x Q x n`, gives the logarithms of the weights.
 
-    Where that is less work, neither is computed: the logits are x (Wk^T q), and the values follow the sum over
-    elements, (weights x) Wv^T. Per element that takes 2 H Q d multiplications, in place of 2 d e H + 2 H Q e.
+    Where that is less work (`fold.pays`), neither is computed: the logits are x (Wk^T q), and the values follow the
+    sum over elements, (weights x) Wv^T.
     """
     _, heads, queries, width = q.shape
     key, value = (W.view(heads, width, W.shape[1]) for W in (Wk, v.weight))
     d = x.shape[2]
-    if queries * (d - width) > d * width:
+    if not fold.pays(x.shape[1], d, queries, width):
         X = x.unsqueeze(1)
         logits = q @ (X @ key.transpose(1, 2)).transpose(2, 3) * scale
         state = attend(log_weights(logits), X @ value.transpose(1, 2), mask)

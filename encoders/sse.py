@@ -86,7 +86,7 @@ class SlotSetEncoder(SetEncoder[SlotState]):
         """The sum or extremum over the elements present of W_ik v(x_i), `B x K x d_hat`; n > 0."""
         if self.aggregate not in ("sum", "mean"):
             return fold.extremum(self.aggregate, x, self.logits(slots), self.values(), self.weights(), mask)
-        if not self.folds(slots.shape[1]):
+        if not fold.pays(x.shape[1], x.shape[2], slots.shape[1], self.dim):
             return self.directly(slots, x, mask)
         return fold.fold(x, self.logits(slots), self.weights(), mask) @ self.values().T
 
@@ -107,11 +107,6 @@ class SlotSetEncoder(SetEncoder[SlotState]):
     def weights(self) -> fold.Attention:
         """How logits become weights over slots."""
         return fold.SlotSigmoid() if self.attention == "sigmoid" else fold.SlotSoftmax()
-
-    def folds(self, slots: int) -> bool:
-        """Whether 2 K d multiplications an element are fewer than 2 d d_hat + 2 K d_hat."""
-        d = self.v.in_features
-        return slots * d <= d * self.dim + slots * self.dim
 
     def logits(self, slots: Tensor) -> Tensor:
         """P, of which the logits are [X 1] P^T: `B x K x d`, or with biases `B x K x (d+1)`."""

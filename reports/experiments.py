@@ -13,7 +13,7 @@ from mbcbench.report import Report
 
 from .evidence import tidy
 from .experiment_table import ExperimentTable, experiment_tables
-from .shown import facts, failures
+from .shown import facts, failures, kind, symbol
 from .templates import template
 
 LEGEND = (
@@ -63,7 +63,13 @@ def html(frame: pd.DataFrame, info: Mapping[str, Any]) -> str:
     tables: Sequence[ExperimentTable] = experiment_tables(frame, info)
     rows = tidy(frame)
     return template("experiments.html").render(
-        tables=tables, facts=facts(rows, info), failures=failures(rows), legend=LEGEND
+        tables=tables,
+        facts=facts(rows, info),
+        failures=failures(rows),
+        legend=LEGEND,
+        kind=kind,
+        symbol=symbol,
+        anchors={},
     )
 
 

@@ -14,7 +14,7 @@ from .figures import accuracy_against_throughput, accuracy_by_size, cost_by_size
 from .leaderboard_slots import ACCURACY, TASK_KEYS, Slot, encoders_of, slots, suite_rows
 from .leaderboard_table import leaderboard_table, notes
 from .samples import labelled
-from .shown import NOT_RUN, WORDS, Column, columns, facts, failures, number, other_task, over_tasks, symbol, where
+from .shown import NOT_RUN, WORDS, Column, columns, facts, failures, kind, number, other_task, over_tasks, symbol, where
 from .templates import template
 
 COSTS = {"peak_memory": "MiB at its peak", "throughput": "seconds"}
@@ -107,12 +107,6 @@ def boards(table: pd.DataFrame, found: Sequence[Column]) -> list[tuple[str, list
     tasks = [column for column in found if other_task(column) or column.key.startswith("accuracy")]
     cost = [column for column in found if column not in tasks]
     return [("Laws and cost", cost), ("Tasks", [found[0], *over_tasks(table), *tasks])]
-
-
-def kind(status: str) -> str:
-    """The class of a status in the style sheet."""
-    known = {"pass", "ok", "fail", "xfail", "xpass", "skip", MISSING, "unranked", "undecided"}
-    return status if status in known else "broken"
 
 
 def verdict(table: pd.DataFrame, matrix: pd.DataFrame, rows: pd.DataFrame) -> list[tuple[int, str, str]]:

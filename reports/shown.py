@@ -44,6 +44,12 @@ def symbol(status: str) -> str:
     return SYMBOLS.get(status, "!")
 
 
+def kind(status: str) -> str:
+    """The class of a status in the style sheet."""
+    known = {"pass", "ok", "fail", "xfail", "xpass", "skip", MISSING, "unranked", "undecided"}
+    return status if status in known else "broken"
+
+
 @dataclass(frozen=True)
 class Shown:
     """One cell: the text, the interval or what is missing beside it, the status, what it sorts by, the long story."""

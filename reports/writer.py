@@ -66,6 +66,8 @@ def write(
         files |= _files(one, formats)
     if "html" in formats:
         files["index.html"] = page(shown, missing, frame, info, book)
+    if "md" in formats:
+        files["README.md"] = index(shown, missing, formats)
     if "latex" in formats:
         tables = [name for name in files if name.endswith(".tex")]
         files["report.tex"] = PREAMBLE + "".join(f"\\input{{{name}}}\n" for name in tables) + "\\end{document}\n"
@@ -105,10 +107,33 @@ def _files(one: Drawn, formats: Sequence[str]) -> dict[str, str | bytes]:
     if "csv" in formats:
         files[f"{name}.csv"] = one.data.to_csv(index=False)
     if "md" in formats:
-        files[f"{name}.md"] = f"# {one.artefact.title}\n\n{one.caption}\n\n" + (markdown(one.data) if table else "")
+        files[f"{name}.md"] = f"# {one.artefact.title}\n\n{one.caption}\n\n" + (
+            markdown(one.data) if table else _pictured(one, formats)
+        )
     if "latex" in formats and table:
         files[f"{name}.tex"] = latex(one)
     return files
+
+
+def _pictured(one: Drawn, formats: Sequence[str]) -> str:
+    """The figure, where it is a file beside the Markdown."""
+    kinds = [kind for kind in ("svg", "png") if kind in one.images and kind in formats]
+    return "".join(f"![{one.artefact.title}]({one.artefact.id}.{kind})\n" for kind in kinds[:1])
+
+
+def index(shown: Sequence[Drawn], missing: Sequence[str], formats: Sequence[str]) -> str:
+    """The list of what was drawn, with links, and of what was not, as Markdown."""
+    beside = [kind for kind in ("csv", "svg", "png") if kind in formats]
+    lines = ["# What the records say", ""]
+    for one in shown:
+        kinds = [kind for kind in beside if kind == "csv" or kind in one.images]
+        links = "".join(f", [{kind}]({one.artefact.id}.{kind})" for kind in kinds)
+        lines.append(f"- [{one.artefact.title}]({one.artefact.id}.md){links}")
+    if "html" in formats:
+        lines += ["", "All of it and the leaderboard on one page: [index.html](index.html)."]
+    if missing:
+        lines += ["", "Not drawn:", "", *(f"- {line}" for line in missing)]
+    return "\n".join(lines) + "\n"
 
 
 def short(value: Any) -> str:

@@ -1,12 +1,16 @@
 """Fixtures: plug-ins that are installed for one test, in place of those of this repository."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from mbcbench import registry
+from mbcbench.cli import main
+
+Command = Callable[..., tuple[int, str, str]]
 
 pytest_plugins = ["pytester"]
 
@@ -98,3 +102,20 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plugins:
     monkeypatch.syspath_prepend(str(made.folder))
     monkeypatch.setenv("PYTHONPATH", str(made.folder))  # for a command in a process of its own
     return made
+
+
+@pytest.fixture
+def command(
+    plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Runs the program: exit code, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        said = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, said.out, said.err
+
+    return call

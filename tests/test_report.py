@@ -259,6 +259,15 @@ def test_latex_is_balanced_and_its_rows_are_as_wide_as_its_head() -> None:
         assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {columns - 1}
 
 
+def test_markdown_shows_the_figures_and_lists_what_was_drawn_and_what_was_not() -> None:
+    asked = [artefact("fig3b"), artefact("claims"), artefact("table1")]
+    files, _ = writer().write(asked, frame(streams()), INFO, ["md", "svg"])
+    linked = re.findall(r"\]\((.*?)\)", str(files["README.md"]) + str(files["fig3b.md"]))
+    assert set(linked) == {"fig3b.md", "fig3b.svg", "claims.md"}
+    assert set(linked) <= set(files)
+    assert "- table1: no records; mbcbench run --suite paper" in str(files["README.md"])
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs LaTeX")
 def test_latex_compiles(tmp_path: Path) -> None:
     files, _ = writer().write([artefact("claims"), artefact("table1")], frame(clouds()), INFO, ["latex"])

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from mbcbench.encoders import fold
 from torch import Tensor
 
 from tests.encoders.conftest import Build
@@ -130,9 +131,16 @@ def test_bfloat16_elements_are_encoded_as_precisely_as_their_values_in_float32(b
     assert module.bfloat16().update(module.init_state(2), x).value.dtype is torch.float32
 
 
-def test_where_folding_costs_more_multiplications_keys_and_values_are_taken(build: Build) -> None:
-    assert encoder(build).folds(3)
-    module = build("sse-random", dim_in=40, num_slots=30, dim=5)
-    assert not module.folds(30)
-    x = torch.randn(2, 9, 40, dtype=torch.float64)
-    assert torch.equal(module.aggregated(module.init_state(2).slots, x), module.directly(module.init_state(2).slots, x))
+@pytest.mark.parametrize(("n", "d", "slots", "dim"), [(9, 40, 30, 5), (1, 16, 8, 16), (5, 64, 32, 64)])
+def test_where_folding_costs_more_multiplications_keys_and_values_are_taken(
+    build: Build, n: int, d: int, slots: int, dim: int
+) -> None:
+    assert not fold.pays(n, d, slots, dim)
+    module = build("sse-random", dim_in=d, num_slots=slots, dim=dim)
+    x, S = torch.randn(2, n, d, dtype=torch.float64), module.init_state(2).slots
+    assert torch.equal(module.aggregated(S, x), module.directly(S, x))
+
+
+def test_long_sets_are_folded_where_an_element_costs_less() -> None:
+    assert all(fold.pays(10_000, d, slots, 64) for d in (3, 64, 200) for slots in (1, 16, 64) if slots < 64 or d < 200)
+    assert not fold.pays(10_000, 1000, 64, 16)
