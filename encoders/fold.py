@@ -19,7 +19,7 @@ from mbcbench.encoder import Aggregation
 
 from .pooling import hide, identity
 
-BLOCK = 2**18  # numbers: a block's elements and weights stay in cache
+BLOCK = 2**19  # numbers: a block's elements and weights stay in cache
 NARROW = 8  # slots: with fewer, products are faster with an element's weights in a column than in a row
 TILE = 128  # elements among which a winner is looked for one by one
 FEW = 8 * TILE  # elements that are looked at one by one as they come
@@ -49,7 +49,8 @@ class SlotSigmoid:
 
     def weigh(self, M: Tensor, slots: int) -> Tensor:
         A = M.sigmoid_().add_(self.epsilon)
-        return A.div_(A.sum(slots, keepdim=True))
+        # Short rows are added up faster by a product.
+        return A.div_(A @ A.new_ones(A.shape[2], 1) if slots == 2 else A.sum(1, keepdim=True))
 
     def pull(self, M: Tensor, dW: Tensor) -> tuple[Tensor, Tensor]:
         sigmoid = M.sigmoid_()
@@ -99,7 +100,7 @@ def pays(n: int, d: int, slots: int, dim: int) -> bool:
 
 def fold(x: Tensor, P: Tensor, attention: Attention, mask: Tensor | None = None) -> Tensor:
     """W^T [X 1], `B x K x d` or `B x K x (d+1)` as `P` is; `x` is `B x n x d`."""
-    if x.shape[0] * x.shape[1] * sum(P.shape[1:]) <= BLOCK:
+    if x.shape[0] * x.shape[1] * sum(P.shape[1:]) <= BLOCK // 2:
         return _fold_at_once(x, P, attention, mask)
     folded: Tensor = _Fold.apply(x, P, attention, mask)  # type: ignore[no-untyped-call]
     return folded
@@ -117,14 +118,20 @@ class _Fold(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, P: Tensor, attention: Attention, mask: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, P, mask)
         ctx.attention = attention
-        out, narrow = torch.zeros_like(P), P.shape[1] < NARROW
+        out = torch.zeros_like(P)
+        few, thin = P.shape[1] < NARROW, P.shape[2] < P.shape[1]
+        if thin:  # products are faster with the smaller of the two dimensions first
+            out = out.transpose(1, 2).contiguous()
         for sets, X, _ in _blocks(x, P, mask, P.shape[1]):
-            if narrow:
-                W = attention.weigh(P[sets] @ X.transpose(1, 2), 1)
+            if few:
+                W = attention.weigh(P[sets] @ X.transpose(1, 2), 1).transpose(1, 2)
             else:
-                W = attention.weigh(X @ P[sets].transpose(1, 2), 2).transpose(1, 2)
-            out[sets].baddbmm_(W, X)
-        return out
+                W = attention.weigh(X @ P[sets].transpose(1, 2), 2)
+            if thin:
+                out[sets].baddbmm_(X.transpose(1, 2), W)
+            else:
+                out[sets].baddbmm_(W.transpose(1, 2), X)
+        return out.transpose(1, 2).contiguous() if thin else out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -209,7 +216,7 @@ def _greater(a: Tensor, b: Tensor) -> Tensor:
 
 def _products(W: Tensor, v: Tensor, absent: Tensor | None) -> Iterator[Tensor]:
     """W_ik v(x_i), a few slots at a time: `B x slots x n x d_hat`."""
-    slots = max(1, BLOCK // 4 // v.numel())
+    slots = max(1, BLOCK // 8 // v.numel())
     for some in torch.split(W, slots, 1):
         product = some.unsqueeze(3) * v.unsqueeze(1)
         yield product if absent is None else product.masked_fill_(absent[:, None, :, None], -torch.inf)
@@ -236,7 +243,8 @@ def _blocks(
 ) -> Iterator[tuple[slice, Tensor, tuple[slice, slice]]]:
     """Blocks of elements that fill `BLOCK` together with `rows` numbers for each: their sets, they, and their place.
 
-    As many elements of a set as fit, and then as many sets.
+    As many elements of a set as fit, and then as many sets. A pass in their order brings them into cache: the products
+    read with strides, for which they would wait longer.
     """
     size = BLOCK // (P.shape[2] + rows)
     m = max(1, min(x.shape[1], size))
@@ -244,4 +252,7 @@ def _blocks(
     for i in range(0, x.shape[0], b):
         for j in range(0, x.shape[1], m):
             where = slice(i, i + b), slice(j, j + m)
-            yield where[0], elements(x[where], None if mask is None else mask[where], P), where
+            X = elements(x[where], None if mask is None else mask[where], P)
+            if not X.is_cuda:
+                X.sum()
+            yield where[0], X, where

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from mbcbench.encoders import fold
 from torch import Tensor
 
 from tests.encoders.conftest import Build
@@ -17,9 +16,13 @@ BLOCK = 2**9
 @pytest.fixture(params=[0, 10**6], ids=["in tiles", "one by one"])
 def small_blocks(build: Build, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Blocks so small that a set of thirteen elements needs several; winners are looked for in either way."""
-    fold = sys.modules[type(build("sse-random")).__module__].fold
-    monkeypatch.setattr(fold, "BLOCK", BLOCK)
-    monkeypatch.setattr(fold, "FEW", request.param)
+    monkeypatch.setattr(folding(build), "BLOCK", BLOCK)
+    monkeypatch.setattr(folding(build), "FEW", request.param)
+
+
+def folding(build: Build) -> Any:
+    """The module that folds."""
+    return sys.modules[type(build("sse-random")).__module__].fold
 
 
 def encoder(build: Build, **hyper: Any) -> Any:
@@ -59,6 +62,18 @@ def test_encoding_and_gradients_are_those_of_the_direct_formula(
     x = elements(n)
     mask = torch.rand(2, n, generator=torch.Generator().manual_seed(1)) < 0.6 if masked else None
     assert_equal(results(module, x, mask, directly=False), results(module, x, mask, directly=True))
+
+
+@pytest.mark.parametrize("attention", ["sigmoid", "softmax"])
+@pytest.mark.parametrize(("slots", "width"), [(1, 3), (12, 3), (12, 20), (5, 20), (20, 12)])
+@pytest.mark.usefixtures("small_blocks")
+def test_few_and_many_slots_of_thin_and_wide_elements_are_folded_alike(
+    build: Build, slots: int, width: int, attention: str
+) -> None:
+    module = build("sse-random", dim_in=width, num_slots=slots, dim=40, attention=attention)
+    x = torch.randn(2, 60, width, dtype=torch.float64, generator=torch.Generator().manual_seed(slots))
+    assert folding(build).pays(60, width, slots, 40)
+    assert_equal(results(module, x, None, directly=False), results(module, x, None, directly=True))
 
 
 @pytest.mark.parametrize("g", AGGREGATIONS)
@@ -135,12 +150,13 @@ def test_bfloat16_elements_are_encoded_as_precisely_as_their_values_in_float32(b
 def test_where_folding_costs_more_multiplications_keys_and_values_are_taken(
     build: Build, n: int, d: int, slots: int, dim: int
 ) -> None:
-    assert not fold.pays(n, d, slots, dim)
+    assert not folding(build).pays(n, d, slots, dim)
     module = build("sse-random", dim_in=d, num_slots=slots, dim=dim)
     x, S = torch.randn(2, n, d, dtype=torch.float64), module.init_state(2).slots
     assert torch.equal(module.aggregated(S, x), module.directly(S, x))
 
 
-def test_long_sets_are_folded_where_an_element_costs_less() -> None:
-    assert all(fold.pays(10_000, d, slots, 64) for d in (3, 64, 200) for slots in (1, 16, 64) if slots < 64 or d < 200)
-    assert not fold.pays(10_000, 1000, 64, 16)
+def test_long_sets_are_folded_where_an_element_costs_less(build: Build) -> None:
+    pays = folding(build).pays
+    assert all(pays(10_000, d, slots, 64) for d, slots in ((3, 16), (64, 1), (64, 32), (128, 64)))
+    assert not pays(10_000, 1000, 64, 16)
