@@ -1,7 +1,8 @@
 """The Slot Set Encoder against its equations as they are written: `python docs/speed.py` writes speed.md.
 
-Each shape and number of threads is measured in a process of its own, in which both ways take turns: what one leaves
-in the allocator must not decide for the next shape. Memory first, and in the allocator's own bytes.
+Each shape and number of threads is measured in a process of its own, in which both ways take turns of several calls,
+the first of which does not count: what one way leaves in cache and allocator must decide neither for the other nor for
+the next shape. Memory, in the allocator's own bytes, comes after all times.
 """
 
 import json
@@ -24,7 +25,7 @@ SHAPES = (
     (1, 100_000, 64, 1, 64), (1, 100_000, 64, 32, 64), (1, 100_000, 256, 16, 256), (32, 5000, 3, 16, 32),
     (64, 1000, 64, 4, 64), (1, 1_000_000, 128, 16, 128), (1, 100_000, 128, 128, 128),
 )  # fmt: skip
-REPEATS = 9
+TURNS, CALLS = 3, 4
 MATRIX = 2048
 Step = Callable[[], Any]
 
@@ -80,12 +81,13 @@ def measure(shape: tuple[int, ...], g: str, threads: int) -> dict[str, Any]:
     fast, direct = steps(module.aggregated, module, x), steps(module.directly, module, x)
     found: dict[str, Any] = {}
     for name in fast:
-        memory = {"fast": extra_bytes(fast[name]), "direct": extra_bytes(direct[name])}
         took: dict[str, list[float]] = {"fast": [], "direct": []}
-        for _ in range(REPEATS if n < 10**6 else 3):
-            took["fast"].append(seconds(fast[name]))
-            took["direct"].append(seconds(direct[name]))
-        found[name] = {"memory": memory, "seconds": {way: median(t) for way, t in took.items()}}
+        for _ in range(TURNS if n < 10**6 else 1):
+            for way, step in (("fast", fast[name]), ("direct", direct[name])):
+                took[way] += [seconds(step) for _ in range(CALLS)][1:]
+        found[name] = {"seconds": {way: median(t) for way, t in took.items()}}
+    for name in fast:
+        found[name]["memory"] = {"fast": extra_bytes(fast[name]), "direct": extra_bytes(direct[name])}
     A = torch.randn(MATRIX, MATRIX)
     rate = 2 * MATRIX**3 / median(seconds(lambda: A @ A) for _ in range(7))
     found["read"] = median(seconds(x.sum) for _ in range(7))

@@ -145,7 +145,7 @@ class _Fold(torch.autograd.Function):
         dx = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         dP = torch.zeros_like(P)
         both = torch.cat([dU, P], 1)  # one product gives the gradients for the weights, and the logits
-        for sets, X, where in _blocks(x, P, mask, 2 * P.shape[1]):
+        for sets, X, where in _blocks(x, P, mask, 2 * P.shape[1] + (0 if dx is None else P.shape[2])):
             dW, M = (both[sets] @ X.transpose(1, 2)).chunk(2, 1)
             W, dM = ctx.attention.pull(M, dW)
             dP[sets].baddbmm_(dM, X)
