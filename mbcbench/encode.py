@@ -25,7 +25,7 @@ from mbcbench.sources import Array, Source, open_source, read_ahead
 from mbcbench.state import clone, map_state
 
 CHUNK_NUMBERS = 2**18  # of a chunk, where none is asked for: it and what is made of it stay in cache
-SOME_NUMBERS = 2**19  # encoded by a thread at a time: more costs memory, less costs handing over
+SOME_NUMBERS = 2**20  # encoded by a thread at a time: more costs memory, less costs handing over
 TRIED = 1000  # elements on which the encoder is seen to be consistent or not
 CONSISTENT = 1e-3  # of the encoding's size; rounding in float32 stays far below
 
