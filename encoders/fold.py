@@ -131,6 +131,7 @@ class _Fold(torch.autograd.Function):
                 out[sets].baddbmm_(X.transpose(1, 2), W)
             else:
                 out[sets].baddbmm_(W.transpose(1, 2), X)
+            del W  # before the next is made
         return out.transpose(1, 2).contiguous() if thin else out
 
     @staticmethod

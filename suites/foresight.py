@@ -27,7 +27,7 @@ from mbcbench.state import nbytes
 from mbcbench.target import build
 
 MOST_OPERATIONS = 20_000  # of one encoding: more are a loop over elements, which would take minutes
-LINE = (2**13, 2**14, 2**15)  # sizes whose costs say whether cost grows by the same amount with each element
+LINE = (2**14, 2**15, 2**16)  # sizes whose costs say whether cost grows by the same amount with each element
 CHUNKS = 3  # a state that the third chunk leaves as large as the first did will not grow
 
 
