@@ -17,6 +17,7 @@ from .samples import labelled
 from .style import WIDTH, image
 from .templates import template
 
+WIDEST = 30  # characters that a column of Markdown is aligned to
 FORMATS = ("html", "md", "latex", "csv", "png", "svg")
 # Characters that LaTeX takes for something else.
 LATEX = {
@@ -151,9 +152,9 @@ def cells(data: pd.DataFrame) -> list[list[str]]:
 
 
 def markdown(data: pd.DataFrame) -> str:
-    """An aligned table."""
+    """An aligned table; sentences stand out of their column."""
     rows = [[" ".join(cell.replace("|", r"\|").split()) for cell in row] for row in cells(data)]
-    wide = [max(3, *(len(row[at]) for row in rows)) for at in range(len(rows[0]))]
+    wide = [min(WIDEST, max(3, *(len(row[at]) for row in rows))) for at in range(len(rows[0]))]
     rows.insert(1, ["-" * width for width in wide])
     return "".join(
         "| " + " | ".join(c.ljust(width) for c, width in zip(row, wide, strict=True)) + " |\n" for row in rows

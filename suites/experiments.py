@@ -66,16 +66,13 @@ def ablated(request: Request, models: Iterable[Model]) -> list[Cell]:
     return large(request, models) if request.profile == "paper" else small(request, models)
 
 
-BATCHES = {100: 64, 200: 32, 500: 16, 1000: 8}  # clouds a step, where time is short
-
-
 def clouds(request: Request, models: Iterable[Model], train_size: int) -> list[Cell]:
     """Models of point clouds."""
     base = point_clouds.CAD[request.profile]
     if request.profile == "paper":
         base = replace(base, width=512 if train_size >= 5000 else 256, train_size=train_size)
     else:
-        base = replace(base, train_size=train_size, batch_size=min(base.batch_size, BATCHES[train_size]))
+        base = replace(base, train_size=train_size)
     if train_size > 100:  # only the models of 100 points are tested on more
         base = replace(base, test_sizes=(train_size,), streamed_sizes=(train_size,))
     wide = {"dim": base.width} if base.width != 64 else {}

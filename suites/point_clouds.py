@@ -87,7 +87,7 @@ MNIST: dict[Profile, Digits] = {
 CAD: dict[Profile, Shapes] = {
     "smoke": Shapes(seeds=1, steps=5, batch_size=8, test_sizes=(100,), streamed_sizes=(200,)),
     "quick": Shapes(seeds=1, steps=200, lr=5e-3, batch_size=32, test_sizes=(100, 500), streamed_sizes=(500,)),
-    "laptop": Shapes(seeds=3, steps=700, lr=2e-3, test_sizes=(100, 200, 300, 400, 500)),
+    "laptop": Shapes(seeds=3, steps=700, batch_size=32, lr=2e-3, test_sizes=(100, 200, 300, 400, 500)),
     "paper": Shapes(
         seeds=5,
         steps=30_800,  # 200 epochs of 9,843 shapes
