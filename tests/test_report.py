@@ -317,7 +317,13 @@ def report() -> Invoke:
 
 def test_the_command_writes_what_is_asked_for(run: Path, report: Invoke, tmp_path: Path) -> None:
     assert report(str(run), "--only", "table1,claims", "--format", "csv,md", "--out", str(tmp_path / "o")) == 0
-    assert {p.name for p in (tmp_path / "o").iterdir()} == {"table1.csv", "table1.md", "claims.csv", "claims.md"}
+    assert {p.name for p in (tmp_path / "o").iterdir()} == {
+        "README.md",
+        "table1.csv",
+        "table1.md",
+        "claims.csv",
+        "claims.md",
+    }
 
 
 def test_an_unknown_artefact_is_one_line_with_the_nearest(
