@@ -68,11 +68,9 @@ def ablated(request: Request, models: Iterable[Model]) -> list[Cell]:
 
 def clouds(request: Request, models: Iterable[Model], train_size: int) -> list[Cell]:
     """Models of point clouds."""
-    base = point_clouds.CAD[request.profile]
+    base = replace(point_clouds.CAD[request.profile], train_size=train_size)
     if request.profile == "paper":
-        base = replace(base, width=512 if train_size >= 5000 else 256, train_size=train_size)
-    else:
-        base = replace(base, train_size=train_size)
+        base = replace(base, width=512 if train_size >= 5000 else 256)
     if train_size > 100:  # only the models of 100 points are tested on more
         base = replace(base, test_sizes=(train_size,), streamed_sizes=(train_size,))
     wide = {"dim": base.width} if base.width != 64 else {}
