@@ -19,7 +19,11 @@ from mbcbench import machine
 WIDTH, ROUNDS = 16, 3
 ROWS = 1_000_000  # written at a time
 CHUNKS = (2**12, 2**14, 2**16, 2**18)  # rows that NumPy sums at a time: the fastest counts
-ENCODERS = ("sse-random", "sse-random-max", "deepsets-mean", "pma", "umbc")
+LARGE = 2**16  # rows of a chunk beside the default: less handing over, more memory
+ENCODERS = (
+    ("sse-random", LARGE), ("sse-random", None), ("sse-random-max", None), ("deepsets-mean", None), ("pma", None),
+    ("umbc", None),
+)  # fmt: skip
 
 
 def make(path: Path, elements: int) -> None:
@@ -46,21 +50,26 @@ def best_sum(path: Path) -> float:
     return max(float(subprocess.run(call, capture_output=True, text=True, check=True).stdout) for call in calls)
 
 
-def encoded(path: Path, encoder: str) -> tuple[float, float]:
+def encoded(path: Path, encoder: str, chunk: int | None) -> tuple[float, float]:
     """Elements a second, and the most memory that was resident, in MiB, as the command says."""
     call = [sys.executable, "-m", "mbcbench.cli", "encode", str(path), "--encoder", encoder, "--quiet"]
+    call += [] if chunk is None else ["--chunk", str(chunk)]
     said = subprocess.run(call, capture_output=True, text=True, check=True).stdout
     rate, resident = re.search(r"([\d.]+) million/s, [\d.]+ s, at most (\d+) MiB", said).groups()  # type: ignore[union-attr]
     return 1e6 * float(rate), float(resident)
 
 
 def table(path: Path) -> str:
-    rows = ["| encoder | million elements/s | NumPy's sum | of it | resident, MiB |\n|---|--:|--:|--:|--:|"]
-    for encoder in ENCODERS:
-        found = [(*encoded(path, encoder), best_sum(path)) for _ in range(ROUNDS if encoder == ENCODERS[0] else 1)]
+    rows = [
+        "| encoder | `--chunk` | million elements/s | NumPy's sum | of it | resident, MiB |\n|---|--:|--:|--:|--:|--:|"
+    ]
+    for encoder, chunk in ENCODERS:
+        rounds = ROUNDS if encoder == ENCODERS[0][0] else 1
+        found = [(*encoded(path, encoder, chunk), best_sum(path)) for _ in range(rounds)]
         rate, resident, plain = (median(column) for column in zip(*found, strict=True))
         share = median(rate / plain for rate, _, plain in found)
-        rows.append(f"| {encoder} | {rate / 1e6:.1f} | {plain / 1e6:.1f} | {share:.0%} | {resident:.0f} |")
+        size = "default" if chunk is None else f"{chunk:,}"
+        rows.append(f"| {encoder} | {size} | {rate / 1e6:.1f} | {plain / 1e6:.1f} | {share:.0%} | {resident:.0f} |")
         print(rows[-1], file=sys.stderr, flush=True)
     return "\n".join(rows)
 

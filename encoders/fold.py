@@ -8,12 +8,13 @@ so an element costs 2 K d multiplications in place of 2 d d_hat + 2 K d_hat. Ele
 cache, and the gradient computes each block's weights again: nothing as long as the set is written or kept.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import linear, pad
 
 from mbcbench.encoder import Aggregation
 
@@ -112,27 +113,30 @@ def _fold_at_once(x: Tensor, P: Tensor, attention: Attention, mask: Tensor | Non
 
 
 class _Fold(torch.autograd.Function):
-    """`_fold_at_once`, block by block."""
+    """`_fold_at_once`, block by block, without a copy of X beside its column of ones."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, P: Tensor, attention: Attention, mask: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, P, mask)
         ctx.attention = attention
-        out = torch.zeros_like(P)
-        few, thin = P.shape[1] < NARROW, P.shape[2] < P.shape[1]
+        Q, b = _apart(P, x.shape[2])
+        few, thin = Q.shape[1] < NARROW, Q.shape[2] < Q.shape[1]
+        out, total = torch.zeros_like(Q), torch.zeros_like(b)
         if thin:  # products are faster with the smaller of the two dimensions first
             out = out.transpose(1, 2).contiguous()
-        for sets, X, _ in _blocks(x, P, mask, P.shape[1]):
+        for sets, X, where in _blocks(x, P, mask, P.shape[1]):
             if few:
-                W = attention.weigh(P[sets] @ X.transpose(1, 2), 1).transpose(1, 2)
+                W = attention.weigh(_product(Q[sets], X.transpose(1, 2), b[sets].transpose(1, 2)), 1).transpose(1, 2)
             else:
-                W = attention.weigh(X @ P[sets].transpose(1, 2), 2)
+                W = attention.weigh(_product(X, Q[sets].transpose(1, 2), b[sets]), 2)
             if thin:
                 out[sets].baddbmm_(X.transpose(1, 2), W)
             else:
                 out[sets].baddbmm_(W.transpose(1, 2), X)
+            if b.numel():
+                total[sets].baddbmm_(_ones(X, mask, where), W)
             del W  # before the next is made
-        return out.transpose(1, 2).contiguous() if thin else out
+        return torch.cat([out.transpose(1, 2) if thin else out, total.transpose(1, 2)], 2)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -144,16 +148,33 @@ class _Fold(torch.autograd.Function):
             found = iter(torch.autograd.grad(out, wanted, dU, create_graph=True))
             return *(next(found) if needed else None for needed in ctx.needs_input_grad[:2]), None, None
         dx = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        dP = torch.zeros_like(P)
-        both = torch.cat([dU, P], 1)  # one product gives the gradients for the weights, and the logits
+        Q, b = _apart(torch.cat([dU, P], 1), x.shape[2])  # one product: the gradients for the weights, and the logits
+        dQ, db = torch.zeros_like(P[..., : x.shape[2]]), torch.zeros_like(b[..., : P.shape[1]])
         for sets, X, where in _blocks(x, P, mask, 2 * P.shape[1] + (0 if dx is None else P.shape[2])):
-            dW, M = (both[sets] @ X.transpose(1, 2)).chunk(2, 1)
+            dW, M = _product(Q[sets], X.transpose(1, 2), b[sets].transpose(1, 2)).chunk(2, 1)
             W, dM = ctx.attention.pull(M, dW)
-            dP[sets].baddbmm_(dM, X)
+            dQ[sets].baddbmm_(dM, X)
+            if b.numel():
+                db[sets].baddbmm_(_ones(X, mask, where), dM.transpose(1, 2))
             if dx is not None:
-                dX = torch.cat([W, dM], 1).transpose(1, 2) @ both[sets]
-                dx[where] = hide(dX[..., : x.shape[2]], None if mask is None else mask[where])
-        return dx, dP, None, None
+                dX = torch.cat([W, dM], 1).transpose(1, 2) @ Q[sets]
+                dx[where] = hide(dX, None if mask is None else mask[where])
+        return dx, torch.cat([dQ, db.transpose(1, 2)], 2), None, None
+
+
+def _apart(P: Tensor, d: int) -> tuple[Tensor, Tensor]:
+    """What X alone is multiplied with, `B x K x d`, and what is added to every row, `B x (0 or 1) x K`."""
+    return P[..., :d], P[..., d:].transpose(1, 2).contiguous()
+
+
+def _product(A: Tensor, B: Tensor, bias: Tensor) -> Tensor:
+    """A B + bias, where there is one."""
+    return torch.baddbmm(bias, A, B) if bias.numel() else A @ B
+
+
+def _ones(X: Tensor, mask: Tensor | None, where: tuple[slice, slice]) -> Tensor:
+    """A row of a one for each element of a block, zeros where they are absent: `B x 1 x n`."""
+    return X.new_ones(len(X), 1, X.shape[1]) if mask is None else mask[where].unsqueeze(1).to(X.dtype)
 
 
 def extremum(
@@ -182,8 +203,10 @@ def _winners(x: Tensor, P: Tensor, V: Tensor, attention: Attention, mask: Tensor
     best = P.new_full((*P.shape[:2], V.shape[0]), -torch.inf)
     index = torch.zeros(best.shape, dtype=torch.int64, device=x.device)
     look = _look_at_all if x.shape[1] <= FEW else _look_by_tiles
+    (Q, b), c = _apart(P, x.shape[2]), V[:, x.shape[2] :]
     for sets, X, (_, place) in _blocks(x, P, mask, P.shape[1] + V.shape[0]):
-        W, v = attention.weights(P[sets] @ X.transpose(1, 2)), X @ V.T
+        W = attention.weights(_product(Q[sets], X.transpose(1, 2), b[sets].transpose(1, 2)))
+        v = linear(X, V[:, : x.shape[2]], c.flatten() if c.numel() else None)
         absent = None if mask is None else ~mask[sets, place]
         look(W, v, absent, place.start, best[sets], index[sets])
     return index
@@ -244,16 +267,16 @@ def _blocks(
 ) -> Iterator[tuple[slice, Tensor, tuple[slice, slice]]]:
     """Blocks of elements that fill `BLOCK` together with `rows` numbers for each: their sets, they, and their place.
 
-    As many elements of a set as fit, and then as many sets. A pass in their order brings them into cache: the products
-    read with strides, for which they would wait longer.
+    As many elements of a set as fit, in blocks of one size, and then as many sets. A pass in their order brings them
+    into cache: the products read with strides, for which they would wait longer.
     """
-    size = BLOCK // (P.shape[2] + rows)
-    m = max(1, min(x.shape[1], size))
+    size, n = BLOCK // (P.shape[2] + rows), x.shape[1]
+    m = max(1, math.ceil(n / max(1, round(n / max(1, size)))))
     b = max(1, size // m)
     for i in range(0, x.shape[0], b):
-        for j in range(0, x.shape[1], m):
+        for j in range(0, n, m):
             where = slice(i, i + b), slice(j, j + m)
-            X = elements(x[where], None if mask is None else mask[where], P)
+            X = hide(x[where].to(P.dtype), None if mask is None else mask[where])
             if not X.is_cuda:
                 X.sum()
             yield where[0], X, where

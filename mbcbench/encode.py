@@ -5,7 +5,7 @@ import copy
 import functools
 import io
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,11 @@ from mbcbench.encoder import Aggregation, Pair, has_merge, is_streaming
 from mbcbench.errors import BrokenPluginError, UsageError, one_line
 from mbcbench.lanes import side_by_side
 from mbcbench.probe import source_digest
-from mbcbench.sources import Array, Source, open_source, read_ahead
+from mbcbench.sources import Array, Source, blocks, open_source
 from mbcbench.state import clone, map_state
 
 CHUNK_NUMBERS = 2**18  # of a chunk, where none is asked for: it and what is made of it stay in cache
-SOME_NUMBERS = 2**20  # encoded by a thread at a time: more costs memory, less costs handing over
+BLOCK_NUMBERS = 2**20  # read, or handed to a thread, at a time: more costs memory, less costs handing over
 TRIED = 1000  # elements on which the encoder is seen to be consistent or not
 CONSISTENT = 1e-3  # of the encoding's size; rounding in float32 stays far below
 
@@ -128,46 +128,55 @@ class Encoding:
         return float((one - two).abs().max() / one.abs().max().clamp(min=1e-30))
 
     def _positions(self) -> Iterator[Position]:
-        if self.lanes > 1:
-            yield from self._side_by_side()
-        else:
-            yield from self._in_turn()
+        return self._side_by_side() if self.lanes > 1 else self._in_turn()
 
     def _in_turn(self) -> Iterator[Position]:
         state, done = self.position.state, self.position.elements
-        with self._read(self.chunk) as chunks:
-            for chunk in chunks:
-                x = torch.from_numpy(chunk)[None]
-                with torch.inference_mode():
-                    state = _apart(self._streamed(self.module, state, [x]), x)
-                done += len(chunk)
-                yield Position(done, state)
+        with self._blocks(held=1) as found:
+            for start, block in found:
+                for x in self._chunks(start, block):
+                    with torch.inference_mode():
+                        state = _apart(self._streamed(self.module, state, [x]), block)
+                    done += x.shape[1]
+                    yield Position(done, state)
 
     def _side_by_side(self) -> Iterator[Position]:
         """Each thread encodes some chunks from the empty state; the states are merged in the order of the file."""
-        state, done = self.position.state, self.position.elements
-        some = self.chunk * max(1, SOME_NUMBERS // (self.chunk * self.source.width))
+        state = self.position.state
         modules = [copy.deepcopy(self.module) for _ in range(self.lanes)]  # one may keep what it computes in itself
         ahead = self.lanes + 1
-        with self._read(some, held=ahead) as blocks:
-            for length, part in side_by_side(self._part, modules, blocks, ahead):
+        with self._blocks(held=ahead) as found:
+            for end, part in side_by_side(self._part, modules, found, ahead):
                 with torch.inference_mode():
                     state = self._merge(state, part)
-                done += length
-                yield Position(done, state)
+                yield Position(end, state)
 
-    def _part(self, module: Any, block: Array) -> tuple[int, Any]:
-        x = torch.from_numpy(block)[None]
+    def _part(self, module: Any, item: tuple[int, Array]) -> tuple[int, Any]:
+        start, block = item
         with torch.inference_mode():
-            state = self._streamed(module, clone(self._empty), torch.split(x, self.chunk, 1))
-            return len(block), _apart(state, x)
+            state = self._streamed(module, clone(self._empty), self._chunks(start, block))
+            return start + len(block), _apart(state, block)
 
-    def _read(self, size: int, *, held: int = 1) -> contextlib.closing[Generator[Array]]:
-        start, allow = self.position.elements, self.order.allow_nonfinite
-        chunks = read_ahead(self.source, start, size, dtype=self._dtype, allow_nonfinite=allow, held=held)
-        return contextlib.closing(chunks)
+    def _blocks(self, *, held: int) -> contextlib.closing[Generator[tuple[int, Array]]]:
+        """Blocks of whole chunks, and where each begins."""
+        size = self.chunk * max(1, BLOCK_NUMBERS // (self.chunk * self.source.width))
+        begin = self.position.elements
 
-    def _streamed(self, module: Any, state: Any, chunks: Sequence[Tensor]) -> Any:
+        def found() -> Generator[tuple[int, Array]]:
+            starts = range(begin, self.source.length, size)
+            with contextlib.closing(blocks(self.source, begin, size, dtype=self._dtype, held=held)) as read:
+                yield from zip(starts, read, strict=True)
+
+        return contextlib.closing(found())
+
+    def _chunks(self, start: int, block: Array) -> Iterator[Tensor]:
+        for x in torch.split(torch.from_numpy(block), self.chunk):
+            if not self.order.allow_nonfinite:
+                self.source.refuse_nonfinite(start, x.numpy())
+            start += len(x)
+            yield x[None]
+
+    def _streamed(self, module: Any, state: Any, chunks: Iterable[Tensor]) -> Any:
         for x in chunks:
             where = f"{self.order.encoder}, update on {tuple(x.shape)}"
             state = target.guarded(functools.partial(module.update, state, x), where)
@@ -181,9 +190,9 @@ class Encoding:
         return out
 
 
-def _apart(state: Any, x: Tensor) -> Any:
-    """The state, copied where it lies in the memory of `x`, which the next chunk overwrites."""
-    own = x.untyped_storage().data_ptr()
+def _apart(state: Any, block: Array) -> Any:
+    """The state, copied where it lies in the memory of `block`, which a later one overwrites."""
+    own = block.ctypes.data
     return map_state(lambda t: t.clone() if t.untyped_storage().data_ptr() == own else t, state)
 
 

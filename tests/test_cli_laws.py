@@ -1,14 +1,12 @@
 """The law book from the command line: replaying a record, expected failures, a reference, a new project."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mbcbench.cli import main
-
-Command = Callable[..., tuple[int, str, str]]
+from tests.conftest import Command
 
 ENCODERS = """
 import torch

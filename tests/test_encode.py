@@ -1,5 +1,6 @@
 """Encoding from files: every format, what is wrong with a file in one line, and going on after a kill."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from mbcbench.cli import main
 from mbcbench.cli_encode import Rate
 from mbcbench.encode import Encoding, Order
 from mbcbench.errors import UsageError
-from mbcbench.sources import open_source, read_ahead
+from mbcbench.sources import blocks, open_source
+from tests.conftest import Command
 
 ENCODERS = """
 import os, signal
@@ -60,9 +62,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "mine.py").write_text(ENCODERS)
     np.save(tmp_path / "x.npy", X)
     return tmp_path
-
-
-Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -140,9 +139,26 @@ def test_every_format_gives_the_elements_from_any_offset_on(
 ) -> None:
     source = open_source(write(tmp_path / "x"))
     assert (source.length, source.width) == X.shape
-    chunks = [chunk.copy() for chunk in read_ahead(source, start, 7, dtype=np.dtype(np.float32))]
+    chunks = [chunk.copy() for chunk in blocks(source, start, 7, dtype=np.dtype(np.float32))]
     assert {len(chunk) for chunk in chunks[:-1]} == {7}
     np.testing.assert_array_equal(np.concatenate(chunks), X[start:])
+
+
+def test_what_is_written_into_a_block_does_not_reach_the_file(tmp_path: Path) -> None:
+    source = open_source(npy(tmp_path / "x"))
+    assert source.lies_as(np.dtype(np.float32))
+    for block in blocks(source, 0, 50, dtype=np.dtype(np.float32)):
+        block[:] = 0
+    np.testing.assert_array_equal(np.load(source.path), X)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_file_that_becomes_shorter_is_one_line(tmp_path: Path, dtype: type) -> None:
+    source = open_source(npy(tmp_path / "x"))
+    found = blocks(source, 0, 50, dtype=np.dtype(dtype))
+    os.truncate(source.path, 1000)
+    with pytest.raises(UsageError, match=r"is damaged between elements (0 and 50|50 and 100): .*(shorter|file size)"):
+        list(found)
 
 
 def test_columns_and_arrays_are_chosen_by_name(tmp_path: Path) -> None:
@@ -267,7 +283,7 @@ def encoded(work: Encoding) -> torch.Tensor:
 
 @pytest.fixture
 def ten_at_a_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("mbcbench.encode.SOME_NUMBERS", 10 * X.shape[1])
+    monkeypatch.setattr("mbcbench.encode.BLOCK_NUMBERS", 10 * X.shape[1])
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""Reading ahead: a thread reads the next elements while the present ones are encoded."""
+"""Blocks of a source: where they lie in the file, or copied by a thread that reads ahead while others are encoded."""
 
 import threading
 from collections import deque
@@ -7,38 +7,37 @@ from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
-import torch
 
-from mbcbench.errors import UsageError
 from mbcbench.sources.base import Array, Source
 
-BLOCK_BYTES = 2**21  # read at a time: more costs cache, less costs handing over
 
-
-def read_ahead(
-    source: Source, start: int, size: int, *, dtype: np.dtype[Any], allow_nonfinite: bool = False, held: int = 1
-) -> Generator[Array]:
+def blocks(source: Source, start: int, size: int, *, dtype: np.dtype[Any], held: int = 1) -> Generator[Array]:
     """The elements from `start` on, `size` at a time (`n_c x d`).
 
-    held: the number of chunks that are good at a time; each more asked for overwrites the oldest.
-    Raises UsageError when elements cannot be read, or are not finite.
+    held: the number of blocks that are good at a time; each more asked for overwrites the oldest.
+    Raises UsageError when elements cannot be read.
     """
-    rows = size * max(1, BLOCK_BYTES // (size * source.width * dtype.itemsize))
+    if not source.lies_as(dtype):
+        yield from _read_ahead(source, start, size, dtype, held)
+        return
+    for at in range(start, source.length, size):
+        yield source.window(at, min(size, source.length - at))
+
+
+def _read_ahead(source: Source, start: int, size: int, dtype: np.dtype[Any], held: int) -> Generator[Array]:
     free: SimpleQueue[Array | None] = SimpleQueue()
     ready: SimpleQueue[tuple[Array, int] | BaseException | None] = SimpleQueue()
     for _ in range(held + 1):  # one that is read into
-        free.put(np.empty((min(rows, source.length - start), source.width), dtype))
+        free.put(np.empty((min(size, source.length - start), source.width), dtype))
 
     def read() -> None:
         try:
-            for at in range(start, source.length, rows):
+            for at in range(start, source.length, size):
                 buffer = free.get()
                 if buffer is None:  # nobody wants more
                     return
                 block = buffer[: source.length - at]
                 source.read(at, block)
-                if not allow_nonfinite:
-                    _check_finite(source, at, block)
                 ready.put((buffer, len(block)))
             ready.put(None)
         except BaseException as error:  # it is raised where the elements are used
@@ -53,22 +52,9 @@ def read_ahead(
                 raise got
             buffer, length = got
             lent.append(buffer)
-            for at in range(0, length, size):
-                yield buffer[at : min(at + size, length)]
+            yield buffer[:length]
             if len(lent) == held:
                 free.put(lent.popleft())
     finally:
         free.put(None)
         thread.join()
-
-
-def _check_finite(source: Source, start: int, block: Array) -> None:
-    """Raise UsageError naming the first row that is not finite. The sum tells of one at once, and far faster."""
-    if torch.from_numpy(block).sum().isfinite():
-        return
-    bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
-    if len(bad):
-        row = start + int(bad[0])
-        raise UsageError(
-            f"{source.path}: row {row} (counted from 0) is not finite; drop it, or encode it with --allow-nonfinite"
-        )

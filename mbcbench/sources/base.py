@@ -1,5 +1,6 @@
 """What all sources share."""
 
+import contextlib
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from mbcbench.errors import UsageError, one_line
 
@@ -31,11 +33,42 @@ class Source(ABC):
 
         Raises UsageError when they cannot be read.
         """
-        try:
+        with self._whole(start, len(out)):
             self._read(start, out)
+
+    def lies_as(self, dtype: np.dtype[Any]) -> bool:
+        """Whether elements lie in the file as an array of `dtype` does in memory, so that there are windows on them."""
+        return False
+
+    def window(self, start: int, length: int) -> Array:
+        """`length` elements from `start` on, where they lie in the file; what is written there stays in memory.
+
+        Raises UsageError when they cannot be read.
+        """
+        with self._whole(start, length):
+            return self._window(start, length)
+
+    def refuse_nonfinite(self, start: int, block: Array) -> None:
+        """Raise UsageError naming the first row of the elements from `start` on that is not finite."""
+        if torch.from_numpy(block).sum().isfinite():  # tells of one at once, and far faster
+            return
+        bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
+        if len(bad):
+            row = start + int(bad[0])
+            raise UsageError(
+                f"{self.path}: row {row} (counted from 0) is not finite; drop it, or encode it with --allow-nonfinite"
+            )
+
+    @contextlib.contextmanager
+    def _whole(self, start: int, length: int) -> Iterator[None]:
+        try:
+            yield
         except (OSError, ValueError) as error:
-            where = f"between elements {start} and {start + len(out)}"
+            where = f"between elements {start} and {start + length}"
             raise UsageError(f"{self.path} is damaged {where}: {one_line(error)}") from error
+
+    def _window(self, start: int, length: int) -> Array:
+        raise NotImplementedError
 
     @abstractmethod
     def _read(self, start: int, out: Array) -> None: ...

@@ -1,4 +1,4 @@
-"""NumPy's .npy files, mapped: faster than reading. Pages are let go as soon as they are copied, so none add up."""
+"""NumPy's .npy files, mapped: faster than reading. Pages are let go as soon as they are used, so none add up."""
 
 import mmap
 from collections.abc import Sequence
@@ -16,13 +16,18 @@ class Npy(Source):
 
     def __init__(self, path: Path, found: "np.memmap[Any, np.dtype[Any]]") -> None:
         super().__init__(path, found.shape, found.dtype)
-        by_columns = found.flags.f_contiguous and not found.flags.c_contiguous
+        self._offset, self._end, self._by_rows = found.offset, found.offset + found.nbytes, found.flags.c_contiguous
         with path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._end = found.offset + found.nbytes
-        self._array: Array = np.ndarray(
-            found.shape, found.dtype, self._map, found.offset, order="F" if by_columns else "C"
-        )
+        self._array: Array = np.ndarray(found.shape, found.dtype, self._map, found.offset, found.strides)
+
+    def lies_as(self, dtype: np.dtype[Any]) -> bool:
+        return self._by_rows and self.dtype == dtype
+
+    def _window(self, start: int, length: int) -> Array:
+        """A map of its own, which goes with the array, and may be written into without a change of the file."""
+        at = self._offset + start * self.width * self.dtype.itemsize
+        return np.memmap(self.path, self.dtype, "c", at, (length, self.width))
 
     def _read(self, start: int, out: Array) -> None:
         if self._map.size() < self._end:  # to touch what is gone would kill the process

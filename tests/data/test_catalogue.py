@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -12,8 +11,7 @@ from mbcbench.cli import main
 from mbcbench.data import DATA_SETS, choose, data_set, kept
 from mbcbench.data.dataset import Kind
 from mbcbench.errors import UsageError
-
-Command = Callable[..., tuple[int, str, str]]
+from tests.conftest import Command
 
 
 @pytest.fixture
