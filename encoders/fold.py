@@ -267,12 +267,12 @@ def _blocks(
 ) -> Iterator[tuple[slice, Tensor, tuple[slice, slice]]]:
     """Blocks of elements that fill `BLOCK` together with `rows` numbers for each: their sets, they, and their place.
 
-    As many elements of a set as fit, in blocks of one size, and then as many sets. A pass in their order brings them
-    into cache: the products read with strides, for which they would wait longer.
+    As many elements of a set as fit, and then as many sets: a power of two, as chunks often are. A pass in their order
+    brings them into cache: the products read with strides, for which they would wait longer.
     """
-    size, n = BLOCK // (P.shape[2] + rows), x.shape[1]
-    m = max(1, math.ceil(n / max(1, round(n / max(1, size)))))
-    b = max(1, size // m)
+    n, size = x.shape[1], 2 ** round(math.log2(max(1, BLOCK // (P.shape[2] + rows))))
+    m = max(1, min(n, size))
+    b = size // m
     for i in range(0, x.shape[0], b):
         for j in range(0, n, m):
             where = slice(i, i + b), slice(j, j + m)
