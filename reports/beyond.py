@@ -11,7 +11,7 @@ from mbcbench.report import Artefact
 
 from .evidence import law_matrix
 from .samples import labelled, means, pick
-from .style import DOTS, FAINT, INK, WIDTH, canvas, finish, interval, lines, palette, rows_of, style, thousands
+from .style import DOTS, FAINT, INK, WIDTH, canvas, finish, interval, palette, points, rows_of, style, thousands
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,7 +61,9 @@ def against_n(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     n = pd.to_numeric(rows["detail.n"]).astype(float)
     value = rows["value"] / 2**20 if metric == "peak_memory" else n / rows["value"]
     table = rows.assign(value=value.astype(float), n=n, mode=rows["detail.mode"])
-    table = table[["encoder", "mode", "n", "seed", "value"]].sort_values(["encoder", "mode", "n", "seed"])
+    table = table[["encoder", "mode", "n", "seed", "value"]]
+    table = table.drop_duplicates(["encoder", "mode", "n", "seed"], keep="last")  # several runs: the last one's
+    table = table.sort_values(["encoder", "mode", "n", "seed"])
     table = table[table.groupby("encoder")["n"].transform("nunique") > 1]
     return table.reset_index(drop=True).assign(exponent=_exponents(table))
 
@@ -149,10 +151,9 @@ def gradient_bias(frame: pd.DataFrame) -> pd.DataFrame:
 
 def draw_gradients(data: pd.DataFrame) -> "Figure":
     kept = list(dict.fromkeys(data["model"]))[: len(DOTS)]
+    shown = data[data["model"].isin(kept) & data["value"].gt(0)].sort_values("x", kind="stable")
     labels = ("elements that a gradient is taken through", "bias, as a share of the full gradient")
-    figure = lines(data[data["model"].isin(kept)], "x", labels=labels)
-    figure.axes[0].set_yscale("log")
-    return figure
+    return points(shown.astype({"x": int}), "x", "model", labels=labels, log=True)
 
 
 def consistency(frame: pd.DataFrame) -> pd.DataFrame:

@@ -52,7 +52,7 @@ def _exponent(row: Any) -> str:
 
 
 def _validation(known: pd.DataFrame) -> tuple[list[str], Rows]:
-    found = validation(known)
+    found = validation(known).sort_values(["encoder", "device", "mode", "n"])
     rows = []
     for row in found.to_dict("records"):
         sizes = (number(row[name], "peak_memory") for name in ("measured", "predicted"))

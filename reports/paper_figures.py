@@ -11,7 +11,7 @@ from mbcbench.report import Artefact
 
 from .contrasts import ABLATED, CAD, CHUNKED, DS, DS_MAX, LARGE, NLL, ONE, PMA, R1, R32, STACK, full
 from .samples import HYPER, labelled, pick
-from .style import DOTS, WIDTH, finish, interval, lines, palette, points, rows_of, style
+from .style import DOTS, WIDTH, finish, interval, lines, palette, points, rows_of, style, ticks
 
 # The encoders of the paper's experiments: another is one that a user added, and is shown wherever it was trained.
 OF_THE_PAPER = (
@@ -178,6 +178,7 @@ def draw_fig6(data: pd.DataFrame) -> Figure:
             sns.lineplot(own, x="x", y="value", errorbar=interval, err_style="bars", ax=axes, **order, **look)
             axes.set_title(f"{count:g} ways")
             finish(axes, names, ("examples of the support", SHARE), legend=count == ways[0])
+            ticks(axes, sorted(own["x"].unique()))
         for axes in panels[len(ways) :]:
             axes.set_axis_off()
         return figure

@@ -26,14 +26,21 @@ COLUMNS = (*BASE, *(f"detail.{name}" for name in DETAIL), *(f"params.{name}" for
 def labelled(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with a column `model`, an encoder with its hyper-parameters, and every column that is asked for.
 
-    A run without records, or one that lacks whole suites, gives empty columns. A labelled frame is left as it is.
+    Of a model that several runs trained on one case, the records of the longest training are left. A run without
+    records, or one that lacks whole suites, gives empty columns. A labelled frame is left as it is.
     """
     if "model" in frame:
         return frame
     rows = frame.assign(model=[_model(row) for row in frame.reindex(columns=list(NAMED_BY)).to_dict("records")])
     absent = [column for column in COLUMNS if column not in rows.columns]
-    rows = rows.reindex(columns=[*rows.columns, *absent]).reset_index(drop=True)
-    return rows.astype(dict.fromkeys(TEXT, object))
+    rows = rows.reindex(columns=[*rows.columns, *absent])
+    return _trained_longest(rows).astype(dict.fromkeys(TEXT, object)).reset_index(drop=True)
+
+
+def _trained_longest(rows: pd.DataFrame) -> pd.DataFrame:
+    steps = pd.to_numeric(rows["detail.steps"])
+    most = steps.groupby([rows[column] for column in ("suite", "case", "model")], dropna=False).transform("max")
+    return rows[steps.isna() | steps.eq(most)]
 
 
 def _model(row: Mapping[Any, Any]) -> str:

@@ -89,8 +89,11 @@ def lines(
         return figure
 
 
-def points(data: pd.DataFrame, x: str, hue: str, *, labels: Sequence[str]) -> "Figure":
-    """Means over seeds with their intervals, side by side in the order of the categories `x`."""
+def points(data: pd.DataFrame, x: str, hue: str, *, labels: Sequence[str], log: bool = False) -> "Figure":
+    """Means over seeds with their intervals, side by side in the order of the categories `x`.
+
+    log: both of the values' logarithms, on a logarithmic axis.
+    """
     import seaborn as sns
 
     with style():
@@ -101,6 +104,7 @@ def points(data: pd.DataFrame, x: str, hue: str, *, labels: Sequence[str]) -> "F
             dodge=0.4 if len(names) > 1 else False,
             order=list(dict.fromkeys(data[x].astype(str))), palette=palette(len(names)), errorbar=interval,
             markers=[DOTS[i % len(DOTS)] for i in range(len(names))], ax=axes, linewidth=1.4,
+            log_scale=log or None,
         )  # fmt: skip
         finish(axes, names, labels)
         return figure

@@ -53,6 +53,13 @@ def test_a_test_with_other_slots_is_not_taken_for_one_as_trained() -> None:
     assert found["value"].max() < 1.0
 
 
+def test_of_a_short_and_a_long_training_the_long_one_is_shown() -> None:
+    short = [nll(100, 3.0, seed, steps=400) for seed in range(3)]
+    found = data("fig3a", [*short, *with_slots({})])
+    assert found["x"].unique().tolist() == [200]
+    assert found["value"].max() < 1.0
+
+
 def trained(partition: float, faster: bool) -> list[Record]:
     noise = np.random.default_rng(0)
     curve = [[100, 0.5], [200, 0.1]]
