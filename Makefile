@@ -44,7 +44,7 @@ costs: venv
 	-$(BIN)/mbcbench run --suite resources --profile laptop
 	$(BIN)/python docs/costs.py latest > docs/costs.md
 
-# The runs that docs/results is drawn from, and the report: two hours on two cores. What is there is not run again.
+# The runs that docs/results is drawn from, and the report: an hour and a half on two cores. What is there is not run again.
 RESULTS := docs/results
 results: venv
 	-$(BIN)/mbcbench run --suite paper --profile laptop --out $(RESULTS)
