@@ -149,7 +149,7 @@ class _Fold(torch.autograd.Function):
             return *(next(found) if needed else None for needed in ctx.needs_input_grad[:2]), None, None
         dx = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         Q, b = _apart(torch.cat([dU, P], 1), x.shape[2])  # one product: the gradients for the weights, and the logits
-        dQ, db = torch.zeros_like(P[..., : x.shape[2]]), torch.zeros_like(b[..., : P.shape[1]])
+        dQ, db = map(torch.zeros_like, _apart(P, x.shape[2]))
         for sets, X, where in _blocks(x, P, mask, 2 * P.shape[1] + (0 if dx is None else P.shape[2])):
             dW, M = _product(Q[sets], X.transpose(1, 2), b[sets].transpose(1, 2)).chunk(2, 1)
             W, dM = ctx.attention.pull(M, dW)

@@ -161,13 +161,7 @@ class Encoding:
         """Blocks of whole chunks, and where each begins."""
         size = self.chunk * max(1, BLOCK_NUMBERS // (self.chunk * self.source.width))
         begin = self.position.elements
-
-        def found() -> Generator[tuple[int, Array]]:
-            starts = range(begin, self.source.length, size)
-            with contextlib.closing(blocks(self.source, begin, size, dtype=self._dtype, held=held)) as read:
-                yield from zip(starts, read, strict=True)
-
-        return contextlib.closing(found())
+        return contextlib.closing(blocks(self.source, begin, size, dtype=self._dtype, held=held))
 
     def _chunks(self, start: int, block: Array) -> Iterator[Tensor]:
         for x in torch.split(torch.from_numpy(block), self.chunk):

@@ -1,5 +1,6 @@
 """Blocks of a source: where they lie in the file, or copied by a thread that reads ahead while others are encoded."""
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Generator
@@ -11,17 +12,17 @@ import numpy as np
 from mbcbench.sources.base import Array, Source
 
 
-def blocks(source: Source, start: int, size: int, *, dtype: np.dtype[Any], held: int = 1) -> Generator[Array]:
-    """The elements from `start` on, `size` at a time (`n_c x d`).
+def blocks(
+    source: Source, start: int, size: int, *, dtype: np.dtype[Any], held: int = 1
+) -> Generator[tuple[int, Array]]:
+    """The elements from `start` on, `size` at a time (`n_c x d`), and where each block begins.
 
     held: the number of blocks that are good at a time; each more asked for overwrites the oldest.
     Raises UsageError when elements cannot be read.
     """
-    if not source.lies_as(dtype):
-        yield from _read_ahead(source, start, size, dtype, held)
-        return
-    for at in range(start, source.length, size):
-        yield source.window(at, min(size, source.length - at))
+    found = source.windows(start, size, dtype)
+    with contextlib.closing(_read_ahead(source, start, size, dtype, held)) as copied:
+        yield from zip(range(start, source.length, size), copied if found is None else found, strict=True)
 
 
 def _read_ahead(source: Source, start: int, size: int, dtype: np.dtype[Any], held: int) -> Generator[Array]:

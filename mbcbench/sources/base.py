@@ -33,20 +33,14 @@ class Source(ABC):
 
         Raises UsageError when they cannot be read.
         """
-        with self._whole(start, len(out)):
+        with self.whole(start, len(out)):
             self._read(start, out)
 
-    def lies_as(self, dtype: np.dtype[Any]) -> bool:
-        """Whether elements lie in the file as an array of `dtype` does in memory, so that there are windows on them."""
-        return False
-
-    def window(self, start: int, length: int) -> Array:
-        """`length` elements from `start` on, where they lie in the file; what is written there stays in memory.
-
-        Raises UsageError when they cannot be read.
+    def windows(self, start: int, size: int, dtype: np.dtype[Any]) -> Iterator[Array] | None:
+        """The elements from `start` on where they lie in the file, `size` at a time; what is written there stays in
+        memory. None where they do not lie as an array of `dtype` does. Raises UsageError when they cannot be read.
         """
-        with self._whole(start, length):
-            return self._window(start, length)
+        return None
 
     def refuse_nonfinite(self, start: int, block: Array) -> None:
         """Raise UsageError naming the first row of the elements from `start` on that is not finite."""
@@ -60,15 +54,13 @@ class Source(ABC):
             )
 
     @contextlib.contextmanager
-    def _whole(self, start: int, length: int) -> Iterator[None]:
+    def whole(self, start: int, length: int) -> Iterator[None]:
+        """What goes wrong in reading these elements becomes a UsageError that names them."""
         try:
             yield
         except (OSError, ValueError) as error:
             where = f"between elements {start} and {start + length}"
             raise UsageError(f"{self.path} is damaged {where}: {one_line(error)}") from error
-
-    def _window(self, start: int, length: int) -> Array:
-        raise NotImplementedError
 
     @abstractmethod
     def _read(self, start: int, out: Array) -> None: ...

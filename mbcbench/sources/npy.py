@@ -1,7 +1,7 @@
 """NumPy's .npy files, mapped: faster than reading. Pages are let go as soon as they are used, so none add up."""
 
 import mmap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,16 @@ class Npy(Source):
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._array: Array = np.ndarray(found.shape, found.dtype, self._map, found.offset, found.strides)
 
-    def lies_as(self, dtype: np.dtype[Any]) -> bool:
-        return self._by_rows and self.dtype == dtype
+    def windows(self, start: int, size: int, dtype: np.dtype[Any]) -> Iterator[Array] | None:
+        """Maps of their own, each gone with its array, that may be written into without a change of the file."""
+        return self._windows(start, size) if self._by_rows and self.dtype == dtype else None
 
-    def _window(self, start: int, length: int) -> Array:
-        """A map of its own, which goes with the array, and may be written into without a change of the file."""
-        at = self._offset + start * self.width * self.dtype.itemsize
-        return np.memmap(self.path, self.dtype, "c", at, (length, self.width))
+    def _windows(self, start: int, size: int) -> Iterator[Array]:
+        for at in range(start, self.length, size):
+            length, offset = min(size, self.length - at), self._offset + at * self.width * self.dtype.itemsize
+            with self.whole(at, length):
+                window: Array = np.memmap(self.path, self.dtype, "c", offset, (length, self.width))
+            yield window
 
     def _read(self, start: int, out: Array) -> None:
         if self._map.size() < self._end:  # to touch what is gone would kill the process
