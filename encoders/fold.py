@@ -8,6 +8,7 @@ so an element costs 2 K d multiplications in place of 2 d d_hat + 2 K d_hat. Ele
 cache, and the gradient computes each block's weights again: nothing as long as the set is written or kept.
 """
 
+import itertools
 import math
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -103,6 +104,8 @@ def fold(x: Tensor, P: Tensor, attention: Attention, mask: Tensor | None = None)
     """W^T [X 1], `B x K x d` or `B x K x (d+1)` as `P` is; `x` is `B x n x d`."""
     if x.shape[0] * x.shape[1] * sum(P.shape[1:]) <= BLOCK // 2:
         return _fold_at_once(x, P, attention, mask)
+    if not torch.is_grad_enabled():
+        return _fold_by_blocks(x, P, attention, mask)
     folded: Tensor = _Fold.apply(x, P, attention, mask)  # type: ignore[no-untyped-call]
     return folded
 
@@ -112,31 +115,36 @@ def _fold_at_once(x: Tensor, P: Tensor, attention: Attention, mask: Tensor | Non
     return attention.weights(P @ X.transpose(1, 2)) @ X
 
 
+def _fold_by_blocks(x: Tensor, P: Tensor, attention: Attention, mask: Tensor | None) -> Tensor:
+    """`_fold_at_once` without a graph, block by block, and without a copy of X beside its column of ones."""
+    Q, b = _apart(P, x.shape[2])
+    out, total = torch.zeros_like(Q), torch.zeros_like(b)
+    thin = Q.shape[2] < Q.shape[1]
+    if thin:  # products are faster with the smaller of the two dimensions first
+        out = out.transpose(1, 2).contiguous()
+    size = _size(x, sum(P.shape[1:]))
+    room = P.new_empty(math.prod(size) * P.shape[1])
+    for sets, blocks in _blocks(x, mask, P.dtype, size):
+        Qs, bs, outs, totals = (t[sets] for t in (Q, b, out, total))
+        for X, present, _ in blocks:
+            W = _weights(X, Qs, bs, attention, room)
+            if thin:
+                outs.baddbmm_(X.transpose(1, 2), W.transpose(1, 2))
+            else:
+                outs.baddbmm_(W, X)
+            if bs.numel():
+                totals.baddbmm_(_ones(X, present), W.transpose(1, 2))
+    return torch.cat([out.transpose(1, 2) if thin else out, total.transpose(1, 2)], 2)
+
+
 class _Fold(torch.autograd.Function):
-    """`_fold_at_once`, block by block, without a copy of X beside its column of ones."""
+    """`_fold_by_blocks` and its gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, P: Tensor, attention: Attention, mask: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, P, mask)
         ctx.attention = attention
-        Q, b = _apart(P, x.shape[2])
-        few, thin = Q.shape[1] < NARROW, Q.shape[2] < Q.shape[1]
-        out, total = torch.zeros_like(Q), torch.zeros_like(b)
-        if thin:  # products are faster with the smaller of the two dimensions first
-            out = out.transpose(1, 2).contiguous()
-        for sets, X, where in _blocks(x, P, mask, P.shape[1]):
-            if few:
-                W = attention.weigh(_product(Q[sets], X.transpose(1, 2), b[sets].transpose(1, 2)), 1).transpose(1, 2)
-            else:
-                W = attention.weigh(_product(X, Q[sets].transpose(1, 2), b[sets]), 2)
-            if thin:
-                out[sets].baddbmm_(X.transpose(1, 2), W)
-            else:
-                out[sets].baddbmm_(W.transpose(1, 2), X)
-            if b.numel():
-                total[sets].baddbmm_(_ones(X, mask, where), W)
-            del W  # before the next is made
-        return torch.cat([out.transpose(1, 2) if thin else out, total.transpose(1, 2)], 2)
+        return _fold_by_blocks(x, P, attention, mask)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -150,15 +158,18 @@ class _Fold(torch.autograd.Function):
         dx = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         Q, b = _apart(torch.cat([dU, P], 1), x.shape[2])  # one product: the gradients for the weights, and the logits
         dQ, db = map(torch.zeros_like, _apart(P, x.shape[2]))
-        for sets, X, where in _blocks(x, P, mask, 2 * P.shape[1] + (0 if dx is None else P.shape[2])):
-            dW, M = _product(Q[sets], X.transpose(1, 2), b[sets].transpose(1, 2)).chunk(2, 1)
-            W, dM = ctx.attention.pull(M, dW)
-            dQ[sets].baddbmm_(dM, X)
-            if b.numel():
-                db[sets].baddbmm_(_ones(X, mask, where), dM.transpose(1, 2))
-            if dx is not None:
-                dX = torch.cat([W, dM], 1).transpose(1, 2) @ Q[sets]
-                dx[where] = hide(dX, None if mask is None else mask[where])
+        size = _size(x, P.shape[2] + 2 * P.shape[1] + (0 if dx is None else P.shape[2]))
+        room = P.new_empty(math.prod(size) * Q.shape[1])
+        for sets, blocks in _blocks(x, mask, P.dtype, size):
+            Qs, bs, dQs, dbs = (t[sets] for t in (Q, b, dQ, db))
+            for X, present, place in blocks:
+                dW, M = _product(Qs, X.transpose(1, 2), bs.transpose(1, 2), room).chunk(2, 1)
+                W, dM = ctx.attention.pull(M, dW)
+                dQs.baddbmm_(dM, X)
+                if bs.numel():
+                    dbs.baddbmm_(_ones(X, present), dM.transpose(1, 2))
+                if dx is not None:
+                    dx[sets, place] = hide(torch.cat([W, dM], 1).transpose(1, 2) @ Qs, present)
         return dx, torch.cat([dQ, db.transpose(1, 2)], 2), None, None
 
 
@@ -167,14 +178,23 @@ def _apart(P: Tensor, d: int) -> tuple[Tensor, Tensor]:
     return P[..., :d], P[..., d:].transpose(1, 2).contiguous()
 
 
-def _product(A: Tensor, B: Tensor, bias: Tensor) -> Tensor:
-    """A B + bias, where there is one."""
-    return torch.baddbmm(bias, A, B) if bias.numel() else A @ B
+def _weights(X: Tensor, Q: Tensor, b: Tensor, attention: Attention, room: Tensor) -> Tensor:
+    """W, `B x K x n`, without a graph and in the memory of `room`."""
+    if Q.shape[1] < NARROW:
+        return attention.weigh(_product(Q, X.transpose(1, 2), b.transpose(1, 2), room), 1)
+    return attention.weigh(_product(X, Q.transpose(1, 2), b, room), 2).transpose(1, 2)
 
 
-def _ones(X: Tensor, mask: Tensor | None, where: tuple[slice, slice]) -> Tensor:
+def _product(A: Tensor, B: Tensor, bias: Tensor, room: Tensor) -> Tensor:
+    """A B + bias, where there is one, in the memory of `room`."""
+    shape = A.shape[0], A.shape[1], B.shape[2]
+    out = room[: math.prod(shape)].view(shape)
+    return torch.baddbmm(bias, A, B, out=out) if bias.numel() else torch.bmm(A, B, out=out)
+
+
+def _ones(X: Tensor, present: Tensor | None) -> Tensor:
     """A row of a one for each element of a block, zeros where they are absent: `B x 1 x n`."""
-    return X.new_ones(len(X), 1, X.shape[1]) if mask is None else mask[where].unsqueeze(1).to(X.dtype)
+    return X.new_ones(len(X), 1, X.shape[1]) if present is None else present.unsqueeze(1).to(X.dtype)
 
 
 def extremum(
@@ -204,11 +224,13 @@ def _winners(x: Tensor, P: Tensor, V: Tensor, attention: Attention, mask: Tensor
     index = torch.zeros(best.shape, dtype=torch.int64, device=x.device)
     look = _look_at_all if x.shape[1] <= FEW else _look_by_tiles
     (Q, b), c = _apart(P, x.shape[2]), V[:, x.shape[2] :]
-    for sets, X, (_, place) in _blocks(x, P, mask, P.shape[1] + V.shape[0]):
-        W = attention.weights(_product(Q[sets], X.transpose(1, 2), b[sets].transpose(1, 2)))
-        v = linear(X, V[:, : x.shape[2]], c.flatten() if c.numel() else None)
-        absent = None if mask is None else ~mask[sets, place]
-        look(W, v, absent, place.start, best[sets], index[sets])
+    size = _size(x, sum(P.shape[1:]) + V.shape[0])
+    room = P.new_empty(math.prod(size) * P.shape[1])
+    for sets, blocks in _blocks(x, mask, P.dtype, size):
+        for X, present, place in blocks:
+            W = attention.weigh(_product(Q[sets], X.transpose(1, 2), b[sets].transpose(1, 2), room), 1)
+            v = linear(X, V[:, : x.shape[2]], c.flatten() if c.numel() else None)
+            look(W, v, None if present is None else ~present, place.start, best[sets], index[sets])
     return index
 
 
@@ -262,21 +284,35 @@ def _tops(W: Tensor, v: Tensor, absent: Tensor | None) -> Tensor:
     return torch.stack(out)
 
 
-def _blocks(
-    x: Tensor, P: Tensor, mask: Tensor | None, rows: int
-) -> Iterator[tuple[slice, Tensor, tuple[slice, slice]]]:
-    """Blocks of elements that fill `BLOCK` together with `rows` numbers for each: their sets, they, and their place.
+def _size(x: Tensor, numbers: int) -> tuple[int, int]:
+    """How many sets and how many elements of each make a block that fills `BLOCK` with `numbers` for each element.
 
-    As many elements of a set as fit, and then as many sets: a power of two, as chunks often are. A pass in their order
-    brings them into cache: the products read with strides, for which they would wait longer.
+    As many elements of a set as fit, and then as many sets: a power of two, as chunks often are.
     """
-    n, size = x.shape[1], 2 ** round(math.log2(max(1, BLOCK // (P.shape[2] + rows))))
-    m = max(1, min(n, size))
-    b = size // m
+    size = 2 ** round(math.log2(max(1, BLOCK // numbers)))
+    m = max(1, min(x.shape[1], size))
+    return max(1, min(x.shape[0], size // m)), m
+
+
+def _blocks(
+    x: Tensor, mask: Tensor | None, dtype: torch.dtype, size: tuple[int, int]
+) -> Iterator[tuple[slice, Iterator[tuple[Tensor, Tensor | None, slice]]]]:
+    """Sets, and of these block after block: elements in `dtype`, their part of the mask, their place.
+
+    A pass in their order brings elements into cache: the products read with strides, for which they would wait longer.
+    """
+    b, m = size
     for i in range(0, x.shape[0], b):
-        for j in range(0, n, m):
-            where = slice(i, i + b), slice(j, j + m)
-            X = hide(x[where].to(P.dtype), None if mask is None else mask[where])
-            if not X.is_cuda:
-                X.sum()
-            yield where[0], X, where
+        sets = slice(i, i + b)
+        yield sets, _blocks_of(x[sets], None if mask is None else mask[sets], dtype, m)
+
+
+def _blocks_of(
+    x: Tensor, mask: Tensor | None, dtype: torch.dtype, m: int
+) -> Iterator[tuple[Tensor, Tensor | None, slice]]:
+    masks = itertools.repeat(None) if mask is None else torch.split(mask, m, 1)
+    for j, found, present in zip(range(0, x.shape[1], m), torch.split(x, m, 1), masks, strict=False):
+        X = hide(found.to(dtype), present)
+        if not X.is_cuda:
+            X.sum()
+        yield X, present, slice(j, j + m)
