@@ -1,11 +1,14 @@
 """The Slot Set Encoder against its equations as they are written: `python docs/speed.py` writes speed.md.
 
-Each shape and number of threads is measured in a process of its own, in which both ways take turns of several calls,
+Each shape and number of threads is measured in processes of its own, in which both ways take turns of several calls,
 the first of which does not count: what one way leaves in cache and allocator must decide neither for the other nor for
-the next shape. Memory, in the allocator's own bytes, comes after all times.
+the next shape. It takes several processes, because what the C library keeps of freed memory, and with it the number of
+page faults, differs from one to the next; and one in which it keeps all. Memory, in the allocator's own bytes, comes
+after all times.
 """
 
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -25,7 +28,8 @@ SHAPES = (
     (1, 100_000, 64, 1, 64), (1, 100_000, 64, 32, 64), (1, 100_000, 256, 16, 256), (32, 5000, 3, 16, 32),
     (64, 1000, 64, 4, 64), (1, 1_000_000, 128, 16, 128), (1, 100_000, 128, 128, 128),
 )  # fmt: skip
-TURNS, CALLS = 3, 4
+PROCESSES, TURNS, CALLS = 3, 2, 4
+KEPT = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1000000000000"  # freed memory is never given back
 MATRIX = 2048
 Step = Callable[[], Any]
 
@@ -72,7 +76,8 @@ def _allocations(seen: profile) -> list[Any]:
     return sorted((e for e in found if e.name() == "[memory]"), key=lambda e: e.start_ns())
 
 
-def measure(shape: tuple[int, ...], g: str, threads: int) -> dict[str, Any]:
+def measure(shape: tuple[int, ...], g: str, threads: int, weigh: bool) -> dict[str, Any]:
+    """The seconds of each call, of the limits, and if `weigh` the bytes; of this process."""
     torch.set_num_threads(threads)
     B, n, d, K, dim = shape
     spec = target.resolve("sse-random" + ("" if g == "sum" else f"-{g}"))
@@ -85,27 +90,37 @@ def measure(shape: tuple[int, ...], g: str, threads: int) -> dict[str, Any]:
         for _ in range(TURNS if n < 10**6 else 1):
             for way, step in (("fast", fast[name]), ("direct", direct[name])):
                 took[way] += [seconds(step) for _ in range(CALLS)][1:]
-        found[name] = {"seconds": {way: median(t) for way, t in took.items()}}
-    for name in fast:
-        found[name]["memory"] = {"fast": extra_bytes(fast[name]), "direct": extra_bytes(direct[name])}
+        found[name] = took
+    for name in fast if weigh else ():
+        found[f"{name}, memory"] = {"fast": [extra_bytes(fast[name])], "direct": [extra_bytes(direct[name])]}
     A = torch.randn(MATRIX, MATRIX)
     rate = 2 * MATRIX**3 / median(seconds(lambda: A @ A) for _ in range(7))
-    found["read"] = median(seconds(x.sum) for _ in range(7))
-    found["product"] = 4 * B * n * d * K / rate
+    found["limits"] = {"read": [seconds(x.sum) for _ in range(7)], "product": [4 * B * n * d * K / rate]}
     return found
 
 
-def alone(shape: tuple[int, ...], g: str, threads: int) -> dict[str, Any]:
-    command = [sys.executable, __file__, json.dumps([shape, g, threads])]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+def alone(shape: tuple[int, ...], g: str, threads: int, weigh: bool = False, kept: bool = False) -> dict[str, Any]:
+    """`measure` in a process of its own, which gives freed memory back as it comes, or not if `kept`."""
+    command = [sys.executable, __file__, json.dumps([shape, g, threads, weigh])]
+    tuned = {"GLIBC_TUNABLES": KEPT} if kept else {}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | tuned)
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
 
 
-def ratio(found: dict[str, Any], name: str, what: str = "seconds") -> float:
+def together(shape: tuple[int, ...], g: str, threads: int, weigh: bool = False) -> dict[str, dict[str, float]]:
+    """The medians over the calls of several processes."""
+    every = [alone(shape, g, threads, weigh and not i) for i in range(PROCESSES)]
+    return {name: medians([found[name] for found in every if name in found]) for name in every[0]}
+
+
+def medians(every: list[dict[str, list[float]]]) -> dict[str, float]:
+    return {key: median(value for found in every for value in found[key]) for key in every[0]}
+
+
+def ratio(found: dict[str, dict[str, float]], name: str) -> float:
     """Direct formula over ours."""
-    of = found[name][what]
-    return float(of["direct"] / of["fast"])
+    return found[name]["direct"] / found[name]["fast"]
 
 
 def table(threads: int) -> str:
@@ -116,19 +131,32 @@ def table(threads: int) -> str:
     )
     rows, columns = [head], []
     for shape in SHAPES:
-        f = alone(shape, "sum", threads)
-        ms = [f"{1e3 * f[name]['seconds']['fast']:.1f}" for name in ("forward", "parameters", "elements")]
+        f = together(shape, "sum", threads, weigh=True)
+        ms = [f"{1e3 * f[name]['fast']:.1f}" for name in ("forward", "parameters", "elements")]
         times = [ratio(f, name) for name in ("forward", "parameters", "elements")]
-        memory = [ratio(f, name, "memory") for name in ("forward", "elements")]
-        limits = [f["read"] / f["forward"]["seconds"]["fast"], f["product"] / f["forward"]["seconds"]["fast"]]
+        memory = [ratio(f, name) for name in ("forward, memory", "elements, memory")]
+        limits = [f["limits"][what] / f["forward"]["fast"] for what in ("read", "product")]
         columns.append([*times, *memory])
         rows.append(
-            f"| {', '.join(map(str, shape))} | {ms[0]} | {times[0]:.1f} | {limits[0]:.0%} | {limits[1]:.0%} "
+            f"| {comma(shape)} | {ms[0]} | {times[0]:.1f} | {limits[0]:.0%} | {limits[1]:.0%} "
             f"| {ms[1]} | {times[1]:.1f} | {ms[2]} | {times[2]:.1f} | 1/{memory[0]:.0f} | 1/{memory[1]:.0f} |"
         )
-        print(rows[-1], file=sys.stderr, flush=True)
+        show(rows[-1])
     m = [median(column) for column in zip(*columns, strict=True)]
     rows.append(f"| median | | {m[0]:.1f} | | | | {m[1]:.1f} | | {m[2]:.1f} | 1/{m[3]:.0f} | 1/{m[4]:.0f} |")
+    return "\n".join(rows)
+
+
+def kept() -> str:
+    names = ("forward", "parameters", "elements")
+    rows = ["| B, n, d, K, d_hat | forward | with gradients | and of X |\n|---|--:|--:|--:|"]
+    columns = []
+    for shape in SHAPES:
+        f = alone(shape, "sum", 1, kept=True)
+        columns.append([ratio({name: medians([f[name]])}, name) for name in names])
+        rows.append(f"| {comma(shape)} | " + " | ".join(f"{times:.1f}" for times in columns[-1]) + " |")
+        show(rows[-1])
+    rows.append("| median | " + " | ".join(f"{median(column):.1f}" for column in zip(*columns, strict=True)) + " |")
     return "\n".join(rows)
 
 
@@ -137,25 +165,33 @@ def extrema() -> str:
         "| B, n, d, K, d_hat | forward, ms | times faster | with gradients, ms | times faster |\n|---|--:|--:|--:|--:|"
     ]
     for shape in ((1, 20_000, 64, 16, 64), (32, 1000, 3, 16, 32), (1, 5000, 128, 32, 128)):
-        f = alone(shape, "max", 1)
-        cells = [f"{1e3 * f[k]['seconds']['fast']:.1f} | {ratio(f, k):.1f}" for k in ("forward", "elements")]
-        rows.append(f"| {', '.join(map(str, shape))} | {' | '.join(cells)} |")
-        print(rows[-1], file=sys.stderr, flush=True)
+        f = together(shape, "max", 1)
+        cells = [f"{1e3 * f[k]['fast']:.1f} | {ratio(f, k):.1f}" for k in ("forward", "elements")]
+        rows.append(f"| {comma(shape)} | {' | '.join(cells)} |")
+        show(rows[-1])
     return "\n".join(rows)
+
+
+def comma(shape: tuple[int, ...]) -> str:
+    return ", ".join(map(str, shape))
+
+
+def show(row: str) -> None:
+    print(row, file=sys.stderr, flush=True)
 
 
 def main() -> None:
     words = {
         "MACHINE": f"{machine.hardware()['cpu']}, {machine.cores()} cores, Python {platform.python_version()}, "
         f"torch {torch.__version__}",
-        "ONE": table(1), "TWO": table(2), "EXTREMA": extrema(),
+        "ONE": table(1), "KEPT": kept(), "TWO": table(2), "EXTREMA": extrema(),
     }  # fmt: skip
     write("speed", words)
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        shape, g, threads = json.loads(sys.argv[1])
-        print(json.dumps(measure(tuple(shape), g, threads)))
+        shape, *how = json.loads(sys.argv[1])
+        print(json.dumps(measure(tuple(shape), *how)))
     else:
         main()
