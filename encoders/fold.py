@@ -23,6 +23,7 @@ from .pooling import hide, identity
 
 BLOCK = 2**19  # numbers: a block's elements and weights stay in cache
 NARROW = 8  # slots: with fewer, products are faster with an element's weights in a column than in a row
+THIN = 16  # numbers of an element: with fewer, products are faster that add to a transposed sum
 TILE = 128  # elements among which a winner is looked for one by one
 FEW = 8 * TILE  # elements that are looked at one by one as they come
 
@@ -36,8 +37,8 @@ class Attention(Protocol):
     def weigh(self, M: Tensor, slots: int) -> Tensor:
         """W in the place of M, without a graph; `slots` says which dimension they are."""
 
-    def pull(self, M: Tensor, dW: Tensor) -> tuple[Tensor, Tensor]:
-        """W and the gradient for M, given that for W. Both arguments may be overwritten."""
+    def pull(self, M: Tensor, dW: Tensor, W: Tensor, wanted: bool) -> None:
+        """In the place of dW, the gradient for W, that for M; in the place of W, if `wanted`, W. M is lost."""
 
 
 class SlotSigmoid:
@@ -54,13 +55,14 @@ class SlotSigmoid:
         # Short rows are added up faster by a product.
         return A.div_(A @ A.new_ones(A.shape[2], 1) if slots == 2 else A.sum(1, keepdim=True))
 
-    def pull(self, M: Tensor, dW: Tensor) -> tuple[Tensor, Tensor]:
+    def pull(self, M: Tensor, dW: Tensor, W: Tensor, wanted: bool) -> None:
         sigmoid = M.sigmoid_()
-        W = sigmoid + self.epsilon
-        total = W.sum(1, keepdim=True)
-        W /= total
-        dA = dW.sub_((W * dW).sum(1, keepdim=True)).div_(total)
-        return W, torch.ops.aten.sigmoid_backward(dA, sigmoid)
+        A = torch.add(sigmoid, self.epsilon, out=W)
+        total = A.sum(1, keepdim=True)
+        dA = dW.sub_(A.mul_(dW).sum(1, keepdim=True).div_(total)).div_(total)
+        torch.ops.aten.sigmoid_backward.grad_input(dA, sigmoid, grad_input=dW)
+        if wanted:
+            torch.add(sigmoid, self.epsilon, out=W).div_(total)
 
 
 class SlotSoftmax:
@@ -72,9 +74,9 @@ class SlotSoftmax:
     def weigh(self, M: Tensor, slots: int) -> Tensor:
         return M.softmax(slots)
 
-    def pull(self, M: Tensor, dW: Tensor) -> tuple[Tensor, Tensor]:
-        W = M.softmax(1)
-        return W, dW.sub_((W * dW).sum(1, keepdim=True)).mul_(W)
+    def pull(self, M: Tensor, dW: Tensor, W: Tensor, wanted: bool) -> None:
+        torch.softmax(M, 1, out=W)
+        dW.sub_(torch.mul(W, dW, out=M).sum(1, keepdim=True)).mul_(W)
 
 
 def accumulated(dtype: torch.dtype) -> torch.dtype:
@@ -118,23 +120,17 @@ def _fold_at_once(x: Tensor, P: Tensor, attention: Attention, mask: Tensor | Non
 def _fold_by_blocks(x: Tensor, P: Tensor, attention: Attention, mask: Tensor | None) -> Tensor:
     """`_fold_at_once` without a graph, block by block, and without a copy of X beside its column of ones."""
     Q, b = _apart(P, x.shape[2])
-    out, total = torch.zeros_like(Q), torch.zeros_like(b)
-    thin = Q.shape[2] < Q.shape[1]
-    if thin:  # products are faster with the smaller of the two dimensions first
-        out = out.transpose(1, 2).contiguous()
+    out, total = _zeros(Q), torch.zeros_like(b)
     size = _size(x, sum(P.shape[1:]))
     room = P.new_empty(math.prod(size) * P.shape[1])
     for sets, blocks in _blocks(x, mask, P.dtype, size):
         Qs, bs, outs, totals = (t[sets] for t in (Q, b, out, total))
         for X, present, _ in blocks:
             W = _weights(X, Qs, bs, attention, room)
-            if thin:
-                outs.baddbmm_(X.transpose(1, 2), W.transpose(1, 2))
-            else:
-                outs.baddbmm_(W, X)
+            outs.baddbmm_(W, X)
             if bs.numel():
                 totals.baddbmm_(_ones(X, present), W.transpose(1, 2))
-    return torch.cat([out.transpose(1, 2) if thin else out, total.transpose(1, 2)], 2)
+    return torch.cat([out, total.transpose(1, 2)], 2)
 
 
 class _Fold(torch.autograd.Function):
@@ -156,20 +152,24 @@ class _Fold(torch.autograd.Function):
             found = iter(torch.autograd.grad(out, wanted, dU, create_graph=True))
             return *(next(found) if needed else None for needed in ctx.needs_input_grad[:2]), None, None
         dx = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        Q, b = _apart(torch.cat([dU, P], 1), x.shape[2])  # one product: the gradients for the weights, and the logits
-        dQ, db = map(torch.zeros_like, _apart(P, x.shape[2]))
-        size = _size(x, P.shape[2] + 2 * P.shape[1] + (0 if dx is None else P.shape[2]))
-        room = P.new_empty(math.prod(size) * Q.shape[1])
+        K, d = P.shape[1], x.shape[2]
+        Q, b = _apart(torch.cat([dU, P], 1), d)  # one product: the gradients for the weights, and the logits
+        dQ, db = _zeros(Q[:, K:]), torch.zeros_like(b[:, :, K:])
+        size = _size(x, P.shape[2] + 2 * K + (0 if dx is None else P.shape[2]))
+        room = P.new_empty(math.prod(size) * 3 * K)
         for sets, blocks in _blocks(x, mask, P.dtype, size):
             Qs, bs, dQs, dbs = (t[sets] for t in (Q, b, dQ, db))
             for X, present, place in blocks:
-                dW, M = _product(Qs, X.transpose(1, 2), bs.transpose(1, 2), room).chunk(2, 1)
-                W, dM = ctx.attention.pull(M, dW)
+                W_dW_M = room[: len(X) * 3 * K * X.shape[1]].view(len(X), 3 * K, X.shape[1])
+                _product(Qs, X.transpose(1, 2), bs.transpose(1, 2), W_dW_M[:, K:])
+                W, dW, M = W_dW_M.split(K, 1)
+                ctx.attention.pull(M, dW, W, wanted=dx is not None)
+                dM = dW
                 dQs.baddbmm_(dM, X)
                 if bs.numel():
                     dbs.baddbmm_(_ones(X, present), dM.transpose(1, 2))
                 if dx is not None:
-                    dx[sets, place] = hide(torch.cat([W, dM], 1).transpose(1, 2) @ Qs, present)
+                    dx[sets, place] = hide(W_dW_M[:, : 2 * K].transpose(1, 2) @ Qs, present)
         return dx, torch.cat([dQ, db.transpose(1, 2)], 2), None, None
 
 
@@ -178,17 +178,23 @@ def _apart(P: Tensor, d: int) -> tuple[Tensor, Tensor]:
     return P[..., :d], P[..., d:].transpose(1, 2).contiguous()
 
 
+def _zeros(Q: Tensor) -> Tensor:
+    """Zeros in the shape of Q, to which products of weights and elements are added."""
+    B, K, d = Q.shape
+    return Q.new_zeros(B, d, K).transpose(1, 2) if d < min(THIN, K) else Q.new_zeros(B, K, d)
+
+
 def _weights(X: Tensor, Q: Tensor, b: Tensor, attention: Attention, room: Tensor) -> Tensor:
     """W, `B x K x n`, without a graph and in the memory of `room`."""
-    if Q.shape[1] < NARROW:
-        return attention.weigh(_product(Q, X.transpose(1, 2), b.transpose(1, 2), room), 1)
-    return attention.weigh(_product(X, Q.transpose(1, 2), b, room), 2).transpose(1, 2)
+    B, n, K = len(X), X.shape[1], Q.shape[1]
+    room = room[: B * n * K]
+    if K < NARROW:
+        return attention.weigh(_product(Q, X.transpose(1, 2), b.transpose(1, 2), room.view(B, K, n)), 1)
+    return attention.weigh(_product(X, Q.transpose(1, 2), b, room.view(B, n, K)), 2).transpose(1, 2)
 
 
-def _product(A: Tensor, B: Tensor, bias: Tensor, room: Tensor) -> Tensor:
-    """A B + bias, where there is one, in the memory of `room`."""
-    shape = A.shape[0], A.shape[1], B.shape[2]
-    out = room[: math.prod(shape)].view(shape)
+def _product(A: Tensor, B: Tensor, bias: Tensor, out: Tensor) -> Tensor:
+    """A B + bias, where there is one, in the place of `out`."""
     return torch.baddbmm(bias, A, B, out=out) if bias.numel() else torch.bmm(A, B, out=out)
 
 
@@ -228,7 +234,8 @@ def _winners(x: Tensor, P: Tensor, V: Tensor, attention: Attention, mask: Tensor
     room = P.new_empty(math.prod(size) * P.shape[1])
     for sets, blocks in _blocks(x, mask, P.dtype, size):
         for X, present, place in blocks:
-            W = attention.weigh(_product(Q[sets], X.transpose(1, 2), b[sets].transpose(1, 2), room), 1)
+            out = room[: len(X) * P.shape[1] * X.shape[1]].view(len(X), P.shape[1], X.shape[1])
+            W = attention.weigh(_product(Q[sets], X.transpose(1, 2), b[sets].transpose(1, 2), out), 1)
             v = linear(X, V[:, : x.shape[2]], c.flatten() if c.numel() else None)
             look(W, v, None if present is None else ~present, place.start, best[sets], index[sets])
     return index
