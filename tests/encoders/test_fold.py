@@ -146,6 +146,17 @@ def test_bfloat16_elements_are_encoded_as_precisely_as_their_values_in_float32(b
     assert module.bfloat16().update(module.init_state(2), x).value.dtype is torch.float32
 
 
+@pytest.mark.usefixtures("small_blocks")
+def test_autocast_does_not_have_blocks_added_up_in_sixteen_bits(build: Build) -> None:
+    module = encoder(build).float()
+    x = 1 + elements(30_000).float()
+    slots = module.init_state(2).slots
+    exact = module.double().aggregated(slots.double(), x.double())
+    with torch.autocast("cpu", torch.bfloat16):
+        found = module.float().aggregated(slots, x)
+    assert (found - exact).norm() <= 0.01 * exact.norm()
+
+
 @pytest.mark.parametrize(("n", "d", "slots", "dim"), [(9, 40, 30, 5), (1, 16, 8, 16), (5, 64, 32, 64)])
 def test_where_folding_costs_more_multiplications_keys_and_values_are_taken(
     build: Build, n: int, d: int, slots: int, dim: int
