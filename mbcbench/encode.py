@@ -21,7 +21,7 @@ from mbcbench.encoder import Aggregation, Pair, has_merge, is_streaming
 from mbcbench.errors import BrokenPluginError, UsageError, one_line
 from mbcbench.lanes import side_by_side
 from mbcbench.probe import source_digest
-from mbcbench.sources import Array, Source, blocks, open_source
+from mbcbench.sources import Array, Block, Source, blocks, open_source
 from mbcbench.state import clone, map_state
 
 CHUNK_NUMBERS = 2**18  # of a chunk, where none is asked for: it and what is made of it stay in cache
@@ -133,10 +133,10 @@ class Encoding:
     def _in_turn(self) -> Iterator[Position]:
         state, done = self.position.state, self.position.elements
         with self._blocks(held=1) as found:
-            for start, block in found:
-                for x in self._chunks(start, block):
+            for block in found:
+                for x in self._chunks(block):
                     with torch.inference_mode():
-                        state = _apart(self._streamed(self.module, state, [x]), block)
+                        state = _apart(self._streamed(self.module, state, [x]), block.room)
                     done += x.shape[1]
                     yield Position(done, state)
 
@@ -151,20 +151,20 @@ class Encoding:
                     state = self._merge(state, part)
                 yield Position(end, state)
 
-    def _part(self, module: Any, item: tuple[int, Array]) -> tuple[int, Any]:
-        start, block = item
+    def _part(self, module: Any, block: Block) -> tuple[int, Any]:
         with torch.inference_mode():
-            state = self._streamed(module, clone(self._empty), self._chunks(start, block))
-            return start + len(block), _apart(state, block)
+            state = self._streamed(module, clone(self._empty), self._chunks(block))
+            return block.start + len(block.room), _apart(state, block.room)
 
-    def _blocks(self, *, held: int) -> contextlib.closing[Generator[tuple[int, Array]]]:
-        """Blocks of whole chunks, and where each begins."""
+    def _blocks(self, *, held: int) -> contextlib.closing[Generator[Block]]:
+        """Blocks of whole chunks."""
         size = self.chunk * max(1, BLOCK_NUMBERS // (self.chunk * self.source.width))
         begin = self.position.elements
         return contextlib.closing(blocks(self.source, begin, size, dtype=self._dtype, held=held))
 
-    def _chunks(self, start: int, block: Array) -> Iterator[Tensor]:
-        for x in torch.split(torch.from_numpy(block), self.chunk):
+    def _chunks(self, block: Block) -> Iterator[Tensor]:
+        start = block.start
+        for x in torch.split(torch.from_numpy(block.elements()), self.chunk):
             if not self.order.allow_nonfinite:
                 self.source.refuse_nonfinite(start, x.numpy())
             start += len(x)
@@ -184,9 +184,9 @@ class Encoding:
         return out
 
 
-def _apart(state: Any, block: Array) -> Any:
-    """The state, copied where it lies in the memory of `block`, which a later one overwrites."""
-    own = block.ctypes.data
+def _apart(state: Any, room: Array) -> Any:
+    """The state, copied where it lies in the memory of a block, which a later one overwrites."""
+    own = room.ctypes.data
     return map_state(lambda t: t.clone() if t.untyped_storage().data_ptr() == own else t, state)
 
 

@@ -139,16 +139,15 @@ def test_every_format_gives_the_elements_from_any_offset_on(
 ) -> None:
     source = open_source(write(tmp_path / "x"))
     assert (source.length, source.width) == X.shape
-    chunks = [chunk.copy() for _, chunk in blocks(source, start, 7, dtype=np.dtype(np.float32))]
+    chunks = [block.elements().copy() for block in blocks(source, start, 7, dtype=np.dtype(np.float32))]
     assert {len(chunk) for chunk in chunks[:-1]} == {7}
     np.testing.assert_array_equal(np.concatenate(chunks), X[start:])
 
 
 def test_what_is_written_into_a_block_does_not_reach_the_file(tmp_path: Path) -> None:
     source = open_source(npy(tmp_path / "x"))
-    assert source.windows(0, 50, np.dtype(np.float32)) is not None
-    for _, block in blocks(source, 0, 50, dtype=np.dtype(np.float32)):
-        block[:] = 0
+    for block in blocks(source, 0, 50, dtype=np.dtype(np.float32)):
+        block.elements()[:] = 0
     np.testing.assert_array_equal(np.load(source.path), X)
 
 
@@ -157,8 +156,8 @@ def test_a_file_that_becomes_shorter_is_one_line(tmp_path: Path, dtype: type) ->
     source = open_source(npy(tmp_path / "x"))
     found = blocks(source, 0, 50, dtype=np.dtype(dtype))
     os.truncate(source.path, 1000)
-    with pytest.raises(UsageError, match=r"is damaged between elements (0 and 50|50 and 100): .*(shorter|file size)"):
-        list(found)
+    with pytest.raises(UsageError, match=r"is damaged between elements (0 and 50|50 and 100): .*shorter"):
+        [block.elements() for block in found]
 
 
 def test_columns_and_arrays_are_chosen_by_name(tmp_path: Path) -> None:

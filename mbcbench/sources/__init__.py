@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mbcbench.errors import UsageError
+from mbcbench.sources.ahead import Block as Block
 from mbcbench.sources.ahead import blocks as blocks
 from mbcbench.sources.arrays import open_hdf5, open_zarr
 from mbcbench.sources.base import Array as Array

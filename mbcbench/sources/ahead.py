@@ -1,45 +1,63 @@
-"""Blocks of a source: where they lie in the file, or copied by a thread that reads ahead while others are encoded."""
+"""Blocks of a source: read by whoever wants them, or by a thread that reads ahead while others are encoded."""
 
 import contextlib
+import itertools
 import threading
 from collections import deque
 from collections.abc import Generator
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mbcbench.sources.base import Array, Source
 
 
-def blocks(
-    source: Source, start: int, size: int, *, dtype: np.dtype[Any], held: int = 1
-) -> Generator[tuple[int, Array]]:
-    """The elements from `start` on, `size` at a time (`n_c x d`), and where each block begins.
+class Block(NamedTuple):
+    """The elements of a set from `start` on, as many as there is room for (`n_c x d`)."""
+
+    start: int
+    room: Array
+    unread: Source | None = None
+
+    def elements(self) -> Array:
+        """The elements, read now if they are not yet. Raises UsageError when they cannot be read."""
+        if self.unread is not None:
+            self.unread.read(self.start, self.room)
+        return self.room
+
+
+def blocks(source: Source, start: int, size: int, *, dtype: np.dtype[Any], held: int = 1) -> Generator[Block]:
+    """The elements from `start` on, `size` at a time. Those of a source that can be read anywhere are not yet read.
 
     held: the number of blocks that are good at a time; each more asked for overwrites the oldest.
     Raises UsageError when elements cannot be read.
     """
-    found = source.windows(start, size, dtype)
-    with contextlib.closing(_read_ahead(source, start, size, dtype, held)) as copied:
-        yield from zip(range(start, source.length, size), copied if found is None else found, strict=True)
+    starts = range(start, source.length, size)
+    rooms = [np.empty((min(size, source.length - start), source.width), dtype) for _ in range(held)]
+    if source.anywhere:
+        for at, room in zip(starts, itertools.cycle(rooms), strict=False):
+            yield Block(at, room[: source.length - at], source)
+    else:
+        rooms.append(np.empty_like(rooms[0]))  # that is read into
+        with contextlib.closing(_read_ahead(source, starts, rooms)) as found:
+            yield from found
 
 
-def _read_ahead(source: Source, start: int, size: int, dtype: np.dtype[Any], held: int) -> Generator[Array]:
+def _read_ahead(source: Source, starts: range, rooms: list[Array]) -> Generator[Block]:
     free: SimpleQueue[Array | None] = SimpleQueue()
-    ready: SimpleQueue[tuple[Array, int] | BaseException | None] = SimpleQueue()
-    for _ in range(held + 1):  # one that is read into
-        free.put(np.empty((min(size, source.length - start), source.width), dtype))
+    ready: SimpleQueue[tuple[int, Array] | BaseException | None] = SimpleQueue()
+    for room in rooms:
+        free.put(room)
 
     def read() -> None:
         try:
-            for at in range(start, source.length, size):
-                buffer = free.get()
-                if buffer is None:  # nobody wants more
+            for at in starts:
+                room = free.get()
+                if room is None:  # nobody wants more
                     return
-                block = buffer[: source.length - at]
-                source.read(at, block)
-                ready.put((buffer, len(block)))
+                source.read(at, room[: source.length - at])
+                ready.put((at, room))
             ready.put(None)
         except BaseException as error:  # it is raised where the elements are used
             ready.put(error)
@@ -51,10 +69,10 @@ def _read_ahead(source: Source, start: int, size: int, dtype: np.dtype[Any], hel
         while (got := ready.get()) is not None:
             if isinstance(got, BaseException):
                 raise got
-            buffer, length = got
-            lent.append(buffer)
-            yield buffer[:length]
-            if len(lent) == held:
+            at, room = got
+            lent.append(room)
+            yield Block(at, room[: source.length - at])
+            if len(lent) == len(rooms) - 1:
                 free.put(lent.popleft())
     finally:
         free.put(None)

@@ -1,6 +1,5 @@
 """What all sources share."""
 
-import contextlib
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Source(ABC):
     """A set of `length` elements of `width` numbers each (`n x d`), of type `dtype`, kept in a file."""
 
+    anywhere = False  # whether threads may read side by side, each from its own place on
+
     def __init__(self, path: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
         if len(shape) != 2:
             raise UsageError(f"{path} has the shape {tuple(shape)}, and a set is n x d: save it with two dimensions")
@@ -33,14 +34,11 @@ class Source(ABC):
 
         Raises UsageError when they cannot be read.
         """
-        with self.whole(start, len(out)):
+        try:
             self._read(start, out)
-
-    def windows(self, start: int, size: int, dtype: np.dtype[Any]) -> Iterator[Array] | None:
-        """The elements from `start` on where they lie in the file, `size` at a time; what is written there stays in
-        memory. None where they do not lie as an array of `dtype` does. Raises UsageError when they cannot be read.
-        """
-        return None
+        except (OSError, ValueError) as error:
+            where = f"between elements {start} and {start + len(out)}"
+            raise UsageError(f"{self.path} is damaged {where}: {one_line(error)}") from error
 
     def refuse_nonfinite(self, start: int, block: Array) -> None:
         """Raise UsageError naming the first row of the elements from `start` on that is not finite."""
@@ -52,15 +50,6 @@ class Source(ABC):
             raise UsageError(
                 f"{self.path}: row {row} (counted from 0) is not finite; drop it, or encode it with --allow-nonfinite"
             )
-
-    @contextlib.contextmanager
-    def whole(self, start: int, length: int) -> Iterator[None]:
-        """What goes wrong in reading these elements becomes a UsageError that names them."""
-        try:
-            yield
-        except (OSError, ValueError) as error:
-            where = f"between elements {start} and {start + length}"
-            raise UsageError(f"{self.path} is damaged {where}: {one_line(error)}") from error
 
     @abstractmethod
     def _read(self, start: int, out: Array) -> None: ...

@@ -1,7 +1,10 @@
-"""NumPy's .npy files, mapped: faster than reading. Pages are let go as soon as they are used, so none add up."""
+"""NumPy's .npy files. Rows in the type that is asked for are read to where they are wanted: faster than to map them.
+
+What must be converted or lies by columns is mapped; its pages are let go as soon as they are used, so none add up.
+"""
 
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,8 @@ from mbcbench.sources.base import Array, Source
 class Npy(Source):
     """The array that `np.load` finds in a file, in either order."""
 
+    anywhere = True
+
     def __init__(self, path: Path, found: "np.memmap[Any, np.dtype[Any]]") -> None:
         super().__init__(path, found.shape, found.dtype)
         self._offset, self._end, self._by_rows = found.offset, found.offset + found.nbytes, found.flags.c_contiguous
@@ -21,23 +26,23 @@ class Npy(Source):
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._array: Array = np.ndarray(found.shape, found.dtype, self._map, found.offset, found.strides)
 
-    def windows(self, start: int, size: int, dtype: np.dtype[Any]) -> Iterator[Array] | None:
-        """Maps of their own, each gone with its array, that may be written into without a change of the file."""
-        return self._windows(start, size) if self._by_rows and self.dtype == dtype else None
-
-    def _windows(self, start: int, size: int) -> Iterator[Array]:
-        for at in range(start, self.length, size):
-            length, offset = min(size, self.length - at), self._offset + at * self.width * self.dtype.itemsize
-            with self.whole(at, length):
-                window: Array = np.memmap(self.path, self.dtype, "c", offset, (length, self.width))
-            yield window
-
     def _read(self, start: int, out: Array) -> None:
-        if self._map.size() < self._end:  # to touch what is gone would kill the process
+        whole = self._rows(start, out) if self._by_rows and out.dtype == self.dtype else self._mapped(start, out)
+        if not whole:
             raise ValueError("the file has become shorter")
+
+    def _rows(self, start: int, out: Array) -> bool:
+        with self.path.open("rb") as file:  # opened anew: threads share no place in it
+            file.seek(self._offset + start * self.width * self.dtype.itemsize)
+            return file.readinto(out.data) == out.nbytes
+
+    def _mapped(self, start: int, out: Array) -> bool:
+        if self._map.size() < self._end:  # to touch what is gone would kill the process
+            return False
         out[:] = self._array[start : start + len(out)]
         if hasattr(self._map, "madvise"):
             self._map.madvise(mmap.MADV_DONTNEED)
+        return True
 
 
 def open_npy(path: Path, select: Sequence[str]) -> Source:
