@@ -22,7 +22,6 @@ from mbcbench.encoder import Aggregation
 from .pooling import hide, identity
 
 BLOCK = 2**19  # numbers: a block's elements and weights stay in cache
-NARROW = 8  # slots: with fewer, products are faster with an element's weights in a column than in a row
 THIN = 16  # numbers of an element: with fewer, products are faster that add to a transposed sum
 TILE = 128  # elements among which a winner is looked for one by one
 FEW = 8 * TILE  # elements that are looked at one by one as they come
@@ -34,8 +33,8 @@ class Attention(Protocol):
     def weights(self, M: Tensor) -> Tensor:
         """W, by differentiable operations."""
 
-    def weigh(self, M: Tensor, slots: int) -> Tensor:
-        """W in the place of M, without a graph; `slots` says which dimension they are."""
+    def weigh(self, M: Tensor) -> Tensor:
+        """W in the place of M, without a graph."""
 
     def pull(self, M: Tensor, dW: Tensor, W: Tensor, wanted: bool) -> None:
         """In the place of dW, the gradient for W, that for M; in the place of W, if `wanted`, W. M is lost."""
@@ -50,10 +49,9 @@ class SlotSigmoid:
         A = M.sigmoid() + self.epsilon
         return A / A.sum(1, keepdim=True)
 
-    def weigh(self, M: Tensor, slots: int) -> Tensor:
+    def weigh(self, M: Tensor) -> Tensor:
         A = M.sigmoid_().add_(self.epsilon)
-        # Short rows are added up faster by a product.
-        return A.div_(A @ A.new_ones(A.shape[2], 1) if slots == 2 else A.sum(1, keepdim=True))
+        return A.div_(A.sum(1, keepdim=True))
 
     def pull(self, M: Tensor, dW: Tensor, W: Tensor, wanted: bool) -> None:
         sigmoid = M.sigmoid_()
@@ -71,8 +69,8 @@ class SlotSoftmax:
     def weights(self, M: Tensor) -> Tensor:
         return M.softmax(1)
 
-    def weigh(self, M: Tensor, slots: int) -> Tensor:
-        return M.softmax(slots)
+    def weigh(self, M: Tensor) -> Tensor:
+        return M.softmax(1)
 
     def pull(self, M: Tensor, dW: Tensor, W: Tensor, wanted: bool) -> None:
         torch.softmax(M, 1, out=W)
@@ -138,8 +136,8 @@ def _fold_by_blocks(x: Tensor, P: Tensor, attention: Attention, mask: Tensor | N
             W = _weights(X, Qs, bs, attention, room)
             outs.baddbmm_(W, X)
             if bs.numel():
-                totals.baddbmm_(_ones(X, present), W.transpose(1, 2))
-    return torch.cat([out, total.transpose(1, 2)], 2)
+                totals.baddbmm_(W, _ones(X, present))
+    return torch.cat([out, total], 2)
 
 
 class _Fold(torch.autograd.Function):
@@ -163,28 +161,28 @@ class _Fold(torch.autograd.Function):
         dx = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         K, d = P.shape[1], x.shape[2]
         Q, b = _apart(torch.cat([dU, P], 1), d)  # one product: the gradients for the weights, and the logits
-        dQ, db = _zeros(Q[:, K:]), torch.zeros_like(b[:, :, K:])
+        dQ, db = _zeros(Q[:, K:]), torch.zeros_like(b[:, K:])
         size = _size(x, P.shape[2] + 2 * K + (0 if dx is None else P.shape[2]))
         room = P.new_empty(math.prod(size) * 3 * K)
         for sets, blocks in _blocks(x, mask, P.dtype, size):
             Qs, bs, dQs, dbs = (t[sets] for t in (Q, b, dQ, db))
             for X, present, place in blocks:
-                W_dW_M = room[: len(X) * 3 * K * X.shape[1]].view(len(X), 3 * K, X.shape[1])
-                _product(Qs, X.transpose(1, 2), bs.transpose(1, 2), W_dW_M[:, K:])
-                W, dW, M = W_dW_M.split(K, 1)
+                W_dW_M = _view(room, len(X), 3 * K, X.shape[1])
+                _product(Qs, bs, X, W_dW_M[:, K:])
+                W, dW, M = torch.split(W_dW_M, K, 1)
                 ctx.attention.pull(M, dW, W, wanted=dx is not None)
                 dM = dW
                 dQs.baddbmm_(dM, X)
                 if bs.numel():
-                    dbs.baddbmm_(_ones(X, present), dM.transpose(1, 2))
+                    dbs.baddbmm_(dM, _ones(X, present))
                 if dx is not None:
                     dx[sets, place] = hide(W_dW_M[:, : 2 * K].transpose(1, 2) @ Qs, present)
-        return dx, torch.cat([dQ, db.transpose(1, 2)], 2), None, None
+        return dx, torch.cat([dQ, db], 2), None, None
 
 
 def _apart(P: Tensor, d: int) -> tuple[Tensor, Tensor]:
-    """What X alone is multiplied with, `B x K x d`, and what is added to every row, `B x (0 or 1) x K`."""
-    return P[..., :d], P[..., d:].transpose(1, 2).contiguous()
+    """What X alone is multiplied with, `B x K x d`, and what is added for each element, `B x K x (0 or 1)`."""
+    return P[..., :d], P[..., d:]
 
 
 def _zeros(Q: Tensor) -> Tensor:
@@ -193,23 +191,25 @@ def _zeros(Q: Tensor) -> Tensor:
     return Q.new_zeros(B, d, K).transpose(1, 2) if d < min(THIN, K) else Q.new_zeros(B, K, d)
 
 
+def _view(room: Tensor, *shape: int) -> Tensor:
+    """The first of the memory of `room` as a tensor of another shape."""
+    return room[: math.prod(shape)].view(shape)
+
+
 def _weights(X: Tensor, Q: Tensor, b: Tensor, attention: Attention, room: Tensor) -> Tensor:
     """W, `B x K x n`, without a graph and in the memory of `room`."""
-    B, n, K = len(X), X.shape[1], Q.shape[1]
-    room = room[: B * n * K]
-    if K < NARROW:
-        return attention.weigh(_product(Q, X.transpose(1, 2), b.transpose(1, 2), room.view(B, K, n)), 1)
-    return attention.weigh(_product(X, Q.transpose(1, 2), b, room.view(B, n, K)), 2).transpose(1, 2)
+    return attention.weigh(_product(Q, b, X, _view(room, len(X), Q.shape[1], X.shape[1])))
 
 
-def _product(A: Tensor, B: Tensor, bias: Tensor, out: Tensor) -> Tensor:
-    """A B + bias, where there is one, in the place of `out`."""
-    return torch.baddbmm(bias, A, B, out=out) if bias.numel() else torch.bmm(A, B, out=out)
+def _product(Q: Tensor, b: Tensor, X: Tensor, out: Tensor) -> Tensor:
+    """Q X^T + b, where there is one, in the place of `out`."""
+    Xt = X.transpose(1, 2)
+    return torch.baddbmm(b, Q, Xt, out=out) if b.numel() else torch.bmm(Q, Xt, out=out)
 
 
 def _ones(X: Tensor, present: Tensor | None) -> Tensor:
-    """A row of a one for each element of a block, zeros where they are absent: `B x 1 x n`."""
-    return X.new_ones(len(X), 1, X.shape[1]) if present is None else present.unsqueeze(1).to(X.dtype)
+    """A column of a one for each element of a block, zeros where they are absent: `B x n x 1`."""
+    return X.new_ones(*X.shape[:2], 1) if present is None else present.unsqueeze(2).to(X.dtype)
 
 
 def extremum(
@@ -242,11 +242,11 @@ def _winners(x: Tensor, P: Tensor, V: Tensor, attention: Attention, mask: Tensor
     size = _size(x, sum(P.shape[1:]) + V.shape[0])
     room = P.new_empty(math.prod(size) * P.shape[1])
     for sets, blocks in _blocks(x, mask, P.dtype, size):
+        Qs, bs, bests, indices = (t[sets] for t in (Q, b, best, index))
         for X, present, place in blocks:
-            out = room[: len(X) * P.shape[1] * X.shape[1]].view(len(X), P.shape[1], X.shape[1])
-            W = attention.weigh(_product(Q[sets], X.transpose(1, 2), b[sets].transpose(1, 2), out), 1)
+            W = _weights(X, Qs, bs, attention, room)
             v = linear(X, V[:, : x.shape[2]], c.flatten() if c.numel() else None)
-            look(W, v, None if present is None else ~present, place.start, best[sets], index[sets])
+            look(W, v, None if present is None else ~present, place.start, bests, indices)
     return index
 
 
