@@ -44,6 +44,8 @@ class SlotSetEncoder(SetEncoder[SlotState]):
     attention: `sigmoid` normalised over slots (eq. 3 and 4), or a `softmax` over slots, which is as consistent.
     """
 
+    blockwise = True
+
     def __init__(
         self,
         dim_in: int,

@@ -35,6 +35,8 @@ class HierarchicalSlotSetEncoder(SetEncoder[HierarchyState]):
     Other arguments are those of SlotSetEncoder, the same for every level.
     """
 
+    blockwise = True
+
     def __init__(self, dim_in: int, *, num_slots: Sequence[int] = (32, 16), dim: int = 64, **level: Any) -> None:
         super().__init__()
         if len(num_slots) < 2:

@@ -42,7 +42,7 @@ def encode(
         typer.Option("--g", help="What puts the chunk encodings of a plain module together.", show_default=False),
     ] = None,
     chunk: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Elements a step.", show_default="what stays in cache")
+        int | None, typer.Option(min=1, metavar="N", help="Elements a step.", show_default="as suits the encoder")
     ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(metavar="STATE", help="Keep the state here at intervals.", show_default=False)

@@ -24,8 +24,8 @@ from mbcbench.probe import source_digest
 from mbcbench.sources import Array, Block, Source, blocks, open_source
 from mbcbench.state import clone, map_state
 
-CHUNK_NUMBERS = 2**18  # of a chunk, where none is asked for: it and what is made of it stay in cache
-BLOCK_NUMBERS = 2**20  # read, or handed to a thread, at a time: more costs memory, less costs handing over
+CHUNK_NUMBERS = 2**18  # of a chunk, where none is asked for: what an encoder makes of it stays in cache
+BLOCK_NUMBERS = 2**20  # handed to a thread at a time, and of a chunk where the encoder makes blocks of it by itself
 TRIED = 1000  # elements on which the encoder is seen to be consistent or not
 CONSISTENT = 1e-3  # of the encoding's size; rounding in float32 stays far below
 
@@ -34,7 +34,7 @@ CONSISTENT = 1e-3  # of the encoding's size; rounding in float32 stays far below
 class Order:
     """What is to be encoded and how; the command's options.
 
-    chunk: elements a step; None for as many as stay in cache. g: makes a pair (f, g) of a plain module.
+    chunk: elements a step; None for as many as suit the encoder. g: makes a pair (f, g) of a plain module.
     seconds: between two checkpoints.
     """
 
@@ -62,8 +62,8 @@ class Encoding:
         _refuse_what_is_there(order)
         self.order = order
         self.source = open_source(order.file, order.select)
-        self.chunk = order.chunk or max(1, CHUNK_NUMBERS // self.source.width)
         self.module = _encoder(order, self.source)
+        self.chunk = order.chunk or _chunk(self.module, self.source.width)
         self._dtype = _dtype(self.module)
         self._origin = _origin(order, self.source, self.module, self.chunk)
         with torch.inference_mode():
@@ -163,12 +163,10 @@ class Encoding:
         return contextlib.closing(blocks(self.source, begin, size, dtype=self._dtype, held=held))
 
     def _chunks(self, block: Block) -> Iterator[Tensor]:
-        start = block.start
-        for x in torch.split(torch.from_numpy(block.elements()), self.chunk):
+        for start, chunk in block.chunks(self.chunk):
             if not self.order.allow_nonfinite:
-                self.source.refuse_nonfinite(start, x.numpy())
-            start += len(x)
-            yield x[None]
+                self.source.refuse_nonfinite(start, chunk)
+            yield torch.from_numpy(chunk)[None]
 
     def _streamed(self, module: Any, state: Any, chunks: Iterable[Tensor]) -> Any:
         for x in chunks:
@@ -238,6 +236,12 @@ def _load(module: nn.Module, weights: Path, name: str) -> None:
     except Exception as error:  # torch and safetensors raise many kinds
         said = " ".join(str(error).split()) or one_line(error)
         raise UsageError(f"{weights} holds no weights for {name} as it was built: {said}") from error
+
+
+def _chunk(module: nn.Module, width: int) -> int:
+    """Elements of a chunk, where none is asked for."""
+    numbers = BLOCK_NUMBERS if getattr(module, "blockwise", False) else CHUNK_NUMBERS
+    return max(1, numbers // width)
 
 
 def _dtype(module: nn.Module) -> np.dtype[Any]:

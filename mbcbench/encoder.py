@@ -14,7 +14,7 @@ A *plain* encoder is any module with `forward(x[, mask])`.
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,9 @@ class SetEncoder(nn.Module, ABC, Generic[S]):
 
     A state is a value: no method may modify one in place.
     """
+
+    blockwise: ClassVar[bool] = False
+    """Whether `update` reads a long chunk in blocks of its own, so that a longer one costs no more memory."""
 
     @abstractmethod
     def init_state(self, batch_size: int) -> S:

@@ -139,15 +139,22 @@ def test_every_format_gives_the_elements_from_any_offset_on(
 ) -> None:
     source = open_source(write(tmp_path / "x"))
     assert (source.length, source.width) == X.shape
-    chunks = [block.elements().copy() for block in blocks(source, start, 7, dtype=np.dtype(np.float32))]
-    assert {len(chunk) for chunk in chunks[:-1]} == {7}
-    np.testing.assert_array_equal(np.concatenate(chunks), X[start:])
+    found = blocks(source, start, 14, dtype=np.dtype(np.float32))
+    chunks = [(at, chunk.copy()) for block in found for at, chunk in block.chunks(7)]
+    assert [at for at, _ in chunks] == list(range(start, len(X), 7))
+    np.testing.assert_array_equal(np.concatenate([chunk for _, chunk in chunks]), X[start:])
+
+
+@pytest.mark.parametrize(("blockwise", "chunk"), [(False, 2**18 // 3), (True, 2**20 // 3)])
+def test_chunks_are_larger_where_the_encoder_makes_blocks_of_them(here: Path, blockwise: bool, chunk: int) -> None:
+    (here / "mine.py").write_text(f"{ENCODERS}\nclass Mine(Sum):\n    blockwise = {blockwise}\n")
+    assert Encoding(Order(file=here / "x.npy", encoder="mine.py:Mine")).chunk == chunk
 
 
 def test_what_is_written_into_a_block_does_not_reach_the_file(tmp_path: Path) -> None:
     source = open_source(npy(tmp_path / "x"))
     for block in blocks(source, 0, 50, dtype=np.dtype(np.float32)):
-        block.elements()[:] = 0
+        next(block.chunks(50))[1][:] = 0
     np.testing.assert_array_equal(np.load(source.path), X)
 
 
@@ -157,7 +164,7 @@ def test_a_file_that_becomes_shorter_is_one_line(tmp_path: Path, dtype: type) ->
     found = blocks(source, 0, 50, dtype=np.dtype(dtype))
     os.truncate(source.path, 1000)
     with pytest.raises(UsageError, match=r"is damaged between elements (0 and 50|50 and 100): .*shorter"):
-        [block.elements() for block in found]
+        [list(block.chunks(50)) for block in found]
 
 
 def test_columns_and_arrays_are_chosen_by_name(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import threading
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
@@ -20,11 +20,17 @@ class Block(NamedTuple):
     room: Array
     unread: Source | None = None
 
-    def elements(self) -> Array:
-        """The elements, read now if they are not yet. Raises UsageError when they cannot be read."""
-        if self.unread is not None:
-            self.unread.read(self.start, self.room)
-        return self.room
+    def chunks(self, size: int) -> Iterator[tuple[int, Array]]:
+        """The elements, `size` at a time, and where each chunk starts.
+
+        What is unread is read chunk by chunk, so that it is in cache when it is wanted.
+        Raises UsageError when elements cannot be read.
+        """
+        for at in range(0, len(self.room), size):
+            chunk = self.room[at : at + size]
+            if self.unread is not None:
+                self.unread.read(self.start + at, chunk)
+            yield self.start + at, chunk
 
 
 def blocks(source: Source, start: int, size: int, *, dtype: np.dtype[Any], held: int = 1) -> Generator[Block]:

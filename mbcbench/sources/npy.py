@@ -4,6 +4,8 @@ What must be converted or lies by columns is mapped; its pages are let go as soo
 """
 
 import mmap
+import os
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,9 @@ class Npy(Source):
     def __init__(self, path: Path, found: "np.memmap[Any, np.dtype[Any]]") -> None:
         super().__init__(path, found.shape, found.dtype)
         self._offset, self._end, self._by_rows = found.offset, found.offset + found.nbytes, found.flags.c_contiguous
-        with path.open("rb") as file:
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._file = path.open("rb")
+        weakref.finalize(self, self._file.close)
+        self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         self._array: Array = np.ndarray(found.shape, found.dtype, self._map, found.offset, found.strides)
 
     def _read(self, start: int, out: Array) -> None:
@@ -32,9 +35,10 @@ class Npy(Source):
             raise ValueError("the file has become shorter")
 
     def _rows(self, start: int, out: Array) -> bool:
-        with self.path.open("rb") as file:  # opened anew: threads share no place in it
-            file.seek(self._offset + start * self.width * self.dtype.itemsize)
-            return file.readinto(out.data) == out.nbytes
+        left, offset = out.data.cast("B"), self._offset + start * self.width * self.dtype.itemsize
+        while left and (got := os.preadv(self._file.fileno(), [left], offset)):  # two gigabytes at most
+            left, offset = left[got:], offset + got
+        return not left
 
     def _mapped(self, start: int, out: Array) -> bool:
         if self._map.size() < self._end:  # to touch what is gone would kill the process
