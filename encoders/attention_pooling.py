@@ -14,7 +14,7 @@ from mbcbench.encoder import SetEncoder
 from mbcbench.specs import EncoderSpec
 
 from . import numpy_layers, softmax
-from .networks import element_network
+from .networks import Affine, affine, composed, element_network, hidden
 from .numpy_layers import linear
 from .pooling import hide
 from .softmax import SoftmaxState
@@ -31,12 +31,13 @@ class AttentionPooling(SetEncoder[SoftmaxState]):
         self.U = nn.Linear(dim, dim) if gated else None
         self.w = nn.Linear(dim, 1, bias=False)
 
-    def scores(self, h: Tensor) -> Tensor:
-        """s, `B x n`."""
-        hidden: Tensor = self.V(h).tanh()
-        if self.U is not None:
-            hidden = hidden * self.U(h).sigmoid()
-        out: Tensor = self.w(hidden).squeeze(2)
+    def scores(self, h: Tensor, last: Affine) -> Tensor:
+        """s, `B x n`, of the features last(h)."""
+        h, (V, *U) = composed(h, last, *(affine(layer) for layer in (self.V, self.U) if layer is not None))
+        gated = V(h).tanh()
+        for gate in U:
+            gated = gated * gate(h).sigmoid()
+        out: Tensor = self.w(gated).squeeze(2)
         return out
 
     def init_state(self, batch_size: int) -> SoftmaxState:
@@ -45,8 +46,9 @@ class AttentionPooling(SetEncoder[SoftmaxState]):
     def update(self, state: SoftmaxState, x: Tensor, mask: Tensor | None = None) -> SoftmaxState:
         if x.shape[1] == 0:
             return state
-        h = self.phi(hide(x, mask))
-        return self.merge(state, softmax.attend(self.scores(h)[:, None, None], h[:, None], mask))
+        h, last = hidden(self.phi, hide(x, mask))
+        peak, num, den = softmax.attend(self.scores(h, last)[:, None, None], h[:, None], mask)
+        return self.merge(state, SoftmaxState(peak, last.of_sum(num, den), den))
 
     def merge(self, a: SoftmaxState, b: SoftmaxState) -> SoftmaxState:
         return softmax.merge(a, b)

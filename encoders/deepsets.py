@@ -13,7 +13,7 @@ from mbcbench.encoder import AGGREGATIONS, Aggregation, SetEncoder
 from mbcbench.specs import EncoderSpec
 
 from . import numpy_layers
-from .networks import element_network
+from .networks import element_network, hidden
 from .pooling import combine, count, finish, hide, identity, one_of, pool
 
 
@@ -41,8 +41,13 @@ class DeepSets(SetEncoder[PoolState]):
     def update(self, state: PoolState, x: Tensor, mask: Tensor | None = None) -> PoolState:
         if x.shape[1] == 0:
             return state
-        value = pool(self.pool, self.phi(hide(x, mask)), mask)
-        return self.merge(state, PoolState(value, count(x, mask)))
+        x, number = hide(x, mask), count(x, mask)
+        if self.pool in ("sum", "mean"):
+            h, last = hidden(self.phi, x)
+            value = last.of_sum(pool("sum", h, mask), number)
+        else:
+            value = pool(self.pool, self.phi(x), mask)
+        return self.merge(state, PoolState(value, number))
 
     def merge(self, a: PoolState, b: PoolState) -> PoolState:
         return PoolState(combine(self.pool, a.value, b.value), a.number + b.number)

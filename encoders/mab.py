@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from .networks import Affine, affine, composed
 from .softmax import SoftmaxState, attend_linear, merge, no_attention, ratio
 
 
@@ -46,12 +47,17 @@ class MAB(nn.Module):
     def start(self, Q: Tensor) -> SoftmaxState:
         return no_attention(self.fc_q.weight, Q.shape[0], self.heads, Q.shape[1], self.dim // self.heads)
 
-    def absorb(self, state: SoftmaxState, Q: Tensor, K: Tensor, mask: Tensor | None = None) -> SoftmaxState:
-        """`K` holds no NaN where `mask` is False (see `pooling.hide`)."""
+    def absorb(
+        self, state: SoftmaxState, Q: Tensor, K: Tensor, mask: Tensor | None = None, last: Affine | None = None
+    ) -> SoftmaxState:
+        """`K` holds no NaN where `mask` is False (see `pooling.hide`); `last` is what it has yet to go through."""
         if K.shape[1] == 0:
             return state
         q = split_heads(self.fc_q(Q), self.heads)
-        return merge(state, attend_linear(q, self.fc_k.weight, self.fc_v, K, 1 / math.sqrt(self.dim), mask))
+        k, v = affine(self.fc_k), affine(self.fc_v)
+        if last is not None:
+            K, (k, v) = composed(K, last, k, v)
+        return merge(state, attend_linear(q, k, v, K, 1 / math.sqrt(self.dim), mask))
 
     def finish(self, state: SoftmaxState, Q: Tensor) -> Tensor:
         attended = self.norm_0(self.fc_q(Q) + join_heads(ratio(state)))

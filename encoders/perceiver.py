@@ -18,7 +18,7 @@ from mbcbench.specs import EncoderSpec
 
 from . import numpy_layers, softmax
 from .mab import join_heads, split_heads
-from .networks import element_network
+from .networks import affine, element_network
 from .numpy_layers import layer_norm, linear
 from .pooling import hide
 from .softmax import SoftmaxState
@@ -45,7 +45,8 @@ class AttentionBlock(nn.Module):
             return state
         q = split_heads(self.q(self.norm_q(Q)), self.heads)
         scale = 1 / math.sqrt(q.shape[3])
-        return softmax.merge(state, softmax.attend_linear(q, self.k.weight, self.v, self.norm_k(K), scale, mask))
+        k, v = affine(self.k), affine(self.v)
+        return softmax.merge(state, softmax.attend_linear(q, k, v, self.norm_k(K), scale, mask))
 
     def finish(self, state: SoftmaxState, Q: Tensor) -> Tensor:
         O = Q + self.o(join_heads(softmax.ratio(state)))  # noqa: E741 (the symbol of the equation)

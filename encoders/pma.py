@@ -13,7 +13,7 @@ from mbcbench.specs import EncoderSpec
 
 from . import numpy_layers, softmax
 from .mab import PMA
-from .networks import element_network
+from .networks import element_network, hidden
 from .numpy_mab import block
 from .pooling import hide
 from .softmax import SoftmaxState
@@ -31,7 +31,8 @@ class SinglePassPMA(SetEncoder[SoftmaxState]):
         return self.pma.mab.start(self.pma.queries(batch_size))
 
     def update(self, state: SoftmaxState, x: Tensor, mask: Tensor | None = None) -> SoftmaxState:
-        return self.pma.mab.absorb(state, self.pma.queries(x.shape[0]), self.phi(hide(x, mask)), mask)
+        h, last = hidden(self.phi, hide(x, mask))
+        return self.pma.mab.absorb(state, self.pma.queries(x.shape[0]), h, mask, last)
 
     def merge(self, a: SoftmaxState, b: SoftmaxState) -> SoftmaxState:
         return softmax.merge(a, b)

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from . import fold
+from .networks import Affine
 
 
 class SoftmaxState(NamedTuple):
@@ -46,14 +47,14 @@ def unchanged(logits: Tensor) -> Tensor:
 
 def attend_linear(
     q: Tensor,
-    Wk: Tensor,
-    v: nn.Linear,
+    k: Affine,
+    v: Affine,
     x: Tensor,
     scale: float,
     mask: Tensor | None = None,
     log_weights: Callable[[Tensor], Tensor] = unchanged,
 ) -> SoftmaxState:
-    """`attend` for keys and values linear in `x` (`B x n x d`): logits q (x Wk^T)^T scale, `q` `B x H x Q x e`.
+    """`attend` for keys and values linear in `x` (`B x n x d`): logits q k(x)^T scale, `q` `B x H x Q x e`.
 
     log_weights: of the logits, `B x H x Q x n`, gives the logarithms of the weights.
 
@@ -61,18 +62,22 @@ def attend_linear(
     sum over elements, (weights x) Wv^T.
     """
     _, heads, queries, width = q.shape
-    key, value = (W.view(heads, width, W.shape[1]) for W in (Wk, v.weight))
-    d = x.shape[2]
-    if not fold.pays(x.shape[1], d, queries, width):
-        X = x.unsqueeze(1)
-        logits = q @ (X @ key.transpose(1, 2)).transpose(2, 3) * scale
-        state = attend(log_weights(logits), X @ value.transpose(1, 2), mask)
-    else:
+    key, value = (a.weight.view(heads, width, x.shape[2]) for a in (k, v))
+    pays = fold.pays(x.shape[1], x.shape[2], queries, width)
+    if pays:
         P = (q @ key * scale).flatten(1, 2)
         logits = (P @ x.transpose(1, 2)).view(len(x), heads, queries, x.shape[1])
-        folded = attend(log_weights(logits).flatten(1, 2).unsqueeze(1), x.unsqueeze(1), mask)
+    else:
+        logits = q @ (x.unsqueeze(1) @ key.transpose(1, 2)).transpose(2, 3) * scale
+    if k.bias is not None:
+        logits = logits + q @ k.bias.view(heads, width, 1) * scale
+    logs = log_weights(logits)
+    if pays:
+        folded = attend(logs.flatten(1, 2).unsqueeze(1), x.unsqueeze(1), mask)
         peak, num, den = (part.reshape(len(x), heads, queries, *part.shape[3:]) for part in folded)
         state = SoftmaxState(peak, num @ value.transpose(1, 2), den)
+    else:
+        state = attend(logs, x.unsqueeze(1) @ value.transpose(1, 2), mask)
     if v.bias is None:
         return state
     return state._replace(num=state.num + state.den.unsqueeze(-1) * v.bias.view(heads, 1, width))

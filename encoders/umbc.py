@@ -21,7 +21,7 @@ from mbcbench.specs import EncoderSpec
 
 from . import numpy_layers, softmax
 from .mab import SAB, join_heads, split_heads
-from .networks import element_network
+from .networks import affine, composed, element_network, hidden
 from .numpy_layers import array, layer_norm, linear
 from .numpy_mab import block
 from .pooling import hide, one_of
@@ -69,10 +69,10 @@ class UMBCEncoder(SetEncoder[UMBCState]):
     def update(self, state: UMBCState, x: Tensor, mask: Tensor | None = None) -> UMBCState:
         if x.shape[1] == 0:
             return state
-        h = self.phi(hide(x, mask))
+        h, (k, v) = composed(*hidden(self.phi, hide(x, mask)), affine(self.k), affine(self.v))
         q = split_heads(self.q(state.slots), self.heads)
         scale = 1 / math.sqrt(q.shape[3])
-        chunk = softmax.attend_linear(q, self.k.weight, self.v, h, scale, mask, self.log_attention)
+        chunk = softmax.attend_linear(q, k, v, h, scale, mask, self.log_attention)
         return UMBCState(state.slots, softmax.merge(state.attended, chunk))
 
     def log_attention(self, L: Tensor) -> Tensor:
