@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from mbcbench.encoder import AGGREGATIONS, Aggregation, SetEncoder
 from mbcbench.specs import EncoderSpec
 
-from . import fold
+from . import blocks, extrema, fold, slot_weights
 from .numpy_layers import array, layer_norm, linear
 from .pooling import combine, count, finish, hide, identity, one_of
 from .slots import DeterministicSlots, RandomSlots
@@ -75,7 +75,7 @@ class SlotSetEncoder(SetEncoder[SlotState]):
 
     def with_slots(self, slots: Tensor) -> SlotState:
         """The state of empty streams that have the given slots (`B x K x h`)."""
-        shape, dtype = (*slots.shape[:2], self.dim), fold.accumulated(slots.dtype)
+        shape, dtype = (*slots.shape[:2], self.dim), blocks.accumulated(slots.dtype)
         value = slots.new_full(shape, identity(self.aggregate), dtype=dtype)
         return SlotState(slots, value, torch.zeros(len(slots), dtype=torch.int64, device=slots.device))
 
@@ -87,7 +87,7 @@ class SlotSetEncoder(SetEncoder[SlotState]):
     def aggregated(self, slots: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """The sum or extremum over the elements present of W_ik v(x_i), `B x K x d_hat`; n > 0."""
         if self.aggregate not in ("sum", "mean"):
-            return fold.extremum(self.aggregate, x, self.logits(slots), self.values(), self.weights(), mask)
+            return extrema.extremum(self.aggregate, x, self.logits(slots), self.values(), self.weights(), mask)
         if not fold.pays(x.shape[1], x.shape[2], slots.shape[1], self.dim):
             return self.directly(slots, x, mask)
         return fold.fold(x, self.logits(slots), self.weights(), mask) @ self.values().T
@@ -106,19 +106,19 @@ class SlotSetEncoder(SetEncoder[SlotState]):
         extremum: Tensor = torch.amax(terms, 2) if self.aggregate == "max" else torch.amin(terms, 2)
         return extremum
 
-    def weights(self) -> fold.Attention:
+    def weights(self) -> slot_weights.Attention:
         """How logits become weights over slots."""
-        return fold.SlotSigmoid() if self.attention == "sigmoid" else fold.SlotSoftmax()
+        return slot_weights.SlotSigmoid() if self.attention == "sigmoid" else slot_weights.SlotSoftmax()
 
     def logits(self, slots: Tensor) -> Tensor:
         """P, of which the logits are [X 1] P^T: `B x K x d`, or with biases `B x K x (d+1)`."""
         q: Tensor = self.q(self.norm(slots)) / math.sqrt(self.dim)
-        k = fold.columns(self.k)
+        k = blocks.columns(self.k)
         return q.to(k.dtype) @ k
 
     def values(self) -> Tensor:
         """[Wv bv], `d_hat x d` or, with a bias, `d_hat x (d+1)`."""
-        return fold.columns(self.v)
+        return blocks.columns(self.v)
 
     def merge(self, a: SlotState, b: SlotState) -> SlotState:
         return SlotState(a.slots, combine(self.aggregate, a.value, b.value), a.number + b.number)
@@ -137,7 +137,7 @@ def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
         parts = []
         for element in elements:
             M = q @ linear(module.k, element) / math.sqrt(module.dim)
-            A = np.exp(M - M.max()) if module.attention == "softmax" else expit(M) + fold.SlotSigmoid.epsilon
+            A = np.exp(M - M.max()) if module.attention == "softmax" else expit(M) + slot_weights.SlotSigmoid.epsilon
             parts.append(np.outer(A / A.sum(), linear(module.v, element)))
         if parts:
             out[b] = getattr(np, module.aggregate)(parts, axis=0)

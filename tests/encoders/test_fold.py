@@ -13,16 +13,17 @@ AGGREGATIONS = ["sum", "mean", "max", "min"]
 BLOCK = 2**9
 
 
-@pytest.fixture(params=[0, 10**6], ids=["in tiles", "one by one"])
+@pytest.fixture(params=[(2, 0), (5, 0), (32, 10**6)], ids=["in tiles", "in larger tiles", "one by one"])
 def small_blocks(build: Build, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Blocks so small that a set of thirteen elements needs several; winners are looked for in either way."""
-    monkeypatch.setattr(folding(build), "BLOCK", BLOCK)
-    monkeypatch.setattr(folding(build), "FEW", request.param)
+    """Blocks so small that a set of thirteen elements needs several; winners are looked for in every way."""
+    monkeypatch.setattr(beside(build, "blocks"), "BLOCK", BLOCK)
+    for name, value in zip(("TILE", "FEW"), request.param, strict=True):
+        monkeypatch.setattr(beside(build, "extrema"), name, value)
 
 
-def folding(build: Build) -> Any:
-    """The module that folds."""
-    return sys.modules[type(build("sse-random")).__module__].fold
+def beside(build: Build, name: str) -> Any:
+    """A module beside that of the Slot Set Encoder."""
+    return getattr(sys.modules[type(build("sse-random")).__module__], name)
 
 
 def encoder(build: Build, **hyper: Any) -> Any:
@@ -72,7 +73,7 @@ def test_few_and_many_slots_of_thin_and_wide_elements_are_folded_alike(
 ) -> None:
     module = build("sse-random", dim_in=width, num_slots=slots, dim=40, attention=attention)
     x = torch.randn(2, 60, width, dtype=torch.float64, generator=torch.Generator().manual_seed(slots))
-    assert folding(build).pays(60, width, slots, 40)
+    assert beside(build, "fold").pays(60, width, slots, 40)
     assert_equal(results(module, x, None, directly=False), results(module, x, None, directly=True))
 
 
@@ -161,13 +162,13 @@ def test_autocast_does_not_have_blocks_added_up_in_sixteen_bits(build: Build) ->
 def test_where_folding_costs_more_multiplications_keys_and_values_are_taken(
     build: Build, n: int, d: int, slots: int, dim: int
 ) -> None:
-    assert not folding(build).pays(n, d, slots, dim)
+    assert not beside(build, "fold").pays(n, d, slots, dim)
     module = build("sse-random", dim_in=d, num_slots=slots, dim=dim)
     x, S = torch.randn(2, n, d, dtype=torch.float64), module.init_state(2).slots
     assert torch.equal(module.aggregated(S, x), module.directly(S, x))
 
 
 def test_long_sets_are_folded_where_an_element_costs_less(build: Build) -> None:
-    pays = folding(build).pays
+    pays = beside(build, "fold").pays
     assert all(pays(10_000, d, slots, 64) for d, slots in ((3, 16), (64, 1), (64, 32), (128, 64)))
     assert not pays(10_000, 1000, 64, 16)
