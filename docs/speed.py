@@ -3,8 +3,8 @@
 Each shape and number of threads is measured in processes of its own, in which both ways take turns of several calls,
 the first of which does not count: what one way leaves in cache and allocator must decide neither for the other nor for
 the next shape. It takes several processes, because what the C library keeps of freed memory, and with it the number of
-page faults, differs from one to the next; and one in which it keeps all. Memory, in the allocator's own bytes, comes
-after all times.
+page faults, differs from one to the next; and as many in which it keeps all. Memory, in the allocator's own bytes,
+comes after all times.
 """
 
 import json
@@ -99,18 +99,20 @@ def measure(shape: tuple[int, ...], g: str, threads: int, weigh: bool) -> dict[s
     return found
 
 
-def alone(shape: tuple[int, ...], g: str, threads: int, weigh: bool = False, kept: bool = False) -> dict[str, Any]:
-    """`measure` in a process of its own, which gives freed memory back as it comes, or not if `kept`."""
+def alone(shape: tuple[int, ...], g: str, threads: int, weigh: bool, tuned: dict[str, str]) -> dict[str, Any]:
+    """`measure` in a process of its own, with `tuned` in its environment."""
     command = [sys.executable, __file__, json.dumps([shape, g, threads, weigh])]
-    tuned = {"GLIBC_TUNABLES": KEPT} if kept else {}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | tuned)
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
 
 
-def together(shape: tuple[int, ...], g: str, threads: int, weigh: bool = False) -> dict[str, dict[str, float]]:
-    """The medians over the calls of several processes."""
-    every = [alone(shape, g, threads, weigh and not i) for i in range(PROCESSES)]
+def together(
+    shape: tuple[int, ...], g: str, threads: int, *, weigh: bool = False, kept: bool = False
+) -> dict[str, dict[str, float]]:
+    """The medians over the calls of several processes, which give freed memory back as it comes, or not if `kept`."""
+    tuned = {"GLIBC_TUNABLES": KEPT} if kept else {}
+    every = [alone(shape, g, threads, weigh and not i, tuned) for i in range(PROCESSES)]
     return {name: medians([found[name] for found in every if name in found]) for name in every[0]}
 
 
@@ -152,8 +154,8 @@ def kept() -> str:
     rows = ["| B, n, d, K, d_hat | forward | with gradients | and of X |\n|---|--:|--:|--:|"]
     columns = []
     for shape in SHAPES:
-        f = alone(shape, "sum", 1, kept=True)
-        columns.append([ratio({name: medians([f[name]])}, name) for name in names])
+        f = together(shape, "sum", 1, kept=True)
+        columns.append([ratio(f, name) for name in names])
         rows.append(f"| {comma(shape)} | " + " | ".join(f"{times:.1f}" for times in columns[-1]) + " |")
         show(rows[-1])
     rows.append("| median | " + " | ".join(f"{median(column):.1f}" for column in zip(*columns, strict=True)) + " |")
