@@ -6,6 +6,7 @@
 import itertools
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,12 @@ from .pooling import hide
 
 BLOCK = 2**19  # numbers: a block's elements and weights stay in cache
 POINT = 4  # numbers of an element: with no more, products are faster on elements that lie in columns
+
+
+def exactly(device: str) -> AbstractContextManager[object]:
+    """Autocast set aside, under which blocks would be added up in sixteen bits."""
+    on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.autocast(device, enabled=False) if on else nullcontext()
 
 
 def accumulated(dtype: torch.dtype) -> torch.dtype:
@@ -80,6 +87,6 @@ def view(room: Tensor, *shape: int) -> Tensor:
 
 
 def product(Q: Tensor, b: Tensor, X: Tensor, out: Tensor) -> Tensor:
-    """Q X^T + b, where there is one, in the place of `out`."""
+    """Q X^T + b, where there is one, in the place of `out`; b has one column or one row."""
     Xt = X.transpose(1, 2)
     return torch.baddbmm(b, Q, Xt, out=out) if b.numel() else torch.bmm(Q, Xt, out=out)

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
 from mbcbench.encoder import Aggregation
 
@@ -47,38 +46,43 @@ def _winners(x: Tensor, P: Tensor, V: Tensor, attention: Attention, mask: Tensor
     """Which element of each set has the largest W_ik v(x_i), `B x K x d_hat`; a NaN is the largest."""
     best = P.new_full((*P.shape[:2], V.shape[0]), -torch.inf)
     index = torch.zeros(best.shape, dtype=torch.int64, device=x.device)
-    (Q, b), (Wv, bv) = blocks.apart(P, x.shape[2]), blocks.apart(V, x.shape[2])
-    size = blocks.size(x, sum(P.shape[1:]) + V.shape[0])
-    room = P.new_empty(math.prod(size) * P.shape[1])
+    (Q, b), (Wv, bv) = blocks.apart(P, x.shape[2]), blocks.apart(V.unsqueeze(0), x.shape[2])
+    size = blocks.size(x, sum(P.shape[1:]) + len(V))
+    n, K, dim = math.prod(size), P.shape[1], len(V)
+    slots = max(1, min(K, blocks.BLOCK // (n * dim)))  # whose products are in memory at a time
+    of_W, of_v, of_products = (P.new_empty(n * numbers) for numbers in (K, dim, slots * dim))
     for sets, found in blocks.each(x, mask, P.dtype, size):
         Qs, bs, bests, indices = (t[sets] for t in (Q, b, best, index))
         for X, present, place in found:
-            M = blocks.product(Qs, bs, X, blocks.view(room, len(X), Qs.shape[1], X.shape[1]))
-            v = linear(X, Wv, bv.flatten() if bv.numel() else None)
+            M = blocks.product(Qs, bs, X, blocks.view(of_W, len(X), K, X.shape[1]))
+            v = blocks.product(X, bv.mT, Wv.expand(len(X), -1, -1), blocks.view(of_v, *X.shape[:2], dim))
             absent = None if present is None else ~present
-            _look(_Terms(attention.weigh(M), v, absent, place.start), bests, indices)
+            _look(_Terms(attention.weigh(M), v, absent, place.start, of_products), bests, indices)
     return index
 
 
 class _Terms(NamedTuple):
     """What W_ik v(x_i) are made of, for the elements of sets from `start` on: W, `B x K x n`, and v, `B x n x d_hat`;
-    `absent` is `B x n`."""
+    `absent` is `B x n`, and `room` memory for products."""
 
     W: Tensor
     v: Tensor
     absent: Tensor | None
     start: int
+    room: Tensor
 
     def part(self, begin: int, end: int) -> "_Terms":
         """The terms of some of the elements."""
         absent = None if self.absent is None else self.absent[:, begin:end]
-        return _Terms(self.W[..., begin:end], self.v[:, begin:end], absent, self.start + begin)
+        return _Terms(self.W[..., begin:end], self.v[:, begin:end], absent, self.start + begin, self.room)
 
     def products(self) -> Iterator[Tensor]:
-        """W_ik v(x_i), a few slots at a time: `B x slots x n x d_hat`."""
-        slots = max(1, blocks.BLOCK // self.v.numel())
+        """W_ik v(x_i), a few slots at a time: `B x slots x n x d_hat`, each in the place of those before."""
+        slots = max(1, len(self.room) // self.v.numel())
         for some in torch.split(self.W, slots, 1):
-            product = some.unsqueeze(3) * self.v.unsqueeze(1)
+            B, n, dim = self.v.shape
+            out = blocks.view(self.room, B, some.shape[1], n, dim)
+            product = torch.mul(some.unsqueeze(3), self.v.unsqueeze(1), out=out)
             yield product if self.absent is None else product.masked_fill_(self.absent[:, None, :, None], -torch.inf)
 
 

@@ -30,14 +30,6 @@ def pays(n: int, d: int, slots: int, dim: int) -> bool:
 def fold(x: Tensor, P: Tensor, attention: Attention, mask: Tensor | None = None) -> Tensor:
     """W^T [X 1], `B x K x d` or `B x K x (d+1)` as `P` is; `x` is `B x n x d`. Added up in float32 at least."""
     P = P.to(blocks.accumulated(P.dtype))
-    device = x.device.type
-    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
-        return _folded(x, P, attention, mask)
-    with torch.autocast(device, enabled=False):  # it would have blocks added up in sixteen bits
-        return _folded(x, P, attention, mask)
-
-
-def _folded(x: Tensor, P: Tensor, attention: Attention, mask: Tensor | None) -> Tensor:
     if x.shape[0] * x.shape[1] * sum(P.shape[1:]) <= blocks.BLOCK // 2:
         return _fold_at_once(x, P, attention, mask)
     if not torch.is_grad_enabled():

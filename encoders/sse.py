@@ -85,16 +85,18 @@ class SlotSetEncoder(SetEncoder[SlotState]):
         return self.merge(state, SlotState(state.slots, self.aggregated(state.slots, x, mask), count(x, mask)))
 
     def aggregated(self, slots: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The sum or extremum over the elements present of W_ik v(x_i), `B x K x d_hat`; n > 0."""
-        if self.aggregate not in ("sum", "mean"):
-            return extrema.extremum(self.aggregate, x, self.logits(slots), self.values(), self.weights(), mask)
-        if not fold.pays(x.shape[1], x.shape[2], slots.shape[1], self.dim):
-            return self.directly(slots, x, mask)
-        return fold.fold(x, self.logits(slots), self.weights(), mask) @ self.values().T
+        """The sum or extremum over the elements present of W_ik v(x_i), `B x K x d_hat`; n > 0. Autocast or not, in
+        float32 at least where elements are read in blocks."""
+        with blocks.exactly(x.device.type):
+            if self.aggregate not in ("sum", "mean"):
+                return extrema.extremum(self.aggregate, x, self.logits(slots), self.values(), self.weights(), mask)
+            if not fold.pays(x.shape[1], x.shape[2], slots.shape[1], self.dim):
+                return self.directly(slots, x, mask)
+            return fold.fold(x, self.logits(slots), self.weights(), mask) @ self.values().T
 
     def directly(self, slots: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """`aggregated` as the equations are written, with keys, values and weights of all elements."""
-        x = hide(x, mask)
+        x = hide(x, mask).to(self.k.weight.dtype)
         M: Tensor = self.k(x) @ self.q(self.norm(slots)).transpose(1, 2) / math.sqrt(self.dim)
         W, v = self.weights().weights(M.transpose(1, 2)), self.v(x)
         if self.aggregate in ("sum", "mean"):

@@ -147,15 +147,23 @@ def test_bfloat16_elements_are_encoded_as_precisely_as_their_values_in_float32(b
     assert module.bfloat16().update(module.init_state(2), x).value.dtype is torch.float32
 
 
+@pytest.mark.parametrize("g", AGGREGATIONS)
+@pytest.mark.parametrize("n", [1, 1000])
 @pytest.mark.usefixtures("small_blocks")
-def test_autocast_does_not_have_blocks_added_up_in_sixteen_bits(build: Build) -> None:
-    module = encoder(build).float()
-    x = 1 + elements(30_000).float()
+def test_autocast_does_not_make_an_aggregate_less_exact(build: Build, g: str, n: int) -> None:
+    module, x = encoder(build, aggregate=g).float(), elements(n).float()
     slots = module.init_state(2).slots
-    exact = module.double().aggregated(slots.double(), x.double())
     with torch.autocast("cpu", torch.bfloat16):
-        found = module.float().aggregated(slots, x)
-    assert (found - exact).norm() <= 0.01 * exact.norm()
+        found = module.aggregated(slots, x)
+    assert torch.equal(found, module.aggregated(slots, x))
+
+
+@pytest.mark.parametrize("n", [1, 300])
+@pytest.mark.parametrize("g", AGGREGATIONS)
+def test_elements_of_any_type_are_encoded(build: Build, g: str, n: int) -> None:
+    module = encoder(build, aggregate=g)
+    x = elements(n).bfloat16()
+    torch.testing.assert_close(module(x), module(x.double()), rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize(("n", "d", "slots", "dim"), [(9, 40, 30, 5), (1, 16, 8, 16), (5, 64, 32, 64)])
