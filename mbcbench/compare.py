@@ -53,22 +53,23 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, options: Options = Options()) -> p
     where they are known. `change` is b / a of times and memory, b - a of scores; `low` and `high` are its interval.
     """
     before, after = _groups(a), _groups(b)
+    keys = sorted(before.keys() | after.keys(), key=repr)
     rows = []
-    for key in sorted(before.keys() | after.keys(), key=repr):
+    for key, shown in zip(keys, _telling(keys), strict=True):
         if key not in before or key not in after:
             where = "A" if key in before else "B"
-            rows.append(_row(NOT_COMPARABLE, key, note=f"only in {where}"))
+            rows.append(_row(NOT_COMPARABLE, shown, note=f"only in {where}"))
             continue
         reason = _different(before[key], after[key], [*SETUP, DATA])
         if reason:
-            rows.append(_row(NOT_COMPARABLE, key, note=reason))
+            rows.append(_row(NOT_COMPARABLE, shown, note=reason))
             continue
-        rows += _failures(key, before[key], after[key])
-        rows += _changes(key, before[key], after[key], options)
+        rows += _failures(shown, before[key], after[key])
+        rows += _changes(shown, before[key], after[key], options)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-Key = tuple[Hashable, ...]  # suite, case, encoder, parameters
+Key = tuple[Hashable, Hashable, Hashable, tuple[str, ...]]  # suite, case, encoder, parameters
 
 
 def _groups(table: pd.DataFrame) -> dict[Key, pd.DataFrame]:
@@ -78,8 +79,18 @@ def _groups(table: pd.DataFrame) -> dict[Key, pd.DataFrame]:
     keys: dict[Key, list[Any]] = {}
     for index, row in zip(work.index, work.to_dict("records"), strict=True):
         what = tuple(f"{n.removeprefix('params.')}={_plain(row[n])}" for n in names if not _missing(row[n]))
-        keys.setdefault((*(row[n] for n in SUBJECT), what), []).append(index)
+        suite, case, encoder = (row[n] for n in SUBJECT)
+        keys.setdefault((suite, case, encoder, what), []).append(index)
     return {key: work.loc[rows] for key, rows in keys.items()}
+
+
+def _telling(keys: Sequence[Key]) -> list[Key]:
+    """The keys without the parameters that are the same in every cell of a suite, which tell none from another."""
+    cells: dict[Hashable, list[set[str]]] = {}
+    for suite, _, _, params in keys:
+        cells.setdefault(suite, []).append(set(params))
+    same = {suite: set.intersection(*found) if len(found) > 1 else set() for suite, found in cells.items()}
+    return [(*key[:3], tuple(word for word in key[3] if word not in same[key[0]])) for key in keys]
 
 
 def _missing(value: Any) -> bool:

@@ -133,6 +133,14 @@ def test_another_schema_is_a_reason_for_all() -> None:
     assert compare(a.assign(schema=1), a.assign(schema=2))["note"].item() == "schema was 1 and is 2"
 
 
+def test_only_parameters_that_tell_cells_apart_are_shown() -> None:
+    def run(factor: float) -> pd.DataFrame:
+        return frame([measured(factor * n, params={"n": n, "dim": 64}) for n in (10, 20)])
+
+    assert list(compare(run(1), run(2))["what"]) == ["n=10", "n=20"]
+    assert list(compare(run(1)[:1], run(2)[:1])["what"]) == ["dim=64 n=10"]
+
+
 def test_what_is_in_one_run_alone_is_said() -> None:
     a, b = frame([measured(1.0)]), frame([measured(1.0, encoder="f")])
     assert set(compare(a, b)["note"]) == {"only in A", "only in B"}
