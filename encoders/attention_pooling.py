@@ -34,10 +34,10 @@ class AttentionPooling(SetEncoder[SoftmaxState]):
     def scores(self, h: Tensor, last: Affine) -> Tensor:
         """s, `B x n`, of the features last(h)."""
         h, (V, *U) = composed(h, last, *(affine(layer) for layer in (self.V, self.U) if layer is not None))
-        gated = V(h).tanh()
+        features = V(h).tanh()
         for gate in U:
-            gated = gated * gate(h).sigmoid()
-        out: Tensor = self.w(gated).squeeze(2)
+            features = features * gate(h).sigmoid()
+        out: Tensor = self.w(features).squeeze(2)
         return out
 
     def init_state(self, batch_size: int) -> SoftmaxState:

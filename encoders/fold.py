@@ -28,8 +28,7 @@ def pays(n: int, d: int, slots: int, dim: int) -> bool:
 
 
 def fold(x: Tensor, P: Tensor, attention: Attention, mask: Tensor | None = None) -> Tensor:
-    """W^T [X 1], `B x K x d` or `B x K x (d+1)` as `P` is; `x` is `B x n x d`. Added up in float32 at least."""
-    P = P.to(blocks.accumulated(P.dtype))
+    """W^T [X 1], `B x K x d` or `B x K x (d+1)` as `P` is, and added up in its type; `x` is `B x n x d`."""
     if x.shape[0] * x.shape[1] * sum(P.shape[1:]) <= blocks.BLOCK // 2:
         return _fold_at_once(x, P, attention, mask)
     if not torch.is_grad_enabled():
