@@ -103,7 +103,7 @@ def draw_against_n(data: pd.DataFrame, label: str) -> "Figure":
 def quality(frame: pd.DataFrame, cost: str) -> pd.DataFrame:
     """Accuracy on point clouds in one piece as trained, beside a cost of the same registered encoder, by resources.
 
-    pareto: no other is at least as accurate at no more cost.
+    pareto: no other is at least as accurate for less, or more accurate for no more.
     """
     rows = labelled(frame)
     at = {"suite": "point-clouds", "metric": "accuracy", "detail.mode": "one piece", "detail.train_size": 100}
@@ -116,8 +116,15 @@ def quality(frame: pd.DataFrame, cost: str) -> pd.DataFrame:
     if cost == "throughput":
         costs = 1e6 / costs  # seconds for a million elements
     table = means(scored, ["encoder", "model"]).merge(costs, left_on="encoder", right_index=True)
-    beaten = [bool(((table["mean"] >= r.mean) & (table["cost"] < r.cost)).any()) for r in table.itertuples()]
-    return table.assign(pareto=~np.array(beaten, dtype=bool)).reset_index(drop=True)
+    return table.assign(pareto=front(table)).reset_index(drop=True)
+
+
+def front(table: pd.DataFrame) -> np.ndarray:
+    """Which rows no other beats: with a `mean` as high at less `cost`, or a higher one at no more."""
+    mean, cost = (table[name].to_numpy() for name in ("mean", "cost"))
+    cheaper = (mean[:, None] >= mean) & (cost[:, None] < cost)
+    better = (mean[:, None] > mean) & (cost[:, None] <= cost)
+    return np.asarray(~(cheaper | better).any(axis=0))
 
 
 def draw_quality(data: pd.DataFrame, label: str) -> "Figure":
