@@ -22,15 +22,15 @@ test: venv
 
 # The pages that are made: the law book from its docstrings, the zoo from the records of a run.
 docs: venv
-	$(BIN)/python docs/laws.py > docs/laws.md
+	$(BIN)/python tools/laws.py > docs/laws.md
 
 # What the laws catch, and after how many examples: controls.md, detection.md and its figure.
 detection: venv
-	OMP_NUM_THREADS=1 $(BIN)/python docs/detection.py
+	OMP_NUM_THREADS=1 $(BIN)/python tools/detection.py
 
 zoo: venv
 	$(BIN)/mbcbench run --suite laws
-	$(BIN)/python docs/zoo.py latest > docs/zoo.md
+	$(BIN)/python tools/results_by_encoder.py latest > docs/results-by-encoder.md
 
 # ASV on what is installed here; `asv compare` and `asv continuous` read what it leaves in .asv/results.
 bench: venv
@@ -42,7 +42,7 @@ bench: venv
 # Time, memory and FLOPs of every encoder over the size of the set. It leaves with 2 where a cell ran out of time.
 costs: venv
 	-$(BIN)/mbcbench run --suite resources --profile laptop
-	$(BIN)/python docs/costs.py latest > docs/costs.md
+	$(BIN)/python tools/costs.py latest > docs/costs.md
 
 # The runs that docs/results is drawn from, and the report: an hour and a half on two cores. What is there is not run again.
 RESULTS := docs/results
@@ -58,8 +58,8 @@ gallery: venv
 
 # Every number of the README's section on speed: the formula, files larger than memory (7 GB of disk), all encoders.
 performance: venv
-	$(BIN)/python docs/speed.py
-	$(BIN)/python docs/encode.py
+	$(BIN)/python tools/speed.py
+	$(BIN)/python tools/encode.py
 	$(MAKE) costs
 
 lint: venv

@@ -10,14 +10,14 @@ import numpy as np
 from scipy.special import expit
 from torch import Tensor, nn
 
-from mbcbench.encoder import SetEncoder
-from mbcbench.specs import EncoderSpec
+from mbcbench.protocol.encoder import SetEncoder
+from mbcbench.protocol.spec import EncoderSpec
 
-from . import numpy_layers, softmax
-from .networks import Affine, affine, composed, element_network, hidden
-from .numpy_layers import linear
-from .pooling import hide
-from .softmax import SoftmaxState
+from .nn import numpy_layers, softmax
+from .nn.networks import Affine, affine, composed, element_network, hidden
+from .nn.numpy_layers import linear
+from .nn.pooling import hide
+from .nn.softmax import SoftmaxState
 
 
 class AttentionPooling(SetEncoder[SoftmaxState]):

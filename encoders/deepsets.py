@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mbcbench.encoder import AGGREGATIONS, Aggregation, SetEncoder
-from mbcbench.specs import EncoderSpec
+from mbcbench.protocol.encoder import AGGREGATIONS, Aggregation, SetEncoder
+from mbcbench.protocol.spec import EncoderSpec
 
-from . import numpy_layers
-from .networks import element_network, hidden
-from .pooling import combine, count, finish, hide, identity, one_of, pool
+from .nn import numpy_layers
+from .nn.networks import element_network, hidden
+from .nn.pooling import combine, count, finish, hide, identity, one_of, pool
 
 
 class PoolState(NamedTuple):

@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 from torch import Tensor, nn
 
-from mbcbench.specs import EncoderSpec
+from mbcbench.protocol.spec import EncoderSpec
 
-from .pooling import count, hide, one_of, pool
+from .nn.pooling import count, hide, one_of, pool
 
 Reduction = Literal["max", "mean"]
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mbcbench.specs import EncoderSpec
+from mbcbench.protocol.spec import EncoderSpec
 
-from . import numpy_layers
-from .networks import element_network
-from .numpy_layers import array
-from .pooling import count, hide
+from .nn import numpy_layers
+from .nn.networks import element_network
+from .nn.numpy_layers import array
+from .nn.pooling import count, hide
 
 
 class FSPool(nn.Module):

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mbcbench.specs import EncoderSpec
+from mbcbench.protocol.spec import EncoderSpec
 
-from .numpy_layers import linear
-from .pooling import count, hide
+from .nn.numpy_layers import linear
+from .nn.pooling import count, hide
 
 _ROWS = 8
 

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mbcbench.encoder import SetEncoder
-from mbcbench.specs import EncoderSpec
+from mbcbench.protocol.encoder import SetEncoder
+from mbcbench.protocol.spec import EncoderSpec
 
-from . import numpy_layers
-from .networks import element_network
-from .pooling import count, hide, one_of
+from .nn import numpy_layers
+from .nn.networks import element_network
+from .nn.pooling import count, hide, one_of
 
 
 class MomentState(NamedTuple):

@@ -13,15 +13,15 @@ import torch
 from scipy.special import ndtr
 from torch import Tensor, nn
 
-from mbcbench.encoder import SetEncoder
-from mbcbench.specs import EncoderSpec
+from mbcbench.protocol.encoder import SetEncoder
+from mbcbench.protocol.spec import EncoderSpec
 
-from . import numpy_layers, softmax
-from .mab import join_heads, split_heads
-from .networks import affine, element_network
-from .numpy_layers import layer_norm, linear
-from .pooling import hide
-from .softmax import SoftmaxState
+from .nn import numpy_layers, softmax
+from .nn.mab import join_heads, split_heads
+from .nn.networks import affine, element_network
+from .nn.numpy_layers import layer_norm, linear
+from .nn.pooling import hide
+from .nn.softmax import SoftmaxState
 
 
 class AttentionBlock(nn.Module):

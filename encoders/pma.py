@@ -8,15 +8,15 @@ Without self-attention among elements before it, PMA needs each element once: it
 import numpy as np
 from torch import Tensor, nn
 
-from mbcbench.encoder import SetEncoder
-from mbcbench.specs import EncoderSpec
+from mbcbench.protocol.encoder import SetEncoder
+from mbcbench.protocol.spec import EncoderSpec
 
-from . import numpy_layers, softmax
-from .mab import PMA
-from .networks import element_network, hidden
-from .numpy_mab import block
-from .pooling import hide
-from .softmax import SoftmaxState
+from .nn import numpy_layers, softmax
+from .nn.mab import PMA
+from .nn.networks import element_network, hidden
+from .nn.numpy_mab import block
+from .nn.pooling import hide
+from .nn.softmax import SoftmaxState
 
 
 class SinglePassPMA(SetEncoder[SoftmaxState]):

@@ -6,11 +6,11 @@ from typing import Literal
 import numpy as np
 from torch import Tensor, nn
 
-from mbcbench.specs import EncoderSpec
+from mbcbench.protocol.spec import EncoderSpec
 
-from .mab import ISAB, PMA, SAB
-from .numpy_mab import block
-from .pooling import hide, one_of
+from .nn.mab import ISAB, PMA, SAB
+from .nn.numpy_mab import block
+from .nn.pooling import hide, one_of
 
 
 class SetTransformer(nn.Module):

@@ -12,13 +12,13 @@ import numpy as np
 from scipy.special import expit
 from torch import Tensor, nn
 
-from mbcbench.specs import EncoderSpec
+from mbcbench.protocol.spec import EncoderSpec
 
-from . import numpy_layers
-from .networks import element_network
-from .numpy_layers import array, layer_norm, linear
-from .pooling import hide
-from .slots import RandomSlots
+from .nn import numpy_layers
+from .nn.networks import element_network
+from .nn.numpy_layers import array, layer_norm, linear
+from .nn.pooling import hide
+from .nn.slots import RandomSlots
 
 _EPSILON = 1e-8
 

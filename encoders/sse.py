@@ -15,13 +15,13 @@ import torch
 from scipy.special import expit
 from torch import Tensor, nn
 
-from mbcbench.encoder import AGGREGATIONS, Aggregation, SetEncoder
-from mbcbench.specs import EncoderSpec
+from mbcbench.protocol.encoder import AGGREGATIONS, Aggregation, SetEncoder
+from mbcbench.protocol.spec import EncoderSpec
 
-from . import blocks, extrema, fold, slot_weights
-from .numpy_layers import array, layer_norm, linear
-from .pooling import combine, count, finish, hide, identity, one_of
-from .slots import DeterministicSlots, RandomSlots
+from .nn import argmax_pooling, blocks, fused_attention, slot_weights
+from .nn.numpy_layers import array, layer_norm, linear
+from .nn.pooling import combine, count, finish, hide, identity, one_of
+from .nn.slots import DeterministicSlots, RandomSlots
 
 
 class SlotState(NamedTuple):
@@ -89,10 +89,12 @@ class SlotSetEncoder(SetEncoder[SlotState]):
         float32 at least where elements are read in blocks."""
         with blocks.exactly(x.device.type):
             if self.aggregate not in ("sum", "mean"):
-                return extrema.extremum(self.aggregate, x, self.logits(slots), self.values(), self.weights(), mask)
-            if not fold.pays(x.shape[1], x.shape[2], slots.shape[1], self.dim):
+                return argmax_pooling.extremum(
+                    self.aggregate, x, self.logits(slots), self.values(), self.weights(), mask
+                )
+            if not fused_attention.pays(x.shape[1], x.shape[2], slots.shape[1], self.dim):
                 return self.directly(slots, x, mask)
-            return fold.fold(x, self.logits(slots), self.weights(), mask) @ self.values().T
+            return fused_attention.fold(x, self.logits(slots), self.weights(), mask) @ self.values().T
 
     def directly(self, slots: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """`aggregated` as the equations are written, with keys, values and weights of all elements."""

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from torch import Tensor, nn
 
-from mbcbench.encoder import SetEncoder
-from mbcbench.specs import EncoderSpec
+from mbcbench.protocol.encoder import SetEncoder
+from mbcbench.protocol.spec import EncoderSpec
 
 from . import sse
 from .sse import NO_BIAS, SlotSetEncoder, SlotState

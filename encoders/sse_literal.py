@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mbcbench.encoder import AGGREGATIONS, Aggregation, SetEncoder
-from mbcbench.specs import EncoderSpec
+from mbcbench.protocol.encoder import AGGREGATIONS, Aggregation, SetEncoder
+from mbcbench.protocol.spec import EncoderSpec
 
 from . import sse
-from .pooling import combine, count, finish, identity, one_of
+from .nn.pooling import combine, count, finish, identity, one_of
 from .sse import NO_BIAS, SlotSetEncoder
 
 

@@ -12,12 +12,12 @@ import torch
 from scipy.special import expit
 from torch import Tensor, nn
 
-from mbcbench.encoder import SetEncoder
-from mbcbench.specs import EncoderSpec
+from mbcbench.protocol.encoder import SetEncoder
+from mbcbench.protocol.spec import EncoderSpec
 
-from . import numpy_layers
-from .networks import element_network
-from .pooling import hide
+from .nn import numpy_layers
+from .nn.networks import element_network
+from .nn.pooling import hide
 
 
 class TopState(NamedTuple):

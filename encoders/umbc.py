@@ -16,17 +16,17 @@ from scipy.special import log_expit, logsumexp
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from mbcbench.encoder import SetEncoder
-from mbcbench.specs import EncoderSpec
+from mbcbench.protocol.encoder import SetEncoder
+from mbcbench.protocol.spec import EncoderSpec
 
-from . import numpy_layers, softmax
-from .mab import SAB, join_heads, split_heads
-from .networks import affine, composed, element_network, hidden
-from .numpy_layers import array, layer_norm, linear
-from .numpy_mab import block
-from .pooling import hide, one_of
-from .slots import DeterministicSlots, RandomSlots
-from .softmax import SoftmaxState
+from .nn import numpy_layers, softmax
+from .nn.mab import SAB, join_heads, split_heads
+from .nn.networks import affine, composed, element_network, hidden
+from .nn.numpy_layers import array, layer_norm, linear
+from .nn.numpy_mab import block
+from .nn.pooling import hide, one_of
+from .nn.slots import DeterministicSlots, RandomSlots
+from .nn.softmax import SoftmaxState
 
 
 class UMBCState(NamedTuple):

@@ -7,28 +7,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mbcbench.api import build as build
-    from mbcbench.api import spec as spec
-    from mbcbench.checked import Checked as Checked
-    from mbcbench.checking import check as check
-    from mbcbench.encoder import Pair as Pair
-    from mbcbench.encoder import SetEncoder as SetEncoder
-    from mbcbench.examine import replay as replay
-    from mbcbench.parametrize import parametrize_with_laws as parametrize_with_laws
-    from mbcbench.specs import EncoderSpec as EncoderSpec
-    from mbcbench.store import load as load
+    from mbcbench.protocol.api import build as build
+    from mbcbench.protocol.api import spec as spec
+    from mbcbench.protocol.encoder import Pair as Pair
+    from mbcbench.protocol.encoder import SetEncoder as SetEncoder
+    from mbcbench.protocol.spec import EncoderSpec as EncoderSpec
+    from mbcbench.records.store import load as load
+    from mbcbench.verify.checked import Checked as Checked
+    from mbcbench.verify.checking import check as check
+    from mbcbench.verify.examine import replay as replay
+    from mbcbench.verify.parametrize import parametrize_with_laws as parametrize_with_laws
 
 _HOME = {
-    "Checked": "mbcbench.checked",
-    "EncoderSpec": "mbcbench.specs",
-    "Pair": "mbcbench.encoder",
-    "SetEncoder": "mbcbench.encoder",
-    "build": "mbcbench.api",
-    "check": "mbcbench.checking",
-    "load": "mbcbench.store",
-    "parametrize_with_laws": "mbcbench.parametrize",
-    "replay": "mbcbench.examine",
-    "spec": "mbcbench.api",
+    "Checked": "mbcbench.verify.checked",
+    "EncoderSpec": "mbcbench.protocol.spec",
+    "Pair": "mbcbench.protocol.encoder",
+    "SetEncoder": "mbcbench.protocol.encoder",
+    "build": "mbcbench.protocol.api",
+    "check": "mbcbench.verify.checking",
+    "load": "mbcbench.records.store",
+    "parametrize_with_laws": "mbcbench.verify.parametrize",
+    "replay": "mbcbench.verify.examine",
+    "spec": "mbcbench.protocol.api",
 }
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mbcbench.state import map_state
+from mbcbench.protocol.state import map_state
 
 
 class StepsAdapter(nn.Module):

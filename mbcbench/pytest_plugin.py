@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from mbcbench.checking import Bench
+    from mbcbench.verify.checking import Bench
 
 ROOT = "mbcbench"
 OF = "::"
@@ -77,7 +77,7 @@ class Target(pytest.Collector):
         self._bench: Bench | None = None
 
     def collect(self) -> Iterator[pytest.Item]:
-        from mbcbench.checking import law_ids
+        from mbcbench.verify.checking import law_ids
 
         for law in self.laws or law_ids(None):
             yield LawItem.from_parent(self, name=law)
@@ -99,8 +99,8 @@ class LawItem(pytest.Item):
         self.extra_keyword_matches.add(self.nodeid)
 
     def runtest(self) -> None:
-        from mbcbench.checking import from_hypothesis, raise_unless_as_claimed, summary
-        from mbcbench.record import Status
+        from mbcbench.records.record import Status
+        from mbcbench.verify.checking import from_hypothesis, raise_unless_as_claimed, summary
 
         found = self.parent.bench().judge(self.name, from_hypothesis(self.config.getoption("--mbcbench-examples")))
         self.user_properties += [("status", str(found.status)), ("examples", found.detail.get("examples", 0))]
@@ -139,8 +139,8 @@ def _asked_for(config: pytest.Config) -> dict[str, list[str]]:
 
 
 def _validate(config: pytest.Config) -> None:
-    from mbcbench.checking import law_ids
     from mbcbench.errors import BrokenPluginError, UsageError
+    from mbcbench.verify.checking import law_ids
 
     for target, laws in config.stash[TARGETS].items():
         try:
@@ -153,8 +153,8 @@ def _validate(config: pytest.Config) -> None:
 
 
 def _bench(config: pytest.Config, target: str) -> "Bench":
-    from mbcbench.checking import Bench, seed_from_hypothesis
-    from mbcbench.expected import expected
+    from mbcbench.verify.checking import Bench, seed_from_hypothesis
+    from mbcbench.verify.xfails import expected
 
     targets = config.stash[TARGETS]
     entries = expected(config.getoption("--mbcbench-xfails"), targets)

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What turns a frame of records (see `mbcbench.record.frame`) and a run's description (run.json) into something
-    to look at.
+    """What turns a frame of records (see `mbcbench.load`) and a run's description (run.json) into something to look at.
 
     terminal: what `rich` prints. html: one self-contained page.
     """

@@ -12,9 +12,9 @@ from rich.text import Text
 
 from mbcbench.report import Report
 
-from .evidence import complete
+from .aggregation import complete
+from .formatting import facts, number
 from .growth import costs, exponents, validation
-from .shown import facts, number
 
 Rows = list[list[str]]
 METHOD = "Exponents p of cost ~ n^p with 95% intervals: least squares on logarithms, over the four largest n."

@@ -19,7 +19,7 @@ COLUMNS = ["encoder", "device", "mode", "cost", "exponent", "low", "high", "poin
 def costs(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a measured or predicted cost: encoder, device, mode, cost (see COSTS), n and value.
 
-    frame: see `mbcbench.record.frame`. Several seeds give the median.
+    frame: see `mbcbench.records.record.frame`. Several seeds give the median.
     """
     asked = dict.fromkeys([*frame.columns, "detail.n", "detail.mode", "detail.median_seconds"])
     rows = frame.reindex(columns=list(asked))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .samples import Estimate
+from .statistics import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

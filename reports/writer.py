@@ -11,11 +11,11 @@ import pandas as pd
 from mbcbench.errors import one_line
 from mbcbench.report import Artefact, Writer
 
-from .claims import ledger
-from .leaderboard_html import context
-from .samples import labelled
+from .leaderboard.html import context
+from .paper.claims import ledger
+from .rendering import template
+from .statistics import labelled
 from .style import WIDTH, image
-from .templates import template
 
 WIDEST = 30  # characters that a column of Markdown is aligned to
 FORMATS = ("html", "md", "latex", "csv", "png", "svg")

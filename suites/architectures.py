@@ -5,12 +5,12 @@ from typing import Any
 
 from torch import nn
 
-from mbcbench.cell import Cell, Request, Suite
-from mbcbench.record import Record, Status
-from mbcbench.target import resolve
+from mbcbench.protocol.target import resolve
+from mbcbench.records.cell import Cell, Request, Suite
+from mbcbench.records.record import Record, Status
 
-from .neural_process import NeuralProcess
-from .prototypes import PrototypicalNetwork, conv_net
+from .tasks.centroids.prototypes import PrototypicalNetwork, conv_net
+from .tasks.image_completion.neural_process import NeuralProcess
 
 CHANNELS = (32, 64, 128)
 FEATURES = 1280  # of EfficientNet-Lite0; a ResNet50 has 2,048

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mbcbench.cell import Cell, Profile, Request, Suite
-from mbcbench.encoder import Pair, is_streaming
-from mbcbench.record import Record, Status
-from mbcbench.target import build, resolve
-from mbcbench.tolerance import gaps, sizes
+from mbcbench.protocol.encoder import Pair, is_streaming
+from mbcbench.protocol.target import build, resolve
+from mbcbench.records.cell import Cell, Profile, Request, Suite
+from mbcbench.records.record import Record, Status
+from mbcbench.verify.tolerance import gaps, sizes
 
 SIZES: tuple[int, ...] = (128, 64, 16, 4, 1)  # of chunks: the last are singletons
 SHAPE = {"n": 256, "dim": 8, "batch": 4}

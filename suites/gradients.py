@@ -11,17 +11,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from mbcbench.cell import Cell, Profile, Request, Suite
-from mbcbench.encoder import Pair
-from mbcbench.record import Record, Status
-from mbcbench.target import resolve
+from mbcbench.protocol.encoder import Pair
+from mbcbench.protocol.target import resolve
+from mbcbench.records.cell import Cell, Profile, Request, Suite
+from mbcbench.records.record import Record, Status
 
-from .image_completion import batches, load
-from .neural_process import NeuralProcess, nll
-from .partitions import Sampling, each_chunk
-from .pixels import Coordinates
+from .tasks.image_completion.neural_process import NeuralProcess, nll
+from .tasks.image_completion.pixels import Coordinates
+from .tasks.image_completion.suite import batches, load
+from .tasks.partitions import Sampling, each_chunk
 from .training import Seeds, device_of, fit, on
-from .trials import repeated, trial, which_data
+from .training_cells import repeated, trial, which_data
 
 ESTIMATORS: tuple[Literal["partition", "unbiased"], ...] = ("partition", "unbiased")
 

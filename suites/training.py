@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mbcbench.state import map_state
+from mbcbench.protocol.state import map_state
 
 X = TypeVar("X")
 

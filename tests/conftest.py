@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mbcbench import registry
-from mbcbench.cli import main
+from mbcbench.cli.main import main
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -20,8 +20,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 PLUGINS = '''
 import torch
-from mbcbench import target
-from mbcbench.cell import Cell, Suite
+from mbcbench.protocol import target
+from mbcbench.records.cell import Cell, Suite
 from mbcbench.report import Report
 
 PROFILES = ("smoke", "quick", "laptop", "paper")

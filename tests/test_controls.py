@@ -6,10 +6,10 @@ from functools import cache
 import pytest
 
 from mbcbench import registry
-from mbcbench.examine import Effort, Examination, Verdict
-from mbcbench.law import Law
-from mbcbench.record import Status
-from mbcbench.search import Outcome
+from mbcbench.records.record import Status
+from mbcbench.verify.examine import Effort, Examination, Verdict
+from mbcbench.verify.law import Law
+from mbcbench.verify.search import Outcome
 from tests.controls import Control, control, controls
 
 QUICK = Effort(examples=2000, seconds=math.inf)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-HONEST = Path(__file__).with_name("honest.py")
+HONEST = Path(__file__).with_name("sound_encoders.py")
 PLAIN_TEST = "def test_one():\n    pass\n"
 
 

@@ -6,10 +6,10 @@ from functools import lru_cache
 import pytest
 
 from mbcbench import registry
-from mbcbench.examine import Effort, Examination
-from mbcbench.law import Law
-from mbcbench.record import Status
-from mbcbench.target import DIM_IN, resolve
+from mbcbench.protocol.target import DIM_IN, resolve
+from mbcbench.records.record import Status
+from mbcbench.verify.examine import Effort, Examination
+from mbcbench.verify.law import Law
 
 EFFORT = Effort(examples=64, seconds=math.inf)
 AS_CLAIMED = {Status.PASS, Status.XFAIL, Status.SKIP, Status.OK}

@@ -17,7 +17,7 @@ class Check:
 
 class Start:
     def time_help(self) -> None:
-        subprocess.run([sys.executable, "-m", "mbcbench.cli", "--help"], check=True, capture_output=True)
+        subprocess.run([sys.executable, "-m", "mbcbench.cli.main", "--help"], check=True, capture_output=True)
 
     def time_list(self) -> None:
-        subprocess.run([sys.executable, "-m", "mbcbench.cli", "list"], check=True, capture_output=True)
+        subprocess.run([sys.executable, "-m", "mbcbench.cli.main", "list"], check=True, capture_output=True)

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from mbcbench import registry
-from mbcbench.cell import Cell, Profile, Request, Suite
-from mbcbench.examine import examine
-from mbcbench.record import Record
+from mbcbench.records.cell import Cell, Profile, Request, Suite
+from mbcbench.records.record import Record
+from mbcbench.verify.examine import examine
 
 EXAMPLES: dict[Profile, int] = {"smoke": 200, "quick": 256, "laptop": 20000, "paper": 20000}
 # After so long a search draws no new examples; only encoders whose sets see each other, and slow ones, get there.

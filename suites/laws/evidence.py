@@ -2,8 +2,8 @@
 
 import torch
 
-from mbcbench.cases import Drawn
-from mbcbench.tolerance import Evidence
+from mbcbench.verify.example import Drawn
+from mbcbench.verify.tolerance import Evidence
 
 
 def nothing(drawn: Drawn) -> Evidence:

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mbcbench.cases import TIE_FREE, Drawn
-from mbcbench.law import Law, streams
-from mbcbench.subject import Subject
-from mbcbench.tolerance import Evidence
+from mbcbench.verify.example import TIE_FREE, Drawn
+from mbcbench.verify.law import Law, streams
+from mbcbench.verify.subject import Subject
+from mbcbench.verify.tolerance import Evidence
 
 from .evidence import worse
 

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mbcbench.cases import Drawn
-from mbcbench.law import Law
-from mbcbench.state import tensors
-from mbcbench.subject import Subject
-from mbcbench.tolerance import Evidence
+from mbcbench.protocol.state import tensors
+from mbcbench.verify.example import Drawn
+from mbcbench.verify.law import Law
+from mbcbench.verify.subject import Subject
+from mbcbench.verify.tolerance import Evidence
 
 from .evidence import nothing, violated, worse
 

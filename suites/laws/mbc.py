@@ -1,9 +1,9 @@
 """Mini-Batch Consistency: what a stream of chunks must not change."""
 
-from mbcbench.cases import Drawn
-from mbcbench.law import Law, merges, streams
-from mbcbench.subject import Subject
-from mbcbench.tolerance import Evidence
+from mbcbench.verify.example import Drawn
+from mbcbench.verify.law import Law, merges, streams
+from mbcbench.verify.subject import Subject
+from mbcbench.verify.tolerance import Evidence
 
 from .evidence import nothing, violated, worse
 

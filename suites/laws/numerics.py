@@ -5,11 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mbcbench.cases import Case, Drawn
 from mbcbench.errors import one_line
-from mbcbench.law import Law, streams
-from mbcbench.subject import Subject
-from mbcbench.tolerance import Evidence, gaps, sizes
+from mbcbench.verify.example import Case, Drawn
+from mbcbench.verify.law import Law, streams
+from mbcbench.verify.subject import Subject
+from mbcbench.verify.tolerance import Evidence, gaps, sizes
 
 from .evidence import violated
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 from torch import Tensor
 
-from mbcbench import state as pytree
-from mbcbench.cases import Case, Drawn
-from mbcbench.law import Law, streams
-from mbcbench.search import Finding, Trial
-from mbcbench.subject import Subject
-from mbcbench.tolerance import Evidence
+from mbcbench.protocol import state as pytree
+from mbcbench.verify.example import Case, Drawn
+from mbcbench.verify.law import Law, streams
+from mbcbench.verify.search import Finding, Trial
+from mbcbench.verify.subject import Subject
+from mbcbench.verify.tolerance import Evidence
 
 from .evidence import nothing, worse
 

@@ -2,10 +2,10 @@
 
 import torch
 
-from mbcbench.cases import Drawn
-from mbcbench.law import Law, has_reference
-from mbcbench.subject import Subject
-from mbcbench.tolerance import Evidence
+from mbcbench.verify.example import Drawn
+from mbcbench.verify.law import Law, has_reference
+from mbcbench.verify.subject import Subject
+from mbcbench.verify.tolerance import Evidence
 
 
 def check_equal(subject: Subject, drawn: Drawn) -> Evidence:

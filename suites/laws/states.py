@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mbcbench import state as pytree
-from mbcbench.cases import Case, Drawn
-from mbcbench.law import Law, streams
-from mbcbench.subject import Subject
-from mbcbench.tolerance import Evidence, gaps
+from mbcbench.protocol import state as pytree
+from mbcbench.verify.example import Case, Drawn
+from mbcbench.verify.law import Law, streams
+from mbcbench.verify.subject import Subject
+from mbcbench.verify.tolerance import Evidence, gaps
 
 from .evidence import nothing, violated, worse
 

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mbcbench import state as pytree
-from mbcbench.cases import PLAIN_DATA, Drawn
-from mbcbench.law import Law, encodes_sets, has_parameters, has_slots
-from mbcbench.subject import Subject, encoding
-from mbcbench.tolerance import Evidence, gaps, rounding_bound
+from mbcbench.protocol import state as pytree
+from mbcbench.verify.example import PLAIN_DATA, Drawn
+from mbcbench.verify.law import Law, encodes_sets, has_parameters, has_slots
+from mbcbench.verify.subject import Subject, encoding
+from mbcbench.verify.tolerance import Evidence, gaps, rounding_bound
 
 from .evidence import nothing, violated
 

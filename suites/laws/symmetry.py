@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mbcbench.cases import Drawn
-from mbcbench.law import Law, encodes_sets, has_slots, maps_elements, masks
-from mbcbench.subject import Subject
-from mbcbench.tolerance import Evidence
+from mbcbench.verify.example import Drawn
+from mbcbench.verify.law import Law, encodes_sets, has_slots, maps_elements, masks
+from mbcbench.verify.subject import Subject
+from mbcbench.verify.tolerance import Evidence
 
 from .evidence import violated, worse
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from mbcbench.specs import EncoderSpec
+from mbcbench.protocol.spec import EncoderSpec
 
 # What mbc.program tries together: who breaks one of these breaks it too.
 MONOID = {"mbc.partition", "mbc.order", "mbc.merge", "mbc.empty", "mbc.resume", "mbc.fork"}

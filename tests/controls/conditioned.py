@@ -5,7 +5,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from .base import WIDTH, Max, Mean, Softmax, Sum, Sums, Weighed, count, finite, hide
+from tests.controls.base import WIDTH, Max, Mean, Softmax, Sum, Sums, Weighed, count, finite, hide
 
 
 class SteepSoftmax(Softmax):

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from .base import Mean, Softmax, Sum, Sums, Weighed, finite, hide
+from tests.controls.base import Mean, Softmax, Sum, Sums, Weighed, finite, hide
 
 
 class DetachedState(Mean):

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import ORDERED, WIDTH, Max, Mean, Slots, Slotted, Sum, Sums
+from tests.controls.base import ORDERED, WIDTH, Max, Mean, Slots, Slotted, Sum, Sums
 
 # Encode one set twice: nothing is equal where one input has two encodings.
 TWICE = ("symmetry.permutation", "symmetry.batch", "symmetry.padding", "hygiene.inputs", "hygiene.nonfinite",

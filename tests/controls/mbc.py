@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from .base import ORDERED, STREAM, WIDTH, Max, Mean, Sum, Sums, count, hide
+from tests.controls.base import ORDERED, STREAM, WIDTH, Max, Mean, Sum, Sums, count, hide
 
 
 def any_present(x: Tensor, mask: Tensor | None) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from .base import Max, Mean, Softmax, Sums, Weighed, count, hide
+from tests.controls.base import Max, Mean, Softmax, Sums, Weighed, count, hide
 
 
 class MergeForgetsCount(Mean):

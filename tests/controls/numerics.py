@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from .base import Mean, Softmax, Sum, Sums, Weighed, count, hide
+from tests.controls.base import Mean, Softmax, Sum, Sums, Weighed, count, hide
 
 
 class ExpWithoutMaximum(Softmax):

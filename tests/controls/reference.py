@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from torch import Tensor, nn
 
-from .base import WIDTH, Max, Mean, Softmax, Sums
+from tests.controls.base import WIDTH, Max, Mean, Softmax, Sums
 
 Array = NDArray[np.float64]
 

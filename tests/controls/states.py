@@ -5,8 +5,8 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .base import FORKED, WIDTH, Max, Mean, Slots, Slotted, Sum, Sums, count, hide
-from .mbc import NoMerge
+from tests.controls.base import FORKED, WIDTH, Max, Mean, Slots, Slotted, Sum, Sums, count, hide
+from tests.controls.mbc import NoMerge
 
 
 class HandleState(Mean):

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from .base import ORDERED, WIDTH, Max, Mean, Slots, Slotted, Softmax, Sum, Sums, count, hide
+from tests.controls.base import ORDERED, WIDTH, Max, Mean, Slots, Slotted, Softmax, Sum, Sums, count, hide
 
 
 class Constant(Mean):

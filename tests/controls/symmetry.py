@@ -6,7 +6,21 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from .base import ORDERED, WIDTH, Max, Mean, Slots, Slotted, Softmax, Sum, Sums, Weighed, count, finite, hide
+from tests.controls.base import (
+    ORDERED,
+    WIDTH,
+    Max,
+    Mean,
+    Slots,
+    Slotted,
+    Softmax,
+    Sum,
+    Sums,
+    Weighed,
+    count,
+    finite,
+    hide,
+)
 
 # A masked chunk is all padding: what counts padding counts it.
 PADDED = ("mbc.empty",)

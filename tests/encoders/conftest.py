@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mbcbench import target
+from mbcbench.protocol import target
 
 Build = Callable[..., Any]
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from mbcbench import registry, target
-from mbcbench.encoder import encode_stream, is_streaming, takes_mask
-from mbcbench.state import clone, tensors
+from mbcbench import registry
+from mbcbench.protocol import target
+from mbcbench.protocol.encoder import encode_stream, is_streaming, takes_mask
+from mbcbench.protocol.state import clone, tensors
 from tests.encoders.conftest import Build, chunks
 
 OWN = sorted(entry.name for entry in entry_points(group=registry.ENCODERS) if entry.value.startswith("mbcbench."))
@@ -184,7 +185,7 @@ def test_the_output_has_the_dtype_of_the_parameters(build: Build, x: Tensor, nam
 
 @pytest.mark.parametrize("name", INCONSISTENT)
 def test_an_encoder_said_to_break_consistency_breaks_it(build: Build, x: Tensor, name: str) -> None:
-    from mbcbench.encoder import Pair
+    from mbcbench.protocol.encoder import Pair
 
     module = build(name)
     parts = chunks(x, [1, 5, 7])

@@ -1,6 +1,5 @@
 """The last layer of a network per element, left for sums and made one with what comes after it."""
 
-import sys
 from typing import Any
 
 import pytest
@@ -8,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from mbcbench import target
+from mbcbench.encoders.nn import networks
+from mbcbench.protocol import target
 from tests.encoders.conftest import Build
 
 DIM = 64
@@ -16,11 +16,6 @@ LINEAR: list[tuple[str, dict[str, Any]]] = [  # encoders that are linear in what
     ("deepsets-sum", {}), ("deepsets-mean", {}), ("attention-pooling", {}), ("attention-pooling-gated", {}),
     ("pma", {"seeds": 2}), ("umbc", {}), ("umbc", {"attention": "sigmoid"}), ("umbc", {"attention": "softmax"}),
 ]  # fmt: skip
-
-
-def networks(build: Build) -> Any:
-    """The module of the networks."""
-    return sys.modules[f"{type(build('pma')).__module__.rpartition('.')[0]}.networks"]
 
 
 def elements(n: int) -> Tensor:
@@ -40,7 +35,7 @@ def flops(module: Any, x: Tensor) -> float:
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("first_bias", [False, True])
 def test_two_affine_maps_are_one(build: Build, bias: bool, first_bias: bool) -> None:
-    affine = networks(build).affine
+    affine = networks.affine
     first = torch.nn.Linear(3, 5, bias=first_bias, dtype=torch.float64)
     second = torch.nn.Linear(5, 4, bias=bias, dtype=torch.float64)
     x = elements(7)
@@ -50,7 +45,7 @@ def test_two_affine_maps_are_one(build: Build, bias: bool, first_bias: bool) -> 
 @pytest.mark.parametrize("bias", [False, True])
 def test_what_a_layer_gives_for_a_sum_is_the_sum_of_what_it_gives(build: Build, bias: bool) -> None:
     layer, x = torch.nn.Linear(3, 5, bias=bias, dtype=torch.float64), elements(7)
-    found = networks(build).affine(layer).of_sum(x.sum(1), torch.tensor([7, 7]))
+    found = networks.affine(layer).of_sum(x.sum(1), torch.tensor([7, 7]))
     torch.testing.assert_close(found, layer(x).sum(1), rtol=1e-12, atol=1e-13)
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mbcbench import registry, target
+from mbcbench import registry
+from mbcbench.protocol import target
 from tests.encoders.conftest import Build
 
 OWN = sorted(entry.name for entry in entry_points(group=registry.ENCODERS) if entry.value.startswith("mbcbench."))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mbcbench.encoder import encode_stream
+from mbcbench.protocol.encoder import encode_stream
 from tests.encoders.conftest import Build, chunks
 
 RANDOM = ["sse-random", "sse-random-mean", "sse-random-max", "sse-random-min"]
@@ -94,7 +94,7 @@ def test_the_sum_over_slots_is_linear_sum_pooling(build: Build, x: Tensor, slots
 
 @pytest.mark.parametrize("g", ["mean", "max", "min"])
 def test_aggregating_chunk_sums_as_algorithm_1_writes_is_not_consistent(build: Build, x: Tensor, g: Any) -> None:
-    from mbcbench.encoder import Pair
+    from mbcbench.protocol.encoder import Pair
 
     module = build("sse-random")
     assert not torch.allclose(encode_stream(Pair(module, g), chunks(x, [1, 12])), module(x), rtol=0.1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mbcbench.encoder import Pair, encode_stream
+from mbcbench.protocol.encoder import Pair, encode_stream
 from tests.encoders.conftest import Build, chunks
 
 LITERAL = ["sse-literal-mean", "sse-literal-max", "sse-literal-min"]

@@ -1,17 +1,17 @@
 """Records as a run leaves them: six encoders, of which one fails a law, one crashes, one hangs and one lacks seeds."""
 
-import importlib
 import random
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from mbcbench import registry
-from mbcbench.record import Record, Status, frame
+from mbcbench.records.record import Record, Status, frame
 from mbcbench.report import Report
+from mbcbench.reports import aggregation
+from mbcbench.reports.leaderboard import charts, table
 
 LAWS = (
     *("mbc.partition", "mbc.order", "mbc.merge", "mbc.empty"),
@@ -154,22 +154,16 @@ def report() -> Report:
     return loaded
 
 
-def sibling(name: str) -> ModuleType:
-    """A module beside the report's own."""
-    module = registry.plugin(registry.REPORTS, "leaderboard").entry.module
-    return importlib.import_module(f"{module.rpartition('.')[0]}.{name}")
+@pytest.fixture(scope="session")
+def evidence() -> Any:
+    return aggregation
 
 
 @pytest.fixture(scope="session")
-def evidence() -> ModuleType:
-    return sibling("evidence")
+def tables() -> Any:
+    return table
 
 
 @pytest.fixture(scope="session")
-def tables() -> ModuleType:
-    return sibling("leaderboard_table")
-
-
-@pytest.fixture(scope="session")
-def figures() -> ModuleType:
-    return sibling("figures")
+def figures() -> Any:
+    return charts

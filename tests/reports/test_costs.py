@@ -1,6 +1,5 @@
 """The costs report, on records whose growth is known."""
 
-import importlib
 import io
 from typing import Any
 
@@ -9,10 +8,10 @@ import pytest
 from rich.console import Console
 
 from mbcbench import registry
-from mbcbench.record import Record, Status, frame
+from mbcbench.records.record import Record, Status, frame
+from mbcbench.reports import growth
 
 REPORT = registry.plugin(registry.REPORTS, "costs")
-growth = importlib.import_module(f"{REPORT.entry.module.rpartition('.')[0]}.growth")
 SIZES = [10**k for k in range(2, 7)]
 
 

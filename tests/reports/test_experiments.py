@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 
 from mbcbench import registry
-from mbcbench.record import Record, Status, frame
+from mbcbench.records.record import Record, Status, frame
 from mbcbench.report import Report
-
-from .test_leaderboard import printed
+from tests.reports.test_leaderboard import printed
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
-from tests.reports.conftest import sibling
+from mbcbench.reports import extra_figures
 
 MEANS = pd.DataFrame(
     {
@@ -29,7 +29,7 @@ POINTS = pd.DataFrame(
 
 def test_of_models_at_one_cost_only_the_best_are_on_the_front() -> None:
     table = pd.DataFrame({"cost": [1, 1, 1, 2, 2, 3], "mean": [0.4, 0.6, 0.6, 0.7, 0.5, 0.7]})
-    assert list(sibling("beyond").front(table)) == [False, True, True, True, False, False]
+    assert list(extra_figures.front(table)) == [False, True, True, True, False, False]
 
 
 def drawn(figures: ModuleType, name: str) -> str:

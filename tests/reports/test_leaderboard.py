@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from mbcbench.record import Record, Status, frame
+from mbcbench.records.record import Record, Status, frame
 from mbcbench.report import Report
 
 

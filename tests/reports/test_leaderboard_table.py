@@ -4,7 +4,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from mbcbench.record import Record, Status, frame
+from mbcbench.records.record import Record, Status, frame
 
 
 def test_ranks_follow_the_mean_accuracy_where_trained(records: pd.DataFrame, tables: ModuleType) -> None:

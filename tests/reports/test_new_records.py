@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mbcbench import registry
-from mbcbench.record import Record, Status, frame
+from mbcbench.records.record import Record, Status, frame
 
 SHARED = {"mode": "one piece", "order": "random", "aggregation": "own", "steps": 1000, "plateau": False, "data": "p"}
 

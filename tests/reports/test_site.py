@@ -8,10 +8,9 @@ import pandas as pd
 import pytest
 
 from mbcbench import registry
-from mbcbench.record import Record, Status, frame
+from mbcbench.records.record import Record, Status, frame
 from mbcbench.report import Artefact, Report, Writer
-
-from .test_leaderboard import Page, parts
+from tests.reports.test_leaderboard import Page, parts
 
 
 def artefacts(*names: str) -> list[Artefact]:

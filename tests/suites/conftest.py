@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from . import fakes
+from tests.suites import fakes
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mbcbench.data import Clouds, Exemplars, Patches
-
-from .helpers import beside
+from mbcbench.datasets import Clouds, Exemplars, Patches
+from mbcbench.suites import training_cells
+from mbcbench.suites.tasks.centroids import episodes
+from mbcbench.suites.tasks.image_completion import suite as image_completion
+from mbcbench.suites.tasks.point_clouds import data as cloud_data
 
 
 def patches(size: int) -> Patches:
@@ -50,6 +52,5 @@ class Fake:
 def use(patch: pytest.MonkeyPatch) -> None:
     """Have the suites choose among the fakes, but for digits."""
     fakes = {"patches": Fake(patches), "clouds": Fake(clouds), "exemplars": Fake(exemplars)}
-    for name in ("trials", "image_completion", "cloud_data", "episodes"):
-        module = beside(name)
+    for module in (training_cells, image_completion, cloud_data, episodes):
         patch.setattr(module, "choose", lambda kind, data, real=module.choose: fakes.get(kind) or real(kind, data))

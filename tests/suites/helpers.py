@@ -1,21 +1,13 @@
 """What the tests of suites share."""
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from mbcbench import registry
-from mbcbench.cell import Cell, Profile, Request, Suite
-from mbcbench.record import Record
-
-
-def beside(name: str) -> ModuleType:
-    """The module `name` next to the point-cloud suite's."""
-    package = registry.plugin(registry.SUITES, "point-clouds").entry.module.rpartition(".")[0]
-    return importlib.import_module(f"{package}.{name}")
+from mbcbench.records.cell import Cell, Profile, Request, Suite
+from mbcbench.records.record import Record
 
 
 def suite(name: str) -> Suite:

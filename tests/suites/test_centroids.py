@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from mbcbench.cell import Cell, Request
-from mbcbench.data import Split
-from mbcbench.record import Status
-from mbcbench.target import resolve
-
-from .helpers import beside, cells, run, sample, suite
+from mbcbench.datasets import Split
+from mbcbench.protocol.target import resolve
+from mbcbench.records.cell import Cell, Request
+from mbcbench.records.record import Status
+from mbcbench.suites.tasks.centroids import episodes, prototypes
+from mbcbench.suites.tasks.centroids import suite as centroids
+from tests.suites.helpers import cells, run, sample, suite
 
 NAME = "centroids"
-episodes, prototypes, centroids = beside("episodes"), beside("prototypes"), beside("centroids")
 
 pytestmark = pytest.mark.usefixtures("fake_data")
 

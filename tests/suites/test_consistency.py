@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench import registry
-from mbcbench.cell import Request, Suite
-from mbcbench.record import Record
+from mbcbench.records.cell import Request, Suite
+from mbcbench.records.record import Record
 
 EXACT = 1e-13
 

@@ -8,14 +8,16 @@ import torch
 from scipy.stats import norm
 from torch import Tensor, nn
 
-from mbcbench.cell import Request
-from mbcbench.record import Record, Status
-from mbcbench.target import resolve
-
-from .helpers import beside, cells, run, sample, suite
+from mbcbench.protocol.target import resolve
+from mbcbench.records.cell import Request
+from mbcbench.records.record import Record, Status
+from mbcbench.suites import training
+from mbcbench.suites.tasks.image_completion import neural_process, pixels
+from mbcbench.suites.tasks.image_completion import suite as completion
+from mbcbench.suites.tasks.image_completion import suite as image_completion
+from tests.suites.helpers import cells, run, sample, suite
 
 NAME = "image-completion"
-pixels, neural_process = beside("pixels"), beside("neural_process")
 
 pytestmark = pytest.mark.usefixtures("fake_data")
 
@@ -80,7 +82,6 @@ def test_the_same_seed_gives_the_same_records_and_another_does_not() -> None:
 
 
 def test_encoders_that_share_a_seed_see_the_same_batches() -> None:
-    completion = beside("image_completion")
     p = cells(NAME, "SumEncoder")[0].params
     images = completion.load(p)[0]
     one, two = (list(completion.batches(images, p, seed=3)) for _ in range(2))
@@ -194,8 +195,8 @@ def test_a_model_is_trained_where_it_is() -> None:
     images = pixels.as_images(torch.zeros(5, 3, 8, 8, dtype=torch.uint8), "centred")
     model = neural_process.NeuralProcess(resolve(sample("Drawn")), seed=0).to("meta")  # no numbers: shapes and devices
     p = {"steps": 1, "batch_size": 2, "train_size": 20, "targets": 10}
-    (batch,) = beside("image_completion").batches(images, p, 0)
-    x, y = beside("training").on(beside("training").device_of(model), batch)
+    (batch,) = image_completion.batches(images, p, 0)
+    x, y = training.on(training.device_of(model), batch)
     loss = neural_process.nll(model(x), y)
     loss.backward()
     assert loss.device.type == y.device.type == "meta"

@@ -6,12 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mbcbench.record import Status
-from mbcbench.target import build, resolve
-
-from .helpers import beside, cells, run, sample
-
-partitions, set_embedding = beside("partitions"), beside("set_embedding")
+from mbcbench.protocol.target import build, resolve
+from mbcbench.records.record import Status
+from mbcbench.suites.tasks import partitions, set_embedding
+from tests.suites.helpers import cells, run, sample
 
 
 def parts(encoder: str = "SumEncoder", n: int = 10) -> tuple[Any, nn.Module, Tensor]:

@@ -9,12 +9,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mbcbench.cell import PROFILES, Request
-from mbcbench.record import Record, Status
-from mbcbench.specs import SlotReadout
-from mbcbench.target import resolve
-
-from .helpers import beside, cells, run, sample, suite
+from mbcbench.protocol.spec import SlotReadout
+from mbcbench.protocol.target import resolve
+from mbcbench.records.cell import PROFILES, Request
+from mbcbench.records.record import Record, Status
+from mbcbench.suites import training
+from mbcbench.suites.tasks import classifier
+from mbcbench.suites.tasks.point_clouds import data as cloud_data
+from mbcbench.suites.tasks.point_clouds import suite as module
+from mbcbench.suites.tasks.point_clouds import suite as point_clouds
+from tests.suites.helpers import cells, run, sample, suite
 
 NAME = "point-clouds"
 LITTLE: dict[str, Any] = {"test_sizes": (50, 200), "streamed_sizes": (200,), "test_images": 100}
@@ -49,7 +53,7 @@ def test_a_streaming_encoder_scores_the_same_in_one_piece_and_streamed() -> None
 
 
 def test_a_plain_encoder_is_streamed_as_the_mean_of_its_chunk_encodings() -> None:
-    model = beside("classifier").SetClassifier(resolve(sample("Range")), dim_in=2, width=8, classes=10, seed=0)
+    model = classifier.SetClassifier(resolve(sample("Range")), dim_in=2, width=8, classes=10, seed=0)
     x = torch.randn(4, 30, 2, generator=torch.Generator().manual_seed(0))
     first, second = x[:, :10], x[:, 10:]
     encoded = [model.encoder.f(model.element(chunk)) for chunk in (first, second)]
@@ -89,13 +93,13 @@ def test_encodings_with_slots_are_read_as_their_spec_says(encoder: str) -> None:
 )
 def test_slot_read_outs(readout: SlotReadout, expected: list[float]) -> None:
     encoding = torch.tensor([[[1.0, 5], [3, 4]]])
-    assert beside("classifier").slot_vector(encoding, readout).tolist() == [expected]
+    assert classifier.slot_vector(encoding, readout).tolist() == [expected]
 
 
 @pytest.mark.parametrize("readout", ["concat", "max", "mean", "sum"])
 def test_an_encoding_without_slots_is_read_as_it_is(readout: SlotReadout) -> None:
     encoding = torch.tensor([[1.0, 5], [3, 4]])
-    assert torch.equal(beside("classifier").slot_vector(encoding, readout), encoding)
+    assert torch.equal(classifier.slot_vector(encoding, readout), encoding)
 
 
 def test_encoders_that_share_a_seed_see_the_same_batches() -> None:
@@ -107,9 +111,9 @@ def test_encoders_that_share_a_seed_see_the_same_batches() -> None:
             return super().forward(x).mean(dim=1)
 
     params = cells(NAME, "SumEncoder")[0].params
-    task = beside("cloud_data").load("mnist-points", params)
+    task = cloud_data.load("mnist-points", params)
     for model in (Seeing(2, 10), nn.Sequential(Seeing(2, 10), nn.Dropout(0.5))):
-        beside("point_clouds")._train(model, task, params, 3)
+        point_clouds._train(model, task, params, 3)
     assert all(torch.equal(a, b) for a, b in zip(seen[:5], seen[5:], strict=True))
 
 
@@ -121,7 +125,8 @@ def test_training_leaves_the_global_random_state_alone() -> None:
 
 def test_what_an_optimizer_loads_is_what_the_fork_server_has_loaded() -> None:
     program = (
-        "import sys, importlib; from mbcbench.orchestra import TRAINING; [*map(importlib.import_module, TRAINING)];"
+        "import sys, importlib; from mbcbench.execution.planner import TRAINING;"
+        "[*map(importlib.import_module, TRAINING)];"
         "import torch; before = set(sys.modules); torch.optim.Adam(torch.nn.Linear(1, 1).parameters());"
         "print(len(set(sys.modules) - before))"
     )
@@ -130,12 +135,12 @@ def test_what_an_optimizer_loads_is_what_the_fork_server_has_loaded() -> None:
 
 
 def test_the_paper_lowers_the_rate_thrice_to_a_tenth() -> None:
-    factor = beside("training").milestones
+    factor = training.milestones
     assert [factor(step, 100) for step in (0, 19, 20, 60, 80)] == pytest.approx([1, 1, 0.1, 0.01, 0.001])
 
 
 def test_a_curve_is_the_mean_loss_of_stretches() -> None:
-    trained = beside("training").Trained(1.0, tuple(float(i) for i in range(10)))
+    trained = training.Trained(1.0, tuple(float(i) for i in range(10)))
     assert trained.curve(points=5) == [(2, 0.5), (4, 2.5), (6, 4.5), (8, 6.5), (10, 8.5)]
     assert (trained.steps, trained.loss) == (10, 4.5)
 
@@ -143,7 +148,6 @@ def test_a_curve_is_the_mean_loss_of_stretches() -> None:
 @pytest.mark.usefixtures("fake_data")
 @pytest.mark.parametrize("architecture", ["small", "deepsets"])
 def test_shapes_are_told_apart(architecture: str) -> None:
-    module = beside("point_clouds")
     sizes = {"test_sizes": (100,), "streamed_sizes": (200,), "points": 300}
     settings = module.Shapes(seeds=1, steps=60, batch_size=16, architecture=architecture, **sizes)
     records = run(module.shapes(Request(encoders=[sample("Range")], profile="smoke"), settings))
@@ -154,13 +158,13 @@ def test_shapes_are_told_apart(architecture: str) -> None:
 
 def test_points_of_a_shape_are_drawn_from_its_own() -> None:
     points = torch.arange(4.0)[:, None, None].expand(4, 10, 3)
-    drawn = beside("cloud_data").predrawn(points)(torch.tensor([3, 1]), 5, torch.Generator().manual_seed(0))
+    drawn = cloud_data.predrawn(points)(torch.tensor([3, 1]), 5, torch.Generator().manual_seed(0))
     assert drawn.shape == (2, 5, 3)
     assert drawn[:, 0, 0].tolist() == [3, 1]
 
 
 def test_augmentation_turns_about_the_vertical_axis_and_scales() -> None:
-    draw = beside("cloud_data").augmented(lambda which, n, generator: torch.tensor([1.0, 0, 1]).expand(500, 1, 3))
+    draw = cloud_data.augmented(lambda which, n, generator: torch.tensor([1.0, 0, 1]).expand(500, 1, 3))
     x = draw(torch.arange(500), 1, torch.Generator().manual_seed(0))[:, 0]
     assert 0.8 <= float(x[:, 2].min()) < float(x[:, 2].max()) <= 1.25
     assert float(x[:, 1].abs().max()) <= 1.25 * 0.31  # the sine of a tenth of pi
@@ -168,12 +172,12 @@ def test_augmentation_turns_about_the_vertical_axis_and_scales() -> None:
 
 
 def test_seeds_of_components_and_runs_differ() -> None:
-    of = beside("training").Seeds.of
+    of = training.Seeds.of
     assert len({*of(0), *of(1), *of(2)}) == 9
 
 
 def test_the_learning_rate_rises_for_a_tenth_and_falls_to_zero() -> None:
-    factor = beside("training").warm_cosine
+    factor = training.warm_cosine
     assert [factor(step, 100) for step in (0, 4)] == pytest.approx([0.1, 0.5], abs=0.01)
     assert factor(9, 100) == pytest.approx(0.98, abs=0.01)
     assert factor(100, 100) == 0

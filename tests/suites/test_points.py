@@ -4,9 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from .helpers import beside
-
-points = beside("points")
+from mbcbench.suites.tasks.point_clouds import sampling as points
 
 
 def drawn(image: Tensor, n: int, seed: int = 0) -> Tensor:

@@ -2,10 +2,11 @@
 
 import pytest
 
-from mbcbench.cell import PROFILES, Request
-from mbcbench.record import Record, Status
-
-from .helpers import beside, cells, run, suite
+from mbcbench.records.cell import PROFILES, Request
+from mbcbench.records.record import Record, Status
+from mbcbench.suites.resources import measurement as meters
+from mbcbench.suites.resources import suite as resources
+from tests.suites.helpers import cells, run, suite
 
 NAME = "resources"
 MEBIBYTE = 2**20
@@ -28,7 +29,6 @@ def test_an_encoder_that_takes_next_to_nothing_peaks_low() -> None:
 
 
 def test_where_the_mark_cannot_be_reset_the_first_run_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    meters = beside("meters")
     highest = iter([100, 350])
     monkeypatch.setattr(meters, "_reset_high_water_mark", lambda: False)
     monkeypatch.setattr(meters, "_highest_ever", lambda: next(highest))
@@ -78,7 +78,7 @@ def test_each_profile_measures_in_one_piece_and_streamed() -> None:
 
 
 def test_what_will_not_fit_is_foreseen_and_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(beside("resources"), "room", lambda: 30 * MEBIBYTE)
+    monkeypatch.setattr(resources, "room", lambda: 30 * MEBIBYTE)
     found = [c for c in cells(NAME, "Hungry", foresee=True) if c.params["mode"] == "one piece"]
     *predictions, skipped = run(found)
     assert {record.metric for record in predictions} == {"predicted_peak_memory", "flops"}

@@ -8,11 +8,10 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from mbcbench.record import Status
-
-from .helpers import beside, cells, run
-
-maxima, mixtures = beside("max_of_set"), beside("mixtures")
+from mbcbench.records.record import Status
+from mbcbench.suites.tasks.small import max_of_set as maxima
+from mbcbench.suites.tasks.small import mixtures
+from tests.suites.helpers import cells, run
 
 
 def test_the_answer_is_the_largest_number_of_each_set() -> None:

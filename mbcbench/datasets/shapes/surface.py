@@ -1,0 +1,28 @@
+"""Points drawn from the surface of a mesh, any number of them at once."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mbcbench.datasets.shapes.solids import Mesh
+
+
+def sample(mesh: Mesh, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """`count` points (`count x 3`), uniform over the surface. Raises ValueError when the mesh has no area."""
+    corners = mesh.vertices[mesh.faces]
+    origin, along, across = corners[:, 0], corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    area = np.linalg.norm(np.cross(along, across), axis=1).cumsum()
+    if not len(area) or not 0 < area[-1] < np.inf:
+        raise ValueError("a mesh without area has no points")
+    face = np.searchsorted(area, rng.random(count) * area[-1], side="right").clip(max=len(area) - 1)
+    u, v = rng.random((2, count, 1))
+    outside = u + v > 1  # the other half of the parallelogram, folded back onto the triangle
+    u, v = np.where(outside, 1 - u, u), np.where(outside, 1 - v, v)
+    points: NDArray[np.float64] = origin[face] + u * along[face] + v * across[face]
+    return points
+
+
+def normalised(points: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Points (`n x 3`) with mean 0 and standard deviation 1, over all coordinates together."""
+    centred = points - points.mean(axis=0)
+    unit: NDArray[np.float32] = (centred / centred.std()).astype(np.float32)
+    return unit

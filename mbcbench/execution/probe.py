@@ -1,0 +1,145 @@
+"""What must be learnt of a plug-in by importing it, learnt where that is safe: in a cell's own process.
+
+`build`: builds an encoder and encodes a small batch. `plan`: asks a suite for its cells. `source`: what a suite is made
+of. `law`: reads a law's page. `replay`: tries a recorded counterexample again.
+"""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import nn
+
+from mbcbench import registry
+from mbcbench.errors import UsageError
+from mbcbench.execution import digest
+from mbcbench.protocol import target
+from mbcbench.protocol.encoder import has_merge, is_streaming, takes_mask
+from mbcbench.records.cell import PROBE, Cell, Device, Experiment, Request, Suite
+from mbcbench.records.record import Record, Status
+from mbcbench.verify.examine import replay
+
+
+def run(cell: Cell) -> list[Record]:
+    """One record, whose detail says what was learnt; detail["usage"] marks what the user has to put right."""
+    learn = {"build": _encoder, "plan": _plan, "source": _source_of_suite, "law": _law, "replay": _replay}[cell.case]
+    try:
+        return [cell.record(Status.OK, detail=learn(cell))]
+    except UsageError as error:
+        return [cell.record(Status.ERROR, message=str(error), detail={"usage": True})]
+
+
+def _encoder(cell: Cell) -> dict[str, Any]:
+    spec = target.resolve(cell.encoder)
+    width = target.element_width(spec)
+    module = target.build(spec, dim_in=width, seed=cell.seed).eval()
+    target.validate(module, dim_in=width, name=cell.encoder)
+    return {
+        "summary": spec.summary,
+        "paper": spec.paper,
+        "hyper": {name: _plain(value) for name, value in spec.hyper.items()},
+        "claims": dict(spec.claims),
+        "breaks": dict(spec.breaks),
+        "slot_readout": spec.slot_readout,
+        "streaming": is_streaming(module),
+        "merge": has_merge(module),
+        "mask": takes_mask(module),
+        "parameters": sum(p.numel() for p in module.parameters()),
+        "dim_in": width,
+        "output_shape": _output_shape(module, width),
+        "identity": {"encoder source": source_digest(cell.encoder, module), "encoder weights": digest.weights(module)},
+    }
+
+
+def source_digest(name: str, module: nn.Module) -> str:
+    """A digest of the target's module and of the modules whose classes it built, with what lies beside them."""
+    names = {target.module_of(name).__name__} | {type(m).__module__ for m in module.modules()}
+    return digest.files(digest.sources(names))
+
+
+def _output_shape(module: nn.Module, width: int) -> list[int]:
+    with torch.no_grad():
+        return list(module(torch.zeros(1, 3, width, dtype=_dtype(module))).shape)[1:]
+
+
+def _dtype(module: nn.Module) -> torch.dtype:
+    floating = (p.dtype for p in module.parameters() if p.is_floating_point())
+    return next(floating, torch.get_default_dtype())
+
+
+def _plan(cell: Cell) -> dict[str, Any]:
+    p = cell.params
+    suite: Suite = registry.plugin(registry.SUITES, p["suite"]).load()
+    encoders = p["named"] if suite.experiments else p["encoders"]
+    request = Request(encoders=encoders, profile=p["profile"], seed=cell.seed, data=p["data"], device=_device(p))
+    cells: dict[str, Cell] = {}
+    experiments = {}
+    for name, experiment in _experiments(p["suite"], suite, p["only"]).items():
+        planned = {c.key: c for c in experiment.cells(request)}
+        cells |= planned
+        told = {key: getattr(experiment, key) for key in ("title", "where", "across", "as_trained")}
+        experiments[name] = told | {"cells": list(planned)}
+    return {
+        "cells": [asdict(planned) for planned in cells.values()],
+        "experiments": experiments,
+        "seconds": suite.seconds[p["profile"]],
+        "alone": suite.alone,
+    }
+
+
+def _device(p: Mapping[str, Any]) -> Device:
+    if p["device"] == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda, but torch sees no CUDA device here; use --device cpu")
+    device: Device = p["device"]
+    return device
+
+
+def _experiments(name: str, suite: Suite, only: Sequence[str]) -> Mapping[str, Experiment]:
+    """The experiments chosen, of a suite or all; a suite without any is one. Raises UsageError for an unknown one."""
+    known = suite.experiments
+    if only and not known:
+        raise UsageError(f"--only selects experiments, and the suite {name} has none; leave one of the two out")
+    for wanted in only:
+        if wanted not in known:
+            near = registry.did_you_mean(wanted, known)
+            raise UsageError(f"no experiment of {name} is called {wanted!r}{near}; there are {', '.join(known)}")
+    if not known:
+        return {name: Experiment(title=suite.summary, cells=suite.cells)}
+    return {wanted: known[wanted] for wanted in only or known}
+
+
+def _source_of_suite(cell: Cell) -> dict[str, Any]:
+    """A probe of its own: what another suite has loaded of the package is no part of this one."""
+    found = registry.plugin(registry.SUITES, cell.params["suite"])
+    found.load()
+    own = digest.sources([found.entry.module])
+    return {"identity": {"suite source": digest.files(own), "harness source": digest.harness(own)}}
+
+
+def _law(cell: Cell) -> dict[str, Any]:
+    law = registry.plugin(registry.LAWS, cell.params["law"]).load()
+    return {"doc": inspect.getdoc(getattr(law, "check", law)) or ""}
+
+
+def _replay(cell: Cell) -> dict[str, Any]:
+    p = cell.params
+    try:
+        replay(cell.encoder, p["law"], dict(p["tried"]), dim_in=p["dim_in"], seed=cell.seed)
+    except AssertionError as broken:
+        return {"card": str(broken)}
+    return {"card": None}
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | None) else repr(value)
+
+
+SUITE = Suite(
+    name=PROBE,
+    summary="what must be learnt of a plug-in by importing it",
+    cells=lambda request: [],
+    run=run,
+    seconds={},
+)

@@ -1,0 +1,119 @@
+"""What happens inside a cell's own process."""
+
+import contextlib
+import gc
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from mbcbench import registry
+from mbcbench.errors import BrokenPluginError, one_line
+from mbcbench.records.cell import PROBE, Cell, Suite
+from mbcbench.records.record import Record, Status
+
+OUT_OF_MEMORY = ("can't allocate memory", "bad_alloc", "Cannot allocate memory")
+GRACE = 10.0  # seconds: the run ends what takes too long, long before this
+
+
+def execute(cell: Cell, seconds: float, memory_bytes: int, log: str, folder: str) -> list[str]:
+    """Run one cell from `folder` under a memory limit, its output sent to the file `log`.
+
+    Gives its records as lines of JSON, so that nothing of a plug-in reaches the main process. What the cell raises
+    becomes a record.
+    """
+    import torch
+
+    gc.freeze()  # a collection would visit, and so copy, all that the fork server has loaded: a fifth of a second
+    torch.set_num_threads(1)
+    _die_with_the_run(seconds)
+    _redirect_output(log)
+    os.chdir(folder)
+    began = time.perf_counter()
+    try:
+        with _memory_limit(memory_bytes):
+            records = list(_suite(cell.suite).run(cell)) or [_nothing(cell)]
+            lines = [_stamped(record, began).to_json() for record in records]
+    except BaseException as error:  # a plug-in may call sys.exit
+        lines = [_stamped(cell.record(_status(error), message=_message(error)), began).to_json()]
+    return lines
+
+
+def _suite(name: str) -> Suite:
+    if name == PROBE:
+        from mbcbench.execution.probe import SUITE
+
+        return SUITE
+    suite: Suite = registry.plugin(registry.SUITES, name).load()
+    return suite
+
+
+def _nothing(cell: Cell) -> Record:
+    return cell.record(Status.ERROR, message=f"suite {cell.suite} gave no record of this cell")
+
+
+def _stamped(record: Record, began: float) -> Record:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    seconds = record.seconds or time.perf_counter() - began
+    return replace(record, seconds=seconds, detail={**record.detail, "peak_rss_bytes": peak})
+
+
+def _status(error: BaseException) -> Status:
+    cause = error.__cause__ if isinstance(error, BrokenPluginError) and error.__cause__ else error
+    short_of_memory = isinstance(cause, MemoryError) or any(words in str(cause) for words in OUT_OF_MEMORY)
+    return Status.OOM if short_of_memory else Status.ERROR
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, MemoryError) and not str(error):  # Python's own says nothing
+        return "MemoryError: the cell's memory limit was reached"
+    return str(error) if isinstance(error, BrokenPluginError) else one_line(error)
+
+
+@contextlib.contextmanager
+def _memory_limit(extra: int) -> Iterator[None]:
+    """Allow `extra` bytes of private memory beyond what the process has now (Linux; elsewhere no limit is known)."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        yield
+        return
+    line = next(row for row in status.read_text().splitlines() if row.startswith("VmData"))
+    before, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (int(line.split()[1]) * 1024 + extra, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (before, hard))  # room to say what happened
+
+
+def _redirect_output(log: str) -> None:
+    """Send standard output and error, of native code too, to a file: a plug-in must not write over the display."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+
+
+def _die_with_the_run(seconds: float) -> None:
+    """End this process when the run that started it is gone, even one that was killed.
+
+    A thread waits for that; where native code lets no thread run, the kernel's alarm ends the process in the end.
+    """
+    run = multiprocessing.parent_process()
+    assert run is not None
+
+    def watch() -> None:
+        run.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds + GRACE)

@@ -1,0 +1,220 @@
+"""Two runs beside each other: what fails now, what was mended, what became slower, larger or worse; and how surely.
+
+Measurements are paired by seed. A change counts when it is larger than a minimum and its 95 % interval (Student's t
+over the seeds' differences) leaves out no change at all; of one seed there is no interval, and the minimum decides.
+Times and memory are compared by their ratio, on a logarithmic scale, so that A beside B says what B beside A says.
+"""
+
+import math
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from mbcbench.records.record import BROKEN, UNEXPECTED
+
+Quantity = Literal["time", "memory", "score"]
+# The least change that counts: a ratio's distance from one, or a difference of scores.
+MINIMUM: dict[Quantity, float] = {"time": 0.10, "memory": 0.05, "score": 0.01}
+KINDS: dict[Quantity, tuple[str, str]] = {  # how a change is called that is for the worse, and for the better
+    "time": ("slower", "faster"),
+    "memory": ("more-memory", "less-memory"),
+    "score": ("worse", "better"),
+}
+NEW_FAILURE, FIXED, NOT_COMPARABLE = "new-failure", "fixed", "not-comparable"
+REGRESS = frozenset(worse for worse, _ in KINDS.values())
+COLUMNS = ["kind", "suite", "case", "encoder", "what", "metric", "a", "b", "change", "low", "high", "seeds", "note"]
+
+SUBJECT = ["suite", "case", "encoder"]
+SETUP = ["device", "dtype", "schema"]
+MACHINE = ["processor", "threads"]  # what only times depend on
+DATA = "params.data"
+WHAT = (  # what tells a cell's records apart
+    *("n", "mode", "chunk_size", "test_size", "order", "aggregation", "ways", "num_slots", "estimator"),
+    "gradient_size",
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """The least change of each quantity that counts, and the level of the intervals."""
+
+    minimum: Mapping[Quantity, float] = field(default_factory=lambda: dict(MINIMUM))
+    level: float = 0.95
+
+
+def compare(a: pd.DataFrame, b: pd.DataFrame, options: Options = Options()) -> pd.DataFrame:
+    """The changes from run `a` to run `b`, a row each, of `COLUMNS`.
+
+    a, b: records as `mbcbench.load` gives them, with the columns `schema`, `processor` and `threads` of the run where
+    they are known. `change` is b / a of times and memory, b - a of scores; `low` and `high` are its interval.
+    """
+    before, after = _groups(a), _groups(b)
+    keys = sorted(before.keys() | after.keys(), key=repr)
+    rows = []
+    for key, shown in zip(keys, _telling(keys), strict=True):
+        if key not in before or key not in after:
+            where = "A" if key in before else "B"
+            rows.append(_row(NOT_COMPARABLE, shown, note=f"only in {where}"))
+            continue
+        reason = _different(before[key], after[key], [*SETUP, DATA])
+        if reason:
+            rows.append(_row(NOT_COMPARABLE, shown, note=reason))
+            continue
+        rows += _failures(shown, before[key], after[key])
+        rows += _changes(shown, before[key], after[key], options)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+Key = tuple[Hashable, Hashable, Hashable, tuple[str, ...]]  # suite, case, encoder, parameters
+
+
+def _groups(table: pd.DataFrame) -> dict[Key, pd.DataFrame]:
+    """The records of each subject under each choice of parameters (but the data), over all seeds."""
+    work = table[table["case"] != "plan"] if len(table) else table
+    names = sorted(c for c in work.columns if c.startswith("params.") and c != DATA)
+    keys: dict[Key, list[Any]] = {}
+    for index, row in zip(work.index, work.to_dict("records"), strict=True):
+        what = tuple(f"{n.removeprefix('params.')}={_plain(row[n])}" for n in names if not _missing(row[n]))
+        suite, case, encoder = (row[n] for n in SUBJECT)
+        keys.setdefault((suite, case, encoder, what), []).append(index)
+    return {key: work.loc[rows] for key, rows in keys.items()}
+
+
+def _telling(keys: Sequence[Key]) -> list[Key]:
+    """The keys without the parameters that are the same in every cell of a suite, which tell none from another."""
+    cells: dict[Hashable, list[set[str]]] = {}
+    for suite, _, _, params in keys:
+        cells.setdefault(suite, []).append(set(params))
+    same = {suite: set.intersection(*found) if len(found) > 1 else set() for suite, found in cells.items()}
+    return [(*key[:3], tuple(word for word in key[3] if word not in same[key[0]])) for key in keys]
+
+
+def _missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _plain(value: Any) -> Any:
+    """A whole number as such, even where a column's gaps made floats of it."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _different(a: pd.DataFrame, b: pd.DataFrame, names: Sequence[str]) -> str:
+    """How two groups' set-ups differ: `dtype was float32 and is float64`."""
+    said = []
+    for name in names:
+        was, now = _values(a, name), _values(b, name)
+        if was != now:
+            said.append(f"{name.removeprefix('params.')} was {was or 'unknown'} and is {now or 'unknown'}")
+    return "; ".join(said)
+
+
+def _values(table: pd.DataFrame, name: str) -> str:
+    if name not in table:
+        return ""
+    return ", ".join(sorted({str(_plain(v)) for v in table[name] if not _missing(v)}))
+
+
+def _failures(key: Key, a: pd.DataFrame, b: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    was, now = _bad(a), _bad(b)
+    if now and not was:
+        yield _row(NEW_FAILURE, key, note=now)
+    if was and not now:
+        yield _row(FIXED, key, note=f"was: {was}")
+
+
+def _bad(table: pd.DataFrame) -> str:
+    """The first failure of a group, in words; empty where there is none."""
+    rows = table[table["status"].isin([str(status) for status in BROKEN | UNEXPECTED])]
+    if rows.empty:
+        return ""
+    first = rows.sort_values("seed").iloc[0]
+    return f"{first['status']}: {first['message']}".rstrip(": ")
+
+
+def _changes(key: Key, a: pd.DataFrame, b: pd.DataFrame, options: Options) -> Iterator[dict[str, Any]]:
+    before, after = _measured(a), _measured(b)
+    for name in sorted(before.keys() & after.keys(), key=repr):
+        metric, what = name
+        one, two = before[name], after[name]
+        quantity = _quantity(str(one["unit"].iloc[0]))
+        reason = _different(one, two, MACHINE) if quantity == "time" else ""
+        if reason:
+            yield _row(NOT_COMPARABLE, key, what, metric=metric, note=reason)
+            continue
+        found = _change(_paired(one, two), quantity, bool(two["higher_is_better"].iloc[0]), options)
+        if found is not None:
+            yield _row(found.pop("kind"), key, what, metric=metric, **found)
+
+
+def _measured(table: pd.DataFrame) -> dict[tuple[str, tuple[str, ...]], pd.DataFrame]:
+    """The measurements that can be better or worse, by metric and by what tells a cell's records apart."""
+    kept = table[table["higher_is_better"].notna() & table["value"].notna() & table["metric"].notna()]
+    names: dict[tuple[str, tuple[str, ...]], list[Any]] = {}
+    for index, row in zip(kept.index, kept.to_dict("records"), strict=True):
+        what = tuple(f"{n}={_plain(row[f'detail.{n}'])}" for n in WHAT if _told_by_detail(row, n))
+        names.setdefault((row["metric"], what), []).append(index)
+    return {name: kept.loc[rows] for name, rows in names.items()}
+
+
+def _told_by_detail(row: Mapping[Hashable, Any], name: str) -> bool:
+    return not _missing(row.get(f"detail.{name}")) and _missing(row.get(f"params.{name}"))
+
+
+def _quantity(unit: str) -> Quantity:
+    if unit == "bytes":
+        return "memory"
+    return "time" if unit == "s" or unit.endswith("/s") else "score"
+
+
+def _paired(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
+    """The medians of each seed that both have: columns `a` and `b`."""
+    sides = {"a": a.groupby("seed")["value"].median(), "b": b.groupby("seed")["value"].median()}
+    return pd.DataFrame(sides).dropna().astype(float)
+
+
+def _change(pairs: pd.DataFrame, quantity: Quantity, higher: bool, options: Options) -> dict[str, Any] | None:
+    """The change of one measurement, if it counts: its kind and the columns that say how much."""
+    ratio = quantity != "score"
+    if pairs.empty:
+        return {"kind": NOT_COMPARABLE, "note": "no seed is in both"}
+    was, now = pairs["a"].to_numpy(), pairs["b"].to_numpy()
+    if ratio and (pairs <= 0).any(axis=None):
+        equal = bool((was == now).all())
+        return None if equal else {"kind": NOT_COMPARABLE, "note": "a measurement of zero has no ratio"}
+    middle, low, high = _interval(np.log(now) - np.log(was) if ratio else now - was, options.level)
+    least = math.log1p(options.minimum[quantity]) if ratio else options.minimum[quantity]
+    if abs(middle) <= least or low <= 0 <= high:
+        return None
+    worse, better = KINDS[quantity]
+    change, low, high = (math.exp(value) if ratio else value for value in (middle, low, high))
+    many = len(pairs) > 1
+    return {
+        "kind": worse if (middle < 0) == higher else better,
+        "a": float(np.median(was)),
+        "b": float(np.median(now)),
+        "change": change,
+        "low": low if many else None,
+        "high": high if many else None,
+        "seeds": len(pairs),
+        "note": "" if many else "one seed: no interval",
+    }
+
+
+def _interval(differences: "np.ndarray[Any, np.dtype[Any]]", level: float) -> tuple[float, float, float]:
+    """The mean of paired differences and its interval by Student's t; a single one is its own."""
+    middle = float(differences.mean())
+    if len(differences) == 1:
+        return middle, middle, middle
+    error = float(differences.std(ddof=1)) / math.sqrt(len(differences))
+    reach = float(stats.t.ppf((1 + level) / 2, len(differences) - 1)) * error
+    return middle, middle - reach, middle + reach
+
+
+def _row(kind: str, key: Key, what: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
+    suite, case, encoder, params = key
+    assert isinstance(params, tuple)
+    return {"kind": kind, "suite": suite, "case": case, "encoder": encoder, "what": " ".join((*params, *what))} | more

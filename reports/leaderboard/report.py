@@ -1,0 +1,16 @@
+"""The leaderboard: property badges first, then accuracy with an interval, throughput and memory.
+
+A cell that failed, or is missing, shows as what it is, and is never averaged away.
+"""
+
+from mbcbench.report import Report
+
+from .html import html
+from .terminal import terminal
+
+REPORT = Report(
+    name="leaderboard",
+    summary="laws kept, accuracy with an interval, throughput and memory: one row an encoder",
+    terminal=terminal,
+    html=html,
+)

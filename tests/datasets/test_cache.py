@@ -1,0 +1,86 @@
+"""Arrays are made once, kept whole, and made again when they are damaged."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mbcbench.datasets import cache
+from mbcbench.errors import UsageError
+
+
+class Maker:
+    """Makes the number seven and counts how often."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self) -> cache.Arrays:
+        self.times += 1
+        return {"number": np.full(100, 7)}
+
+
+def test_arrays_are_made_once() -> None:
+    maker = Maker()
+    assert [cache.keep("small-1", maker)["number"][0] for _ in range(2)] == [7, 7]
+    assert maker.times == 1
+
+
+def test_what_a_caller_writes_is_not_kept() -> None:
+    cache.keep("small-1", Maker())["number"][:] = 8
+    assert cache.keep("small-1", Maker())["number"][0] == 7
+
+
+def test_only_the_arrays_and_their_sums_are_kept() -> None:
+    cache.keep("small-1", Maker())
+    assert sorted(path.name for path in cache.where("small-1").iterdir()) == ["SHA256SUMS", "number.npy"]
+    assert cache.under("small") == [cache.where("small-1")]
+
+
+def test_the_sums_are_as_the_program_sha256sum_writes_them() -> None:
+    cache.keep("small-1", Maker())
+    file = cache.where("small-1") / "number.npy"
+    expected = f"{hashlib.sha256(file.read_bytes()).hexdigest()}  number.npy\n"
+    assert file.with_name("SHA256SUMS").read_text() == expected
+
+
+@pytest.mark.parametrize("damage", [b"", b"no array", None])
+def test_a_damaged_array_is_made_again(damage: bytes | None) -> None:
+    maker = Maker()
+    cache.keep("small-1", maker)
+    file = cache.where("small-1") / "number.npy"
+    file.write_bytes(file.read_bytes()[:-30] if damage is None else damage)
+    assert cache.keep("small-1", maker)["number"].tolist() == [7] * 100
+    assert maker.times == 2
+
+
+def test_a_missing_array_is_made_again() -> None:
+    cache.keep("small-1", Maker())
+    (cache.where("small-1") / "number.npy").unlink()
+    assert cache.keep("small-1", Maker())["number"][0] == 7
+
+
+def test_nothing_is_kept_of_what_could_not_be_made() -> None:
+    def fail() -> cache.Arrays:
+        raise UsageError("no source")
+
+    with pytest.raises(UsageError, match="no source"):
+        cache.keep("small-1", fail)
+    assert cache.under("small") == []
+
+
+def test_a_changed_byte_is_found_by_verifying() -> None:
+    cache.keep("small-1", Maker())
+    assert cache.verify("small") == "1 files kept"
+    file = cache.where("small-1") / "number.npy"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    with pytest.raises(UsageError, match=r"number\.npy is missing or damaged; delete .*small-1"):
+        cache.verify("small")
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MBCBENCH_DATA", str(tmp_path / "file" / "below"))
+    with pytest.raises(UsageError, match=r"cannot keep data in .*set MBCBENCH_DATA"):
+        cache.keep("small-1", Maker())

@@ -1,0 +1,115 @@
+"""Downloads, from a server on this machine: checked, gone on with, never left by halves."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from mbcbench.datasets import data_set, download, mnist
+from mbcbench.errors import UsageError
+
+CONTENT = bytes(range(256)) * 20
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serves CONTENT under /file, the rest of it when that is asked for; notes what was asked."""
+
+    asked: list[str | None]
+    keeps_ranges = True
+
+    def do_GET(self) -> None:
+        type(self).asked.append(self.headers["Range"])
+        start = int((self.headers["Range"] or "bytes=0-")[6:-1]) if self.keeps_ranges else 0
+        status = 404 if self.path != "/file" else 416 if start >= len(CONTENT) else 206 if start else 200
+        body = CONTENT[start:] if status in {200, 206} else b""
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def handler() -> type[Handler]:
+    class Own(Handler):
+        asked: list[str | None] = []  # noqa: RUF012
+
+    return Own
+
+
+@pytest.fixture
+def server(handler: type[Handler]) -> Iterator[str]:
+    """The address of the server."""
+    with HTTPServer(("127.0.0.1", 0), handler) as serving:
+        thread = threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{serving.server_port}/"
+        serving.shutdown()
+        thread.join()
+
+
+def test_a_file_is_fetched_once(server: str, handler: type[Handler], tmp_path: Path) -> None:
+    for _ in range(2):
+        path = download.fetch([server + "file"], tmp_path / "below" / "own-name", SHA256, offline=False)
+        assert path.read_bytes() == CONTENT
+    assert handler.asked == [None]
+    assert [file.name for file in path.parent.iterdir()] == ["own-name"]
+
+
+def test_the_next_mirror_is_asked_when_one_has_no_such_file(server: str, tmp_path: Path) -> None:
+    urls = [server + "other", server + "file"]
+    assert download.fetch(urls, tmp_path / "file", f"sha256:{SHA256}", offline=False).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("keeps_ranges", [True, False])
+def test_what_was_cut_off_is_gone_on_with(
+    server: str, handler: type[Handler], tmp_path: Path, keeps_ranges: bool
+) -> None:
+    handler.keeps_ranges = keeps_ranges
+    (tmp_path / "file.part").write_bytes(CONTENT[:1000])
+    assert download.fetch([server + "file"], tmp_path / "file", SHA256, offline=False).read_bytes() == CONTENT
+    assert handler.asked == ["bytes=1000-"]
+    assert not (tmp_path / "file.part").exists()
+
+
+def test_a_part_that_was_whole_already_is_taken(server: str, tmp_path: Path) -> None:
+    (tmp_path / "file.part").write_bytes(CONTENT)
+    assert download.fetch([server + "file"], tmp_path / "file", SHA256, offline=False).read_bytes() == CONTENT
+
+
+def test_another_file_than_the_published_one_is_not_kept(server: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot get file .*; download .* elsewhere and put it at"):
+        download.fetch([server + "file"], tmp_path / "file", "md5:" + "0" * 32, offline=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_file_is_fetched_again(server: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"damaged")
+    assert download.fetch([server + "file"], tmp_path / "file", SHA256, offline=False).read_bytes() == CONTENT
+
+
+def test_offline_makes_no_connection(server: str, handler: type[Handler], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"file is missing or damaged, and --offline allows no connection"):
+        download.fetch([server + "file"], tmp_path / "file", SHA256, offline=True)
+    (tmp_path / "file").write_bytes(CONTENT)
+    assert download.fetch([server + "file"], tmp_path / "file", SHA256, offline=True).read_bytes() == CONTENT
+    assert handler.asked == []
+
+
+def test_a_server_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot get file \(http://127\.0\.0\.1:9/file: ConnectionError"):
+        download.fetch(["http://127.0.0.1:9/file"], tmp_path / "file", SHA256, offline=False)
+
+
+def test_a_data_set_is_fetched_from_its_mirrors(server: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mnist, "MIRRORS", (server + "no/", server))
+    monkeypatch.setattr(mnist, "CHECKSUMS", {"file": SHA256})
+    monkeypatch.setattr(mnist, "mnist", lambda: None)
+    data_set("mnist").fetch(False)
+    assert (root / "MNIST" / "raw" / "file").read_bytes() == CONTENT

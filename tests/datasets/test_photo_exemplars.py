@@ -1,0 +1,81 @@
+"""Exemplar classes: places in photographs, seen again and again."""
+
+import builtins
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mbcbench.datasets import embedding, photo_exemplars
+from mbcbench.errors import UsageError
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that gives the mean of each channel, and few classes."""
+    monkeypatch.setattr(embedding, "efficientnet_lite0", lambda: lambda images: images.mean(dim=(2, 3)))
+    for name, value in {"TRAIN_CLASSES": 20, "TRAIN_VIEWS": 2, "TEST_CLASSES": 30, "TEST_VIEWS": 3}.items():
+        monkeypatch.setattr(photo_exemplars, name, value)
+
+
+@pytest.mark.usefixtures("small")
+def test_each_class_is_a_row_of_views() -> None:
+    made = photo_exemplars.exemplars()
+    assert made.train.shape == (20, 2, 3)
+    assert made.test.shape == (30, 3, 3)
+    assert made.train.dtype == np.float16
+    assert np.array_equal(photo_exemplars.exemplars().test, made.test)
+
+
+@pytest.mark.usefixtures("small")
+def test_views_of_a_class_are_more_alike_than_classes_are() -> None:
+    test = photo_exemplars.exemplars().test.astype(np.float64)
+    assert test.std(axis=1).mean() < 0.7 * test.mean(axis=1).std(axis=0).mean()
+
+
+def test_places_are_apart_and_no_photograph_has_more_than_the_cap() -> None:
+    images = list(np.random.default_rng(0).integers(0, 256, (3, 200, 250, 3), dtype=np.uint8))
+    places = photo_exemplars.choose_places(images, 40, 15, np.random.default_rng(0))
+    assert len(places) == 40
+    assert np.bincount(places[:, 0]).max() <= 15
+    assert not (places[:, 1:] % photo_exemplars.SPACING).any()
+    assert len(np.unique(places, axis=0)) == 40
+
+
+def test_without_strength_a_view_is_the_window_or_its_mirror() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (100, 120, 3), dtype=np.uint8)
+    window = image[20:84, 30:94].transpose(2, 0, 1) / 255
+    corners = np.array([[20, 30]] * 8)
+    for view in photo_exemplars.look(image, corners, np.random.default_rng(0), strength=0.0).numpy():
+        assert min(np.abs(view - window).max(), np.abs(view - window[:, :, ::-1]).max()) < 1e-4
+
+
+def test_views_differ_and_stay_in_range() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (100, 120, 3), dtype=np.uint8)
+    views = photo_exemplars.look(image, np.array([[0, 0], [0, 0]]), np.random.default_rng(0))
+    assert float((views[0] - views[1]).abs().max()) > 0.1
+    assert 0 <= float(views.min()) < float(views.max()) <= 1
+
+
+def test_without_the_network_there_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = builtins.__import__
+
+    def without(name: str, *args: Any, **named: Any) -> Any:
+        if name in {"efficientnet_lite_pytorch", "torchvision.models"}:
+            raise ImportError(name)
+        return original(name, *args, **named)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(UsageError, match=r"EfficientNet-Lite0 .* pip install 'mbcbench\[exemplars\]'"):
+        photo_exemplars.exemplars()
+
+
+def test_the_networks_features_tell_images_apart() -> None:
+    pytest.importorskip("efficientnet_lite_pytorch")
+    import torch
+
+    images = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    found = embedding.features(embedding.efficientnet_lite0(), [images[:2], images[2:]])
+    assert found.shape == (3, 1280)
+    assert np.isfinite(found).all()
+    assert np.abs(found[0] - found[2]).max() > 0.1

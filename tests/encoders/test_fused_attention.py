@@ -1,0 +1,177 @@
+"""The Slot Set Encoder without keys and values equals the equations as they are written."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from mbcbench.encoders.nn import argmax_pooling, blocks, fused_attention
+from tests.encoders.conftest import Build
+
+AGGREGATIONS = ["sum", "mean", "max", "min"]
+BLOCK = 2**9
+
+
+@pytest.fixture(params=[(2, 0), (5, 0), (32, 10**6)], ids=["in tiles", "in larger tiles", "one by one"])
+def small_blocks(build: Build, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Blocks so small that a set of thirteen elements needs several; winners are looked for in every way."""
+    monkeypatch.setattr(blocks, "BLOCK", BLOCK)
+    for name, value in zip(("TILE", "FEW"), request.param, strict=True):
+        monkeypatch.setattr(argmax_pooling, name, value)
+
+
+def encoder(build: Build, **hyper: Any) -> Any:
+    return build("sse-random", num_slots=3, dim=5, slot_dim=4, **hyper)
+
+
+def elements(n: int, sets: int = 2) -> Tensor:
+    return torch.randn(sets, n, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(n))
+
+
+def results(module: Any, x: Tensor, mask: Tensor | None, *, directly: bool) -> list[Tensor]:
+    """What an update adds to the state, and the gradients of it for the elements and all parameters."""
+    leaf = x.clone().requires_grad_()
+    slots = module.init_state(len(x)).slots
+    out = (module.directly if directly else module.aggregated)(slots, leaf, mask)
+    weight = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
+    wanted = [leaf, *module.parameters()]
+    found = torch.autograd.grad((out * weight).nan_to_num(posinf=0, neginf=0).sum(), wanted, allow_unused=True)
+    return [out, *(torch.zeros_like(w) if g is None else g for g, w in zip(found, wanted, strict=True))]
+
+
+def assert_equal(got: list[Tensor], want: list[Tensor]) -> None:
+    for a, b in zip(got, want, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("attention", ["sigmoid", "softmax"])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("g", AGGREGATIONS)
+@pytest.mark.parametrize("n", [1, 30, 100])
+@pytest.mark.usefixtures("small_blocks")
+def test_encoding_and_gradients_are_those_of_the_direct_formula(
+    build: Build, n: int, g: str, masked: bool, bias: bool, attention: str
+) -> None:
+    module = encoder(build, aggregate=g, bias=bias, attention=attention)
+    x = elements(n)
+    mask = torch.rand(2, n, generator=torch.Generator().manual_seed(1)) < 0.6 if masked else None
+    assert_equal(results(module, x, mask, directly=False), results(module, x, mask, directly=True))
+
+
+@pytest.mark.parametrize("attention", ["sigmoid", "softmax"])
+@pytest.mark.parametrize(("slots", "width"), [(1, 3), (12, 3), (12, 20), (5, 20), (20, 12)])
+@pytest.mark.usefixtures("small_blocks")
+def test_few_and_many_slots_of_thin_and_wide_elements_are_folded_alike(
+    build: Build, slots: int, width: int, attention: str
+) -> None:
+    module = build("sse-random", dim_in=width, num_slots=slots, dim=40, attention=attention)
+    x = torch.randn(2, 60, width, dtype=torch.float64, generator=torch.Generator().manual_seed(slots))
+    assert fused_attention.pays(60, width, slots, 40)
+    assert_equal(results(module, x, None, directly=False), results(module, x, None, directly=True))
+
+
+@pytest.mark.parametrize("g", AGGREGATIONS)
+@pytest.mark.parametrize("more", [-1, 0, 1])
+@pytest.mark.parametrize("sets", [1, 200])
+@pytest.mark.usefixtures("small_blocks")
+def test_no_element_is_lost_at_the_edge_of_a_block(build: Build, g: str, more: int, sets: int) -> None:
+    module = encoder(build, aggregate=g)
+    widths = 3 + 3 if g in ("sum", "mean") else 3 + 2 * 5
+    x = elements(BLOCK // widths + more, sets)
+    assert_equal(results(module, x, None, directly=False), results(module, x, None, directly=True))
+
+
+@pytest.mark.parametrize("junk", [float("nan"), float("inf")])
+@pytest.mark.parametrize("g", AGGREGATIONS)
+@pytest.mark.usefixtures("small_blocks")
+def test_in_no_block_has_an_absent_element_any_influence(build: Build, g: str, junk: float) -> None:
+    module = encoder(build, aggregate=g, bias=True)
+    x, mask = elements(100), torch.arange(100).expand(2, -1) % 3 > 0
+    got = results(module, torch.where(mask.unsqueeze(2), x, junk), mask, directly=False)
+    assert_equal(got, results(module, x, mask, directly=True))
+
+
+@pytest.mark.parametrize("g", AGGREGATIONS)
+@pytest.mark.usefixtures("small_blocks")
+def test_a_nan_in_any_block_reaches_its_own_set_alone(build: Build, g: str) -> None:
+    module, x = encoder(build, aggregate=g), elements(300)
+    spoiled = x.clone()
+    spoiled[0, 250, 1] = torch.nan
+    assert module(spoiled)[0].isnan().all()
+    assert torch.equal(module(spoiled)[1], module(x)[1])
+
+
+@pytest.mark.parametrize("attention", ["sigmoid", "softmax"])
+@pytest.mark.usefixtures("small_blocks")
+def test_the_gradient_of_a_gradient_is_right_across_blocks(build: Build, attention: str) -> None:
+    module, x = encoder(build, attention=attention), elements(60).requires_grad_()
+    slots = module.init_state(2).slots.detach()
+
+    def second(encode: Any) -> Tensor:
+        (first,) = torch.autograd.grad(encode(slots, x).square().sum(), x, create_graph=True)
+        return torch.autograd.grad(first.square().sum(), x)[0]
+
+    torch.testing.assert_close(second(module.aggregated), second(module.directly), rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_nothing_as_long_as_the_set_is_kept_for_the_gradient_but_the_set(build: Build) -> None:
+    module, x = encoder(build), elements(2000).requires_grad_()
+    kept: set[int] = set()
+
+    def note(saved: Tensor) -> Tensor:
+        if saved.data_ptr() != x.data_ptr() and saved.numel() >= 2000:
+            kept.add(saved.numel())
+        return saved
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda saved: saved):
+        module(x).sum().backward()
+    assert not kept
+
+
+@pytest.mark.parametrize("g", AGGREGATIONS)
+@pytest.mark.usefixtures("small_blocks")
+def test_bfloat16_elements_are_encoded_as_precisely_as_their_values_in_float32(build: Build, g: str) -> None:
+    module = encoder(build, aggregate=g)
+    x = elements(300).bfloat16()
+    exact, single = module(x.double()), module.float()(x.float())
+    assert module(x).dtype is torch.float32
+    assert (module(x) - exact).abs().max() <= (single - exact).abs().max() + 1e-12
+    assert module.bfloat16().update(module.init_state(2), x).value.dtype is torch.float32
+
+
+@pytest.mark.parametrize("g", AGGREGATIONS)
+@pytest.mark.parametrize("n", [1, 1000])
+@pytest.mark.usefixtures("small_blocks")
+def test_autocast_does_not_make_an_aggregate_less_exact(build: Build, g: str, n: int) -> None:
+    module, x = encoder(build, aggregate=g).float(), elements(n).float()
+    slots = module.init_state(2).slots
+    with torch.autocast("cpu", torch.bfloat16):
+        found = module.aggregated(slots, x)
+    assert torch.equal(found, module.aggregated(slots, x))
+
+
+@pytest.mark.parametrize("n", [1, 300])
+@pytest.mark.parametrize("g", AGGREGATIONS)
+def test_elements_of_any_type_are_encoded(build: Build, g: str, n: int) -> None:
+    module = encoder(build, aggregate=g)
+    x = elements(n).bfloat16()
+    torch.testing.assert_close(module(x), module(x.double()), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize(("n", "d", "slots", "dim"), [(9, 40, 30, 5), (1, 16, 8, 16), (5, 64, 32, 64)])
+def test_where_folding_costs_more_multiplications_keys_and_values_are_taken(
+    build: Build, n: int, d: int, slots: int, dim: int
+) -> None:
+    assert not fused_attention.pays(n, d, slots, dim)
+    module = build("sse-random", dim_in=d, num_slots=slots, dim=dim)
+    x, S = torch.randn(2, n, d, dtype=torch.float64), module.init_state(2).slots
+    assert torch.equal(module.aggregated(S, x), module.directly(S, x))
+
+
+def test_long_sets_are_folded_where_an_element_costs_less(build: Build) -> None:
+    pays = fused_attention.pays
+    assert all(pays(10_000, d, slots, 64) for d, slots in ((3, 16), (64, 1), (64, 32), (128, 64)))
+    assert not pays(10_000, 1000, 64, 16)

@@ -1,0 +1,182 @@
+"""The runner: whatever a plug-in does, its cell is a row and the others complete."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mbcbench.execution import runner
+from mbcbench.execution.runner import Finished, Job, Limits, Started
+from mbcbench.records.cell import PROBE, Cell
+from mbcbench.records.record import Record, Status
+from tests.conftest import Plugins
+
+VICES = Path(__file__).parents[1] / "broken_encoders.py"
+
+
+def outcomes(*cells: Cell, seconds: float = 20.0, workers: int = 2) -> dict[str, Record]:
+    """The first record of each cell, by the encoder's attribute."""
+    jobs = [Job(cell, Limits(seconds=seconds, memory_bytes=2**29)) for cell in cells]
+    ended = [e for e in runner.run(jobs, workers=workers) if isinstance(e, Finished)]
+    assert sorted(e.cell.key for e in ended) == sorted(cell.key for cell in cells)
+    return {e.cell.encoder.rpartition(":")[2]: e.records[0] for e in ended}
+
+
+def probe(name: str) -> Cell:
+    return Cell(suite=PROBE, case="build", encoder=f"{VICES}:{name}")
+
+
+@pytest.fixture(scope="module")
+def quick_vices() -> dict[str, Record]:
+    names = ["Honest", "Raises", "Exits", "ExitsAtOnce", "Segfaults", "EatsMemory", "EatsTensors", "Talks"]
+    return outcomes(*map(probe, [*names, "ForgetsTheBatch", "FIXED"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "message"),
+    [
+        ("Honest", Status.OK, ""),
+        ("Raises", Status.ERROR, "RuntimeError: no forward today"),
+        ("Exits", Status.ERROR, "SystemExit: 5"),
+        ("ExitsAtOnce", Status.CRASH, "exit code 7 (last words)"),
+        ("Segfaults", Status.CRASH, "SIGSEGV"),
+        ("EatsMemory", Status.OOM, "MemoryError"),
+        ("EatsTensors", Status.OOM, "can't allocate memory"),
+        ("Talks", Status.OK, ""),
+        ("ForgetsTheBatch", Status.ERROR, "the first dimension must be the batch size"),
+    ],
+)
+def test_a_vice_is_a_row(quick_vices: dict[str, Record], name: str, status: Status, message: str) -> None:
+    record = quick_vices[name]
+    assert record.status is status
+    assert message in record.message
+    assert "\n" not in record.message
+
+
+def test_the_probe_tells_what_an_encoder_is(quick_vices: dict[str, Record]) -> None:
+    detail = quick_vices["Honest"].detail
+    assert detail["summary"] == "A sum of projected elements."
+    assert (detail["streaming"], detail["merge"], detail["mask"]) == (False, False, False)
+    assert (detail["parameters"], detail["output_shape"]) == (3 * 3 + 3, [3])
+
+
+def test_the_probe_finds_the_width_of_an_instance(quick_vices: dict[str, Record]) -> None:
+    assert quick_vices["FIXED"].detail["dim_in"] == 7
+
+
+def test_wrong_usage_is_told_from_a_broken_plug_in(quick_vices: dict[str, Record]) -> None:
+    assert quick_vices["ForgetsTheBatch"].detail["usage"]
+    assert "usage" not in quick_vices["Raises"].detail
+
+
+def test_what_hangs_is_ended_even_in_native_code() -> None:
+    found = outcomes(probe("Hangs"), probe("HangsInNativeCode"), seconds=1.0)
+    assert {r.status for r in found.values()} == {Status.TIMEOUT}
+    assert found["Hangs"].message == "took longer than its limit of 1 s"
+
+
+def test_nothing_that_a_plug_in_prints_reaches_the_display(capfd: pytest.CaptureFixture[str]) -> None:
+    outcomes(probe("Talks"))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_broken_import_is_a_row(tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("raise ImportError('no such luck')")
+    (tmp_path / "exits.py").write_text("import sys; sys.exit(2)")
+    cells = [Cell(suite=PROBE, case="build", encoder=f"{tmp_path}/{name}.py:X") for name in ("bad", "exits")]
+    records = [
+        e.records[0] for e in runner.run([Job(c, Limits()) for c in cells], workers=1) if isinstance(e, Finished)
+    ]
+    assert [r.status for r in records] == [Status.ERROR, Status.ERROR]
+    assert "ImportError: no such luck" in records[0].message
+    assert "SystemExit: 2" in records[1].message
+
+
+def test_an_encoder_that_hangs_twice_is_given_up(plugins: Plugins) -> None:
+    cells = [Cell(suite="encode", case="once", encoder=f"{VICES}:Hangs", params={"n": n}) for n in range(4)]
+    events = list(runner.run([Job(cell, Limits(seconds=0.5)) for cell in cells], workers=1))
+    ended = [e.records[0] for e in events if isinstance(e, Finished)]
+    assert sum(isinstance(e, Started) for e in events) == 2
+    assert [r.status for r in ended] == [Status.TIMEOUT] * 4
+    assert ended[3].message.startswith("not run")
+
+
+def test_a_suite_that_gives_no_record_is_a_row_that_says_so(plugins: Plugins) -> None:
+    plugins.module(
+        "idle",
+        "from mbcbench.records.cell import Suite\n"
+        "S = Suite(name='idle', summary='', cells=list, run=lambda c: [], seconds={})",
+    )
+    plugins.add("suites", "idle", "idle:S")
+    found = outcomes(Cell(suite="idle", case="x", encoder="e"))
+    assert found["e"].status is Status.ERROR
+    assert found["e"].message == "suite idle gave no record of this cell"
+
+
+def test_a_detail_that_is_no_json_is_a_row_that_says_so(plugins: Plugins) -> None:
+    plugins.module(
+        "odd",
+        "from mbcbench.records.cell import Suite\n"
+        "run = lambda c: [c.record('ok', detail={'x': object()})]\n"
+        "S = Suite(name='odd', summary='', cells=list, run=run, seconds={})",
+    )
+    plugins.add("suites", "odd", "odd:S")
+    assert "not JSON serializable" in outcomes(Cell(suite="odd", case="x", encoder="e"))["e"].message
+
+
+def test_cells_are_forked_from_a_server_and_know_nothing_of_the_caller(plugins: Plugins) -> None:
+    plugins.module(
+        "nosy",
+        "import sys\nfrom mbcbench.records.cell import Suite\n"
+        "run = lambda c: [c.record('ok', detail={n: n in sys.modules for n in ('torch', 'pytest')})]\n"
+        "S = Suite(name='nosy', summary='', cells=list, run=run, seconds={})",
+    )
+    plugins.add("suites", "nosy", "nosy:S")
+    record = outcomes(Cell(suite="nosy", case="x", encoder="e"))["e"]
+    assert (record.detail["torch"], record.detail["pytest"]) == (True, False)
+
+
+def test_cells_run_one_thread_each_and_the_caller_keeps_its_own_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    outcomes(probe("Honest"))
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+
+
+def test_cells_die_with_a_run_that_is_killed(tmp_path: Path) -> None:
+    mark = tmp_path / "pid"
+    encoder = tmp_path / "slow.py"
+    encoder.write_text(
+        f"import os, time, pathlib\npathlib.Path({str(mark)!r}).write_text(str(os.getpid()))\ntime.sleep(600)\n"
+    )
+    program = (
+        "from mbcbench.execution import runner\nfrom mbcbench.records.cell import Cell\n"
+        f"cell = Cell(suite='probe', case='build', encoder={f'{encoder}:X'!r})\n"
+        "list(runner.run([runner.Job(cell, runner.Limits(seconds=500))], workers=1))\n"
+    )
+    script = tmp_path / "unguarded.py"  # no `if __name__ == "__main__"`: cells do not run it again
+    script.write_text(program)
+    with subprocess.Popen([sys.executable, str(script)]) as main:
+        assert comes_true(lambda: mark.exists() and mark.read_text() != "")
+        main.send_signal(signal.SIGKILL)
+    assert comes_true(lambda: not alive(int(mark.read_text())))
+
+
+def comes_true(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
+    """Wait for the condition; whether it held within the time."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"

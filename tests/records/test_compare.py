@@ -1,0 +1,202 @@
+"""Two runs beside each other."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mbcbench.cli.main import main
+from mbcbench.records.compare import Options, compare
+from mbcbench.records.record import Record, Status, frame
+from mbcbench.records.store import Run
+
+OPPOSITE = {
+    "slower": "faster", "more-memory": "less-memory", "worse": "better", "new-failure": "fixed",
+}  # fmt: skip
+OPPOSITE |= {b: a for a, b in OPPOSITE.items()} | {"not-comparable": "not-comparable"}
+
+
+def measured(value: float, unit: str = "elements/s", higher: bool = True, seed: int = 0, **more: Any) -> Record:
+    named: dict[str, Any] = {"suite": "cost", "case": "encode", "encoder": "e", "status": Status.OK, "metric": "m"}
+    return Record(**{**named, "value": value, "unit": unit, "higher_is_better": higher, "seed": seed, **more})
+
+
+def law(status: Status, message: str = "", **more: Any) -> Record:
+    return Record(suite="laws", case="mbc.merge", encoder="e", status=status, message=message, **more)
+
+
+records = st.builds(
+    measured,
+    st.floats(0.01, 100),
+    unit=st.sampled_from(["bytes", "s", "elements/s", ""]),
+    higher=st.just(False),
+    seed=st.integers(0, 3),
+    encoder=st.sampled_from("ef"),
+    status=st.sampled_from([Status.OK, Status.TIMEOUT]),
+    dtype=st.sampled_from(["float32", "float64"]),
+).map(lambda record: replace(record, metric=record.unit or "error"))
+frames = st.lists(records, min_size=1, max_size=12).map(frame)
+
+
+def kinds(a: pd.DataFrame, b: pd.DataFrame, options: Options | None = None) -> list[str]:
+    return list(compare(a, b, options or Options())["kind"])
+
+
+@settings(deadline=None, max_examples=50, derandomize=True)
+@given(frames)
+def test_a_run_beside_itself_shows_nothing(run: pd.DataFrame) -> None:
+    assert kinds(run, run) == []
+
+
+@settings(deadline=None, max_examples=50, derandomize=True)
+@given(frames, frames)
+def test_swapping_the_runs_swaps_worse_and_better(a: pd.DataFrame, b: pd.DataFrame) -> None:
+    assert sorted(OPPOSITE[kind] for kind in kinds(a, b)) == sorted(kinds(b, a))
+
+
+@pytest.mark.parametrize(
+    ("unit", "higher", "was", "now", "kind"),
+    [
+        ("elements/s", True, 100.0, 80.0, ["slower"]),
+        ("elements/s", True, 100.0, 95.0, []),
+        ("s", False, 1.0, 0.8, ["faster"]),
+        ("bytes", False, 100.0, 106.0, ["more-memory"]),
+        ("bytes", False, 100.0, 104.0, []),
+        ("", True, 0.90, 0.88, ["worse"]),
+        ("", True, 0.90, 0.895, []),
+    ],
+)
+def test_one_seed_is_judged_by_the_minimum_and_has_no_interval(
+    unit: str, higher: bool, was: float, now: float, kind: list[str]
+) -> None:
+    changes = compare(frame([measured(was, unit, higher)]), frame([measured(now, unit, higher)]))
+    assert list(changes["kind"]) == kind
+    assert changes["low"].isna().all()
+    assert all(note == "one seed: no interval" for note in changes["note"])
+
+
+def runs(values: list[float]) -> pd.DataFrame:
+    return frame([measured(value, "", seed=seed) for seed, value in enumerate(values)])
+
+
+def test_a_change_counts_when_its_interval_leaves_out_zero() -> None:
+    steady = compare(runs([0.90, 0.80, 0.70]), runs([0.85, 0.76, 0.65]))
+    assert list(steady["kind"]) == ["worse"]
+    assert steady["change"].item() == pytest.approx(-0.14 / 3)
+    assert steady["low"].item() < steady["change"].item() < steady["high"].item() < 0
+    assert kinds(runs([0.90, 0.80, 0.70]), runs([0.60, 0.85, 0.75])) == []
+
+
+def test_the_minimum_is_an_option() -> None:
+    a, b = frame([measured(100.0)]), frame([measured(80.0)])
+    assert kinds(a, b, Options({"time": 0.5, "memory": 0.5, "score": 0.5})) == []
+
+
+def test_new_failures_and_fixed_ones_are_found_with_their_messages() -> None:
+    good, bad = frame([law(Status.PASS)]), frame([law(Status.FAIL, "gap 0.5")])
+    assert compare(good, bad)[["kind", "note"]].to_numpy().tolist() == [["new-failure", "fail: gap 0.5"]]
+    assert kinds(bad, good) == ["fixed"]
+    assert kinds(frame([law(Status.XFAIL)]), frame([law(Status.XPASS)])) == ["new-failure"]
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({"dtype": "float64"}, "dtype was float32 and is float64"),
+        ({"device": "cuda"}, "device was cpu and is cuda"),
+        ({"params": {"data": "new"}}, "data was old and is new"),
+    ],
+)
+def test_what_was_made_differently_is_not_compared_and_the_reason_said(other: dict[str, Any], reason: str) -> None:
+    was = measured(100.0, params={"data": "old"})
+    changes = compare(frame([was]), frame([replace(was, value=1.0, **other)]))
+    assert changes[["kind", "note"]].to_numpy().tolist() == [["not-comparable", reason]]
+
+
+def test_times_of_another_processor_are_not_compared_but_scores_are() -> None:
+    def run(speed: float, score: float, processor: str) -> pd.DataFrame:
+        rows = [measured(speed), measured(score, "", metric="accuracy")]
+        return frame(rows).assign(schema=1, processor=processor, threads=1)
+
+    changes = compare(run(100.0, 0.9, "old"), run(10.0, 0.8, "new")).set_index("kind")["note"]
+    assert changes["not-comparable"] == "processor was old and is new"
+    assert set(changes.index) == {"not-comparable", "worse"}
+
+
+def test_another_schema_is_a_reason_for_all() -> None:
+    a = frame([measured(1.0)])
+    assert compare(a.assign(schema=1), a.assign(schema=2))["note"].item() == "schema was 1 and is 2"
+
+
+def test_only_parameters_that_tell_cells_apart_are_shown() -> None:
+    def run(factor: float) -> pd.DataFrame:
+        return frame([measured(factor * n, params={"n": n, "dim": 64}) for n in (10, 20)])
+
+    assert list(compare(run(1), run(2))["what"]) == ["n=10", "n=20"]
+    assert list(compare(run(1)[:1], run(2)[:1])["what"]) == ["dim=64 n=10"]
+
+
+def test_what_is_in_one_run_alone_is_said() -> None:
+    a, b = frame([measured(1.0)]), frame([measured(1.0, encoder="f")])
+    assert set(compare(a, b)["note"]) == {"only in A", "only in B"}
+
+
+def keep(root: Path, *records: Record) -> str:
+    run = Run.create(root, profile="quick", seed=0, argv=[], encoders=["e"])
+    run.append(records)
+    run.close()
+    return run.folder.name
+
+
+def call(*arguments: str) -> Any:
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", *arguments])
+    return ended.value.code
+
+
+def test_the_command_prints_writes_and_fails_on_what_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    a = keep(tmp_path / ".mbcbench", law(Status.PASS), measured(100.0))
+    b = keep(tmp_path / ".mbcbench", law(Status.FAIL), measured(50.0))
+    assert call(a, a, "--fail-on", "regress,new-failure") == 0
+    assert "no changes" in capsys.readouterr().out
+    assert call(a, b, "--json", "changes.jsonl") == 0
+    assert [json.loads(line)["kind"] for line in Path("changes.jsonl").read_text().splitlines()] == [
+        "slower",
+        "new-failure",
+    ]
+    assert "one seed: no interval" in capsys.readouterr().out
+    assert call(a, b, "--fail-on", "regress") == call(a, b, "--fail-on", "new-failure") == 4
+    assert call(b, a, "--fail-on", "regress,new-failure") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["monday"], "no run is called 'monday'"),
+        (["--fail-on", "regres"], "did you mean regress?"),
+        (["--min-effect", "speed=1"], "is no NAME=VALUE of time, memory, score"),
+        (["--json", "no/such"], "there is no folder no"),
+    ],
+)
+def test_wrong_usage_is_one_line(
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    a = keep(tmp_path / ".mbcbench", law(Status.PASS))
+    runs = [a] if arguments[0] == "monday" else [a, a]
+    assert call(*runs, *arguments) == 3
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1

@@ -1,0 +1,143 @@
+"""The search finds counterexamples, makes them small, and spends nothing where it need not."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mbcbench import registry
+from mbcbench.protocol.encoder import AGGREGATIONS, Pair, SetEncoder
+from mbcbench.verify.example import Case
+from mbcbench.verify.law import Law
+from mbcbench.verify.search import Outcome, Trial, search
+from mbcbench.verify.subject import Subject
+
+State = tuple[Tensor, Tensor]
+
+
+def law(name: str) -> Law:
+    found: Law = registry.plugin(registry.LAWS, name).load()
+    return found
+
+
+class Mean(SetEncoder[State]):
+    """The mean of the elements."""
+
+    def init_state(self, batch_size: int) -> State:
+        return torch.zeros(batch_size, 2, dtype=torch.float64), torch.zeros(batch_size, 1, dtype=torch.float64)
+
+    def update(self, state: State, x: Tensor, mask: Tensor | None = None) -> State:
+        return state[0] + x.sum(1), state[1] + x.shape[1]
+
+    def merge(self, a: State, b: State) -> State:
+        return a[0] + b[0], a[1] + b[1]
+
+    def readout(self, state: State) -> Tensor:
+        return state[0] / state[1].clamp(min=1)
+
+
+class MeanOfChunkMeans(Mean):
+    def update(self, state: State, x: Tensor, mask: Tensor | None = None) -> State:
+        return (state[0] + x.mean(1), state[1] + 1) if x.shape[1] else state
+
+
+class CapOf100(Mean):
+    def update(self, state: State, x: Tensor, mask: Tensor | None = None) -> State:
+        return super().update(state, x[:, :100])
+
+
+class RaisesAtFive(Mean):
+    def update(self, state: State, x: Tensor, mask: Tensor | None = None) -> State:
+        if x.shape[1] == 5:
+            raise RuntimeError("five is right out")
+        return super().update(state, x)
+
+
+class LooksAtNeighbours(Mean):
+    def readout(self, state: State) -> Tensor:
+        return super().readout(state) + 1e-6 * state[0].mean(0, keepdim=True)
+
+
+def look(module: nn.Module, name: str = "mbc.partition", examples: int = 2000, **more: Any) -> Outcome:
+    return search(law(name), [Subject(module.eval(), 2)], examples=examples, **more)
+
+
+def counterexample(outcome: Outcome) -> Case:
+    assert outcome.counterexample is not None
+    return outcome.counterexample.case
+
+
+def test_the_mean_passes() -> None:
+    outcome = look(Mean())
+    assert outcome.holds
+    assert outcome.examples >= 2000
+
+
+def test_mean_of_chunk_means_fails_on_three_elements_in_uneven_chunks() -> None:
+    case = counterexample(look(MeanOfChunkMeans()))
+    assert sorted(case.sizes) == [1, 2]
+    assert len(case.lanes) == 1
+
+
+def test_a_counterexample_has_round_numbers() -> None:
+    values = counterexample(look(MeanOfChunkMeans())).values
+    assert values is not None
+    assert all(number == round(number) for element in values for number in element)
+    assert sum(number != 0 for element in values for number in element) == 1
+
+
+def test_a_cap_of_100_is_shown_on_101_elements() -> None:
+    assert counterexample(look(CapOf100())).n == 101
+
+
+def test_expected_failures_are_found_without_shrinking_the_set() -> None:
+    outcome = look(CapOf100(), shrink=False)
+    assert counterexample(outcome).n > 101
+    assert outcome.examples < 2000
+
+
+def test_an_encoder_that_raises_is_a_finding_with_its_message() -> None:
+    outcome = look(RaisesAtFive())
+    assert outcome.counterexample is not None
+    assert outcome.counterexample.error == "RuntimeError: five is right out"
+
+
+def test_a_neighbour_that_leaks_a_millionth_is_found_with_two_sets() -> None:
+    assert len(counterexample(look(LooksAtNeighbours(), "symmetry.batch")).lanes) <= 2
+
+
+def test_one_set_at_a_time_gives_the_same_verdict() -> None:
+    assert look(Mean(), side_by_side=False, examples=200).holds
+    assert not look(MeanOfChunkMeans(), side_by_side=False).holds
+
+
+def test_the_same_seed_finds_the_same_counterexample() -> None:
+    assert look(CapOf100()) == look(CapOf100())
+
+
+def test_no_time_is_no_examples() -> None:
+    assert search(law("mbc.partition"), [Subject(Mean(), 2)], examples=500, seconds=0).examples == 0
+
+
+def test_replaying_a_counterexample_breaks_the_law_again() -> None:
+    case = counterexample(look(MeanOfChunkMeans()))
+    finding = Trial(law("mbc.partition"), [Subject(MeanOfChunkMeans(), 2)])(Case.from_json(case.to_json()))
+    assert finding.breaks
+
+
+class SumOfElements(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sum(1)
+
+
+class MaxOfElements(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.amax(1)
+
+
+def test_a_plain_sum_is_consistent_with_g_sum_alone() -> None:
+    assert [g for g in AGGREGATIONS if look(Pair(SumOfElements(), g)).holds] == ["sum"]
+
+
+def test_a_plain_maximum_is_consistent_with_g_max_alone() -> None:
+    assert [g for g in AGGREGATIONS if look(Pair(MaxOfElements(), g)).holds] == ["max"]
