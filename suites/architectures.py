@@ -5,8 +5,9 @@ from typing import Any
 
 from torch import nn
 
+from mbcbench.execution.suite import Request, Suite
 from mbcbench.protocol.target import resolve
-from mbcbench.records.cell import Cell, Request, Suite
+from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
 from .tasks.centroids.prototypes import PrototypicalNetwork, conv_net

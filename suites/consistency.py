@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mbcbench.execution.suite import Profile, Request, Suite
 from mbcbench.protocol.encoder import Pair, is_streaming
 from mbcbench.protocol.target import build, resolve
-from mbcbench.records.cell import Cell, Profile, Request, Suite
+from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 from mbcbench.verify.tolerance import gaps, sizes
 

@@ -11,9 +11,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from mbcbench.execution.suite import Profile, Request, Suite
 from mbcbench.protocol.encoder import Pair
 from mbcbench.protocol.target import resolve
-from mbcbench.records.cell import Cell, Profile, Request, Suite
+from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
 from .tasks.image_completion.neural_process import NeuralProcess, nll

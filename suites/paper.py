@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mbcbench.records.cell import Cell, Cells, Experiment, Request, Suite
+from mbcbench.execution.suite import Cells, Experiment, Request, Suite
+from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record
 
 from . import gradients

@@ -8,7 +8,8 @@ import torch
 
 from mbcbench.datasets import choose
 from mbcbench.datasets.base import Kind
-from mbcbench.records.cell import Cell, DataChoice, Request
+from mbcbench.execution.suite import DataChoice, Request
+from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
 from .training import DivergedError, Seeds

@@ -21,7 +21,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 PLUGINS = '''
 import torch
 from mbcbench.protocol import target
-from mbcbench.records.cell import Cell, Suite
+from mbcbench.records.cell import Cell
+from mbcbench.execution.suite import Suite
 from mbcbench.report import Report
 
 PROFILES = ("smoke", "quick", "laptop", "paper")

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from mbcbench import registry
+from mbcbench.execution.suite import Request
 from mbcbench.protocol.target import resolve
-from mbcbench.records.cell import Request
 from mbcbench.suites import training
 from mbcbench.suites.tasks import classifier
 from mbcbench.suites.tasks.centroids import episodes

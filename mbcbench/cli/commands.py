@@ -16,8 +16,8 @@ from mbcbench.execution import planner
 from mbcbench.execution.planner import Order, Planned, Step, Steps
 from mbcbench.execution.progress import Progress, span, watch
 from mbcbench.execution.runner import Finished
+from mbcbench.execution.suite import PROBE, Profile
 from mbcbench.records import store
-from mbcbench.records.cell import PROBE, Profile
 from mbcbench.records.record import BROKEN, Record, frame
 from mbcbench.registry import check_target
 from mbcbench.report import Report

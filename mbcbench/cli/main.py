@@ -11,7 +11,7 @@ import typer
 from mbcbench.cli import compare, encode
 from mbcbench.cli import data as cli_data
 from mbcbench.errors import BrokenPluginError, ExitCode, UsageError
-from mbcbench.records.cell import DataChoice, Device, Profile
+from mbcbench.execution.suite import DataChoice, Device, Profile
 
 if TYPE_CHECKING:
     from mbcbench.execution.planner import Order

@@ -11,7 +11,8 @@ from mbcbench import system
 from mbcbench.errors import ExitCode, UsageError
 from mbcbench.execution import runner
 from mbcbench.execution.runner import Event, Finished, Job, Limits
-from mbcbench.records.cell import PROBE, Cell, DataChoice, Device, Profile
+from mbcbench.execution.suite import PROBE, DataChoice, Device, Profile
+from mbcbench.records.cell import Cell
 from mbcbench.records.record import BROKEN, UNEXPECTED, Record
 from mbcbench.records.store import Earlier, reasons
 from mbcbench.registry import DEFAULT_SUITES, plugins
@@ -25,7 +26,7 @@ PLUGIN_SECONDS = 60.0  # to import a plug-in, and to build an encoder
 class Order:
     """What is asked for. named: the encoders that the user named, whose faults are wrong usage.
 
-    only: of the suites, only these experiments. data, device: see `mbcbench.records.cell.Request`.
+    only: of the suites, only these experiments. data, device: see `mbcbench.execution.suite.Request`.
     seconds: the time limit of a cell, where it is not the suite's own. libraries: see `runner.run`.
     """
 
@@ -53,7 +54,7 @@ class Order:
 class Planned:
     """All cells are known: those to run, how many are reused, and why the others are not.
 
-    experiments: what each of them shows (see `mbcbench.records.cell.Experiment`), with the keys of its cells.
+    experiments: what each of them shows (see `mbcbench.execution.suite.Experiment`), with the keys of its cells.
     """
 
     cells: tuple[Cell, ...]

@@ -15,9 +15,10 @@ from torch import nn
 from mbcbench import registry
 from mbcbench.errors import UsageError
 from mbcbench.execution import digest
+from mbcbench.execution.suite import PROBE, Device, Experiment, Request, Suite
 from mbcbench.protocol import target
 from mbcbench.protocol.encoder import has_merge, is_streaming, takes_mask
-from mbcbench.records.cell import PROBE, Cell, Device, Experiment, Request, Suite
+from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 from mbcbench.verify.examine import replay
 

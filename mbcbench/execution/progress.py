@@ -14,7 +14,8 @@ from rich.text import Text
 
 from mbcbench.execution.planner import Planned, Step
 from mbcbench.execution.runner import Finished, Started
-from mbcbench.records.cell import PROBE, Cell
+from mbcbench.execution.suite import PROBE
+from mbcbench.records.cell import Cell
 from mbcbench.records.record import BROKEN, UNEXPECTED
 
 SECONDS_BETWEEN_LINES = 10.0

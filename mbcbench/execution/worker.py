@@ -15,7 +15,8 @@ from pathlib import Path
 
 from mbcbench import registry
 from mbcbench.errors import BrokenPluginError, one_line
-from mbcbench.records.cell import PROBE, Cell, Suite
+from mbcbench.execution.suite import PROBE, Suite
+from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
 OUT_OF_MEMORY = ("can't allocate memory", "bad_alloc", "Cannot allocate memory")

@@ -65,7 +65,7 @@ def _known(value: Any) -> bool:
 
 
 def _table(name: str, told: Mapping[str, Any], rows: Sequence[Row]) -> ExperimentTable:
-    """`told`: see `mbcbench.records.cell.Experiment`; in place of functions it holds the keys of the cells."""
+    """`told`: see `mbcbench.execution.suite.Experiment`; in place of functions it holds the keys of the cells."""
     keys = {key: place for place, key in enumerate(told["cells"])}
     found = [row for row in rows if row.get("cell") in keys and _shown(row, told)]
     found.sort(key=lambda row: keys[row["cell"]])  # cells end in any order

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from mbcbench import registry
-from mbcbench.records.cell import Cell, Profile, Request, Suite
+from mbcbench.execution.suite import Profile, Request, Suite
+from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record
 from mbcbench.verify.examine import examine
 

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mbcbench.execution.suite import Profile, Request, Suite
 from mbcbench.protocol.encoder import encode_stream, is_streaming
 from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.protocol.state import nbytes
 from mbcbench.protocol.target import build, resolve
-from mbcbench.records.cell import Cell, Profile, Request, Suite
+from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
 from .measurement import Action, cuda_peak_bytes, cuda_seconds, peak_bytes, repeated, room, seconds

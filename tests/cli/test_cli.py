@@ -275,7 +275,7 @@ def _runs(root: Path) -> list[Path]:
 def test_cells_that_measure_time_run_alone(plugins: Plugins, command: Command) -> None:
     plugins.module(
         "timed",
-        "import time\nfrom mbcbench.records.cell import Cell, Suite\n"
+        "import time\nfrom mbcbench.records.cell import Cell\nfrom mbcbench.execution.suite import Suite\n"
         "def cells(request):\n"
         "    return [Cell(suite='timed', case=str(n), encoder=request.encoders[0]) for n in range(3)]\n"
         "def run(cell):\n"
@@ -311,7 +311,7 @@ def test_a_run_that_is_killed_resumes_and_ends_with_the_records_of_an_undisturbe
 ) -> None:
     plugins.module(
         "drawn",
-        "import time, torch\nfrom mbcbench.records.cell import Cell, Suite\n"
+        "import time, torch\nfrom mbcbench.records.cell import Cell\nfrom mbcbench.execution.suite import Suite\n"
         "def cells(request):\n"
         "    return [Cell(suite='drawn', case='once', encoder=e, seed=s) for e in request.encoders for s in range(8)]\n"
         "def run(cell):\n"

@@ -11,7 +11,8 @@ from tests.conftest import Command, Plugins
 HONEST = f"{Path(__file__).parents[1] / 'broken_encoders.py'}:Honest"
 
 EXPERIMENTS = """
-from mbcbench.records.cell import Cell, Experiment, Suite
+from mbcbench.records.cell import Cell
+from mbcbench.execution.suite import Experiment, Suite
 from mbcbench.report import Report
 from fake_plugins import encode
 
@@ -86,7 +87,8 @@ def test_a_suite_that_is_not_run_by_default_runs_when_it_is_named(book: Command)
 def test_what_a_suite_cannot_have_is_one_line(book: Command, plugins: Plugins) -> None:
     plugins.module(
         "choosy",
-        "from mbcbench.datasets import choose\nfrom mbcbench.records.cell import Cell, Suite\n"
+        "from mbcbench.datasets import choose\nfrom mbcbench.records.cell import Cell\n"
+        "from mbcbench.execution.suite import Suite\n"
         "def cells(request):\n    choose('patches', request.data)\n    return []\n"
         "S = Suite(name='choosy', summary='', cells=cells, run=list, seconds={'quick': 20.0})\n",
     )

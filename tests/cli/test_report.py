@@ -16,8 +16,8 @@ import pytest
 
 from mbcbench import registry
 from mbcbench.cli import main
+from mbcbench.execution.suite import Request
 from mbcbench.records import store
-from mbcbench.records.cell import Request
 from mbcbench.records.record import Record, Status, frame
 from mbcbench.report import Artefact, Writer, Written
 

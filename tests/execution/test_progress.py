@@ -7,7 +7,8 @@ from rich.console import Console
 from mbcbench.execution.planner import Planned
 from mbcbench.execution.progress import Progress, span, watch
 from mbcbench.execution.runner import Finished, Started
-from mbcbench.records.cell import PROBE, Cell
+from mbcbench.execution.suite import PROBE
+from mbcbench.records.cell import Cell
 from mbcbench.records.record import Status
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from mbcbench.execution import runner
 from mbcbench.execution.runner import Finished, Job, Limits, Started
-from mbcbench.records.cell import PROBE, Cell
+from mbcbench.execution.suite import PROBE
+from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 from tests.conftest import Plugins
 
@@ -109,7 +110,7 @@ def test_an_encoder_that_hangs_twice_is_given_up(plugins: Plugins) -> None:
 def test_a_suite_that_gives_no_record_is_a_row_that_says_so(plugins: Plugins) -> None:
     plugins.module(
         "idle",
-        "from mbcbench.records.cell import Suite\n"
+        "from mbcbench.execution.suite import Suite\n"
         "S = Suite(name='idle', summary='', cells=list, run=lambda c: [], seconds={})",
     )
     plugins.add("suites", "idle", "idle:S")
@@ -121,7 +122,7 @@ def test_a_suite_that_gives_no_record_is_a_row_that_says_so(plugins: Plugins) ->
 def test_a_detail_that_is_no_json_is_a_row_that_says_so(plugins: Plugins) -> None:
     plugins.module(
         "odd",
-        "from mbcbench.records.cell import Suite\n"
+        "from mbcbench.execution.suite import Suite\n"
         "run = lambda c: [c.record('ok', detail={'x': object()})]\n"
         "S = Suite(name='odd', summary='', cells=list, run=run, seconds={})",
     )
@@ -132,7 +133,7 @@ def test_a_detail_that_is_no_json_is_a_row_that_says_so(plugins: Plugins) -> Non
 def test_cells_are_forked_from_a_server_and_know_nothing_of_the_caller(plugins: Plugins) -> None:
     plugins.module(
         "nosy",
-        "import sys\nfrom mbcbench.records.cell import Suite\n"
+        "import sys\nfrom mbcbench.execution.suite import Suite\n"
         "run = lambda c: [c.record('ok', detail={n: n in sys.modules for n in ('torch', 'pytest')})]\n"
         "S = Suite(name='nosy', summary='', cells=list, run=run, seconds={})",
     )

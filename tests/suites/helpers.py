@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mbcbench import registry
-from mbcbench.records.cell import Cell, Profile, Request, Suite
+from mbcbench.execution.suite import Profile, Request, Suite
+from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record
 
 

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from mbcbench.datasets import Split
+from mbcbench.execution.suite import Request
 from mbcbench.protocol.target import resolve
-from mbcbench.records.cell import Cell, Request
+from mbcbench.records.cell import Cell
 from mbcbench.records.record import Status
 from mbcbench.suites.tasks.centroids import episodes, prototypes
 from mbcbench.suites.tasks.centroids import suite as centroids

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench import registry
-from mbcbench.records.cell import Request, Suite
+from mbcbench.execution.suite import Request, Suite
 from mbcbench.records.record import Record
 
 EXACT = 1e-13

@@ -8,8 +8,8 @@ import torch
 from scipy.stats import norm
 from torch import Tensor, nn
 
+from mbcbench.execution.suite import Request
 from mbcbench.protocol.target import resolve
-from mbcbench.records.cell import Request
 from mbcbench.records.record import Record, Status
 from mbcbench.suites import training
 from mbcbench.suites.tasks.image_completion import neural_process, pixels

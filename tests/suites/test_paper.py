@@ -3,8 +3,8 @@
 import pytest
 
 from mbcbench import registry
+from mbcbench.execution.suite import PROFILES, Profile, Request
 from mbcbench.protocol.target import build, resolve
-from mbcbench.records.cell import PROFILES, Profile, Request
 from mbcbench.records.record import Status
 from mbcbench.suites import paper as experiments
 from tests.suites.helpers import run, sample, suite

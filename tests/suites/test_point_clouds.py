@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mbcbench.execution.suite import PROFILES, Request
 from mbcbench.protocol.spec import SlotReadout
 from mbcbench.protocol.target import resolve
-from mbcbench.records.cell import PROFILES, Request
 from mbcbench.records.record import Record, Status
 from mbcbench.suites import training
 from mbcbench.suites.tasks import classifier

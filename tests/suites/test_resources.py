@@ -2,7 +2,7 @@
 
 import pytest
 
-from mbcbench.records.cell import PROFILES, Request
+from mbcbench.execution.suite import PROFILES, Request
 from mbcbench.records.record import Record, Status
 from mbcbench.suites.resources import measurement as meters
 from mbcbench.suites.resources import suite as resources

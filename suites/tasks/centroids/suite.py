@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mbcbench.execution.suite import Profile, Request, Suite
 from mbcbench.protocol.spec import SlotReadout
 from mbcbench.protocol.target import resolve
-from mbcbench.records.cell import Cell, Profile, Request, Suite
+from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
 from ...training import Schedule, Seeds, Trained, device_of, fit

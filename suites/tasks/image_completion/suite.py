@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from mbcbench.datasets import choose
+from mbcbench.execution.suite import Profile, Request, Suite
 from mbcbench.protocol.spec import SlotReadout
 from mbcbench.protocol.target import resolve
-from mbcbench.records.cell import Cell, Profile, Request, Suite
+from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
 from ...training import Schedule, Seeds, Trained, fit

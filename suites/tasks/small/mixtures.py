@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from mbcbench.execution.suite import Profile, Request, Suite
 from mbcbench.protocol.target import resolve
-from mbcbench.records.cell import Cell, Profile, Request, Suite
+from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
 from ...training import Seeds, device_of, fit, on
