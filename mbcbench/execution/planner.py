@@ -153,17 +153,20 @@ def _learn(order: Order, probes: Sequence[Cell]) -> Generator[Step, None, dict[s
 
 @dataclass(frozen=True)
 class _Work:
-    """The jobs of the suites that could be planned, the suites whose cells run alone, and what the experiments show."""
+    """The jobs of the suites that could be planned, and what their experiments show.
+
+    exclusive: the suites whose cells run with nothing else at the same time.
+    """
 
     jobs: Sequence[Job]
-    alone: Collection[str] = ()
+    exclusive: Collection[str] = ()
     experiments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def _jobs(order: Order, plans: Sequence[Cell], learnt: Mapping[str, Record]) -> _Work:
     """What is to be done; a cell that two suites want is one job."""
     jobs: dict[str, Job] = {}
-    alone: set[str] = set()
+    exclusive: set[str] = set()
     experiments: dict[str, Any] = {}
     for plan in plans:
         found = learnt[plan.key].detail
@@ -171,9 +174,9 @@ def _jobs(order: Order, plans: Sequence[Cell], learnt: Mapping[str, Record]) -> 
             continue
         for cell in (Cell(**planned) for planned in found["cells"]):
             jobs.setdefault(cell.key, Job(cell, order.limits(found["seconds"])))
-        alone |= {plan.params["suite"]} if found["alone"] else set()
+        exclusive |= {plan.params["suite"]} if found["exclusive"] else set()
         experiments |= found["experiments"] if plan.params["suite"] not in plugins(DEFAULT_SUITES) else {}
-    return _Work(list(jobs.values()), alone, experiments)
+    return _Work(list(jobs.values()), exclusive, experiments)
 
 
 def _carry_out(order: Order, work: _Work, learnt: Mapping[str, Record], earlier: Earlier | None) -> Steps:
@@ -196,7 +199,7 @@ def _carry_out(order: Order, work: _Work, learnt: Mapping[str, Record], earlier:
     for job in known:
         assert earlier is not None
         yield Finished(job.cell, tuple(earlier.find(job.cell)), reused=True)
-    by_itself, together = _split(missing, lambda job: job.cell.suite in work.alone)
+    by_itself, together = _split(missing, lambda job: job.cell.suite in work.exclusive)
     yield from runner.run(by_itself, workers=1, libraries=order.libraries)
     yield from runner.run(_one_of_each_first(together), workers=order.jobs, libraries=order.libraries)
 

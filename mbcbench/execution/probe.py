@@ -80,13 +80,13 @@ def _plan(cell: Cell) -> dict[str, Any]:
     for name, experiment in _experiments(p["suite"], suite, p["only"]).items():
         planned = {c.key: c for c in experiment.cells(request)}
         cells |= planned
-        told = {key: getattr(experiment, key) for key in ("title", "where", "across", "as_trained")}
+        told = {key: getattr(experiment, key) for key in ("title", "where", "columns_by", "only_train_size")}
         experiments[name] = told | {"cells": list(planned)}
     return {
         "cells": [asdict(planned) for planned in cells.values()],
         "experiments": experiments,
         "seconds": suite.seconds[p["profile"]],
-        "alone": suite.alone,
+        "exclusive": suite.exclusive,
     }
 
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 from mbcbench import system
 from mbcbench.errors import UsageError
 from mbcbench.records.cell import Cell
-from mbcbench.records.record import BROKEN, SCHEMA, Record, frame, read_records, readable
+from mbcbench.records.record import BROKEN, Record, frame, read_records
+from mbcbench.records.schema import RUN_MIGRATIONS, SCHEMA, migrate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,12 +123,12 @@ def info(folder: Path) -> dict[str, Any]:
     """What run.json says. Raises UsageError when a newer mbcbench wrote it, or it cannot be read."""
     try:
         said: dict[str, Any] = json.loads((folder / INFO).read_text(encoding="utf-8"))
-        readable(int(said["schema"]))
+        migrated = migrate({"schema": said["schema"], **said}, RUN_MIGRATIONS)
     except UsageError as error:
         raise UsageError(f"{folder / INFO} {error}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{folder / INFO} describes no run ({error}); remove the folder") from error
-    return said
+    return migrated
 
 
 def records(folder: Path) -> list[Record]:

@@ -195,6 +195,6 @@ SUITE = Suite(
     summary="throughput, peak memory (measured and predicted), state, parameters and FLOPs, in one piece and streamed",
     cells=cells,
     run=run,
-    alone=True,
+    exclusive=True,
     seconds={"smoke": 60, "quick": 60, "thorough": 60, "paper": 3600},
 )

@@ -281,7 +281,7 @@ def test_cells_that_measure_time_run_alone(plugins: Plugins, command: Command) -
         "def run(cell):\n"
         "    began = time.monotonic()\n    time.sleep(0.2)\n"
         "    return [cell.record('ok', detail={'began': began, 'ended': time.monotonic()})]\n"
-        "S = Suite(name='timed', summary='', cells=cells, run=run, seconds={'quick': 20.0}, alone=True)\n",
+        "S = Suite(name='timed', summary='', cells=cells, run=run, seconds={'quick': 20.0}, exclusive=True)\n",
     )
     plugins.add("suites", "timed", "timed:S")
     command("run", "--just-these", "--encoder", HONEST, "--suite", "timed", "--jobs", "3")

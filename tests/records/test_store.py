@@ -29,7 +29,7 @@ def make(root: Path, *records: Record, cells: tuple[Cell, ...] = (CELL,)) -> Pat
 
 def test_a_run_says_what_it_was_made_with(tmp_path: Path) -> None:
     info = json.loads((make(tmp_path) / "run.json").read_text())
-    assert info["schema"] == 1
+    assert info["schema"] == 2
     assert info["versions"].keys() == {"mbcbench", "torch", "numpy", "hypothesis", "python"}
     assert info["hardware"].keys() == {"cpu", "cores", "memory_bytes"}
     assert (info["profile"], info["seed"], info["encoders"]) == ("quick", 0, ["sum"])
@@ -72,10 +72,24 @@ def test_an_unknown_run_is_named(tmp_path: Path) -> None:
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     folder = make(tmp_path)
     info = json.loads((folder / "run.json").read_text())
-    (folder / "run.json").write_text(json.dumps(info | {"schema": 2}))
-    with pytest.raises(UsageError, match=r"has schema 2 and this mbcbench reads up to 1; install a newer mbcbench"):
+    (folder / "run.json").write_text(json.dumps(info | {"schema": 3}))
+    with pytest.raises(UsageError, match=r"has schema 3 and this mbcbench reads up to 2; install a newer mbcbench"):
         store.load(folder)
     assert len(Earlier(tmp_path).unreadable) == 1
+
+
+def test_an_old_run_is_read_under_the_present_names(tmp_path: Path) -> None:
+    folder = make(tmp_path)
+    info = json.loads((folder / "run.json").read_text())
+    old = {"title": "Sizes", "across": "detail.ways", "as_trained": True, "cells": ["a"]}
+    (folder / "run.json").write_text(
+        json.dumps(info | {"schema": 1, "profile": "laptop", "experiments": {"fig5": old}})
+    )
+    info = store.info(folder)
+    assert (info["schema"], info["profile"]) == (2, "thorough")
+    assert info["experiments"] == {
+        "fig5": {"title": "Sizes", "columns_by": "detail.ways", "only_train_size": True, "cells": ["a"]}
+    }
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
