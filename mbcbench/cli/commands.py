@@ -18,6 +18,7 @@ from mbcbench.execution.progress import Progress, span, watch
 from mbcbench.execution.runner import Finished
 from mbcbench.execution.suite import PROBE, Profile
 from mbcbench.records import store
+from mbcbench.records.cache import RunCache
 from mbcbench.records.record import BROKEN, Record, frame
 from mbcbench.registry import check_target
 from mbcbench.report import Report
@@ -45,7 +46,7 @@ def run(
         raise UsageError(f"cannot write {html}: there is no folder {html.parent}")
     told = {"argv": argv(), "encoders": order.encoders, "suites": suites}
     kept = store.Run.create(out, profile=profile, seed=order.seed, **told)
-    earlier = None if how["fresh"] else store.Earlier(out)
+    earlier = None if how["fresh"] else RunCache(out)
     for line in earlier.unreadable if earlier is not None else ():
         complain(f"an earlier run is passed over: {line}")
     try:

@@ -12,9 +12,9 @@ from mbcbench.errors import ExitCode, UsageError
 from mbcbench.execution import runner
 from mbcbench.execution.runner import Event, Finished, Job, Limits
 from mbcbench.execution.suite import PROBE, DataChoice, Device, Profile
+from mbcbench.records.cache import RunCache, reasons
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import BROKEN, UNEXPECTED, Record
-from mbcbench.records.store import Earlier, reasons
 from mbcbench.registry import DEFAULT_SUITES, plugins
 
 LAWS_SUITE = "laws"
@@ -68,7 +68,7 @@ Step = Event | Planned
 Steps = Generator[Step, None, None]
 
 
-def leaderboard(order: Order, suites: Sequence[str], profile: Profile, earlier: Earlier | None) -> Steps:
+def leaderboard(order: Order, suites: Sequence[str], profile: Profile, earlier: RunCache | None) -> Steps:
     """Run the suites on the encoders; cells that `earlier` holds are not run again.
 
     Raises UsageError when an encoder that the user named cannot be used, or an experiment that is asked for is none.
@@ -179,7 +179,7 @@ def _jobs(order: Order, plans: Sequence[Cell], learnt: Mapping[str, Record]) -> 
     return _Work(list(jobs.values()), exclusive, experiments)
 
 
-def _carry_out(order: Order, work: _Work, learnt: Mapping[str, Record], earlier: Earlier | None) -> Steps:
+def _carry_out(order: Order, work: _Work, learnt: Mapping[str, Record], earlier: RunCache | None) -> Steps:
     built = {record.encoder: record for record in learnt.values() if record.case == "build"}
     sources = {r.params["suite"]: r.detail.get("identity", {}) for r in learnt.values() if r.case == "source"}
     surroundings = _surroundings()
