@@ -13,7 +13,7 @@ from mbcbench import registry, system
 from mbcbench.cli import tables
 from mbcbench.errors import BrokenPluginError, ExitCode, UsageError, one_line
 from mbcbench.execution import planner
-from mbcbench.execution.planner import Order, Planned, Step, Steps
+from mbcbench.execution.planner import Planned, RunOptions, Step, Steps
 from mbcbench.execution.progress import Progress, span, watch
 from mbcbench.execution.runner import Finished
 from mbcbench.execution.suite import PROBE, Profile
@@ -33,7 +33,7 @@ WIDE = 160  # columns, where the output is no terminal
 
 
 def run(
-    order: Order, suites: Sequence[str], profile: Profile, *, out: Path, html: Path | None, **how: bool
+    order: RunOptions, suites: Sequence[str], profile: Profile, *, out: Path, html: Path | None, **how: bool
 ) -> ExitCode:
     """Run the suites on the encoders (the leaderboard's where none is named), keep the records, show the reports."""
     if order.only and not suites:
@@ -63,7 +63,13 @@ def run(
 
 
 def check(
-    order: Order, laws: Sequence[str], profile: Profile, params: Mapping[str, Any], *, json: Path | None, quiet: bool
+    order: RunOptions,
+    laws: Sequence[str],
+    profile: Profile,
+    params: Mapping[str, Any],
+    *,
+    json: Path | None,
+    quiet: bool,
 ) -> ExitCode:
     """Check laws on encoders; print a table for each and a card for each counterexample."""
     known = registry.plugins(registry.LAWS)
@@ -200,9 +206,9 @@ def describe(name: str) -> ExitCode:
     kind, _, law = name.partition(":")
     if kind == "law":
         registry.plugin(registry.LAWS, law)
-        record = planner.learn("law", law=law)
+        record = planner.run_probe("law", law=law)
     else:
-        record = planner.learn("build", encoder=name)
+        record = planner.run_probe("build", encoder=name)
     if record.status in BROKEN:
         raise BrokenPluginError(f"{name} broke: {record.message}")
     out().print(
@@ -244,7 +250,7 @@ def complain(line: str) -> None:
     sys.stderr.write(f"mbcbench: {' '.join(line.split())}\n")
 
 
-def _place(order: Order, laws: Sequence[str]) -> Callable[[Record], tuple[int, int]]:
+def _place(order: RunOptions, laws: Sequence[str]) -> Callable[[Record], tuple[int, int]]:
     """Where a record belongs: cells end in any order."""
     return lambda record: (order.encoders.index(record.encoder), laws.index(record.case))
 
@@ -296,7 +302,7 @@ def repro(where: str) -> ExitCode:
     for case in recorded(where):
         check_target(case.target)
         params = {"law": case.law, "tried": dict(case.case), "dim_in": case.dim_in}
-        record = planner.learn("replay", encoder=case.target, seed=case.seed, **params)
+        record = planner.run_probe("replay", encoder=case.target, seed=case.seed, **params)
         if record.status in BROKEN:
             complain(f"{case.target}, {case.law}: {record.message}")
             return ExitCode.BROKE

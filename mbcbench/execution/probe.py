@@ -73,7 +73,7 @@ def _dtype(module: nn.Module) -> torch.dtype:
 def _plan(cell: Cell) -> dict[str, Any]:
     p = cell.params
     suite: Suite = registry.plugin(registry.SUITES, p["suite"]).load()
-    encoders = p["named"] if suite.experiments else p["encoders"]
+    encoders = p["user_encoders"] if suite.experiments else p["encoders"]
     request = Request(encoders=encoders, profile=p["profile"], seed=cell.seed, data=p["data"], device=_device(p))
     cells: dict[str, Cell] = {}
     experiments = {}
