@@ -14,7 +14,7 @@ from mbcbench.cli import tables
 from mbcbench.errors import BrokenPluginError, ExitCode, UsageError, one_line
 from mbcbench.execution import planner
 from mbcbench.execution.planner import Planned, RunOptions, Step, Steps
-from mbcbench.execution.progress import Progress, span, watch
+from mbcbench.execution.progress import Progress, format_duration, watch
 from mbcbench.execution.runner import Finished
 from mbcbench.execution.suite import PROBE, Profile
 from mbcbench.records import store
@@ -84,7 +84,7 @@ def check(
     _print_laws(order.encoders, records)
     if seen.interrupted:
         return _interrupted(seen, "")
-    out().print(f"{tables.counts(records)} in {span(seen.progress.elapsed)}", highlight=False)
+    out().print(f"{tables.counts(records)} in {format_duration(seen.progress.elapsed)}", highlight=False)
     return planner.exit_code(seen.records)
 
 
@@ -280,7 +280,7 @@ def _summary(seen: Seen, folder: Path) -> None:
     if progress.reasons:
         parts.append(f"{progress.to_run} run: {progress.reasons}")
     out().print(f"records   {folder / store.RECORDS}", highlight=False, soft_wrap=True)
-    out().print(f"{'; '.join(parts)}; {span(progress.elapsed)}", highlight=False, soft_wrap=True)
+    out().print(f"{'; '.join(parts)}; {format_duration(progress.elapsed)}", highlight=False, soft_wrap=True)
 
 
 def _interrupted(seen: Seen, kept: str) -> ExitCode:
