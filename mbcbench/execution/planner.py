@@ -219,7 +219,7 @@ def _interleave_suites(jobs: Sequence[Job]) -> list[Job]:
 def _environment() -> dict[str, str]:
     """What can change any cell's outcome."""
     versions = {f"{name} version": version for name, version in system.versions().items()}
-    return {**versions, "processor": system.hardware()["cpu"]}
+    return {**versions, "processor": system.processor()}
 
 
 def _identified(job: Job, suite: Mapping[str, str], built: Mapping[str, Record], environment: Mapping[str, str]) -> Job:

@@ -40,7 +40,7 @@ class Run:
             info = _describe(folder.name, now) | {
                 "profile": profile,
                 "seed": seed,
-                **{key: [system.without_home(w) for w in words] for key, words in {"argv": argv, **told}.items()},
+                **{key: [system.redact_home(w) for w in words] for key, words in {"argv": argv, **told}.items()},
             }
             _write(folder / INFO, info)
             return cls(folder)
@@ -68,10 +68,7 @@ class Run:
 
 
 def _write(path: Path, said: Mapping[str, Any]) -> None:
-    """Write JSON in the place of what is there, whole or not at all."""
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
-    new.replace(path)
+    system.write_atomically(path, (json.dumps(said, indent=2) + "\n").encode())
 
 
 def _new_folder(runs: Path, name: str) -> Path:

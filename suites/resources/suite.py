@@ -19,8 +19,9 @@ from mbcbench.protocol.state import nbytes
 from mbcbench.protocol.target import build, resolve
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
+from mbcbench.system import available_bytes
 
-from .measurement import Action, cuda_peak_bytes, cuda_seconds, peak_bytes, repeated, room, seconds
+from .measurement import Action, cuda_peak_bytes, cuda_seconds, peak_bytes, repeated, seconds
 from .prediction import Chunks, Foreseen, UnforeseeableError, in_one_piece, streamed
 
 CHUNK = 1000
@@ -81,8 +82,11 @@ def run(cell: Cell) -> Iterable[Record]:
         else:
             found = _predictions(cell, foreseen)
             needed = foreseen.peak_bytes + _input_bytes(cell)
-            if cell.case == "encode" and cell.device == "cpu" and needed > room():
-                message = f"out of memory (predicted): it would take {needed:,} bytes, and {room():,.0f} are to be had"
+            available = available_bytes()
+            if cell.case == "encode" and cell.device == "cpu" and needed > available:
+                message = (
+                    f"out of memory (predicted): it would take {needed:,} bytes, and {available:,.0f} are to be had"
+                )
                 return [*found, cell.record(Status.SKIP, message=message)]
     if cell.case == "encode":
         with torch.inference_mode():
