@@ -24,12 +24,12 @@ from mbcbench.verify.examine import replay
 
 
 def run(cell: Cell) -> list[Record]:
-    """One record, whose detail says what was learnt; detail["usage"] marks what the user has to put right."""
+    """One record, whose detail says what was learnt; or with the status `usage` what the user has to correct."""
     learn = {"build": _encoder, "plan": _plan, "source": _source_of_suite, "law": _law, "replay": _replay}[cell.case]
     try:
         return [cell.record(Status.OK, detail=learn(cell))]
     except UsageError as error:
-        return [cell.record(Status.ERROR, message=str(error), detail={"usage": True})]
+        return [cell.record(Status.USAGE, message=str(error))]
 
 
 def _encoder(cell: Cell) -> dict[str, Any]:
