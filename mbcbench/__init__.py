@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mbcbench.protocol.api import build as build
     from mbcbench.protocol.api import spec as spec
-    from mbcbench.protocol.encoder import Pair as Pair
+    from mbcbench.protocol.encoder import ChunkAggregation as ChunkAggregation
     from mbcbench.protocol.encoder import SetEncoder as SetEncoder
     from mbcbench.protocol.spec import EncoderSpec as EncoderSpec
     from mbcbench.records.store import load as load
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Checked": "mbcbench.verify.checked",
     "EncoderSpec": "mbcbench.protocol.spec",
-    "Pair": "mbcbench.protocol.encoder",
+    "ChunkAggregation": "mbcbench.protocol.encoder",
     "SetEncoder": "mbcbench.protocol.encoder",
     "build": "mbcbench.protocol.api",
     "check": "mbcbench.verify.checking",
@@ -33,8 +33,8 @@ _HOME = {
 
 __all__ = [
     "Checked",
+    "ChunkAggregation",
     "EncoderSpec",
-    "Pair",
     "SetEncoder",
     "build",
     "check",

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench.execution.suite import Profile, Request, Suite
-from mbcbench.protocol.encoder import Pair, is_streaming
+from mbcbench.protocol.encoder import ChunkAggregation, is_streaming
 from mbcbench.protocol.target import build, resolve
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
@@ -79,7 +79,7 @@ def encoded(module: nn.Module, batch: int) -> Callable[[Sequence[Tensor]], Tenso
 
     A plain module has no state: it is the mean of the encodings of the chunks.
     """
-    stream: Any = module if is_streaming(module) else Pair(module, "mean")
+    stream: Any = module if is_streaming(module) else ChunkAggregation(module, "mean")
     start = stream.init_state(batch)
     return lambda chunks: stream.readout(reduce(stream.update, chunks, start))
 

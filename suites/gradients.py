@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mbcbench.execution.suite import Profile, Request, Suite
-from mbcbench.protocol.encoder import Pair
+from mbcbench.protocol.encoder import ChunkAggregation
 from mbcbench.protocol.target import resolve
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
@@ -79,7 +79,7 @@ def _records(cell: Cell, seeds: Seeds) -> Iterator[Record]:
     full = flat_gradient(model, nll(model(batch[0]), batch[1]))
     generator = torch.Generator().manual_seed(seeds.noise)
     for how in ESTIMATORS:
-        if how == "unbiased" and isinstance(model.encoder, Pair):
+        if how == "unbiased" and isinstance(model.encoder, ChunkAggregation):
             message = "a plain encoder has no state: the rest of a set cannot be encoded apart from its gradient"
             yield cell.record(Status.SKIP, metric="gradient_bias", message=message, detail={"estimator": how})
             continue

@@ -19,7 +19,7 @@ from mbcbench.errors import BrokenPluginError, UsageError, one_line
 from mbcbench.execution import digest
 from mbcbench.execution.probe import source_digest
 from mbcbench.protocol import target
-from mbcbench.protocol.encoder import Aggregation, Pair, has_merge, is_streaming
+from mbcbench.protocol.encoder import Aggregation, ChunkAggregation, has_merge, is_streaming
 from mbcbench.protocol.state import clone, map_state
 from mbcbench.streaming import checkpoint
 from mbcbench.streaming.checkpoint import Position
@@ -222,7 +222,7 @@ def _encoder(order: Order, source: Source) -> Any:
         raise UsageError(
             f"{order.encoder} is a plain module; say what puts chunk encodings together: --g sum, mean, max or min"
         )
-    return Pair(module, order.g)
+    return ChunkAggregation(module, order.g)
 
 
 def _load(module: nn.Module, weights: Path, name: str) -> None:

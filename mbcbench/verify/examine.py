@@ -15,7 +15,7 @@ from hypothesis.database import ExampleDatabase
 from torch import nn
 
 from mbcbench import registry
-from mbcbench.protocol.encoder import AGGREGATIONS, Aggregation, Pair, is_streaming
+from mbcbench.protocol.encoder import AGGREGATIONS, Aggregation, ChunkAggregation, is_streaming
 from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.protocol.target import as_spec, build, element_width, resolve, validate
 from mbcbench.records.cell import Cell
@@ -124,7 +124,7 @@ class Examination:
 
     def pair(self, g: Aggregation) -> list[Subject]:
         """The pair (f, g) of a plain module f."""
-        return self.subjects(lambda module: Pair(module, g).eval())
+        return self.subjects(lambda module: ChunkAggregation(module, g).eval())
 
     @cached_property
     def consistent_pair(self) -> Aggregation | None:

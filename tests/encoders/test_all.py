@@ -185,7 +185,7 @@ def test_the_output_has_the_dtype_of_the_parameters(build: Build, x: Tensor, nam
 
 @pytest.mark.parametrize("name", INCONSISTENT)
 def test_an_encoder_said_to_break_consistency_breaks_it(build: Build, x: Tensor, name: str) -> None:
-    from mbcbench.protocol.encoder import Pair
+    from mbcbench.protocol.encoder import ChunkAggregation
 
     module = build(name)
     parts = chunks(x, [1, 5, 7])
@@ -193,4 +193,4 @@ def test_an_encoder_said_to_break_consistency_breaks_it(build: Build, x: Tensor,
         assert not close(encode_stream(module, parts), module(x), 1e-6)
     else:
         for g in ("sum", "mean", "max", "min"):
-            assert not close(encode_stream(Pair(module, g), parts), module(x), 1e-6)
+            assert not close(encode_stream(ChunkAggregation(module, g), parts), module(x), 1e-6)
