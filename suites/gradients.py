@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mbcbench.execution.suite import Profile, Request, Suite
 from mbcbench.protocol.encoder import ChunkAggregation
-from mbcbench.protocol.target import resolve
+from mbcbench.protocol.target import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
@@ -96,7 +96,7 @@ def _trained(cell: Cell, seeds: Seeds) -> tuple[NeuralProcess, Any, str]:
     """A model trained on full sets, in eval(), and the batch after its last."""
     p = cell.params
     images, _, source = load(p)
-    model = NeuralProcess(resolve(cell.encoder), seed=seeds.init, hyper=p["hyper"]).to(cell.device)
+    model = NeuralProcess(get_spec(cell.encoder), seed=seeds.init, hyper=p["hyper"]).to(cell.device)
     steps = list(batches(images, {**p, "steps": p["steps"] + 1}, seeds.data))
     fit(model, steps[:-1], nll, steps=p["steps"], lr=p["lr"])
     return model.eval(), on(device_of(model), steps[-1]), source

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mbcbench.protocol.encoder import Aggregation, ChunkAggregation, encode_stream, is_streaming
 from mbcbench.protocol.spec import EncoderSpec, SlotReadout
-from mbcbench.protocol.target import build
+from mbcbench.protocol.target import build_from_spec
 
 from .partitions import FULL_SET, Sampling
 
@@ -47,7 +47,7 @@ class SetEmbedding(nn.Module):
     ) -> None:
         super().__init__()
         self.readout, self.sampling = readout or spec.slot_readout, sampling
-        encoder = build(spec, dim_in=width, seed=seed, **(hyper or {}))
+        encoder = build_from_spec(spec, dim_in=width, seed=seed, **(hyper or {}))
         self.encoder = encoder if is_streaming(encoder) else ChunkAggregation(encoder, "mean")
         self.element = element
         with torch.no_grad():
