@@ -16,7 +16,7 @@ from mbcbench.protocol.encoder import ChunkAggregation, is_streaming
 from mbcbench.protocol.target import build_from_spec, get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
-from mbcbench.verify.tolerance import gaps, sizes
+from mbcbench.verify.tolerance import gaps, max_norms
 
 SIZES: tuple[int, ...] = (128, 64, 16, 4, 1)  # of chunks: the last are singletons
 SHAPE = {"n": 256, "dim": 8, "batch": 4}
@@ -67,7 +67,7 @@ def _records(cell: Cell, module: nn.Module, x: Tensor, draw: int) -> Iterator[Re
     whole = encode([x])
     for kind, cut in KINDS.items():
         for size in cell.params["sizes"]:
-            gap = float((gaps(encode(cut(x, size)), whole) / sizes(whole)).max())
+            gap = float((gaps(encode(cut(x, size)), whole) / max_norms(whole)).max())
             detail = {"n": x.shape[1], "chunk_size": size, "order": kind, "aggregation": how, "draw": draw}
             yield cell.record(
                 Status.OK, metric="relative_gap", value=gap, unit="max-norm", higher_is_better=False, detail=detail

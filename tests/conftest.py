@@ -46,7 +46,7 @@ def judge(cell):
     evidence = {"bound": 1e-15, "examples": cell.params["examples"]}
     if cell.case == "law.holds":
         return [cell.record("pass", metric="gap", value=1e-16, detail=evidence)]
-    card = {"card": "n = 2, chunks (1, 1)", "reproduce": "assert False", "counterexample": {"n": 2}}
+    card = {"text": "n = 2, chunks (1, 1)", "reproduce": "assert False", "counterexample": {"n": 2}}
     return [cell.record("fail", message="gap 0.5", metric="gap", value=0.5, detail={**evidence, **card})]
 
 LAWS = Suite(name="laws", summary="", cells=law_cells, run=judge, seconds=dict.fromkeys(PROFILES, 20.0))

@@ -96,7 +96,7 @@ class SumAggregation(nn.Module):
         return x.new_zeros(dim_size, x.shape[1]).index_add(0, index, torch.sin(x) + 1)
 
 
-def status(result: mbcbench.Checked) -> dict[str, str]:
+def status(result: mbcbench.CheckResult) -> dict[str, str]:
     return dict(zip(result["case"], result["status"], strict=True))
 
 

@@ -21,7 +21,7 @@ from mbcbench.records import store
 from mbcbench.records.record import BROKEN, Record, frame
 from mbcbench.registry import check_target
 from mbcbench.report import Report
-from mbcbench.verify.reproduce import recorded
+from mbcbench.verify.counterexample import read_counterexamples
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -252,7 +252,7 @@ def _print_laws(encoders: Sequence[str], records: Sequence[Record]) -> None:
     for encoder in encoders:
         own = [record for record in records if record.encoder == encoder]
         out().print(tables.laws_table(encoder, own))
-        for found in filter(None, map(tables.card, own)):
+        for found in filter(None, map(tables.counterexample, own)):
             out().print(found, soft_wrap=True)
 
 
@@ -292,14 +292,14 @@ def _try_to_write(path: Path) -> None:
 def repro(where: str) -> ExitCode:
     """Try recorded counterexamples again; print the card of each that still breaks its law."""
     broken = 0
-    for case in recorded(where):
+    for case in read_counterexamples(where):
         check_target(case.target)
-        params = {"law": case.law, "tried": dict(case.case), "dim_in": case.dim_in}
+        params = {"law": case.law, "tried": dict(case.example), "dim_in": case.dim_in}
         record = planner.learn("replay", encoder=case.target, seed=case.seed, **params)
         if record.status in BROKEN:
             complain(f"{case.target}, {case.law}: {record.message}")
             return ExitCode.BROKE
-        card = record.detail["card"]
-        broken += card is not None
-        out().print(card or f"{case.law} holds for {case.target} on the recorded case", highlight=False, markup=False)
+        text = record.detail["text"]
+        broken += text is not None
+        out().print(text or f"{case.law} holds for {case.target} on the recorded case", highlight=False, markup=False)
     return ExitCode.LAW_BROKEN if broken else ExitCode.AS_CLAIMED

@@ -127,14 +127,14 @@ def check(
     TARGET is a registered name, package.module:attr or path/to/file.py:attr.
     """
     from mbcbench.cli import commands
-    from mbcbench.verify.xfails import expected
+    from mbcbench.verify.xfails import load_xfails
 
     order = _order(targets, targets, seed, jobs, memory_limit, time_limit)
     laws_profile, usual = DEPTHS[profile]
     params = {
         "examples": examples or usual,
         "reference": reference,
-        "expected_failures": expected(xfails_file, targets) if xfails_file else None,
+        "expected_failures": load_xfails(xfails_file, targets) if xfails_file else None,
     }
     given = {name: value for name, value in params.items() if value is not None}
     return commands.check(order, law or [], laws_profile, given, json=json, quiet=quiet)

@@ -20,7 +20,7 @@ from mbcbench.protocol import target
 from mbcbench.protocol.encoder import has_merge, is_streaming, takes_mask
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
-from mbcbench.verify.examine import replay
+from mbcbench.verify.counterexample import replay_counterexample
 
 
 def run(cell: Cell) -> list[Record]:
@@ -127,10 +127,10 @@ def _law(cell: Cell) -> dict[str, Any]:
 def _replay(cell: Cell) -> dict[str, Any]:
     p = cell.params
     try:
-        replay(cell.encoder, p["law"], dict(p["tried"]), dim_in=p["dim_in"], seed=cell.seed)
+        replay_counterexample(cell.encoder, p["law"], dict(p["tried"]), dim_in=p["dim_in"], seed=cell.seed)
     except AssertionError as broken:
-        return {"card": str(broken)}
-    return {"card": None}
+        return {"text": str(broken)}
+    return {"text": None}
 
 
 def _plain(value: Any) -> Any:
