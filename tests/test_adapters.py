@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import mbcbench
-from mbcbench.adapters import MaskAdapter, StatefulAdapter, StepsAdapter, pyg
+from mbcbench.adapters import MaskAdapter, MergingStepsAdapter, StatefulAdapter, StepsAdapter, pyg
 
 STREAMS = ["mbc.partition", "mbc.order", "mbc.fork", "mbc.resume", "mbc.gradient"]
 
@@ -67,7 +67,8 @@ class OtherWords(nn.Module):
 
 
 def steps(module: nn.Module, **more: Callable[..., Any]) -> StepsAdapter:
-    return StepsAdapter(
+    adapter = MergingStepsAdapter if "merge" in more else StepsAdapter
+    return adapter(
         module,
         init_state=lambda m, batch_size: m.begin(batch_size),
         update=lambda m, state, x: m.step(x, state),
