@@ -30,6 +30,7 @@ TIMEOUTS_BEFORE_GIVING_UP = 2
 # Never a plug-in: it could hang or crash.
 PRELOADED = [
     "torch",
+    "psutil",
     "scipy.special",
     "mbcbench.verify.examine",
     "mbcbench.execution.probe",
