@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench.execution.suite import Profile, Request, Suite
-from mbcbench.protocol.encoder import Pair, is_streaming
-from mbcbench.protocol.target import build, resolve
+from mbcbench.protocol.encoder import ChunkAggregation, is_streaming
+from mbcbench.protocol.target import build_from_spec, get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 from mbcbench.verify.tolerance import gaps, sizes
@@ -53,7 +53,7 @@ def cells(request: Request) -> list[Cell]:
 def run(cell: Cell) -> Iterable[Record]:
     """For each kind and size of chunks the gap of every draw of sets, the largest of a batch."""
     p = cell.params
-    module = build(resolve(cell.encoder), dim_in=p["dim"], seed=cell.seed).double().eval()
+    module = build_from_spec(get_spec(cell.encoder), dim_in=p["dim"], seed=cell.seed).double().eval()
     for draw in range(p["sets"]):
         generator = torch.Generator().manual_seed(cell.seed + draw)
         x = torch.randn(p["batch"], p["n"], p["dim"], dtype=torch.float64, generator=generator)
@@ -79,7 +79,7 @@ def encoded(module: nn.Module, batch: int) -> Callable[[Sequence[Tensor]], Tenso
 
     A plain module has no state: it is the mean of the encodings of the chunks.
     """
-    stream: Any = module if is_streaming(module) else Pair(module, "mean")
+    stream: Any = module if is_streaming(module) else ChunkAggregation(module, "mean")
     start = stream.init_state(batch)
     return lambda chunks: stream.readout(reduce(stream.update, chunks, start))
 

@@ -31,9 +31,9 @@ def encode_cells(request):
     return [Cell(suite="encode", case="once", encoder=e, params={"n": 5}, seed=request.seed) for e in request.encoders]
 
 def encode(cell):
-    spec = target.resolve(cell.encoder)
+    spec = target.get_spec(cell.encoder)
     width = target.element_width(spec)
-    out = target.build(spec, dim_in=width, seed=cell.seed)(torch.ones(2, cell.params["n"], width))
+    out = target.build_from_spec(spec, dim_in=width, seed=cell.seed)(torch.ones(2, cell.params["n"], width))
     yield cell.record("ok", metric="sum", value=out.sum().item())
 
 ENCODE = Suite(name="encode", summary="", cells=encode_cells, run=encode, seconds=dict.fromkeys(PROFILES, 20.0))

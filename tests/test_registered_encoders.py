@@ -6,7 +6,7 @@ from functools import lru_cache
 import pytest
 
 from mbcbench import registry
-from mbcbench.protocol.target import DIM_IN, resolve
+from mbcbench.protocol.target import DEFAULT_DIM_IN, get_spec
 from mbcbench.records.record import Status
 from mbcbench.verify.examine import Effort, Examination
 from mbcbench.verify.law import Law
@@ -17,7 +17,7 @@ AS_CLAIMED = {Status.PASS, Status.XFAIL, Status.SKIP, Status.OK}
 
 @lru_cache(maxsize=2)
 def examination(encoder: str) -> Examination:
-    return Examination(resolve(encoder), dim_in=DIM_IN, seed=0)
+    return Examination(get_spec(encoder), dim_in=DEFAULT_DIM_IN, seed=0)
 
 
 @pytest.mark.parametrize("law", registry.plugins(registry.LAWS))

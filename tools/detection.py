@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from template import DOCS, write
 
 from mbcbench import registry
-from mbcbench.protocol.target import resolve
+from mbcbench.protocol.target import get_spec
 from mbcbench.verify import strategies
 from mbcbench.verify.examine import Examination
 from mbcbench.verify.example import Case
@@ -90,7 +90,7 @@ def needed(wrong: Control, how: Search, seeds: int) -> tuple[list[float], Outcom
 
 def speed(how: Search, name: str, law: str) -> float:
     """Examples a second on an encoder that keeps the law."""
-    examination = Examination(resolve(name), dim_in=3, seed=0)
+    examination = Examination(get_spec(name), dim_in=3, seed=0)
     subjects, many = examination.subjects(), examination.side_by_side
     how(law_of(law), subjects, 1, many)
     began = time.perf_counter()

@@ -33,9 +33,9 @@ def run(cell: Cell) -> list[Record]:
 
 
 def _encoder(cell: Cell) -> dict[str, Any]:
-    spec = target.resolve(cell.encoder)
+    spec = target.get_spec(cell.encoder)
     width = target.element_width(spec)
-    module = target.build(spec, dim_in=width, seed=cell.seed).eval()
+    module = target.build_from_spec(spec, dim_in=width, seed=cell.seed).eval()
     target.validate(module, dim_in=width, name=cell.encoder)
     return {
         "summary": spec.summary,
@@ -56,7 +56,7 @@ def _encoder(cell: Cell) -> dict[str, Any]:
 
 def source_digest(name: str, module: nn.Module) -> str:
     """A digest of the target's module and of the modules whose classes it built, with what lies beside them."""
-    names = {target.module_of(name).__name__} | {type(m).__module__ for m in module.modules()}
+    names = {target.import_target_module(name).__name__} | {type(m).__module__ for m in module.modules()}
     return digest.files(digest.sources(names))
 
 

@@ -3,20 +3,17 @@
 Unlike the command line, nothing here is guarded against an encoder that hangs or kills the process.
 """
 
-import sys
 import time
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import hypothesis
-from torch import nn
 
 from mbcbench import registry
 from mbcbench.errors import BrokenPluginError, UsageError, one_line
-from mbcbench.protocol.spec import EncoderSpec
-from mbcbench.protocol.target import as_spec, element_width, resolve
+from mbcbench.protocol.target import element_width, resolve_target, target_name, target_string
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 from mbcbench.verify.examine import Effort, Examination, record
@@ -62,8 +59,8 @@ class Bench:
         reference: object = None,
     ) -> None:
         self.target = target
-        self.name, self.live = name_of(target), not isinstance(target, str) and address(target) is None
-        spec = resolve(target) if isinstance(target, str) else as_spec(target, self.name)
+        self.name, self.live = target_name(target), not isinstance(target, str) and target_string(target) is None
+        spec = resolve_target(target)
         self.dim_in = dim_in or element_width(spec)
         self.seed = seed
         spec = expecting(spec, expected_failures or {}, self.name)
@@ -115,7 +112,7 @@ def check(
 
     if examples < 1:
         raise UsageError(f"examples={examples}: give at least 1")
-    entries = expected(expected_failures, [name_of(target)])
+    entries = expected(expected_failures, [target_name(target)])
     bench = Bench(target, dim_in=dim_in, seed=seed, expected_failures=entries, reference=reference)
     bench.examination  # noqa: B018 # what is wrong with the encoder itself is raised, not repeated per law
     effort = Effort(examples, seconds)
@@ -172,36 +169,6 @@ def seed_from_hypothesis() -> int:
     if given is None:
         return 0
     return given % 2**32 if isinstance(given, int) else zlib.crc32(str(given).encode())
-
-
-def name_of(target: Any) -> str:
-    """A stable name for a target: its address where it has one, else the name of its spec or class."""
-    found = target if isinstance(target, str) else address(target)
-    if found is not None:
-        return found
-    if isinstance(target, EncoderSpec):
-        return target.name
-    underlying = target
-    while hasattr(underlying, "func"):  # functools.partial
-        underlying = underlying.func
-    return str(getattr(underlying, "__name__", type(underlying).__name__))
-
-
-def address(target: Any) -> str | None:
-    """The target string that leads to a live object, or None where there is none."""
-    if isinstance(target, EncoderSpec):
-        return target.name if _registered(target) else None
-    if isinstance(target, nn.Module) or not hasattr(target, "__qualname__"):
-        return None
-    home, name = target.__module__, target.__qualname__
-    known = home != "__main__" and getattr(sys.modules.get(home), name, None) is target
-    return f"{home}:{name}" if known else None
-
-
-def _registered(spec: EncoderSpec) -> bool:
-    found = registry.plugins(registry.ENCODERS).get(spec.name)
-    home = sys.modules.get(found.entry.module) if found is not None else None
-    return home is not None and found is not None and getattr(home, found.entry.attr, None) is spec
 
 
 def _indented(text: str) -> str:

@@ -15,9 +15,9 @@ from hypothesis.database import ExampleDatabase
 from torch import nn
 
 from mbcbench import registry
-from mbcbench.protocol.encoder import AGGREGATIONS, Aggregation, Pair, is_streaming
+from mbcbench.protocol.encoder import AGGREGATIONS, Aggregation, ChunkAggregation, is_streaming
 from mbcbench.protocol.spec import EncoderSpec
-from mbcbench.protocol.target import as_spec, build, element_width, resolve, validate
+from mbcbench.protocol.target import build_from_spec, element_width, get_spec, spec_from_object, validate
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 from mbcbench.verify import tolerance
@@ -78,7 +78,7 @@ class Examination:
         self.spec = spec
         self.dim_in = dim_in
         self.seed = seed
-        module = build(spec, dim_in=dim_in, seed=seed)
+        module = build_from_spec(spec, dim_in=dim_in, seed=seed)
         validate(module, dim_in=dim_in, name=spec.name)
         self.plain = not is_streaming(module)
         self.modules = variants(module, dim_in, seed)
@@ -120,11 +120,11 @@ class Examination:
         ]
 
     def _fresh(self) -> nn.Module:
-        return build(self.spec, dim_in=self.dim_in, seed=self.seed + 1000).to("cpu", torch.float64).eval()
+        return build_from_spec(self.spec, dim_in=self.dim_in, seed=self.seed + 1000).to("cpu", torch.float64).eval()
 
     def pair(self, g: Aggregation) -> list[Subject]:
         """The pair (f, g) of a plain module f."""
-        return self.subjects(lambda module: Pair(module, g).eval())
+        return self.subjects(lambda module: ChunkAggregation(module, g).eval())
 
     @cached_property
     def consistent_pair(self) -> Aggregation | None:
@@ -211,7 +211,7 @@ def examine(cell: Cell) -> Record:
     """The record of one cell of the suite `laws`; params: `examples`, `seconds` (soft), and perhaps `dim_in`,
     `expected_failures` (see `mbcbench.verify.xfails.expecting`) and `reference` (a target)."""
     began = time.perf_counter()
-    spec = resolve(cell.encoder)
+    spec = get_spec(cell.encoder)
     law: Law = registry.plugin(registry.LAWS, cell.case).load()
     dim_in = int(cell.params.get("dim_in") or element_width(spec))
     spec = expecting(spec, cell.params.get("expected_failures") or {}, cell.encoder)
@@ -270,7 +270,7 @@ def _pair(outcome: Outcome, dim_in: int, dtype: str) -> dict[str, Any]:
 def replay(target: object, law_id: str, case: dict[str, Any], *, dim_in: int, seed: int = 0) -> None:
     """Try one case again. Raises AssertionError with the counterexample's card when the law is still broken."""
     name = target if isinstance(target, str) else str(getattr(target, "name", type(target).__name__))
-    spec = resolve(target) if isinstance(target, str) else as_spec(target, name)
+    spec = get_spec(target) if isinstance(target, str) else spec_from_object(target, name)
     law: Law = registry.plugin(registry.LAWS, law_id).load()
     examination = Examination(spec, dim_in=dim_in, seed=seed)
     through_pairs = examination.plain and law.speaks_of_streams

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from mbcbench.errors import BrokenPluginError
+from mbcbench.protocol.target import target_name
 from mbcbench.records.record import Status
 from mbcbench.verify.checking import (
     Bench,
     LawBrokenError,
     from_hypothesis,
     law_ids,
-    name_of,
     raise_unless_as_claimed,
     seed_from_hypothesis,
 )
@@ -66,7 +66,7 @@ def parametrize_with_laws(
 
     Raises UsageError when an encoder, a law or an expected failure is none.
     """
-    names = [name_of(encoder) for encoder in encoders]
+    names = [target_name(encoder) for encoder in encoders]
     entries = expected(expected_failures, names)
     options = {"dim_in": dim_in, "expected_failures": entries, "reference": reference}
     ids = sorted(law_ids(laws))

@@ -12,7 +12,7 @@ from torch import nn
 
 from mbcbench.errors import UsageError
 from mbcbench.protocol.spec import EncoderSpec
-from mbcbench.protocol.target import as_spec, build, find
+from mbcbench.protocol.target import build_from_spec, load_target, spec_from_object
 from mbcbench.verify.subject import Reference
 
 Array = NDArray[np.float64]
@@ -29,11 +29,11 @@ def with_reference(spec: EncoderSpec, reference: object, *, dim_in: int) -> Enco
     Raises UsageError when the reference is neither, or takes other weights.
     """
     name = reference if isinstance(reference, str) else getattr(reference, "__name__", type(reference).__name__)
-    found: Any = find(reference) if isinstance(reference, str) else reference
+    found: Any = load_target(reference) if isinstance(reference, str) else reference
     if _takes_module_and_x(found):
         return replace(spec, reference=_checked(found, name))
-    other = as_spec(found, name)
-    _same_weights(build(spec, dim_in=dim_in), build(other, dim_in=dim_in), spec.name, name)
+    other = spec_from_object(found, name)
+    _same_weights(build_from_spec(spec, dim_in=dim_in), build_from_spec(other, dim_in=dim_in), spec.name, name)
     return replace(spec, reference=_encoder_reference(other))
 
 
@@ -66,7 +66,7 @@ def _encoder_reference(other: EncoderSpec) -> Reference:
     def reference(module: nn.Module, x: Array) -> Array:
         width = x.shape[2]
         if width not in twins:
-            twins[width] = build(other, dim_in=width).double().eval()
+            twins[width] = build_from_spec(other, dim_in=width).double().eval()
         twin = twins[width]
         if twin.state_dict():
             twin.load_state_dict(module.state_dict())

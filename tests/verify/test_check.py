@@ -9,8 +9,9 @@ from hypothesis.database import InMemoryExampleDatabase
 
 import mbcbench
 from mbcbench.errors import BrokenPluginError, UsageError
+from mbcbench.protocol.target import target_name, target_string
 from mbcbench.verify import checking
-from mbcbench.verify.checking import Bench, address, name_of
+from mbcbench.verify.checking import Bench
 from mbcbench.verify.examine import Effort
 from mbcbench.verify.xfails import read_xfails
 from tests import sound_encoders
@@ -81,7 +82,7 @@ def test_an_encoder_that_raises_may_be_expected_to() -> None:
 @pytest.mark.parametrize(
     ("target", "options", "words"),
     [
-        (sound_encoders.NUMBER, {}, "int is 3, which is no encoder"),
+        (sound_encoders.NUMBER, {}, "int is 3, which is not an encoder"),
         ("deepset-sum", {}, "did you mean deepsets-sum"),
         (Sum, {"laws": ["mbc.partitions"]}, "did you mean mbc.partition"),
         (Sum, {"laws": "mbc.order"}, r"laws=\['mbc.order'\]"),
@@ -89,7 +90,7 @@ def test_an_encoder_that_raises_may_be_expected_to() -> None:
         (Sum, {"expected_failures": {"mbc.orders": "?"}}, "did you mean mbc.order"),
         (Sum, {"expected_failures": {"Other::mbc.order": "?"}}, "'Other' is not being checked"),
         (Sum, {"reference": sound_encoders.Wider}, "more.bias is absent there and"),
-        (Sum, {"reference": "tests.sound_encoders:NUMBER"}, "no encoder"),
+        (Sum, {"reference": "tests.sound_encoders:NUMBER"}, "not an encoder"),
     ],
 )
 def test_wrong_usage_is_one_line(target: object, options: dict[str, object], words: str) -> None:
@@ -117,11 +118,11 @@ def test_a_reference_that_computes_another_thing_does_not(reference: object) -> 
 
 
 def test_names_lead_back_to_what_can_be_imported() -> None:
-    assert name_of(Sum) == address(Sum) == f"{Sum.__module__}:Sum"
-    assert name_of(Sum(3)) == "Sum"
-    assert address(Sum(3)) is None
-    assert name_of(sound_encoders.AS_CLAIMED) == "tanh-of-mean"
-    assert address(sound_encoders.AS_CLAIMED) is None
+    assert target_name(Sum) == target_string(Sum) == f"{Sum.__module__}:Sum"
+    assert target_name(Sum(3)) == "Sum"
+    assert target_string(Sum(3)) is None
+    assert target_name(sound_encoders.AS_CLAIMED) == "tanh-of-mean"
+    assert target_string(sound_encoders.AS_CLAIMED) is None
 
 
 def test_a_result_shows_verdicts_and_counterexamples() -> None:

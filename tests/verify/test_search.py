@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench import registry
-from mbcbench.protocol.encoder import AGGREGATIONS, Pair, SetEncoder
+from mbcbench.protocol.encoder import AGGREGATIONS, ChunkAggregation, SetEncoder
 from mbcbench.verify.example import Case
 from mbcbench.verify.law import Law
 from mbcbench.verify.search import Outcome, Trial, search
@@ -136,8 +136,8 @@ class MaxOfElements(nn.Module):
 
 
 def test_a_plain_sum_is_consistent_with_g_sum_alone() -> None:
-    assert [g for g in AGGREGATIONS if look(Pair(SumOfElements(), g)).holds] == ["sum"]
+    assert [g for g in AGGREGATIONS if look(ChunkAggregation(SumOfElements(), g)).holds] == ["sum"]
 
 
 def test_a_plain_maximum_is_consistent_with_g_max_alone() -> None:
-    assert [g for g in AGGREGATIONS if look(Pair(MaxOfElements(), g)).holds] == ["max"]
+    assert [g for g in AGGREGATIONS if look(ChunkAggregation(MaxOfElements(), g)).holds] == ["max"]
