@@ -14,7 +14,7 @@ from mbcbench.errors import BrokenPluginError, ExitCode, UsageError
 from mbcbench.execution.suite import DataChoice, Device, Profile
 
 if TYPE_CHECKING:
-    from mbcbench.execution.planner import Order
+    from mbcbench.execution.planner import RunOptions
 
 app = typer.Typer(
     name="mbcbench",
@@ -34,7 +34,7 @@ app.command()(compare.compare)
 Depth = Literal["smoke", "quick", "thorough"]
 # The profile of the laws that is checked, and the examples where they are more than a leaderboard spends on a law.
 DEPTHS: dict[Depth, tuple[Profile, int | None]] = {
-    "smoke": ("smoke", None), "quick": ("quick", 600), "thorough": ("laptop", None),
+    "smoke": ("smoke", None), "quick": ("quick", 600), "thorough": ("thorough", None),
 }  # fmt: skip
 
 Profiles = Annotated[Profile, typer.Option("--profile", help="How much to run.")]
@@ -264,17 +264,17 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _order(
     encoders: list[str], named: list[str], seed: int, jobs: int | None, memory: float, seconds: float | None
-) -> "Order":
+) -> "RunOptions":
     """What is asked for. Raises UsageError when an encoder can be seen to name nothing."""
     from mbcbench import system
-    from mbcbench.execution.planner import Order
+    from mbcbench.execution.planner import RunOptions
     from mbcbench.registry import check_target
 
     for target in named:
         check_target(target)
-    return Order(
+    return RunOptions(
         encoders=tuple(dict.fromkeys(encoders)),
-        named=frozenset(named),
+        user_encoders=frozenset(named),
         seed=seed,
         jobs=jobs or system.cores(),
         memory_bytes=int(memory * 2**30),

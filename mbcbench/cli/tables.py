@@ -34,8 +34,7 @@ def laws_table(encoder: str, records: Iterable[Record]) -> Table:
 
 def counterexample(record: Record) -> Text | None:
     """What a failure shows: the counterexample, and a snippet that reproduces it, to be pasted as it stands."""
-    text = record.detail.get("text") or record.detail.get("card")  # its name in earlier records
-    parts = [str(part) for part in (text, record.detail.get("reproduce")) if part]
+    parts = [str(record.detail[name]) for name in ("text", "reproduce") if record.detail.get(name)]
     if record.status not in UNEXPECTED | BROKEN or not parts:
         return None
     title = (f"{record.encoder}  {record.case}  {record.status}\n\n", f"bold {colour(record.status)}")

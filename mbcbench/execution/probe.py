@@ -73,20 +73,20 @@ def _dtype(module: nn.Module) -> torch.dtype:
 def _plan(cell: Cell) -> dict[str, Any]:
     p = cell.params
     suite: Suite = registry.plugin(registry.SUITES, p["suite"]).load()
-    encoders = p["named"] if suite.experiments else p["encoders"]
+    encoders = p["user_encoders"] if suite.experiments else p["encoders"]
     request = Request(encoders=encoders, profile=p["profile"], seed=cell.seed, data=p["data"], device=_device(p))
     cells: dict[str, Cell] = {}
     experiments = {}
     for name, experiment in _experiments(p["suite"], suite, p["only"]).items():
         planned = {c.key: c for c in experiment.cells(request)}
         cells |= planned
-        told = {key: getattr(experiment, key) for key in ("title", "where", "across", "as_trained")}
+        told = {key: getattr(experiment, key) for key in ("title", "where", "columns_by", "only_train_size")}
         experiments[name] = told | {"cells": list(planned)}
     return {
         "cells": [asdict(planned) for planned in cells.values()],
         "experiments": experiments,
         "seconds": suite.seconds[p["profile"]],
-        "alone": suite.alone,
+        "exclusive": suite.exclusive,
     }
 
 

@@ -24,7 +24,7 @@ from mbcbench.protocol.target import (
     validate,
 )
 from mbcbench.records.cell import Cell
-from mbcbench.records.law_detail import LawDetail
+from mbcbench.records.detail import UntriedLawDetail
 from mbcbench.records.record import Record, Status
 from mbcbench.verify import tolerance
 from mbcbench.verify.example import ALL_KINDS, Example, ExampleData, smallest_examples
@@ -149,7 +149,7 @@ class Checker:
             message = str(error)
         except Exception as error:
             message = one_line(error)
-        return cell.record(Status.ERROR, message=message, detail=LawDetail(law=law_id).to_dict())
+        return cell.record(Status.ERROR, message=message, detail=UntriedLawDetail(law=law_id))
 
     def judge_cell(self, cell: Cell, budget: Budget) -> Record:
         """Return the record of a cell whose case is a law; raise what the encoder raises when it is built."""

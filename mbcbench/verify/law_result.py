@@ -6,7 +6,7 @@ from typing import Any
 
 from mbcbench.protocol.encoder import Aggregation
 from mbcbench.records.cell import Cell
-from mbcbench.records.law_detail import AggregationDetail, LawDetail
+from mbcbench.records.detail import LawDetail, PairDetail, UntriedLawDetail
 from mbcbench.records.record import Record, Status
 from mbcbench.verify.counterexample import counterexample_data, counterexample_text, reproduction_snippet
 from mbcbench.verify.law import Law
@@ -41,7 +41,7 @@ def law_record(cell: Cell, law: Law, result: LawResult, *, dim_in: int, is_reach
     If no target string leads to the encoder (`is_reachable` is False), the reader of the reproduction fills it in.
     """
     if result.search is None:
-        return cell.record(result.status, message=result.message, detail=LawDetail(law=law.id, examples=0).to_dict())
+        return cell.record(result.status, message=result.message, detail=UntriedLawDetail(law=law.id, examples=0))
     detail = _search_detail(cell, law, result.search, dim_in=dim_in, is_reachable=is_reachable)
     if result.by_aggregation is not None:
         detail = replace(
@@ -55,7 +55,7 @@ def law_record(cell: Cell, law: Law, result: LawResult, *, dim_in: int, is_reach
         metric="gap",
         value=(result.search.counterexample or result.search.worst).gap,
         higher_is_better=False,
-        detail=detail.to_dict(),
+        detail=detail,
     )
 
 
@@ -81,13 +81,13 @@ def _search_detail(cell: Cell, law: Law, search: SearchResult, *, dim_in: int, i
     return replace(
         detail,
         counterexample=_counterexample_data(search, dim_in, cell),
-        text=counterexample_text(cell.encoder, law, search),
+        counterexample_text=counterexample_text(cell.encoder, law, search),
         reproduce=snippet,
     )
 
 
-def _aggregation_detail(search: SearchResult, dim_in: int, cell: Cell) -> AggregationDetail:
-    return AggregationDetail(
+def _aggregation_detail(search: SearchResult, dim_in: int, cell: Cell) -> PairDetail:
+    return PairDetail(
         consistent=search.holds, examples=search.examples, counterexample=_counterexample_data(search, dim_in, cell)
     )
 

@@ -25,7 +25,7 @@ def run_only(command: Command, encoder: str, *more: str) -> tuple[int, str, str]
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("run --profile lunch", "'lunch' is not one of 'smoke', 'quick', 'laptop', 'paper'"),
+        ("run --profile lunch", "'lunch' is not one of 'smoke', 'quick', 'thorough', 'paper'"),
         ("run --seed -1", "'--seed'"),
         ("run --jobs 0", "'--jobs'"),
         ("run --bogus", "No such option: --bogus"),
@@ -281,7 +281,7 @@ def test_cells_that_measure_time_run_alone(plugins: Plugins, command: Command) -
         "def run(cell):\n"
         "    began = time.monotonic()\n    time.sleep(0.2)\n"
         "    return [cell.record('ok', detail={'began': began, 'ended': time.monotonic()})]\n"
-        "S = Suite(name='timed', summary='', cells=cells, run=run, seconds={'quick': 20.0}, alone=True)\n",
+        "S = Suite(name='timed', summary='', cells=cells, run=run, seconds={'quick': 20.0}, exclusive=True)\n",
     )
     plugins.add("suites", "timed", "timed:S")
     command("run", "--just-these", "--encoder", HONEST, "--suite", "timed", "--jobs", "3")
