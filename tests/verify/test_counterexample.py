@@ -35,4 +35,4 @@ def test_an_old_counterexample_is_replayed(tmp_path: Path) -> None:
 
 
 def test_a_counterexample_that_no_longer_breaks_the_law_replays_in_silence() -> None:
-    mbcbench.replay_counterexample(Sum, "mbc.partition", OLD_COUNTEREXAMPLE, dim_in=3)
+    mbcbench.replay_counterexample(Sum, "symmetry.permutation", OLD_COUNTEREXAMPLE, dim_in=3)
