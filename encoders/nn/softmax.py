@@ -18,12 +18,12 @@ class SoftmaxState(NamedTuple):
     """The largest logit so far (`B x H x Q`; -inf before the first element), and relative to it the numerator
     (`B x H x Q x e`) and the denominator (`B x H x Q`)."""
 
-    peak: Tensor
-    num: Tensor
-    den: Tensor
+    max_logit: Tensor
+    numerator: Tensor
+    denominator: Tensor
 
 
-def no_attention(like: Tensor, *shape: int) -> SoftmaxState:
+def empty_state(like: Tensor, *shape: int) -> SoftmaxState:
     """The state of no elements; `shape` is that of the numerator."""
     return SoftmaxState(like.new_full(shape[:-1], -torch.inf), like.new_zeros(shape), like.new_zeros(shape[:-1]))
 
@@ -58,13 +58,13 @@ def attend_linear(
 
     log_weights: of the logits, `B x H x Q x n`, gives the logarithms of the weights.
 
-    Where that is less work (`fold.pays`), neither is computed: the logits are x (Wk^T q), and the values follow the
-    sum over elements, (weights x) Wv^T.
+    Where that is less work (`fused_attention.is_cheaper`), neither is computed: the logits are x (Wk^T q), and the
+    values follow the sum over elements, (weights x) Wv^T.
     """
     _, heads, queries, width = q.shape
     key, value = (a.weight.view(heads, width, x.shape[2]) for a in (k, v))
-    pays = fused_attention.pays(x.shape[1], x.shape[2], queries, width)
-    if pays:
+    is_cheaper = fused_attention.is_cheaper(x.shape[1], x.shape[2], queries, width)
+    if is_cheaper:
         P = (q @ key * scale).flatten(1, 2)
         logits = (P @ x.transpose(1, 2)).view(len(x), heads, queries, x.shape[1])
     else:
@@ -72,7 +72,7 @@ def attend_linear(
     if k.bias is not None:
         logits = logits + q @ k.bias.view(heads, width, 1) * scale
     logs = log_weights(logits)
-    if pays:
+    if is_cheaper:
         folded = attend(logs.flatten(1, 2).unsqueeze(1), x.unsqueeze(1), mask)
         peak, num, den = (part.reshape(len(x), heads, queries, *part.shape[3:]) for part in folded)
         state = SoftmaxState(peak, num @ value.transpose(1, 2), den)
@@ -80,20 +80,20 @@ def attend_linear(
         state = attend(logs, x.unsqueeze(1) @ value.transpose(1, 2), mask)
     if v.bias is None:
         return state
-    return state._replace(num=state.num + state.den.unsqueeze(-1) * v.bias.view(heads, 1, width))
+    return state._replace(numerator=state.numerator + state.denominator.unsqueeze(-1) * v.bias.view(heads, 1, width))
 
 
 def merge(a: SoftmaxState, b: SoftmaxState) -> SoftmaxState:
     """The state of both parts; a part without elements has peak -inf and weighs nothing."""
-    peak = torch.maximum(a.peak, b.peak)
-    scale_a, scale_b = ((s.peak - _finite(peak)).exp() for s in (a, b))
-    num = a.num * scale_a.unsqueeze(-1) + b.num * scale_b.unsqueeze(-1)
-    return SoftmaxState(peak, num, a.den * scale_a + b.den * scale_b)
+    peak = torch.maximum(a.max_logit, b.max_logit)
+    scale_a, scale_b = ((s.max_logit - _finite(peak)).exp() for s in (a, b))
+    num = a.numerator * scale_a.unsqueeze(-1) + b.numerator * scale_b.unsqueeze(-1)
+    return SoftmaxState(peak, num, a.denominator * scale_a + b.denominator * scale_b)
 
 
-def ratio(state: SoftmaxState) -> Tensor:
+def attended_values(state: SoftmaxState) -> Tensor:
     """The attended values, `B x H x Q x e`; zeros for no elements."""
-    return state.num / torch.where(state.den == 0, 1, state.den).unsqueeze(-1)
+    return state.numerator / torch.where(state.denominator == 0, 1, state.denominator).unsqueeze(-1)
 
 
 def _finite(peak: Tensor) -> Tensor:
