@@ -1,4 +1,8 @@
-"""Meshes in OFF files, with the malformed headers of ModelNet40 (`OFF490 518 0` on one line)."""
+"""Meshes in OFF files, with the malformed headers of ModelNet40 (`OFF490 518 0` on one line).
+
+trimesh.load is not used: it accepts files that are cut off in their faces and vertices that are not finite, and takes
+3 to 4 times as long.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""Procedural furniture and fittings. Widths lie along x, depths along y; fronts face -y."""
+"""Procedural furniture and fittings.
+
+w, d and h are width (along x), depth (along y) and height (along z), r is a radius, s a side (-1 or 1). Fronts face -y.
+"""
 
 import numpy as np
 
@@ -7,17 +10,17 @@ from mbcbench.datasets.shapes.solids import Mesh, box, cylinder, ellipsoid, revo
 
 
 def _legs(uniform: Uniform, width: float, depth: float, height: float) -> list[Mesh]:
-    """Four legs below z = 0, square or round, at the corners."""
+    """Return four legs below z = 0 at the corners, all round or all square."""
     thick, inset = uniform(0.03, 0.08), uniform(0.05, 0.2)
     x, y = width / 2 - inset * width / 2, depth / 2 - inset * depth / 2
     places = [(sx * x, sy * y, -height / 2) for sx in (-1, 1) for sy in (-1, 1)]
     if coin_flip(uniform):
-        return [cylinder(thick, height, at) for at in places]
-    return [box((2 * thick, 2 * thick, height), at) for at in places]
+        return [cylinder(thick, height, place) for place in places]
+    return [box((2 * thick, 2 * thick, height), place) for place in places]
 
 
 def _case(width: float, depth: float, height: float, wall: float = 0.05) -> list[Mesh]:
-    """A box open at the front: back, two sides, top and bottom."""
+    """Return a box that is open at the front: back, two sides, top and bottom."""
     sides = [box((wall, depth, height), (s * width / 2, 0, 0)) for s in (-1, 1)]
     lids = [box((width, depth, wall), (0, 0, s * height / 2)) for s in (-1, 1)]
     return [*sides, *lids, box((width, wall, height), (0, depth / 2, 0))]

@@ -1,4 +1,7 @@
-"""Procedural vehicles, vessels, devices and what lives. Widths lie along x, depths along y; fronts face -y."""
+"""Procedural vehicles, containers, devices, people and plants.
+
+w, d and h are width (along x), depth (along y) and height (along z), r is a radius, s a side (-1 or 1). Fronts face -y.
+"""
 
 import numpy as np
 
@@ -121,8 +124,8 @@ def keyboard(uniform: Uniform) -> list[Mesh]:
     rows, columns = randint(uniform, 4, 6), randint(uniform, 12, 16)
     size = (w / columns * 0.7, d / rows * 0.7, 0.06)
     places = [((j + 0.5) / columns - 0.5, (i + 0.5) / rows - 0.5) for i in range(rows) for j in range(columns)]
-    one = box(size, (0, 0, 0.06))
-    keys = [translate(one, (x * w * 0.95, y * d * 0.9, 0)) for x, y in places]
+    key = box(size, (0, 0, 0.06))
+    keys = [translate(key, (x * w * 0.95, y * d * 0.9, 0)) for x, y in places]
     return [box((w, d, uniform(0.05, 0.1))), *keys]
 
 
