@@ -18,11 +18,11 @@ def list_() -> int:
     from mbcbench.cli.tables import plain_table
     from mbcbench.datasets import DATA_SETS
 
-    table = plain_table("name", "kind", "", "present", "SHA-256", "licence", "source")
+    table = plain_table("name", "content", "", "present", "SHA-256", "licence", "source")
     for data in DATA_SETS.values():
         origin = "paper" if data.paper else "built in"
         present = "yes" if data.present else "no"
-        table.add_row(data.name, data.kind, origin, present, data.sha256[:12], data.licence, data.source)
+        table.add_row(data.name, data.content, origin, present, data.sha256[:12], data.licence, data.source)
     out().print(table)
     return ExitCode.AS_CLAIMED
 
@@ -32,9 +32,9 @@ def where(
     name: Annotated[str | None, typer.Argument(help="A data set.", show_default="the folder of all")] = None,
 ) -> int:
     """Print where data sets are kept, or where one lies."""
-    from mbcbench.datasets import cache, data_set, folder
+    from mbcbench.datasets import cache, data_folder, data_set
 
-    places = [data_set(name).where(), *cache.under(name)] if name else [folder()]
+    places = [data_set(name).path(), *cache.cached_folders(name)] if name else [data_folder()]
     for place in places:
         typer.echo(place)
     return ExitCode.AS_CLAIMED
@@ -69,6 +69,6 @@ def fetch(
 
     chosen = [data_set(name) for name in names or []] or [data for data in DATA_SETS.values() if not data.paper]
     for data in chosen:
-        data.fetch(offline)
+        data.fetch(offline=offline)
         typer.echo(f"{data.name}: ready")
     return ExitCode.AS_CLAIMED

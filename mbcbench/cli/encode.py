@@ -60,13 +60,13 @@ def encode(
     """
     from mbcbench import system
     from mbcbench.registry import check_target
-    from mbcbench.streaming import encode as core
+    from mbcbench.streaming.encode import EncodeOptions, open_encoding
 
     system.keep_freed_memory()
     check_target(encoder)
     goal = _goal(file, out)
-    order = core.Order(
-        file=file,
+    options = EncodeOptions(
+        path=file,
         encoder=encoder,
         hyper=dict(map(_hyper, hyper or [])),
         weights=weights,
@@ -80,15 +80,15 @@ def encode(
         seconds=every,
         allow_nonfinite=allow_nonfinite,
     )
-    return _follow(core.Encoding(order), goal, quiet=quiet)
+    with options.torch_settings:
+        return _follow(open_encoding(options), goal, quiet=quiet)
 
 
 def _goal(file: Path, out: Path | None) -> Path:
+    from mbcbench.streaming.output import check_output
+
     goal = out or file.with_name(f"{file.name}.encoding.npy")
-    if goal.suffix not in (".npy", ".safetensors"):
-        raise UsageError(f"--out {goal} ends in {goal.suffix!r}; an encoding is kept as .npy or .safetensors")
-    if not goal.parent.is_dir():
-        raise UsageError(f"cannot write {goal}: there is no folder {goal.parent}")
+    check_output(goal)
     return goal
 
 
@@ -107,10 +107,10 @@ def _follow(work: "Encoding", goal: Path, *, quiet: bool) -> ExitCode:
 
     from mbcbench import system
     from mbcbench.cli.commands import out
-    from mbcbench.streaming import encode as core
+    from mbcbench.streaming.output import write_encoding
 
     _warn(work)
-    rate = Rate(work.source.length, work.begin.elements)
+    rate = Rate(work.source.length, work.start.elements)
     try:
         with watch(Console(stderr=True), rate, quiet=quiet) as see:
             for done in work.steps():
@@ -118,7 +118,7 @@ def _follow(work: "Encoding", goal: Path, *, quiet: bool) -> ExitCode:
     except KeyboardInterrupt:
         return _interrupted(work)
     encoding = work.result()
-    core.write(encoding, goal)
+    write_encoding(encoding, goal)
     peak = system.peak_resident_bytes() / 2**20
     shape = " x ".join(map(str, encoding.shape))
     out().print(
@@ -132,26 +132,21 @@ def _follow(work: "Encoding", goal: Path, *, quiet: bool) -> ExitCode:
 
 def _warn(work: "Encoding") -> None:
     from mbcbench.cli.commands import complain
-    from mbcbench.streaming.encode import CONSISTENT
 
-    gap = work.inconsistency()
-    if gap > CONSISTENT:
-        complain(
-            f"warning: {work.order.encoder} is not mini-batch consistent: where a chunk ends among the first elements "
-            f"moves their encoding by {gap:.2g} of its size; what comes out holds for --chunk {work.chunk} alone"
-        )
+    if warning := work.consistency_warning():
+        complain(f"warning: {warning}")
 
 
 def _interrupted(work: "Encoding") -> ExitCode:
     from mbcbench.cli.commands import argv, complain
 
     where = f"interrupted after {work.position.elements:,} of {work.source.length:,} elements"
-    if work.order.checkpoint is None:
+    if work.options.checkpoint is None:
         complain(f"{where}; nothing is kept: --checkpoint STATE would have kept it")
     else:
-        work.keep()
-        again = [*argv(), *([] if work.order.resume else ["--resume"])]
-        complain(f"{where}; kept in {work.order.checkpoint}, go on with: {shlex.join(again)}")
+        work.save_checkpoint()
+        again = [*argv(), *([] if work.options.resume else ["--resume"])]
+        complain(f"{where}; kept in {work.options.checkpoint}, go on with: {shlex.join(again)}")
     return ExitCode.INTERRUPTED
 
 
