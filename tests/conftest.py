@@ -23,7 +23,7 @@ import torch
 from mbcbench.protocol import target
 from mbcbench.records.cell import Cell
 from mbcbench.execution.suite import Suite
-from mbcbench.report import Report
+from mbcbench.reporting import Report
 
 PROFILES = ("smoke", "quick", "laptop", "paper")
 

@@ -19,7 +19,7 @@ from mbcbench.cli import main
 from mbcbench.execution.suite import Request
 from mbcbench.records import store
 from mbcbench.records.record import Record, Status, frame
-from mbcbench.report import Artefact, Writer, Written
+from mbcbench.reporting import Artefact, Writer, Written
 
 INFO: dict[str, Any] = {"run": "r", "profile": "laptop"}
 CAD_SIZES = (100, 200, 500, 1000)
