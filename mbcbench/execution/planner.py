@@ -15,7 +15,7 @@ from mbcbench.execution.suite import PROBE, DataChoice, Device, Profile
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import BROKEN, UNEXPECTED, Record
 from mbcbench.records.store import Earlier, reasons
-from mbcbench.registry import DEFAULT_SUITES, plugins
+from mbcbench.registry import default_suites
 
 LAWS_SUITE = "laws"
 TRAINING = ("torch._dynamo",)  # the first optimizer of a process imports it, for over a second
@@ -172,7 +172,7 @@ def _jobs(order: Order, plans: Sequence[Cell], learnt: Mapping[str, Record]) -> 
         for cell in (Cell(**planned) for planned in found["cells"]):
             jobs.setdefault(cell.key, Job(cell, order.limits(found["seconds"])))
         alone |= {plan.params["suite"]} if found["alone"] else set()
-        experiments |= found["experiments"] if plan.params["suite"] not in plugins(DEFAULT_SUITES) else {}
+        experiments |= found["experiments"] if plan.params["suite"] not in default_suites() else {}
     return _Work(list(jobs.values()), alone, experiments)
 
 

@@ -115,7 +115,7 @@ def _source_of_suite(cell: Cell) -> dict[str, Any]:
     """A probe of its own: what another suite has loaded of the package is no part of this one."""
     found = registry.plugin(registry.SUITES, cell.params["suite"])
     found.load()
-    own = digest.sources([found.entry.module])
+    own = digest.sources([found.module])
     return {"identity": {"suite source": digest.files(own), "harness source": digest.harness(own)}}
 
 

@@ -41,7 +41,7 @@ def find(target: str) -> object:
 def module_of(target: str) -> ModuleType:
     """The module that a target names, imported. Raises as `resolve` does."""
     if ":" not in target:
-        return importlib.import_module(registry.plugin(registry.ENCODERS, target).entry.module)
+        return importlib.import_module(registry.plugin(registry.ENCODERS, target).module)
     where = target.rpartition(":")[0]
     return _module_from_path(where) if where.endswith(".py") else _module_from_name(where, target)
 

@@ -200,8 +200,8 @@ def address(target: Any) -> str | None:
 
 def _registered(spec: EncoderSpec) -> bool:
     found = registry.plugins(registry.ENCODERS).get(spec.name)
-    home = sys.modules.get(found.entry.module) if found is not None else None
-    return home is not None and found is not None and getattr(home, found.entry.attr, None) is spec
+    home = sys.modules.get(found.module) if found is not None else None
+    return home is not None and found is not None and getattr(home, found.attribute, None) is spec
 
 
 def _indented(text: str) -> str:
