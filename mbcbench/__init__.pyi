@@ -1,0 +1,33 @@
+from . import adapters as adapters
+from .api.compare import compare as compare
+from .api.encode import encode as encode
+from .api.report import ReportFiles as ReportFiles
+from .api.report import report as report
+from .api.run import run as run
+from .errors import BrokenPluginError as BrokenPluginError
+from .errors import UsageError as UsageError
+from .execution.consume import RunResult as RunResult
+from .execution.suite import Experiment as Experiment
+from .execution.suite import Request as Request
+from .execution.suite import Suite as Suite
+from .protocol.api import build as build
+from .protocol.api import spec as spec
+from .protocol.encoder import Pair as Pair
+from .protocol.encoder import SetEncoder as SetEncoder
+from .protocol.encoder import Streaming as Streaming
+from .protocol.spec import EncoderSpec as EncoderSpec
+from .records.cell import Cell as Cell
+from .records.record import Record as Record
+from .records.record import Status as Status
+from .records.store import load as load
+from .registry import Index as Index
+from .reporting import Artefact as Artefact
+from .reporting import Report as Report
+from .verify import strategies as strategies
+from .verify.checked import Checked as Checked
+from .verify.checking import check as check
+from .verify.examine import replay as replay
+from .verify.law import Law as Law
+from .verify.parametrize import parametrize_with_laws as parametrize_with_laws
+
+__version__: str
