@@ -8,4 +8,19 @@ import lazy_loader
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_get_public_name, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_RENAMED = {
+    "Checked": "CheckResult",
+    "Pair": "ChunkAggregation",
+    "replay": "replay_counterexample",
+    "spec": "get_spec",
+}  # names of the release before
+
+
+def __getattr__(name: str) -> object:
+    if name not in _RENAMED:
+        return _get_public_name(name)
+    import warnings
+
+    warnings.warn(f"mbcbench.{name} is called mbcbench.{_RENAMED[name]} now", DeprecationWarning, stacklevel=2)
+    return _get_public_name(_RENAMED[name])

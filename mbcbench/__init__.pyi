@@ -10,12 +10,12 @@ from .execution.consume import RunResult as RunResult
 from .execution.suite import Experiment as Experiment
 from .execution.suite import Request as Request
 from .execution.suite import Suite as Suite
-from .protocol.api import build as build
-from .protocol.api import spec as spec
-from .protocol.encoder import Pair as Pair
+from .protocol.encoder import ChunkAggregation as ChunkAggregation
 from .protocol.encoder import SetEncoder as SetEncoder
 from .protocol.encoder import Streaming as Streaming
 from .protocol.spec import EncoderSpec as EncoderSpec
+from .protocol.target import build as build
+from .protocol.target import get_spec as get_spec
 from .records.cell import Cell as Cell
 from .records.record import Record as Record
 from .records.record import Status as Status
@@ -24,9 +24,9 @@ from .registry import Index as Index
 from .reporting import Artefact as Artefact
 from .reporting import Report as Report
 from .verify import strategies as strategies
-from .verify.checked import Checked as Checked
-from .verify.checking import check as check
-from .verify.examine import replay as replay
+from .verify.check import CheckResult as CheckResult
+from .verify.check import check as check
+from .verify.counterexample import replay_counterexample as replay_counterexample
 from .verify.law import Law as Law
 from .verify.parametrize import parametrize_with_laws as parametrize_with_laws
 

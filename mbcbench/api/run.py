@@ -10,10 +10,10 @@ from mbcbench import registry, system
 from mbcbench.errors import Interrupted, UsageError
 from mbcbench.execution import planner
 from mbcbench.execution.consume import RunResult, consume
-from mbcbench.execution.planner import Order
+from mbcbench.execution.planner import RunOptions
 from mbcbench.execution.suite import DataChoice, Device, Profile
 from mbcbench.records import store
-from mbcbench.records.store import Earlier
+from mbcbench.records.cache import RunCache
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def run(
     new = store.Run.create(
         Path(root), profile=profile, seed=seed, argv=command_line(), encoders=options.encoders, suites=names
     )
-    earlier = None if fresh else Earlier(Path(root))
+    earlier = None if fresh else RunCache(Path(root))
     for line in earlier.unreadable if earlier is not None else ():
         logger.warning("skipping an unreadable earlier run: %s", line)
     try:
@@ -120,13 +120,13 @@ def run_options(
     jobs: int | None = None,
     time_limit: float | None = None,
     memory_limit: float = 2.0,
-) -> Order:
+) -> RunOptions:
     """Return the options of the planner (internal). Raises UsageError if a target in `named` cannot name an encoder."""
     for target in named:
         registry.check_target(target)
-    return Order(
+    return RunOptions(
         encoders=tuple(dict.fromkeys(encoders)),
-        named=frozenset(named),
+        user_encoders=frozenset(named),
         seed=seed,
         jobs=jobs or system.cores(),
         memory_bytes=int(memory_limit * 2**30),

@@ -77,14 +77,14 @@ def check(
     from mbcbench.execution import planner
     from mbcbench.execution.consume import consume
     from mbcbench.execution.suite import PROBE
-    from mbcbench.verify.xfails import expected
+    from mbcbench.verify.xfails import load_xfails
 
     options = run_options(targets, targets, seed, jobs, time_limit, memory_limit)
     chosen = as_profile(profile)
     params = {
         "examples": examples or EXAMPLES.get(chosen),
         "reference": reference,
-        "expected_failures": expected(xfails_file, targets) if xfails_file else None,
+        "expected_failures": load_xfails(xfails_file, targets) if xfails_file else None,
     }
     known = list(registry.plugins(registry.LAWS))
     laws = registry.select(registry.LAWS, split_commas(law)) or known
@@ -117,9 +117,9 @@ def _print_laws(encoders: Sequence[str], records: "Sequence[Record]") -> None:
 
 def _print_counts(records: "Sequence[Record]", seconds: float) -> None:
     from mbcbench.cli.console import format_counts, print_line
-    from mbcbench.execution.progress import span
+    from mbcbench.execution.progress import format_duration
 
-    print_line(f"{format_counts(records)} in {span(seconds)}")
+    print_line(f"{format_counts(records)} in {format_duration(seconds)}")
 
 
 def laws_table(encoder: str, records: "Iterable[Record]") -> "Table":
@@ -145,7 +145,7 @@ def counterexample_text(record: "Record") -> "Text | None":
     from mbcbench.cli.console import status_style
     from mbcbench.records.record import BROKEN, UNEXPECTED
 
-    parts = [str(record.detail[name]) for name in ("card", "reproduce") if record.detail.get(name)]
+    parts = [str(record.detail[name]) for name in ("text", "reproduce") if record.detail.get(name)]
     if record.status not in UNEXPECTED | BROKEN or not parts:
         return None
     title = (f"{record.encoder}  {record.case}  {record.status}\n\n", f"bold {status_style(record.status)}")

@@ -71,7 +71,7 @@ def _probe(case: str, name: str, **params: Any) -> Mapping[str, Any]:
     from mbcbench.execution import planner
     from mbcbench.records.record import BROKEN
 
-    record = planner.learn(case, **params)
+    record = planner.run_probe(case, **params)
     if record.status in BROKEN:
         raise BrokenPluginError(f"{name} broke: {record.message}")
     return record.detail

@@ -23,18 +23,18 @@ def repro(
     from mbcbench.execution import planner
     from mbcbench.records.record import BROKEN
     from mbcbench.registry import check_target
-    from mbcbench.verify.reproduce import recorded
+    from mbcbench.verify.counterexample import read_counterexamples
 
     broken = 0
-    for counterexample in recorded(file):
+    for counterexample in read_counterexamples(file):
         target, law = counterexample.target, counterexample.law
         check_target(target)
-        params = {"law": law, "tried": dict(counterexample.case), "dim_in": counterexample.dim_in}
-        record = planner.learn("replay", encoder=target, seed=counterexample.seed, **params)
+        params = {"law": law, "tried": dict(counterexample.example), "dim_in": counterexample.dim_in}
+        record = planner.run_probe("replay", encoder=target, seed=counterexample.seed, **params)
         if record.status in BROKEN:
             print_error(f"{target}, {law}: {record.message}")
             return ExitCode.BROKE
-        text = record.detail["card"]
+        text = record.detail["text"]
         broken += text is not None
         print_line(text or f"{law} holds for {target} on the recorded example")
     return ExitCode.LAW_BROKEN if broken else ExitCode.AS_CLAIMED

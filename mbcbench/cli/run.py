@@ -107,7 +107,7 @@ def run(
 
 def _print_summary(result: "RunResult", folder: Path) -> None:
     from mbcbench.cli.console import plural, print_line
-    from mbcbench.execution.progress import span
+    from mbcbench.execution.progress import format_duration
     from mbcbench.records import store
 
     progress = result.progress
@@ -117,4 +117,4 @@ def _print_summary(result: "RunResult", folder: Path) -> None:
     if progress.reasons:
         parts.append(f"{progress.to_run} run: {progress.reasons}")
     print_line(f"records   {folder / store.RECORDS}")
-    print_line(f"{'; '.join(parts)}; {span(progress.elapsed)}")
+    print_line(f"{'; '.join(parts)}; {format_duration(progress.elapsed)}")
