@@ -222,8 +222,8 @@ def test_a_ragged_column_is_one_line_that_names_the_row(encode: Command, row: An
         ("x.npy mine.py:Sum --g sum", "is a streaming encoder; leave out --g sum"),
         ("x.npy mine.py:Sum --resume", "name it with --checkpoint"),
         ("x.npy mine.py:Sum --checkpoint no/such", "there is no folder no"),
-        ("x.npy mine.py:Sum --out e.txt", "use .npy or .safetensors"),
-        ("x.npy mine.py:Sum --hyper 3", "is no NAME=VALUE"),
+        ("x.npy mine.py:Sum --out e.txt", "ends in '.txt'; use .npy or .safetensors"),
+        ("x.npy mine.py:Sum --hyper 3", "is not NAME=VALUE"),
         ("x.npy mine.py:Sum --select a", "has no names to select a from"),
         ("x.npy mine.py:Sum --weights no.pt", "no such file: no.pt"),
         ("x.npy mine.py:Sum --weights x.npy", "x.npy does not hold weights for mine.py:Sum"),
@@ -351,7 +351,7 @@ def test_ctrl_c_is_one_line_that_says_how_to_go_on(here: Path) -> None:
     call = [sys.executable, "-m", "mbcbench.cli.main", "encode", "x.npy", "--encoder", "mine.py:Sum", "--chunk", "10"]
     ended = subprocess.run([*call, "--checkpoint", "state"], check=False, capture_output=True, text=True)
     assert ended.returncode == 130
-    assert ended.stderr.startswith("mbcbench: interrupted after 30 of 103 elements; kept in state, go on with: ")
+    assert ended.stderr.startswith("mbcbench: interrupted after 30 of 103 elements; stored in state, go on with: ")
     assert ended.stderr.endswith("--checkpoint state --resume\n")
 
 
