@@ -20,7 +20,7 @@ from mbcbench.protocol import target
 from mbcbench.protocol.encoder import has_merge, is_streaming, takes_mask
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
-from mbcbench.verify.examine import replay
+from mbcbench.verify.counterexample import replay_counterexample
 
 
 def run(cell: Cell) -> list[Record]:
@@ -33,9 +33,9 @@ def run(cell: Cell) -> list[Record]:
 
 
 def _encoder(cell: Cell) -> dict[str, Any]:
-    spec = target.resolve(cell.encoder)
+    spec = target.get_spec(cell.encoder)
     width = target.element_width(spec)
-    module = target.build(spec, dim_in=width, seed=cell.seed).eval()
+    module = target.build_from_spec(spec, dim_in=width, seed=cell.seed).eval()
     target.validate(module, dim_in=width, name=cell.encoder)
     return {
         "summary": spec.summary,
@@ -56,7 +56,7 @@ def _encoder(cell: Cell) -> dict[str, Any]:
 
 def source_digest(name: str, module: nn.Module) -> str:
     """A digest of the target's module and of the modules whose classes it built, with what lies beside them."""
-    names = {target.module_of(name).__name__} | {type(m).__module__ for m in module.modules()}
+    names = {target.import_target_module(name).__name__} | {type(m).__module__ for m in module.modules()}
     return digest.files(digest.sources(names))
 
 
@@ -122,7 +122,7 @@ def source_identity(suite: str) -> dict[str, str]:
     """
     plugin = registry.plugin(registry.SUITES, suite)
     plugin.load()
-    sources = digest.sources([plugin.entry.module])
+    sources = digest.sources([plugin.module])
     return {"suite source": digest.files(sources), "harness source": digest.harness(sources)}
 
 
@@ -134,10 +134,10 @@ def _law(cell: Cell) -> dict[str, Any]:
 def _replay(cell: Cell) -> dict[str, Any]:
     p = cell.params
     try:
-        replay(cell.encoder, p["law"], dict(p["tried"]), dim_in=p["dim_in"], seed=cell.seed)
+        replay_counterexample(cell.encoder, p["law"], dict(p["tried"]), dim_in=p["dim_in"], seed=cell.seed)
     except AssertionError as broken:
-        return {"card": str(broken)}
-    return {"card": None}
+        return {"text": str(broken)}
+    return {"text": None}
 
 
 def _plain(value: Any) -> Any:

@@ -16,7 +16,7 @@ from mbcbench.execution.suite import Profile, Request, Suite
 from mbcbench.protocol.encoder import encode_stream, is_streaming
 from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.protocol.state import nbytes
-from mbcbench.protocol.target import build, resolve
+from mbcbench.protocol.target import build_from_spec, get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 from mbcbench.system import available_bytes
@@ -68,8 +68,8 @@ def cells(request: Request) -> list[Cell]:
 def run(cell: Cell) -> Iterable[Record]:
     """What is predicted of one encoding, and what is measured of it unless memory would not do."""
     p = cell.params
-    spec = resolve(cell.encoder)
-    module = build(spec, dim_in=p["dim"], seed=cell.seed).eval()
+    spec = get_spec(cell.encoder)
+    module = build_from_spec(spec, dim_in=p["dim"], seed=cell.seed).eval()
     if p["mode"] == STREAMED and not is_streaming(module):
         return [cell.record(Status.SKIP, message="a plain module has no state to stream: it encodes in one piece")]
     found: list[Record] = []
