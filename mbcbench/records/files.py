@@ -100,7 +100,8 @@ def _fields_of_cell(key: str, cells: Mapping[str, Cell]) -> Fields:
 
 
 def _without(row: Fields, implied: Fields) -> Fields:
-    return {name: value for name, value in row.items() if name not in implied or not _same(value, implied[name])}
+    """Return the fields of a row that differ from those implied."""
+    return {name: value for name, value in row.items() if name not in implied or not _is_same(value, implied[name])}
 
 
 def _share(rows: Sequence[Fields], name: str) -> Fields:
@@ -119,7 +120,9 @@ def _split(rows: Sequence[Fields]) -> tuple[Fields, list[Fields]]:
     """Return the fields that all rows have with the same value, and the rest of each row."""
     first, *others = rows
     shared = {
-        name: value for name, value in first.items() if all(name in row and _same(value, row[name]) for row in others)
+        name: value
+        for name, value in first.items()
+        if all(name in row and _is_same(value, row[name]) for row in others)
     }
     return shared, [{name: value for name, value in row.items() if name not in shared} for row in rows]
 
@@ -130,8 +133,10 @@ def _merge(shared: Fields, row: Fields) -> Fields:
     return {**shared, **row, **mappings}
 
 
-def _same(a: Any, b: Any) -> bool:
+def _is_same(a: Any, b: Any) -> bool:
     """Return True if two values are the same in JSON: 1, 1.0 and True are equal in Python only."""
+    if isinstance(a, str) or a is None:
+        return bool(a == b)
     return json.dumps(a) == json.dumps(b)
 
 

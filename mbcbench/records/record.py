@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
@@ -80,7 +80,7 @@ class Record:
 
     def to_fields(self) -> Fields:
         """Return all fields as JSON has them: numbers that it cannot hold become names ("nan", "inf", "-inf")."""
-        return {name: _finite(value) for name, value in asdict(self).items()}
+        return {f.name: _finite(getattr(self, f.name)) for f in fields(self)}
 
     def to_json(self) -> str:
         """Return the record as one line of JSON that stands by itself."""
