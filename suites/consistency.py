@@ -18,7 +18,7 @@ from mbcbench.protocol.target import build_from_spec, get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import ConsistencyDetail
 from mbcbench.records.record import Record
-from mbcbench.verify.tolerance import gaps, sizes
+from mbcbench.verify.tolerance import gaps, max_norms
 
 from .metrics import Metric
 
@@ -102,7 +102,7 @@ def _measure(cell: Cell, settings: ConsistencySettings, module: nn.Module, x: Te
     whole = encode([x])
     for order, partition in PARTITIONS.items():
         for size in settings.sizes:
-            gap = float((gaps(encode(partition(x, size)), whole) / sizes(whole)).max())
+            gap = float((gaps(encode(partition(x, size)), whole) / max_norms(whole)).max())
             detail = ConsistencyDetail(n=settings.n, chunk_size=size, order=order, aggregation=aggregation, draw=draw)
             yield RELATIVE_GAP.record(cell, gap, detail)
 

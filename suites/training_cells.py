@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from mbcbench.datasets import choose
-from mbcbench.datasets.base import Kind
+from mbcbench.datasets import Content, choose
 from mbcbench.execution.suite import DataChoice, Request
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record
@@ -80,9 +79,9 @@ class DatasetId(NamedTuple):
     sha256: str
 
 
-def choose_dataset(kind: Kind, choice: DataChoice) -> DatasetId:
+def choose_dataset(content: Content, choice: DataChoice) -> DatasetId:
     """Return the data set chosen. It belongs into the settings, so that other data make other cells."""
-    dataset = choose(kind, choice)
+    dataset = choose(content, choice)
     return DatasetId(dataset.name, dataset.sha256[:12])
 
 

@@ -32,7 +32,7 @@ PRELOADED = [
     "torch",
     "psutil",
     "scipy.special",
-    "mbcbench.verify.examine",
+    "mbcbench.verify.checker",
     "mbcbench.execution.probe",
     "mbcbench.execution.worker",
 ]

@@ -26,8 +26,11 @@ def migrate(fields: Mapping[str, Any], migrations: Migrations) -> Fields:
 
 
 def _record_from_1(fields: Fields) -> Fields:
-    """A record by itself is the same in schema 2, which changed how a run keeps the records of a cell."""
-    return fields
+    """Schema 2 renamed the text of a counterexample; it also changed how a run keeps the records of a cell."""
+    detail = fields.get("detail", {})
+    if "card" not in detail:
+        return fields
+    return {**fields, "detail": {("text" if key == "card" else key): value for key, value in detail.items()}}
 
 
 def _run_from_1(fields: Fields) -> Fields:

@@ -38,19 +38,18 @@ def exemplars() -> Exemplars:
 
 
 class FakeDataSet:
-    """A loader with a name and a digest, as `choose` returns it."""
+    """A data set in place of one that `choose` returns."""
 
     name, sha256 = "fake", "0" * 64
 
     def __init__(self, load: Callable[..., Any]) -> None:
         self.load = load
 
-    def __call__(self, *args: int, **options: int) -> Any:
-        return self.load(*args, **options)
-
 
 def replace_data_sets(patch: pytest.MonkeyPatch) -> None:
     """Make the suites choose fake data sets; digits stay real."""
     fakes = {"patches": FakeDataSet(patches), "clouds": FakeDataSet(clouds), "exemplars": FakeDataSet(exemplars)}
     for module in (training_cells, image_completion, cloud_data, episodes):
-        patch.setattr(module, "choose", lambda kind, data, real=module.choose: fakes.get(kind) or real(kind, data))
+        patch.setattr(
+            module, "choose", lambda content, choice, real=module.choose: fakes.get(content) or real(content, choice)
+        )

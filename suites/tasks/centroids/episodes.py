@@ -38,7 +38,7 @@ def load(settings: CentroidSettings) -> ClassExamples:
 
 def _digits(settings: DigitCentroidSettings) -> ClassExamples:
     """Load digits; supports are drawn from the training images, queries are test images."""
-    data = choose("digits", settings.data)()
+    data = choose("digits", settings.data).load()
     train, test = by_class(data.train), by_class(data.test)
     return ClassExamples(train, train, test, data.source)
 
@@ -54,7 +54,7 @@ def by_class(split: Split) -> Tensor:
 def _exemplars(settings: ExemplarCentroidSettings) -> ClassExamples:
     """Load features; training does not see the test classes."""
     with torch.random.fork_rng(devices=[]):  # if they are not cached, a network is built, which draws random weights
-        data = choose("exemplars", settings.data)()
+        data = choose("exemplars", settings.data).load()
     train, test = (torch.from_numpy(np.asarray(part, dtype=np.float32)) for part in (data.train, data.test))
     pool, queries = test[:, : settings.pool], test[:, settings.pool : settings.pool + settings.queries]
     return ClassExamples(train, pool, queries, data.source)

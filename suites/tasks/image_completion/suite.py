@@ -76,7 +76,7 @@ def _build_model(cell: Cell, settings: CompletionSettings, seeds: Seeds) -> Neur
 
 def load_images(settings: ImageSettings) -> tuple[Images, Images, str]:
     """Load the images for training and for tests, and the name of the data set."""
-    data = choose("patches", settings.data)(size=settings.size)
+    data = choose("patches", settings.data).load(size=settings.size)
     train = as_images(torch.tensor(data.train[: settings.train_images]), settings.coordinates)
     test = as_images(torch.tensor(data.test[: settings.test_images]), settings.coordinates)
     return train, test, data.source

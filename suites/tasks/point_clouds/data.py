@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mbcbench.datasets import Split, choose, mnist_digits
+from mbcbench.datasets import MNIST_5K, Split, choose
 
 from .sampling import LabelledClouds, PointSampler, fixed_clouds
 from .settings import DigitCloudSettings, PointCloudSettings, ShapeCloudSettings
@@ -53,7 +53,7 @@ def load(settings: PointCloudSettings) -> PointCloudTask:
 
 
 def _digits(settings: DigitCloudSettings) -> PointCloudTask:
-    data = mnist_digits()
+    data = MNIST_5K.load()
     images, labels = take_evenly(data.train, settings.train_images)
     largest = max(*settings.test_sizes, *settings.streamed_sizes)
     test = fixed_clouds(*take_evenly(data.test, settings.test_images), largest, settings.test_seed)
@@ -67,7 +67,7 @@ def take_evenly(split: Split, count: int) -> tuple[Tensor, Tensor]:
 
 
 def _shapes(settings: ShapeCloudSettings) -> PointCloudTask:
-    data = choose("clouds", settings.data)(points=settings.points)
+    data = choose("clouds", settings.data).load(points=settings.points)
     draw = draw_from(as_read_only_tensor(data.train))
     test = LabelledClouds(as_read_only_tensor(data.test), torch.tensor(data.test_labels))
     labels = torch.tensor(data.train_labels)
