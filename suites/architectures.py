@@ -38,7 +38,7 @@ class ArchitectureSettings:
 
 
 class Layer(NamedTuple):
-    """A layer: its name in the model, its description, and its own parameters."""
+    """Layer of a model: name, description and number of own parameters."""
 
     name: str
     description: str

@@ -9,7 +9,7 @@ from mbcbench.records.record import Record, Status
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A quantity that a suite reports.
+    """Quantity that a suite reports.
 
     Parameters
     ----------

@@ -80,7 +80,7 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 class DivergedError(Exception):
-    """A loss was not finite."""
+    """Raised when a loss is not finite."""
 
 
 def fit(

@@ -33,7 +33,7 @@ CHUNKS = 3  # a state that has not grown after so many chunks does not grow
 
 
 class PredictionError(Exception):
-    """A prediction is impossible, for the reason in the message. `too_long`: the encoding itself takes minutes."""
+    """Raised when a prediction is impossible. `too_long`: the encoding itself would take minutes."""
 
     def __init__(self, message: str, *, too_long: bool = False) -> None:
         super().__init__(message)

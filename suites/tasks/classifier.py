@@ -1,4 +1,4 @@
-"""A model of fixed output size for sets: network per element, set encoder, slot read-out, head."""
+"""Model with a vector of fixed size for each set: network per element, set encoder, slot read-out, head."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal, Unpack

@@ -15,7 +15,7 @@ Estimator = Literal["full", "partition", "unbiased"]
 
 @dataclass(frozen=True)
 class Sampling:
-    """An estimator of the gradient of a loss on whole sets.
+    """Estimator of the gradient of a loss on whole sets.
 
     Parameters
     ----------

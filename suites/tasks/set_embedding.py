@@ -1,4 +1,4 @@
-"""The part that the models of all tasks share: a network per element, the set encoder, a vector from its encoding."""
+"""Shared part of the models of all tasks: network per element, set encoder, vector from its encoding."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypedDict

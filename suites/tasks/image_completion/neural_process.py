@@ -1,4 +1,4 @@
-"""A Conditional Neural Process (arXiv 1807.01613): a set encoder for the context, a decoder for each target."""
+"""Conditional Neural Process (arXiv 1807.01613): a set encoder for the context, a decoder for each target."""
 
 from collections.abc import Sequence
 from itertools import pairwise

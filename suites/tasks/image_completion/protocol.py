@@ -1,4 +1,4 @@
-"""How models that complete images are tested: contexts in one piece and in chunks, in several orders and ways."""
+"""Tests of models that complete images: contexts in one piece and in chunks, in several orders and aggregations."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ COMPLETED_PERCENT = (1, 5, 20, 80)  # of the pixels: contexts whose completions 
 
 
 class CompletionTest(NamedTuple):
-    """One test of a model.
+    """Test of a model.
 
     size, chunk: pixels of the context and of its chunks; equal for one piece. order: of the pixels in a stream.
     aggregation: `own` for the encoder's own state, or the g of eq. (1) over chunks encoded on their own.
