@@ -258,8 +258,8 @@ class AsvDetail(Detail):
     commit: str
     python: str
     hardware: Mapping[str, Any]
-    low: float | None
-    high: float | None
+    low: float | None = None
+    high: float | None = None
 
 
 # Probes (mbcbench.execution.probe)
@@ -305,7 +305,7 @@ class PlanDetail(ProbeDetail):
     cells: Sequence[Mapping[str, Any]]
     experiments: Mapping[str, Mapping[str, Any]]
     seconds: float
-    exclusive: bool = field(metadata={"key": "alone"})
+    exclusive: bool
 
 
 @dataclass(frozen=True, kw_only=True)
