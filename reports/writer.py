@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from mbcbench.errors import one_line
-from mbcbench.report import Artefact, Writer
+from mbcbench.reporting import Artefact, Writer
 
 from .leaderboard.html import context
 from .paper.claims import ledger

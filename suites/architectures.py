@@ -73,5 +73,5 @@ SUITE = Suite(
     summary="the layers and parameters of the models in the paper's Tables 3 to 8",
     cells=cells,
     run=run,
-    seconds=dict.fromkeys(("smoke", "quick", "laptop", "paper"), 60.0),
+    seconds=dict.fromkeys(("smoke", "quick", "thorough", "paper"), 60.0),
 )

@@ -20,7 +20,7 @@ from mbcbench.verify.tolerance import gaps, sizes
 
 SIZES: tuple[int, ...] = (128, 64, 16, 4, 1)  # of chunks: the last are singletons
 SHAPE = {"n": 256, "dim": 8, "batch": 4}
-SETS: dict[Profile, int] = {"smoke": 1, "quick": 1, "laptop": 3, "paper": 20}
+SETS: dict[Profile, int] = {"smoke": 1, "quick": 1, "thorough": 3, "paper": 20}
 
 
 def equal(x: Tensor, size: int) -> Sequence[Tensor]:
@@ -89,5 +89,5 @@ SUITE = Suite(
     summary="how far a stream of chunks is from the whole set, by the size and kind of the chunks",
     cells=cells,
     run=run,
-    seconds=dict.fromkeys(("smoke", "quick", "laptop", "paper"), 60.0),
+    seconds=dict.fromkeys(("smoke", "quick", "thorough", "paper"), 60.0),
 )

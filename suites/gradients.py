@@ -53,7 +53,7 @@ class Settings:
 PROFILES: dict[Profile, Settings] = {
     "smoke": Settings(seeds=1, steps=2, partitions=1, gradient_sizes=(50,), batch_size=4, train_images=50),
     "quick": Settings(seeds=1, steps=50, partitions=2, gradient_sizes=(20, 100), batch_size=8, targets=64),
-    "laptop": Settings(seeds=3, steps=600, partitions=20),
+    "thorough": Settings(seeds=3, steps=600, partitions=20),
     "paper": Settings(seeds=5, steps=3000, partitions=100),
 }
 
@@ -133,5 +133,5 @@ SUITE = Suite(
     summary="bias and deviation of the gradients of training on partitions, against the gradient of the full set",
     cells=cells,
     run=run,
-    seconds={"smoke": 120, "quick": 300, "laptop": 3600, "paper": 24 * 3600},
+    seconds={"smoke": 120, "quick": 300, "thorough": 3600, "paper": 24 * 3600},
 )

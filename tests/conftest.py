@@ -23,9 +23,9 @@ import torch
 from mbcbench.protocol import target
 from mbcbench.records.cell import Cell
 from mbcbench.execution.suite import Suite
-from mbcbench.report import Report
+from mbcbench.reporting import Report
 
-PROFILES = ("smoke", "quick", "laptop", "paper")
+PROFILES = ("smoke", "quick", "thorough", "paper")
 
 def encode_cells(request):
     return [Cell(suite="encode", case="once", encoder=e, params={"n": 5}, seed=request.seed) for e in request.encoders]

@@ -20,7 +20,7 @@ from mbcbench.execution.suite import PROBE, Profile
 from mbcbench.records import store
 from mbcbench.records.record import BROKEN, Record, frame
 from mbcbench.registry import check_target
-from mbcbench.report import Report
+from mbcbench.reporting import Report
 from mbcbench.verify.reproduce import recorded
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ app.command()(compare.compare)
 Depth = Literal["smoke", "quick", "thorough"]
 # The profile of the laws that is checked, and the examples where they are more than a leaderboard spends on a law.
 DEPTHS: dict[Depth, tuple[Profile, int | None]] = {
-    "smoke": ("smoke", None), "quick": ("quick", 600), "thorough": ("laptop", None),
+    "smoke": ("smoke", None), "quick": ("quick", 600), "thorough": ("thorough", None),
 }  # fmt: skip
 
 Profiles = Annotated[Profile, typer.Option("--profile", help="How much to run.")]

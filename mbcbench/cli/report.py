@@ -10,7 +10,7 @@ from mbcbench.cli.commands import complain, out
 from mbcbench.errors import ExitCode, UsageError
 from mbcbench.records import store
 from mbcbench.records.record import Record, frame
-from mbcbench.report import Artefact, Writer, Written
+from mbcbench.reporting import Artefact, Writer, Written
 
 
 def report(folders: Sequence[Path], only: Sequence[str], formats: Sequence[str], to: Path) -> ExitCode:

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record
 
-Profile = Literal["smoke", "quick", "laptop", "paper"]
-PROFILES: tuple[Profile, ...] = ("smoke", "quick", "laptop", "paper")
+Profile = Literal["smoke", "quick", "thorough", "paper"]
+PROFILES: tuple[Profile, ...] = ("smoke", "quick", "thorough", "paper")
 DataChoice = Literal["auto", "built-in", "paper"]
 Device = Literal["cpu", "cuda"]
 PROBE = "probe"  # the suite that imports plug-ins to learn what the others need (mbcbench.execution.probe)

@@ -3,7 +3,7 @@
 A cell that failed, or is missing, shows as what it is, and is never averaged away.
 """
 
-from mbcbench.report import Report
+from mbcbench.reporting import Report
 
 from .html import html
 from .terminal import terminal

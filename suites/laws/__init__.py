@@ -8,9 +8,9 @@ from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record
 from mbcbench.verify.examine import examine
 
-EXAMPLES: dict[Profile, int] = {"smoke": 200, "quick": 256, "laptop": 20000, "paper": 20000}
+EXAMPLES: dict[Profile, int] = {"smoke": 200, "quick": 256, "thorough": 20000, "paper": 20000}
 # After so long a search draws no new examples; only encoders whose sets see each other, and slow ones, get there.
-SECONDS: dict[Profile, float] = {"smoke": 1.0, "quick": 3.0, "laptop": 60.0, "paper": 60.0}
+SECONDS: dict[Profile, float] = {"smoke": 1.0, "quick": 3.0, "thorough": 60.0, "paper": 60.0}
 
 
 def cells(request: Request) -> list[Cell]:
@@ -34,5 +34,5 @@ SUITE = Suite(
     summary="random search for counterexamples to the laws",
     cells=cells,
     run=run,
-    seconds={"smoke": 60.0, "quick": 60.0, "laptop": 300.0, "paper": 300.0},
+    seconds={"smoke": 60.0, "quick": 60.0, "thorough": 300.0, "paper": 300.0},
 )

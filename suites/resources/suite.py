@@ -26,12 +26,12 @@ from .prediction import Chunks, Foreseen, UnforeseeableError, in_one_piece, stre
 CHUNK = 1000
 DECADES = (100, 1000, 10_000, 100_000, 1_000_000)
 BETWEEN = (2000, 3000, 5000)  # in one piece, so that what grows with the square has sizes enough within memory
-SIZES: dict[Profile, tuple[int, ...]] = {"smoke": (1000,), "quick": (2000,), "laptop": DECADES, "paper": DECADES}
-LONGER: dict[Profile, tuple[int, ...]] = {"laptop": (10_000_000,), "paper": (10_000_000,)}  # streamed only
+SIZES: dict[Profile, tuple[int, ...]] = {"smoke": (1000,), "quick": (2000,), "thorough": DECADES, "paper": DECADES}
+LONGER: dict[Profile, tuple[int, ...]] = {"thorough": (10_000_000,), "paper": (10_000_000,)}  # streamed only
 LARGE = 10_000  # a set of more elements is tried in part first
 FORESEEN = 1_000_000_000  # a size that nothing is measured at
-SECONDS: dict[Profile, float] = {"smoke": 0.02, "quick": 0.1, "laptop": 0.2, "paper": 5.0}
-LONGEST: dict[Profile, float] = {"smoke": 10.0, "quick": 10.0, "laptop": 10.0, "paper": 600.0}  # seconds an encoding
+SECONDS: dict[Profile, float] = {"smoke": 0.02, "quick": 0.1, "thorough": 0.2, "paper": 5.0}
+LONGEST: dict[Profile, float] = {"smoke": 10.0, "quick": 10.0, "thorough": 10.0, "paper": 600.0}  # seconds an encoding
 ONE_PIECE, STREAMED = "one piece", "streamed"
 
 
@@ -196,5 +196,5 @@ SUITE = Suite(
     cells=cells,
     run=run,
     alone=True,
-    seconds={"smoke": 60, "quick": 60, "laptop": 60, "paper": 3600},
+    seconds={"smoke": 60, "quick": 60, "thorough": 60, "paper": 3600},
 )

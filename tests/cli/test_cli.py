@@ -25,7 +25,7 @@ def run_only(command: Command, encoder: str, *more: str) -> tuple[int, str, str]
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("run --profile lunch", "'lunch' is not one of 'smoke', 'quick', 'laptop', 'paper'"),
+        ("run --profile lunch", "'lunch' is not one of 'smoke', 'quick', 'thorough', 'paper'"),
         ("run --seed -1", "'--seed'"),
         ("run --jobs 0", "'--jobs'"),
         ("run --bogus", "No such option: --bogus"),

@@ -19,9 +19,9 @@ from mbcbench.cli import main
 from mbcbench.execution.suite import Request
 from mbcbench.records import store
 from mbcbench.records.record import Record, Status, frame
-from mbcbench.report import Artefact, Writer, Written
+from mbcbench.reporting import Artefact, Writer, Written
 
-INFO: dict[str, Any] = {"run": "r", "profile": "laptop"}
+INFO: dict[str, Any] = {"run": "r", "profile": "thorough"}
 CAD_SIZES = (100, 200, 500, 1000)
 
 
@@ -298,7 +298,7 @@ def test_the_page_escapes_what_it_is_given() -> None:
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A run with the records of a table."""
-    kept = store.Run.create(tmp_path, profile="laptop", seed=0, argv=[], encoders=[])
+    kept = store.Run.create(tmp_path, profile="thorough", seed=0, argv=[], encoders=[])
     kept.append(clouds())
     kept.close()
     return kept.folder
@@ -352,7 +352,7 @@ def test_a_run_of_a_newer_mbcbench_is_refused_in_one_line(
 
 
 def test_several_runs_are_put_together_and_the_later_one_counts(run: Path, report: Invoke, tmp_path: Path) -> None:
-    again = store.Run.create(tmp_path, profile="laptop", seed=0, argv=[], encoders=[])
+    again = store.Run.create(tmp_path, profile="thorough", seed=0, argv=[], encoders=[])
     again.append([replace(record, value=0.0) for record in clouds()[:1]])
     again.append([replace(cloud("mine", 100, 0, 0.5), cell="another")])
     again.close()

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from mbcbench import registry
-from mbcbench.report import Writer
+from mbcbench.reporting import Writer
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium")

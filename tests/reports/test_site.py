@@ -9,7 +9,7 @@ import pytest
 
 from mbcbench import registry
 from mbcbench.records.record import Record, Status, frame
-from mbcbench.report import Artefact, Report, Writer
+from mbcbench.reporting import Artefact, Report, Writer
 from tests.reports.test_leaderboard import Page, parts
 
 

@@ -136,5 +136,5 @@ def test_the_network_gives_the_number_of_channels() -> None:
 
 
 def test_exemplars_are_left_out_where_time_is_short() -> None:
-    cases = {p: {c.case for c in suite(NAME).cells(Request(encoders=["a"], profile=p))} for p in ("quick", "laptop")}
-    assert cases == {"quick": {"mnist-centroids"}, "laptop": {"mnist-centroids", "exemplar-centroids"}}
+    cases = {p: {c.case for c in suite(NAME).cells(Request(encoders=["a"], profile=p))} for p in ("quick", "thorough")}
+    assert cases == {"quick": {"mnist-centroids"}, "thorough": {"mnist-centroids", "exemplar-centroids"}}

@@ -164,7 +164,7 @@ def test_the_norm_behind_the_encoding_can_be_left_out() -> None:
 
 
 def test_profiles_of_different_sizes_are_different_cases() -> None:
-    assert {cell.case for cell in suite(NAME).cells(Request(encoders=["a"], profile="laptop"))} == {"patches-32"}
+    assert {cell.case for cell in suite(NAME).cells(Request(encoders=["a"], profile="thorough"))} == {"patches-32"}
     assert cells(NAME, "SumEncoder")[0].params["data"] == "fake"
 
 

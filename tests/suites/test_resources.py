@@ -105,7 +105,7 @@ def test_quick_predicts_nothing_and_measures_one_size() -> None:
 
 
 def test_only_streams_go_to_ten_million() -> None:
-    found = suite(NAME).cells(Request(encoders=["a"], profile="laptop"))
+    found = suite(NAME).cells(Request(encoders=["a"], profile="thorough"))
     largest = {
         mode: max(c.params["n"] for c in found if c.case == "encode" and c.params["mode"] == mode)
         for mode in ("one piece", "streamed")

@@ -72,7 +72,7 @@ PROFILES: dict[Profile, Settings] = {
     "quick": Settings(
         seeds=2, steps=400, lr=5e-3, train_size=100, targets=32, batch_size=8, test_images=32, tests=QUICK
     ),
-    "laptop": Settings(seeds=3, steps=2000, test_images=128, tests=TESTS_32),
+    "thorough": Settings(seeds=3, steps=2000, test_images=128, tests=TESTS_32),
     "paper": Settings(
         seeds=5,
         steps=158_000,  # 200 epochs of CelebA's 202,599 images, 256 at a time
@@ -182,5 +182,5 @@ SUITE = Suite(
     summary="complete images from some of their pixels (NLL): contexts in one piece and streamed, larger and smaller",
     cells=cells,
     run=run,
-    seconds={"smoke": 120, "quick": 600, "laptop": 3600, "paper": 7 * 24 * 3600},
+    seconds={"smoke": 120, "quick": 600, "thorough": 3600, "paper": 7 * 24 * 3600},
 )

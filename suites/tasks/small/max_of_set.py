@@ -42,7 +42,7 @@ class Settings:
 PROFILES: dict[Profile, Settings] = {
     "smoke": Settings(seeds=1, steps=5, batch_size=8, test_sets=20),
     "quick": Settings(seeds=1, steps=300, test_sets=200),
-    "laptop": Settings(seeds=3, steps=3000),
+    "thorough": Settings(seeds=3, steps=3000),
     "paper": Settings(seeds=5, steps=10_000),
 }
 
@@ -98,5 +98,5 @@ SUITE = Suite(
     summary="the largest of a set of whole numbers: mean absolute error on sets as large as trained on, and larger",
     cells=cells,
     run=run,
-    seconds={"smoke": 60, "quick": 300, "laptop": 1800, "paper": 24 * 3600},
+    seconds={"smoke": 60, "quick": 300, "thorough": 1800, "paper": 24 * 3600},
 )

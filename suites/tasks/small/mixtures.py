@@ -49,7 +49,7 @@ class Settings:
 PROFILES: dict[Profile, Settings] = {
     "smoke": Settings(seeds=1, steps=5, batch_size=4, test_sets=4, test_sizes=(300,)),
     "quick": Settings(seeds=1, steps=200, batch_size=8, test_sets=16, test_sizes=(300,)),
-    "laptop": Settings(seeds=3, steps=3000),
+    "thorough": Settings(seeds=3, steps=3000),
     "paper": Settings(seeds=5, steps=50_000, lr=1e-3),
 }
 
@@ -154,5 +154,5 @@ SUITE = Suite(
     summary="fit mixtures of four Gaussians in the plane in one go: NLL of the points, streamed in four orders",
     cells=cells,
     run=run,
-    seconds={"smoke": 60, "quick": 300, "laptop": 3600, "paper": 24 * 3600},
+    seconds={"smoke": 60, "quick": 300, "thorough": 3600, "paper": 24 * 3600},
 )
