@@ -7,41 +7,41 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mbcbench.protocol.api import build as build
-    from mbcbench.protocol.api import spec as spec
-    from mbcbench.protocol.encoder import Pair as Pair
+    from mbcbench.protocol.encoder import ChunkAggregation as ChunkAggregation
     from mbcbench.protocol.encoder import SetEncoder as SetEncoder
     from mbcbench.protocol.spec import EncoderSpec as EncoderSpec
+    from mbcbench.protocol.target import build as build
+    from mbcbench.protocol.target import get_spec as get_spec
     from mbcbench.records.store import load as load
-    from mbcbench.verify.checked import Checked as Checked
-    from mbcbench.verify.checking import check as check
-    from mbcbench.verify.examine import replay as replay
+    from mbcbench.verify.check import CheckResult as CheckResult
+    from mbcbench.verify.check import check as check
+    from mbcbench.verify.counterexample import replay_counterexample as replay_counterexample
     from mbcbench.verify.parametrize import parametrize_with_laws as parametrize_with_laws
 
 _HOME = {
-    "Checked": "mbcbench.verify.checked",
+    "CheckResult": "mbcbench.verify.check",
     "EncoderSpec": "mbcbench.protocol.spec",
-    "Pair": "mbcbench.protocol.encoder",
+    "ChunkAggregation": "mbcbench.protocol.encoder",
     "SetEncoder": "mbcbench.protocol.encoder",
-    "build": "mbcbench.protocol.api",
-    "check": "mbcbench.verify.checking",
+    "build": "mbcbench.protocol.target",
+    "check": "mbcbench.verify.check",
     "load": "mbcbench.records.store",
     "parametrize_with_laws": "mbcbench.verify.parametrize",
-    "replay": "mbcbench.verify.examine",
-    "spec": "mbcbench.protocol.api",
+    "replay_counterexample": "mbcbench.verify.counterexample",
+    "get_spec": "mbcbench.protocol.target",
 }
 
 __all__ = [
-    "Checked",
+    "CheckResult",
+    "ChunkAggregation",
     "EncoderSpec",
-    "Pair",
     "SetEncoder",
     "build",
     "check",
+    "get_spec",
     "load",
     "parametrize_with_laws",
-    "replay",
-    "spec",
+    "replay_counterexample",
 ]
 __version__ = "0.1.0"
 

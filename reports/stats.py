@@ -1,10 +1,9 @@
 """Statistics of all reports: means with intervals, paired differences, tests and growth exponents.
 
-Every interval is Student's. A bootstrap is no alternative for three seeds: they have ten distinct resamples, and its
-interval comes out too narrow.
+Means over seeds and their intervals are those of `mbcbench.records.statistics`, which also compares runs.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,60 +11,15 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-LEVEL = 0.95
-Numbers = npt.ArrayLike
-Floats = npt.NDArray[np.float64]
+from mbcbench.records.statistics import LEVEL, Estimate, half_width
+
+__all__ = [
+    *("LEVEL", "Estimate", "Growth", "bonferroni", "deviation", "fit_growth", "half_at", "half_width"),
+    *("paired_sum", "seeds_needed", "summarise_by"),
+]
 
 FITTED_SIZES = 4  # a growth exponent is fitted to that many of the largest sizes: constant costs weigh little there
 MAX_SEEDS = 100  # a difference that more seeds than these would have to show is too small to matter
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Mean of some values with a t interval of 95 %: `mean` plus and minus `half`, which is NaN for one value."""
-
-    mean: float
-    half: float
-    count: int
-    values: tuple[float, ...] = ()
-
-    @classmethod
-    def of(cls, values: Iterable[float]) -> "Estimate":
-        """Return the estimate from the values of all seeds, or from their paired differences."""
-        sample = np.asarray(list(values), dtype=float)
-        if not len(sample):
-            return cls(np.nan, np.nan, 0)
-        deviation = sample.std(ddof=1) if len(sample) > 1 else np.nan
-        half = float(half_width(deviation, len(sample)))
-        return cls(float(sample.mean()), half, len(sample), tuple(sample))
-
-    @property
-    def low(self) -> float:
-        """Lower end of the interval."""
-        return self.mean - self.half
-
-    @property
-    def high(self) -> float:
-        """Upper end of the interval."""
-        return self.mean + self.half
-
-    @property
-    def deviation(self) -> float:
-        """Standard deviation of the values."""
-        return float(np.std(self.values, ddof=1)) if self.count > 1 else np.nan
-
-    def half_at(self, level: float) -> float:
-        """Return half the width of the interval at another level."""
-        return float(half_width(self.deviation, self.count, level))
-
-
-def half_width(deviation: Numbers, count: Numbers, level: float = LEVEL) -> Floats:
-    """Return half the width of the t interval of a mean; NaN for fewer than two values."""
-    count = np.asarray(count, dtype=float)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        error = np.asarray(deviation, dtype=float) / np.sqrt(count)
-        half: Floats = error * stats.t.ppf(0.5 + level / 2, count - 1)
-    return half
 
 
 def summarise_by(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -90,14 +44,24 @@ def bonferroni(level: float, comparisons: int) -> float:
     return 1 - (1 - level) / comparisons
 
 
+def deviation(estimate: Estimate) -> float:
+    """Return the standard deviation of the values of an estimate."""
+    return float(np.std(estimate.values, ddof=1)) if estimate.seeds > 1 else np.nan
+
+
+def half_at(estimate: Estimate, level: float) -> float:
+    """Return half the width of the interval of an estimate at another level."""
+    return float(half_width(deviation(estimate), estimate.seeds, level))
+
+
 def seeds_needed(estimate: Estimate, margin: float = 0.0) -> int | None:
     """Return how many seeds would tell the mean from zero (or from the margin), if mean and deviation stay as they are.
 
     None if more than `MAX_SEEDS` are needed.
     """
     distance = abs(abs(estimate.mean) - margin)
-    counts = np.arange(estimate.count + 1, MAX_SEEDS + 1)
-    enough = counts[half_width(estimate.deviation, counts) < distance]
+    counts = np.arange(estimate.seeds + 1, MAX_SEEDS + 1)
+    enough = counts[half_width(deviation(estimate), counts) < distance]
     return int(enough[0]) if len(enough) else None
 
 
@@ -117,7 +81,7 @@ class Growth:
     largest: float
 
 
-def fit_growth(n: Numbers, cost: Numbers) -> Growth:
+def fit_growth(n: npt.ArrayLike, cost: npt.ArrayLike) -> Growth:
     """Fit log cost over log n by least squares, at the `FITTED_SIZES` largest sizes at which the cost is positive.
 
     n, cost: one entry for each measurement. Several measurements of one size count as their median.

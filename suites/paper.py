@@ -238,7 +238,7 @@ ACCURACY = {"metric": "accuracy"}
 CAD = {**ACCURACY, "suite": "point-clouds", "case": "cad-points"}
 EXEMPLARS = {**ACCURACY, "suite": "centroids", "case": "exemplar-centroids"}
 DIGITS = {"suite": "centroids", "case": "mnist-centroids"}
-TRAINED: dict[str, Any] = {"across": "detail.train_size", "as_trained": True}
+TRAINED: dict[str, Any] = {"columns_by": "detail.train_size", "only_train_size": True}
 
 
 def _of(title: str, cells: Cells, where: Mapping[str, Any], **more: Any) -> Experiment:
@@ -260,7 +260,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         "Exemplars: accuracy by ways, with two supports",
         fig5,
         {**EXEMPLARS, "detail.test_size": 2},
-        across="detail.ways",
+        columns_by="detail.ways",
     ),
     "fig6": _of("Exemplars: accuracy by size of the support", fig5, {**EXEMPLARS, **ONE}),
     "fig7-slots": _of("The number of slots", fig7_slots, {**ANY_SLOTS, **ONE}),

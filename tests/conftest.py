@@ -31,9 +31,9 @@ def encode_cells(request):
     return [Cell(suite="encode", case="once", encoder=e, params={"n": 5}, seed=request.seed) for e in request.encoders]
 
 def encode(cell):
-    spec = target.resolve(cell.encoder)
+    spec = target.get_spec(cell.encoder)
     width = target.element_width(spec)
-    out = target.build(spec, dim_in=width, seed=cell.seed)(torch.ones(2, cell.params["n"], width))
+    out = target.build_from_spec(spec, dim_in=width, seed=cell.seed)(torch.ones(2, cell.params["n"], width))
     yield cell.record("ok", metric="sum", value=out.sum().item())
 
 ENCODE = Suite(name="encode", summary="", cells=encode_cells, run=encode, seconds=dict.fromkeys(PROFILES, 20.0))
@@ -46,7 +46,7 @@ def judge(cell):
     evidence = {"bound": 1e-15, "examples": cell.params["examples"]}
     if cell.case == "law.holds":
         return [cell.record("pass", metric="gap", value=1e-16, detail=evidence)]
-    card = {"card": "n = 2, chunks (1, 1)", "reproduce": "assert False", "counterexample": {"n": 2}}
+    card = {"text": "n = 2, chunks (1, 1)", "reproduce": "assert False", "counterexample": {"n": 2}}
     return [cell.record("fail", message="gap 0.5", metric="gap", value=0.5, detail={**evidence, **card})]
 
 LAWS = Suite(name="laws", summary="", cells=law_cells, run=judge, seconds=dict.fromkeys(PROFILES, 20.0))

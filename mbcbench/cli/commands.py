@@ -13,15 +13,16 @@ from mbcbench import registry, system
 from mbcbench.cli import tables
 from mbcbench.errors import BrokenPluginError, ExitCode, UsageError, one_line
 from mbcbench.execution import planner
-from mbcbench.execution.planner import Order, Planned, Step, Steps
-from mbcbench.execution.progress import Progress, span, watch
+from mbcbench.execution.planner import Planned, RunOptions, Step, Steps
+from mbcbench.execution.progress import Progress, format_duration, watch
 from mbcbench.execution.runner import Finished
 from mbcbench.execution.suite import PROBE, Profile
 from mbcbench.records import store
+from mbcbench.records.cache import RunCache
 from mbcbench.records.record import BROKEN, Record, frame
 from mbcbench.registry import check_target
 from mbcbench.reporting import Report
-from mbcbench.verify.reproduce import recorded
+from mbcbench.verify.counterexample import read_counterexamples
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,7 @@ WIDE = 160  # columns, where the output is no terminal
 
 
 def run(
-    order: Order, suites: Sequence[str], profile: Profile, *, out: Path, html: Path | None, **how: bool
+    order: RunOptions, suites: Sequence[str], profile: Profile, *, out: Path, html: Path | None, **how: bool
 ) -> ExitCode:
     """Run the suites on the encoders (the leaderboard's where none is named), keep the records, show the reports."""
     if order.only and not suites:
@@ -45,7 +46,7 @@ def run(
         raise UsageError(f"cannot write {html}: there is no folder {html.parent}")
     told = {"argv": argv(), "encoders": order.encoders, "suites": suites}
     kept = store.Run.create(out, profile=profile, seed=order.seed, **told)
-    earlier = None if how["fresh"] else store.Earlier(out)
+    earlier = None if how["fresh"] else RunCache(out)
     for line in earlier.unreadable if earlier is not None else ():
         complain(f"an earlier run is passed over: {line}")
     try:
@@ -62,7 +63,13 @@ def run(
 
 
 def check(
-    order: Order, laws: Sequence[str], profile: Profile, params: Mapping[str, Any], *, json: Path | None, quiet: bool
+    order: RunOptions,
+    laws: Sequence[str],
+    profile: Profile,
+    params: Mapping[str, Any],
+    *,
+    json: Path | None,
+    quiet: bool,
 ) -> ExitCode:
     """Check laws on encoders; print a table for each and a card for each counterexample."""
     known = registry.plugins(registry.LAWS)
@@ -77,7 +84,7 @@ def check(
     _print_laws(order.encoders, records)
     if seen.interrupted:
         return _interrupted(seen, "")
-    out().print(f"{tables.counts(records)} in {span(seen.progress.elapsed)}", highlight=False)
+    out().print(f"{tables.counts(records)} in {format_duration(seen.progress.elapsed)}", highlight=False)
     return planner.exit_code(seen.records)
 
 
@@ -199,9 +206,9 @@ def describe(name: str) -> ExitCode:
     kind, _, law = name.partition(":")
     if kind == "law":
         registry.plugin(registry.LAWS, law)
-        record = planner.learn("law", law=law)
+        record = planner.run_probe("law", law=law)
     else:
-        record = planner.learn("build", encoder=name)
+        record = planner.run_probe("build", encoder=name)
     if record.status in BROKEN:
         raise BrokenPluginError(f"{name} broke: {record.message}")
     out().print(
@@ -243,7 +250,7 @@ def complain(line: str) -> None:
     sys.stderr.write(f"mbcbench: {' '.join(line.split())}\n")
 
 
-def _place(order: Order, laws: Sequence[str]) -> Callable[[Record], tuple[int, int]]:
+def _place(order: RunOptions, laws: Sequence[str]) -> Callable[[Record], tuple[int, int]]:
     """Where a record belongs: cells end in any order."""
     return lambda record: (order.encoders.index(record.encoder), laws.index(record.case))
 
@@ -252,7 +259,7 @@ def _print_laws(encoders: Sequence[str], records: Sequence[Record]) -> None:
     for encoder in encoders:
         own = [record for record in records if record.encoder == encoder]
         out().print(tables.laws_table(encoder, own))
-        for found in filter(None, map(tables.card, own)):
+        for found in filter(None, map(tables.counterexample, own)):
             out().print(found, soft_wrap=True)
 
 
@@ -273,7 +280,7 @@ def _summary(seen: Seen, folder: Path) -> None:
     if progress.reasons:
         parts.append(f"{progress.to_run} run: {progress.reasons}")
     out().print(f"records   {folder / store.RECORDS}", highlight=False, soft_wrap=True)
-    out().print(f"{'; '.join(parts)}; {span(progress.elapsed)}", highlight=False, soft_wrap=True)
+    out().print(f"{'; '.join(parts)}; {format_duration(progress.elapsed)}", highlight=False, soft_wrap=True)
 
 
 def _interrupted(seen: Seen, kept: str) -> ExitCode:
@@ -292,14 +299,14 @@ def _try_to_write(path: Path) -> None:
 def repro(where: str) -> ExitCode:
     """Try recorded counterexamples again; print the card of each that still breaks its law."""
     broken = 0
-    for case in recorded(where):
+    for case in read_counterexamples(where):
         check_target(case.target)
-        params = {"law": case.law, "tried": dict(case.case), "dim_in": case.dim_in}
-        record = planner.learn("replay", encoder=case.target, seed=case.seed, **params)
+        params = {"law": case.law, "tried": dict(case.example), "dim_in": case.dim_in}
+        record = planner.run_probe("replay", encoder=case.target, seed=case.seed, **params)
         if record.status in BROKEN:
             complain(f"{case.target}, {case.law}: {record.message}")
             return ExitCode.BROKE
-        card = record.detail["card"]
-        broken += card is not None
-        out().print(card or f"{case.law} holds for {case.target} on the recorded case", highlight=False, markup=False)
+        text = record.detail["text"]
+        broken += text is not None
+        out().print(text or f"{case.law} holds for {case.target} on the recorded case", highlight=False, markup=False)
     return ExitCode.LAW_BROKEN if broken else ExitCode.AS_CLAIMED

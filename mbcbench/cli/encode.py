@@ -174,10 +174,10 @@ class Rate:
 
     def line(self) -> str:
         """All of it in one line."""
-        from mbcbench.execution.progress import span
+        from mbcbench.execution.progress import format_duration
 
         speed = self.per_second
-        left = f", about {span((self.total - self.done) / speed)} left" if speed else ""
+        left = f", about {format_duration((self.total - self.done) / speed)} left" if speed else ""
         return f"{self.done:,} of {self.total:,} elements, {speed / 1e6:.2f} million/s{left}"
 
 

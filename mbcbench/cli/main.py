@@ -14,7 +14,7 @@ from mbcbench.errors import BrokenPluginError, ExitCode, UsageError
 from mbcbench.execution.suite import DataChoice, Device, Profile
 
 if TYPE_CHECKING:
-    from mbcbench.execution.planner import Order
+    from mbcbench.execution.planner import RunOptions
 
 app = typer.Typer(
     name="mbcbench",
@@ -127,14 +127,14 @@ def check(
     TARGET is a registered name, package.module:attr or path/to/file.py:attr.
     """
     from mbcbench.cli import commands
-    from mbcbench.verify.xfails import expected
+    from mbcbench.verify.xfails import load_xfails
 
     order = _order(targets, targets, seed, jobs, memory_limit, time_limit)
     laws_profile, usual = DEPTHS[profile]
     params = {
         "examples": examples or usual,
         "reference": reference,
-        "expected_failures": expected(xfails_file, targets) if xfails_file else None,
+        "expected_failures": load_xfails(xfails_file, targets) if xfails_file else None,
     }
     given = {name: value for name, value in params.items() if value is not None}
     return commands.check(order, law or [], laws_profile, given, json=json, quiet=quiet)
@@ -264,17 +264,17 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _order(
     encoders: list[str], named: list[str], seed: int, jobs: int | None, memory: float, seconds: float | None
-) -> "Order":
+) -> "RunOptions":
     """What is asked for. Raises UsageError when an encoder can be seen to name nothing."""
     from mbcbench import system
-    from mbcbench.execution.planner import Order
+    from mbcbench.execution.planner import RunOptions
     from mbcbench.registry import check_target
 
     for target in named:
         check_target(target)
-    return Order(
+    return RunOptions(
         encoders=tuple(dict.fromkeys(encoders)),
-        named=frozenset(named),
+        user_encoders=frozenset(named),
         seed=seed,
         jobs=jobs or system.cores(),
         memory_bytes=int(memory * 2**30),

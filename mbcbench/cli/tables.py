@@ -32,9 +32,9 @@ def laws_table(encoder: str, records: Iterable[Record]) -> Table:
     return table
 
 
-def card(record: Record) -> Text | None:
+def counterexample(record: Record) -> Text | None:
     """What a failure shows: the counterexample, and a snippet that reproduces it, to be pasted as it stands."""
-    parts = [str(record.detail[name]) for name in ("card", "reproduce") if record.detail.get(name)]
+    parts = [str(record.detail[name]) for name in ("text", "reproduce") if record.detail.get(name)]
     if record.status not in UNEXPECTED | BROKEN or not parts:
         return None
     title = (f"{record.encoder}  {record.case}  {record.status}\n\n", f"bold {colour(record.status)}")

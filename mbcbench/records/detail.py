@@ -65,7 +65,7 @@ class LawDetail(Detail):
     examples: int
     worst_gap: float
     counterexample: Mapping[str, Any] | None = None
-    counterexample_text: str | None = field(default=None, metadata={"key": "card"})
+    counterexample_text: str | None = field(default=None, metadata={"key": "text"})
     reproduce: str | None = None
     pairs: Mapping[str, PairDetail] | None = None
 
@@ -328,7 +328,7 @@ class ReplayDetail(ProbeDetail):
 
     keeps_none: ClassVar[frozenset[str]] = frozenset({"counterexample_text"})
 
-    counterexample_text: str | None = field(metadata={"key": "card"})
+    counterexample_text: str | None = field(metadata={"key": "text"})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from mbcbench.errors import BrokenPluginError, UsageError, one_line
 from mbcbench.execution import digest
 from mbcbench.execution.probe import source_digest
 from mbcbench.protocol import target
-from mbcbench.protocol.encoder import Aggregation, Pair, has_merge, is_streaming
+from mbcbench.protocol.encoder import Aggregation, ChunkAggregation, has_merge, is_streaming
 from mbcbench.protocol.state import clone, map_state
 from mbcbench.streaming import checkpoint
 from mbcbench.streaming.checkpoint import Position
@@ -69,7 +69,9 @@ class Encoding:
         self._dtype = _dtype(self.module)
         self._origin = _origin(order, self.source, self.module, self.chunk)
         with torch.inference_mode():
-            self.begin = target.guarded(lambda: Position(0, self.module.init_state(1)), f"{order.encoder}, init_state")
+            self.begin = target.call_plugin(
+                lambda: Position(0, self.module.init_state(1)), f"{order.encoder}, init_state"
+            )
         self._empty = clone(self.begin.state)
         if order.resume and order.checkpoint is not None and order.checkpoint.exists():
             self.begin = checkpoint.load(order.checkpoint, self.begin, self._origin)
@@ -173,14 +175,14 @@ class Encoding:
     def _streamed(self, module: Any, state: Any, chunks: Iterable[Tensor]) -> Any:
         for x in chunks:
             where = f"{self.order.encoder}, update on {tuple(x.shape)}"
-            state = target.guarded(functools.partial(module.update, state, x), where)
+            state = target.call_plugin(functools.partial(module.update, state, x), where)
         return state
 
     def _merge(self, a: Any, b: Any) -> Any:
-        return target.guarded(lambda: self.module.merge(a, b), f"{self.order.encoder}, merge")
+        return target.call_plugin(lambda: self.module.merge(a, b), f"{self.order.encoder}, merge")
 
     def _readout(self, state: Any) -> Tensor:
-        out: Tensor = target.guarded(lambda: self.module.readout(state), f"{self.order.encoder}, readout")
+        out: Tensor = target.call_plugin(lambda: self.module.readout(state), f"{self.order.encoder}, readout")
         return out
 
 
@@ -206,8 +208,8 @@ def _refuse_what_is_there(order: Order) -> None:
 
 def _encoder(order: Order, source: Source) -> Any:
     """The encoder in eval mode, for elements as wide as the file's."""
-    spec = target.resolve(order.encoder)
-    module = target.build(spec, dim_in=source.width, seed=order.seed, **order.hyper).eval()
+    spec = target.get_spec(order.encoder)
+    module = target.build_from_spec(spec, dim_in=source.width, seed=order.seed, **order.hyper).eval()
     if order.weights is not None:
         _load(module, order.weights, order.encoder)
     try:
@@ -222,7 +224,7 @@ def _encoder(order: Order, source: Source) -> Any:
         raise UsageError(
             f"{order.encoder} is a plain module; say what puts chunk encodings together: --g sum, mean, max or min"
         )
-    return Pair(module, order.g)
+    return ChunkAggregation(module, order.g)
 
 
 def _load(module: nn.Module, weights: Path, name: str) -> None:

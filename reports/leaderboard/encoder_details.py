@@ -61,7 +61,7 @@ def _law(row: Mapping[Any, Any]) -> dict[str, str]:
         "status": row["status"],
         "message": _text(row["message"]),
         "numbers": ", ".join(numbers),
-        "card": _text(row["detail.card"]),
+        "text": _text(row["detail.text"]),
         "reproduce": _text(row["detail.reproduce"]),
     }
 

@@ -14,7 +14,7 @@ import pandas as pd
 from mbcbench.paper import Filter
 
 from ..selection import select, weighted_sum
-from ..stats import LEVEL, MAX_SEEDS, Estimate, bonferroni, seeds_needed
+from ..stats import LEVEL, MAX_SEEDS, Estimate, bonferroni, half_at, seeds_needed
 from .contrasts import Contrast, Quantity, Term, describe_setting
 
 Outcome = Literal["confirmed", "refuted", "undecided"]
@@ -162,13 +162,13 @@ def judge_contrast(test: Contrast, rows: pd.DataFrame, tests: int) -> Part:
     label = test.label + (f" ({described})" if described else "")
     terms = _with_setting(test, setting)
     estimate = Estimate.of(weighted_sum(rows, terms, test.column))
-    if not estimate.count:
+    if not estimate.seeds:
         return Part("undecided", f"{label}: no records", COMMAND)
     text = f"{label}: {describe_estimate(estimate, test.quantity)}"
     problem = _training_problem(terms, rows)
     if problem:
         return Part("undecided", f"{text}; {problem[0]}", problem[1])
-    if estimate.count < 2:
+    if estimate.seeds < 2:
         return Part("undecided", text, "more seeds")
     outcome = _outcome(estimate, bonferroni(LEVEL, tests), test.margin)
     return Part(outcome, text, _wanted_seeds(estimate, test.margin) if outcome == "undecided" else "")
@@ -179,7 +179,7 @@ def describe_estimate(estimate: Estimate, quantity: Quantity) -> str:
     direction = quantity.above if estimate.mean >= 0 else quantity.below
     half = "" if np.isnan(estimate.half) else f" ± {estimate.half:.4f}"
     unit = f" {quantity.unit}" if quantity.unit else ""
-    seeds = f"{estimate.count} seed{'s' if estimate.count > 1 else ''}"
+    seeds = f"{estimate.seeds} seed{'s' if estimate.seeds > 1 else ''}"
     return f"{quantity.name} {direction} by {abs(estimate.mean):.4f}{half}{unit} ({seeds})"
 
 
@@ -197,7 +197,7 @@ def _with_setting(test: Contrast, setting: Filter) -> list[Term]:
 
 def _outcome(estimate: Estimate, joint_level: float, margin: float | None) -> Outcome:
     """Confirm by the 95 % interval, refute by the interval at the level of all parts together."""
-    wide = estimate.half_at(joint_level)
+    wide = half_at(estimate, joint_level)
     low, high = estimate.mean - wide, estimate.mean + wide
     if margin is None:
         confirmed, refuted = estimate.low > 0, high < 0

@@ -195,10 +195,10 @@ def _cell(rows: pd.DataFrame, expected: int) -> str:
         return ", ".join(sorted(set(rows["status"].replace("ok", "nan"))))
     estimate = Estimate.of(values)
     parts = [_number(estimate.mean)]
-    if estimate.count > 1:
+    if estimate.seeds > 1:
         parts.append(f"±{_number(estimate.half)}")
-    if estimate.count < expected:
-        parts.append(f"{estimate.count}/{expected}")
+    if estimate.seeds < expected:
+        parts.append(f"{estimate.seeds}/{expected}")
     on_plateau = int(rows["detail.plateau"].eq(True).sum())
     if on_plateau:
         parts.append(f"≈{on_plateau}")
@@ -212,7 +212,7 @@ def _difference(rows: pd.DataFrame, first: pd.DataFrame) -> str:
     """
     differences = (_by_seed(rows) - _by_seed(first)).mean(axis=1).dropna()
     estimate = Estimate.of(differences)
-    if estimate.count < 2:
+    if estimate.seeds < 2:
         return ""
     mean, low, high = (round(number, 3) + 0.0 for number in (estimate.mean, estimate.low, estimate.high))  # no -0.000
     return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"

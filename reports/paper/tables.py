@@ -109,7 +109,7 @@ def _lead(rows: pd.DataFrame, model: str, points: int) -> Estimate | None:
     own = values_by_seed(rows, {"detail.test_size": points, "model": model})
     rival = values_by_seed(rows, {"detail.test_size": points, "model": RIVAL})
     lead = Estimate.of((own - rival).dropna())
-    return lead if lead.count else None
+    return lead if lead.seeds else None
 
 
 def compare_with_rival(data: pd.DataFrame) -> str:

@@ -61,7 +61,7 @@ def test_wrong_usage_is_one_line_and_exit_code_3(plugins: Plugins, command: Comm
     ("attribute", "said"),
     [
         ("Honset", "the module has no attribute 'Honset'; did you mean Honest or"),
-        ("NUMBER", "is 3, which is no encoder"),
+        ("NUMBER", "is 3, which is not an encoder"),
         ("ForgetsTheBatch", "the first dimension must be the batch size"),
     ],
 )
@@ -281,7 +281,7 @@ def test_cells_that_measure_time_run_alone(plugins: Plugins, command: Command) -
         "def run(cell):\n"
         "    began = time.monotonic()\n    time.sleep(0.2)\n"
         "    return [cell.record('ok', detail={'began': began, 'ended': time.monotonic()})]\n"
-        "S = Suite(name='timed', summary='', cells=cells, run=run, seconds={'quick': 20.0}, alone=True)\n",
+        "S = Suite(name='timed', summary='', cells=cells, run=run, seconds={'quick': 20.0}, exclusive=True)\n",
     )
     plugins.add("suites", "timed", "timed:S")
     command("run", "--just-these", "--encoder", HONEST, "--suite", "timed", "--jobs", "3")
@@ -301,7 +301,7 @@ def test_an_encoder_is_built_by_name(plugins: Plugins) -> None:
         "third", "from torch import nn\ndef f(dim_in, dim=2):\n    'One line.'\n    return nn.Linear(dim_in, dim)"
     )
     plugins.add("encoders", "third", "third:f")
-    assert mbcbench.spec("third").summary == "One line."
+    assert mbcbench.get_spec("third").summary == "One line."
     assert mbcbench.build("third", dim_in=5, dim=3).weight.shape == (3, 5)
 
 

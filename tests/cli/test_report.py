@@ -368,7 +368,8 @@ def test_a_record_of_a_newer_mbcbench_is_refused_in_one_line(
     run: Path, report: Invoke, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = run / "records.jsonl"
-    path.write_text(path.read_text().replace('"schema": 1', '"schema": 99', 1))
+    first, *others = path.read_text().splitlines()
+    path.write_text("\n".join([json.dumps({**json.loads(first), "schema": 99}), *others]))
     assert report(str(run)) == 3
     err = capsys.readouterr().err
     assert "line 1, has schema 99" in err

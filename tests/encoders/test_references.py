@@ -39,7 +39,7 @@ def _gap(build: Build, name: str, x: Tensor, scale: float = 1.0, **hyper: Any) -
         for parameter in module.parameters():
             parameter.mul_(scale)
         ours = module(x).numpy()
-    reference = target.resolve(name).reference
+    reference = target.get_spec(name).reference
     assert reference is not None
     theirs = reference(module, x.numpy())
     assert ours.shape == theirs.shape

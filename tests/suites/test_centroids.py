@@ -9,7 +9,7 @@ from torch import nn
 
 from mbcbench.datasets import Split
 from mbcbench.execution.suite import Request
-from mbcbench.protocol.target import resolve
+from mbcbench.protocol.target import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Status
 from mbcbench.suites.tasks.centroids import episodes, prototypes
@@ -28,7 +28,7 @@ def exemplar_cells(encoder: str = "SumEncoder", **params: Any) -> list[Cell]:
 
 
 def network(encoder: str = "SumEncoder", **how: Any) -> Any:
-    return prototypes.PrototypicalNetwork(resolve(sample(encoder)), nn.Identity(), dim=3, support=2, seed=0, **how)
+    return prototypes.PrototypicalNetwork(get_spec(sample(encoder)), nn.Identity(), dim=3, support=2, seed=0, **how)
 
 
 def test_every_number_of_ways_and_support_is_a_record() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from mbcbench import registry
 from mbcbench.execution.suite import PROFILES, Profile, Request
-from mbcbench.protocol.target import build, resolve
+from mbcbench.protocol.target import build_from_spec, get_spec
 from mbcbench.records.record import Status
 from mbcbench.suites import paper as experiments
 from tests.suites.helpers import run, sample, suite
@@ -28,7 +28,7 @@ def test_all_of_the_papers_results_are_there_and_the_gradients() -> None:
 def test_every_model_is_a_registered_encoder_that_takes_its_hyper_parameters(profile: Profile) -> None:
     models = {(c.encoder, repr(c.params["hyper"])): c for c in experiments.cells(Request(encoders=[], profile=profile))}
     for cell in models.values():
-        module = build(resolve(cell.encoder), dim_in=8, **cell.params["hyper"])
+        module = build_from_spec(get_spec(cell.encoder), dim_in=8, **cell.params["hyper"])
         assert list(module.parameters())
 
 

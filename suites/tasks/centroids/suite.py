@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mbcbench.execution.suite import Profile, Request, Suite
 from mbcbench.protocol.spec import SlotReadout
-from mbcbench.protocol.target import resolve
+from mbcbench.protocol.target import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
@@ -144,7 +144,7 @@ def _network(cell: Cell, train: Tensor, seed: int) -> PrototypicalNetwork:
         backbone = nn.Identity() if features else conv_net(p["channels"])
         dim = train.shape[2] if features else p["channels"][-1]
         how = {name: p[name] for name in ("scale", "layer_norm", "hyper", "readout")}
-        spec, support = resolve(cell.encoder), p["train_support"]
+        spec, support = get_spec(cell.encoder), p["train_support"]
         return PrototypicalNetwork(spec, backbone, dim=dim, support=support, seed=seed, **how).to(cell.device)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from mbcbench.datasets import choose
 from mbcbench.execution.suite import Profile, Request, Suite
 from mbcbench.protocol.spec import SlotReadout
-from mbcbench.protocol.target import resolve
+from mbcbench.protocol.target import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
@@ -112,7 +112,7 @@ def _records(cell: Cell, seeds: Seeds) -> Iterator[Record]:
     train, test, source = load(p)
     noise = torch.Generator().manual_seed(seeds.noise)
     model = NeuralProcess(
-        resolve(cell.encoder),
+        get_spec(cell.encoder),
         seed=seeds.init,
         decoder=p["decoder"],
         layer_norm=p["layer_norm"],

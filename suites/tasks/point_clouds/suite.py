@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mbcbench.datasets import MNIST_5K
 from mbcbench.execution.suite import Profile, Request, Suite
 from mbcbench.protocol.spec import SlotReadout
-from mbcbench.protocol.target import resolve
+from mbcbench.protocol.target import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
@@ -129,7 +129,7 @@ def run(cell: Cell) -> Iterable[Record]:
 def _records(cell: Cell, seeds: Seeds) -> Iterator[Record]:
     p, task = cell.params, load(cell.case, cell.params)
     model = SetClassifier(
-        resolve(cell.encoder),
+        get_spec(cell.encoder),
         dim_in=task.dim,
         width=p["width"],
         classes=task.classes,

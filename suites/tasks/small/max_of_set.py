@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import l1_loss
 
 from mbcbench.execution.suite import Profile, Request, Suite
-from mbcbench.protocol.target import resolve
+from mbcbench.protocol.target import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
@@ -66,7 +66,7 @@ def sets(count: int, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor
 def _records(cell: Cell, seeds: Seeds) -> Iterator[Record]:
     p = cell.params
     how = {"dim_in": 1, "width": 64, "classes": 1, "seed": seeds.init, "hyper": p["hyper"]}
-    model = SetClassifier(resolve(cell.encoder), **how).to(cell.device)
+    model = SetClassifier(get_spec(cell.encoder), **how).to(cell.device)
     trained = fit(model, _batches(p, seeds.data), l1_loss, steps=p["steps"], lr=p["lr"])
     detail = {"data": "drawn", "train_size": p["train_size"], **trained.detail(model)}
     for test, value in _tests(model, p):

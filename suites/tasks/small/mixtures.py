@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mbcbench.execution.suite import Profile, Request, Suite
-from mbcbench.protocol.target import resolve
+from mbcbench.protocol.target import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
@@ -120,7 +120,7 @@ def single_gaussian(x: Tensor) -> float:
 def _records(cell: Cell, seeds: Seeds) -> Iterator[Record]:
     p = cell.params
     how = {"dim_in": D, "width": 64, "classes": OUTPUTS, "seed": seeds.init, "hyper": p["hyper"]}
-    model = SetClassifier(resolve(cell.encoder), **how).to(cell.device)
+    model = SetClassifier(get_spec(cell.encoder), **how).to(cell.device)
     trained = fit(model, _batches(p, seeds.data), mixture_nll, steps=p["steps"], lr=p["lr"])
     detail = {"data": "drawn", "train_size": p["sizes"][1], **trained.detail(model)}
     for test, value in _tests(model, p):
