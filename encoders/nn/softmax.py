@@ -111,11 +111,11 @@ def _attend_to_elements(
     q: Tensor, Wk: Tensor, Wv: Tensor, x: Tensor, scale: float, mask: Tensor | None, finish_logits: LogWeights
 ) -> SoftmaxState:
     """Attend without keys and values: q (Wk x)^T = (q Wk) x^T, and Wv leaves the sum over elements."""
-    heads_queries = q.shape[1:3]
+    B, heads, queries, _ = q.shape
     P = (q @ Wk * scale).flatten(1, 2)
-    logits = finish_logits((P @ x.transpose(1, 2)).unflatten(1, heads_queries))
+    logits = finish_logits((P @ x.transpose(1, 2)).view(B, heads, queries, x.shape[1]))
     state = attend(logits.flatten(1, 2).unsqueeze(1), x.unsqueeze(1), mask)
-    max_logit, numerator, denominator = (part.squeeze(1).unflatten(1, heads_queries) for part in state)
+    max_logit, numerator, denominator = (part.reshape(B, heads, queries, *part.shape[3:]) for part in state)
     return SoftmaxState(max_logit, numerator @ Wv.transpose(1, 2), denominator)
 
 
