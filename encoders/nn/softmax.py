@@ -1,6 +1,6 @@
 """Softmax attention over a set as a state: exact for any partition into chunks, and safe from overflow.
 
-For logits l_i and values v_i, a stream keeps (arXiv 1805.02867)
+For logits l_i and values v_i, a stream keeps (Milakov and Gimelshein, arXiv 1805.02867)
 
     m = max_i l_i,    numerator = sum_i exp(l_i - m) v_i,    denominator = sum_i exp(l_i - m),
 
@@ -146,8 +146,8 @@ def _zero_if_empty(max_logit: Tensor) -> Tensor:
 
 
 CLAIMS = {
-    "mbc.partition": "largest logit, numerator and denominator are all that a softmax over elements needs of them",
-    "mbc.merge": "the maximum, and sums brought to the same maximum, are associative and commutative",
-    "mbc.empty": "no elements have largest logit -inf, and weigh nothing",
-    "symmetry.permutation": "maxima and sums do not see the order of elements",
+    "mbc.partition": "a softmax over elements needs their largest logit, numerator and denominator only",
+    "mbc.merge": "maxima, and sums relative to a common maximum, are associative and commutative",
+    "mbc.empty": "no elements have the largest logit -inf and no weight",
+    "symmetry.permutation": "maxima and sums do not depend on the order of elements",
 }
