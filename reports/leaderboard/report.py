@@ -1,16 +1,35 @@
-"""The leaderboard: property badges first, then accuracy with an interval, throughput and memory.
+"""The leaderboard: badges of laws first, then scores with intervals, throughput and memory.
 
-A cell that failed, or is missing, shows as what it is, and is never averaged away.
+A cell that failed or is missing is shown as what it is and never averaged away.
 """
 
-from mbcbench.report import Report
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from mbcbench.reporting import Artefact, Files, Report
 
 from .html import html
 from .terminal import terminal
 
+FORMATS = ("html", "md", "latex", "csv", "png", "svg")
+
+
+def write(
+    artefacts: Sequence[Artefact], frame: pd.DataFrame, info: Mapping[str, Any], formats: Sequence[str]
+) -> tuple[Files, list[str]]:
+    """Return the leaderboard and the artefacts as files, and a line for each artefact without records."""
+    from .. import writer  # it imports the plotting libraries
+
+    return writer.write(artefacts, frame, info, formats)
+
+
 REPORT = Report(
     name="leaderboard",
-    summary="laws kept, accuracy with an interval, throughput and memory: one row an encoder",
+    summary="laws kept, scores with intervals, throughput and memory: one row per encoder",
     terminal=terminal,
     html=html,
+    formats=FORMATS,
+    write=write,
 )

@@ -52,7 +52,7 @@ def test_what_a_layer_gives_for_a_sum_is_the_sum_of_what_it_gives(build: Build, 
 @pytest.mark.parametrize(("name", "hyper"), LINEAR, ids=str)
 def test_long_sets_equal_the_reference_too(build: Build, name: str, hyper: dict[str, Any]) -> None:
     module, x = build(name, **hyper), elements(300)
-    reference = target.resolve(name).reference
+    reference = target.get_spec(name).reference
     assert reference is not None
     expected = torch.from_numpy(reference(module, x.numpy()))
     torch.testing.assert_close(module(x).detach(), expected, rtol=1e-11, atol=1e-11)
