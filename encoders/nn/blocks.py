@@ -121,9 +121,9 @@ def _bring_into_cache(X: Tensor) -> None:
     """Read all of `X` once, in the order in which it lies in memory, so that products find it in cache.
 
     Products read `X` with strides, and wait longer for memory than a sequential pass does. For d = 64, the pass saves
-    2 to 7 % of the time with 16 to 128 slots; for other widths it gains nothing or costs up to 8 %. With one slot, there
-    is so little other work that it would take 10 to 25 % of the time (Intel Xeon, 50,000 to 400,000 elements, one
-    thread).
+    2 to 7 % of the time with 16 to 128 slots; for other widths it gains nothing or costs up to 8 %. With one slot,
+    there is so little other work that it would take 10 to 25 % of the time (Intel Xeon, 50,000 to 400,000 elements,
+    one thread).
     """
     X.sum()  # the result is not needed
 
