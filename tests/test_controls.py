@@ -36,7 +36,7 @@ def result(wrong: Control, law: str, budget: Budget) -> LawResult:
     return checker(wrong).try_law(laws()[law], budget)
 
 
-def caught(wrong: Control) -> SearchResult:
+def search_result(wrong: Control) -> SearchResult:
     search = result(wrong, wrong.breaks, QUICK).search
     assert search is not None
     return search
@@ -79,7 +79,7 @@ def test_controls_speak_of_known_laws_and_say_what_they_get_wrong() -> None:
     ],
 )
 def test_counterexamples_are_as_small_as_can_be(name: str, n: int, chunks: list[tuple[int, ...]] | None) -> None:
-    counterexample = caught(control(name)).counterexample
+    counterexample = search_result(control(name)).counterexample
     assert counterexample is not None
     assert counterexample.example.n == n
     assert chunks is None or counterexample.example.sizes in chunks
@@ -87,7 +87,7 @@ def test_counterexamples_are_as_small_as_can_be(name: str, n: int, chunks: list[
 
 @pytest.mark.parametrize("name", ["EpsilonPerChunk", "SinglePrecisionSum", "PositionLeak", "MergePrefersLeft"])
 def test_subtle_faults_are_plain_to_see(name: str) -> None:
-    counterexample = caught(control(name)).counterexample
+    counterexample = search_result(control(name)).counterexample
     assert counterexample is not None
     assert counterexample.gap < 1e-3
     assert counterexample.gap > 100 * counterexample.bound

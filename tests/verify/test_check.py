@@ -15,7 +15,7 @@ from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.law import select_laws
 from mbcbench.verify.xfails import read_xfails
 from tests import sound_encoders
-from tests.sound_encoders import Sum, TanhOfMean, WeighsByPosition
+from tests.sound_encoders import Sum, TanhOfMean, WeightedByPosition
 
 PARTITION = ["mbc.partition"]
 
@@ -152,7 +152,7 @@ def test_a_kept_counterexample_is_tried_first() -> None:
 def test_a_kept_counterexample_that_no_longer_fails_is_forgotten() -> None:
     database = InMemoryExampleDatabase()
     budget = Budget(200, database=database)
-    before, after = (mbcbench.EncoderSpec(name="sum", factory=factory) for factory in (WeighsByPosition, Sum))
+    before, after = (mbcbench.EncoderSpec(name="sum", factory=factory) for factory in (WeightedByPosition, Sum))
     assert Checker(before).judge("symmetry.permutation", budget).status == "fail"
     assert any(database.data.values())
     assert Checker(after).judge("symmetry.permutation", budget).status == "pass"
