@@ -1,7 +1,7 @@
 """Measure what the laws catch, and after how many examples: writes docs/controls.md and docs/detection.md.
 
-Every control (tests/controls) is tried by the law it breaks, built under several seeds, by the search of mbcbench and by
-a plain Hypothesis loop, which tries one set per example and does not start with the smallest ones.
+Every control (tests/controls) is tried by the law it breaks, built under several seeds, by the search of mbcbench and
+by a plain Hypothesis loop, which tries one set per example and does not start with the smallest ones.
 """
 
 import math

@@ -23,7 +23,7 @@ EMBEDDING = 4  # with two heads
 
 
 class AttentionPool(nn.Module):
-    """Pooling by `torch.nn.MultiheadAttention`: learnt queries attend to the elements, `B x n x d` to `B x K x d_hat`."""
+    """Pooling with `torch.nn.MultiheadAttention`: learnt queries attend to elements (`B x n x d` to `B x K x h`)."""
 
     def __init__(self, dim_in: int, *, queries: int = 2, average: bool = False) -> None:
         super().__init__()
