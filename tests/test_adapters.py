@@ -85,8 +85,8 @@ class Inverted(nn.Module):
         self.project = nn.Linear(dim_in, 4)
 
     def forward(self, x: Tensor, absent: Tensor) -> Tensor:
-        kept = torch.where(absent[:, :, None], torch.zeros_like(x), x)
-        return (torch.tanh(self.project(kept)) * ~absent[:, :, None]).sum(1)
+        present = torch.where(absent[:, :, None], torch.zeros_like(x), x)
+        return (torch.tanh(self.project(present)) * ~absent[:, :, None]).sum(1)
 
 
 class SumAggregation(nn.Module):
@@ -150,7 +150,7 @@ def test_aggregations_of_pytorch_geometric_are_what_their_names_say() -> None:
     for name, expected in holds.items():
         result = mbcbench.check(lambda d, name=name: pyg(getattr(aggr, name)()), laws=["mbc.partition"], examples=200)
         pairs = result["detail.pairs"].iloc[0]
-        assert [g for g, found in pairs.items() if found["consistent"]] == expected
+        assert [g for g, pair in pairs.items() if pair["consistent"]] == expected
 
 
 def test_a_pooling_by_multihead_attention_breaks_partition_and_leaks_padding_that_is_not_finite() -> None:

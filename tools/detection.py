@@ -193,9 +193,9 @@ def main() -> None:
     """Measure, and write the figure and both pages."""
     torch.set_num_threads(1)
     detections = {control.name: detect(control, run_search, SEEDS) for control in controls()}
-    drawn = [control for control in controls() if draws_examples(get_law(control.breaks))]
-    loop_examples = [count for control in drawn for count in detect(control, run_loop, LOOP_SEEDS).examples]
-    search_examples = [count for control in drawn for count in detections[control.name].examples]
+    tried_by_loop = [control for control in controls() if draws_examples(get_law(control.breaks))]
+    loop_examples = [count for control in tried_by_loop for count in detect(control, run_loop, LOOP_SEEDS).examples]
+    search_examples = [count for control in tried_by_loop for count in detections[control.name].examples]
     curves = {SEARCH_NAME: search_examples, LOOP_NAME: loop_examples}
     draw_figure(curves)
     always_caught = sum(all(map(math.isfinite, detection.examples)) for detection in detections.values())
@@ -209,7 +209,7 @@ def main() -> None:
         "SPEEDS": "\n".join(speed_rows()),
         "LOOP_SEEDS": str(LOOP_SEEDS),
         "LOOP_EXAMPLES": str(LOOP_EXAMPLES),
-        "DRAWN": str(len(drawn)),
+        "DRAWN": str(len(tried_by_loop)),
     }
     for name in ("controls", "detection"):
         write(name, words)

@@ -14,8 +14,8 @@ page is made by `make docs`.
 
 def render_section(law: Law) -> str:
     """Return the page of a law in Markdown."""
-    statement, _, rest = law.page.partition("\n")
-    return f"## `{law.id}`\n\n**{statement}**\n{rest}\n"
+    statement, _, explanation = law.page.partition("\n")
+    return f"## `{law.id}`\n\n**{statement}**\n{explanation}\n"
 
 
 def main() -> None:

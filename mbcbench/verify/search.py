@@ -95,17 +95,11 @@ def search(
     independent_sets
         True if the encoder treats the sets of a batch independently, so that one call can try many.
     shrink
-        Whether to spend time on making a counterexample small. Its data is written out and rounded in any case, which
-        costs a few calls.
+        Whether to spend time on making a counterexample small. Its data is written out and rounded in any case.
     seconds
         Time after which no new examples are tried.
     store
         Stored counterexamples, which are tried first; a new one is added.
-
-    Returns
-    -------
-    SearchResult
-        The counterexample, if one was found.
     """
     run = LawRun(law, subjects)
     with torch.no_grad():
@@ -118,10 +112,7 @@ def search(
         # A law about the batch as a whole needs batches even if the sets of the encoder are not independent.
         all_kinds = independent_sets or not law.batched
         deadline = time.perf_counter() + seconds
-        counterexample = _try_smallest(run, all_kinds, examples, deadline)
-        if counterexample is None and not law.fixed and run.sets_tried < examples:
-            remaining = examples - run.sets_tried
-            counterexample = _try_random(run, all_kinds, remaining, seed, shrink=shrink, deadline=deadline)
+        counterexample = _find_counterexample(run, all_kinds, examples, seed, shrink=shrink, deadline=deadline)
         if counterexample is not None:
             counterexample = simplify(run, counterexample, drop_elements=shrink)
     if counterexample is not None and store is not None:
@@ -137,6 +128,17 @@ def _try_stored(run: LawRun, store: ExampleStore) -> Observation | None:
             return observation
         store.delete(example)
     return None
+
+
+def _find_counterexample(
+    run: LawRun, all_kinds: bool, examples: int, seed: int, *, shrink: bool, deadline: float
+) -> Observation | None:
+    """Try the smallest examples, then drawn ones with the rest of the budget."""
+    counterexample = _try_smallest(run, all_kinds, examples, deadline)
+    remaining = examples - run.sets_tried
+    if counterexample is not None or run.law.fixed or remaining <= 0:
+        return counterexample
+    return _try_random(run, all_kinds, remaining, seed, shrink=shrink, deadline=deadline)
 
 
 def _try_smallest(run: LawRun, all_kinds: bool, examples: int, deadline: float) -> Observation | None:

@@ -124,11 +124,11 @@ def check_attention(subject: Subject, data: ExampleData) -> Comparison:
     nonlinearity before the pool. Plain sums and means of the raw elements break this law, and may declare so.
     """
     n, shape = data.x.shape[1], tuple(data.x.shape)
-    one, two = (torch.from_numpy(data.rng.standard_normal(shape)) for _ in range(2))
+    step, offset = (torch.from_numpy(data.rng.standard_normal(shape)) for _ in range(2))
     # An affine function changes by the same amount wherever the same step is taken.
-    first = subject.encode(data.x + one) - subject.encode(data.x)
-    second = subject.encode(data.x + one + two) - subject.encode(data.x + two)
-    scale = subject.encode(data.x + one + two)
+    first = subject.encode(data.x + step) - subject.encode(data.x)
+    second = subject.encode(data.x + step + offset) - subject.encode(data.x + offset)
+    scale = subject.encode(data.x + step + offset)
     is_nonlinear = gaps(first, second) > _BEYOND_ROUNDING * (rounding_bound(scale, n) + rounding_bound(first, n))
     if bool(is_nonlinear.any()):
         return no_gap(data)

@@ -194,8 +194,8 @@ class Decay(Sum):
     also: ClassVar[tuple[str, ...]] = ("mbc.partition", "mbc.merge", *STREAM)
 
     def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
-        kept = 1 - 0.1 * any_present(x, mask).unsqueeze(1)
-        return self.add(Sums(state.total * kept, state.number), self.part(x, mask))
+        remaining = 1 - 0.1 * any_present(x, mask).unsqueeze(1)
+        return self.add(Sums(state.total * remaining, state.number), self.part(x, mask))
 
 
 class Chunked(NamedTuple):
@@ -204,7 +204,7 @@ class Chunked(NamedTuple):
     total: Tensor
     number: Tensor
     chunks: Tensor
-    apart: Tensor
+    special: Tensor
 
 
 class NoMerge(Mean):
@@ -218,7 +218,7 @@ class NoMerge(Mean):
 
     def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
         total, number = self.add(state, self.part(x, mask))
-        return Chunked(total, number, state.chunks + any_present(x, mask), state.apart)
+        return Chunked(total, number, state.chunks + any_present(x, mask), state.special)
 
 
 class FirstChunkDropped(NoMerge):
@@ -230,10 +230,10 @@ class FirstChunkDropped(NoMerge):
     def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
         new = super().update(state, x, mask)
         first = (new.chunks == 1).unsqueeze(1)
-        return new._replace(apart=torch.where(first, new.total, state.apart))
+        return new._replace(special=torch.where(first, new.total, state.special))
 
     def readout(self, state: Any) -> Tensor:
-        left_out = state.apart * (state.chunks > 1).unsqueeze(1)
+        left_out = state.special * (state.chunks > 1).unsqueeze(1)
         return super().readout(state._replace(total=state.total - left_out))
 
 
@@ -246,10 +246,10 @@ class LastChunkDropped(NoMerge):
     def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
         new = super().update(state, x, mask)
         came = (new.chunks > state.chunks).unsqueeze(1)
-        return new._replace(apart=torch.where(came, new.total - state.total, state.apart))
+        return new._replace(special=torch.where(came, new.total - state.total, state.special))
 
     def readout(self, state: Any) -> Tensor:
-        left_out = state.apart * (state.chunks > 1).unsqueeze(1)
+        left_out = state.special * (state.chunks > 1).unsqueeze(1)
         return super().readout(state._replace(total=state.total - left_out))
 
 
@@ -276,10 +276,10 @@ class LargestChunkTwice(NoMerge):
         larger = part.number > state.chunks  # here: the size of the largest
         total, number = self.add(state, part)
         largest = torch.where(larger, part.number, state.chunks)
-        return Chunked(total, number, largest, torch.where(larger.unsqueeze(1), part.total, state.apart))
+        return Chunked(total, number, largest, torch.where(larger.unsqueeze(1), part.total, state.special))
 
     def readout(self, state: Any) -> Tensor:
-        return super().readout(state._replace(total=state.total + state.apart))
+        return super().readout(state._replace(total=state.total + state.special))
 
 
 class Recurrent(NoMerge):

@@ -122,8 +122,8 @@ class NormalSlots(Slots):
 
     def init_state(self, batch_size: int) -> Any:
         generator = torch.Generator().manual_seed(0)
-        drawn = torch.normal(self.slots, 0.1 * torch.ones_like(self.slots), generator=generator)
-        slots = drawn.expand(batch_size, -1, -1)
+        random_slots = torch.normal(self.slots, 0.1 * torch.ones_like(self.slots), generator=generator)
+        slots = random_slots.expand(batch_size, -1, -1)
         return Slotted(slots, torch.zeros_like(slots))
 
 

@@ -87,9 +87,9 @@ class TiesByPosition(Max):
         score = x[:, :, 0] if mask is None else x[:, :, 0].masked_fill(~mask, -torch.inf)
         best = score.argmax(1)[:, None, None].expand(-1, 1, WIDTH)
         features = torch.cat([x[:, :, :1], self.features(x)[:, :, 1:]], 2)
-        chosen = features.gather(1, best).squeeze(1)
+        values = features.gather(1, best).squeeze(1)
         number = count(x, mask)
-        return Sums(chosen.masked_fill(number.unsqueeze(1) == 0, -torch.inf), number)
+        return Sums(values.masked_fill(number.unsqueeze(1) == 0, -torch.inf), number)
 
     def add(self, a: Any, b: Any) -> Any:
         right = (b.total[:, :1] > a.total[:, :1]) | b.total[:, :1].isnan()
@@ -121,8 +121,8 @@ class FirstSlotIsSpecial(Slots):
     breaks: ClassVar[str] = "symmetry.slots"
 
     def readout(self, state: Any) -> Tensor:
-        rest: Tensor = state.total - 0.5 * state.total[:, :1]
-        return rest
+        relative: Tensor = state.total - 0.5 * state.total[:, :1]
+        return relative
 
 
 class LastSlotDamped(Slots):
