@@ -1,6 +1,6 @@
-"""Substance: a constant function passes every invariance. Does the encoder do what it is meant for?
+"""Substance: laws that a constant function breaks, although it passes every invariance.
 
-These laws say that something *can* change the encoding. An example is therefore judged as a whole: it is a
+They say that something *can* change the encoding. An example is therefore judged as a whole: it is a
 counterexample if none of its sets shows the change.
 """
 
