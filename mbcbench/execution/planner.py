@@ -14,8 +14,8 @@ from mbcbench.execution.runner import Event, Finished, Job, Limits
 from mbcbench.execution.suite import PROBE, DataChoice, Device, Profile
 from mbcbench.records.cache import RunCache, reasons
 from mbcbench.records.cell import Cell
-from mbcbench.records.record import BROKEN, UNEXPECTED, Record
-from mbcbench.registry import DEFAULT_SUITES, plugins
+from mbcbench.records.record import BROKEN, UNEXPECTED, Record, Status
+from mbcbench.registry import default_suites
 
 LAWS_SUITE = "laws"
 TRAINING = ("torch._dynamo",)  # the first optimizer of a process imports it, for over a second
@@ -105,7 +105,7 @@ def run_probe(case: str, *, encoder: str = "", seed: int = 0, **params: Any) -> 
     cell = Cell(suite=PROBE, case=case, encoder=encoder, seed=seed, params=params)
     job = Job(cell, Limits(PLUGIN_SECONDS))
     (record,) = (r for event in runner.run([job], workers=1) if isinstance(event, Finished) for r in event.records)
-    if record.detail.get("usage"):
+    if record.status is Status.USAGE:
         raise UsageError(record.message)
     return record
 
@@ -141,18 +141,24 @@ def _plan(options: RunOptions, suite: str, profile: Profile) -> Cell:
 
 
 def _run_probes(options: RunOptions, probes: Sequence[Cell]) -> Generator[Step, None, dict[str, Record]]:
-    """Run the probes; their records by cell key."""
-    learnt = {}
+    """Run the probes and return their records by cell key.
+
+    Raises UsageError when something that the user asked for cannot be used.
+    """
+    records: dict[str, Record] = {}
     jobs = [Job(cell, options.limits(PLUGIN_SECONDS)) for cell in probes]
     for event in runner.run(jobs, workers=options.jobs, libraries=options.libraries):
-        if isinstance(event, Finished):
-            (record,) = event.records
-            asked_for = record.encoder in options.user_encoders or (record.case == "plan" and options.has_filters)
-            if record.detail.get("usage") and asked_for:
+        if not isinstance(event, Finished):
+            yield event
+            continue
+        (record,) = event.records
+        if record.status is Status.USAGE:
+            if record.encoder in options.user_encoders or (record.case == "plan" and options.has_filters):
                 raise UsageError(record.message)
-            learnt[event.cell.key] = record
-        yield event
-    return learnt
+            record = replace(record, status=Status.ERROR)  # the plug-in is at fault
+        records[event.cell.key] = record
+        yield replace(event, records=(record,))
+    return records
 
 
 @dataclass(frozen=True)
@@ -179,7 +185,7 @@ def _jobs(options: RunOptions, plans: Sequence[Cell], learnt: Mapping[str, Recor
         for cell in (Cell(**planned) for planned in found["cells"]):
             jobs.setdefault(cell.key, Job(cell, options.limits(found["seconds"])))
         exclusive |= {plan.params["suite"]} if found["exclusive"] else set()
-        experiments |= found["experiments"] if plan.params["suite"] not in plugins(DEFAULT_SUITES) else {}
+        experiments |= found["experiments"] if plan.params["suite"] not in default_suites() else {}
     return _Work(list(jobs.values()), exclusive, experiments)
 
 

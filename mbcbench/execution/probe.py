@@ -24,12 +24,12 @@ from mbcbench.verify.counterexample import replay_counterexample
 
 
 def run(cell: Cell) -> list[Record]:
-    """One record, whose detail says what was learnt; detail["usage"] marks what the user has to put right."""
-    learn = {"build": _encoder, "plan": _plan, "source": _source_of_suite, "law": _law, "replay": _replay}[cell.case]
+    """One record, whose detail says what was learnt; or with the status `usage` what the user has to correct."""
+    learn = {"build": _encoder, "plan": _plan, "source": _source, "law": _law, "replay": _replay}[cell.case]
     try:
         return [cell.record(Status.OK, detail=learn(cell))]
     except UsageError as error:
-        return [cell.record(Status.ERROR, message=str(error), detail={"usage": True})]
+        return [cell.record(Status.USAGE, message=str(error))]
 
 
 def _encoder(cell: Cell) -> dict[str, Any]:
@@ -111,12 +111,19 @@ def _experiments(name: str, suite: Suite, only: Sequence[str]) -> Mapping[str, E
     return {wanted: known[wanted] for wanted in only or known}
 
 
-def _source_of_suite(cell: Cell) -> dict[str, Any]:
-    """A probe of its own: what another suite has loaded of the package is no part of this one."""
-    found = registry.plugin(registry.SUITES, cell.params["suite"])
-    found.load()
-    own = digest.sources([found.entry.module])
-    return {"identity": {"suite source": digest.files(own), "harness source": digest.harness(own)}}
+def _source(cell: Cell) -> dict[str, Any]:
+    return {"identity": source_identity(cell.params["suite"])}
+
+
+def source_identity(suite: str) -> dict[str, str]:
+    """Return digests of a suite's sources and of what they use of mbcbench.
+
+    To be called in a process that has loaded no other suite, whose modules would count too.
+    """
+    plugin = registry.plugin(registry.SUITES, suite)
+    plugin.load()
+    sources = digest.sources([plugin.module])
+    return {"suite source": digest.files(sources), "harness source": digest.harness(sources)}
 
 
 def _law(cell: Cell) -> dict[str, Any]:

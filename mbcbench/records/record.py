@@ -28,6 +28,7 @@ class Status(StrEnum):
     TIMEOUT = "timeout"
     CRASH = "crash"  # the process died
     OOM = "oom"  # the memory limit was reached
+    USAGE = "usage"  # a probe was asked for something that cannot be used; a run keeps it as an error
 
 
 BROKEN = frozenset({Status.ERROR, Status.TIMEOUT, Status.CRASH, Status.OOM})
