@@ -52,21 +52,17 @@ class ExampleStore:
     database: ExampleDatabase
     key: bytes
 
-    def load(self) -> list[Example]:
-        """Return the stored examples."""
-        return [Example.from_json(json.loads(value)) for value in self.database.fetch(self.key)]
+    def load(self) -> dict[bytes, Example]:
+        """Return the stored examples by entry; an earlier version may have written an example as other bytes."""
+        return {entry: Example.from_json(json.loads(entry)) for entry in self.database.fetch(self.key)}
 
     def save(self, example: Example) -> None:
         """Store an example."""
-        self.database.save(self.key, self._encode(example))
+        self.database.save(self.key, json.dumps(example.to_json()).encode())
 
-    def delete(self, example: Example) -> None:
-        """Delete an example that no longer breaks the law."""
-        self.database.delete(self.key, self._encode(example))
-
-    @staticmethod
-    def _encode(example: Example) -> bytes:
-        return json.dumps(example.to_json()).encode()
+    def delete(self, entry: bytes) -> None:
+        """Delete an entry whose example no longer breaks the law."""
+        self.database.delete(self.key, entry)
 
 
 def search(
@@ -122,11 +118,11 @@ def search(
 
 def _try_stored(run: LawRun, store: ExampleStore) -> Observation | None:
     """Return a stored counterexample that still breaks the law; delete the others."""
-    for example in store.load():
+    for entry, example in store.load().items():
         observation = run.try_example(example)
         if observation.is_counterexample:
             return observation
-        store.delete(example)
+        store.delete(entry)
     return None
 
 
