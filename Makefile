@@ -41,16 +41,16 @@ bench: venv
 
 # Time, memory and FLOPs of every encoder over the size of the set. It leaves with 2 where a cell ran out of time.
 costs: venv
-	-$(BIN)/mbcbench run --suite resources --profile laptop
+	-$(BIN)/mbcbench run --suite resources --profile thorough
 	$(BIN)/python tools/costs.py latest > docs/costs.md
 
 # The runs that docs/results is drawn from, and the report: an hour and a half on two cores. What is there is not run again.
 RESULTS := docs/results
 results: venv
-	-$(BIN)/mbcbench run --suite paper --profile laptop --out $(RESULTS)
+	-$(BIN)/mbcbench run --suite paper --profile thorough --out $(RESULTS)
 	-$(BIN)/mbcbench run --out $(RESULTS)
 	-$(BIN)/mbcbench run --suite consistency --suite architectures --out $(RESULTS)
-	-$(BIN)/mbcbench run --suite resources --profile laptop --out $(RESULTS)
+	-$(BIN)/mbcbench run --suite resources --profile thorough --out $(RESULTS)
 	$(MAKE) gallery
 
 gallery: venv

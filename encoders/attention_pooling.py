@@ -14,9 +14,9 @@ from mbcbench.protocol.encoder import SetEncoder
 from mbcbench.protocol.spec import EncoderSpec
 
 from .nn import numpy_layers, softmax
-from .nn.networks import Affine, affine, composed, element_network, hidden
+from .nn.networks import Affine, as_affine, compose_or_apply, element_network, split_last_layer
 from .nn.numpy_layers import linear
-from .nn.pooling import hide
+from .nn.pooling import zero_absent
 from .nn.softmax import SoftmaxState
 
 
@@ -33,7 +33,7 @@ class AttentionPooling(SetEncoder[SoftmaxState]):
 
     def scores(self, h: Tensor, last: Affine) -> Tensor:
         """s, `B x n`, of the features last(h)."""
-        h, (V, *U) = composed(h, last, *(affine(layer) for layer in (self.V, self.U) if layer is not None))
+        h, (V, *U) = compose_or_apply(h, last, *(as_affine(layer) for layer in (self.V, self.U) if layer is not None))
         features = V(h).tanh()
         for gate in U:
             features = features * gate(h).sigmoid()
@@ -41,20 +41,20 @@ class AttentionPooling(SetEncoder[SoftmaxState]):
         return out
 
     def init_state(self, batch_size: int) -> SoftmaxState:
-        return softmax.no_attention(self.w.weight, batch_size, 1, 1, self.dim)
+        return softmax.empty_state(self.w.weight, batch_size, 1, 1, self.dim)
 
     def update(self, state: SoftmaxState, x: Tensor, mask: Tensor | None = None) -> SoftmaxState:
         if x.shape[1] == 0:
             return state
-        h, last = hidden(self.phi, hide(x, mask))
+        h, last = split_last_layer(self.phi, zero_absent(x, mask))
         peak, num, den = softmax.attend(self.scores(h, last)[:, None, None], h[:, None], mask)
-        return self.merge(state, SoftmaxState(peak, last.of_sum(num, den), den))
+        return self.merge(state, SoftmaxState(peak, last.sum_of_outputs(num, den), den))
 
     def merge(self, a: SoftmaxState, b: SoftmaxState) -> SoftmaxState:
         return softmax.merge(a, b)
 
     def readout(self, state: SoftmaxState) -> Tensor:
-        return softmax.ratio(state)[:, 0, 0]
+        return softmax.attended_values(state)[:, 0, 0]
 
 
 def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:

@@ -13,8 +13,8 @@ from mbcbench.protocol.encoder import AGGREGATIONS, Aggregation, SetEncoder
 from mbcbench.protocol.spec import EncoderSpec
 
 from .nn import numpy_layers
-from .nn.networks import element_network, hidden
-from .nn.pooling import combine, count, finish, hide, identity, one_of, pool
+from .nn.networks import element_network, split_last_layer
+from .nn.pooling import check_choice, combine, count_present, finalize, identity, pool, zero_absent
 
 
 class PoolState(NamedTuple):
@@ -29,7 +29,7 @@ class DeepSets(SetEncoder[PoolState]):
 
     def __init__(self, dim_in: int, *, dim: int = 64, pool: Aggregation = "mean") -> None:
         super().__init__()
-        one_of("pool", pool, AGGREGATIONS)
+        check_choice("pool", pool, AGGREGATIONS)
         self.dim, self.pool = dim, pool
         self.phi = element_network(dim_in, dim)
 
@@ -41,10 +41,10 @@ class DeepSets(SetEncoder[PoolState]):
     def update(self, state: PoolState, x: Tensor, mask: Tensor | None = None) -> PoolState:
         if x.shape[1] == 0:
             return state
-        x, number = hide(x, mask), count(x, mask)
+        x, number = zero_absent(x, mask), count_present(x, mask)
         if self.pool in ("sum", "mean"):
-            h, last = hidden(self.phi, x)
-            value = last.of_sum(pool("sum", h, mask), number)
+            h, last = split_last_layer(self.phi, x)
+            value = last.sum_of_outputs(pool("sum", h, mask), number)
         else:
             value = pool(self.pool, self.phi(x), mask)
         return self.merge(state, PoolState(value, number))
@@ -53,7 +53,7 @@ class DeepSets(SetEncoder[PoolState]):
         return PoolState(combine(self.pool, a.value, b.value), a.number + b.number)
 
     def readout(self, state: PoolState) -> Tensor:
-        return finish(self.pool, state.value, state.number)
+        return finalize(self.pool, state.value, state.number)
 
 
 def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mbcbench.protocol.spec import EncoderSpec
 
-from .nn.pooling import count, hide, one_of, pool
+from .nn.pooling import check_choice, count_present, pool, zero_absent
 
 Reduction = Literal["max", "mean"]
 
@@ -54,17 +54,17 @@ class OriginalDeepSets(nn.Module):
     ) -> None:
         super().__init__()
         for name, value in (("normalize", normalize), ("pool", pool)):
-            one_of(name, value, ("max", "mean"))
-        one_of("activation", activation, ("tanh", "elu"))
+            check_choice(name, value, ("max", "mean"))
+        check_choice("activation", activation, ("tanh", "elu"))
         self.pool = pool
         self.activation = nn.Tanh() if activation == "tanh" else nn.ELU()
         widths = [dim_in] + [dim] * layers
         self.layers = nn.ModuleList(PermEqui(a, b, kind=kind, reduce=normalize) for a, b in pairwise(widths))
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        if (count(x, mask) == 0).any():
+        if (count_present(x, mask) == 0).any():
             raise ValueError("the original DeepSets has no encoding of an empty set: give at least one element")
-        x = hide(x, mask)
+        x = zero_absent(x, mask)
         for layer in self.layers:
             x = self.activation(layer(x, mask))
         return reduced(self.pool, x, mask)
@@ -73,7 +73,7 @@ class OriginalDeepSets(nn.Module):
 def reduced(reduce: Reduction, x: Tensor, mask: Tensor | None) -> Tensor:
     """The max or mean over the elements present, `B x n x d` to `B x d`; no set is empty."""
     value = pool(reduce, x, mask)
-    return value / count(x, mask).unsqueeze(1) if reduce == "mean" else value
+    return value / count_present(x, mask).unsqueeze(1) if reduce == "mean" else value
 
 
 def over(reduce: str, rows: list[np.ndarray]) -> np.ndarray:

@@ -14,7 +14,7 @@ from mbcbench.protocol.spec import EncoderSpec
 from .nn import numpy_layers
 from .nn.networks import element_network
 from .nn.numpy_layers import array
-from .nn.pooling import count, hide
+from .nn.pooling import count_present, zero_absent
 
 
 class FSPool(nn.Module):
@@ -29,14 +29,14 @@ class FSPool(nn.Module):
         self.weight = nn.Parameter(torch.randn(dim, pieces + 1))
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        features = self.phi(hide(x, mask))
+        features = self.phi(zero_absent(x, mask))
         if mask is not None:
             features = features.masked_fill(~mask.unsqueeze(2), -torch.inf)  # to the end of the order
         features = features.sort(1, descending=True).values
-        number = count(x, mask)
+        number = count_present(x, mask)
         if mask is not None:
             present = torch.arange(x.shape[1], device=x.device) < number.unsqueeze(1)
-            features = hide(features, present)
+            features = zero_absent(features, present)
         out: Tensor = (features * self.weights(number, x.shape[1])).sum(1)
         return out
 

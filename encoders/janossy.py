@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mbcbench.protocol.spec import EncoderSpec
 
 from .nn.numpy_layers import linear
-from .nn.pooling import count, hide
+from .nn.pooling import count_present, zero_absent
 
 _ROWS = 8
 
@@ -29,8 +29,8 @@ class Janossy(nn.Module):
         self.out = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        x = hide(x, mask)
-        number = count(x, mask).unsqueeze(1)
+        x = zero_absent(x, mask)
+        number = count_present(x, mask).unsqueeze(1)
         a, b = self.first(x), self.second(x)
         padded = self.first(x.sum(1)).relu()  # the sum of at most one element is that element, or zero
         if mask is not None:  # relu(-inf) = 0: a pair with an absent element adds nothing

@@ -16,7 +16,7 @@ from mbcbench.protocol.spec import EncoderSpec
 
 from .nn import numpy_layers
 from .nn.networks import element_network
-from .nn.pooling import count, hide, one_of
+from .nn.pooling import check_choice, count_present, zero_absent
 
 
 class MomentState(NamedTuple):
@@ -33,7 +33,7 @@ class Moments(SetEncoder[MomentState]):
 
     def __init__(self, dim_in: int, *, dim: int = 64, statistics: Literal["variance", "both"] = "both") -> None:
         super().__init__()
-        one_of("statistics", statistics, ("variance", "both"))
+        check_choice("statistics", statistics, ("variance", "both"))
         if statistics == "both" and dim % 2:
             raise ValueError(f"dim={dim} is odd; half of it are means and half variances")
         self.statistics = statistics
@@ -48,9 +48,9 @@ class Moments(SetEncoder[MomentState]):
     def update(self, state: MomentState, x: Tensor, mask: Tensor | None = None) -> MomentState:
         if x.shape[1] == 0:
             return state
-        h, number = hide(self.phi(hide(x, mask)), mask), count(x, mask)
+        h, number = zero_absent(self.phi(zero_absent(x, mask)), mask), count_present(x, mask)
         mean = h.sum(1) / number.clamp(min=1).unsqueeze(1)
-        m2 = hide(h - mean.unsqueeze(1), mask).square().sum(1)
+        m2 = zero_absent(h - mean.unsqueeze(1), mask).square().sum(1)
         return self.merge(state, MomentState(number, mean, m2))
 
     def merge(self, a: MomentState, b: MomentState) -> MomentState:

@@ -18,9 +18,9 @@ from mbcbench.protocol.spec import EncoderSpec
 
 from .nn import numpy_layers, softmax
 from .nn.mab import join_heads, split_heads
-from .nn.networks import affine, element_network
+from .nn.networks import as_affine, element_network
 from .nn.numpy_layers import layer_norm, linear
-from .nn.pooling import hide
+from .nn.pooling import zero_absent
 from .nn.softmax import SoftmaxState
 
 
@@ -37,25 +37,25 @@ class AttentionBlock(nn.Module):
         self.v, self.o = nn.Linear(dim, dim), nn.Linear(dim, dim)
         self.up, self.down = nn.Linear(dim, dim), nn.Linear(dim, dim)
 
-    def start(self, Q: Tensor) -> SoftmaxState:
-        return softmax.no_attention(self.q.weight, Q.shape[0], self.heads, Q.shape[1], self.dim // self.heads)
+    def init_state(self, Q: Tensor) -> SoftmaxState:
+        return softmax.empty_state(self.q.weight, Q.shape[0], self.heads, Q.shape[1], self.dim // self.heads)
 
-    def absorb(self, state: SoftmaxState, Q: Tensor, K: Tensor, mask: Tensor | None = None) -> SoftmaxState:
+    def update(self, state: SoftmaxState, Q: Tensor, K: Tensor, mask: Tensor | None = None) -> SoftmaxState:
         if K.shape[1] == 0:
             return state
         q = split_heads(self.q(self.norm_q(Q)), self.heads)
         scale = 1 / math.sqrt(q.shape[3])
-        k, v = affine(self.k), affine(self.v)
+        k, v = as_affine(self.k), as_affine(self.v)
         return softmax.merge(state, softmax.attend_linear(q, k, v, self.norm_k(K), scale, mask))
 
-    def finish(self, state: SoftmaxState, Q: Tensor) -> Tensor:
-        O = Q + self.o(join_heads(softmax.ratio(state)))  # noqa: E741 (the symbol of the equation)
+    def readout(self, state: SoftmaxState, Q: Tensor) -> Tensor:
+        O = Q + self.o(join_heads(softmax.attended_values(state)))  # noqa: E741 (the symbol of the equation)
         out: Tensor = O + self.down(nn.functional.gelu(self.up(self.norm_o(O))))
         return out
 
     def forward(self, Q: Tensor) -> Tensor:
         """Attention of the queries to themselves."""
-        return self.finish(self.absorb(self.start(Q), Q, Q), Q)
+        return self.readout(self.update(self.init_state(Q), Q, Q), Q)
 
 
 class Perceiver(SetEncoder[SoftmaxState]):
@@ -70,16 +70,16 @@ class Perceiver(SetEncoder[SoftmaxState]):
         self.layers = nn.ModuleList(AttentionBlock(dim, heads) for _ in range(layers))
 
     def init_state(self, batch_size: int) -> SoftmaxState:
-        return self.cross.start(self.latents.expand(batch_size, -1, -1))
+        return self.cross.init_state(self.latents.expand(batch_size, -1, -1))
 
     def update(self, state: SoftmaxState, x: Tensor, mask: Tensor | None = None) -> SoftmaxState:
-        return self.cross.absorb(state, self.latents.expand(x.shape[0], -1, -1), self.phi(hide(x, mask)), mask)
+        return self.cross.update(state, self.latents.expand(x.shape[0], -1, -1), self.phi(zero_absent(x, mask)), mask)
 
     def merge(self, a: SoftmaxState, b: SoftmaxState) -> SoftmaxState:
         return softmax.merge(a, b)
 
     def readout(self, state: SoftmaxState) -> Tensor:
-        out = self.cross.finish(state, self.latents.expand(state.den.shape[0], -1, -1))
+        out = self.cross.readout(state, self.latents.expand(state.denominator.shape[0], -1, -1))
         return reduce(lambda rows, layer: layer(rows), self.layers, out)
 
 

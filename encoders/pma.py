@@ -13,9 +13,9 @@ from mbcbench.protocol.spec import EncoderSpec
 
 from .nn import numpy_layers, softmax
 from .nn.mab import PMA
-from .nn.networks import element_network, hidden
+from .nn.networks import element_network, split_last_layer
 from .nn.numpy_mab import block
-from .nn.pooling import hide
+from .nn.pooling import zero_absent
 from .nn.softmax import SoftmaxState
 
 
@@ -28,17 +28,17 @@ class SinglePassPMA(SetEncoder[SoftmaxState]):
         self.pma = PMA(dim, heads, seeds, layer_norm)
 
     def init_state(self, batch_size: int) -> SoftmaxState:
-        return self.pma.mab.start(self.pma.queries(batch_size))
+        return self.pma.mab.init_state(self.pma.queries(batch_size))
 
     def update(self, state: SoftmaxState, x: Tensor, mask: Tensor | None = None) -> SoftmaxState:
-        h, last = hidden(self.phi, hide(x, mask))
-        return self.pma.mab.absorb(state, self.pma.queries(x.shape[0]), h, mask, last)
+        h, last = split_last_layer(self.phi, zero_absent(x, mask))
+        return self.pma.mab.update(state, self.pma.queries(x.shape[0]), h, mask, last)
 
     def merge(self, a: SoftmaxState, b: SoftmaxState) -> SoftmaxState:
         return softmax.merge(a, b)
 
     def readout(self, state: SoftmaxState) -> Tensor:
-        return self.pma.mab.finish(state, self.pma.queries(state.den.shape[0]))
+        return self.pma.mab.readout(state, self.pma.queries(state.denominator.shape[0]))
 
 
 def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:

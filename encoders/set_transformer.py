@@ -10,7 +10,7 @@ from mbcbench.protocol.spec import EncoderSpec
 
 from .nn.mab import ISAB, PMA, SAB
 from .nn.numpy_mab import block
-from .nn.pooling import hide, one_of
+from .nn.pooling import check_choice, zero_absent
 
 
 class SetTransformer(nn.Module):
@@ -32,7 +32,7 @@ class SetTransformer(nn.Module):
         layer_norm: bool = False,
     ) -> None:
         super().__init__()
-        one_of("attention", attention, ("isab", "sab"))
+        check_choice("attention", attention, ("isab", "sab"))
         widths = [dim_in] + [dim] * (layers - 1)
         self.layers = nn.ModuleList(
             ISAB(width, dim, heads, inducing, layer_norm) if attention == "isab" else SAB(width, dim, heads, layer_norm)
@@ -41,7 +41,7 @@ class SetTransformer(nn.Module):
         self.pma = PMA(dim, heads, seeds, layer_norm)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        x = hide(x, mask)
+        x = zero_absent(x, mask)
         for layer in self.layers:
             x = layer(x, mask)
         out: Tensor = self.pma(x, mask)

@@ -17,7 +17,7 @@ from mbcbench.protocol.spec import EncoderSpec
 from .nn import numpy_layers
 from .nn.networks import element_network
 from .nn.numpy_layers import array, layer_norm, linear
-from .nn.pooling import hide
+from .nn.pooling import zero_absent
 from .nn.slots import RandomSlots
 
 _EPSILON = 1e-8
@@ -42,12 +42,12 @@ class SlotAttention(nn.Module):
         self.mlp = element_network(dim, dim)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        x = self.norm_x(self.phi(hide(x, mask)))
+        x = self.norm_x(self.phi(zero_absent(x, mask)))
         k, v = self.k(x), self.v(x)
         S: Tensor = self.slots(x.shape[0], self.num_slots)
         for _ in range(self.iterations):
             A = (k @ self.q(self.norm_slots(S)).transpose(1, 2) / math.sqrt(self.dim)).softmax(2) + _EPSILON
-            A = hide(A, mask)
+            A = zero_absent(A, mask)
             total = A.sum(1).unsqueeze(2)
             U = A.transpose(1, 2) @ v / total.masked_fill(total == 0, 1)
             S = self.gru(U.flatten(0, 1), S.flatten(0, 1)).unflatten(0, S.shape[:2])

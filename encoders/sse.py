@@ -20,7 +20,7 @@ from mbcbench.protocol.spec import EncoderSpec
 
 from .nn import argmax_pooling, blocks, fused_attention, slot_weights
 from .nn.numpy_layers import array, layer_norm, linear
-from .nn.pooling import combine, count, finish, hide, identity, one_of
+from .nn.pooling import check_choice, combine, count_present, finalize, identity, zero_absent
 from .nn.slots import DeterministicSlots, RandomSlots
 
 
@@ -59,9 +59,9 @@ class SlotSetEncoder(SetEncoder[SlotState]):
         attention: Literal["sigmoid", "softmax"] = "sigmoid",
     ) -> None:
         super().__init__()
-        one_of("aggregate", aggregate, AGGREGATIONS)
-        one_of("slots", slots, ("random", "deterministic"))
-        one_of("attention", attention, ("sigmoid", "softmax"))
+        check_choice("aggregate", aggregate, AGGREGATIONS)
+        check_choice("slots", slots, ("random", "deterministic"))
+        check_choice("attention", attention, ("sigmoid", "softmax"))
         self.num_slots, self.dim, self.aggregate, self.attention = num_slots, dim, aggregate, attention
         self.slots = RandomSlots(slot_dim) if slots == "random" else DeterministicSlots(num_slots, slot_dim)
         # What all slots share adds the same to all logits of an element, which a softmax over slots does not see.
@@ -75,34 +75,39 @@ class SlotSetEncoder(SetEncoder[SlotState]):
 
     def with_slots(self, slots: Tensor) -> SlotState:
         """The state of empty streams that have the given slots (`B x K x h`)."""
-        shape, dtype = (*slots.shape[:2], self.dim), blocks.accumulated(slots.dtype)
+        shape, dtype = (*slots.shape[:2], self.dim), blocks.accumulation_dtype(slots.dtype)
         value = slots.new_full(shape, identity(self.aggregate), dtype=dtype)
         return SlotState(slots, value, torch.zeros(len(slots), dtype=torch.int64, device=slots.device))
 
     def update(self, state: SlotState, x: Tensor, mask: Tensor | None = None) -> SlotState:
         if x.shape[1] == 0:
             return state
-        return self.merge(state, SlotState(state.slots, self.aggregated(state.slots, x, mask), count(x, mask)))
+        return self.merge(
+            state, SlotState(state.slots, self.aggregate_elements(state.slots, x, mask), count_present(x, mask))
+        )
 
-    def aggregated(self, slots: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def aggregate_elements(self, slots: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """The sum or extremum over the elements present of W_ik v(x_i), `B x K x d_hat`; n > 0. Autocast or not, in
         float32 at least where elements are read in blocks."""
-        with blocks.exactly(x.device.type):
+        with blocks.without_autocast(x.device.type):
             if self.aggregate not in ("sum", "mean"):
-                return argmax_pooling.extremum(
-                    self.aggregate, x, self.logits(slots), self.values(), self.weights(), mask
+                return argmax_pooling.weighted_extremum(
+                    self.aggregate, x, self.logit_matrix(slots), self.value_matrix(), self.attention_rule(), mask
                 )
-            if not fused_attention.pays(x.shape[1], x.shape[2], slots.shape[1], self.dim):
-                return self.directly(slots, x, mask)
-            return fused_attention.fold(x, self.logits(slots), self.weights(), mask) @ self.values().T
+            if not fused_attention.is_cheaper(x.shape[1], x.shape[2], slots.shape[1], self.dim):
+                return self.aggregate_elements_directly(slots, x, mask)
+            return (
+                fused_attention.fused_weighted_sum(x, self.logit_matrix(slots), self.attention_rule(), mask)
+                @ self.value_matrix().T
+            )
 
-    def directly(self, slots: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """`aggregated` as the equations are written, with keys, values and weights of all elements."""
-        x = hide(x, mask).to(self.k.weight.dtype)
+    def aggregate_elements_directly(self, slots: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """`aggregate_elements` as the equations are written, with keys, values and weights of all elements."""
+        x = zero_absent(x, mask).to(self.k.weight.dtype)
         M: Tensor = self.k(x) @ self.q(self.norm(slots)).transpose(1, 2) / math.sqrt(self.dim)
-        W, v = self.weights().weights(M.transpose(1, 2)), self.v(x)
+        W, v = self.attention_rule().weights(M.transpose(1, 2)), self.v(x)
         if self.aggregate in ("sum", "mean"):
-            total: Tensor = W @ hide(v, mask)
+            total: Tensor = W @ zero_absent(v, mask)
             return total
         terms: Tensor = W.unsqueeze(3) * v.unsqueeze(1)
         if mask is not None:
@@ -110,25 +115,25 @@ class SlotSetEncoder(SetEncoder[SlotState]):
         extremum: Tensor = torch.amax(terms, 2) if self.aggregate == "max" else torch.amin(terms, 2)
         return extremum
 
-    def weights(self) -> slot_weights.Attention:
+    def attention_rule(self) -> slot_weights.AttentionRule:
         """How logits become weights over slots."""
         return slot_weights.SlotSigmoid() if self.attention == "sigmoid" else slot_weights.SlotSoftmax()
 
-    def logits(self, slots: Tensor) -> Tensor:
+    def logit_matrix(self, slots: Tensor) -> Tensor:
         """P, of which the logits are [X 1] P^T: `B x K x d`, or with biases `B x K x (d+1)`."""
         q: Tensor = self.q(self.norm(slots)) / math.sqrt(self.dim)
-        k = blocks.columns(self.k)
+        k = blocks.augmented_weight(self.k)
         return q.to(k.dtype) @ k
 
-    def values(self) -> Tensor:
+    def value_matrix(self) -> Tensor:
         """[Wv bv], `d_hat x d` or, with a bias, `d_hat x (d+1)`."""
-        return blocks.columns(self.v)
+        return blocks.augmented_weight(self.v)
 
     def merge(self, a: SlotState, b: SlotState) -> SlotState:
         return SlotState(a.slots, combine(self.aggregate, a.value, b.value), a.number + b.number)
 
     def readout(self, state: SlotState) -> Tensor:
-        return finish(self.aggregate, state.value, state.number).to(state.slots.dtype)
+        return finalize(self.aggregate, state.value, state.number).to(state.slots.dtype)
 
 
 def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:

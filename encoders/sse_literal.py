@@ -17,7 +17,7 @@ from mbcbench.protocol.encoder import AGGREGATIONS, Aggregation, SetEncoder
 from mbcbench.protocol.spec import EncoderSpec
 
 from . import sse
-from .nn.pooling import combine, count, finish, identity, one_of
+from .nn.pooling import check_choice, combine, count_present, finalize, identity
 from .sse import NO_BIAS, SlotSetEncoder
 
 
@@ -39,7 +39,7 @@ class LiteralSlotSetEncoder(SetEncoder[LiteralState]):
 
     def __init__(self, dim_in: int, *, g: Aggregation = "mean", within: Aggregation = "sum", **hyper: Any) -> None:
         super().__init__()
-        one_of("g", g, AGGREGATIONS)
+        check_choice("g", g, AGGREGATIONS)
         self.g = g
         self.f = SlotSetEncoder(dim_in, aggregate=within, **hyper)
 
@@ -49,7 +49,7 @@ class LiteralSlotSetEncoder(SetEncoder[LiteralState]):
 
     def update(self, state: LiteralState, x: Tensor, mask: Tensor | None = None) -> LiteralState:
         Z = self.f.readout(self.f.update(self.f.with_slots(state.slots), x, mask))
-        chunks = (count(x, mask) > 0).long()
+        chunks = (count_present(x, mask) > 0).long()
         Z = torch.where(chunks[:, None, None] > 0, Z, identity(self.g))
         return self.merge(state, LiteralState(state.slots, Z, chunks))
 
@@ -57,7 +57,7 @@ class LiteralSlotSetEncoder(SetEncoder[LiteralState]):
         return LiteralState(a.slots, combine(self.g, a.value, b.value), a.chunks + b.chunks)
 
     def readout(self, state: LiteralState) -> Tensor:
-        return finish(self.g, state.value, state.chunks).to(state.slots.dtype)
+        return finalize(self.g, state.value, state.chunks).to(state.slots.dtype)
 
 
 def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from mbcbench.protocol.spec import EncoderSpec
 
 from .nn import numpy_layers
 from .nn.networks import element_network
-from .nn.pooling import hide
+from .nn.pooling import zero_absent
 
 
 class TopState(NamedTuple):
@@ -41,7 +41,7 @@ class TopK(SetEncoder[TopState]):
         return TopState(like.new_full((batch_size, self.k), -torch.inf), like.new_zeros(batch_size, self.k, self.dim))
 
     def update(self, state: TopState, x: Tensor, mask: Tensor | None = None) -> TopState:
-        rows = hide(self.phi(hide(x, mask)), mask)
+        rows = zero_absent(self.phi(zero_absent(x, mask)), mask)
         scores = self.w(rows).squeeze(2)
         if mask is not None:
             scores = scores.masked_fill(~mask, -torch.inf)

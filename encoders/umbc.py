@@ -21,10 +21,10 @@ from mbcbench.protocol.spec import EncoderSpec
 
 from .nn import numpy_layers, softmax
 from .nn.mab import SAB, join_heads, split_heads
-from .nn.networks import affine, composed, element_network, hidden
+from .nn.networks import as_affine, compose_or_apply, element_network, split_last_layer
 from .nn.numpy_layers import array, layer_norm, linear
 from .nn.numpy_mab import block
-from .nn.pooling import hide, one_of
+from .nn.pooling import check_choice, zero_absent
 from .nn.slots import DeterministicSlots, RandomSlots
 from .nn.softmax import SoftmaxState
 
@@ -50,8 +50,8 @@ class UMBCEncoder(SetEncoder[UMBCState]):
         attention: Literal["softmax", "sigmoid", "slot-sigmoid"] = "slot-sigmoid",
     ) -> None:
         super().__init__()
-        one_of("slots", slots, ("random", "deterministic"))
-        one_of("attention", attention, ("softmax", "sigmoid", "slot-sigmoid"))
+        check_choice("slots", slots, ("random", "deterministic"))
+        check_choice("attention", attention, ("softmax", "sigmoid", "slot-sigmoid"))
         if dim % heads:
             raise ValueError(f"dim={dim} is not a multiple of heads={heads}")
         self.num_slots, self.heads, self.attention = num_slots, heads, attention
@@ -64,12 +64,14 @@ class UMBCEncoder(SetEncoder[UMBCState]):
     def init_state(self, batch_size: int) -> UMBCState:
         slots: Tensor = self.slots(batch_size, self.num_slots)
         width = slots.shape[2] // self.heads
-        return UMBCState(slots, softmax.no_attention(slots.detach(), batch_size, self.heads, self.num_slots, width))
+        return UMBCState(slots, softmax.empty_state(slots.detach(), batch_size, self.heads, self.num_slots, width))
 
     def update(self, state: UMBCState, x: Tensor, mask: Tensor | None = None) -> UMBCState:
         if x.shape[1] == 0:
             return state
-        h, (k, v) = composed(*hidden(self.phi, hide(x, mask)), affine(self.k), affine(self.v))
+        h, (k, v) = compose_or_apply(
+            *split_last_layer(self.phi, zero_absent(x, mask)), as_affine(self.k), as_affine(self.v)
+        )
         q = split_heads(self.q(state.slots), self.heads)
         scale = 1 / math.sqrt(q.shape[3])
         chunk = softmax.attend_linear(q, k, v, h, scale, mask, self.log_attention)
@@ -85,7 +87,7 @@ class UMBCEncoder(SetEncoder[UMBCState]):
         return UMBCState(a.slots, softmax.merge(a.attended, b.attended))
 
     def readout(self, state: UMBCState) -> Tensor:
-        out: Tensor = self.sab(self.norm(self.q(state.slots) + join_heads(softmax.ratio(state.attended))))
+        out: Tensor = self.sab(self.norm(self.q(state.slots) + join_heads(softmax.attended_values(state.attended))))
         return out
 
 

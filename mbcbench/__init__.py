@@ -1,56 +1,26 @@
 """mbcbench: verify, measure and score neural set encoders under mini-batch consistency.
 
-Names are imported when first used, so that `import mbcbench` costs nothing and needs no torch.
+The public names are those of `__init__.pyi`. Each is imported when it is first used, so that `import mbcbench` is quick
+and needs no torch.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
-if TYPE_CHECKING:
-    from mbcbench.protocol.api import build as build
-    from mbcbench.protocol.api import spec as spec
-    from mbcbench.protocol.encoder import Pair as Pair
-    from mbcbench.protocol.encoder import SetEncoder as SetEncoder
-    from mbcbench.protocol.spec import EncoderSpec as EncoderSpec
-    from mbcbench.records.store import load as load
-    from mbcbench.verify.checked import Checked as Checked
-    from mbcbench.verify.checking import check as check
-    from mbcbench.verify.examine import replay as replay
-    from mbcbench.verify.parametrize import parametrize_with_laws as parametrize_with_laws
-
-_HOME = {
-    "Checked": "mbcbench.verify.checked",
-    "EncoderSpec": "mbcbench.protocol.spec",
-    "Pair": "mbcbench.protocol.encoder",
-    "SetEncoder": "mbcbench.protocol.encoder",
-    "build": "mbcbench.protocol.api",
-    "check": "mbcbench.verify.checking",
-    "load": "mbcbench.records.store",
-    "parametrize_with_laws": "mbcbench.verify.parametrize",
-    "replay": "mbcbench.verify.examine",
-    "spec": "mbcbench.protocol.api",
-}
-
-__all__ = [
-    "Checked",
-    "EncoderSpec",
-    "Pair",
-    "SetEncoder",
-    "build",
-    "check",
-    "load",
-    "parametrize_with_laws",
-    "replay",
-    "spec",
-]
 __version__ = "0.1.0"
 
+_get_public_name, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_RENAMED = {
+    "Checked": "CheckResult",
+    "Pair": "ChunkAggregation",
+    "replay": "replay_counterexample",
+    "spec": "get_spec",
+}  # names of the release before
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
 
+def __getattr__(name: str) -> object:
+    if name not in _RENAMED:
+        return _get_public_name(name)
+    import warnings
 
-def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    warnings.warn(f"mbcbench.{name} is called mbcbench.{_RENAMED[name]} now", DeprecationWarning, stacklevel=2)
+    return _get_public_name(_RENAMED[name])

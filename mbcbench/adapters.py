@@ -1,7 +1,7 @@
-"""Adapters: encoders that are written to another convention, as the laws want them, in a few lines each.
+"""Adapters for encoders that follow another convention.
 
-An encoder whose methods already are `init_state`, `update`, `readout` (and `merge`) needs none: its state may be any
-mixture of tuples, dicts and dataclasses of tensors.
+An encoder with the methods `init_state`, `update`, `readout` (and `merge`) needs no adapter: its state may be any
+combination of tuples, dicts and dataclasses of tensors.
 """
 
 import copy
@@ -15,11 +15,21 @@ from mbcbench.protocol.state import map_state
 
 
 class StepsAdapter(nn.Module):
-    """An encoder with steps of other names or another order of arguments, given as functions of the module.
+    """Adapter for an encoder whose steps have other names or another order of arguments.
 
-    init_state: `(module, batch_size) -> state`. update: `(module, state, x) -> state`. readout: `(module, state) ->
-    Tensor`. merge: `(module, a, b) -> state`, if there is one. forward: `(module, x) -> Tensor`, the module's own
-    computation of a whole set; without it the steps are used, and nothing is learnt about the module's own.
+    Parameters
+    ----------
+    module
+        The encoder.
+    init_state
+        `(module, batch_size) -> state`: the state of empty streams.
+    update
+        `(module, state, x) -> state`: the state after the chunk `x` (`B x n_c x d`).
+    readout
+        `(module, state) -> Tensor`: the encoding, `B x ...`.
+    forward
+        `(module, x) -> Tensor`: the module's own encoding of a whole set `x` (`B x n x d`), which is then compared with
+        its stream. Without it the steps are used.
     """
 
     def __init__(
@@ -29,39 +39,70 @@ class StepsAdapter(nn.Module):
         init_state: Callable[[Any, int], Any],
         update: Callable[[Any, Any, Tensor], Any],
         readout: Callable[[Any, Any], Tensor],
-        merge: Callable[[Any, Any, Any], Any] | None = None,
         forward: Callable[[Any, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.module = module
         self._init_state, self._update, self._readout, self._forward = init_state, update, readout, forward
-        self._merge = merge
 
     def init_state(self, batch_size: int) -> Any:
+        """Return the state of `batch_size` empty streams."""
         return self._init_state(self.module, batch_size)
 
     def update(self, state: Any, x: Tensor) -> Any:
+        """Return the state after the chunk `x` (`B x n_c x d`)."""
         return self._update(self.module, state, x)
 
     def readout(self, state: Any) -> Tensor:
+        """Return the encoding, `B x ...`."""
         return self._readout(self.module, state)
 
-    def __getattr__(self, name: str) -> Any:
-        if name == "merge" and self.__dict__.get("_merge") is not None:  # absent where the module cannot merge
-            return lambda a, b: self._merge(self.module, a, b)  # type: ignore[misc]
-        return super().__getattr__(name)
-
     def forward(self, x: Tensor) -> Tensor:
+        """Return the encoding of the whole set `x` (`B x n x d`)."""
         if self._forward is not None:
             return self._forward(self.module, x)
         return self.readout(self.update(self.init_state(x.shape[0]), x))
 
 
-class StatefulAdapter(nn.Module):
-    """An encoder that keeps its state on itself, in the attributes `fields`, and changes it there.
+class MergingStepsAdapter(StepsAdapter):
+    """A `StepsAdapter` for an encoder that can also merge two streams.
 
-    reset: `(module, batch_size)`, begins a stream. update: `(module, x)`, takes a chunk. readout: `(module) ->
-    Tensor`. Between the steps the attributes are carried as a dict, and each step works on a copy of them.
+    Parameters
+    ----------
+    module
+        The encoder.
+    merge
+        `(module, a, b) -> state`: the state of both streams.
+    **steps
+        The other arguments of `StepsAdapter`.
+    """
+
+    def __init__(self, module: nn.Module, *, merge: Callable[[Any, Any, Any], Any], **steps: Any) -> None:
+        super().__init__(module, **steps)
+        self._merge = merge
+
+    def merge(self, a: Any, b: Any) -> Any:
+        """Return the state of two streams that started from the same state."""
+        return self._merge(self.module, a, b)
+
+
+class StatefulAdapter(nn.Module):
+    """Adapter for an encoder that keeps its state in its own attributes and changes it there.
+
+    Between the steps the attributes are carried as a dict, and each step works on a copy of them.
+
+    Parameters
+    ----------
+    module
+        The encoder.
+    fields
+        Names of the attributes that make up the state.
+    reset
+        `(module, batch_size)`: starts a stream; by default `module.reset()`.
+    update
+        `(module, x)`: adds the chunk `x` (`B x n_c x d`); by default `module.update(x)`.
+    readout
+        `(module) -> Tensor`: the encoding, `B x ...`; by default `module.compute()`.
     """
 
     def __init__(
@@ -79,33 +120,44 @@ class StatefulAdapter(nn.Module):
         self._reset, self._update, self._readout = reset, update, readout
 
     def init_state(self, batch_size: int) -> dict[str, Any]:
+        """Return the state of `batch_size` empty streams."""
         self._reset(self.module, batch_size)
-        return self._taken()
+        return self._collect_state()
 
     def update(self, state: dict[str, Any], x: Tensor) -> dict[str, Any]:
-        self._put(state)
+        """Return the state after the chunk `x` (`B x n_c x d`)."""
+        self._restore_state(state)
         self._update(self.module, x)
-        return self._taken()
+        return self._collect_state()
 
     def readout(self, state: dict[str, Any]) -> Tensor:
-        self._put(state)
+        """Return the encoding, `B x ...`."""
+        self._restore_state(state)
         return self._readout(self.module)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the encoding of the whole set `x` (`B x n x d`)."""
         return self.readout(self.update(self.init_state(x.shape[0]), x))
 
-    def _taken(self) -> dict[str, Any]:
+    def _collect_state(self) -> dict[str, Any]:
         return {name: copy.copy(getattr(self.module, name)) for name in self.fields}
 
-    def _put(self, state: dict[str, Any]) -> None:
-        for name, value in map_state(torch.clone, state).items():  # a clone keeps the graph
+    def _restore_state(self, state: dict[str, Any]) -> None:
+        # A clone keeps the graph, and protects the state from operations in place.
+        for name, value in map_state(torch.clone, state).items():
             setattr(self.module, name, value)
 
 
 class MaskAdapter(nn.Module):
-    """An encoder of whole sets that is told otherwise which elements are present: an inverted mask, lengths, nothing.
+    """Adapter for an encoder of whole sets with another mask convention: an inverted mask, lengths, or none.
 
-    call: `(module, x, mask) -> Tensor`, where `mask` (`B x n`, boolean) is True where an element is present.
+    Parameters
+    ----------
+    module
+        The encoder.
+    call
+        `(module, x, mask) -> Tensor`: the encoding of the elements of `x` (`B x n x d`) for which `mask` (`B x n`,
+        boolean) is True.
     """
 
     def __init__(self, module: nn.Module, call: Callable[[Any, Tensor, Tensor], Tensor]) -> None:
@@ -114,14 +166,25 @@ class MaskAdapter(nn.Module):
         self._call = call
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the encoding of the elements of `x` (`B x n x d`) that `mask` (`B x n`) marks as present."""
         present = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask
         return self._call(self.module, x, present)
 
 
 def pyg(aggregation: nn.Module) -> MaskAdapter:
-    """An aggregation of PyTorch Geometric (`torch_geometric.nn.aggr`): `B x n x d` to `B x d_out`.
+    """Adapt an aggregation of PyTorch Geometric.
 
-    The elements of all sets are laid out in one tensor, with the number of its set beside each.
+    The elements of all sets are passed as one tensor, with the number of its set for each element.
+
+    Parameters
+    ----------
+    aggregation
+        A module of `torch_geometric.nn.aggr`.
+
+    Returns
+    -------
+    MaskAdapter
+        An encoder from `B x n x d` to `B x d_out`.
     """
     return MaskAdapter(aggregation, _aggregate)
 

@@ -1,6 +1,6 @@
 """The pytest plug-in: `pytest --mbcbench TARGET` collects one item per target and law, `mbcbench::TARGET::LAW`.
 
-Loaded in every pytest run: whatever costs time is imported when an encoder is asked for.
+pytest loads this module in every run, so expensive imports happen only when an encoder is requested.
 """
 
 from collections.abc import Generator, Iterator, Sequence
@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from mbcbench.verify.checking import Bench
+    from mbcbench.verify.checker import Checker
 
 ROOT = "mbcbench"
-OF = "::"
-TARGETS = pytest.StashKey[dict[str, list[str]]]()
+SEPARATOR = "::"
+LAWS_BY_TARGET = pytest.StashKey[dict[str, list[str]]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options."""
     group = parser.getgroup("mbcbench", "mbcbench: the laws of mini-batch consistency")
     group.addoption(
         "--mbcbench", action="append", default=[], metavar="TARGET",
@@ -26,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )  # fmt: skip
     group.addoption(
         "--mbcbench-examples", type=int, metavar="N",
-        help="sets each law is tried on (default: 4 times the Hypothesis profile's max_examples)",
+        help="sets to try per law (default: 4 times max_examples of the Hypothesis profile)",
     )  # fmt: skip
     group.addoption(
         "--mbcbench-xfails", metavar="FILE",
@@ -36,14 +37,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Say what is wrong with the options before anything is collected, and before xdist starts its workers."""
+    """Report wrong options before anything is collected, and before xdist starts its workers."""
     config = session.config
-    config.stash[TARGETS] = _asked_for(config)
-    config.args = [argument for argument in config.args if not argument.startswith(ROOT + OF)]  # no files
+    config.stash[LAWS_BY_TARGET] = _requested_laws(config)
+    # Our node ids are not files: pytest would reject them.
+    config.args = [argument for argument in config.args if not argument.startswith(ROOT + SEPARATOR)]
     examples = config.getoption("--mbcbench-examples")
     if examples is not None and examples < 1:
         raise pytest.UsageError(f"--mbcbench-examples {examples}: give at least 1")
-    if config.stash[TARGETS]:
+    if config.stash[LAWS_BY_TARGET]:
         _validate(config)
     elif config.getoption("--mbcbench-xfails") and not config.getoption("--mbcbench"):
         raise pytest.UsageError("--mbcbench-xfails FILE is about encoders: give one with --mbcbench TARGET")
@@ -53,65 +55,71 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Add the encoders to what the session collects."""
     report = yield
-    if isinstance(collector, pytest.Session) and report.passed and collector.config.stash.get(TARGETS, {}):
-        book = LawBook.from_parent(collector, name=ROOT, path=collector.config.rootpath, nodeid=ROOT)
-        report.result = [*(report.result or []), book]
+    if isinstance(collector, pytest.Session) and report.passed and collector.config.stash.get(LAWS_BY_TARGET, {}):
+        laws = LawCollector.from_parent(collector, name=ROOT, path=collector.config.rootpath, nodeid=ROOT)
+        report.result = [*(report.result or []), laws]
     return report
 
 
-class LawBook(pytest.Collector):
-    """All targets."""
+class LawCollector(pytest.Collector):
+    """Collects all encoders."""
 
     def collect(self) -> Iterator[pytest.Collector]:
-        for target, laws in self.config.stash[TARGETS].items():
-            yield Target.from_parent(self, name=target, laws=laws)
+        """Yield a collector for each encoder."""
+        for target, law_ids in self.config.stash[LAWS_BY_TARGET].items():
+            yield EncoderCollector.from_parent(self, name=target, law_ids=law_ids)
 
 
-class Target(pytest.Collector):
-    """One encoder, examined once for all its laws."""
+class EncoderCollector(pytest.Collector):
+    """Collects the laws of one encoder, which is built once for all of them."""
 
-    def __init__(self, *, laws: Sequence[str], **kwargs: Any) -> None:
+    def __init__(self, *, law_ids: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.laws = laws
-        self._bench: Bench | None = None
+        self.law_ids = law_ids
+        self._checker: Checker | None = None
 
     def collect(self) -> Iterator[pytest.Item]:
-        from mbcbench.verify.checking import law_ids
+        """Yield an item for each law."""
+        from mbcbench.verify.law import select_laws
 
-        for law in self.laws or law_ids(None):
-            yield LawItem.from_parent(self, name=law)
+        for law_id in self.law_ids or select_laws(None):
+            yield LawItem.from_parent(self, name=law_id)
 
-    def bench(self) -> "Bench":
-        """The encoder; raises BrokenPluginError when it cannot be imported."""
-        if self._bench is None:
-            self._bench = _bench(self.config, self.name)
-        return self._bench
+    def checker(self) -> "Checker":
+        """Return the checker of the encoder; raise BrokenPluginError if it cannot be imported."""
+        if self._checker is None:
+            self._checker = _make_checker(self.config, self.name)
+        return self._checker
 
 
 class LawItem(pytest.Item):
     """One law for one encoder."""
 
-    parent: Target
+    parent: EncoderCollector
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.extra_keyword_matches.add(self.nodeid)
 
     def runtest(self) -> None:
+        """Try to falsify the law."""
         from mbcbench.records.record import Status
-        from mbcbench.verify.checking import from_hypothesis, raise_unless_as_claimed, summary
+        from mbcbench.verify.assertions import assert_as_claimed, budget_from_hypothesis, summarize
 
-        found = self.parent.bench().judge(self.name, from_hypothesis(self.config.getoption("--mbcbench-examples")))
-        self.user_properties += [("status", str(found.status)), ("examples", found.detail.get("examples", 0))]
-        self.add_report_section("call", "mbcbench", summary(found))
-        if found.status is Status.SKIP:
-            pytest.skip(found.message)
-        if found.status is Status.XFAIL:
-            pytest.xfail(found.message)  # goes on under --runxfail
-        raise_unless_as_claimed(found)
+        budget = budget_from_hypothesis(self.config.getoption("--mbcbench-examples"))
+        record = self.parent.checker().judge(self.name, budget)
+        self.user_properties += [("status", str(record.status)), ("examples", record.detail.get("examples", 0))]
+        self.add_report_section("call", "mbcbench", summarize(record))
+        if record.status is Status.SKIP:
+            pytest.skip(record.message)
+        if record.status is Status.XFAIL:
+            pytest.xfail(record.message)  # continues under --runxfail
+        assert_as_claimed(record)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Return the counterexample, without a traceback into mbcbench."""
         from mbcbench.errors import BrokenPluginError
 
         if isinstance(excinfo.value, AssertionError | BrokenPluginError):
@@ -119,43 +127,45 @@ class LawItem(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, None, str]:
+        """Return where the item comes from and its title."""
         return self.path, None, f"{self.name} of {self.parent.name}"
 
 
-def _asked_for(config: pytest.Config) -> dict[str, list[str]]:
-    """The targets, each with the laws that are named, none for all of them.
+def _requested_laws(config: pytest.Config) -> dict[str, list[str]]:
+    """Return the laws to run by target; an empty list stands for all laws.
 
-    Node ids among the arguments select: where any is given, only the laws that one names are run.
+    Node ids among the arguments select: if there are any, only the laws that one of them names are run.
     """
-    named = [argument for argument in config.args if argument.startswith(ROOT + OF)]
-    if not named:
-        select = any(OF in argument for argument in config.args)
-        return {} if select else {target: [] for target in config.getoption("--mbcbench")}
-    found: dict[str, list[str]] = {}
-    for argument in dict.fromkeys(named):
-        target, _, law = argument.removeprefix(ROOT + OF).partition(OF)
-        found.setdefault(target, []).extend([law] if law else [])
-    return found
+    node_ids = [argument for argument in config.args if argument.startswith(ROOT + SEPARATOR)]
+    if not node_ids:
+        selects_other_tests = any(SEPARATOR in argument for argument in config.args)
+        return {} if selects_other_tests else {target: [] for target in config.getoption("--mbcbench")}
+    requested: dict[str, list[str]] = {}
+    for node_id in dict.fromkeys(node_ids):
+        target, _, law_id = node_id.removeprefix(ROOT + SEPARATOR).partition(SEPARATOR)
+        requested.setdefault(target, []).extend([law_id] if law_id else [])
+    return requested
 
 
 def _validate(config: pytest.Config) -> None:
     from mbcbench.errors import BrokenPluginError, UsageError
-    from mbcbench.verify.checking import law_ids
+    from mbcbench.verify.law import select_laws
 
-    for target, laws in config.stash[TARGETS].items():
+    for target, law_ids in config.stash[LAWS_BY_TARGET].items():
         try:
-            law_ids(laws)
-            _bench(config, target)
+            select_laws(law_ids)
+            _make_checker(config, target)
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
         except BrokenPluginError:
-            pass  # each of its items says so
+            pass  # each of its items reports it
 
 
-def _bench(config: pytest.Config, target: str) -> "Bench":
-    from mbcbench.verify.checking import Bench, seed_from_hypothesis
-    from mbcbench.verify.xfails import expected
+def _make_checker(config: pytest.Config, target: str) -> "Checker":
+    from mbcbench.verify.assertions import seed_from_hypothesis
+    from mbcbench.verify.checker import Checker
+    from mbcbench.verify.xfails import load_xfails
 
-    targets = config.stash[TARGETS]
-    entries = expected(config.getoption("--mbcbench-xfails"), targets)
-    return Bench(target, seed=seed_from_hypothesis(), expected_failures=entries)
+    targets = config.stash[LAWS_BY_TARGET]
+    xfails = load_xfails(config.getoption("--mbcbench-xfails"), targets)
+    return Checker(target, seed=seed_from_hypothesis(), expected_failures=xfails)

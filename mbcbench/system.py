@@ -1,48 +1,138 @@
-"""What a run was made with: versions, hardware, the commit. Never a host or user name."""
+"""Facts about the machine and the memory of this process; files written whole. Never a host or user name."""
 
+import contextlib
 import ctypes
 import os
 import platform
-import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-MALLOC_TRIM_THRESHOLD, MALLOC_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+# psutil is imported where it is used: 15 ms that `mbcbench --help` and `mbcbench check` do without.
+
+MALLOC_TRIM_THRESHOLD, MALLOC_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 LIBRARIES = ("mbcbench", "torch", "numpy", "hypothesis")
 
 
 def versions() -> dict[str, str]:
-    """The versions of what can change an outcome, read without importing any of it."""
+    """Return the versions of the libraries that can change an outcome, without importing them."""
     return {name: metadata.version(name) for name in LIBRARIES} | {"python": platform.python_version()}
 
 
 def cores() -> int:
-    """The processor cores that this process may use."""
+    """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def processor() -> str:
+    """Return the model of the processor."""
+    info = Path("/proc/cpuinfo")  # neither platform nor psutil reads the model on Linux
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.processor() or platform.machine())
+
+
 def hardware() -> dict[str, Any]:
-    """Processor model, usable cores and bytes of memory."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {"cpu": _cpu_model(), "cores": cores(), "memory_bytes": memory}
+    """Return the processor's model, the number of usable cores and the bytes of memory."""
+    import psutil
+
+    return {"cpu": processor(), "cores": cores(), "memory_bytes": psutil.virtual_memory().total}
+
+
+def commit() -> str | None:
+    """Return the git commit checked out in the working directory, with `-dirty` if files differ from it."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        described = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip() or None
+
+
+def redact_home(text: str) -> str:
+    """Replace the user's home folder, which names the user, by `~` in a path or argument."""
+    home = str(Path.home())
+    return text.replace(home, "~") if len(home) > 1 else text
 
 
 def peak_resident_bytes() -> int:
-    """The most memory that this process has had resident."""
-    status = Path("/proc/self/status")
-    if not status.exists():
+    """Return the most memory that this process has had resident, since `reset_peak_resident` if that succeeded."""
+    if sys.platform == "linux":
+        # psutil does not read the high-water mark. ru_maxrss would include the program that started this one.
+        status = Path("/proc/self/status").read_text()
+        line = next(row for row in status.splitlines() if row.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    if resource is not None:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    line = next(row for row in status.read_text().splitlines() if row.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024
+    import psutil
+
+    peak: int = psutil.Process().memory_info().peak_wset
+    return peak
+
+
+def reset_peak_resident() -> bool:
+    """Lower the mark of `peak_resident_bytes` to the present resident size; return False if the kernel cannot."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def private_bytes() -> int:
+    """Return the private writable memory of this process, which `limit_private_memory` limits (Linux)."""
+    import psutil
+
+    size: int = psutil.Process().memory_info().data
+    return size
+
+
+def available_bytes() -> float:
+    """Return how many bytes this process may still allocate: the machine's memory, or less under a limit."""
+    import psutil
+
+    physical = float(psutil.virtual_memory().total)
+    if resource is None or sys.platform != "linux":
+        return physical
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    return physical if limit == resource.RLIM_INFINITY else min(physical, limit - private_bytes())
+
+
+@contextlib.contextmanager
+def limit_private_memory(extra: int) -> Iterator[None]:
+    """Allow this process `extra` bytes of private memory beyond what it has now.
+
+    Only Linux enforces such a limit on all allocations; elsewhere there is none.
+    """
+    if resource is None or sys.platform != "linux":
+        yield
+        return
+    before, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (private_bytes() + extra, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (before, hard))  # reporting a failure takes memory too
+
+
+def trim_memory() -> None:
+    """Have glibc give free memory back to the operating system."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep memory that is freed for what comes next, in all threads.
+    """Have glibc keep freed memory for later allocations, in all threads.
 
-    It gives large tensors back to the system, and each page that is taken anew costs a fault.
+    By default glibc returns large blocks to the operating system, so reusing them causes a page fault per page.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
@@ -50,24 +140,14 @@ def keep_freed_memory() -> None:
             mallopt(option, 2**25)
 
 
-def commit() -> str | None:
-    """The git commit checked out in the working directory, with `-dirty` where files differ from it."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file in one step: a reader, also after a crash, finds the old content or all of the new."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return found.stdout.strip() or None
-
-
-def without_home(text: str) -> str:
-    """A path or argument with the user's home folder, which names the user, as `~`."""
-    home = str(Path.home())
-    return text.replace(home, "~") if len(home) > 1 else text
-
-
-def _cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # on disk before the name points to it
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ BROKEN = ("oom", "timeout", "error", "crash")
 COLUMNS = (
     *("suite", "case", "encoder", "status", "cell", "seed", "dtype", "device", "metric", "value", "unit"),
     *("seconds", "message", "detail.test_size", "detail.mode", "detail.train_size", "detail.n", "detail.bound"),
-    *("detail.examples", "detail.counterexample", "detail.card", "detail.reproduce", "detail.summary"),
+    *("detail.examples", "detail.counterexample", "detail.text", "detail.reproduce", "detail.summary"),
     *("detail.paper", "detail.streaming", "detail.parameters", "detail.order", "detail.aggregation", "detail.ways"),
     *("detail.plateau", "detail.num_slots", "params.hyper"),
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mbcbench.report import Artefact
+from mbcbench.reporting import Artefact
 
 from .aggregation import law_matrix
 from .statistics import labelled, means, pick
@@ -215,7 +215,7 @@ MEMORY = beyond(
     "Peak memory of one encoding; exponents are fitted to the three largest n.",
     partial(against_n, metric="peak_memory"),
     partial(draw_against_n, label="peak memory (MiB)"),
-    "resources --profile laptop",
+    "resources --profile thorough",
 )
 TIME = beyond(
     "time",
@@ -223,7 +223,7 @@ TIME = beyond(
     "Seconds for one encoding; exponents are fitted to the three largest n.",
     partial(against_n, metric="throughput"),
     partial(draw_against_n, label="seconds"),
-    "resources --profile laptop",
+    "resources --profile thorough",
 )
 QUALITY_COST = beyond(
     "quality-cost",

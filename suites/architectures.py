@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from mbcbench.execution.suite import Request, Suite
-from mbcbench.protocol.target import resolve
+from mbcbench.protocol.target import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
@@ -43,7 +43,7 @@ def run(cell: Cell) -> Iterable[Record]:
 
 
 def _model(cell: Cell) -> nn.Module:
-    spec, hyper = resolve(cell.encoder), cell.params["hyper"]
+    spec, hyper = get_spec(cell.encoder), cell.params["hyper"]
     if cell.case in ("table3", "table4"):
         model = NeuralProcess(spec, seed=cell.seed, decoder="paper", layer_norm=False, hyper=hyper)
         return (
@@ -73,5 +73,5 @@ SUITE = Suite(
     summary="the layers and parameters of the models in the paper's Tables 3 to 8",
     cells=cells,
     run=run,
-    seconds=dict.fromkeys(("smoke", "quick", "laptop", "paper"), 60.0),
+    seconds=dict.fromkeys(("smoke", "quick", "thorough", "paper"), 60.0),
 )

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench.execution.suite import Profile, Request, Suite
-from mbcbench.protocol.encoder import Pair, is_streaming
-from mbcbench.protocol.target import build, resolve
+from mbcbench.protocol.encoder import ChunkAggregation, is_streaming
+from mbcbench.protocol.target import build_from_spec, get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
-from mbcbench.verify.tolerance import gaps, sizes
+from mbcbench.verify.tolerance import gaps, max_norms
 
 SIZES: tuple[int, ...] = (128, 64, 16, 4, 1)  # of chunks: the last are singletons
 SHAPE = {"n": 256, "dim": 8, "batch": 4}
-SETS: dict[Profile, int] = {"smoke": 1, "quick": 1, "laptop": 3, "paper": 20}
+SETS: dict[Profile, int] = {"smoke": 1, "quick": 1, "thorough": 3, "paper": 20}
 
 
 def equal(x: Tensor, size: int) -> Sequence[Tensor]:
@@ -53,7 +53,7 @@ def cells(request: Request) -> list[Cell]:
 def run(cell: Cell) -> Iterable[Record]:
     """For each kind and size of chunks the gap of every draw of sets, the largest of a batch."""
     p = cell.params
-    module = build(resolve(cell.encoder), dim_in=p["dim"], seed=cell.seed).double().eval()
+    module = build_from_spec(get_spec(cell.encoder), dim_in=p["dim"], seed=cell.seed).double().eval()
     for draw in range(p["sets"]):
         generator = torch.Generator().manual_seed(cell.seed + draw)
         x = torch.randn(p["batch"], p["n"], p["dim"], dtype=torch.float64, generator=generator)
@@ -67,7 +67,7 @@ def _records(cell: Cell, module: nn.Module, x: Tensor, draw: int) -> Iterator[Re
     whole = encode([x])
     for kind, cut in KINDS.items():
         for size in cell.params["sizes"]:
-            gap = float((gaps(encode(cut(x, size)), whole) / sizes(whole)).max())
+            gap = float((gaps(encode(cut(x, size)), whole) / max_norms(whole)).max())
             detail = {"n": x.shape[1], "chunk_size": size, "order": kind, "aggregation": how, "draw": draw}
             yield cell.record(
                 Status.OK, metric="relative_gap", value=gap, unit="max-norm", higher_is_better=False, detail=detail
@@ -79,7 +79,7 @@ def encoded(module: nn.Module, batch: int) -> Callable[[Sequence[Tensor]], Tenso
 
     A plain module has no state: it is the mean of the encodings of the chunks.
     """
-    stream: Any = module if is_streaming(module) else Pair(module, "mean")
+    stream: Any = module if is_streaming(module) else ChunkAggregation(module, "mean")
     start = stream.init_state(batch)
     return lambda chunks: stream.readout(reduce(stream.update, chunks, start))
 
@@ -89,5 +89,5 @@ SUITE = Suite(
     summary="how far a stream of chunks is from the whole set, by the size and kind of the chunks",
     cells=cells,
     run=run,
-    seconds=dict.fromkeys(("smoke", "quick", "laptop", "paper"), 60.0),
+    seconds=dict.fromkeys(("smoke", "quick", "thorough", "paper"), 60.0),
 )

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from mbcbench.execution.suite import Profile, Request, Suite
-from mbcbench.protocol.encoder import Pair
-from mbcbench.protocol.target import resolve
+from mbcbench.protocol.encoder import ChunkAggregation
+from mbcbench.protocol.target import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
@@ -53,7 +53,7 @@ class Settings:
 PROFILES: dict[Profile, Settings] = {
     "smoke": Settings(seeds=1, steps=2, partitions=1, gradient_sizes=(50,), batch_size=4, train_images=50),
     "quick": Settings(seeds=1, steps=50, partitions=2, gradient_sizes=(20, 100), batch_size=8, targets=64),
-    "laptop": Settings(seeds=3, steps=600, partitions=20),
+    "thorough": Settings(seeds=3, steps=600, partitions=20),
     "paper": Settings(seeds=5, steps=3000, partitions=100),
 }
 
@@ -79,7 +79,7 @@ def _records(cell: Cell, seeds: Seeds) -> Iterator[Record]:
     full = flat_gradient(model, nll(model(batch[0]), batch[1]))
     generator = torch.Generator().manual_seed(seeds.noise)
     for how in ESTIMATORS:
-        if how == "unbiased" and isinstance(model.encoder, Pair):
+        if how == "unbiased" and isinstance(model.encoder, ChunkAggregation):
             message = "a plain encoder has no state: the rest of a set cannot be encoded apart from its gradient"
             yield cell.record(Status.SKIP, metric="gradient_bias", message=message, detail={"estimator": how})
             continue
@@ -96,7 +96,7 @@ def _trained(cell: Cell, seeds: Seeds) -> tuple[NeuralProcess, Any, str]:
     """A model trained on full sets, in eval(), and the batch after its last."""
     p = cell.params
     images, _, source = load(p)
-    model = NeuralProcess(resolve(cell.encoder), seed=seeds.init, hyper=p["hyper"]).to(cell.device)
+    model = NeuralProcess(get_spec(cell.encoder), seed=seeds.init, hyper=p["hyper"]).to(cell.device)
     steps = list(batches(images, {**p, "steps": p["steps"] + 1}, seeds.data))
     fit(model, steps[:-1], nll, steps=p["steps"], lr=p["lr"])
     return model.eval(), on(device_of(model), steps[-1]), source
@@ -133,5 +133,5 @@ SUITE = Suite(
     summary="bias and deviation of the gradients of training on partitions, against the gradient of the full set",
     cells=cells,
     run=run,
-    seconds={"smoke": 120, "quick": 300, "laptop": 3600, "paper": 24 * 3600},
+    seconds={"smoke": 120, "quick": 300, "thorough": 3600, "paper": 24 * 3600},
 )

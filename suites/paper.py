@@ -49,7 +49,7 @@ def small(request: Request, models: Iterable[Model], train_size: int = 200) -> l
 def large(request: Request, models: Iterable[Model], **training: Any) -> list[Cell]:
     """Models of 64 x 64 images, trained on 1,000 pixels."""
     settings = image_completion.PROFILES[request.profile]
-    if request.profile == "laptop":
+    if request.profile == "thorough":
         settings = replace(settings, steps=1500)
     return _completions(request, models, replace(settings, size=64, train_size=1000, tests=TESTS_64, **training))
 
@@ -95,7 +95,7 @@ def table1(request: Request) -> list[Cell]:
     sizes = {
         "smoke": (100,),
         "quick": (100,),
-        "laptop": (100, 200, 500, 1000),
+        "thorough": (100, 200, 500, 1000),
         "paper": (100, 200, 500, 1000, 5000),
     }
     models = {n: plus_others(request, _pooled(request, n)) for n in sizes[request.profile]}
@@ -170,7 +170,7 @@ def fig5(request: Request) -> list[Cell]:
 def fig8(request: Request) -> list[Cell]:
     """The stack of Table 5 is read out as the mean over its slots, in which the attention of its last level cancels."""
     base = centroids.MNIST[request.profile]
-    if request.profile in ("laptop", "paper"):
+    if request.profile in ("thorough", "paper"):
         base = replace(base, embeddings=True)
     stack: Model = ("sse-hierarchical", {"num_slots": [32, 16], "aggregate": "mean", "dim": 128})
     models: list[Model] = [
@@ -238,7 +238,7 @@ ACCURACY = {"metric": "accuracy"}
 CAD = {**ACCURACY, "suite": "point-clouds", "case": "cad-points"}
 EXEMPLARS = {**ACCURACY, "suite": "centroids", "case": "exemplar-centroids"}
 DIGITS = {"suite": "centroids", "case": "mnist-centroids"}
-TRAINED: dict[str, Any] = {"across": "detail.train_size", "as_trained": True}
+TRAINED: dict[str, Any] = {"columns_by": "detail.train_size", "only_train_size": True}
 
 
 def _of(title: str, cells: Cells, where: Mapping[str, Any], **more: Any) -> Experiment:
@@ -260,7 +260,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         "Exemplars: accuracy by ways, with two supports",
         fig5,
         {**EXEMPLARS, "detail.test_size": 2},
-        across="detail.ways",
+        columns_by="detail.ways",
     ),
     "fig6": _of("Exemplars: accuracy by size of the support", fig5, {**EXEMPLARS, **ONE}),
     "fig7-slots": _of("The number of slots", fig7_slots, {**ANY_SLOTS, **ONE}),

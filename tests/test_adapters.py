@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import mbcbench
-from mbcbench.adapters import MaskAdapter, StatefulAdapter, StepsAdapter, pyg
+from mbcbench.adapters import MaskAdapter, MergingStepsAdapter, StatefulAdapter, StepsAdapter, pyg
 
 STREAMS = ["mbc.partition", "mbc.order", "mbc.fork", "mbc.resume", "mbc.gradient"]
 
@@ -67,7 +67,8 @@ class OtherWords(nn.Module):
 
 
 def steps(module: nn.Module, **more: Callable[..., Any]) -> StepsAdapter:
-    return StepsAdapter(
+    adapter = MergingStepsAdapter if "merge" in more else StepsAdapter
+    return adapter(
         module,
         init_state=lambda m, batch_size: m.begin(batch_size),
         update=lambda m, state, x: m.step(x, state),
@@ -96,7 +97,7 @@ class SumAggregation(nn.Module):
         return x.new_zeros(dim_size, x.shape[1]).index_add(0, index, torch.sin(x) + 1)
 
 
-def status(result: mbcbench.Checked) -> dict[str, str]:
+def status(result: mbcbench.CheckResult) -> dict[str, str]:
     return dict(zip(result["case"], result["status"], strict=True))
 
 

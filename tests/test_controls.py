@@ -7,15 +7,16 @@ import pytest
 
 from mbcbench import registry
 from mbcbench.records.record import Status
-from mbcbench.verify.examine import Effort, Examination, Verdict
+from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.law import Law
-from mbcbench.verify.search import Outcome
+from mbcbench.verify.law_result import LawResult
+from mbcbench.verify.search import SearchResult
 from tests.controls import Control, control, controls
 
-QUICK = Effort(examples=2000, seconds=math.inf)
-GLANCE = Effort(examples=64, seconds=math.inf, fewest=1)
+QUICK = Budget(examples=2000, seconds=math.inf)
+GLANCE = Budget(examples=64, seconds=math.inf, min_examples=1)
 REPORTED = "numerics.precision"  # measures, and never fails
-DEAR = "mbc.large"  # sets of 66,000 elements: tried on its own controls only
+EXPENSIVE = "mbc.large"  # sets of 66,000 elements: tried on its own controls only
 
 every_control = pytest.mark.parametrize("wrong", controls(), ids=lambda wrong: wrong.name)
 
@@ -26,33 +27,33 @@ def laws() -> dict[str, Law]:
 
 
 @cache
-def examination(wrong: Control) -> Examination:
-    return Examination(wrong.spec, dim_in=3, seed=0)
+def checker(wrong: Control) -> Checker:
+    return Checker(wrong.spec, dim_in=3, seed=0)
 
 
 @cache
-def verdict(wrong: Control, law: str, effort: Effort) -> Verdict:
-    return examination(wrong).verdict(laws()[law], effort)
+def result(wrong: Control, law: str, budget: Budget) -> LawResult:
+    return checker(wrong).try_law(laws()[law], budget)
 
 
-def caught(wrong: Control) -> Outcome:
-    outcome = verdict(wrong, wrong.breaks, QUICK).outcome
-    assert outcome is not None
-    return outcome
+def caught(wrong: Control) -> SearchResult:
+    search = result(wrong, wrong.breaks, QUICK).search
+    assert search is not None
+    return search
 
 
 @every_control
 def test_a_control_is_caught_by_its_law(wrong: Control) -> None:
-    found = verdict(wrong, wrong.breaks, QUICK)
-    assert found.status in (Status.FAIL, Status.ERROR), found.message
+    broken = result(wrong, wrong.breaks, QUICK)
+    assert broken.status in (Status.FAIL, Status.ERROR), broken.message
 
 
 @every_control
 def test_a_control_keeps_all_other_laws(wrong: Control) -> None:
-    kept = [law for law in laws() if law not in (wrong.breaks, DEAR, *wrong.also)]
-    found = {law: verdict(wrong, law, GLANCE) for law in kept}
-    broken = [law for law, verdict in found.items() if verdict.status in (Status.FAIL, Status.ERROR)]
-    assert not broken, [(law, found[law].message, found[law].outcome) for law in broken]
+    kept = [law for law in laws() if law not in (wrong.breaks, EXPENSIVE, *wrong.also)]
+    results = {law: result(wrong, law, GLANCE) for law in kept}
+    broken = {law: r for law, r in results.items() if r.status in (Status.FAIL, Status.ERROR)}
+    assert not broken
 
 
 def test_every_law_has_a_control() -> None:
@@ -78,15 +79,15 @@ def test_controls_speak_of_known_laws_and_say_what_they_get_wrong() -> None:
     ],
 )
 def test_counterexamples_are_as_small_as_can_be(name: str, n: int, chunks: list[tuple[int, ...]] | None) -> None:
-    found = caught(control(name)).counterexample
-    assert found is not None
-    assert found.case.n == n
-    assert chunks is None or found.case.sizes in chunks
+    counterexample = caught(control(name)).counterexample
+    assert counterexample is not None
+    assert counterexample.example.n == n
+    assert chunks is None or counterexample.example.sizes in chunks
 
 
 @pytest.mark.parametrize("name", ["EpsilonPerChunk", "SinglePrecisionSum", "PositionLeak", "MergePrefersLeft"])
 def test_subtle_faults_are_plain_to_see(name: str) -> None:
-    found = caught(control(name)).counterexample
-    assert found is not None
-    assert found.gap < 1e-3
-    assert found.gap > 100 * found.bound
+    counterexample = caught(control(name)).counterexample
+    assert counterexample is not None
+    assert counterexample.gap < 1e-3
+    assert counterexample.gap > 100 * counterexample.bound

@@ -6,23 +6,22 @@ from functools import lru_cache
 import pytest
 
 from mbcbench import registry
-from mbcbench.protocol.target import DIM_IN, resolve
+from mbcbench.protocol.target import DEFAULT_DIM_IN
 from mbcbench.records.record import Status
-from mbcbench.verify.examine import Effort, Examination
-from mbcbench.verify.law import Law
+from mbcbench.verify.checker import Budget, Checker
+from mbcbench.verify.law import get_law
 
-EFFORT = Effort(examples=64, seconds=math.inf)
+BUDGET = Budget(examples=64, seconds=math.inf)
 AS_CLAIMED = {Status.PASS, Status.XFAIL, Status.SKIP, Status.OK}
 
 
 @lru_cache(maxsize=2)
-def examination(encoder: str) -> Examination:
-    return Examination(resolve(encoder), dim_in=DIM_IN, seed=0)
+def checker(encoder: str) -> Checker:
+    return Checker(encoder, dim_in=DEFAULT_DIM_IN, seed=0)
 
 
 @pytest.mark.parametrize("law", registry.plugins(registry.LAWS))
 @pytest.mark.parametrize("encoder", registry.plugins(registry.ENCODERS))
 def test_encoder_is_as_claimed(encoder: str, law: str) -> None:
-    subject: Law = registry.plugin(registry.LAWS, law).load()
-    verdict = examination(encoder).verdict(subject, EFFORT)
-    assert verdict.status in AS_CLAIMED, f"{verdict.status}: {verdict.message} {verdict.outcome}"
+    result = checker(encoder).try_law(get_law(law), BUDGET)
+    assert result.status in AS_CLAIMED, f"{result.status}: {result.message} {result.search}"

@@ -8,7 +8,6 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
 from statistics import median
 
 import hypothesis
@@ -18,13 +17,12 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from template import DOCS, write
 
-from mbcbench import registry
-from mbcbench.protocol.target import resolve
 from mbcbench.verify import strategies
-from mbcbench.verify.examine import Examination
-from mbcbench.verify.example import Case
-from mbcbench.verify.law import Law
-from mbcbench.verify.search import Outcome, Trial, search
+from mbcbench.verify.checker import Checker
+from mbcbench.verify.example import Example
+from mbcbench.verify.law import Law, get_law
+from mbcbench.verify.law_run import LawRun
+from mbcbench.verify.search import SearchResult, search
 from mbcbench.verify.subject import Subject
 
 sys.path.insert(0, str(DOCS.parent))
@@ -36,28 +34,28 @@ EXAMPLES = 2000
 PLAIN_EXAMPLES = 500
 BUDGETS = (20, 50, 100, 200, 320, 600, 1000, 2000)
 
-Search = Callable[[Law, Sequence[Subject], int, bool], Outcome]
+Search = Callable[[Law, Sequence[Subject], int, bool], SearchResult]
 
 
 class _Caught(Exception):  # noqa: N818 # ends a Hypothesis run
     pass
 
 
-def engine(law: Law, subjects: Sequence[Subject], seed: int, many: bool) -> Outcome:
+def engine(law: Law, subjects: Sequence[Subject], seed: int, many: bool) -> SearchResult:
     """The search as it is."""
-    return search(law, subjects, examples=EXAMPLES, seed=seed, side_by_side=many, shrink=False, seconds=10.0)
+    return search(law, subjects, examples=EXAMPLES, seed=seed, independent_sets=many, shrink=False, seconds=10.0)
 
 
-def plain(law: Law, subjects: Sequence[Subject], seed: int, many: bool) -> Outcome:
+def plain(law: Law, subjects: Sequence[Subject], seed: int, many: bool) -> SearchResult:
     """A plain Hypothesis loop over the same strategy: one set at a time (a batch where the law needs one)."""
-    trial = Trial(law, subjects)
-    drawn = strategies.cases(
-        lanes=law.lanes, variants=len(subjects), side_by_side=not law.side_by_side,
+    run = LawRun(law, subjects)
+    drawn = strategies.examples(
+        kinds=law.kinds, variants=len(subjects), all_kinds=not law.batched,
         min_size=law.min_size, max_size=law.max_size,
     )  # fmt: skip
 
-    def look(case: Case) -> None:
-        if trial(case).breaks:
+    def look(example: Example) -> None:
+        if run.try_example(example).is_counterexample:
             raise _Caught
 
     test = hypothesis.settings(
@@ -68,41 +66,35 @@ def plain(law: Law, subjects: Sequence[Subject], seed: int, many: bool) -> Outco
         try:
             test()
         except (_Caught, hypothesis.errors.Flaky):  # a control whose vice is to remember
-            return Outcome(trial.looked_at, trial.worst, trial.worst)
-    return Outcome(trial.looked_at, trial.worst)
+            return SearchResult(run.examples, run.worst, run.worst)
+    return SearchResult(run.examples, run.worst)
 
 
-@cache
-def law_of(name: str) -> Law:
-    found: Law = registry.plugin(registry.LAWS, name).load()
-    return found
-
-
-def needed(wrong: Control, how: Search, seeds: int) -> tuple[list[float], Outcome]:
+def needed(wrong: Control, how: Search, seeds: int) -> tuple[list[float], SearchResult]:
     """The examples it took under each seed (infinite where it was not caught), and the last outcome."""
     took = []
     for seed in range(seeds):
-        examination = Examination(wrong.spec, dim_in=3, seed=seed)
-        outcome = how(law_of(wrong.breaks), examination.subjects(), seed, examination.side_by_side)
+        checker = Checker(wrong.spec, dim_in=3, seed=seed)
+        outcome = how(get_law(wrong.breaks), checker.subjects(), seed, checker.independent_sets)
         took.append(math.inf if outcome.holds else float(outcome.examples))
     return took, outcome
 
 
 def speed(how: Search, name: str, law: str) -> float:
     """Examples a second on an encoder that keeps the law."""
-    examination = Examination(resolve(name), dim_in=3, seed=0)
-    subjects, many = examination.subjects(), examination.side_by_side
-    how(law_of(law), subjects, 1, many)
+    checker = Checker(name, dim_in=3, seed=0)
+    subjects, many = checker.subjects(), checker.independent_sets
+    how(get_law(law), subjects, 1, many)
     began = time.perf_counter()
-    outcome = how(law_of(law), subjects, 0, many)
+    outcome = how(get_law(law), subjects, 0, many)
     return outcome.examples / (time.perf_counter() - began)
 
 
-def rows(found: dict[str, tuple[Control, list[float], Outcome]]) -> Iterator[str]:
+def rows(found: dict[str, tuple[Control, list[float], SearchResult]]) -> Iterator[str]:
     yield "| control | its vice | law | also falls | caught | examples | found on |\n|---|---|---|---|--:|--:|---|"
     for name, (wrong, took, outcome) in found.items():
         caught = [t for t in took if math.isfinite(t)]
-        case = outcome.counterexample.case if outcome.counterexample else None
+        case = outcome.counterexample.example if outcome.counterexample else None
         where = f"n = {case.n}, {' + '.join(map(str, case.sizes[:6]))}{' ...' * (len(case.sizes) > 6)}" if case else ""
         also = ", ".join(wrong.also)
         middle = f"{median(caught):.0f}" if caught else "–"
@@ -130,8 +122,8 @@ def figure(curves: dict[str, list[float]]) -> None:
 def main() -> None:
     torch.set_num_threads(1)
     found = {w.name: (w, *needed(w, engine, SEEDS)) for w in controls()}
-    by_plain = {w.name: needed(w, plain, PLAIN_SEEDS)[0] for w in controls() if not law_of(w.breaks).fixed
-                and law_of(w.breaks).explore is None}  # fmt: skip
+    by_plain = {w.name: needed(w, plain, PLAIN_SEEDS)[0] for w in controls() if not get_law(w.breaks).fixed
+                and get_law(w.breaks).explore is None}  # fmt: skip
     drawn = {name: found[name][1] for name in by_plain}
     curves = {
         "engine: smallest cases first, sets side by side": [t for took in drawn.values() for t in took],

@@ -14,7 +14,7 @@ from torch import nn
 
 from mbcbench import registry
 from mbcbench.execution.suite import Request
-from mbcbench.protocol.target import resolve
+from mbcbench.protocol.target import get_spec
 from mbcbench.suites import training
 from mbcbench.suites.tasks import classifier
 from mbcbench.suites.tasks.centroids import episodes
@@ -39,7 +39,7 @@ def cell(suite: str) -> Any:
 def completion() -> Task:
     suite, one = image_completion, cell("image-completion")
     images, _, _ = suite.load(one.params)
-    model = lambda: neural_process.NeuralProcess(resolve(ENCODER), seed=0)  # noqa: E731
+    model = lambda: neural_process.NeuralProcess(get_spec(ENCODER), seed=0)  # noqa: E731
     return model, lambda: suite.batches(images, one.params, 0), neural_process.nll
 
 
@@ -55,7 +55,7 @@ def clouds() -> Task:
 
     how = {"dim_in": task.dim, "width": p["width"], "classes": task.classes, "seed": 0}
     model = classifier.SetClassifier
-    return lambda: model(resolve(ENCODER), **how), batches, nn.functional.cross_entropy
+    return lambda: model(get_spec(ENCODER), **how), batches, nn.functional.cross_entropy
 
 
 def centroids() -> Task:

@@ -81,10 +81,10 @@ def measure(shape: tuple[int, ...], g: str, threads: int, weigh: bool) -> dict[s
     """The seconds of each call, of the limits, and if `weigh` the bytes; of this process."""
     torch.set_num_threads(threads)
     B, n, d, K, dim = shape
-    spec = target.resolve("sse-random" + ("" if g == "sum" else f"-{g}"))
-    module: Any = target.build(spec, dim_in=d, num_slots=K, dim=dim)
+    spec = target.get_spec("sse-random" + ("" if g == "sum" else f"-{g}"))
+    module: Any = target.build_from_spec(spec, dim_in=d, num_slots=K, dim=dim)
     x = torch.randn(B, n, d, generator=torch.Generator().manual_seed(0))
-    fast, direct = steps(module.aggregated, module, x), steps(module.directly, module, x)
+    fast, direct = steps(module.aggregate_elements, module, x), steps(module.aggregate_elements_directly, module, x)
     found: dict[str, Any] = {}
     for name in fast:
         took: dict[str, list[float]] = {"fast": [], "direct": []}

@@ -91,7 +91,7 @@ def main() -> None:
     print(filled("third-party", {"TABLE": table(results), "VERSIONS": _versions()}), end="")
 
 
-def table(results: dict[str, mbcbench.Checked]) -> str:
+def table(results: dict[str, mbcbench.CheckResult]) -> str:
     """A row for each encoder."""
     rows = [f"| `{name}` | {_pairs(r)} | {_classes(r)} | {_broken(r)} |" for name, r in results.items()]
     return "\n".join(["| encoder | consistent with g | is | breaks |", "|---|---|---|---|", *rows])
@@ -109,7 +109,7 @@ def _classes(result: pd.DataFrame) -> str:
     return ", ".join(classified[classified["status"] == "ok"]["message"])
 
 
-def _broken(result: mbcbench.Checked) -> str:
+def _broken(result: mbcbench.CheckResult) -> str:
     return "; ".join(_fault(row) for _, row in result.failures.iterrows()) or "nothing"
 
 

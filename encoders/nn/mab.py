@@ -11,8 +11,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .networks import Affine, affine, composed
-from .softmax import SoftmaxState, attend_linear, merge, no_attention, ratio
+from .networks import Affine, as_affine, compose_or_apply
+from .softmax import SoftmaxState, attend_linear, attended_values, empty_state, merge
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -44,28 +44,28 @@ class MAB(nn.Module):
         self.norm_0 = nn.LayerNorm(dim) if layer_norm else nn.Identity()
         self.norm_1 = nn.LayerNorm(dim) if layer_norm else nn.Identity()
 
-    def start(self, Q: Tensor) -> SoftmaxState:
-        return no_attention(self.fc_q.weight, Q.shape[0], self.heads, Q.shape[1], self.dim // self.heads)
+    def init_state(self, Q: Tensor) -> SoftmaxState:
+        return empty_state(self.fc_q.weight, Q.shape[0], self.heads, Q.shape[1], self.dim // self.heads)
 
-    def absorb(
+    def update(
         self, state: SoftmaxState, Q: Tensor, K: Tensor, mask: Tensor | None = None, last: Affine | None = None
     ) -> SoftmaxState:
-        """`K` holds no NaN where `mask` is False (see `pooling.hide`); `last` is what it has yet to go through."""
+        """Add the keys `K`, zero where `mask` is False; `last`: linear layer still to be applied to `K`."""
         if K.shape[1] == 0:
             return state
         q = split_heads(self.fc_q(Q), self.heads)
-        k, v = affine(self.fc_k), affine(self.fc_v)
+        k, v = as_affine(self.fc_k), as_affine(self.fc_v)
         if last is not None:
-            K, (k, v) = composed(K, last, k, v)
+            K, (k, v) = compose_or_apply(K, last, k, v)
         return merge(state, attend_linear(q, k, v, K, 1 / math.sqrt(self.dim), mask))
 
-    def finish(self, state: SoftmaxState, Q: Tensor) -> Tensor:
-        attended = self.norm_0(self.fc_q(Q) + join_heads(ratio(state)))
+    def readout(self, state: SoftmaxState, Q: Tensor) -> Tensor:
+        attended = self.norm_0(self.fc_q(Q) + join_heads(attended_values(state)))
         out: Tensor = self.norm_1(attended + self.fc_o(attended).relu())
         return out
 
     def forward(self, Q: Tensor, K: Tensor, mask: Tensor | None = None) -> Tensor:
-        return self.finish(self.absorb(self.start(Q), Q, K, mask), Q)
+        return self.readout(self.update(self.init_state(Q), Q, K, mask), Q)
 
 
 class SAB(nn.Module):

@@ -15,12 +15,12 @@ class Affine(NamedTuple):
     def __call__(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)
 
-    def of_sum(self, total: Tensor, number: Tensor) -> Tensor:
+    def sum_of_outputs(self, total: Tensor, number: Tensor) -> Tensor:
         """The sum of what this gives for elements, from their sum (`... x d`) and their number or weight (`...`)."""
         out = linear(total, self.weight)
         return out if self.bias is None else out + number.unsqueeze(-1) * self.bias
 
-    def after(self, first: "Affine") -> "Affine":
+    def compose(self, first: "Affine") -> "Affine":
         """This map of what `first` gives, as one map."""
         if first.bias is None:
             return Affine(self.weight @ first.weight, self.bias)
@@ -28,7 +28,7 @@ class Affine(NamedTuple):
         return Affine(self.weight @ first.weight, bias if self.bias is None else self.bias + bias)
 
 
-def affine(layer: nn.Linear) -> Affine:
+def as_affine(layer: nn.Linear) -> Affine:
     """What a layer computes."""
     return Affine(layer.weight, layer.bias)
 
@@ -38,17 +38,17 @@ def element_network(dim_in: int, dim: int, *, last_bias: bool = True) -> nn.Sequ
     return nn.Sequential(nn.Linear(dim_in, dim), nn.ReLU(), nn.Linear(dim, dim, bias=last_bias))
 
 
-def hidden(phi: nn.Sequential, x: Tensor) -> tuple[Tensor, Affine]:
+def split_last_layer(phi: nn.Sequential, x: Tensor) -> tuple[Tensor, Affine]:
     """phi(x) in two parts: what its last layer is given, `B x n x d`, and that layer, which commutes with sums."""
     first, relu, last = phi
-    return relu(first(x)), affine(cast(nn.Linear, last))
+    return relu(first(x)), as_affine(cast(nn.Linear, last))
 
 
-def composed(h: Tensor, last: Affine, *maps: Affine) -> tuple[Tensor, tuple[Affine, ...]]:
+def compose_or_apply(h: Tensor, last: Affine, *maps: Affine) -> tuple[Tensor, tuple[Affine, ...]]:
     """Elements, and maps that give of them what `maps` give of last(h), `h` being `B x n x d`.
 
     `last` is made one with each of the maps; or of few elements, where that is less work, it is applied to them.
     """
     if h.shape[0] * h.shape[1] < len(maps) * len(last.weight):
         return last(h), maps
-    return h, tuple(outer.after(last) for outer in maps)
+    return h, tuple(outer.compose(last) for outer in maps)

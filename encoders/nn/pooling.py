@@ -14,19 +14,19 @@ from mbcbench.protocol.encoder import Aggregation
 _IDENTITY: dict[Aggregation, float] = {"sum": 0.0, "mean": 0.0, "max": -torch.inf, "min": torch.inf}
 
 
-def one_of(name: str, value: str, known: Sequence[str]) -> str:
+def check_choice(name: str, value: str, known: Sequence[str]) -> str:
     """`value`, which must be one of `known`. Raises ValueError otherwise."""
     if value not in known:
         raise ValueError(f"{name}={value!r} is none of {', '.join(known)}")
     return value
 
 
-def hide(x: Tensor, mask: Tensor | None) -> Tensor:
+def zero_absent(x: Tensor, mask: Tensor | None) -> Tensor:
     """`x` (`B x n x d`) with zeros in place of absent elements; chosen, not multiplied, so that a NaN is hidden too."""
     return x if mask is None else torch.where(mask.unsqueeze(-1), x, torch.zeros_like(x))
 
 
-def count(x: Tensor, mask: Tensor | None) -> Tensor:
+def count_present(x: Tensor, mask: Tensor | None) -> Tensor:
     """The number of elements present in each set, `B`."""
     if mask is None:
         return torch.full((x.shape[0],), x.shape[1], dtype=torch.int64, device=x.device)
@@ -41,7 +41,7 @@ def identity(g: Aggregation) -> float:
 def pool(g: Aggregation, features: Tensor, mask: Tensor | None) -> Tensor:
     """The sum or extremum of `features` (`B x n x d`, n > 0) over the elements present, `B x d`."""
     if g in ("sum", "mean"):
-        return hide(features, mask).sum(1)
+        return zero_absent(features, mask).sum(1)
     if mask is not None:
         features = features.masked_fill(~mask.unsqueeze(-1), identity(g))
     return features.max(1).values if g == "max" else features.min(1).values
@@ -55,7 +55,7 @@ def combine(g: Aggregation, a: Tensor, b: Tensor) -> Tensor:
     return torch.where(better | b.isnan(), b, a)
 
 
-def finish(g: Aggregation, value: Tensor, number: Tensor) -> Tensor:
+def finalize(g: Aggregation, value: Tensor, number: Tensor) -> Tensor:
     """The encoding, `B x ...`, from the state; an empty set encodes as zeros."""
     number = number.reshape(-1, *[1] * (value.dim() - 1))
     if g == "mean":

@@ -6,17 +6,17 @@ import torch
 from torch import Tensor
 
 
-class Attention(Protocol):
+class AttentionRule(Protocol):
     """Weights over slots, each element's on its own. Logits and weights are `B x K x n`."""
 
     def weights(self, M: Tensor) -> Tensor:
         """W, by differentiable operations."""
 
-    def weigh(self, M: Tensor) -> Tensor:
+    def weights_(self, M: Tensor) -> Tensor:
         """W in the place of M, without a graph."""
 
-    def pull(self, M: Tensor, dW: Tensor, W: Tensor, wanted: bool) -> None:
-        """In the place of dW, the gradient for W, that for M; in the place of W, if `wanted`, W. M is lost."""
+    def backward_(self, M: Tensor, dW: Tensor, W: Tensor, needs_weights: bool) -> None:
+        """In the place of dW, the gradient for W, that for M; in the place of W, if `needs_weights`, W. M is lost."""
 
 
 class SlotSigmoid:
@@ -28,17 +28,17 @@ class SlotSigmoid:
         A = M.sigmoid() + self.epsilon
         return A / A.sum(1, keepdim=True)
 
-    def weigh(self, M: Tensor) -> Tensor:
+    def weights_(self, M: Tensor) -> Tensor:
         A = M.sigmoid_().add_(self.epsilon)
         return A.div_(A.sum(1, keepdim=True))
 
-    def pull(self, M: Tensor, dW: Tensor, W: Tensor, wanted: bool) -> None:
+    def backward_(self, M: Tensor, dW: Tensor, W: Tensor, needs_weights: bool) -> None:
         sigmoid = M.sigmoid_()
         A = torch.add(sigmoid, self.epsilon, out=W)
         total = A.sum(1, keepdim=True)
         dA = dW.sub_(A.mul_(dW).sum(1, keepdim=True).div_(total)).div_(total)
         torch.ops.aten.sigmoid_backward.grad_input(dA, sigmoid, grad_input=dW)
-        if wanted:
+        if needs_weights:
             torch.add(sigmoid, self.epsilon, out=W).div_(total)
 
 
@@ -48,9 +48,9 @@ class SlotSoftmax:
     def weights(self, M: Tensor) -> Tensor:
         return M.softmax(1)
 
-    def weigh(self, M: Tensor) -> Tensor:
+    def weights_(self, M: Tensor) -> Tensor:
         return M.softmax(1)
 
-    def pull(self, M: Tensor, dW: Tensor, W: Tensor, wanted: bool) -> None:
+    def backward_(self, M: Tensor, dW: Tensor, W: Tensor, needs_weights: bool) -> None:
         torch.softmax(M, 1, out=W)
         dW.sub_(torch.mul(W, dW, out=M).sum(1, keepdim=True)).mul_(W)

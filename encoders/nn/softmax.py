@@ -1,7 +1,10 @@
-"""Softmax attention over a set as a state: exact under mini-batches, and safe from overflow.
+"""Softmax attention over a set as a state: exact for any partition into chunks, and safe from overflow.
 
-A softmax over elements needs of them only the largest logit, and numerator and denominator relative to it
-(arXiv 1805.02867). Shapes: `B` sets, `H` heads, `Q` queries, `n` elements, `e` numbers per value.
+For logits l_i and values v_i, a stream keeps (arXiv 1805.02867)
+
+    m = max_i l_i,    numerator = sum_i exp(l_i - m) v_i,    denominator = sum_i exp(l_i - m),
+
+and reads out numerator / denominator. Shapes: `B` sets, `H` heads, `Q` queries, `n` elements, `e` numbers per value.
 """
 
 from collections.abc import Callable
@@ -10,94 +13,136 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from . import fused_attention
+from .fused_attention import is_cheaper
 from .networks import Affine
+
+LogWeights = Callable[[Tensor], Tensor]
 
 
 class SoftmaxState(NamedTuple):
-    """The largest logit so far (`B x H x Q`; -inf before the first element), and relative to it the numerator
-    (`B x H x Q x e`) and the denominator (`B x H x Q`)."""
+    """Softmax attention over the elements seen so far.
 
-    peak: Tensor
-    num: Tensor
-    den: Tensor
+    Attributes
+    ----------
+    max_logit : Tensor
+        Largest logit, `B x H x Q`; -inf before the first element.
+    numerator : Tensor
+        Sum of exp(logit - max_logit) times the value, `B x H x Q x e`.
+    denominator : Tensor
+        Sum of exp(logit - max_logit), `B x H x Q`.
+    """
+
+    max_logit: Tensor
+    numerator: Tensor
+    denominator: Tensor
 
 
-def no_attention(like: Tensor, *shape: int) -> SoftmaxState:
-    """The state of no elements; `shape` is that of the numerator."""
+def empty_state(like: Tensor, *shape: int) -> SoftmaxState:
+    """Return the state of no elements, in the dtype and on the device of `like`; `shape` is the numerator's."""
     return SoftmaxState(like.new_full(shape[:-1], -torch.inf), like.new_zeros(shape), like.new_zeros(shape[:-1]))
 
 
 def attend(logits: Tensor, values: Tensor, mask: Tensor | None = None) -> SoftmaxState:
-    """The state of one chunk of n > 0 elements: `logits` `B x H x Q x n`, `values` `B x H x n x e`, `mask` `B x n`.
+    """Return the state of one chunk of n > 0 elements.
 
-    The peak only shifts numerator and denominator alike: it carries no gradient.
+    Parameters
+    ----------
+    logits : Tensor
+        `B x H x Q x n`.
+    values : Tensor
+        `B x H x n x e`.
+    mask : Tensor, optional
+        `B x n`, True where an element is present.
     """
     if mask is not None:
         logits = logits.masked_fill(~mask[:, None, None], -torch.inf)
-    peak = logits.detach().amax(-1)
-    weights = (logits - _finite(peak).unsqueeze(-1)).exp()
-    return SoftmaxState(peak, weights @ values, weights.sum(-1))
-
-
-def unchanged(logits: Tensor) -> Tensor:
-    """The logits as they are: weights are their exponentials."""
-    return logits
+    # Numerator and denominator scale alike with exp(-m), so their ratio does not depend on m: no gradient through it.
+    max_logit = logits.detach().amax(-1)
+    weights = (logits - _zero_if_empty(max_logit).unsqueeze(-1)).exp()
+    return SoftmaxState(max_logit, weights @ values, weights.sum(-1))
 
 
 def attend_linear(
     q: Tensor,
-    k: Affine,
-    v: Affine,
+    key: Affine,
+    value: Affine,
     x: Tensor,
     scale: float,
     mask: Tensor | None = None,
-    log_weights: Callable[[Tensor], Tensor] = unchanged,
+    log_weights: LogWeights | None = None,
 ) -> SoftmaxState:
-    """`attend` for keys and values linear in `x` (`B x n x d`): logits q k(x)^T scale, `q` `B x H x Q x e`.
+    """Return the state of one chunk whose keys and values are affine in its elements.
 
-    log_weights: of the logits, `B x H x Q x n`, gives the logarithms of the weights.
+    The logits are `scale * q key(x)^T`, and the weights their exponentials or those of `log_weights(logits)`.
 
-    Where that is less work (`fold.pays`), neither is computed: the logits are x (Wk^T q), and the values follow the
-    sum over elements, (weights x) Wv^T.
+    Parameters
+    ----------
+    q : Tensor
+        Queries, `B x H x Q x e`.
+    key, value : Affine
+        Maps from `d` to `H e` numbers.
+    x : Tensor
+        Elements, `B x n x d`, n > 0, without NaN where `mask` is False.
+    scale : float
+        Factor of the logits.
+    mask : Tensor, optional
+        `B x n`, True where an element is present.
+    log_weights : callable, optional
+        Maps logits (`B x H x Q x n`) to logarithms of weights of the same shape.
     """
-    _, heads, queries, width = q.shape
-    key, value = (a.weight.view(heads, width, x.shape[2]) for a in (k, v))
-    pays = fused_attention.pays(x.shape[1], x.shape[2], queries, width)
-    if pays:
-        P = (q @ key * scale).flatten(1, 2)
-        logits = (P @ x.transpose(1, 2)).view(len(x), heads, queries, x.shape[1])
-    else:
-        logits = q @ (x.unsqueeze(1) @ key.transpose(1, 2)).transpose(2, 3) * scale
-    if k.bias is not None:
-        logits = logits + q @ k.bias.view(heads, width, 1) * scale
-    logs = log_weights(logits)
-    if pays:
-        folded = attend(logs.flatten(1, 2).unsqueeze(1), x.unsqueeze(1), mask)
-        peak, num, den = (part.reshape(len(x), heads, queries, *part.shape[3:]) for part in folded)
-        state = SoftmaxState(peak, num @ value.transpose(1, 2), den)
-    else:
-        state = attend(logs, x.unsqueeze(1) @ value.transpose(1, 2), mask)
-    if v.bias is None:
+    heads, queries, width = q.shape[1:]
+    Wk, Wv = (layer.weight.view(heads, width, x.shape[2]) for layer in (key, value))
+
+    def finish_logits(logits: Tensor) -> Tensor:
+        if key.bias is not None:
+            logits = logits + q @ key.bias.view(heads, width, 1) * scale
+        return logits if log_weights is None else log_weights(logits)
+
+    attend_to = _attend_to_elements if is_cheaper(x.shape[1], x.shape[2], queries, width) else _attend_to_projections
+    state = attend_to(q, Wk, Wv, x, scale, mask, finish_logits)
+    if value.bias is None:
         return state
-    return state._replace(num=state.num + state.den.unsqueeze(-1) * v.bias.view(heads, 1, width))
+    # sum_i w_i (Wv x_i + bv) = Wv (sum_i w_i x_i) + (sum_i w_i) bv
+    bias = state.denominator.unsqueeze(-1) * value.bias.view(heads, 1, width)
+    return state._replace(numerator=state.numerator + bias)
+
+
+def _attend_to_elements(
+    q: Tensor, Wk: Tensor, Wv: Tensor, x: Tensor, scale: float, mask: Tensor | None, finish_logits: LogWeights
+) -> SoftmaxState:
+    """Attend without keys and values: q (Wk x)^T = (q Wk) x^T, and Wv leaves the sum over elements."""
+    heads_queries = q.shape[1:3]
+    P = (q @ Wk * scale).flatten(1, 2)
+    logits = finish_logits((P @ x.transpose(1, 2)).unflatten(1, heads_queries))
+    state = attend(logits.flatten(1, 2).unsqueeze(1), x.unsqueeze(1), mask)
+    max_logit, numerator, denominator = (part.squeeze(1).unflatten(1, heads_queries) for part in state)
+    return SoftmaxState(max_logit, numerator @ Wv.transpose(1, 2), denominator)
+
+
+def _attend_to_projections(
+    q: Tensor, Wk: Tensor, Wv: Tensor, x: Tensor, scale: float, mask: Tensor | None, finish_logits: LogWeights
+) -> SoftmaxState:
+    """Attend with a key and a value for each element."""
+    keys, values = (x.unsqueeze(1) @ W.transpose(1, 2) for W in (Wk, Wv))
+    return attend(finish_logits(q @ keys.transpose(2, 3) * scale), values, mask)
 
 
 def merge(a: SoftmaxState, b: SoftmaxState) -> SoftmaxState:
-    """The state of both parts; a part without elements has peak -inf and weighs nothing."""
-    peak = torch.maximum(a.peak, b.peak)
-    scale_a, scale_b = ((s.peak - _finite(peak)).exp() for s in (a, b))
-    num = a.num * scale_a.unsqueeze(-1) + b.num * scale_b.unsqueeze(-1)
-    return SoftmaxState(peak, num, a.den * scale_a + b.den * scale_b)
+    """Return the state of both parts; a part without elements has the largest logit -inf and no weight."""
+    max_logit = torch.maximum(a.max_logit, b.max_logit)
+    scale_a, scale_b = ((part.max_logit - _zero_if_empty(max_logit)).exp() for part in (a, b))
+    numerator = a.numerator * scale_a.unsqueeze(-1) + b.numerator * scale_b.unsqueeze(-1)
+    return SoftmaxState(max_logit, numerator, a.denominator * scale_a + b.denominator * scale_b)
 
 
-def ratio(state: SoftmaxState) -> Tensor:
-    """The attended values, `B x H x Q x e`; zeros for no elements."""
-    return state.num / torch.where(state.den == 0, 1, state.den).unsqueeze(-1)
+def attended_values(state: SoftmaxState) -> Tensor:
+    """Return the attended values, `B x H x Q x e`; zeros for no elements."""
+    return state.numerator / torch.where(state.denominator == 0, 1, state.denominator).unsqueeze(-1)
 
 
-def _finite(peak: Tensor) -> Tensor:
-    return torch.where(peak == -torch.inf, 0, peak)
+def _zero_if_empty(max_logit: Tensor) -> Tensor:
+    """Return `max_logit` with 0 in place of -inf, because -inf - -inf is NaN."""
+    return torch.where(max_logit == -torch.inf, 0, max_logit)
 
 
 CLAIMS = {

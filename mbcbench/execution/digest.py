@@ -1,4 +1,4 @@
-"""Digests of the sources and weights that a cell's outcome depends on."""
+"""Digests of the sources and weights that the outcome of a cell depends on."""
 
 import ast
 import hashlib
@@ -10,62 +10,79 @@ from torch import Tensor, nn
 
 import mbcbench
 
-PLUGINS = ("mbcbench.encoders", "mbcbench.suites", "mbcbench.reports")
-# The packages of mbcbench that compute inside a cell. The others start cells, keep their records or show them.
-IN_CELLS = ("protocol", "verify", "datasets")
+PLUGIN_KINDS = ("encoders", "suites", "reports")
+# These parts of mbcbench start cells, keep their records or show them. All others count where a suite imports them, so
+# that a new part invalidates too much rather than too little.
+OUTSIDE_CELLS = frozenset({"cli", "errors", "execution", "pytest_plugin", "records", "registry", "report"})
 
 
 def harness(sources: Iterable[Path]) -> str:
-    """Return a digest of the packages of mbcbench that `sources` use inside a cell, directly or through one another."""
-    root = Path(mbcbench.__file__).parent
-    pending, used = set(_packages(sources)), set[str]()
+    """Return a digest of the parts of mbcbench that `sources` use inside a cell, directly or through one another."""
+    pending, used = set(_imported_parts(sources)), dict[str, list[Path]]()
     while pending:
-        package = pending.pop()
-        used.add(package)
-        pending |= set(_packages((root / package).rglob("*.py"))) - used
-    return files(path for package in used for path in (root / package).rglob("*.py"))
+        part = pending.pop()
+        used[part] = _files_of(part)
+        pending |= set(_imported_parts(used[part])) - used.keys()
+    return files(path for paths in used.values() for path in paths)
 
 
-def _packages(sources: Iterable[Path]) -> Iterator[str]:
-    """Yield the packages among `IN_CELLS` that some files import."""
-    for path in sources:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            elif isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            else:
-                continue
-            parts = (name.split(".") for name in names)
-            yield from (p[1] for p in parts if p[0] == "mbcbench" and len(p) > 1 and p[1] in IN_CELLS)
+def _imported_parts(paths: Iterable[Path]) -> Iterator[str]:
+    """Yield the names of the modules and packages directly below `mbcbench` that some files import."""
+    for path in paths:
+        for module in _imported_modules(path):
+            root, _, name = module.partition(".")
+            part = name.partition(".")[0]
+            if root == "mbcbench" and part and part not in OUTSIDE_CELLS and part not in PLUGIN_KINDS:
+                yield part
+
+
+def _imported_modules(path: Path) -> Iterator[str]:
+    """Yield the names that the absolute imports of a file may mean: of `from a import b`, `a` and `a.b`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _files_of(part: str) -> list[Path]:
+    """Return the files of a module or package directly below `mbcbench`; none for another name."""
+    path = Path(mbcbench.__file__).parent / part
+    module = path.with_suffix(".py")
+    return [module] if module.is_file() else sorted(path.rglob("*.py"))
 
 
 def sources(modules: Iterable[str]) -> set[Path]:
-    """Return the source files of a plug-in's loaded modules, and of all that they have loaded of their own package.
+    """Return the source files of a plug-in: of the loaded `modules`, and of what they have loaded of their package.
 
-    A package stands for everything in its folder. A file on its own stands for itself and what is loaded from the same
-    folder.
+    A package adds all files in its folder. The package of a module is the outermost one, or, of the plug-ins of this
+    distribution, the kind of plug-in. A module outside a package has its folder in place of that.
     """
-    own = (sys.modules[name] for name in modules if name in sys.modules and not name.startswith("torch."))
-    return set[Path]().union(*(_around(m.__name__, Path(m.__file__)) for m in own if m.__file__ is not None))
+    loaded = [sys.modules[name] for name in modules if name in sys.modules and not name.startswith("torch.")]
+    files = [(module.__name__, Path(module.__file__).resolve()) for module in loaded if module.__file__ is not None]
+    return set[Path]().union(*(_sources_of(name, file) for name, file in files))
 
 
-def _around(name: str, file: Path) -> set[Path]:
-    file = file.resolve()
-    if file.name == "__init__.py":
-        return set(file.parent.rglob("*.py"))
-    in_package = (file.parent / "__init__.py").exists()
-    folder = _package_folder(name, file) if in_package else file.parent
-    loaded = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    paths = {Path(name) for name in loaded if name and Path(name).is_absolute()}  # torch has modules without a file
-    near = {p for p in paths if p.parent == folder or (in_package and p.is_relative_to(folder))}
-    return {file} | {p for p in near if p.suffix == ".py" and p.is_file()}
+def _sources_of(name: str, file: Path) -> set[Path]:
+    is_package = file.name == "__init__.py"
+    in_package = is_package or (file.parent / "__init__.py").exists()
+    folder = _package_folder(name, file, is_package) if in_package else file.parent
+    beside = {path for path in _loaded_files() if path.parent == folder or (in_package and path.is_relative_to(folder))}
+    return {file} | beside | (set(file.parent.rglob("*.py")) if is_package else set())
 
 
-def _package_folder(name: str, file: Path) -> Path:
-    """Return the folder of the outermost package of a module; of our own plug-ins that is the kind of plug-in."""
-    inside = next((len(kind.split(".")) for kind in PLUGINS if name.startswith(f"{kind}.")), 1)
-    return file.parents[len(name.split(".")) - inside - 1]
+def _package_folder(name: str, file: Path, is_package: bool) -> Path:
+    """Return the folder of the outermost package of a module, or of the kind of plug-in that it is of."""
+    depth = len(name.split(".")) - (0 if is_package else 1)  # packages around the file
+    inside = 2 if name.startswith(tuple(f"mbcbench.{kind}." for kind in PLUGIN_KINDS)) else 1
+    return file.parents[depth - inside]
+
+
+def _loaded_files() -> set[Path]:
+    names = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    paths = {Path(name) for name in names if name and Path(name).is_absolute()}  # torch has modules without a file
+    return {path for path in paths if path.suffix == ".py" and path.is_file()}
 
 
 def files(paths: Iterable[Path]) -> str:

@@ -12,10 +12,10 @@ from mbcbench.errors import ExitCode, UsageError
 from mbcbench.execution import runner
 from mbcbench.execution.runner import Event, Finished, Job, Limits
 from mbcbench.execution.suite import PROBE, DataChoice, Device, Profile
+from mbcbench.records.cache import RunCache, reasons
 from mbcbench.records.cell import Cell
-from mbcbench.records.record import BROKEN, UNEXPECTED, Record
-from mbcbench.records.store import Earlier, reasons
-from mbcbench.registry import DEFAULT_SUITES, plugins
+from mbcbench.records.record import BROKEN, UNEXPECTED, Record, Status
+from mbcbench.registry import default_suites
 
 LAWS_SUITE = "laws"
 TRAINING = ("torch._dynamo",)  # the first optimizer of a process imports it, for over a second
@@ -23,7 +23,7 @@ PLUGIN_SECONDS = 60.0  # to import a plug-in, and to build an encoder
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class RunOptions:
     """What is asked for. named: the encoders that the user named, whose faults are wrong usage.
 
     only: of the suites, only these experiments. data, device: see `mbcbench.execution.suite.Request`.
@@ -31,7 +31,7 @@ class Order:
     """
 
     encoders: tuple[str, ...]
-    named: frozenset[str]
+    user_encoders: frozenset[str]
     seed: int = 0
     jobs: int = 1
     memory_bytes: int = 2 * 2**30
@@ -42,7 +42,7 @@ class Order:
     device: Device = "cpu"
 
     @property
-    def particular(self) -> bool:
+    def has_filters(self) -> bool:
         """Whether suites are asked for something that they may not have."""
         return bool(self.only) or self.data != "auto" or self.device != "cpu"
 
@@ -68,36 +68,36 @@ Step = Event | Planned
 Steps = Generator[Step, None, None]
 
 
-def leaderboard(order: Order, suites: Sequence[str], profile: Profile, earlier: Earlier | None) -> Steps:
+def leaderboard(options: RunOptions, suites: Sequence[str], profile: Profile, earlier: RunCache | None) -> Steps:
     """Run the suites on the encoders; cells that `earlier` holds are not run again.
 
     Raises UsageError when an encoder that the user named cannot be used, or an experiment that is asked for is none.
     """
-    order = replace(order, libraries=TRAINING)
-    plans = [_plan(order, suite, profile) for suite in suites]
-    planned = yield from _learn(order, plans)
-    work = _jobs(order, plans, planned)
-    learnt = yield from _learn(order, [*_builds(order, work.jobs), *_sources(work.jobs)])
-    yield from _carry_out(order, work, learnt, earlier)
+    options = replace(options, libraries=TRAINING)
+    plans = [_plan(options, suite, profile) for suite in suites]
+    planned = yield from _run_probes(options, plans)
+    work = _jobs(options, plans, planned)
+    learnt = yield from _run_probes(options, [*_builds(options, work.jobs), *_sources(work.jobs)])
+    yield from _execute(options, work, learnt, earlier)
 
 
-def check(order: Order, laws: Collection[str], profile: Profile, params: Mapping[str, Any]) -> Steps:
+def check(options: RunOptions, laws: Collection[str], profile: Profile, params: Mapping[str, Any]) -> Steps:
     """Check the laws on the encoders; `params` (examples, reference, expected failures) add to the profile's own.
 
     Raises UsageError when an encoder that the user named cannot be used.
     """
-    plan = _plan(order, LAWS_SUITE, profile)
-    learnt = yield from _learn(order, [*_builds(order, ()), plan])
-    jobs = _jobs(order, [plan], learnt).jobs
+    plan = _plan(options, LAWS_SUITE, profile)
+    learnt = yield from _run_probes(options, [*_builds(options, ()), plan])
+    jobs = _jobs(options, [plan], learnt).jobs
     chosen = [_with_params(job, params) for job in jobs if job.cell.case in laws]
-    yield from _carry_out(order, _Work(chosen), learnt, None)
+    yield from _execute(options, _Work(chosen), learnt, None)
 
 
 def _with_params(job: Job, params: Mapping[str, Any]) -> Job:
     return replace(job, cell=replace(job.cell, params={**job.cell.params, **params}))
 
 
-def learn(case: str, *, encoder: str = "", seed: int = 0, **params: Any) -> Record:
+def run_probe(case: str, *, encoder: str = "", seed: int = 0, **params: Any) -> Record:
     """Return the record of one probe (see `mbcbench.execution.probe`).
 
     Raises UsageError when what it asks for cannot be used.
@@ -105,7 +105,7 @@ def learn(case: str, *, encoder: str = "", seed: int = 0, **params: Any) -> Reco
     cell = Cell(suite=PROBE, case=case, encoder=encoder, seed=seed, params=params)
     job = Job(cell, Limits(PLUGIN_SECONDS))
     (record,) = (r for event in runner.run([job], workers=1) if isinstance(event, Finished) for r in event.records)
-    if record.detail.get("usage"):
+    if record.status is Status.USAGE:
         raise UsageError(record.message)
     return record
 
@@ -118,11 +118,11 @@ def exit_code(records: Iterable[Record]) -> ExitCode:
     return ExitCode.LAW_BROKEN if statuses & UNEXPECTED else ExitCode.AS_CLAIMED
 
 
-def _builds(order: Order, jobs: Iterable[Job]) -> list[Cell]:
+def _builds(options: RunOptions, jobs: Iterable[Job]) -> list[Cell]:
     """Probes of the encoders that the user named and of those that the jobs are about, a suite's own included."""
-    named = (encoder for encoder in order.encoders if encoder in order.named)
+    named = (encoder for encoder in options.encoders if encoder in options.user_encoders)
     encoders = dict.fromkeys([*named, *(job.cell.encoder for job in jobs)])
-    return [Cell(suite=PROBE, case="build", encoder=encoder, seed=order.seed) for encoder in encoders]
+    return [Cell(suite=PROBE, case="build", encoder=encoder, seed=options.seed) for encoder in encoders]
 
 
 def _sources(jobs: Iterable[Job]) -> list[Cell]:
@@ -130,57 +130,70 @@ def _sources(jobs: Iterable[Job]) -> list[Cell]:
     return [Cell(suite=PROBE, case="source", encoder="", params={"suite": suite}) for suite in suites]
 
 
-def _plan(order: Order, suite: str, profile: Profile) -> Cell:
-    encoders = {"encoders": list(order.encoders), "named": sorted(order.named), "only": list(order.only)}
-    params = {"suite": suite, "profile": profile, "data": order.data, "device": order.device, **encoders}
-    return Cell(suite=PROBE, case="plan", encoder="", params=params, seed=order.seed)
+def _plan(options: RunOptions, suite: str, profile: Profile) -> Cell:
+    encoders = {
+        "encoders": list(options.encoders),
+        "user_encoders": sorted(options.user_encoders),
+        "only": list(options.only),
+    }
+    params = {"suite": suite, "profile": profile, "data": options.data, "device": options.device, **encoders}
+    return Cell(suite=PROBE, case="plan", encoder="", params=params, seed=options.seed)
 
 
-def _learn(order: Order, probes: Sequence[Cell]) -> Generator[Step, None, dict[str, Record]]:
-    """Run the probes; their records by cell key."""
-    learnt = {}
-    jobs = [Job(cell, order.limits(PLUGIN_SECONDS)) for cell in probes]
-    for event in runner.run(jobs, workers=order.jobs, libraries=order.libraries):
-        if isinstance(event, Finished):
-            (record,) = event.records
-            asked_for = record.encoder in order.named or (record.case == "plan" and order.particular)
-            if record.detail.get("usage") and asked_for:
+def _run_probes(options: RunOptions, probes: Sequence[Cell]) -> Generator[Step, None, dict[str, Record]]:
+    """Run the probes and return their records by cell key.
+
+    Raises UsageError when something that the user asked for cannot be used.
+    """
+    records: dict[str, Record] = {}
+    jobs = [Job(cell, options.limits(PLUGIN_SECONDS)) for cell in probes]
+    for event in runner.run(jobs, workers=options.jobs, libraries=options.libraries):
+        if not isinstance(event, Finished):
+            yield event
+            continue
+        (record,) = event.records
+        if record.status is Status.USAGE:
+            if record.encoder in options.user_encoders or (record.case == "plan" and options.has_filters):
                 raise UsageError(record.message)
-            learnt[event.cell.key] = record
-        yield event
-    return learnt
+            record = replace(record, status=Status.ERROR)  # the plug-in is at fault
+        records[event.cell.key] = record
+        yield replace(event, records=(record,))
+    return records
 
 
 @dataclass(frozen=True)
 class _Work:
-    """The jobs of the suites that could be planned, the suites whose cells run alone, and what the experiments show."""
+    """The jobs of the suites that could be planned, and what their experiments show.
+
+    exclusive: the suites whose cells run with nothing else at the same time.
+    """
 
     jobs: Sequence[Job]
-    alone: Collection[str] = ()
+    exclusive: Collection[str] = ()
     experiments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-def _jobs(order: Order, plans: Sequence[Cell], learnt: Mapping[str, Record]) -> _Work:
+def _jobs(options: RunOptions, plans: Sequence[Cell], learnt: Mapping[str, Record]) -> _Work:
     """What is to be done; a cell that two suites want is one job."""
     jobs: dict[str, Job] = {}
-    alone: set[str] = set()
+    exclusive: set[str] = set()
     experiments: dict[str, Any] = {}
     for plan in plans:
         found = learnt[plan.key].detail
         if learnt[plan.key].status in BROKEN:
             continue
         for cell in (Cell(**planned) for planned in found["cells"]):
-            jobs.setdefault(cell.key, Job(cell, order.limits(found["seconds"])))
-        alone |= {plan.params["suite"]} if found["alone"] else set()
-        experiments |= found["experiments"] if plan.params["suite"] not in plugins(DEFAULT_SUITES) else {}
-    return _Work(list(jobs.values()), alone, experiments)
+            jobs.setdefault(cell.key, Job(cell, options.limits(found["seconds"])))
+        exclusive |= {plan.params["suite"]} if found["exclusive"] else set()
+        experiments |= found["experiments"] if plan.params["suite"] not in default_suites() else {}
+    return _Work(list(jobs.values()), exclusive, experiments)
 
 
-def _carry_out(order: Order, work: _Work, learnt: Mapping[str, Record], earlier: Earlier | None) -> Steps:
+def _execute(options: RunOptions, work: _Work, learnt: Mapping[str, Record], earlier: RunCache | None) -> Steps:
     built = {record.encoder: record for record in learnt.values() if record.case == "build"}
     sources = {r.params["suite"]: r.detail.get("identity", {}) for r in learnt.values() if r.case == "source"}
-    surroundings = _surroundings()
-    jobs = [_identified(job, sources.get(job.cell.suite, {}), built, surroundings) for job in work.jobs]
+    environment = _environment()
+    jobs = [_identified(job, sources.get(job.cell.suite, {}), built, environment) for job in work.jobs]
     keys = {planned.cell.key: job.cell.key for planned, job in zip(work.jobs, jobs, strict=True)}
     lost, sound = _split(jobs, lambda job: _is_broken(built.get(job.cell.encoder)))
     known, missing = _split(sound, lambda job: earlier is not None and bool(earlier.find(job.cell)))
@@ -196,12 +209,12 @@ def _carry_out(order: Order, work: _Work, learnt: Mapping[str, Record], earlier:
     for job in known:
         assert earlier is not None
         yield Finished(job.cell, tuple(earlier.find(job.cell)), reused=True)
-    by_itself, together = _split(missing, lambda job: job.cell.suite in work.alone)
-    yield from runner.run(by_itself, workers=1, libraries=order.libraries)
-    yield from runner.run(_one_of_each_first(together), workers=order.jobs, libraries=order.libraries)
+    by_itself, together = _split(missing, lambda job: job.cell.suite in work.exclusive)
+    yield from runner.run(by_itself, workers=1, libraries=options.libraries)
+    yield from runner.run(_interleave_suites(together), workers=options.jobs, libraries=options.libraries)
 
 
-def _one_of_each_first(jobs: Sequence[Job]) -> list[Job]:
+def _interleave_suites(jobs: Sequence[Job]) -> list[Job]:
     """The jobs with the first of each suite in front: an estimate of the time left needs a cell of each."""
     first: dict[str, Job] = {}
     for job in jobs:
@@ -209,19 +222,17 @@ def _one_of_each_first(jobs: Sequence[Job]) -> list[Job]:
     return [*first.values(), *(job for job in jobs if job is not first[job.cell.suite])]
 
 
-def _surroundings() -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """What can change any cell's outcome."""
     versions = {f"{name} version": version for name, version in system.versions().items()}
-    return {**versions, "processor": system.hardware()["cpu"]}
+    return {**versions, "processor": system.processor()}
 
 
-def _identified(
-    job: Job, suite: Mapping[str, str], built: Mapping[str, Record], surroundings: Mapping[str, str]
-) -> Job:
+def _identified(job: Job, suite: Mapping[str, str], built: Mapping[str, Record], environment: Mapping[str, str]) -> Job:
     """The job of the cell with everything that can change its outcome."""
     cell = job.cell
     encoder = built[cell.encoder].detail.get("identity", {}) if cell.encoder in built else {}
-    return replace(job, cell=replace(cell, identity={**surroundings, **suite, **cell.identity, **encoder}))
+    return replace(job, cell=replace(cell, identity={**environment, **suite, **cell.identity, **encoder}))
 
 
 def _is_broken(record: Record | None) -> bool:

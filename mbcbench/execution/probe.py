@@ -20,22 +20,22 @@ from mbcbench.protocol import target
 from mbcbench.protocol.encoder import has_merge, is_streaming, takes_mask
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
-from mbcbench.verify.examine import replay
+from mbcbench.verify.counterexample import replay_counterexample
 
 
 def run(cell: Cell) -> list[Record]:
-    """One record, whose detail says what was learnt; detail["usage"] marks what the user has to put right."""
-    learn = {"build": _encoder, "plan": _plan, "source": _source_of_suite, "law": _law, "replay": _replay}[cell.case]
+    """One record, whose detail says what was learnt; or with the status `usage` what the user has to correct."""
+    learn = {"build": _encoder, "plan": _plan, "source": _source, "law": _law, "replay": _replay}[cell.case]
     try:
         return [cell.record(Status.OK, detail=learn(cell))]
     except UsageError as error:
-        return [cell.record(Status.ERROR, message=str(error), detail={"usage": True})]
+        return [cell.record(Status.USAGE, message=str(error))]
 
 
 def _encoder(cell: Cell) -> dict[str, Any]:
-    spec = target.resolve(cell.encoder)
+    spec = target.get_spec(cell.encoder)
     width = target.element_width(spec)
-    module = target.build(spec, dim_in=width, seed=cell.seed).eval()
+    module = target.build_from_spec(spec, dim_in=width, seed=cell.seed).eval()
     target.validate(module, dim_in=width, name=cell.encoder)
     return {
         "summary": spec.summary,
@@ -56,7 +56,7 @@ def _encoder(cell: Cell) -> dict[str, Any]:
 
 def source_digest(name: str, module: nn.Module) -> str:
     """A digest of the target's module and of the modules whose classes it built, with what lies beside them."""
-    names = {target.module_of(name).__name__} | {type(m).__module__ for m in module.modules()}
+    names = {target.import_target_module(name).__name__} | {type(m).__module__ for m in module.modules()}
     return digest.files(digest.sources(names))
 
 
@@ -73,20 +73,20 @@ def _dtype(module: nn.Module) -> torch.dtype:
 def _plan(cell: Cell) -> dict[str, Any]:
     p = cell.params
     suite: Suite = registry.plugin(registry.SUITES, p["suite"]).load()
-    encoders = p["named"] if suite.experiments else p["encoders"]
+    encoders = p["user_encoders"] if suite.experiments else p["encoders"]
     request = Request(encoders=encoders, profile=p["profile"], seed=cell.seed, data=p["data"], device=_device(p))
     cells: dict[str, Cell] = {}
     experiments = {}
     for name, experiment in _experiments(p["suite"], suite, p["only"]).items():
         planned = {c.key: c for c in experiment.cells(request)}
         cells |= planned
-        told = {key: getattr(experiment, key) for key in ("title", "where", "across", "as_trained")}
+        told = {key: getattr(experiment, key) for key in ("title", "where", "columns_by", "only_train_size")}
         experiments[name] = told | {"cells": list(planned)}
     return {
         "cells": [asdict(planned) for planned in cells.values()],
         "experiments": experiments,
         "seconds": suite.seconds[p["profile"]],
-        "alone": suite.alone,
+        "exclusive": suite.exclusive,
     }
 
 
@@ -111,12 +111,19 @@ def _experiments(name: str, suite: Suite, only: Sequence[str]) -> Mapping[str, E
     return {wanted: known[wanted] for wanted in only or known}
 
 
-def _source_of_suite(cell: Cell) -> dict[str, Any]:
-    """A probe of its own: what another suite has loaded of the package is no part of this one."""
-    found = registry.plugin(registry.SUITES, cell.params["suite"])
-    found.load()
-    own = digest.sources([found.entry.module])
-    return {"identity": {"suite source": digest.files(own), "harness source": digest.harness(own)}}
+def _source(cell: Cell) -> dict[str, Any]:
+    return {"identity": source_identity(cell.params["suite"])}
+
+
+def source_identity(suite: str) -> dict[str, str]:
+    """Return digests of a suite's sources and of what they use of mbcbench.
+
+    To be called in a process that has loaded no other suite, whose modules would count too.
+    """
+    plugin = registry.plugin(registry.SUITES, suite)
+    plugin.load()
+    sources = digest.sources([plugin.module])
+    return {"suite source": digest.files(sources), "harness source": digest.harness(sources)}
 
 
 def _law(cell: Cell) -> dict[str, Any]:
@@ -127,10 +134,10 @@ def _law(cell: Cell) -> dict[str, Any]:
 def _replay(cell: Cell) -> dict[str, Any]:
     p = cell.params
     try:
-        replay(cell.encoder, p["law"], dict(p["tried"]), dim_in=p["dim_in"], seed=cell.seed)
+        replay_counterexample(cell.encoder, p["law"], dict(p["tried"]), dim_in=p["dim_in"], seed=cell.seed)
     except AssertionError as broken:
-        return {"card": str(broken)}
-    return {"card": None}
+        return {"text": str(broken)}
+    return {"text": None}
 
 
 def _plain(value: Any) -> Any:

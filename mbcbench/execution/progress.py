@@ -45,7 +45,7 @@ class Progress:
         """Seconds since a moment of the clock."""
         return self._clock() - moment
 
-    def see(self, step: Step) -> None:
+    def update(self, step: Step) -> None:
         """Take note of a step."""
         match step:
             case Planned():
@@ -78,11 +78,11 @@ class Progress:
     def line(self) -> str:
         """The state in one line."""
         if self.total is None:
-            return f"learning what there is to run, {span(self.elapsed)}"
+            return f"learning what there is to run, {format_duration(self.elapsed)}"
         left = self.seconds_left()
-        rest = "time left unknown as yet" if left is None else f"about {span(left)} left"
+        rest = "time left unknown as yet" if left is None else f"about {format_duration(left)} left"
         failed = f", {self.failed} failed" if self.failed else ""
-        return f"{self.done} of {self.total} cells{failed}, {span(self.elapsed)}, {rest}"
+        return f"{self.done} of {self.total} cells{failed}, {format_duration(self.elapsed)}, {rest}"
 
 
 def is_bad(step: Finished) -> bool:
@@ -90,7 +90,7 @@ def is_bad(step: Finished) -> bool:
     return any(record.status in BROKEN | UNEXPECTED for record in step.records)
 
 
-def span(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A time for reading: `8 s`, `3 min 20 s`, `2 h 5 min`."""
     whole = round(seconds)
     if whole < 60:
@@ -104,12 +104,12 @@ def span(seconds: float) -> str:
 def watch(console: Console, progress: Progress, *, quiet: bool) -> Iterator[Callable[[Step], None]]:
     """Show progress on `console` while steps are given to what this yields."""
     if quiet:
-        yield progress.see
+        yield progress.update
     elif console.is_terminal:
         with Live(get_renderable=lambda: _picture(progress), console=console, transient=True):
-            yield progress.see
+            yield progress.update
     else:
-        yield _Lines(console, progress).see
+        yield _Lines(console, progress).update
 
 
 class _Lines:
@@ -120,8 +120,8 @@ class _Lines:
         self._progress = progress
         self._last = 0.0
 
-    def see(self, step: Step) -> None:
-        self._progress.see(step)
+    def update(self, step: Step) -> None:
+        self._progress.update(step)
         if isinstance(step, Planned) and step.reused:
             self._say(f"{step.reused} of {len(step.cells)} cells reused from earlier runs")
         if isinstance(step, Finished) and not step.reused and is_bad(step):
@@ -147,6 +147,6 @@ def name_of(cell: Cell) -> str:
 def _picture(progress: Progress) -> Group:
     running = Table.grid(padding=(0, 2))
     for cell, began in list(progress.running.values()):
-        running.add_row(Text(span(progress.since(began)), justify="right"), Text(name_of(cell)))
+        running.add_row(Text(format_duration(progress.since(began)), justify="right"), Text(name_of(cell)))
     bar = ProgressBar(total=progress.total or 1, completed=progress.done, width=40)
     return Group(bar, Text(progress.line()), running)

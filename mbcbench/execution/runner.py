@@ -30,8 +30,9 @@ TIMEOUTS_BEFORE_GIVING_UP = 2
 # Never a plug-in: it could hang or crash.
 PRELOADED = [
     "torch",
+    "psutil",
     "scipy.special",
-    "mbcbench.verify.examine",
+    "mbcbench.verify.checker",
     "mbcbench.execution.probe",
     "mbcbench.execution.worker",
 ]

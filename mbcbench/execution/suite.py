@@ -7,8 +7,8 @@ from typing import Any, Literal
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record
 
-Profile = Literal["smoke", "quick", "laptop", "paper"]
-PROFILES: tuple[Profile, ...] = ("smoke", "quick", "laptop", "paper")
+Profile = Literal["smoke", "quick", "thorough", "paper"]
+PROFILES: tuple[Profile, ...] = ("smoke", "quick", "thorough", "paper")
 DataChoice = Literal["auto", "built-in", "paper"]
 Device = Literal["cpu", "cuda"]
 PROBE = "probe"  # the suite that imports plug-ins to learn what the others need (mbcbench.execution.probe)
@@ -35,15 +35,15 @@ Cells = Callable[[Request], list[Cell]]
 class Experiment:
     """A table or figure: the cells it is made of, and which of their records it shows.
 
-    where: column of a frame of records -> value. across: the column whose values stand side by side.
-    as_trained: only tests on sets as large as those trained on are shown.
+    where: column of a frame of records -> value. columns_by: the column whose values head the table's columns.
+    only_train_size: show only tests on sets of the training size.
     """
 
     title: str
     cells: Cells
     where: Mapping[str, Any] = field(default_factory=dict)
-    across: str = "detail.test_size"
-    as_trained: bool = False
+    columns_by: str = "detail.test_size"
+    only_train_size: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Suite:
     """Something that turns encoders into cells, and cells into records.
 
     run: called with one cell, in a process of its own. seconds: the time limit of one of its cells, per profile.
-    alone: its cells measure time or memory, so that nothing else may run beside them.
+    exclusive: its cells measure time or memory, so nothing else may run at the same time.
     experiments: what it can be told to run part of. Such a suite has encoders of its own, and of the others takes
     those alone that the user names. Its cells may be those of another suite, which then runs them.
     """
@@ -61,5 +61,5 @@ class Suite:
     cells: Cells
     run: Callable[[Cell], Iterable[Record]]
     seconds: Mapping[Profile, float]
-    alone: bool = False
+    exclusive: bool = False
     experiments: Mapping[str, Experiment] = field(default_factory=dict)

@@ -1,19 +1,15 @@
 """What happens inside a cell's own process."""
 
-import contextlib
 import gc
 import multiprocessing
 import os
-import resource
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
-from mbcbench import registry
+from mbcbench import registry, system
 from mbcbench.errors import BrokenPluginError, one_line
 from mbcbench.execution.suite import PROBE, Suite
 from mbcbench.records.cell import Cell
@@ -38,7 +34,7 @@ def execute(cell: Cell, seconds: float, memory_bytes: int, log: str, folder: str
     os.chdir(folder)
     began = time.perf_counter()
     try:
-        with _memory_limit(memory_bytes):
+        with system.limit_private_memory(memory_bytes):
             records = list(_suite(cell.suite).run(cell)) or [_nothing(cell)]
             lines = [_stamped(record, began).to_json() for record in records]
     except BaseException as error:  # a plug-in may call sys.exit
@@ -60,9 +56,8 @@ def _nothing(cell: Cell) -> Record:
 
 
 def _stamped(record: Record, began: float) -> Record:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     seconds = record.seconds or time.perf_counter() - began
-    return replace(record, seconds=seconds, detail={**record.detail, "peak_rss_bytes": peak})
+    return replace(record, seconds=seconds, detail={**record.detail, "peak_rss_bytes": system.peak_resident_bytes()})
 
 
 def _status(error: BaseException) -> Status:
@@ -75,22 +70,6 @@ def _message(error: BaseException) -> str:
     if isinstance(error, MemoryError) and not str(error):  # Python's own says nothing
         return "MemoryError: the cell's memory limit was reached"
     return str(error) if isinstance(error, BrokenPluginError) else one_line(error)
-
-
-@contextlib.contextmanager
-def _memory_limit(extra: int) -> Iterator[None]:
-    """Allow `extra` bytes of private memory beyond what the process has now (Linux; elsewhere no limit is known)."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        yield
-        return
-    line = next(row for row in status.read_text().splitlines() if row.startswith("VmData"))
-    before, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (int(line.split()[1]) * 1024 + extra, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (before, hard))  # room to say what happened
 
 
 def _redirect_output(log: str) -> None:
@@ -116,5 +95,6 @@ def _die_with_the_run(seconds: float) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, seconds + GRACE)
+    if hasattr(signal, "setitimer"):  # POSIX
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, seconds + GRACE)

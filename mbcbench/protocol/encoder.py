@@ -88,7 +88,7 @@ class Aggregate(NamedTuple):
     chunks: int
 
 
-class Pair(nn.Module):
+class ChunkAggregation(nn.Module):
     """The pair (f, g) of eq. (1): chunks are encoded by `f` on their own and their encodings aggregated by `g`.
 
     `g="mean"` is the unweighted mean of chunk encodings, as the paper writes it. Chunks without elements are

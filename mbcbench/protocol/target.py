@@ -1,6 +1,7 @@
-"""Targets: a registered name, `package.module:attr`, or `path/to/file.py:attr`, resolved to a spec.
+"""Targets: the ways to name an encoder, resolved to a spec and built.
 
-The attribute is an `EncoderSpec`, a module class or factory called with the element width, or an instance.
+A target string is a registered name, `package.module:attr` or `path/to/file.py:attr`. The attribute, or an object that
+is passed in its place, is an `EncoderSpec`, a module class or factory (called with the element width), or a module.
 """
 
 import copy
@@ -21,49 +22,114 @@ from mbcbench import registry
 from mbcbench.errors import BrokenPluginError, UsageError, one_line
 from mbcbench.protocol.spec import EncoderSpec
 
+DEFAULT_DIM_IN = 3
 
-def resolve(target: str) -> EncoderSpec:
-    """The spec behind a target.
 
-    Raises UsageError when the target names nothing usable and BrokenPluginError when the plug-in's own code fails.
+def get_spec(name: str) -> EncoderSpec:
+    """Return the spec of an encoder.
+
+    Parameters
+    ----------
+    name
+        A registered name, `package.module:attr` or `path/to/file.py:attr`.
+
+    Returns
+    -------
+    EncoderSpec
+        The spec itself, or one made for a class, factory or module.
+
+    Raises
+    ------
+    UsageError
+        If the name does not lead to an encoder.
+    BrokenPluginError
+        If importing it fails.
     """
-    return as_spec(find(target), name=target)
+    return spec_from_object(load_target(name), name=name)
 
 
-def find(target: str) -> object:
-    """What a target points to. Raises as `resolve` does."""
+def build(name: str, *, dim_in: int, seed: int = 0, **hyper: Any) -> nn.Module:
+    """Build an encoder.
+
+    Parameters
+    ----------
+    name
+        A registered name, `package.module:attr` or `path/to/file.py:attr`.
+    dim_in
+        Element width `d`.
+    seed
+        Seed of the parameters. The global random state is left unchanged.
+    **hyper
+        Hyper-parameters that override the defaults of the spec.
+
+    Returns
+    -------
+    torch.nn.Module
+        An encoder for sets of shape `B x n x d`.
+
+    Raises
+    ------
+    UsageError
+        If the name does not lead to an encoder.
+    BrokenPluginError
+        If importing or building it fails.
+    """
+    return build_from_spec(get_spec(name), dim_in=dim_in, seed=seed, **hyper)
+
+
+def build_from_spec(spec: EncoderSpec, *, dim_in: int, seed: int = 0, **hyper: Any) -> nn.Module:
+    """Build an encoder; raise BrokenPluginError if its factory fails, UsageError if it returns something else."""
+
+    def make() -> object:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return spec.build(dim_in, **hyper)
+
+    module = call_plugin(make, f"building {spec.name} for elements of width {dim_in}")
+    if not isinstance(module, nn.Module):
+        raise UsageError(f"{spec.name}: its factory returned {_shorten(module)}, which is not a torch.nn.Module")
+    return module
+
+
+def load_target(target: str) -> object:
+    """Return the object that a target string points to. Raises like `get_spec`."""
     if ":" not in target:
-        found = registry.plugin(registry.ENCODERS, target)
-        return guarded(found.load, f"plug-in {target!r} ({found.target})")
-    return _attribute(module_of(target), target.rpartition(":")[2], target)
+        plugin = registry.plugin(registry.ENCODERS, target)
+        return call_plugin(plugin.load, f"plug-in {target!r} ({plugin.target})")
+    return _attribute(import_target_module(target), target.rpartition(":")[2], target)
 
 
-def module_of(target: str) -> ModuleType:
-    """The module that a target names, imported. Raises as `resolve` does."""
+def import_target_module(target: str) -> ModuleType:
+    """Import the module that a target string names. Raises like `get_spec`."""
     if ":" not in target:
-        return importlib.import_module(registry.plugin(registry.ENCODERS, target).entry.module)
+        return importlib.import_module(registry.plugin(registry.ENCODERS, target).module)
     where = target.rpartition(":")[0]
     return _module_from_path(where) if where.endswith(".py") else _module_from_name(where, target)
 
 
-def as_spec(found: object, name: str) -> EncoderSpec:
-    """A spec for what a target points to. Raises UsageError when it is no encoder."""
-    if isinstance(found, EncoderSpec):
-        return found
-    if isinstance(found, nn.Module):
-        return EncoderSpec(name=name, factory=_InstanceFactory(found), summary=_summary(type(found)))
-    if inspect.isclass(found) and not issubclass(found, nn.Module):
-        raise UsageError(f"{name} is the class {found.__name__}, which is no torch.nn.Module")
-    if callable(found):
-        return EncoderSpec(name=name, factory=found, summary=_summary(found))
+def resolve_target(target: object) -> EncoderSpec:
+    """Return the spec of a target string or object. Raises like `get_spec`."""
+    return get_spec(target) if isinstance(target, str) else spec_from_object(target, target_name(target))
+
+
+def spec_from_object(target: object, name: str) -> EncoderSpec:
+    """Return `target` as a spec called `name`; raise UsageError if it is not an encoder."""
+    if isinstance(target, EncoderSpec):
+        return target
+    if isinstance(target, nn.Module):
+        return EncoderSpec(name=name, factory=_InstanceFactory(target), summary=_summary(type(target)))
+    if inspect.isclass(target) and not issubclass(target, nn.Module):
+        raise UsageError(f"{name} is the class {target.__name__}, which is not a torch.nn.Module")
+    if callable(target):
+        return EncoderSpec(name=name, factory=target, summary=_summary(target))
     raise UsageError(
-        f"{name} is {_shown(found)}, which is no encoder; "
+        f"{name} is {_shorten(target)}, which is not an encoder; "
         "give an EncoderSpec, a torch.nn.Module class or factory (called with the element width), or an instance"
     )
 
 
 class _InstanceFactory:
-    """Builds copies of a given module, so that nothing done to them reaches the original."""
+    """Factory that copies a module, so that changes to a copy do not reach the original."""
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
@@ -72,55 +138,68 @@ class _InstanceFactory:
         return copy.deepcopy(self.module)
 
 
-def build(spec: EncoderSpec, *, dim_in: int, seed: int = 0, **hyper: Any) -> nn.Module:
-    """A module built from `spec` under `seed`, the global random state left as it was.
-
-    Raises BrokenPluginError when the factory fails and UsageError when it gives no module.
-    """
-
-    def make() -> object:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return spec.build(dim_in, **hyper)
-
-    module = guarded(make, f"building {spec.name} for elements of width {dim_in}")
-    if not isinstance(module, nn.Module):
-        raise UsageError(f"{spec.name}: its factory gave {_shown(module)}, which is no torch.nn.Module")
-    return module
+def target_name(target: Any) -> str:
+    """Return a stable name: the target string if there is one, else the name of the spec, class or function."""
+    name = target if isinstance(target, str) else target_string(target)
+    if name is not None:
+        return name
+    if isinstance(target, EncoderSpec):
+        return target.name
+    underlying = target
+    while hasattr(underlying, "func"):  # functools.partial
+        underlying = underlying.func
+    return str(getattr(underlying, "__name__", type(underlying).__name__))
 
 
-DIM_IN = 3
+def target_string(target: Any) -> str | None:
+    """Return the target string that leads to a live object, or None if it cannot be reached by name."""
+    if isinstance(target, EncoderSpec):
+        return target.name if _is_registered(target) else None
+    if isinstance(target, nn.Module) or not hasattr(target, "__qualname__"):
+        return None
+    module, attribute = target.__module__, target.__qualname__
+    is_importable = module != "__main__" and getattr(sys.modules.get(module), attribute, None) is target
+    return f"{module}:{attribute}" if is_importable else None
+
+
+def _is_registered(spec: EncoderSpec) -> bool:
+    plugin = registry.plugins(registry.ENCODERS).get(spec.name)
+    if plugin is None:
+        return False
+    module = sys.modules.get(plugin.module)
+    return module is not None and getattr(module, plugin.attribute, None) is spec
 
 
 def element_width(spec: EncoderSpec) -> int:
-    """The width of elements to build `spec` for: any will do for a factory, an instance has one of its own."""
+    """Return an element width that `spec` can be built for: any fits a factory, an instance has its own."""
     if not isinstance(spec.factory, _InstanceFactory):
-        return DIM_IN
+        return DEFAULT_DIM_IN
     module = spec.factory.module
-    own = getattr(module, "dim_in", None)
-    first = next((m.in_features for m in module.modules() if isinstance(m, nn.Linear)), DIM_IN)
-    return own if isinstance(own, int) else first
+    declared = getattr(module, "dim_in", None)
+    if isinstance(declared, int):
+        return declared
+    return next((m.in_features for m in module.modules() if isinstance(m, nn.Linear)), DEFAULT_DIM_IN)
 
 
 def validate(module: nn.Module, *, dim_in: int, name: str) -> None:
-    """One encoding of a small batch. Raises UsageError when its shape is wrong, BrokenPluginError when it fails."""
+    """Encode a small batch; raise UsageError if the output is not an encoding, BrokenPluginError if forward fails."""
     x = torch.linspace(-1, 1, 2 * 3 * dim_in, dtype=torch.get_default_dtype()).reshape(2, 3, dim_in)
     first = next(iter(module.parameters()), None)
     if first is not None and first.is_floating_point():
         x = x.to(device=first.device, dtype=first.dtype)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        out = guarded(lambda: module(x), f"{name} on an input of shape {tuple(x.shape)}")
+        out = call_plugin(lambda: module(x), f"{name} on an input of shape {tuple(x.shape)}")
     if not isinstance(out, Tensor):
-        raise UsageError(f"{name}: forward gave {_shown(out)}, not a tensor")
+        raise UsageError(f"{name}: forward returned {_shorten(out)}, not a tensor")
     if out.dim() < 2 or out.shape[0] != 2:
         raise UsageError(
-            f"{name}: forward gave shape {tuple(out.shape)} for an input of shape {tuple(x.shape)}; "
+            f"{name}: forward returned shape {tuple(out.shape)} for an input of shape {tuple(x.shape)}; "
             "the first dimension must be the batch size (2), and the encoding at least one number wide"
         )
 
 
-def guarded(action: Callable[[], object], what: str) -> Any:
-    """The result of a plug-in's own code; what it raises becomes a BrokenPluginError with one line."""
+def call_plugin(action: Callable[[], object], what: str) -> Any:
+    """Call a plug-in's code and return its result; turn whatever it raises into a BrokenPluginError of one line."""
     try:
         return action()
     except (KeyboardInterrupt, UsageError, BrokenPluginError):
@@ -142,7 +221,7 @@ def _module_from_path(where: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        guarded(lambda: spec.loader.exec_module(module), f"importing {where}")  # type: ignore[union-attr]
+        call_plugin(lambda: spec.loader.exec_module(module), f"importing {where}")  # type: ignore[union-attr]
     except BaseException:
         del sys.modules[name]
         raise
@@ -151,12 +230,12 @@ def _module_from_path(where: str) -> ModuleType:
 
 def _module_from_name(where: str, target: str) -> ModuleType:
     try:
-        found = importlib.util.find_spec(where)
+        spec = importlib.util.find_spec(where)
     except (ModuleNotFoundError, ValueError):
-        found = None
-    if found is None:
+        spec = None
+    if spec is None:
         raise UsageError(f"no module is called {where!r} (target {target}); is it installed, or on PYTHONPATH?")
-    module: ModuleType = guarded(lambda: importlib.import_module(where), f"importing {where}")
+    module: ModuleType = call_plugin(lambda: importlib.import_module(where), f"importing {where}")
     return module
 
 
@@ -169,11 +248,11 @@ def _attribute(module: ModuleType, attribute: str, target: str) -> object:
         raise UsageError(f"{target}: the module has no attribute {attribute!r}{near}") from None
 
 
-def _summary(found: object) -> str:
-    doc = inspect.getdoc(found)
+def _summary(target: object) -> str:
+    doc = inspect.getdoc(target)
     return doc.splitlines()[0] if doc else ""
 
 
-def _shown(value: object) -> str:
+def _shorten(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mbcbench.records.detail import Detail
 from mbcbench.records.record import Record, Status
 
 
@@ -35,8 +36,8 @@ class Cell:
         """A hash of `fields`."""
         return hashlib.sha256(json.dumps(self.fields(), sort_keys=True).encode()).hexdigest()[:20]
 
-    def record(self, status: Status, **more: Any) -> Record:
-        """A record that came from this cell."""
+    def record(self, status: Status, *, detail: Detail | Mapping[str, Any] | None = None, **more: Any) -> Record:
+        """Return a record of this cell; `more` are fields of `Record`."""
         return Record(
             suite=self.suite,
             case=self.case,
@@ -47,5 +48,6 @@ class Cell:
             dtype=self.dtype,
             device=self.device,
             params=self.params,
+            detail=detail.to_dict() if isinstance(detail, Detail) else detail or {},
             **more,
         )

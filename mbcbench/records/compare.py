@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from mbcbench.records.record import BROKEN, UNEXPECTED
+from mbcbench.records.statistics import Estimate
 
 Quantity = Literal["time", "memory", "score"]
 # The least change that counts: a ratio's distance from one, or a difference of scores.
@@ -185,15 +185,16 @@ def _change(pairs: pd.DataFrame, quantity: Quantity, higher: bool, options: Opti
     if ratio and (pairs <= 0).any(axis=None):
         equal = bool((was == now).all())
         return None if equal else {"kind": NOT_COMPARABLE, "note": "a measurement of zero has no ratio"}
-    middle, low, high = _interval(np.log(now) - np.log(was) if ratio else now - was, options.level)
+    differences = Estimate.of(np.log(now) - np.log(was) if ratio else now - was, options.level)
     least = math.log1p(options.minimum[quantity]) if ratio else options.minimum[quantity]
-    if abs(middle) <= least or low <= 0 <= high:
+    if abs(differences.mean) <= least or differences.low <= 0 <= differences.high:  # of one seed, low and high are NaN
         return None
     worse, better = KINDS[quantity]
-    change, low, high = (math.exp(value) if ratio else value for value in (middle, low, high))
+    interval = differences.mean, differences.low, differences.high
+    change, low, high = (math.exp(value) if ratio else value for value in interval)
     many = len(pairs) > 1
     return {
-        "kind": worse if (middle < 0) == higher else better,
+        "kind": worse if (differences.mean < 0) == higher else better,
         "a": float(np.median(was)),
         "b": float(np.median(now)),
         "change": change,
@@ -202,16 +203,6 @@ def _change(pairs: pd.DataFrame, quantity: Quantity, higher: bool, options: Opti
         "seeds": len(pairs),
         "note": "" if many else "one seed: no interval",
     }
-
-
-def _interval(differences: "np.ndarray[Any, np.dtype[Any]]", level: float) -> tuple[float, float, float]:
-    """The mean of paired differences and its interval by Student's t; a single one is its own."""
-    middle = float(differences.mean())
-    if len(differences) == 1:
-        return middle, middle, middle
-    error = float(differences.std(ddof=1)) / math.sqrt(len(differences))
-    reach = float(stats.t.ppf((1 + level) / 2, len(differences) - 1)) * error
-    return middle, middle - reach, middle + reach
 
 
 def _row(kind: str, key: Key, what: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:

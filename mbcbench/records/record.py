@@ -2,20 +2,17 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from mbcbench.errors import UsageError
+from mbcbench.records.schema import RECORD_MIGRATIONS, SCHEMA, migrate
 
 if TYPE_CHECKING:
     import pandas as pd
-
-SCHEMA = 1
-# By the schema before: what makes of a row one of the next. A row that names no schema is of the first.
-MIGRATIONS: "dict[int, Callable[[dict[str, Any]], dict[str, Any]]]" = {}
 
 
 class Status(StrEnum):
@@ -31,6 +28,7 @@ class Status(StrEnum):
     TIMEOUT = "timeout"
     CRASH = "crash"  # the process died
     OOM = "oom"  # the memory limit was reached
+    USAGE = "usage"  # a probe was asked for something that cannot be used; a run keeps it as an error
 
 
 BROKEN = frozenset({Status.ERROR, Status.TIMEOUT, Status.CRASH, Status.OOM})
@@ -75,25 +73,10 @@ class Record:
         Raises UsageError for a newer schema.
         """
         known = {f.name for f in fields(cls)}
-        kept = {name: value for name, value in migrated(row).items() if name in known}
+        kept = {name: value for name, value in migrate(row, RECORD_MIGRATIONS).items() if name in known}
         if isinstance(kept.get("value"), str):
             kept["value"] = float(kept["value"])
         return cls(**{**kept, "status": Status(kept["status"])})
-
-
-def migrated(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row in the present schema. Raises UsageError for a newer one."""
-    found = dict(row)
-    for schema in range(readable(int(row.get("schema", 1))), SCHEMA):
-        found = MIGRATIONS[schema](found)
-    return found
-
-
-def readable(schema: int) -> int:
-    """The schema, if it is one that can be read. Raises UsageError for a newer one."""
-    if schema > SCHEMA:
-        raise UsageError(f"has schema {schema} and this mbcbench reads up to {SCHEMA}; install a newer mbcbench")
-    return schema
 
 
 def _finite(value: Any) -> Any:

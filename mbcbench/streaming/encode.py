@@ -2,7 +2,6 @@
 
 import contextlib
 import time
-import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mbcbench import system
 from mbcbench.errors import UsageError
 from mbcbench.execution import digest
 from mbcbench.execution.probe import source_digest
@@ -67,96 +65,6 @@ class EncodeOptions:
     def torch_settings(self) -> contextlib.AbstractContextManager[None]:
         """The threads and seed of torch that the encoding is to run under."""
         return torch_settings(threads=self.threads, seed=self.seed)
-
-
-def encode_file(  # noqa: PLR0913 # each option of the command is a parameter
-    path: str | Path,
-    encoder: str,
-    *,
-    hyper: Mapping[str, Any] | None = None,
-    weights: str | Path | None = None,
-    seed: int = 0,
-    g: Aggregation | None = None,
-    select: Sequence[str] = (),
-    chunk: int | None = None,
-    threads: int | None = None,
-    checkpoint: str | Path | None = None,
-    resume: bool = False,
-    seconds: float = 10.0,
-    allow_nonfinite: bool = False,
-) -> Tensor:
-    """Encode a set that is streamed from a file and may be larger than memory.
-
-    Torch's number of threads and its random state are restored at the end.
-
-    Parameters
-    ----------
-    path : path
-        A .npy, Parquet, Arrow, HDF5 or Zarr file that holds the set (`n x d`).
-    encoder : str
-        Target of the encoder: a registered name, `package.module:attr` or `path/to/file.py:attr`.
-    hyper : mapping, optional
-        Hyper-parameters that override those of the encoder's spec.
-    weights : path, optional
-        Trained weights: a state_dict in a .safetensors file, or one that torch saved.
-    seed : int
-        Seed of everything that is drawn.
-    g : {"sum", "mean", "max", "min"}, optional
-        Aggregation of the chunk encodings. A plain module needs it; a streaming encoder does not take it.
-    select : sequence of str
-        Columns of a table, or the name of the array in a group. By default all columns, or the only array.
-    chunk : int, optional
-        Elements per chunk. By default a size that suits the encoder.
-    threads : int, optional
-        Threads to encode with. By default as many as there are cores. Rounding depends on it.
-    checkpoint : path, optional
-        File that keeps the state of the stream, written every `seconds` seconds and at the end.
-    resume : bool
-        Continue from the checkpoint if it exists.
-    seconds : float
-        Time between two checkpoints.
-    allow_nonfinite : bool
-        Encode elements that are NaN or infinite, too.
-
-    Returns
-    -------
-    torch.Tensor
-        The encoding, without a batch dimension.
-
-    Raises
-    ------
-    UsageError
-        If the file, the encoder, the weights or the checkpoint cannot be used; the message says what to do.
-    BrokenPluginError
-        If the encoder itself raises.
-
-    Warns
-    -----
-    UserWarning
-        If the encoding depends on where chunks are cut.
-    """
-    options = EncodeOptions(
-        path=Path(path),
-        encoder=encoder,
-        hyper=hyper or {},
-        weights=None if weights is None else Path(weights),
-        seed=seed,
-        g=g,
-        select=select,
-        chunk=chunk,
-        threads=threads or system.cores(),
-        checkpoint=None if checkpoint is None else Path(checkpoint),
-        resume=resume,
-        seconds=seconds,
-        allow_nonfinite=allow_nonfinite,
-    )
-    with options.torch_settings:
-        encoding = open_encoding(options)
-        if warning := encoding.consistency_warning():
-            warnings.warn(warning, UserWarning, stacklevel=2)
-        for _ in encoding.steps():
-            pass
-        return encoding.result()
 
 
 def open_encoding(options: EncodeOptions) -> "Encoding":

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mbcbench.errors import BrokenPluginError, UsageError, one_line
 from mbcbench.protocol import target
-from mbcbench.protocol.encoder import Pair, is_streaming
+from mbcbench.protocol.encoder import ChunkAggregation, is_streaming
 
 if TYPE_CHECKING:
     from mbcbench.streaming.encode import EncodeOptions
@@ -34,7 +34,7 @@ class GuardedEncoder:
     @torch.inference_mode()
     def init_state(self) -> Any:
         """Return the state of an empty set."""
-        return target.guarded(lambda: self.module.init_state(1), f"{self.name}, init_state")
+        return target.call_plugin(lambda: self.module.init_state(1), f"{self.name}, init_state")
 
     @torch.inference_mode()
     def update(self, state: Any, chunks: Iterable[Tensor]) -> Any:
@@ -44,17 +44,17 @@ class GuardedEncoder:
         return state
 
     def _update(self, state: Any, x: Tensor) -> Any:
-        return target.guarded(lambda: self.module.update(state, x), f"{self.name}, update on {tuple(x.shape)}")
+        return target.call_plugin(lambda: self.module.update(state, x), f"{self.name}, update on {tuple(x.shape)}")
 
     @torch.inference_mode()
     def merge(self, a: Any, b: Any) -> Any:
         """Return the state of two streams, one after the other."""
-        return target.guarded(lambda: self.module.merge(a, b), f"{self.name}, merge")
+        return target.call_plugin(lambda: self.module.merge(a, b), f"{self.name}, merge")
 
     @torch.inference_mode()
     def readout(self, state: Any) -> Tensor:
         """Return the encoding of a state."""
-        encoding: Tensor = target.guarded(lambda: self.module.readout(state), f"{self.name}, readout")
+        encoding: Tensor = target.call_plugin(lambda: self.module.readout(state), f"{self.name}, readout")
         return encoding
 
     def copy(self) -> "GuardedEncoder":
@@ -67,8 +67,8 @@ def build_encoder(options: "EncodeOptions", width: int) -> GuardedEncoder:
 
     Raises UsageError when it does not fit the elements or the weights, or its aggregation is missing or superfluous.
     """
-    spec = target.resolve(options.encoder)
-    module = target.build(spec, dim_in=width, seed=options.seed, **options.hyper).eval()
+    spec = target.get_spec(options.encoder)
+    module = target.build_from_spec(spec, dim_in=width, seed=options.seed, **options.hyper).eval()
     if options.weights is not None:
         _load_weights(module, options.weights, options.encoder)
     try:
@@ -87,7 +87,7 @@ def _as_streaming(module: nn.Module, options: "EncodeOptions") -> nn.Module:
         raise UsageError(
             f"{options.encoder} is a plain module; choose how to aggregate chunk encodings: --g sum, mean, max or min"
         )
-    return Pair(module, options.g)
+    return ChunkAggregation(module, options.g)
 
 
 def _load_weights(module: nn.Module, weights: Path, name: str) -> None:

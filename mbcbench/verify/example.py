@@ -1,10 +1,10 @@
-"""Cases: what a law is tried on, described by a few numbers that can be drawn, shrunk, printed and replayed.
+"""Examples: inputs on which a law is tried, described by a few numbers that can be drawn, shrunk, printed and replayed.
 
-A case carries several sets side by side (its *lanes*, the batch), each of a different kind; all are cut into chunks of
-the same sizes, each by its own assignment of elements to chunks.
+An example holds a batch of sets, each of a different kind (normal, sorted, with duplicates, ...). All sets are cut into
+chunks of the same sizes, but each has its own order of elements.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -21,109 +21,139 @@ ARRANGEMENTS: tuple[Arrangement, ...] = ("contiguous", "reversed", "interleaved"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
-    """One thing to try.
+class Example:
+    """One input on which a law is tried.
 
-    sizes: the chunk sizes, of every lane; their sum is n. lanes: which kinds of data (indices into KINDS), one a set.
-    arrangement: how elements are assigned to chunks. variant: which parameters (0: as built). seed: of all else.
-    values, index: explicit data (n x d) and stream order of a single lane, where a counterexample was simplified.
-    program: steps on states, for the law that tries programs.
+    Parameters
+    ----------
+    sizes
+        Chunk sizes, the same for every set of the batch; their sum is `n`.
+    kinds
+        Kind of data of each set, as indices into `KINDS`; their number is the batch size.
+    arrangement
+        Order in which the elements of a set arrive.
+    seed
+        Seed of the data, of a shuffled arrangement and of the choices that a law makes.
+    variant
+        Number of the parameter set; 0 stands for the parameters as built.
+    values, order
+        Explicit elements (`n x d`) and their order of arrival, for a single set. The search fills them in when it
+        simplifies a counterexample.
+    program
+        Steps on states, for the law that tries programs.
     """
 
     sizes: tuple[int, ...]
-    lanes: tuple[int, ...] = (0,)
+    kinds: tuple[int, ...] = (0,)
     arrangement: Arrangement = "contiguous"
     seed: int = 0
     variant: int = 0
     values: tuple[tuple[float, ...], ...] | None = None
-    index: tuple[int, ...] | None = None
+    order: tuple[int, ...] | None = None
     program: tuple[tuple[str | int, ...], ...] = ()
 
     @property
     def n(self) -> int:
+        """Number of elements of each set."""
         return sum(self.sizes)
 
     def to_json(self) -> dict[str, Any]:
-        """The case as plain data, only what differs from the defaults."""
+        """Return the example as plain data, without fields that do not apply."""
         row: dict[str, Any] = {"sizes": list(self.sizes)}
         if self.program:
             row |= {"program": [list(step) for step in self.program]}
         elif self.values is not None:
-            row |= {"x": [list(element) for element in self.values], "order": list(self.index or range(self.n))}
+            row |= {"x": [list(element) for element in self.values], "order": list(self.order or range(self.n))}
         else:
-            row |= {"lanes": list(self.lanes), "arrangement": self.arrangement}
+            row |= {"kinds": list(self.kinds), "arrangement": self.arrangement}
         return row | {"seed": self.seed, "variant": self.variant}
 
     @classmethod
-    def from_json(cls, row: dict[str, Any]) -> "Case":
-        """The case that `to_json` described."""
-        more: dict[str, Any] = {"seed": row.get("seed", 0), "variant": row.get("variant", 0)}
+    def from_json(cls, row: Mapping[str, Any]) -> "Example":
+        """Return the example that `to_json` wrote; `kinds` was called `lanes` in earlier versions."""
+        fields: dict[str, Any] = {"seed": row.get("seed", 0), "variant": row.get("variant", 0)}
         if "program" in row:
-            more |= {"program": tuple(map(tuple, row["program"]))}
+            fields |= {"program": tuple(map(tuple, row["program"]))}
         elif "x" in row:
-            more |= {"values": tuple(map(tuple, row["x"])), "index": tuple(row["order"])}
+            fields |= {"values": tuple(map(tuple, row["x"])), "order": tuple(row["order"])}
         else:
-            more |= {"lanes": tuple(row["lanes"]), "arrangement": row["arrangement"]}
-        return cls(sizes=tuple(row["sizes"]), **more)
+            kinds = row["kinds"] if "kinds" in row else row["lanes"]
+            fields |= {"kinds": tuple(kinds), "arrangement": row["arrangement"]}
+        return cls(sizes=tuple(row["sizes"]), **fields)
 
 
-class Drawn:
-    """A case made real: `x` (`B x n x d`), the stream order `index` (`B x n`) and the `chunks` (`B x n_c x d` each).
+class ExampleData:
+    """The tensors of an example.
 
-    told: what a law decided of its own (a permutation, a tree), by name, to be shown with a counterexample.
+    Parameters
+    ----------
+    example
+        The example.
+    dim
+        Element width `d`.
+    dtype
+        Type of the elements.
+
+    Attributes
+    ----------
+    x : Tensor
+        The sets, `B x n x d`.
+    choices : dict
+        What a law chose itself (a permutation, a merge tree), by name; shown with a counterexample.
     """
 
-    def __init__(self, case: Case, dim: int, *, dtype: torch.dtype = torch.float64) -> None:
-        self.case = case
-        self.told: dict[str, Any] = {}
-        if case.values is not None:
-            values = np.array(case.values, dtype=np.float64).reshape(1, case.n, dim)
+    def __init__(self, example: Example, dim: int, *, dtype: torch.dtype = torch.float64) -> None:
+        self.example = example
+        self.choices: dict[str, Any] = {}
+        if example.values is not None:
+            values = np.array(example.values, dtype=np.float64).reshape(1, example.n, dim)
         else:
-            values = _values(case, dim)
+            values = _draw_values(example, dim)
         self.x = torch.from_numpy(values).to(dtype)
 
     @cached_property
-    def index(self) -> Tensor:
-        """The order in which each set's elements arrive, `B x n`."""
-        if self.case.index is not None:
-            return torch.tensor([self.case.index])
-        return torch.from_numpy(_index(self.case))
+    def order(self) -> Tensor:
+        """Order in which the elements of each set arrive, `B x n`."""
+        if self.example.order is not None:
+            return torch.tensor([self.example.order])
+        return torch.from_numpy(_draw_order(self.example))
 
     @cached_property
     def arranged(self) -> Tensor:
-        """The elements in the order in which they arrive, `B x n x d`."""
-        return self.x.gather(1, self.index[:, :, None].expand_as(self.x))
+        """Elements in their order of arrival, `B x n x d`."""
+        return self.x.gather(1, self.order[:, :, None].expand_as(self.x))
 
     @cached_property
     def chunks(self) -> tuple[Tensor, ...]:
-        return torch.split(self.arranged, list(self.case.sizes), dim=1)
+        """Chunks of the stream, `B x n_c x d` each."""
+        return torch.split(self.arranged, list(self.example.sizes), dim=1)
 
     @cached_property
     def rng(self) -> np.random.Generator:
-        """For the decisions that a law makes of its own; independent of the data."""
-        return np.random.default_rng([self.case.seed, 1])
+        """Generator for the choices of a law; independent of the data."""
+        return np.random.default_rng([self.example.seed, 1])
 
 
-def _values(case: Case, dim: int) -> Array:
-    rng = np.random.Generator(np.random.PCG64(case.seed))
-    base = rng.standard_normal((len(case.lanes), case.n, dim))
-    for row, lane in enumerate(case.lanes):
-        base[row] = KINDS[lane % len(KINDS)][1](base[row])
-    return base
+def _draw_values(example: Example, dim: int) -> Array:
+    rng = np.random.Generator(np.random.PCG64(example.seed))
+    batch = rng.standard_normal((len(example.kinds), example.n, dim))
+    for row, kind in enumerate(example.kinds):
+        batch[row] = KINDS[kind % len(KINDS)][1](batch[row])
+    return batch
 
 
-def _index(case: Case) -> NDArray[np.int64]:
-    n, lanes = case.n, len(case.lanes)
-    index = np.arange(n)
-    if case.arrangement == "shuffled":
-        rng = np.random.default_rng([case.seed, 2])
-        return rng.permuted(np.tile(index, (lanes, 1)), axis=1)
-    if case.arrangement == "reversed":
-        index = index[::-1]
-    if case.arrangement == "interleaved":
-        parts = len(case.sizes)
-        index = np.concatenate([index[start::parts] for start in range(parts)])
-    return np.tile(index, (lanes, 1))
+def _draw_order(example: Example) -> NDArray[np.int64]:
+    n, batch_size = example.n, len(example.kinds)
+    order = np.arange(n)
+    if example.arrangement == "shuffled":
+        rng = np.random.default_rng([example.seed, 2])
+        return rng.permuted(np.tile(order, (batch_size, 1)), axis=1)
+    if example.arrangement == "reversed":
+        order = order[::-1]
+    if example.arrangement == "interleaved":
+        parts = len(example.sizes)
+        order = np.concatenate([order[first::parts] for first in range(parts)])
+    return np.tile(order, (batch_size, 1))
 
 
 def _zero_rows(x: Array) -> Array:
@@ -146,6 +176,7 @@ def _by_class(x: Array) -> Array:
     return x
 
 
+# Name of each kind, and the function that makes it from normal data (`n x d`).
 KINDS: tuple[tuple[str, Callable[[Array], Array]], ...] = (
     ("normal", lambda x: x),
     ("small integers", np.round),
@@ -164,20 +195,26 @@ KINDS: tuple[tuple[str, Callable[[Array], Array]], ...] = (
     ("descending", lambda x: -np.sort(-x, axis=0)),
     ("offset 1000", lambda x: x + 1e3),
 )
-LANES = tuple(range(len(KINDS)))
+ALL_KINDS = tuple(range(len(KINDS)))
 _TIED = ("small integers", "constant", "zero rows", "duplicates", "sparse")
-TIE_FREE = tuple(lane for lane in LANES if KINDS[lane][0] not in _TIED)
-PLAIN_DATA = (0,) * 8  # normal data, eight sets of it
+TIE_FREE_KINDS = tuple(kind for kind in ALL_KINDS if KINDS[kind][0] not in _TIED)
+NORMAL_KINDS = (0,) * 8  # a batch of eight sets of normal data
 
-SMALL_SIZES: tuple[tuple[int, ...], ...] = (
+SMALLEST_SIZES: tuple[tuple[int, ...], ...] = (
     (1,), (1, 1), (2,), (1, 2), (2, 1), (1, 1, 1), (2, 2), (1, 3), (3, 1), (1, 2, 1), (1, 1, 1, 1), (2, 3), (1, 1, 3),
     (3, 3), (1, 6),
 )  # fmt: skip
 
 
-def small_scope(variants: int, lanes: tuple[int, ...] = LANES, *, side_by_side: bool = True) -> Iterator[Case]:
-    """The smallest cases first: most faults show on a handful of elements, and those found here need no shrinking."""
-    orders: tuple[Arrangement, ...] = ("contiguous", "reversed", "shuffled")
-    for number, (sizes, arrangement) in enumerate(product(SMALL_SIZES, orders)):
-        kinds = lanes if side_by_side else (lanes[number % len(lanes)],)
-        yield Case(sizes=sizes, lanes=kinds, arrangement=arrangement, seed=number, variant=number % variants)
+def smallest_examples(
+    variants: int, kinds: tuple[int, ...] = ALL_KINDS, *, all_kinds: bool = True
+) -> Iterator[Example]:
+    """Yield the smallest examples, in order of size.
+
+    Most faults show on a handful of elements, and a counterexample found here needs no shrinking. With `all_kinds` each
+    example is a batch of one set per kind, otherwise a single set of the next kind.
+    """
+    arrangements: tuple[Arrangement, ...] = ("contiguous", "reversed", "shuffled")
+    for number, (sizes, arrangement) in enumerate(product(SMALLEST_SIZES, arrangements)):
+        batch = kinds if all_kinds else (kinds[number % len(kinds)],)
+        yield Example(sizes=sizes, kinds=batch, arrangement=arrangement, seed=number, variant=number % variants)

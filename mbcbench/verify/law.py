@@ -1,103 +1,173 @@
 """Laws: statements about an encoder that random search tries to falsify."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from mbcbench.verify.example import LANES, Case, Drawn
+from mbcbench import registry
+from mbcbench.errors import UsageError
+from mbcbench.verify.example import ALL_KINDS, Example, ExampleData
 from mbcbench.verify.subject import Subject
-from mbcbench.verify.tolerance import Evidence
+from mbcbench.verify.tolerance import Comparison
+
+if TYPE_CHECKING:
+    from mbcbench.verify.law_run import LawRun, Observation
 
 Requirement = Callable[[Subject], str | None]
 
 
 def streams(subject: Subject) -> str | None:
-    """The law speaks of streams."""
+    """Require a streaming encoder."""
     return None if subject.streaming else "it does not stream: no init_state, update and readout"
 
 
 def merges(subject: Subject) -> str | None:
-    """The law speaks of merging streams."""
-    return streams(subject) or (None if subject.merges else "it has no merge")
+    """Require a streaming encoder with `merge`."""
+    return streams(subject) or (None if subject.mergeable else "it has no merge")
 
 
 def masks(subject: Subject) -> str | None:
-    """The law speaks of masked elements."""
-    return None if subject.masks else "it takes no mask"
+    """Require an encoder that takes a mask."""
+    return None if subject.takes_mask else "it takes no mask"
 
 
 def encodes_sets(subject: Subject) -> str | None:
-    """The law speaks of one encoding per set."""
-    return "it is a set-to-set layer: one output per element" if subject.layer else None
+    """Require one encoding per set."""
+    return "it is a set-to-set layer: one output per element" if subject.is_layer else None
 
 
 def maps_elements(subject: Subject) -> str | None:
-    """The law speaks of set-to-set layers."""
-    return None if subject.layer else "it encodes sets: no output per element"
+    """Require a set-to-set layer."""
+    return None if subject.is_layer else "it encodes sets: no output per element"
 
 
 def has_slots(subject: Subject) -> str | None:
-    """The law speaks of slots: a field `slots` (`B x K x h`) of the state."""
+    """Require a state with a field `slots` (`B x K x h`)."""
     if not subject.streaming:
         return streams(subject)
-    start = subject.start(1)
-    named = "slots" in start if isinstance(start, dict) else hasattr(start, "slots")
-    return None if named else "its state has no field `slots`"
+    state = subject.init_state(1)
+    present = "slots" in state if isinstance(state, dict) else hasattr(state, "slots")
+    return None if present else "its state has no field `slots`"
 
 
 def has_reference(subject: Subject) -> str | None:
-    """The law compares with an independent implementation."""
+    """Require an independent implementation to compare with."""
     return None if subject.reference is not None else "no reference implementation is given"
 
 
 def has_parameters(subject: Subject) -> str | None:
-    """The law speaks of trainable parameters."""
+    """Require trainable parameters."""
     return None if subject.parameters else "it has no trainable parameters"
+
+
+class Explore(Protocol):
+    """A search of a law's own: return a counterexample, or None."""
+
+    def __call__(self, run: "LawRun", *, examples: int, seed: int, shrink: bool) -> "Observation | None": ...
+
+
+class Classes(NamedTuple):
+    """The two classes that a classifying law sorts encoders into."""
+
+    if_kept: str
+    if_broken: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Law:
     """A falsifiable statement about an encoder.
 
-    check: called with the subject and a drawn case, gives the evidence; the first line of its docstring is the
-    statement. requires: what the law needs, each giving the reason where the encoder lacks it.
-    side_by_side: whether the sets of a batch are independent examples of it. lanes: the kinds of data it is tried on.
-    min_size, max_size: the sets tried. fixed: the cases to try, where they are not drawn. share: the part of the
-    examples it is worth (dear laws are tried on fewer). explore: a search of the law's own, called with the trial, the
-    subjects, the number of examples, the seed, and whether to shrink.
-    classes: for a law that classifies, the words for an encoder that keeps it and for one that does not; only an
-    encoder that claims it can then fail. reports: for a law that only measures.
+    There are three sorts. An ordinary law fails for an encoder that breaks it. A law with `classes` sorts encoders into
+    two classes, and only an encoder that claims the law can fail it. A law with `measures` reports a number and never
+    fails.
+
+    Parameters
+    ----------
+    id
+        Name of the law, `group.name`.
+    check
+        Function of the encoder under test and an example that returns the comparison, per set of the batch. The first
+        line of its docstring is the statement, the rest says why it matters and how to fix a failure.
+    requires
+        Requirements, each of which returns the reason if the encoder does not meet it. The law is then skipped.
+    batched
+        True if each set of a batch is an example of its own; False if the law judges a batch as a whole.
+    kinds
+        Kinds of data to try, as indices into `mbcbench.verify.example.KINDS`.
+    min_size, max_size
+        Smallest and largest number of elements to try.
+    fixed
+        Examples to try instead of drawing some.
+    budget_fraction
+        Fraction of the example budget; expensive laws get less.
+    explore
+        A search of the law's own, in place of the usual one.
+    classes
+        Names of the classes of a classifying law.
+    measures
+        True if the law only reports a measurement.
     """
 
     id: str
-    check: Callable[[Subject, Drawn], Evidence]
+    check: Callable[[Subject, ExampleData], Comparison]
     requires: tuple[Requirement, ...] = ()
-    side_by_side: bool = True
-    lanes: tuple[int, ...] = LANES
+    batched: bool = True
+    kinds: tuple[int, ...] = ALL_KINDS
     min_size: int = 1
     max_size: int = 513
-    fixed: tuple[Case, ...] = ()
-    share: float = 1.0
-    explore: Callable[..., Any] | None = None
-    classes: tuple[str, str] | None = None
-    reports: bool = False
-
-    @property
-    def statement(self) -> str:
-        """The law in words."""
-        return self.page.partition("\n")[0]
+    fixed: tuple[Example, ...] = ()
+    budget_fraction: float = 1.0
+    explore: Explore | None = None
+    classes: Classes | None = None
+    measures: bool = False
 
     @property
     def page(self) -> str:
-        """Statement, source, why it matters, how to fix a failure."""
+        """Statement, source, why the law matters and how to fix a failure."""
         return inspect.getdoc(self.check) or ""
 
     @property
-    def speaks_of_streams(self) -> bool:
-        """Whether a plain module is asked as a pair (f, g)."""
+    def statement(self) -> str:
+        """The law in one sentence."""
+        return self.page.partition("\n")[0]
+
+    @property
+    def needs_streaming(self) -> bool:
+        """True if a plain module is tried through `ChunkAggregation`."""
         return streams in self.requires or merges in self.requires
 
-    def missing(self, subject: Subject) -> str | None:
-        """Why the law does not apply to `subject`, or None."""
-        return next((reason for need in self.requires if (reason := need(subject))), None)
+    def unmet_requirement(self, subject: Subject) -> str | None:
+        """Return the reason why the law does not apply to `subject`, or None."""
+        reasons = (requirement(subject) for requirement in self.requires)
+        return next((reason for reason in reasons if reason), None)
+
+    def can_fail(self, claims: Mapping[str, str], breaks: Mapping[str, str]) -> bool:
+        """Return True if an encoder with these claims and expected failures can fail the law."""
+        if self.measures:
+            return False
+        return self.classes is None or self.id in claims or self.id in breaks
+
+    def describe_outcome(self, *, holds: bool, note: str) -> str:
+        """Return the class of an encoder, or the measurement, of a law that cannot fail."""
+        if self.classes is None:
+            return note
+        return self.classes.if_kept if holds else self.classes.if_broken
+
+
+def get_law(law_id: str) -> Law:
+    """Import a law; raise UsageError with similar names if there is none with this id."""
+    law: Law = registry.plugin(registry.LAWS, law_id).load()
+    return law
+
+
+def select_laws(law_ids: Collection[str] | None) -> list[str]:
+    """Return the ids of all laws, or those that the given ids and globs (`mbc.*`) match.
+
+    Raises UsageError for an id or a glob that no law has.
+    """
+    if law_ids is None:
+        return list(registry.plugins(registry.LAWS))
+    if isinstance(law_ids, str):
+        raise UsageError(f"laws={law_ids!r}: give a list of ids, as in laws=[{law_ids!r}]")
+    return registry.select(registry.LAWS, law_ids)

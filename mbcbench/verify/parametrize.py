@@ -1,48 +1,83 @@
-"""The law book in one's own test file: one test per encoder and law."""
+"""Laws in your own test file: one test per encoder and law."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 
 import pytest
 
 from mbcbench.errors import BrokenPluginError
+from mbcbench.protocol.target import target_name
 from mbcbench.records.record import Status
-from mbcbench.verify.checking import (
-    Bench,
+from mbcbench.verify.assertions import (
     LawBrokenError,
-    from_hypothesis,
-    law_ids,
-    name_of,
-    raise_unless_as_claimed,
+    assert_as_claimed,
+    budget_from_hypothesis,
     seed_from_hypothesis,
 )
-from mbcbench.verify.xfails import ExpectedFailures, expected
+from mbcbench.verify.checker import Checker
+from mbcbench.verify.law import select_laws
+from mbcbench.verify.xfails import ExpectedFailures, load_xfails
 
 
-class Check:
-    """One law, to be called with an encoder: nothing happens when it is as claimed, or AssertionError tells why not."""
+@dataclass(frozen=True)
+class CheckerOptions:
+    """Arguments with which a test builds a `Checker`."""
 
-    def __init__(self, law: str, bench: Bench | None, examples: int | None, options: Mapping[str, Any]) -> None:
-        self.law = law
-        self.bench = bench
+    dim_in: int | None = None
+    expected_failures: dict[str, str] = field(default_factory=dict)
+    reference: object = None
+
+    def make_checker(self, encoder: object) -> Checker:
+        """Return a checker for an encoder; raise like `Checker`."""
+        return Checker(
+            encoder,
+            dim_in=self.dim_in,
+            seed=seed_from_hypothesis(),
+            expected_failures=self.expected_failures,
+            reference=self.reference,
+        )
+
+
+class LawCheck:
+    """The argument `check` of a test: call it with an encoder to check one law.
+
+    Parameters
+    ----------
+    law_id
+        Id of the law.
+    checker
+        Checker of the encoder that the test is parametrized with, shared by its tests; None if it cannot be imported.
+    examples
+        Number of sets to try; None for what the Hypothesis profile asks for.
+    options
+        Arguments for the checker of another encoder.
+    """
+
+    def __init__(self, law_id: str, checker: Checker | None, examples: int | None, options: CheckerOptions) -> None:
+        self.law_id = law_id
+        self.checker = checker
         self.examples = examples
         self.options = options
 
     def __call__(self, encoder: object) -> None:
+        """Check the law on `encoder`; raise AssertionError with the counterexample if it is not as claimed."""
         __tracebackhide__ = True
-        shared = self.bench is not None and encoder is self.bench.target
         try:
-            bench = self.bench if shared else Bench(encoder, seed=seed_from_hypothesis(), **self.options)
+            checker = self._checker_of(encoder)
         except BrokenPluginError as error:
-            raise AssertionError(f"{self.law} cannot be checked: {error}") from None
-        assert bench is not None
-        found = bench.judge(self.law, from_hypothesis(self.examples))
-        if found.status is Status.SKIP:
-            pytest.skip(found.message)
-        raise_unless_as_claimed(found)
+            raise AssertionError(f"{self.law_id} cannot be checked: {error}") from None
+        record = checker.judge(self.law_id, budget_from_hypothesis(self.examples))
+        if record.status is Status.SKIP:
+            pytest.skip(record.message)
+        assert_as_claimed(record)
+
+    def _checker_of(self, encoder: object) -> Checker:
+        if self.checker is not None and encoder is self.checker.target:
+            return self.checker
+        return self.options.make_checker(encoder)
 
     def __repr__(self) -> str:
-        return f"<law {self.law}>"
+        return f"<law {self.law_id}>"
 
 
 def parametrize_with_laws(
@@ -60,43 +95,61 @@ def parametrize_with_laws(
         def test_laws(encoder, check):
             check(encoder)
 
-    encoders: target strings, specs, classes, factories or modules. The other arguments are those of `mbcbench.check`;
-    examples are by default what the active Hypothesis profile asks for. A law that the encoder is said to break is
-    a strict xfail, one that does not apply to it is skipped with the reason.
+    A law that an encoder is expected to break is a strict xfail; one that does not apply is skipped with the reason.
 
-    Raises UsageError when an encoder, a law or an expected failure is none.
+    Parameters
+    ----------
+    encoders
+        Target strings, specs, classes, factories or modules.
+    laws
+        Ids of the laws, by default all.
+    examples
+        Number of sets to try per law; by default four times `max_examples` of the active Hypothesis profile.
+    dim_in
+        Element width `d`; by default one that fits the encoder.
+    expected_failures
+        Reasons by `law-id` or `TARGET::law-id`, or a file of them (see `mbcbench.verify.xfails.read_xfails`).
+    reference
+        Independent implementation for the law `reference.equal` (see `mbcbench.verify.reference.with_reference`).
+
+    Returns
+    -------
+    Callable
+        A decorator for the test function.
+
+    Raises
+    ------
+    UsageError
+        If a target is not an encoder, or there is no such law or expected failure.
     """
-    names = [name_of(encoder) for encoder in encoders]
-    entries = expected(expected_failures, names)
-    options = {"dim_in": dim_in, "expected_failures": entries, "reference": reference}
-    ids = sorted(law_ids(laws))
-    benches = [_bench(encoder, options) for encoder in encoders]
-    rows = [
-        pytest.param(
-            encoder,
-            Check(law, bench, examples, options),
-            id=f"{_numbered(names, at)}-{law}",
-            marks=_marks(bench, law),
-        )
-        for at, (encoder, bench) in enumerate(zip(encoders, benches, strict=True))
-        for law in ids
-    ]
-    return pytest.mark.parametrize(("encoder", "check"), rows)
+    names = [target_name(encoder) for encoder in encoders]
+    options = CheckerOptions(dim_in, load_xfails(expected_failures, names), reference)
+    law_ids = sorted(select_laws(laws))
+    parameters = []
+    for position, encoder in enumerate(encoders):
+        checker = _try_make_checker(encoder, options)
+        name = _unique_name(names, position)
+        for law_id in law_ids:
+            law_check = LawCheck(law_id, checker, examples, options)
+            marks = _marks(checker, law_id)
+            parameters.append(pytest.param(encoder, law_check, id=f"{name}-{law_id}", marks=marks))
+    return pytest.mark.parametrize(("encoder", "check"), parameters)
 
 
-def _bench(encoder: object, options: Mapping[str, Any]) -> Bench | None:
-    """None where the encoder cannot be imported, which its tests will say."""
+def _try_make_checker(encoder: object, options: CheckerOptions) -> Checker | None:
+    """Return None if the encoder cannot be imported, which its tests will report."""
     try:
-        return Bench(encoder, seed=seed_from_hypothesis(), **options)
+        return options.make_checker(encoder)
     except BrokenPluginError:
         return None
 
 
-def _marks(bench: Bench | None, law: str) -> list[pytest.MarkDecorator]:
-    reason = bench.spec.breaks.get(law) if bench is not None else None
+def _marks(checker: Checker | None, law_id: str) -> list[pytest.MarkDecorator]:
+    reason = checker.spec.breaks.get(law_id) if checker is not None else None
     return [pytest.mark.xfail(reason=reason, raises=LawBrokenError, strict=True)] if reason else []
 
 
-def _numbered(names: Sequence[str], at: int) -> str:
-    earlier = list(names[:at]).count(names[at])
-    return f"{names[at]}#{earlier + 1}" if earlier else names[at]
+def _unique_name(names: Sequence[str], position: int) -> str:
+    """Return the name at a position, numbered if it occurs earlier."""
+    earlier = list(names[:position]).count(names[position])
+    return f"{names[position]}#{earlier + 1}" if earlier else names[position]

@@ -1,4 +1,4 @@
-"""References: attach an independent implementation to an encoder, for the law reference.equal."""
+"""References: attach an independent implementation to an encoder, for the law `reference.equal`."""
 
 import inspect
 from collections.abc import Callable
@@ -12,61 +12,71 @@ from torch import nn
 
 from mbcbench.errors import UsageError
 from mbcbench.protocol.spec import EncoderSpec
-from mbcbench.protocol.target import as_spec, build, find
+from mbcbench.protocol.target import build_from_spec, load_target, spec_from_object
 from mbcbench.verify.subject import Reference
 
 Array = NDArray[np.float64]
 
 
 def with_reference(spec: EncoderSpec, reference: object, *, dim_in: int) -> EncoderSpec:
-    """`spec` with another reference implementation.
+    """Return `spec` with another reference implementation.
 
-    reference: a target, or what a target points to. A function of two arguments is called with the module (float64,
-    eval()) and `x` (`B x n x d`) and gives the encoding, as in `EncoderSpec.reference`. Anything else is an encoder:
-    it is built for the same element width, given the weights of the encoder under test by its state_dict, and
-    encodes `x`; so the names and shapes in both state_dicts must agree (an encoder without any is used as it is).
+    Parameters
+    ----------
+    spec
+        Spec of the encoder under test.
+    reference
+        A target string, or the object it leads to. A function of two arguments is called with the module (float64, eval
+        mode) and `x` (`B x n x d`) and returns the encoding, like `EncoderSpec.reference`. Anything else is an encoder:
+        it is built for the same element width and loads the `state_dict` of the encoder under test, so names and
+        shapes in both must agree (an encoder without any is used as it is).
+    dim_in
+        Element width `d`.
 
-    Raises UsageError when the reference is neither, or takes other weights.
+    Raises
+    ------
+    UsageError
+        If the reference is neither, or its weights have other names or shapes.
     """
     name = reference if isinstance(reference, str) else getattr(reference, "__name__", type(reference).__name__)
-    found: Any = find(reference) if isinstance(reference, str) else reference
-    if _takes_module_and_x(found):
-        return replace(spec, reference=_checked(found, name))
-    other = as_spec(found, name)
-    _same_weights(build(spec, dim_in=dim_in), build(other, dim_in=dim_in), spec.name, name)
+    implementation: Any = load_target(reference) if isinstance(reference, str) else reference
+    if _takes_module_and_x(implementation):
+        return replace(spec, reference=_function_reference(implementation, name))
+    other = spec_from_object(implementation, name)
+    module, twin = build_from_spec(spec, dim_in=dim_in), build_from_spec(other, dim_in=dim_in)
+    _require_same_weights(module, twin, spec.name, name)
     return replace(spec, reference=_encoder_reference(other))
 
 
-def _takes_module_and_x(found: Any) -> bool:
-    if not callable(found) or isinstance(found, nn.Module | type):
+def _takes_module_and_x(implementation: Any) -> bool:
+    if not callable(implementation) or isinstance(implementation, nn.Module | type):
         return False
-    needed = [
-        p
-        for p in inspect.signature(found).parameters.values()
-        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(implementation).parameters.values()
+    required = [
+        p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]
-    return len(needed) == 2
+    return len(required) == 2
 
 
-def _checked(function: Callable[[nn.Module, Array], Any], name: str) -> Reference:
+def _function_reference(function: Callable[[nn.Module, Array], Any], name: str) -> Reference:
     def reference(module: nn.Module, x: Array) -> Array:
         out = function(module, x)
         if isinstance(out, torch.Tensor):
             out = out.detach().cpu().numpy()
         if not isinstance(out, np.ndarray):
-            raise UsageError(f"the reference {name} gave {type(out).__name__}, not an array")
+            raise UsageError(f"the reference {name} returned {type(out).__name__}, not an array")
         return out
 
     return reference
 
 
-def _encoder_reference(other: EncoderSpec) -> Reference:
-    twins: dict[int, nn.Module] = {}
+def _encoder_reference(spec: EncoderSpec) -> Reference:
+    twins: dict[int, nn.Module] = {}  # by element width
 
     def reference(module: nn.Module, x: Array) -> Array:
         width = x.shape[2]
         if width not in twins:
-            twins[width] = build(other, dim_in=width).double().eval()
+            twins[width] = build_from_spec(spec, dim_in=width).double().eval()
         twin = twins[width]
         if twin.state_dict():
             twin.load_state_dict(module.state_dict())
@@ -76,15 +86,17 @@ def _encoder_reference(other: EncoderSpec) -> Reference:
     return reference
 
 
-def _same_weights(module: nn.Module, twin: nn.Module, name: str, other: str) -> None:
-    have, want = _shapes(module), _shapes(twin)
-    if not want or have == want:
+def _require_same_weights(module: nn.Module, twin: nn.Module, name: str, twin_name: str) -> None:
+    shapes, twin_shapes = _shapes(module), _shapes(twin)
+    if not twin_shapes or shapes == twin_shapes:
         return
-    odd = sorted(key for key in have.keys() | want.keys() if have.get(key) != want.get(key))
-    key = odd[0]
+    keys = sorted(shapes.keys() | twin_shapes.keys())
+    differing = [key for key in keys if shapes.get(key) != twin_shapes.get(key)]
+    key = differing[0]
+    more = f" (and {len(differing) - 1} more)" if len(differing) > 1 else ""
     raise UsageError(
-        f"the weights of {name} do not fit its reference {other}: {key} is {have.get(key, 'absent')} there and "
-        f"{want.get(key, 'absent')} here{f' (and {len(odd) - 1} more)' if len(odd) > 1 else ''}; "
+        f"the weights of {name} do not fit its reference {twin_name}: {key} is {shapes.get(key, 'absent')} in {name} "
+        f"and {twin_shapes.get(key, 'absent')} in {twin_name}{more}; "
         "give a function (module, x) -> encoding that reads them itself"
     )
 

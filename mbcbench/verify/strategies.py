@@ -1,16 +1,27 @@
-"""Hypothesis strategies: sets, partitions, permutations, and the cases of the laws."""
+"""Hypothesis strategies: sets, partitions, permutations, and examples for the laws."""
 
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mbcbench.verify.example import ARRANGEMENTS, LANES, Case, Drawn
+from mbcbench.verify.example import ALL_KINDS, ARRANGEMENTS, Example, ExampleData
 
 BOUNDARIES = (63, 64, 65, 127, 128, 129, 255, 256, 257, 513)
 
 
 def cardinalities(*, min_size: int = 1, max_size: int = 513) -> st.SearchStrategy[int]:
-    """Set sizes: mostly small, and around the powers of two where blockwise code changes course."""
+    """Draw set sizes: mostly small, and around the powers of two at which blockwise code switches paths.
+
+    Parameters
+    ----------
+    min_size, max_size
+        Bounds, both included.
+
+    Returns
+    -------
+    SearchStrategy
+        A strategy for the number of elements `n`.
+    """
     edges = [n for n in BOUNDARIES if min_size <= n <= max_size]
     small = st.integers(min_size, min(max_size, max(min_size, 8)))
     middle = st.integers(min_size, min(max_size, max(min_size, 40)))
@@ -19,7 +30,20 @@ def cardinalities(*, min_size: int = 1, max_size: int = 513) -> st.SearchStrateg
 
 @st.composite
 def partitions(draw: st.DrawFn, n: int, *, max_parts: int = 8) -> tuple[int, ...]:
-    """Chunk sizes that sum to `n`: uneven cuts, singletons, one element apart from the rest."""
+    """Draw chunk sizes that sum to `n`: uneven cuts, single elements, one element split off.
+
+    Parameters
+    ----------
+    n
+        Number of elements, at least 1.
+    max_parts
+        Largest number of chunks, unless every chunk is a single element (for `n` up to `2 max_parts`).
+
+    Returns
+    -------
+    SearchStrategy
+        A strategy for tuples of positive chunk sizes.
+    """
     if n == 1:
         return (1,)
     if n <= 2 * max_parts and draw(st.integers(0, 4)) == 4:
@@ -29,20 +53,37 @@ def partitions(draw: st.DrawFn, n: int, *, max_parts: int = 8) -> tuple[int, ...
 
 
 @st.composite
-def cases(
+def examples(
     draw: st.DrawFn,
     *,
-    lanes: tuple[int, ...] = LANES,
+    kinds: tuple[int, ...] = ALL_KINDS,
     variants: int = 1,
-    side_by_side: bool = True,
+    all_kinds: bool = True,
     min_size: int = 1,
     max_size: int = 513,
-) -> Case:
-    """Cases for the laws: a cardinality, a partition, an arrangement, and data of every kind side by side (or one)."""
+) -> Example:
+    """Draw examples for the laws: a set size, a partition, an arrangement and kinds of data.
+
+    Parameters
+    ----------
+    kinds
+        Kinds of data, as indices into `mbcbench.verify.example.KINDS`.
+    variants
+        Number of parameter sets of the encoder.
+    all_kinds
+        If True, an example is a batch with one set of each kind; otherwise a single set of a drawn kind.
+    min_size, max_size
+        Bounds of the set size, both included.
+
+    Returns
+    -------
+    SearchStrategy
+        A strategy for `Example`.
+    """
     n = draw(cardinalities(min_size=min_size, max_size=max_size))
-    return Case(
+    return Example(
         sizes=draw(partitions(n)),
-        lanes=lanes if side_by_side else (draw(st.sampled_from(lanes)),),
+        kinds=kinds if all_kinds else (draw(st.sampled_from(kinds)),),
         arrangement=draw(st.sampled_from(ARRANGEMENTS)),
         seed=draw(st.integers(0, 2**20)),
         variant=draw(st.integers(0, variants - 1)),
@@ -54,13 +95,41 @@ def sets(
     draw: st.DrawFn, dim: int, *, batch_size: int = 1, min_size: int = 1, max_size: int = 40,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:  # fmt: skip
-    """Batches of sets, `batch_size x n x dim`: normal, tied, constant, sorted, with zero rows, outliers, offsets..."""
+    """Draw batches of sets: normal, tied, constant, sorted, with zero rows, outliers, offsets and more.
+
+    Parameters
+    ----------
+    dim
+        Element width `d`.
+    batch_size
+        Number of sets `B`; each has its own kind of data.
+    min_size, max_size
+        Bounds of the set size `n`, both included.
+    dtype
+        Type of the elements.
+
+    Returns
+    -------
+    SearchStrategy
+        A strategy for tensors `B x n x d`.
+    """
     n = draw(st.integers(min_size, max_size))
-    kinds = draw(st.lists(st.sampled_from(LANES), min_size=batch_size, max_size=batch_size))
-    case = Case(sizes=(n,), lanes=tuple(kinds), seed=draw(st.integers(0, 2**20)))
-    return Drawn(case, dim, dtype=dtype).x
+    kinds = draw(st.lists(st.sampled_from(ALL_KINDS), min_size=batch_size, max_size=batch_size))
+    example = Example(sizes=(n,), kinds=tuple(kinds), seed=draw(st.integers(0, 2**20)))
+    return ExampleData(example, dim, dtype=dtype).x
 
 
 def permutations(n: int) -> st.SearchStrategy[list[int]]:
-    """Orders of `n` elements."""
+    """Draw permutations of `n` elements.
+
+    Parameters
+    ----------
+    n
+        Number of elements.
+
+    Returns
+    -------
+    SearchStrategy
+        A strategy for lists of the indices 0 to `n - 1`.
+    """
     return st.permutations(range(n))

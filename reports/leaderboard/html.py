@@ -205,7 +205,7 @@ def detail(rows: pd.DataFrame, row: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _law(row: Mapping[Any, Any]) -> dict[str, Any]:
-    told = {key: _text(row[f"detail.{key}"]) for key in ("card", "reproduce")}
+    told = {key: _text(row[f"detail.{key}"]) for key in ("text", "reproduce")}
     gap, bound, examples = (row[key] for key in ("value", "detail.bound", "detail.examples"))
     numbers = [f"gap {gap:.2g}"] if _known(gap) else []
     numbers += [f"bound {bound:.2g}"] if _known(bound) else []

@@ -13,7 +13,7 @@ import pandas as pd
 from ..statistics import LEVEL, Estimate, half_width, paired, pick
 
 Outcome = Literal["confirmed", "refuted", "undecided"]
-RUN = "mbcbench run --suite paper, with --profile paper for what laptop leaves out"
+RUN = "mbcbench run --suite paper, with --profile paper for what thorough leaves out"
 LEAST_STEPS = 400  # of training: what was trained for less says nothing of an encoder
 REAL = ("CelebA", "ModelNet40", "ImageNet")
 Where = Mapping[str, Any]
@@ -209,7 +209,7 @@ def _too_early(terms: Terms, rows: pd.DataFrame) -> tuple[str, str] | None:
     found = pd.concat([pick(rows, where) for _, where in terms])
     steps = pd.to_numeric(found["detail.steps"]).min()
     if steps < LEAST_STEPS:
-        return f"trained for {steps:g} steps", "a longer training: --profile laptop"
+        return f"trained for {steps:g} steps", "a longer training: --profile thorough"
     stuck = int(found["detail.plateau"].eq(True).sum())
     if stuck:
         return (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mbcbench.report import Artefact
+from mbcbench.reporting import Artefact
 
 from ..statistics import labelled, pick
 from ..style import FAINT, WIDTH, style
@@ -101,5 +101,5 @@ COMPLETIONS = Artefact(
     caption="The mean that a model predicts for every pixel. One encoding of the same size holds every context.",
     data=completions,
     draw=draw,
-    make="mbcbench run --suite paper --only fig3a --profile laptop",
+    make="mbcbench run --suite paper --only fig3a --profile thorough",
 )

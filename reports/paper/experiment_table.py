@@ -70,7 +70,7 @@ def _table(name: str, told: Mapping[str, Any], rows: Sequence[Row]) -> Experimen
     found = [row for row in rows if row.get("cell") in keys and _shown(row, told)]
     found.sort(key=lambda row: keys[row["cell"]])  # cells end in any order
     tested = [row for row in found if not _broke(row)]
-    across = _across(tested, told["across"])
+    across = _across(tested, told["columns_by"])
     columns = sorted({row[across] for row in tested if across in row})
     model, test = _settings(found, SETTINGS, told, across), _settings(tested, TESTS, told, across)
     seeds = len({row["seed"] for row in found})
@@ -96,7 +96,7 @@ def _shown(row: Row, told: Mapping[str, Any]) -> bool:
     """Whether a record is one that the experiment shows; one that broke speaks for all that it does not tell."""
     if not all(row.get(column, value if _broke(row) else None) == value for column, value in told["where"].items()):
         return False
-    return _broke(row) or not told["as_trained"] or row.get("detail.test_size") == row.get("detail.train_size")
+    return _broke(row) or not told["only_train_size"] or row.get("detail.test_size") == row.get("detail.train_size")
 
 
 def _broke(row: Row) -> bool:
@@ -111,7 +111,7 @@ def _across(rows: Sequence[Row], asked: str) -> str:
 def _settings(rows: Sequence[Row], columns: Iterable[str], told: Mapping[str, Any], across: str) -> list[str]:
     """The columns that tell these rows apart and stand nowhere else."""
     known = {*told["where"], across, across.replace("detail.", "params.")}
-    known |= {"detail.test_size"} if told["as_trained"] else set()
+    known |= {"detail.test_size"} if told["only_train_size"] else set()
     return [c for c in columns if c not in known and len({repr(row.get(c)) for row in rows}) > 1]
 
 

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from mbcbench.protocol.state import tensors
-from mbcbench.verify.example import Drawn
+from mbcbench.verify.example import ExampleData
 from mbcbench.verify.law import Law
 from mbcbench.verify.subject import Subject
-from mbcbench.verify.tolerance import Evidence
+from mbcbench.verify.tolerance import Comparison
 
-from .evidence import nothing, violated, worse
+from .comparison import no_gap, violation, worse
 
 
-def check_determinism(subject: Subject, drawn: Drawn) -> Evidence:
+def check_determinism(subject: Subject, data: ExampleData) -> Comparison:
     """In eval(), the same input gives the same output, whatever was encoded in between.
 
     Source: every other law compares two encodings, and means nothing where one input has two.
@@ -33,13 +33,13 @@ def check_determinism(subject: Subject, drawn: Drawn) -> Evidence:
     nothing on the module during a call.
     """
     twin = copy.deepcopy(subject.module)
-    other = drawn.x * -0.7 + 0.3
-    first = subject.module(drawn.x)
-    evidence = subject.compare(subject.module(other), twin(other), other)
-    return worse(evidence, subject.compare(subject.module(drawn.x), first, drawn.x))
+    other = data.x * -0.7 + 0.3
+    first = subject.module(data.x)
+    comparison = subject.compare(subject.module(other), twin(other), other)
+    return worse(comparison, subject.compare(subject.module(data.x), first, data.x))
 
 
-def check_inputs(subject: Subject, drawn: Drawn) -> Evidence:
+def check_inputs(subject: Subject, data: ExampleData) -> Comparison:
     """The input is not modified, and its memory layout does not matter.
 
     Source: a function of values must not depend on strides, nor write to what it was lent.
@@ -49,15 +49,15 @@ def check_inputs(subject: Subject, drawn: Drawn) -> Evidence:
 
     How to fix a failure: no in-place operation on x (`x -= mean`, `x.clamp_()`), `reshape` instead of `view`.
     """
-    given = drawn.x.clone()
+    given = data.x.clone()
     want = subject.encode(given)
-    if subject.masks:
-        first = drawn.x[:, :, 0]
+    if subject.takes_mask:
+        first = data.x[:, :, 0]
         subject.encode_masked(given, first >= first.median(1, keepdim=True).values)
-    if not torch.equal(given, drawn.x):
-        return violated(drawn, "the input was modified")
-    evidence = subject.compare(subject.encode(_strided(drawn.x)), want, drawn.x)
-    return worse(evidence, subject.compare(subject.encode(_transposed(drawn.x)), want, drawn.x))
+    if not torch.equal(given, data.x):
+        return violation(data, "the input was modified")
+    comparison = subject.compare(subject.encode(_strided(data.x)), want, data.x)
+    return worse(comparison, subject.compare(subject.encode(_transposed(data.x)), want, data.x))
 
 
 def _strided(x: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ def _transposed(x: Tensor) -> Tensor:
     return x.transpose(0, 1).contiguous().transpose(0, 1)
 
 
-def check_rng(subject: Subject, drawn: Drawn) -> Evidence:
+def check_rng(subject: Subject, data: ExampleData) -> Comparison:
     """In eval(), the global random state is left alone.
 
     Source: reproducible experiments; an evaluation must not change what is drawn after it.
@@ -84,11 +84,11 @@ def check_rng(subject: Subject, drawn: Drawn) -> Evidence:
     """
     with _drawn_from():  # so that a generator that was seeded before does not return to the state it is in
         before = _global_states()
-        subject.module(drawn.x)
+        subject.module(data.x)
         if subject.streaming:
-            subject.stream(drawn.chunks, subject.start(len(drawn.x)))
+            subject.stream(data.chunks, subject.init_state(len(data.x)))
         changed = [name for name, state in _global_states().items() if state != before[name]]
-    return violated(drawn, f"the state of {changed[0]} changed") if changed else nothing(drawn)
+    return violation(data, f"the state of {changed[0]} changed") if changed else no_gap(data)
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def _global_states() -> dict[str, str]:
     return {name: hashlib.sha256(pickle.dumps(state)).hexdigest() for name, state in states.items()}
 
 
-def check_dtype(subject: Subject, drawn: Drawn) -> Evidence:
+def check_dtype(subject: Subject, data: ExampleData) -> Comparison:
     """Output and state follow the dtype of input and parameters; accumulation is not silently narrowed.
 
     Source: a float64 encoder is asked for float64 precision, a float32 one must not return float64.
@@ -123,21 +123,21 @@ def check_dtype(subject: Subject, drawn: Drawn) -> Evidence:
 
     How to fix a failure: make tensors with `x.new_zeros` or from a parameter, and move constants with the module.
     """
-    out = subject.in_dtype(torch.float32)(drawn.x.float())
+    out = subject.in_dtype(torch.float32)(data.x.float())
     if out.dtype is not torch.float32:
-        return violated(drawn, f"float32 input and parameters, {_name(out.dtype)} output")
-    out = subject.module(drawn.x)
-    if out.dtype is not torch.float64 or out.device != drawn.x.device:
-        return violated(drawn, f"float64 input and parameters on {drawn.x.device}, {_name(out.dtype)} on {out.device}")
+        return violation(data, f"float32 input and parameters, {_name(out.dtype)} output")
+    out = subject.module(data.x)
+    if out.dtype is not torch.float64 or out.device != data.x.device:
+        return violation(data, f"float64 input and parameters on {data.x.device}, {_name(out.dtype)} on {out.device}")
     if subject.streaming:
-        state = subject.stream_state(drawn.chunks, subject.start(len(drawn.x)))
+        state = subject.stream_state(data.chunks, subject.init_state(len(data.x)))
         narrow = [t.dtype for t in tensors(state) if t.is_floating_point() and t.dtype is not torch.float64]
         if narrow:
-            return violated(drawn, f"the state of a float64 stream holds {_name(narrow[0])}")
-    return nothing(drawn)
+            return violation(data, f"the state of a float64 stream holds {_name(narrow[0])}")
+    return no_gap(data)
 
 
-def check_nonfinite(subject: Subject, drawn: Drawn) -> Evidence:
+def check_nonfinite(subject: Subject, data: ExampleData) -> Comparison:
     """NaN in an element reaches its own set's encoding; NaN or infinity reaches no other set's.
 
     Source: IEEE arithmetic; bad data must be seen, where it is and nowhere else.
@@ -147,21 +147,21 @@ def check_nonfinite(subject: Subject, drawn: Drawn) -> Evidence:
 
     How to fix a failure: no `nan_to_num` on data; multiply by no mask what may be NaN, choose with `torch.where`.
     """
-    row, element = int(drawn.rng.integers(len(drawn.x))), int(drawn.rng.integers(drawn.x.shape[1]))
-    drawn.told["set and element"] = [row, element]
-    want = subject.encode(drawn.x)
-    evidence = nothing(drawn)
-    others = [at for at in range(len(drawn.x)) if at != row]
+    row, element = int(data.rng.integers(len(data.x))), int(data.rng.integers(data.x.shape[1]))
+    data.choices["set and element"] = [row, element]
+    want = subject.encode(data.x)
+    comparison = no_gap(data)
+    others = [at for at in range(len(data.x)) if at != row]
     for bad in (torch.nan, torch.inf):
-        spoiled = drawn.x.clone()
+        spoiled = data.x.clone()
         spoiled[row, element, 0] = bad
         got = subject.encode(spoiled)
         if bad is torch.nan and bool(got[row].isfinite().all()):
-            return violated(drawn, "NaN in an element does not reach the encoding of its set")
+            return violation(data, "NaN in an element does not reach the encoding of its set")
         if bool((want[others].isfinite() & ~got[others].isfinite()).any()):
-            return violated(drawn, f"{bad} in one set reaches the encoding of another")
-        evidence = worse(evidence, subject.compare(_with_row(got, row, want), want, drawn.x))
-    return evidence
+            return violation(data, f"{bad} in one set reaches the encoding of another")
+        comparison = worse(comparison, subject.compare(_with_row(got, row, want), want, data.x))
+    return comparison
 
 
 def _with_row(got: Tensor, row: int, want: Tensor) -> Tensor:
@@ -170,7 +170,7 @@ def _with_row(got: Tensor, row: int, want: Tensor) -> Tensor:
     return got
 
 
-def check_state_dict(subject: Subject, drawn: Drawn) -> Evidence:
+def check_state_dict(subject: Subject, data: ExampleData) -> Comparison:
     """A state_dict round trip gives the same encoder.
 
     Source: `torch.nn.Module.state_dict`; the one format in which encoders are kept.
@@ -180,18 +180,18 @@ def check_state_dict(subject: Subject, drawn: Drawn) -> Evidence:
 
     How to fix a failure: `register_buffer` for what is not trained, `nn.Parameter` for what is.
     """
-    loaded: Any = subject.fresh()
+    loaded: Any = subject.rebuild()
     loaded.load_state_dict(subject.module.state_dict())
-    return subject.compare(loaded(drawn.x), subject.module(drawn.x), drawn.x)
+    return subject.compare(loaded(data.x), subject.module(data.x), data.x)
 
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-DETERMINISM = Law(id="hygiene.determinism", check=check_determinism, share=0.5)
-INPUTS = Law(id="hygiene.inputs", check=check_inputs, share=0.5)
-RNG = Law(id="hygiene.rng", check=check_rng, share=0.1)
-DTYPE = Law(id="hygiene.dtype", check=check_dtype, share=0.1, max_size=64)
-NONFINITE = Law(id="hygiene.nonfinite", check=check_nonfinite, side_by_side=False, share=0.03, max_size=64)
-STATE_DICT = Law(id="hygiene.state_dict", check=check_state_dict, share=0.1, max_size=64)
+DETERMINISM = Law(id="hygiene.determinism", check=check_determinism, budget_fraction=0.5)
+INPUTS = Law(id="hygiene.inputs", check=check_inputs, budget_fraction=0.5)
+RNG = Law(id="hygiene.rng", check=check_rng, budget_fraction=0.1)
+DTYPE = Law(id="hygiene.dtype", check=check_dtype, budget_fraction=0.1, max_size=64)
+NONFINITE = Law(id="hygiene.nonfinite", check=check_nonfinite, batched=False, budget_fraction=0.03, max_size=64)
+STATE_DICT = Law(id="hygiene.state_dict", check=check_state_dict, budget_fraction=0.1, max_size=64)

@@ -1,14 +1,14 @@
 """Mini-Batch Consistency: what a stream of chunks must not change."""
 
-from mbcbench.verify.example import Drawn
+from mbcbench.verify.example import ExampleData
 from mbcbench.verify.law import Law, merges, streams
 from mbcbench.verify.subject import Subject
-from mbcbench.verify.tolerance import Evidence
+from mbcbench.verify.tolerance import Comparison
 
-from .evidence import nothing, violated, worse
+from .comparison import no_gap, violation, worse
 
 
-def check_partition(subject: Subject, drawn: Drawn) -> Evidence:
+def check_partition(subject: Subject, data: ExampleData) -> Comparison:
     """Any partition of X, streamed, equals X in one piece.
 
     Source: Property 2.1 of the Slot Set Encoder paper, g(f(X_1), ..., f(X_p)) = f(X).
@@ -20,11 +20,11 @@ def check_partition(subject: Subject, drawn: Drawn) -> Evidence:
     How to fix a failure: keep in the state what the read-out needs of all elements (a sum with its count, a running
     maximum with numerator and denominator), and divide, normalise or apply nonlinearities in the read-out only.
     """
-    streamed = subject.stream(drawn.chunks, start := subject.start(len(drawn.x)))
-    return subject.compare(streamed, subject.encode(drawn.x, start), drawn.x)
+    streamed = subject.stream(data.chunks, start := subject.init_state(len(data.x)))
+    return subject.compare(streamed, subject.encode(data.x, start), data.x)
 
 
-def check_order(subject: Subject, drawn: Drawn) -> Evidence:
+def check_order(subject: Subject, data: ExampleData) -> Comparison:
     """The order in which chunks arrive does not matter.
 
     Source: Section 2.1 of the Slot Set Encoder paper: invariant to the order of the subsets.
@@ -34,16 +34,16 @@ def check_order(subject: Subject, drawn: Drawn) -> Evidence:
 
     How to fix a failure: accumulate with an operation that is commutative; do not let a counter of chunks weigh them.
     """
-    start = subject.start(len(drawn.x))
-    order = drawn.rng.permutation(len(drawn.chunks))
+    start = subject.init_state(len(data.x))
+    order = data.rng.permutation(len(data.chunks))
     if len(order) > 1 and (order == range(len(order))).all():
         order = order[::-1]
-    drawn.told["order of the chunks"] = order.tolist()
-    moved = subject.stream([drawn.chunks[i] for i in order], start)
-    return subject.compare(moved, subject.stream(drawn.chunks, start), drawn.x)
+    data.choices["order of the chunks"] = order.tolist()
+    moved = subject.stream([data.chunks[i] for i in order], start)
+    return subject.compare(moved, subject.stream(data.chunks, start), data.x)
 
 
-def check_merge(subject: Subject, drawn: Drawn) -> Evidence:
+def check_merge(subject: Subject, data: ExampleData) -> Comparison:
     """Merge is associative and commutative, and the fresh state is its identity: any tree over the chunks agrees.
 
     Source: the monoid that mini-batch consistency asks for; laws of a commutative monoid.
@@ -53,18 +53,18 @@ def check_merge(subject: Subject, drawn: Drawn) -> Evidence:
 
     How to fix a failure: merge the accumulated quantities, not the read-outs, and treat both arguments alike.
     """
-    start = subject.start(len(drawn.x))
-    trees = [(str(at), subject.feed(start, chunk)) for at, chunk in enumerate(drawn.chunks)] + [("fresh", start)]
+    start = subject.init_state(len(data.x))
+    trees = [(str(at), subject.update(start, chunk)) for at, chunk in enumerate(data.chunks)] + [("fresh", start)]
     while len(trees) > 1:
-        left, right = (int(at) for at in drawn.rng.choice(len(trees), size=2, replace=False))
+        left, right = (int(at) for at in data.rng.choice(len(trees), size=2, replace=False))
         (a, state_a), (b, state_b) = trees[left], trees[right]
         trees = [tree for at, tree in enumerate(trees) if at not in (left, right)]
         trees.append((f"({a} {b})", subject.module.merge(state_a, state_b)))
-    drawn.told["tree over the chunks"], merged = trees[0]
-    return subject.compare(subject.readout(merged), subject.stream(drawn.chunks, start), drawn.x)
+    data.choices["tree over the chunks"], merged = trees[0]
+    return subject.compare(subject.readout(merged), subject.stream(data.chunks, start), data.x)
 
 
-def check_empty(subject: Subject, drawn: Drawn) -> Evidence:
+def check_empty(subject: Subject, data: ExampleData) -> Comparison:
     """An empty chunk changes nothing, wherever it comes; an empty set has a defined encoding or is a clear error.
 
     Source: the identity of the monoid; a partition may hold an empty part.
@@ -75,33 +75,33 @@ def check_empty(subject: Subject, drawn: Drawn) -> Evidence:
     How to fix a failure: give sums over no elements their identity (0, or -inf for a maximum), count elements and not
     chunks, and let the read-out of the fresh state be a number or raise ValueError with a sentence.
     """
-    start = subject.start(len(drawn.x))
-    want = subject.stream(drawn.chunks, start)
-    none = drawn.x[:, :0]
-    at = int(drawn.rng.integers(0, len(drawn.chunks) + 1))
-    drawn.told["empty chunks before chunk"] = at
-    with_empty = [*drawn.chunks[:at], none, none, *drawn.chunks[at:], *([none] if drawn.case.seed % 2 else [])]
-    evidence = subject.compare(subject.stream(with_empty, start), want, drawn.x)
-    if subject.masks:
+    start = subject.init_state(len(data.x))
+    want = subject.stream(data.chunks, start)
+    none = data.x[:, :0]
+    at = int(data.rng.integers(0, len(data.chunks) + 1))
+    data.choices["empty chunks before chunk"] = at
+    with_empty = [*data.chunks[:at], none, none, *data.chunks[at:], *([none] if data.example.seed % 2 else [])]
+    comparison = subject.compare(subject.stream(with_empty, start), want, data.x)
+    if subject.takes_mask:
         state = start
-        for number, chunk in enumerate(drawn.chunks):
-            if number == at % len(drawn.chunks):
+        for number, chunk in enumerate(data.chunks):
+            if number == at % len(data.chunks):
                 absent = chunk.new_zeros(chunk.shape[:2]).bool()
-                state = subject.feed(state, chunk * 3 + 1, absent)
-            state = subject.feed(state, chunk)
-        evidence = worse(evidence, subject.compare(subject.readout(state), want, drawn.x))
-    return worse(evidence, _empty_set(subject, drawn))
+                state = subject.update(state, chunk * 3 + 1, absent)
+            state = subject.update(state, chunk)
+        comparison = worse(comparison, subject.compare(subject.readout(state), want, data.x))
+    return worse(comparison, _empty_set(subject, data))
 
 
-def _empty_set(subject: Subject, drawn: Drawn) -> Evidence:
+def _empty_set(subject: Subject, data: ExampleData) -> Comparison:
     try:
-        encoding = subject.encode(drawn.x[:, :0])
+        encoding = subject.encode(data.x[:, :0])
     except (ValueError, IndexError, RuntimeError) as error:
         said = bool(str(error).strip())
-        return nothing(drawn) if said else violated(drawn, "an empty set raises an error that says nothing")
+        return no_gap(data) if said else violation(data, "an empty set raises an error that says nothing")
     if bool(encoding.isnan().any()):
-        return violated(drawn, "an empty set encodes to NaN: give it a value, or raise ValueError with a sentence")
-    return nothing(drawn)
+        return violation(data, "an empty set encodes to NaN: give it a value, or raise ValueError with a sentence")
+    return no_gap(data)
 
 
 PARTITION = Law(id="mbc.partition", check=check_partition, requires=(streams,))

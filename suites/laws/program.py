@@ -1,4 +1,4 @@
-"""Programs over states: feed, merge, fork, save, load and read out, in any order (Hypothesis' stateful rules)."""
+"""Programs over states: feed, merge, fork, save, load and read out, in any order (stateful testing of Hypothesis)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,19 +11,19 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from torch import Tensor
 
 from mbcbench.protocol import state as pytree
-from mbcbench.verify.example import Case, Drawn
+from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law, streams
-from mbcbench.verify.search import Finding, Trial
+from mbcbench.verify.law_run import LawRun, Observation
 from mbcbench.verify.subject import Subject
-from mbcbench.verify.tolerance import Evidence
+from mbcbench.verify.tolerance import Comparison
 
-from .evidence import nothing, worse
+from .comparison import no_gap, worse
 
 Step = tuple[str | int, ...]
-_POOL = 64  # elements that feeds draw from, in turn
-_STEPS = 12
-# Tried before any is drawn: two uneven chunks, with a reload between, merged, and a state merged with itself.
-_FIRST: tuple[tuple[Step, ...], ...] = (
+_POOL_SIZE = 64  # elements that are fed in turn
+_MAX_STEPS = 12
+# Tried before any program is drawn: two uneven chunks, with a reload between them, merged, a state merged with itself.
+_FIRST_PROGRAMS: tuple[tuple[Step, ...], ...] = (
     (("feed", 0, 1), ("feed", 0, 2)),
     (("feed", 0, 2), ("reload", 0), ("feed", 0, 1)),
     (("feed", 0, 1), ("feed", 1, 2), ("merge", 1, 0)),
@@ -32,43 +32,45 @@ _FIRST: tuple[tuple[Step, ...], ...] = (
 
 
 @dataclass
-class Machine:
-    """Runs programs. Every state is kept, so that using an old one again is a fork."""
+class ProgramRunner:
+    """Runs the steps of a program. Every state is kept, so that using an old one again is a fork."""
 
     subject: Subject
     pool: Tensor
     states: list[tuple[Any, list[int]]] = field(default_factory=list)
-    fed: int = 0
-    evidence: Evidence = field(default_factory=lambda: Evidence(torch.zeros(1), torch.zeros(1)))
+    num_fed: int = 0
+    comparison: Comparison = field(default_factory=lambda: Comparison(torch.zeros(1), torch.zeros(1)))
 
     def __post_init__(self) -> None:
-        self.start = self.subject.start(1)
+        self.start = self.subject.init_state(1)
         self.states.append((self.start, []))
 
-    def do(self, step: Step) -> None:
-        """Carry out one step; states are counted back from the latest (0), modulo how many there are."""
-        verb, *at = step
-        state, elements = self._back(int(at[0]))
+    def run(self, step: Step) -> None:
+        """Run one step; states are counted back from the latest (0), modulo their number."""
+        verb, *arguments = step
+        state, elements = self._state(int(arguments[0]))
         if verb == "feed":
-            new = [i % _POOL for i in range(self.fed, self.fed + int(at[1]))]
-            self.fed += int(at[1])
-            self.states.append((self.subject.feed(state, self.pool[:, new]), elements + new))
+            size = int(arguments[1])
+            fed = [i % _POOL_SIZE for i in range(self.num_fed, self.num_fed + size)]
+            self.num_fed += size
+            self.states.append((self.subject.update(state, self.pool[:, fed]), elements + fed))
         elif verb == "merge":
-            other, others = self._back(int(at[1]))
-            self.states.append((self.subject.module.merge(state, other), elements + others))
+            other, other_elements = self._state(int(arguments[1]))
+            self.states.append((self.subject.module.merge(state, other), elements + other_elements))
         elif verb == "reload":
             self.states.append((pytree.from_bytes(pytree.to_bytes(state), like=self.start), elements))
-        elif elements:
+        elif elements:  # read; the encoding of an empty set is for mbc.empty to judge
             self._compare(self.subject.readout(state), self.pool[:, elements])
 
-    def _back(self, number: int) -> tuple[Any, list[int]]:
+    def _state(self, number: int) -> tuple[Any, list[int]]:
         return self.states[-1 - number % len(self.states)]
 
-    def _compare(self, got: Tensor, x: Tensor) -> None:
-        self.evidence = worse(self.evidence, self.subject.compare(got, self.subject.encode(x, self.start), x))
+    def _compare(self, actual: Tensor, x: Tensor) -> None:
+        expected = self.subject.encode(x, self.start)
+        self.comparison = worse(self.comparison, self.subject.compare(actual, expected, x))
 
 
-def check_program(subject: Subject, drawn: Drawn) -> Evidence:
+def check_program(subject: Subject, data: ExampleData) -> Comparison:
     """Any program of start, feed, merge, fork, save, load and read-out computes what the full set does.
 
     Source: the laws of a commutative monoid acting on values, taken together.
@@ -78,34 +80,35 @@ def check_program(subject: Subject, drawn: Drawn) -> Evidence:
 
     How to fix a failure: read the program, the shortest that was found; at its end, every state it made is read out.
     """
-    machine = Machine(subject, _pool(subject).to(drawn.x.dtype))
-    for step in drawn.case.program:
-        machine.do(step)
-    for number in range(len(machine.states)):
-        machine.do(("read", number))
-    drawn.told["program"] = [" ".join(map(str, step)) for step in drawn.case.program]
-    return worse(nothing(drawn), machine.evidence)
+    runner = ProgramRunner(subject, _pool(subject).to(data.x.dtype))
+    for step in data.example.program:
+        runner.run(step)
+    for number in range(len(runner.states)):
+        runner.run(("read", number))
+    data.choices["program"] = [" ".join(map(str, step)) for step in data.example.program]
+    return worse(no_gap(data), runner.comparison)
 
 
 def _pool(subject: Subject) -> Tensor:
-    return torch.randn(1, _POOL, subject.dim_in, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return torch.randn(1, _POOL_SIZE, subject.dim_in, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-def explore(trial: Trial, subjects: Sequence[Subject], examples: int, seed: int, shrink: bool) -> Finding | None:
-    """Try a few plain programs, then draw others with Hypothesis' rules; the shortest that fails, if any."""
-    merges, variant = subjects[0].merges, min(1, len(subjects) - 1)
-    plain = [program_case(steps, variant) for steps in _FIRST if merges or steps[-1][0] != "merge"]
-    found = next((finding for finding in map(trial, plain) if finding.breaks), None)
-    if found is None:
-        found = _drawn(trial, merges, variant, max(1, examples - len(plain)), seed)
-    return _shortest(trial, found) if found is not None and shrink else found
+def explore(run: LawRun, *, examples: int, seed: int, shrink: bool) -> Observation | None:
+    """Try a few plain programs, then draw others with the rules of Hypothesis; return the shortest that fails."""
+    mergeable, variant = run.subjects[0].mergeable, min(1, len(run.subjects) - 1)
+    programs = [steps for steps in _FIRST_PROGRAMS if mergeable or steps[-1][0] != "merge"]
+    observations = (run.try_example(program_example(steps, variant)) for steps in programs)
+    counterexample = next((observation for observation in observations if observation.is_counterexample), None)
+    if counterexample is None:
+        counterexample = _try_random(run, mergeable, variant, max(1, examples - len(programs)), seed)
+    return _shorten(run, counterexample) if counterexample is not None and shrink else counterexample
 
 
-def _drawn(trial: Trial, merges: bool, variant: int, examples: int, seed: int) -> Finding | None:
-    found: list[Finding] = []
+def _try_random(run: LawRun, mergeable: bool, variant: int, examples: int, seed: int) -> Observation | None:
+    counterexamples: list[Observation] = []
     settings = hypothesis.settings(
         max_examples=examples,
-        stateful_step_count=_STEPS,
+        stateful_step_count=_MAX_STEPS,
         phases=[hypothesis.Phase.generate],
         database=None,
         deadline=None,
@@ -114,43 +117,47 @@ def _drawn(trial: Trial, merges: bool, variant: int, examples: int, seed: int) -
         print_blob=False,
         verbosity=hypothesis.Verbosity.quiet,
     )
-    machine = hypothesis.seed(seed)(_rules(trial, merges, variant, found))
+    machine = hypothesis.seed(seed)(_state_machine(run, mergeable, variant, counterexamples))
     try:
         run_state_machine_as_test(machine, settings=settings)
-    except (_Wrong, hypothesis.errors.Flaky):
-        return found[-1]
+    except (_Falsified, hypothesis.errors.Flaky):
+        return counterexamples[-1]
     return None
 
 
-def _shortest(trial: Trial, found: Finding) -> Finding:
-    """The program without every step, and with every number made smaller, that the fault does not need.
+def _shorten(run: LawRun, counterexample: Observation) -> Observation:
+    """Remove every step, and decrease every number, that the fault does not need.
 
-    Steps mean something on their own, so leaving them out one by one beats shrinking the choices they came from.
+    Each step has a meaning of its own, so leaving them out one by one beats shrinking the choices they came from.
     """
-    shorter = True
-    while shorter:
-        shorter = False
-        for steps in _shorter(found.case.program):
-            if (simpler := trial(program_case(steps, found.case.variant))).breaks:
-                found, shorter = simpler, True
+    progress = True
+    while progress:
+        progress = False
+        for steps in _shorter_programs(counterexample.example.program):
+            simpler = run.try_example(program_example(steps, counterexample.example.variant))
+            if simpler.is_counterexample:
+                counterexample, progress = simpler, True
                 break
-    return found
+    return counterexample
 
 
-def _shorter(program: Sequence[Step]) -> Iterator[list[Step]]:
-    for at, step in reversed(list(enumerate(program))):
-        yield [*program[:at], *program[at + 1 :]]
+def _shorter_programs(program: Sequence[Step]) -> Iterator[list[Step]]:
+    for position, step in reversed(list(enumerate(program))):
+        before, after = program[:position], program[position + 1 :]
+        yield [*before, *after]
         for place, number in enumerate(step[1:], 1):
             if isinstance(number, int) and number > 0:
-                yield [*program[:at], (*step[:place], number - 1, *step[place + 1 :]), *program[at + 1 :]]
+                yield [*before, (*step[:place], number - 1, *step[place + 1 :]), *after]
 
 
-class _Wrong(Exception):  # noqa: N818 # what Hypothesis shrinks towards
+class _Falsified(Exception):  # noqa: N818 # not an error: it tells Hypothesis that the program fails
     pass
 
 
-def _rules(trial: Trial, merges: bool, variant: int, found: list[Finding]) -> type[RuleBasedStateMachine]:
-    any_state = st.integers(0, _STEPS)
+def _state_machine(
+    run: LawRun, mergeable: bool, variant: int, counterexamples: list[Observation]
+) -> type[RuleBasedStateMachine]:
+    any_state = st.integers(0, _MAX_STEPS)
 
     class Rules(RuleBasedStateMachine):
         def __init__(self) -> None:
@@ -166,7 +173,7 @@ def _rules(trial: Trial, merges: bool, variant: int, found: list[Finding]) -> ty
 
         @rule(a=any_state, b=any_state)
         def merge(self, a: int, b: int) -> None:
-            if merges:
+            if mergeable:
                 self.step("merge", a, b)
 
         @rule(state=any_state)
@@ -178,20 +185,20 @@ def _rules(trial: Trial, merges: bool, variant: int, found: list[Finding]) -> ty
             self.step("read", state)
 
         def teardown(self) -> None:
-            finding = trial(program_case(self.steps, variant))
-            if finding.breaks:
-                found.append(finding)
-                raise _Wrong
+            observation = run.try_example(program_example(self.steps, variant))
+            if observation.is_counterexample:
+                counterexamples.append(observation)
+                raise _Falsified
 
     return Rules
 
 
-def program_case(steps: Sequence[Step], variant: int = 0) -> Case:
-    """A program as a case: its chunks are what it feeds."""
-    fed = tuple(int(step[2]) for step in steps if step[0] == "feed" and int(step[2]))
-    return Case(sizes=fed or (1,), lanes=(0,), variant=variant, program=tuple(steps))
+def program_example(steps: Sequence[Step], variant: int = 0) -> Example:
+    """Return a program as an example, whose chunks are what the program feeds."""
+    sizes = tuple(int(step[2]) for step in steps if step[0] == "feed" and int(step[2]))
+    return Example(sizes=sizes or (1,), kinds=(0,), variant=variant, program=tuple(steps))
 
 
 PROGRAM = Law(
-    id="mbc.program", check=check_program, requires=(streams,), explore=explore, side_by_side=False, share=0.06
+    id="mbc.program", check=check_program, requires=(streams,), explore=explore, batched=False, budget_fraction=0.06
 )

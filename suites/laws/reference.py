@@ -2,13 +2,13 @@
 
 import torch
 
-from mbcbench.verify.example import Drawn
+from mbcbench.verify.example import ExampleData
 from mbcbench.verify.law import Law, has_reference
 from mbcbench.verify.subject import Subject
-from mbcbench.verify.tolerance import Evidence
+from mbcbench.verify.tolerance import Comparison
 
 
-def check_equal(subject: Subject, drawn: Drawn) -> Evidence:
+def check_equal(subject: Subject, data: ExampleData) -> Comparison:
     """The encoder equals an independent reference implementation, where one is given.
 
     Source: the equations of the encoder's paper, in plain loops and float64; or `--reference TARGET`.
@@ -19,10 +19,12 @@ def check_equal(subject: Subject, drawn: Drawn) -> Evidence:
     How to fix a failure: compare term by term, on the smallest set shown.
     """
     assert subject.reference is not None
-    want = torch.from_numpy(subject.reference(subject.module, drawn.x.numpy())).to(drawn.x.dtype)
-    return subject.compare(subject.encode(drawn.x), want, drawn.x)
+    want = torch.from_numpy(subject.reference(subject.module, data.x.numpy())).to(data.x.dtype)
+    return subject.compare(subject.encode(data.x), want, data.x)
 
 
 # Normal, zero rows, negative, outlier, large, offset: what implementations get wrong; references are slow.
-_LANES = (0, 4, 5, 6, 8, 15)
-EQUAL = Law(id="reference.equal", check=check_equal, requires=(has_reference,), lanes=_LANES, share=0.1, max_size=12)
+_KINDS = (0, 4, 5, 6, 8, 15)
+EQUAL = Law(
+    id="reference.equal", check=check_equal, requires=(has_reference,), kinds=_KINDS, budget_fraction=0.1, max_size=12
+)

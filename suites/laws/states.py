@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from mbcbench.protocol import state as pytree
-from mbcbench.verify.example import Case, Drawn
+from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law, streams
 from mbcbench.verify.subject import Subject
-from mbcbench.verify.tolerance import Evidence, gaps
+from mbcbench.verify.tolerance import Comparison, gaps
 
-from .evidence import nothing, violated, worse
+from .comparison import no_gap, violation, worse
 
 
-def check_resume(subject: Subject, drawn: Drawn) -> Evidence:
+def check_resume(subject: Subject, data: ExampleData) -> Comparison:
     """A state saved to bytes in mid-stream and loaded again continues as if nothing had happened.
 
     Source: a stream that outlives its process; safetensors bytes, no pickle.
@@ -27,23 +27,23 @@ def check_resume(subject: Subject, drawn: Drawn) -> Evidence:
     How to fix a failure: put everything the stream needs into the state, as tensors and plain values.
     """
     resumed = copy.deepcopy(subject.module)  # before the stream begins: another process knows nothing of it
-    start = subject.start(len(drawn.x))
-    stop = int(drawn.rng.integers(0, len(drawn.chunks) + 1))
-    drawn.told["saved before chunk"] = stop
+    start = subject.init_state(len(data.x))
+    stop = int(data.rng.integers(0, len(data.chunks) + 1))
+    data.choices["saved before chunk"] = stop
     state = start
-    for chunk in drawn.chunks[:stop]:
-        state = subject.feed(state, chunk)
+    for chunk in data.chunks[:stop]:
+        state = subject.update(state, chunk)
     try:
         saved = pytree.to_bytes(state)
     except TypeError as error:
-        return violated(drawn, str(error))
-    loaded = pytree.from_bytes(saved, like=resumed.init_state(len(drawn.x)))
-    for chunk in drawn.chunks[stop:]:
+        return violation(data, str(error))
+    loaded = pytree.from_bytes(saved, like=resumed.init_state(len(data.x)))
+    for chunk in data.chunks[stop:]:
         loaded = resumed.update(loaded, chunk)
-    return subject.compare(resumed.readout(loaded), subject.stream(drawn.chunks, start), drawn.x)
+    return subject.compare(resumed.readout(loaded), subject.stream(data.chunks, start), data.x)
 
 
-def check_fork(subject: Subject, drawn: Drawn) -> Evidence:
+def check_fork(subject: Subject, data: ExampleData) -> Comparison:
     """A state is a value: continuing from it twice, reading it out, merging it or interleaving streams changes nothing.
 
     Source: the protocol; a monoid's elements are values.
@@ -53,45 +53,45 @@ def check_fork(subject: Subject, drawn: Drawn) -> Evidence:
 
     How to fix a failure: return a new state from update and merge (`a + b`, not `a += b`); keep nothing on the module.
     """
-    other = subject.stream([drawn.x.flip(1)], subject.start(len(drawn.x)))
-    start = subject.start(len(drawn.x))
-    want = subject.stream(drawn.chunks, start)
-    evidence = _interleaved(subject, drawn, want, other)
-    for at, chunk in enumerate(drawn.chunks):
-        state = subject.stream_state(drawn.chunks[:at], start)
+    other = subject.stream([data.x.flip(1)], subject.init_state(len(data.x)))
+    start = subject.init_state(len(data.x))
+    want = subject.stream(data.chunks, start)
+    comparison = _interleaved(subject, data, want, other)
+    for at, chunk in enumerate(data.chunks):
+        state = subject.stream_state(data.chunks[:at], start)
         before = [t.clone() for t in pytree.tensors(state)]
         if at:  # what an empty stream reads out as is the business of mbc.empty
             subject.readout(state)
-        subject.feed(state, chunk * 0.5)
-        if subject.merges:
+        subject.update(state, chunk * 0.5)
+        if subject.mergeable:
             subject.module.merge(state, state)
-            subject.module.merge(subject.feed(start, chunk), state)
+            subject.module.merge(subject.update(start, chunk), state)
         if not _same(before, pytree.tensors(state)):
-            drawn.told["changed after chunk"] = at
-            return violated(drawn, "a state was changed by what was done with it")
-        again = subject.stream(drawn.chunks[at:], state)
-        evidence = worse(evidence, subject.compare(again, want, drawn.x))
+            data.choices["changed after chunk"] = at
+            return violation(data, "a state was changed by what was done with it")
+        again = subject.stream(data.chunks[at:], state)
+        comparison = worse(comparison, subject.compare(again, want, data.x))
         if at >= _FORKS:
             break
-    return evidence
+    return comparison
 
 
 _FORKS = 3  # later prefixes of one stream show nothing that the first do not
 
 
-def _interleaved(subject: Subject, drawn: Drawn, want: Tensor, other: Tensor) -> Evidence:
+def _interleaved(subject: Subject, data: ExampleData, want: Tensor, other: Tensor) -> Comparison:
     """Two streams fed in turn, against each on its own."""
-    mine, theirs = subject.start(len(drawn.x)), subject.start(len(drawn.x))
-    reverse = drawn.x.flip(1).split(drawn.case.sizes, dim=1)  # type: ignore[no-untyped-call]
-    for chunk, their_chunk in zip(drawn.chunks, reverse, strict=True):
-        mine = subject.feed(mine, chunk)
-        theirs = subject.feed(theirs, their_chunk)
+    mine, theirs = subject.init_state(len(data.x)), subject.init_state(len(data.x))
+    reverse = data.x.flip(1).split(data.example.sizes, dim=1)  # type: ignore[no-untyped-call]
+    for chunk, their_chunk in zip(data.chunks, reverse, strict=True):
+        mine = subject.update(mine, chunk)
+        theirs = subject.update(theirs, their_chunk)
     if not subject.deterministic:
-        return nothing(drawn)
-    evidence = subject.compare(subject.readout(mine), want, drawn.x)
-    in_pieces = subject.stream(reverse, subject.start(len(drawn.x)))
+        return no_gap(data)
+    comparison = subject.compare(subject.readout(mine), want, data.x)
+    in_pieces = subject.stream(reverse, subject.init_state(len(data.x)))
     del other  # encoded before, so that what it left on the module would show
-    return worse(evidence, subject.compare(subject.readout(theirs), in_pieces, drawn.x))
+    return worse(comparison, subject.compare(subject.readout(theirs), in_pieces, data.x))
 
 
 def _same(a: list[Tensor], b: list[Tensor]) -> bool:
@@ -100,7 +100,7 @@ def _same(a: list[Tensor], b: list[Tensor]) -> bool:
     )
 
 
-def check_large(subject: Subject, drawn: Drawn) -> Evidence:
+def check_large(subject: Subject, data: ExampleData) -> Comparison:
     """Counts, accumulators and caps hold for sets and chunks of ten thousand elements and more.
 
     Source: Section 2.1 of the Slot Set Encoder paper: sets of arbitrary size.
@@ -111,30 +111,30 @@ def check_large(subject: Subject, drawn: Drawn) -> Evidence:
 
     How to fix a failure: count in int64 or float64, never cap silently; decide nothing by the number of chunks.
     """
-    start = subject.start(len(drawn.x))
-    if drawn.case.sizes[-len(_TAIL) :] == _TAIL:
-        return _steps(subject, drawn, start)
-    return subject.compare(subject.stream(drawn.chunks, start), subject.encode(drawn.x, start), drawn.x)
+    start = subject.init_state(len(data.x))
+    if data.example.sizes[-len(_TAIL) :] == _TAIL:
+        return _steps(subject, data, start)
+    return subject.compare(subject.stream(data.chunks, start), subject.encode(data.x, start), data.x)
 
 
-def _steps(subject: Subject, drawn: Drawn, start: Any) -> Evidence:
+def _steps(subject: Subject, data: ExampleData, start: Any) -> Comparison:
     """The longest of the steps that the encoding takes over a tail of equal elements, against an ordinary one.
 
     A count that wraps round does so in the full set too, and both agree; but it makes one step unlike all others.
     """
-    state = subject.stream_state(drawn.chunks[: -len(_TAIL)], start)
+    state = subject.stream_state(data.chunks[: -len(_TAIL)], start)
     seen = [subject.readout(pytree.clone(state))]
-    for chunk in drawn.chunks[-len(_TAIL) :]:
-        state = subject.feed(state, chunk)
+    for chunk in data.chunks[-len(_TAIL) :]:
+        state = subject.update(state, chunk)
         seen.append(subject.readout(pytree.clone(state)))  # whether reading out spares the state is mbc.fork's matter
     steps = torch.stack([gaps(after, before) for before, after in pairwise(seen)])
     at = int(steps.amax(1).argmax())
-    evidence = subject.compare(seen[at + 1], seen[at], drawn.x)
-    note = f"element {drawn.case.n - len(_TAIL) + at + 1} moves the encoding unlike its equals"
-    return Evidence(evidence.gap, evidence.bound + _UNLIKE * steps.median(0).values, note)
+    comparison = subject.compare(seen[at + 1], seen[at], data.x)
+    note = f"element {data.example.n - len(_TAIL) + at + 1} moves the encoding unlike its equals"
+    return Comparison(comparison.gap, comparison.bound + _UNLIKE * steps.median(0).values, note)
 
 
-def check_memory(subject: Subject, drawn: Drawn) -> Evidence:
+def check_memory(subject: Subject, data: ExampleData) -> Comparison:
     """The size of the state does not grow with the number of elements.
 
     Source: Section 2.2 of the Slot Set Encoder paper; without it streaming is storing.
@@ -143,17 +143,17 @@ def check_memory(subject: Subject, drawn: Drawn) -> Evidence:
 
     How to fix a failure: keep statistics of fixed size. An encoder that needs all elements is not a streaming one.
     """
-    start = subject.start(len(drawn.x))
-    before = subject.stream_state(drawn.chunks[: len(drawn.chunks) // 4], start)
-    after = subject.stream_state(drawn.chunks, start)
+    start = subject.init_state(len(data.x))
+    before = subject.stream_state(data.chunks[: len(data.chunks) // 4], start)
+    after = subject.stream_state(data.chunks, start)
     grown = pytree.nbytes(after) - pytree.nbytes(before)
     if grown <= 0:
-        return nothing(drawn)
-    n = drawn.case.n
-    return violated(drawn, f"{grown} bytes more after {n} elements than after {n // 4}")
+        return no_gap(data)
+    n = data.example.n
+    return violation(data, f"{grown} bytes more after {n} elements than after {n // 4}")
 
 
-def check_train(subject: Subject, drawn: Drawn) -> Evidence:
+def check_train(subject: Subject, data: ExampleData) -> Comparison:
     """What holds in eval() holds in train(), for a stream that begins once.
 
     Source: Section 2.5 of the Slot Set Encoder paper trains on streams.
@@ -165,14 +165,14 @@ def check_train(subject: Subject, drawn: Drawn) -> Evidence:
     """
 
     def whole(module: Any, x: Tensor) -> Tensor:
-        out: Tensor = module.readout(module.update(_seeded_start(module, x, drawn.case.seed), x))
+        out: Tensor = module.readout(module.update(_seeded_start(module, x, data.example.seed), x))
         return out
 
-    training = subject.training
+    training = subject.in_train_mode
     with torch.random.fork_rng(devices=[]):
-        start = _seeded_start(training.module, drawn.x, drawn.case.seed)
-        streamed = training.stream(drawn.chunks, start)
-        return training.compare(streamed, whole(training.module, drawn.x), drawn.x, whole)
+        start = _seeded_start(training.module, data.x, data.example.seed)
+        streamed = training.stream(data.chunks, start)
+        return training.compare(streamed, whole(training.module, data.x), data.x, whole)
 
 
 def _seeded_start(module: Any, x: Tensor, seed: int) -> Any:
@@ -183,17 +183,17 @@ def _seeded_start(module: Any, x: Tensor, seed: int) -> Any:
 _TAIL = (1,) * 8
 _UNLIKE = 100.0  # times an ordinary step
 _LARGE = (
-    Case(sizes=(1, 2) * 2_050, lanes=(9,), arrangement="shuffled", seed=2, variant=1),
-    Case(sizes=(20_000, 46_001), lanes=(3,), seed=3),
-    *(Case(sizes=(edge - 4, *_TAIL), lanes=(2,), seed=4) for edge in (2**8, 2**15, 2**16)),
+    Example(sizes=(1, 2) * 2_050, kinds=(9,), arrangement="shuffled", seed=2, variant=1),
+    Example(sizes=(20_000, 46_001), kinds=(3,), seed=3),
+    *(Example(sizes=(edge - 4, *_TAIL), kinds=(2,), seed=4) for edge in (2**8, 2**15, 2**16)),
 )
-RESUME = Law(id="mbc.resume", check=check_resume, requires=(streams,), share=0.5, max_size=64)
-FORK = Law(id="mbc.fork", check=check_fork, requires=(streams,), share=0.5, max_size=64)
+RESUME = Law(id="mbc.resume", check=check_resume, requires=(streams,), budget_fraction=0.5, max_size=64)
+FORK = Law(id="mbc.fork", check=check_fork, requires=(streams,), budget_fraction=0.5, max_size=64)
 LARGE = Law(id="mbc.large", check=check_large, requires=(streams,), fixed=_LARGE)
 MEMORY = Law(
     id="mbc.memory",
     check=check_memory,
     requires=(streams,),
-    fixed=(Case(sizes=(64,) * 32, lanes=(0,), seed=1), Case(sizes=(1,) * 256, lanes=(0,), seed=2)),
+    fixed=(Example(sizes=(64,) * 32, kinds=(0,), seed=1), Example(sizes=(1,) * 256, kinds=(0,), seed=2)),
 )
-TRAIN = Law(id="mbc.train", check=check_train, requires=(streams,), share=0.5, max_size=129)
+TRAIN = Law(id="mbc.train", check=check_train, requires=(streams,), budget_fraction=0.5, max_size=129)

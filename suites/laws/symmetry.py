@@ -4,15 +4,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mbcbench.verify.example import Drawn
-from mbcbench.verify.law import Law, encodes_sets, has_slots, maps_elements, masks
+from mbcbench.verify.example import ExampleData
+from mbcbench.verify.law import Classes, Law, encodes_sets, has_slots, maps_elements, masks
 from mbcbench.verify.subject import Subject
-from mbcbench.verify.tolerance import Evidence
+from mbcbench.verify.tolerance import Comparison
 
-from .evidence import violated, worse
+from .comparison import violation, worse
 
 
-def check_permutation(subject: Subject, drawn: Drawn) -> Evidence:
+def check_permutation(subject: Subject, data: ExampleData) -> Comparison:
     """Permuting the elements of a set leaves its encoding unchanged.
 
     Source: Definition C.1 of the Slot Set Encoder paper; each set of the batch is permuted in its own way.
@@ -23,13 +23,13 @@ def check_permutation(subject: Subject, drawn: Drawn) -> Evidence:
     How to fix a failure: let elements meet only in symmetric operations (sum, mean, maximum, attention without
     positions), and break ties by value.
     """
-    n = drawn.x.shape[1]
-    orders = torch.from_numpy(drawn.rng.permuted(torch.arange(n).expand(len(drawn.x), n).numpy(), axis=1))
-    drawn.told["permutation"] = orders
-    return subject.compare(subject.encode(_arranged(drawn.x, orders)), subject.encode(drawn.x), drawn.x)
+    n = data.x.shape[1]
+    orders = torch.from_numpy(data.rng.permuted(torch.arange(n).expand(len(data.x), n).numpy(), axis=1))
+    data.choices["permutation"] = orders
+    return subject.compare(subject.encode(_arranged(data.x, orders)), subject.encode(data.x), data.x)
 
 
-def check_slots(subject: Subject, drawn: Drawn) -> Evidence:
+def check_slots(subject: Subject, data: ExampleData) -> Comparison:
     """Permuting the slots permutes the output.
 
     Source: Proposition 2.2 of the Slot Set Encoder paper, SSE(X, pi S) = pi SSE(X, S).
@@ -39,17 +39,17 @@ def check_slots(subject: Subject, drawn: Drawn) -> Evidence:
 
     How to fix a failure: treat slots as a set too. Deterministic slots keep the law: it permutes them in the state.
     """
-    start = subject.start(len(drawn.x))
-    order = torch.from_numpy(drawn.rng.permutation(start.slots.shape[1]))
-    drawn.told["permutation of the slots"] = order
-    got = subject.stream([drawn.x], subject.with_slots(start, start.slots[:, order]))
-    want = subject.stream([drawn.x], start)
+    start = subject.init_state(len(data.x))
+    order = torch.from_numpy(data.rng.permutation(start.slots.shape[1]))
+    data.choices["permutation of the slots"] = order
+    got = subject.stream([data.x], subject.replace_slots(start, start.slots[:, order]))
+    want = subject.stream([data.x], start)
     if want.dim() > 2 and want.shape[1] == len(order):
         want = want[:, order]
-    return subject.compare(got, want, drawn.x)
+    return subject.compare(got, want, data.x)
 
 
-def check_batch(subject: Subject, drawn: Drawn) -> Evidence:
+def check_batch(subject: Subject, data: ExampleData) -> Comparison:
     """A set's encoding does not depend on its neighbours in the batch, their order or their number.
 
     Source: a batch is a convenience; the encoder is a function of one set.
@@ -59,16 +59,16 @@ def check_batch(subject: Subject, drawn: Drawn) -> Evidence:
 
     How to fix a failure: reduce over the elements of a set only; keep the batch dimension out of every reduction.
     """
-    size = len(drawn.x)
-    chosen = torch.from_numpy(drawn.rng.integers(0, size, size=int(drawn.rng.integers(1, size + 1))))
-    drawn.told["sets of the other batch"] = chosen
-    whole = subject.encode(drawn.x)
+    size = len(data.x)
+    chosen = torch.from_numpy(data.rng.integers(0, size, size=int(data.rng.integers(1, size + 1))))
+    data.choices["sets of the other batch"] = chosen
+    whole = subject.encode(data.x)
     if whole.shape[0] != size:
-        return violated(drawn, f"{whole.shape[0]} encodings of {size} sets")
-    return subject.compare(subject.encode(drawn.x[chosen]), whole[chosen], drawn.x[chosen])
+        return violation(data, f"{whole.shape[0]} encodings of {size} sets")
+    return subject.compare(subject.encode(data.x[chosen]), whole[chosen], data.x[chosen])
 
 
-def check_elements(subject: Subject, drawn: Drawn) -> Evidence:
+def check_elements(subject: Subject, data: ExampleData) -> Comparison:
     """A set-to-set layer is equivariant: permuting the elements permutes its outputs.
 
     Source: Definition C.2 of the Slot Set Encoder paper; each set of the batch is permuted in its own way.
@@ -78,19 +78,19 @@ def check_elements(subject: Subject, drawn: Drawn) -> Evidence:
 
     How to fix a failure: treat elements alike, and mix them only through symmetric statistics or attention.
     """
-    n = drawn.x.shape[1]
-    orders = torch.from_numpy(drawn.rng.permuted(torch.arange(n).expand(len(drawn.x), n).numpy(), axis=1))
-    drawn.told["permutation"] = orders
-    got = subject.encode(_arranged(drawn.x, orders))
-    want = _arranged(subject.encode(drawn.x), orders)
-    return subject.compare(got, want, drawn.x)
+    n = data.x.shape[1]
+    orders = torch.from_numpy(data.rng.permuted(torch.arange(n).expand(len(data.x), n).numpy(), axis=1))
+    data.choices["permutation"] = orders
+    got = subject.encode(_arranged(data.x, orders))
+    want = _arranged(subject.encode(data.x), orders)
+    return subject.compare(got, want, data.x)
 
 
 def _arranged(x: Tensor, orders: Tensor) -> Tensor:
     return x.gather(1, orders[:, :, None].expand(-1, -1, x.shape[2]))
 
 
-def check_padding(subject: Subject, drawn: Drawn) -> Evidence:
+def check_padding(subject: Subject, data: ExampleData) -> Comparison:
     """Masked elements have no influence, whatever they hold.
 
     Source: batches of sets of unequal sizes are padded; the mask (`B x n`) says what is present.
@@ -100,36 +100,36 @@ def check_padding(subject: Subject, drawn: Drawn) -> Evidence:
 
     How to fix a failure: replace masked entries (`torch.where`) before they are used, and count present elements only.
     """
-    size, n, dim = drawn.x.shape
-    extra = int(drawn.rng.integers(1, 4))
-    padding = torch.from_numpy(drawn.rng.standard_normal((size, extra, dim))) * 1e3
-    padding[:, 0] = (torch.nan, torch.inf, 0.0)[drawn.case.seed % 3]
-    places = torch.from_numpy(drawn.rng.permuted(torch.arange(n + extra).expand(size, -1).numpy(), axis=1))
+    size, n, dim = data.x.shape
+    extra = int(data.rng.integers(1, 4))
+    padding = torch.from_numpy(data.rng.standard_normal((size, extra, dim))) * 1e3
+    padding[:, 0] = (torch.nan, torch.inf, 0.0)[data.example.seed % 3]
+    places = torch.from_numpy(data.rng.permuted(torch.arange(n + extra).expand(size, -1).numpy(), axis=1))
     present = places < n
     orders = torch.where(present, present.cumsum(1) - 1, n + (~present).cumsum(1) - 1)  # the elements keep their order
-    padded = _arranged(torch.cat([drawn.x, padding.to(drawn.x.dtype)], 1), orders)
-    drawn.told["positions of the padding"] = ~present
-    evidence = subject.compare(subject.encode_masked(padded, present), subject.encode(drawn.x), drawn.x)
-    return worse(evidence, _ragged(subject, drawn)) if subject.deterministic else evidence
+    padded = _arranged(torch.cat([data.x, padding.to(data.x.dtype)], 1), orders)
+    data.choices["positions of the padding"] = ~present
+    comparison = subject.compare(subject.encode_masked(padded, present), subject.encode(data.x), data.x)
+    return worse(comparison, _ragged(subject, data)) if subject.deterministic else comparison
 
 
 _RAGGED = 3  # sets of unequal sizes in one batch
 
 
-def _ragged(subject: Subject, drawn: Drawn) -> Evidence:
+def _ragged(subject: Subject, data: ExampleData) -> Comparison:
     """Sets cut to unequal sizes by the mask, side by side, against each on its own without a mask."""
-    x = drawn.x[:_RAGGED]
-    rng = np.random.default_rng([drawn.case.seed, 3])  # as many draws however many sets there are
+    x = data.x[:_RAGGED]
+    rng = np.random.default_rng([data.example.seed, 3])  # as many draws however many sets there are
     counts = rng.integers(1, x.shape[1] + 1, size=_RAGGED)[: len(x)]
-    drawn.told["sizes of the first sets"] = counts.tolist()
+    data.choices["sizes of the first sets"] = counts.tolist()
     present = torch.arange(x.shape[1]) < torch.from_numpy(counts)[:, None]
     alone = [subject.encode(one[None, :count]) for one, count in zip(x, counts, strict=True)]
     found = subject.compare(subject.encode_masked(x, present), torch.cat(alone), x)
-    rest = torch.zeros(len(drawn.x) - len(x), dtype=found.gap.dtype)
-    return Evidence(torch.cat([found.gap, rest]), torch.cat([found.bound, rest]), found.note)
+    rest = torch.zeros(len(data.x) - len(x), dtype=found.gap.dtype)
+    return Comparison(torch.cat([found.gap, rest]), torch.cat([found.bound, rest]), found.note)
 
 
-def check_replication(subject: Subject, drawn: Drawn) -> Evidence:
+def check_replication(subject: Subject, data: ExampleData) -> Comparison:
     """X and (X, X, X) encode alike: the encoder is size-free; otherwise it is size-aware.
 
     Source: multisets; a mean or a maximum is size-free, a sum counts.
@@ -139,19 +139,19 @@ def check_replication(subject: Subject, drawn: Drawn) -> Evidence:
 
     How to fix a failure: divide what is summed by the number of elements in the read-out.
     """
-    return subject.compare(subject.encode(drawn.x.repeat(1, 3, 1)), subject.encode(drawn.x), drawn.x)
+    return subject.compare(subject.encode(data.x.repeat(1, 3, 1)), subject.encode(data.x), data.x)
 
 
 PERMUTATION = Law(id="symmetry.permutation", check=check_permutation, requires=(encodes_sets,))
 SLOTS = Law(id="symmetry.slots", check=check_slots, requires=(has_slots,))
-BATCH = Law(id="symmetry.batch", check=check_batch, side_by_side=False, share=0.1)
+BATCH = Law(id="symmetry.batch", check=check_batch, batched=False, budget_fraction=0.1)
 ELEMENTS = Law(id="symmetry.elements", check=check_elements, requires=(maps_elements,))
-PADDING = Law(id="symmetry.padding", check=check_padding, requires=(encodes_sets, masks), share=0.5)
+PADDING = Law(id="symmetry.padding", check=check_padding, requires=(encodes_sets, masks), budget_fraction=0.5)
 REPLICATION = Law(
     id="symmetry.replication",
     check=check_replication,
     requires=(encodes_sets,),
-    classes=("size-free", "size-aware"),
-    share=0.25,
+    classes=Classes("size-free", "size-aware"),
+    budget_fraction=0.25,
     max_size=129,
 )

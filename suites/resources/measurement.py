@@ -1,16 +1,12 @@
 """What measures an action: peak memory and time, on the processor or on a CUDA device."""
 
-import contextlib
-import ctypes
 import gc
-import os
-import resource
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
+
+from mbcbench import system
 
 Action = Callable[[], object]
 
@@ -23,17 +19,17 @@ def peak_bytes(action: Action, warm: Action | None = None) -> tuple[int, str]:
     cannot reset the high-water mark (anywhere but Linux), the first run of `action` is measured, against the highest
     the process had been before.
     """
-    before = _highest_ever()
+    before = system.peak_resident_bytes()
     (warm or action)()
     gc.collect()
-    _trim()
-    if not _reset_high_water_mark():
+    system.trim_memory()
+    if not system.reset_peak_resident():
         if warm is not None:
             action()
-        return _highest_ever() - before, "ru_maxrss of the first run"
-    idle = _high_water_mark()
+        return system.peak_resident_bytes() - before, "ru_maxrss of the first run"
+    idle = system.peak_resident_bytes()
     action()
-    return _high_water_mark() - idle, "VmHWM"
+    return system.peak_resident_bytes() - idle, "VmHWM"
 
 
 def cuda_peak_bytes(action: Action) -> tuple[int, int]:
@@ -72,43 +68,3 @@ def repeated(meter: Callable[[Action], float], action: Action, fill: float) -> l
     while not times or time.perf_counter() < end:
         times.append(meter(action))
     return times
-
-
-def room() -> float:
-    """Bytes that this process may still take: under its limit where it has one, and of the machine's memory."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
-    physical = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    status = Path("/proc/self/status")
-    if limit == resource.RLIM_INFINITY or not status.exists():
-        return physical
-    return min(physical, limit - _field("VmData"))
-
-
-def _reset_high_water_mark() -> bool:
-    """Let the mark fall to the present resident size; whether the kernel did."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
-
-
-def _high_water_mark() -> int:
-    return _field("VmHWM")
-
-
-def _field(name: str) -> int:
-    """Bytes that the kernel tells of this process under `name`."""
-    line = next(row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith(name))
-    return int(line.split()[1]) * 1024
-
-
-def _highest_ever() -> int:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _trim() -> None:
-    """Ask the allocator to give free memory back (glibc alone can be asked)."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)

@@ -24,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mbcbench.protocol.encoder import encode_stream
 from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.protocol.state import nbytes
-from mbcbench.protocol.target import build
+from mbcbench.protocol.target import build_from_spec
 
 MOST_OPERATIONS = 20_000  # of one encoding: more are a loop over elements, which would take minutes
 LINE = (2**14, 2**15, 2**16)  # sizes whose costs say whether cost grows by the same amount with each element
@@ -191,7 +191,7 @@ class Chunks(Sequence[Tensor]):
 
 def _frozen(spec: EncoderSpec, dim: int, seed: int) -> nn.Module:
     """Without gradients, at whose mere mention the FLOP counter fails under no_grad."""
-    return build(spec, dim_in=dim, seed=seed).eval().requires_grad_(False)
+    return build_from_spec(spec, dim_in=dim, seed=seed).eval().requires_grad_(False)
 
 
 def _watched(action: Callable[[], object]) -> Foreseen:

@@ -16,22 +16,23 @@ from mbcbench.execution.suite import Profile, Request, Suite
 from mbcbench.protocol.encoder import encode_stream, is_streaming
 from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.protocol.state import nbytes
-from mbcbench.protocol.target import build, resolve
+from mbcbench.protocol.target import build_from_spec, get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
+from mbcbench.system import available_bytes
 
-from .measurement import Action, cuda_peak_bytes, cuda_seconds, peak_bytes, repeated, room, seconds
+from .measurement import Action, cuda_peak_bytes, cuda_seconds, peak_bytes, repeated, seconds
 from .prediction import Chunks, Foreseen, UnforeseeableError, in_one_piece, streamed
 
 CHUNK = 1000
 DECADES = (100, 1000, 10_000, 100_000, 1_000_000)
 BETWEEN = (2000, 3000, 5000)  # in one piece, so that what grows with the square has sizes enough within memory
-SIZES: dict[Profile, tuple[int, ...]] = {"smoke": (1000,), "quick": (2000,), "laptop": DECADES, "paper": DECADES}
-LONGER: dict[Profile, tuple[int, ...]] = {"laptop": (10_000_000,), "paper": (10_000_000,)}  # streamed only
+SIZES: dict[Profile, tuple[int, ...]] = {"smoke": (1000,), "quick": (2000,), "thorough": DECADES, "paper": DECADES}
+LONGER: dict[Profile, tuple[int, ...]] = {"thorough": (10_000_000,), "paper": (10_000_000,)}  # streamed only
 LARGE = 10_000  # a set of more elements is tried in part first
 FORESEEN = 1_000_000_000  # a size that nothing is measured at
-SECONDS: dict[Profile, float] = {"smoke": 0.02, "quick": 0.1, "laptop": 0.2, "paper": 5.0}
-LONGEST: dict[Profile, float] = {"smoke": 10.0, "quick": 10.0, "laptop": 10.0, "paper": 600.0}  # seconds an encoding
+SECONDS: dict[Profile, float] = {"smoke": 0.02, "quick": 0.1, "thorough": 0.2, "paper": 5.0}
+LONGEST: dict[Profile, float] = {"smoke": 10.0, "quick": 10.0, "thorough": 10.0, "paper": 600.0}  # seconds an encoding
 ONE_PIECE, STREAMED = "one piece", "streamed"
 
 
@@ -67,8 +68,8 @@ def cells(request: Request) -> list[Cell]:
 def run(cell: Cell) -> Iterable[Record]:
     """What is predicted of one encoding, and what is measured of it unless memory would not do."""
     p = cell.params
-    spec = resolve(cell.encoder)
-    module = build(spec, dim_in=p["dim"], seed=cell.seed).eval()
+    spec = get_spec(cell.encoder)
+    module = build_from_spec(spec, dim_in=p["dim"], seed=cell.seed).eval()
     if p["mode"] == STREAMED and not is_streaming(module):
         return [cell.record(Status.SKIP, message="a plain module has no state to stream: it encodes in one piece")]
     found: list[Record] = []
@@ -81,8 +82,11 @@ def run(cell: Cell) -> Iterable[Record]:
         else:
             found = _predictions(cell, foreseen)
             needed = foreseen.peak_bytes + _input_bytes(cell)
-            if cell.case == "encode" and cell.device == "cpu" and needed > room():
-                message = f"out of memory (predicted): it would take {needed:,} bytes, and {room():,.0f} are to be had"
+            available = available_bytes()
+            if cell.case == "encode" and cell.device == "cpu" and needed > available:
+                message = (
+                    f"out of memory (predicted): it would take {needed:,} bytes, and {available:,.0f} are to be had"
+                )
                 return [*found, cell.record(Status.SKIP, message=message)]
     if cell.case == "encode":
         with torch.inference_mode():
@@ -195,6 +199,6 @@ SUITE = Suite(
     summary="throughput, peak memory (measured and predicted), state, parameters and FLOPs, in one piece and streamed",
     cells=cells,
     run=run,
-    alone=True,
-    seconds={"smoke": 60, "quick": 60, "laptop": 60, "paper": 3600},
+    exclusive=True,
+    seconds={"smoke": 60, "quick": 60, "thorough": 60, "paper": 3600},
 )

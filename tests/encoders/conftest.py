@@ -25,7 +25,7 @@ def build() -> Build:
     """`build(name, dim_in=3, seed=0, **hyper)`: the registered encoder in float64 and eval()."""
 
     def make(name: str, *, dim_in: int = 3, seed: int = 0, **hyper: Any) -> Any:
-        return target.build(target.resolve(name), dim_in=dim_in, seed=seed, **hyper).double().eval()
+        return target.build(name, dim_in=dim_in, seed=seed, **hyper).double().eval()
 
     return make
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from typing import Any
 
 import pytest
@@ -15,10 +14,10 @@ from mbcbench.protocol.encoder import encode_stream, is_streaming, takes_mask
 from mbcbench.protocol.state import clone, tensors
 from tests.encoders.conftest import Build, chunks
 
-OWN = sorted(entry.name for entry in entry_points(group=registry.ENCODERS) if entry.value.startswith("mbcbench."))
-INCONSISTENT = [name for name in OWN if "mbc.partition" in target.resolve(name).breaks]
+OWN = [p.name for p in registry.plugins(registry.ENCODERS).values() if p.target.startswith("mbcbench.")]
+INCONSISTENT = [name for name in OWN if "mbc.partition" in target.get_spec(name).breaks]
 CONSISTENT = [name for name in OWN if name not in INCONSISTENT]
-STREAMING = [name for name in OWN if is_streaming(target.build(target.resolve(name), dim_in=3))]
+STREAMING = [name for name in OWN if is_streaming(target.build(name, dim_in=3))]
 EXACT = [name for name in STREAMING if name in CONSISTENT]
 
 
@@ -29,7 +28,7 @@ def close(a: Tensor, b: Tensor, tolerance: float = 1e-12) -> bool:
 
 @pytest.mark.parametrize("name", OWN)
 def test_the_spec_bears_the_registered_name_and_its_paper(name: str) -> None:
-    spec = target.resolve(name)
+    spec = target.get_spec(name)
     assert spec.name == name
     assert spec.paper.startswith("https://")
     assert spec.summary
@@ -107,7 +106,9 @@ def test_an_empty_set_is_a_finite_value_or_a_clear_error(build: Build, x: Tensor
     assert out is None or (out.shape == module(x).shape and bool(out.isfinite().all()))
 
 
-@pytest.mark.parametrize("name", [name for name in OWN if takes_mask(target.build(target.resolve(name), dim_in=3))])
+@pytest.mark.parametrize(
+    "name", [name for name in OWN if takes_mask(target.build_from_spec(target.get_spec(name), dim_in=3))]
+)
 class TestMask:
     @pytest.mark.parametrize("junk", [1e6, float("nan"), float("inf")])
     def test_masked_elements_have_no_influence(self, build: Build, x: Tensor, name: str, junk: float) -> None:
@@ -185,7 +186,7 @@ def test_the_output_has_the_dtype_of_the_parameters(build: Build, x: Tensor, nam
 
 @pytest.mark.parametrize("name", INCONSISTENT)
 def test_an_encoder_said_to_break_consistency_breaks_it(build: Build, x: Tensor, name: str) -> None:
-    from mbcbench.protocol.encoder import Pair
+    from mbcbench.protocol.encoder import ChunkAggregation
 
     module = build(name)
     parts = chunks(x, [1, 5, 7])
@@ -193,4 +194,4 @@ def test_an_encoder_said_to_break_consistency_breaks_it(build: Build, x: Tensor,
         assert not close(encode_stream(module, parts), module(x), 1e-6)
     else:
         for g in ("sum", "mean", "max", "min"):
-            assert not close(encode_stream(Pair(module, g), parts), module(x), 1e-6)
+            assert not close(encode_stream(ChunkAggregation(module, g), parts), module(x), 1e-6)

@@ -16,8 +16,8 @@ BLOCK = 2**9
 @pytest.fixture(params=[(2, 0), (5, 0), (32, 10**6)], ids=["in tiles", "in larger tiles", "one by one"])
 def small_blocks(build: Build, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Blocks so small that a set of thirteen elements needs several; winners are looked for in every way."""
-    monkeypatch.setattr(blocks, "BLOCK", BLOCK)
-    for name, value in zip(("TILE", "FEW"), request.param, strict=True):
+    monkeypatch.setattr(blocks, "BLOCK_SCALARS", BLOCK)
+    for name, value in zip(("TILE_ELEMENTS", "MIN_TILED_ELEMENTS"), request.param, strict=True):
         monkeypatch.setattr(argmax_pooling, name, value)
 
 
@@ -33,7 +33,7 @@ def results(module: Any, x: Tensor, mask: Tensor | None, *, directly: bool) -> l
     """What an update adds to the state, and the gradients of it for the elements and all parameters."""
     leaf = x.clone().requires_grad_()
     slots = module.init_state(len(x)).slots
-    out = (module.directly if directly else module.aggregated)(slots, leaf, mask)
+    out = (module.aggregate_elements_directly if directly else module.aggregate_elements)(slots, leaf, mask)
     weight = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
     wanted = [leaf, *module.parameters()]
     found = torch.autograd.grad((out * weight).nan_to_num(posinf=0, neginf=0).sum(), wanted, allow_unused=True)
@@ -68,7 +68,7 @@ def test_few_and_many_slots_of_thin_and_wide_elements_are_folded_alike(
 ) -> None:
     module = build("sse-random", dim_in=width, num_slots=slots, dim=40, attention=attention)
     x = torch.randn(2, 60, width, dtype=torch.float64, generator=torch.Generator().manual_seed(slots))
-    assert fused_attention.pays(60, width, slots, 40)
+    assert fused_attention.is_cheaper(60, width, slots, 40)
     assert_equal(results(module, x, None, directly=False), results(module, x, None, directly=True))
 
 
@@ -113,7 +113,9 @@ def test_the_gradient_of_a_gradient_is_right_across_blocks(build: Build, attenti
         (first,) = torch.autograd.grad(encode(slots, x).square().sum(), x, create_graph=True)
         return torch.autograd.grad(first.square().sum(), x)[0]
 
-    torch.testing.assert_close(second(module.aggregated), second(module.directly), rtol=1e-11, atol=1e-12)
+    torch.testing.assert_close(
+        second(module.aggregate_elements), second(module.aggregate_elements_directly), rtol=1e-11, atol=1e-12
+    )
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -149,8 +151,8 @@ def test_autocast_does_not_make_an_aggregate_less_exact(build: Build, g: str, n:
     module, x = encoder(build, aggregate=g).float(), elements(n).float()
     slots = module.init_state(2).slots
     with torch.autocast("cpu", torch.bfloat16):
-        found = module.aggregated(slots, x)
-    assert torch.equal(found, module.aggregated(slots, x))
+        found = module.aggregate_elements(slots, x)
+    assert torch.equal(found, module.aggregate_elements(slots, x))
 
 
 @pytest.mark.parametrize("n", [1, 300])
@@ -165,13 +167,13 @@ def test_elements_of_any_type_are_encoded(build: Build, g: str, n: int) -> None:
 def test_where_folding_costs_more_multiplications_keys_and_values_are_taken(
     build: Build, n: int, d: int, slots: int, dim: int
 ) -> None:
-    assert not fused_attention.pays(n, d, slots, dim)
+    assert not fused_attention.is_cheaper(n, d, slots, dim)
     module = build("sse-random", dim_in=d, num_slots=slots, dim=dim)
     x, S = torch.randn(2, n, d, dtype=torch.float64), module.init_state(2).slots
-    assert torch.equal(module.aggregated(S, x), module.directly(S, x))
+    assert torch.equal(module.aggregate_elements(S, x), module.aggregate_elements_directly(S, x))
 
 
 def test_long_sets_are_folded_where_an_element_costs_less(build: Build) -> None:
-    pays = fused_attention.pays
-    assert all(pays(10_000, d, slots, 64) for d, slots in ((3, 16), (64, 1), (64, 32), (128, 64)))
-    assert not pays(10_000, 1000, 64, 16)
+    is_cheaper = fused_attention.is_cheaper
+    assert all(is_cheaper(10_000, d, slots, 64) for d, slots in ((3, 16), (64, 1), (64, 32), (128, 64)))
+    assert not is_cheaper(10_000, 1000, 64, 16)

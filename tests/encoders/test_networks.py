@@ -35,24 +35,24 @@ def flops(module: Any, x: Tensor) -> float:
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("first_bias", [False, True])
 def test_two_affine_maps_are_one(build: Build, bias: bool, first_bias: bool) -> None:
-    affine = networks.affine
+    as_affine = networks.as_affine
     first = torch.nn.Linear(3, 5, bias=first_bias, dtype=torch.float64)
     second = torch.nn.Linear(5, 4, bias=bias, dtype=torch.float64)
     x = elements(7)
-    torch.testing.assert_close(affine(second).after(affine(first))(x), second(first(x)), rtol=1e-12, atol=1e-13)
+    torch.testing.assert_close(as_affine(second).compose(as_affine(first))(x), second(first(x)), rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("bias", [False, True])
 def test_what_a_layer_gives_for_a_sum_is_the_sum_of_what_it_gives(build: Build, bias: bool) -> None:
     layer, x = torch.nn.Linear(3, 5, bias=bias, dtype=torch.float64), elements(7)
-    found = networks.affine(layer).of_sum(x.sum(1), torch.tensor([7, 7]))
+    found = networks.as_affine(layer).sum_of_outputs(x.sum(1), torch.tensor([7, 7]))
     torch.testing.assert_close(found, layer(x).sum(1), rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize(("name", "hyper"), LINEAR, ids=str)
 def test_long_sets_equal_the_reference_too(build: Build, name: str, hyper: dict[str, Any]) -> None:
     module, x = build(name, **hyper), elements(300)
-    reference = target.resolve(name).reference
+    reference = target.get_spec(name).reference
     assert reference is not None
     expected = torch.from_numpy(reference(module, x.numpy()))
     torch.testing.assert_close(module(x).detach(), expected, rtol=1e-11, atol=1e-11)

@@ -1,6 +1,5 @@
 """Every encoder equals the independent computation that its spec carries."""
 
-from importlib.metadata import entry_points
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from mbcbench import registry
 from mbcbench.protocol import target
 from tests.encoders.conftest import Build
 
-OWN = sorted(entry.name for entry in entry_points(group=registry.ENCODERS) if entry.value.startswith("mbcbench."))
+OWN = [p.name for p in registry.plugins(registry.ENCODERS).values() if p.target.startswith("mbcbench.")]
 
 
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
@@ -39,7 +38,7 @@ def _gap(build: Build, name: str, x: Tensor, scale: float = 1.0, **hyper: Any) -
         for parameter in module.parameters():
             parameter.mul_(scale)
         ours = module(x).numpy()
-    reference = target.resolve(name).reference
+    reference = target.get_spec(name).reference
     assert reference is not None
     theirs = reference(module, x.numpy())
     assert ours.shape == theirs.shape

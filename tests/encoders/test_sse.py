@@ -94,10 +94,10 @@ def test_the_sum_over_slots_is_linear_sum_pooling(build: Build, x: Tensor, slots
 
 @pytest.mark.parametrize("g", ["mean", "max", "min"])
 def test_aggregating_chunk_sums_as_algorithm_1_writes_is_not_consistent(build: Build, x: Tensor, g: Any) -> None:
-    from mbcbench.protocol.encoder import Pair
+    from mbcbench.protocol.encoder import ChunkAggregation
 
     module = build("sse-random")
-    assert not torch.allclose(encode_stream(Pair(module, g), chunks(x, [1, 12])), module(x), rtol=0.1)
+    assert not torch.allclose(encode_stream(ChunkAggregation(module, g), chunks(x, [1, 12])), module(x), rtol=0.1)
 
 
 def test_softmax_over_slots_is_as_consistent_as_the_sigmoid(build: Build, x: Tensor) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mbcbench.protocol.encoder import Pair, encode_stream
+from mbcbench.protocol.encoder import ChunkAggregation, encode_stream
 from tests.encoders.conftest import Build, chunks
 
 LITERAL = ["sse-literal-mean", "sse-literal-max", "sse-literal-min"]
@@ -49,14 +49,14 @@ def test_in_train_a_stream_of_a_hierarchy_keeps_the_slots_of_all_levels(build: B
 def test_a_hierarchy_run_per_chunk_equals_the_other_on_one_chunk_alone(build: Build, x: Tensor) -> None:
     leveled, per_chunk = build("sse-hierarchical"), build("sse-hierarchical-per-chunk")
     assert torch.equal(per_chunk(x), leveled(x))
-    off = encode_stream(Pair(per_chunk, "sum"), chunks(x, [6, 7])) - leveled(x)
+    off = encode_stream(ChunkAggregation(per_chunk, "sum"), chunks(x, [6, 7])) - leveled(x)
     assert off.abs().max() > 1e-3 * leveled(x).abs().max()
 
 
 @pytest.mark.parametrize("name", LITERAL)
 def test_the_literal_reading_equals_the_pair_of_a_sum_and_g(build: Build, x: Tensor, name: str) -> None:
     parts = chunks(x, [1, 5, 7])
-    pair = Pair(build("sse-random"), name.rpartition("-")[2])  # type: ignore[arg-type]
+    pair = ChunkAggregation(build("sse-random"), name.rpartition("-")[2])  # type: ignore[arg-type]
     assert torch.allclose(encode_stream(build(name), parts), encode_stream(pair, parts), atol=1e-12)
 
 

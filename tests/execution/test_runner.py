@@ -49,7 +49,7 @@ def quick_vices() -> dict[str, Record]:
         ("EatsMemory", Status.OOM, "MemoryError"),
         ("EatsTensors", Status.OOM, "can't allocate memory"),
         ("Talks", Status.OK, ""),
-        ("ForgetsTheBatch", Status.ERROR, "the first dimension must be the batch size"),
+        ("ForgetsTheBatch", Status.USAGE, "the first dimension must be the batch size"),
     ],
 )
 def test_a_vice_is_a_row(quick_vices: dict[str, Record], name: str, status: Status, message: str) -> None:
@@ -71,8 +71,8 @@ def test_the_probe_finds_the_width_of_an_instance(quick_vices: dict[str, Record]
 
 
 def test_wrong_usage_is_told_from_a_broken_plug_in(quick_vices: dict[str, Record]) -> None:
-    assert quick_vices["ForgetsTheBatch"].detail["usage"]
-    assert "usage" not in quick_vices["Raises"].detail
+    assert quick_vices["ForgetsTheBatch"].status is Status.USAGE
+    assert quick_vices["Raises"].status is Status.ERROR
 
 
 def test_what_hangs_is_ended_even_in_native_code() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from mbcbench import registry
 from mbcbench.records.record import Record, Status, frame
-from mbcbench.report import Report
+from mbcbench.reporting import Report
 from mbcbench.reports import aggregation
 from mbcbench.reports.leaderboard import charts, table
 
@@ -49,7 +49,7 @@ def law(encoder: str, case: str) -> Record:
     status, gap, message, detail = Status.PASS, 4.4e-16, "", {"bound": 3.1e-15, "examples": 100}
     broken: dict[str, Any] = {
         "counterexample": {"n": 3, "sizes": [1, 2], "seed": 0},
-        "card": CARD,
+        "text": CARD,
         "reproduce": SNIPPET,
     }
     if case == "symmetry.slots" and encoder != "sse-random":

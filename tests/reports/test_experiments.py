@@ -6,7 +6,7 @@ import pytest
 
 from mbcbench import registry
 from mbcbench.records.record import Record, Status, frame
-from mbcbench.report import Report
+from mbcbench.reporting import Report
 from tests.reports.test_leaderboard import printed
 
 
@@ -34,7 +34,7 @@ RECORDS = [
     nll("x0", "elsewhere", 0, 200, 9.0),
 ]
 TOLD = {
-    "title": "Sizes", "where": {"metric": "nll"}, "across": "detail.test_size", "as_trained": False,
+    "title": "Sizes", "where": {"metric": "nll"}, "columns_by": "detail.test_size", "only_train_size": False,
     "cells": ["a0", "a1", "b0", "b1", "c0", "c1", "d0"],
 }  # fmt: skip
 
@@ -58,7 +58,7 @@ def test_what_broke_and_what_is_undecided_is_shown_as_what_it_is(experiments: Re
 
 
 def test_an_experiment_as_trained_leaves_other_sizes_out(experiments: Report) -> None:
-    told = {**TOLD, "across": "detail.train_size", "as_trained": True}
+    told = {**TOLD, "columns_by": "detail.train_size", "only_train_size": True}
     text = printed(experiments, frame(RECORDS), {"experiments": {"fig": told}}, 160)
     assert "0.250 ±0.635" in text
     assert "400" not in text

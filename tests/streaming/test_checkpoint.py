@@ -30,7 +30,7 @@ def test_ctrl_c_prints_the_command_that_resumes(folder: Path) -> None:
     command = [*ENCODE, "--chunk", "10", "--checkpoint", "state"]
     result = subprocess.run(command, check=False, capture_output=True, text=True)
     assert result.returncode == 130
-    assert result.stderr.startswith("mbcbench: interrupted after 30 of 103 elements; kept in state, go on with: ")
+    assert result.stderr.startswith("mbcbench: interrupted after 30 of 103 elements; stored in state, go on with: ")
     assert result.stderr.endswith("--checkpoint state --resume\n")
 
 

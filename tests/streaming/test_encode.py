@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from mbcbench.api.encode import encode as encode_file
 from mbcbench.cli.encode import Rate
 from mbcbench.errors import UsageError
 from mbcbench.streaming import encode as module
-from mbcbench.streaming.encode import EncodeOptions, encode_file, open_encoding
+from mbcbench.streaming.encode import EncodeOptions, open_encoding
 from tests.conftest import Command
 from tests.streaming.conftest import ENCODERS
 from tests.streaming.files import X
@@ -32,8 +33,8 @@ def test_chunks_are_larger_for_an_encoder_that_cuts_them_into_blocks(folder: Pat
         ("x.npy mine.py:Sum --checkpoint no/such", "there is no folder no"),
         ("x.npy mine.py:Sum --checkpoint .", "cannot write .: it is a folder"),
         ("x.npy mine.py:Sum --out no/such.npy", "there is no folder no"),
-        ("x.npy mine.py:Sum --out e.txt", "use .npy or .safetensors"),
-        ("x.npy mine.py:Sum --hyper 3", "is no NAME=VALUE"),
+        ("x.npy mine.py:Sum --out e.txt", "ends in '.txt'; use .npy or .safetensors"),
+        ("x.npy mine.py:Sum --hyper 3", "is not NAME=VALUE"),
         ("x.npy mine.py:Sum --select a", "has no names to select a from"),
         ("x.npy mine.py:Sum --weights no.pt", "no such file: no.pt"),
         ("x.npy mine.py:Sum --weights x.npy", "x.npy does not hold weights for mine.py:Sum"),
@@ -109,9 +110,9 @@ def test_encoding_from_python_leaves_torchs_settings_as_they_were(folder: Path) 
     assert torch.equal(torch.get_rng_state(), before[1])
 
 
-def test_python_warns_and_raises_where_the_command_does(folder: Path) -> None:
-    with pytest.warns(UserWarning, match="Plain is not mini-batch consistent"):
-        encode_file("x.npy", "mine.py:Plain", g="sum", chunk=10)
+def test_python_warns_and_raises_where_the_command_does(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    encode_file("x.npy", "mine.py:Plain", g="sum", chunk=10)
+    assert "Plain is not mini-batch consistent" in caplog.text
     with pytest.raises(UsageError, match="there is no folder no"):
         encode_file("x.npy", "mine.py:Sum", checkpoint="no/such")
 

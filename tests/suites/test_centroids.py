@@ -9,7 +9,7 @@ from torch import nn
 
 from mbcbench.datasets import Split
 from mbcbench.execution.suite import Request
-from mbcbench.protocol.target import resolve
+from mbcbench.protocol.target import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Status
 from mbcbench.suites.tasks.centroids import episodes, prototypes
@@ -28,7 +28,7 @@ def exemplar_cells(encoder: str = "SumEncoder", **params: Any) -> list[Cell]:
 
 
 def network(encoder: str = "SumEncoder", **how: Any) -> Any:
-    return prototypes.PrototypicalNetwork(resolve(sample(encoder)), nn.Identity(), dim=3, support=2, seed=0, **how)
+    return prototypes.PrototypicalNetwork(get_spec(sample(encoder)), nn.Identity(), dim=3, support=2, seed=0, **how)
 
 
 def test_every_number_of_ways_and_support_is_a_record() -> None:
@@ -136,5 +136,5 @@ def test_the_network_gives_the_number_of_channels() -> None:
 
 
 def test_exemplars_are_left_out_where_time_is_short() -> None:
-    cases = {p: {c.case for c in suite(NAME).cells(Request(encoders=["a"], profile=p))} for p in ("quick", "laptop")}
-    assert cases == {"quick": {"mnist-centroids"}, "laptop": {"mnist-centroids", "exemplar-centroids"}}
+    cases = {p: {c.case for c in suite(NAME).cells(Request(encoders=["a"], profile=p))} for p in ("quick", "thorough")}
+    assert cases == {"quick": {"mnist-centroids"}, "thorough": {"mnist-centroids", "exemplar-centroids"}}

@@ -9,7 +9,7 @@ from scipy.stats import norm
 from torch import Tensor, nn
 
 from mbcbench.execution.suite import Request
-from mbcbench.protocol.target import resolve
+from mbcbench.protocol.target import get_spec
 from mbcbench.records.record import Record, Status
 from mbcbench.suites import training
 from mbcbench.suites.tasks.image_completion import neural_process, pixels
@@ -157,14 +157,14 @@ def test_deviations_of_both_decoders(kind: str, width: int, smallest: float) -> 
 
 def test_the_norm_behind_the_encoding_can_be_left_out() -> None:
     norms = [
-        neural_process.NeuralProcess(resolve(sample("SumEncoder")), seed=0, layer_norm=chosen).norm
+        neural_process.NeuralProcess(get_spec(sample("SumEncoder")), seed=0, layer_norm=chosen).norm
         for chosen in (True, False)
     ]
     assert [type(norm) for norm in norms] == [nn.LayerNorm, nn.Identity]
 
 
 def test_profiles_of_different_sizes_are_different_cases() -> None:
-    assert {cell.case for cell in suite(NAME).cells(Request(encoders=["a"], profile="laptop"))} == {"patches-32"}
+    assert {cell.case for cell in suite(NAME).cells(Request(encoders=["a"], profile="thorough"))} == {"patches-32"}
     assert cells(NAME, "SumEncoder")[0].params["data"] == "fake"
 
 
@@ -193,7 +193,7 @@ def test_completions_are_kept_with_what_they_were_made_from() -> None:
 
 def test_a_model_is_trained_where_it_is() -> None:
     images = pixels.as_images(torch.zeros(5, 3, 8, 8, dtype=torch.uint8), "centred")
-    model = neural_process.NeuralProcess(resolve(sample("Drawn")), seed=0).to("meta")  # no numbers: shapes and devices
+    model = neural_process.NeuralProcess(get_spec(sample("Drawn")), seed=0).to("meta")  # no numbers: shapes and devices
     p = {"steps": 1, "batch_size": 2, "train_size": 20, "targets": 10}
     (batch,) = image_completion.batches(images, p, 0)
     x, y = training.on(training.device_of(model), batch)

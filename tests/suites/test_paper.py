@@ -4,7 +4,7 @@ import pytest
 
 from mbcbench import registry
 from mbcbench.execution.suite import PROFILES, Profile, Request
-from mbcbench.protocol.target import build, resolve
+from mbcbench.protocol.target import build_from_spec, get_spec
 from mbcbench.records.record import Status
 from mbcbench.suites import paper as experiments
 from tests.suites.helpers import run, sample, suite
@@ -28,12 +28,12 @@ def test_all_of_the_papers_results_are_there_and_the_gradients() -> None:
 def test_every_model_is_a_registered_encoder_that_takes_its_hyper_parameters(profile: Profile) -> None:
     models = {(c.encoder, repr(c.params["hyper"])): c for c in experiments.cells(Request(encoders=[], profile=profile))}
     for cell in models.values():
-        module = build(resolve(cell.encoder), dim_in=8, **cell.params["hyper"])
+        module = build_from_spec(get_spec(cell.encoder), dim_in=8, **cell.params["hyper"])
         assert list(module.parameters())
 
 
 def test_figures_that_show_the_same_models_share_their_trainings() -> None:
-    request = Request(encoders=[], profile="laptop")
+    request = Request(encoders=[], profile="thorough")
     keys = {name: {c.key for c in e.cells(request)} for name, e in experiments.EXPERIMENTS.items()}
     assert keys["fig3b"] == keys["fig3c"] == keys["fig3d"] & keys["fig3a"]
     assert keys["fig4b"] & keys["fig7-slots"] & keys["fig4c"] & keys["fig3a"]
@@ -45,7 +45,7 @@ def test_figures_that_show_the_same_models_share_their_trainings() -> None:
 @pytest.mark.parametrize("name", experiments.EXPERIMENTS)
 def test_a_strangers_encoder_joins_every_experiment_as_it_is(name: str) -> None:
     target = sample("SumEncoder")
-    requests = (Request(encoders=others, profile="laptop") for others in ([], [target]))
+    requests = (Request(encoders=others, profile="thorough") for others in ([], [target]))
     without, joined = map(experiments.EXPERIMENTS[name].cells, requests)
     added = [c for c in joined if c.encoder == target]
     assert len(joined) == len(without) + len(added)
@@ -55,7 +55,7 @@ def test_a_strangers_encoder_joins_every_experiment_as_it_is(name: str) -> None:
 
 def test_the_laptop_profile_trains_at_least_three_seeds() -> None:
     by_model: dict[str, set[int]] = {}
-    for cell in experiments.cells(Request(encoders=[], profile="laptop", seed=5)):
+    for cell in experiments.cells(Request(encoders=[], profile="thorough", seed=5)):
         shown = {name: value for name, value in cell.params.items() if name not in ("embeddings", "kept")}
         by_model.setdefault(f"{cell.case} {cell.encoder} {shown}", set()).add(cell.seed)
     assert set(map(frozenset, by_model.values())) == {frozenset({5, 6, 7})}
@@ -87,12 +87,12 @@ def test_the_suite_of_experiments_is_registered_with_the_tasks() -> None:
 
 
 def test_pictures_are_kept_of_two_models_under_the_first_seed() -> None:
-    cells = experiments.EXPERIMENTS["fig3a"].cells(Request(encoders=[], profile="laptop", seed=5))
+    cells = experiments.EXPERIMENTS["fig3a"].cells(Request(encoders=[], profile="thorough", seed=5))
     kept = [(c.encoder, c.seed) for c in cells if c.params["kept"]]
     assert kept == [("deepsets-mean", 5), ("sse-random", 5)]
 
 
 def test_every_task_trains_on_the_device_that_is_asked_for() -> None:
     tasks = set(registry.plugins(registry.SUITES)) - {"architectures", "consistency", "laws", "resources"}
-    request = Request(encoders=["a"], profile="laptop", device="cuda")
+    request = Request(encoders=["a"], profile="thorough", device="cuda")
     assert {cell.device for name in tasks for cell in suite(name).cells(request)} == {"cuda"}

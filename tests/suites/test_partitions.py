@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mbcbench.protocol.target import build, resolve
+from mbcbench.protocol.target import build_from_spec, get_spec
 from mbcbench.records.record import Status
 from mbcbench.suites.tasks import partitions, set_embedding
 from tests.suites.helpers import cells, run, sample
 
 
 def parts(encoder: str = "SumEncoder", n: int = 10) -> tuple[Any, nn.Module, Tensor]:
-    module = build(resolve(sample(encoder)), dim_in=3, seed=0)
+    module = build_from_spec(get_spec(sample(encoder)), dim_in=3, seed=0)
     torch.manual_seed(0)
     return module.double(), nn.Linear(3, 3).double(), torch.randn(2, n, 3, dtype=torch.float64)
 
@@ -75,7 +75,7 @@ def test_the_gradient_of_what_the_read_out_adds_is_counted_once() -> None:
 
 def test_a_plain_encoder_has_no_unbiased_estimator() -> None:
     embedding = set_embedding.SetEmbedding(
-        resolve(sample("Range")), nn.Identity(), dim_in=3, width=3, seed=0, sampling=sampling("unbiased", 2)
+        get_spec(sample("Range")), nn.Identity(), dim_in=3, width=3, seed=0, sampling=sampling("unbiased", 2)
     )
     with pytest.raises(ValueError, match="has no state"):
         embedding.encode(torch.randn(2, 5, 3))
@@ -83,7 +83,7 @@ def test_a_plain_encoder_has_no_unbiased_estimator() -> None:
 
 def test_partitions_are_for_training_alone() -> None:
     embedding = set_embedding.SetEmbedding(
-        resolve(sample("SumEncoder")), nn.Identity(), dim_in=3, width=3, seed=0, sampling=sampling("partition", 2)
+        get_spec(sample("SumEncoder")), nn.Identity(), dim_in=3, width=3, seed=0, sampling=sampling("partition", 2)
     )
     x = torch.randn(2, 5, 3)
     assert not torch.allclose(embedding.train().encode(x), embedding.encoder(x))

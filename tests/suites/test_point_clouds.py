@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mbcbench.execution.suite import PROFILES, Request
 from mbcbench.protocol.spec import SlotReadout
-from mbcbench.protocol.target import resolve
+from mbcbench.protocol.target import get_spec
 from mbcbench.records.record import Record, Status
 from mbcbench.suites import training
 from mbcbench.suites.tasks import classifier
@@ -53,7 +53,7 @@ def test_a_streaming_encoder_scores_the_same_in_one_piece_and_streamed() -> None
 
 
 def test_a_plain_encoder_is_streamed_as_the_mean_of_its_chunk_encodings() -> None:
-    model = classifier.SetClassifier(resolve(sample("Range")), dim_in=2, width=8, classes=10, seed=0)
+    model = classifier.SetClassifier(get_spec(sample("Range")), dim_in=2, width=8, classes=10, seed=0)
     x = torch.randn(4, 30, 2, generator=torch.Generator().manual_seed(0))
     first, second = x[:, :10], x[:, 10:]
     encoded = [model.encoder.f(model.element(chunk)) for chunk in (first, second)]

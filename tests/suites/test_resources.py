@@ -2,6 +2,7 @@
 
 import pytest
 
+from mbcbench import system
 from mbcbench.execution.suite import PROFILES, Request
 from mbcbench.records.record import Record, Status
 from mbcbench.suites.resources import measurement as meters
@@ -30,8 +31,8 @@ def test_an_encoder_that_takes_next_to_nothing_peaks_low() -> None:
 
 def test_where_the_mark_cannot_be_reset_the_first_run_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     highest = iter([100, 350])
-    monkeypatch.setattr(meters, "_reset_high_water_mark", lambda: False)
-    monkeypatch.setattr(meters, "_highest_ever", lambda: next(highest))
+    monkeypatch.setattr(system, "reset_peak_resident", lambda: False)
+    monkeypatch.setattr(system, "peak_resident_bytes", lambda: next(highest))
     assert meters.peak_bytes(lambda: None) == (250, "ru_maxrss of the first run")
 
 
@@ -78,7 +79,7 @@ def test_each_profile_measures_in_one_piece_and_streamed() -> None:
 
 
 def test_what_will_not_fit_is_foreseen_and_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resources, "room", lambda: 30 * MEBIBYTE)
+    monkeypatch.setattr(resources, "available_bytes", lambda: 30 * MEBIBYTE)
     found = [c for c in cells(NAME, "Hungry", foresee=True) if c.params["mode"] == "one piece"]
     *predictions, skipped = run(found)
     assert {record.metric for record in predictions} == {"predicted_peak_memory", "flops"}
@@ -105,7 +106,7 @@ def test_quick_predicts_nothing_and_measures_one_size() -> None:
 
 
 def test_only_streams_go_to_ten_million() -> None:
-    found = suite(NAME).cells(Request(encoders=["a"], profile="laptop"))
+    found = suite(NAME).cells(Request(encoders=["a"], profile="thorough"))
     largest = {
         mode: max(c.params["n"] for c in found if c.case == "encode" and c.params["mode"] == mode)
         for mode in ("one piece", "streamed")

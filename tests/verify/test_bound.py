@@ -7,24 +7,23 @@ import pytest
 from mbcbench import registry
 from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.records.record import Status
-from mbcbench.verify.examine import Effort, Examination
-from mbcbench.verify.law import Law
+from mbcbench.verify.checker import Budget, Checker
+from mbcbench.verify.law import get_law
 from tests.controls.base import CORRECT
 from tests.controls.conditioned import CONDITIONED
 
-EFFORT = Effort(examples=320, seconds=math.inf)
-DEAR = ("mbc.large", "mbc.program")
+BUDGET = Budget(examples=320, seconds=math.inf)
+EXPENSIVE = ("mbc.large", "mbc.program")
 ALGEBRA = [
     law
     for law in registry.plugins(registry.LAWS)
-    if law.startswith(("mbc.", "symmetry.", "numerics.scale")) and law not in DEAR
+    if law.startswith(("mbc.", "symmetry.", "numerics.scale")) and law not in EXPENSIVE
 ]
 
 
 @pytest.mark.parametrize("encoder", [*CORRECT, *CONDITIONED], ids=lambda encoder: encoder.__name__)
 def test_a_correct_encoder_raises_no_alarm(encoder: type) -> None:
-    examination = Examination(EncoderSpec(name=encoder.__name__, factory=encoder), dim_in=3, seed=0)
-    laws: list[Law] = [registry.plugin(registry.LAWS, law).load() for law in ALGEBRA]
-    verdicts = {law.id: examination.verdict(law, EFFORT) for law in laws}
-    alarms = {law: v.outcome for law, v in verdicts.items() if v.status in (Status.FAIL, Status.ERROR)}
+    checker = Checker(EncoderSpec(name=encoder.__name__, factory=encoder), dim_in=3, seed=0)
+    results = {law: checker.try_law(get_law(law), BUDGET) for law in ALGEBRA}
+    alarms = {law: r.search for law, r in results.items() if r.status in (Status.FAIL, Status.ERROR)}
     assert not alarms

@@ -5,19 +5,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mbcbench import registry
-from mbcbench.protocol.encoder import AGGREGATIONS, Pair, SetEncoder
-from mbcbench.verify.example import Case
-from mbcbench.verify.law import Law
-from mbcbench.verify.search import Outcome, Trial, search
+from mbcbench.protocol.encoder import AGGREGATIONS, ChunkAggregation, SetEncoder
+from mbcbench.verify.example import Example
+from mbcbench.verify.law import get_law
+from mbcbench.verify.law_run import LawRun
+from mbcbench.verify.search import SearchResult, search
 from mbcbench.verify.subject import Subject
 
 State = tuple[Tensor, Tensor]
-
-
-def law(name: str) -> Law:
-    found: Law = registry.plugin(registry.LAWS, name).load()
-    return found
 
 
 class Mean(SetEncoder[State]):
@@ -58,25 +53,25 @@ class LooksAtNeighbours(Mean):
         return super().readout(state) + 1e-6 * state[0].mean(0, keepdim=True)
 
 
-def look(module: nn.Module, name: str = "mbc.partition", examples: int = 2000, **more: Any) -> Outcome:
-    return search(law(name), [Subject(module.eval(), 2)], examples=examples, **more)
+def look(module: nn.Module, name: str = "mbc.partition", examples: int = 2000, **more: Any) -> SearchResult:
+    return search(get_law(name), [Subject(module.eval(), 2)], examples=examples, **more)
 
 
-def counterexample(outcome: Outcome) -> Case:
-    assert outcome.counterexample is not None
-    return outcome.counterexample.case
+def counterexample(result: SearchResult) -> Example:
+    assert result.counterexample is not None
+    return result.counterexample.example
 
 
 def test_the_mean_passes() -> None:
-    outcome = look(Mean())
-    assert outcome.holds
-    assert outcome.examples >= 2000
+    result = look(Mean())
+    assert result.holds
+    assert result.examples >= 2000
 
 
 def test_mean_of_chunk_means_fails_on_three_elements_in_uneven_chunks() -> None:
     case = counterexample(look(MeanOfChunkMeans()))
     assert sorted(case.sizes) == [1, 2]
-    assert len(case.lanes) == 1
+    assert len(case.kinds) == 1
 
 
 def test_a_counterexample_has_round_numbers() -> None:
@@ -91,24 +86,24 @@ def test_a_cap_of_100_is_shown_on_101_elements() -> None:
 
 
 def test_expected_failures_are_found_without_shrinking_the_set() -> None:
-    outcome = look(CapOf100(), shrink=False)
-    assert counterexample(outcome).n > 101
-    assert outcome.examples < 2000
+    result = look(CapOf100(), shrink=False)
+    assert counterexample(result).n > 101
+    assert result.examples < 2000
 
 
 def test_an_encoder_that_raises_is_a_finding_with_its_message() -> None:
-    outcome = look(RaisesAtFive())
-    assert outcome.counterexample is not None
-    assert outcome.counterexample.error == "RuntimeError: five is right out"
+    result = look(RaisesAtFive())
+    assert result.counterexample is not None
+    assert result.counterexample.error == "RuntimeError: five is right out"
 
 
 def test_a_neighbour_that_leaks_a_millionth_is_found_with_two_sets() -> None:
-    assert len(counterexample(look(LooksAtNeighbours(), "symmetry.batch")).lanes) <= 2
+    assert len(counterexample(look(LooksAtNeighbours(), "symmetry.batch")).kinds) <= 2
 
 
 def test_one_set_at_a_time_gives_the_same_verdict() -> None:
-    assert look(Mean(), side_by_side=False, examples=200).holds
-    assert not look(MeanOfChunkMeans(), side_by_side=False).holds
+    assert look(Mean(), independent_sets=False, examples=200).holds
+    assert not look(MeanOfChunkMeans(), independent_sets=False).holds
 
 
 def test_the_same_seed_finds_the_same_counterexample() -> None:
@@ -116,13 +111,13 @@ def test_the_same_seed_finds_the_same_counterexample() -> None:
 
 
 def test_no_time_is_no_examples() -> None:
-    assert search(law("mbc.partition"), [Subject(Mean(), 2)], examples=500, seconds=0).examples == 0
+    assert search(get_law("mbc.partition"), [Subject(Mean(), 2)], examples=500, seconds=0).examples == 0
 
 
 def test_replaying_a_counterexample_breaks_the_law_again() -> None:
-    case = counterexample(look(MeanOfChunkMeans()))
-    finding = Trial(law("mbc.partition"), [Subject(MeanOfChunkMeans(), 2)])(Case.from_json(case.to_json()))
-    assert finding.breaks
+    example = counterexample(look(MeanOfChunkMeans()))
+    run = LawRun(get_law("mbc.partition"), [Subject(MeanOfChunkMeans(), 2)])
+    assert run.try_example(Example.from_json(example.to_json())).is_counterexample
 
 
 class SumOfElements(nn.Module):
@@ -136,8 +131,8 @@ class MaxOfElements(nn.Module):
 
 
 def test_a_plain_sum_is_consistent_with_g_sum_alone() -> None:
-    assert [g for g in AGGREGATIONS if look(Pair(SumOfElements(), g)).holds] == ["sum"]
+    assert [g for g in AGGREGATIONS if look(ChunkAggregation(SumOfElements(), g)).holds] == ["sum"]
 
 
 def test_a_plain_maximum_is_consistent_with_g_max_alone() -> None:
-    assert [g for g in AGGREGATIONS if look(Pair(MaxOfElements(), g)).holds] == ["max"]
+    assert [g for g in AGGREGATIONS if look(ChunkAggregation(MaxOfElements(), g)).holds] == ["max"]

@@ -38,6 +38,6 @@ def test_an_encoding_that_is_infinite_gives_no_infinite_bound() -> None:
 
 def test_perturbation_is_two_epsilons_of_each_entry() -> None:
     x = torch.tensor([1.0, -1000.0, 0.0], dtype=torch.float64)
-    moved = tolerance.perturbed(x, torch.Generator().manual_seed(0))
+    moved = tolerance.perturb(x, torch.Generator().manual_seed(0))
     assert ((moved - x).abs() <= 2.1 * 2**-52 * x.abs()).all()
     assert (moved[:2] != x[:2]).all()

@@ -1,6 +1,5 @@
 """Base classes of sources: sets of elements in files."""
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -82,11 +81,3 @@ class SequentialSource(Source):
             self._rest = self._rest[len(part) :]
             filled += len(part)
         self._next_element = start + filled
-
-
-def library(name: str, extra: str, path: Path) -> Any:
-    """Return an optional library. Raises UsageError with the extra to install if it is missing."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise UsageError(f"{path} is read with {name}; install it with: pip install 'mbcbench[{extra}]'") from error

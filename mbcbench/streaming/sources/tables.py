@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mbcbench.errors import UsageError, one_line
-from mbcbench.streaming.sources.base import Array, SequentialSource, Source, library
+from mbcbench.errors import UsageError, one_line, require
+from mbcbench.streaming.sources.base import Array, SequentialSource, Source
 
 PARQUET_ROWS = 2**14  # rows that are decoded at a time
 
@@ -128,8 +128,8 @@ class ArrowFile:
     """The record batches of an Arrow file."""
 
     def __init__(self, module: Any, path: Path) -> None:
-        pyarrow = library("pyarrow", "arrow", path)
-        dataset = library("pyarrow.dataset", "arrow", path)
+        reason = f"{path} is read with pyarrow"
+        pyarrow, dataset = require("pyarrow", reason), require("pyarrow.dataset", reason)
         self._file = module.open_file(pyarrow.OSFile(str(path)))
         self.schema = self._file.schema
         self.length = dataset.dataset(path, format="ipc").count_rows()
@@ -141,7 +141,7 @@ class ArrowFile:
 
 def open_parquet(path: Path, select: Sequence[str]) -> Source:
     """Open a Parquet file. Raises UsageError as `open_source` does."""
-    module = library("pyarrow.parquet", "arrow", path)
+    module = require("pyarrow.parquet", f"{path} is read with pyarrow")
     try:
         return TableSource(ParquetFile(module, path), path, select)
     except (OSError, ValueError) as error:
@@ -150,7 +150,7 @@ def open_parquet(path: Path, select: Sequence[str]) -> Source:
 
 def open_arrow(path: Path, select: Sequence[str]) -> Source:
     """Open an Arrow IPC file (Feather, version 2). Raises UsageError as `open_source` does."""
-    module = library("pyarrow.ipc", "arrow", path)
+    module = require("pyarrow.ipc", f"{path} is read with pyarrow")
     try:
         return TableSource(ArrowFile(module, path), path, select)
     except (OSError, ValueError) as error:

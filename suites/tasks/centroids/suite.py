@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mbcbench.execution.suite import Profile, Request, Suite
 from mbcbench.protocol.spec import SlotReadout
-from mbcbench.protocol.target import resolve
+from mbcbench.protocol.target import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
@@ -82,7 +82,7 @@ MNIST: dict[Profile, Digits] = {
     "quick": Digits(
         seeds=2, steps=100, lr=3e-3, train_support=5, channels=(8, 16, 32), supports=(1, 5, 10, 50), repeats=5
     ),
-    "laptop": Digits(seeds=3, steps=400, channels=(16, 32, 64)),
+    "thorough": Digits(seeds=3, steps=400, channels=(16, 32, 64)),
     "paper": Digits(
         seeds=5,
         steps=50_000,  # 50 epochs, taken for a thousand episodes each
@@ -94,7 +94,7 @@ MNIST: dict[Profile, Digits] = {
 FEATURES: dict[Profile, Exemplars] = {
     "smoke": Exemplars(seeds=1, steps=5, supports=(2,), repeats=1),
     "quick": Exemplars(seeds=1, steps=100, supports=(1, 2, 5), repeats=1),
-    "laptop": Exemplars(seeds=3, steps=800),
+    "thorough": Exemplars(seeds=3, steps=800),
     "paper": Exemplars(seeds=5, steps=50_000, schedule="milestones", layer_norm=False),
 }
 
@@ -144,7 +144,7 @@ def _network(cell: Cell, train: Tensor, seed: int) -> PrototypicalNetwork:
         backbone = nn.Identity() if features else conv_net(p["channels"])
         dim = train.shape[2] if features else p["channels"][-1]
         how = {name: p[name] for name in ("scale", "layer_norm", "hyper", "readout")}
-        spec, support = resolve(cell.encoder), p["train_support"]
+        spec, support = get_spec(cell.encoder), p["train_support"]
         return PrototypicalNetwork(spec, backbone, dim=dim, support=support, seed=seed, **how).to(cell.device)
 
 
@@ -223,5 +223,5 @@ SUITE = Suite(
     summary="classify by the nearest centroid (prototypical networks): over sizes of the support, and numbers of ways",
     cells=cells,
     run=run,
-    seconds={"smoke": 120, "quick": 600, "laptop": 3600, "paper": 7 * 24 * 3600},
+    seconds={"smoke": 120, "quick": 600, "thorough": 3600, "paper": 7 * 24 * 3600},
 )

@@ -10,7 +10,7 @@ from torch import Tensor
 from mbcbench.datasets import choose
 from mbcbench.execution.suite import Profile, Request, Suite
 from mbcbench.protocol.spec import SlotReadout
-from mbcbench.protocol.target import resolve
+from mbcbench.protocol.target import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
@@ -72,7 +72,7 @@ PROFILES: dict[Profile, Settings] = {
     "quick": Settings(
         seeds=2, steps=400, lr=5e-3, train_size=100, targets=32, batch_size=8, test_images=32, tests=QUICK
     ),
-    "laptop": Settings(seeds=3, steps=2000, test_images=128, tests=TESTS_32),
+    "thorough": Settings(seeds=3, steps=2000, test_images=128, tests=TESTS_32),
     "paper": Settings(
         seeds=5,
         steps=158_000,  # 200 epochs of CelebA's 202,599 images, 256 at a time
@@ -112,7 +112,7 @@ def _records(cell: Cell, seeds: Seeds) -> Iterator[Record]:
     train, test, source = load(p)
     noise = torch.Generator().manual_seed(seeds.noise)
     model = NeuralProcess(
-        resolve(cell.encoder),
+        get_spec(cell.encoder),
         seed=seeds.init,
         decoder=p["decoder"],
         layer_norm=p["layer_norm"],
@@ -182,5 +182,5 @@ SUITE = Suite(
     summary="complete images from some of their pixels (NLL): contexts in one piece and streamed, larger and smaller",
     cells=cells,
     run=run,
-    seconds={"smoke": 120, "quick": 600, "laptop": 3600, "paper": 7 * 24 * 3600},
+    seconds={"smoke": 120, "quick": 600, "thorough": 3600, "paper": 7 * 24 * 3600},
 )

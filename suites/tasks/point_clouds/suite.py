@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mbcbench.datasets import MNIST_5K
 from mbcbench.execution.suite import Profile, Request, Suite
 from mbcbench.protocol.spec import SlotReadout
-from mbcbench.protocol.target import resolve
+from mbcbench.protocol.target import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
@@ -82,13 +82,13 @@ MNIST: dict[Profile, Digits] = {
         test_sizes=(100, 500),
         streamed_sizes=(500,),
     ),
-    "laptop": Digits(seeds=5, steps=2000),
+    "thorough": Digits(seeds=5, steps=2000),
     "paper": Digits(seeds=5, steps=12_500, width=256, lr=1e-3),  # 200 epochs
 }
 CAD: dict[Profile, Shapes] = {
     "smoke": Shapes(seeds=1, steps=5, batch_size=8, test_sizes=(100,), streamed_sizes=(200,)),
     "quick": Shapes(seeds=1, steps=200, lr=5e-3, batch_size=32, test_sizes=(100, 500), streamed_sizes=(500,)),
-    "laptop": Shapes(seeds=3, steps=700, batch_size=32, lr=2e-3, test_sizes=(100, 200, 300, 400, 500)),
+    "thorough": Shapes(seeds=3, steps=700, batch_size=32, lr=2e-3, test_sizes=(100, 200, 300, 400, 500)),
     "paper": Shapes(
         seeds=5,
         steps=30_800,  # 200 epochs of 9,843 shapes
@@ -129,7 +129,7 @@ def run(cell: Cell) -> Iterable[Record]:
 def _records(cell: Cell, seeds: Seeds) -> Iterator[Record]:
     p, task = cell.params, load(cell.case, cell.params)
     model = SetClassifier(
-        resolve(cell.encoder),
+        get_spec(cell.encoder),
         dim_in=task.dim,
         width=p["width"],
         classes=task.classes,
@@ -202,7 +202,7 @@ SUITE = Suite(
     summary="classify digits and CAD shapes as clouds of points: trained on 100, tested on more, whole and streamed",
     cells=cells,
     run=run,
-    seconds={"smoke": 120, "quick": 600, "laptop": 1800, "paper": 24 * 3600},
+    seconds={"smoke": 120, "quick": 600, "thorough": 1800, "paper": 24 * 3600},
 )
 
 CAD_SUITE = Suite(

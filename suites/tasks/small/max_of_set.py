@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import l1_loss
 
 from mbcbench.execution.suite import Profile, Request, Suite
-from mbcbench.protocol.target import resolve
+from mbcbench.protocol.target import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
@@ -42,7 +42,7 @@ class Settings:
 PROFILES: dict[Profile, Settings] = {
     "smoke": Settings(seeds=1, steps=5, batch_size=8, test_sets=20),
     "quick": Settings(seeds=1, steps=300, test_sets=200),
-    "laptop": Settings(seeds=3, steps=3000),
+    "thorough": Settings(seeds=3, steps=3000),
     "paper": Settings(seeds=5, steps=10_000),
 }
 
@@ -66,7 +66,7 @@ def sets(count: int, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor
 def _records(cell: Cell, seeds: Seeds) -> Iterator[Record]:
     p = cell.params
     how = {"dim_in": 1, "width": 64, "classes": 1, "seed": seeds.init, "hyper": p["hyper"]}
-    model = SetClassifier(resolve(cell.encoder), **how).to(cell.device)
+    model = SetClassifier(get_spec(cell.encoder), **how).to(cell.device)
     trained = fit(model, _batches(p, seeds.data), l1_loss, steps=p["steps"], lr=p["lr"])
     detail = {"data": "drawn", "train_size": p["train_size"], **trained.detail(model)}
     for test, value in _tests(model, p):
@@ -98,5 +98,5 @@ SUITE = Suite(
     summary="the largest of a set of whole numbers: mean absolute error on sets as large as trained on, and larger",
     cells=cells,
     run=run,
-    seconds={"smoke": 60, "quick": 300, "laptop": 1800, "paper": 24 * 3600},
+    seconds={"smoke": 60, "quick": 300, "thorough": 1800, "paper": 24 * 3600},
 )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mbcbench.execution.suite import Profile, Request, Suite
-from mbcbench.protocol.target import resolve
+from mbcbench.protocol.target import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
@@ -49,7 +49,7 @@ class Settings:
 PROFILES: dict[Profile, Settings] = {
     "smoke": Settings(seeds=1, steps=5, batch_size=4, test_sets=4, test_sizes=(300,)),
     "quick": Settings(seeds=1, steps=200, batch_size=8, test_sets=16, test_sizes=(300,)),
-    "laptop": Settings(seeds=3, steps=3000),
+    "thorough": Settings(seeds=3, steps=3000),
     "paper": Settings(seeds=5, steps=50_000, lr=1e-3),
 }
 
@@ -120,7 +120,7 @@ def single_gaussian(x: Tensor) -> float:
 def _records(cell: Cell, seeds: Seeds) -> Iterator[Record]:
     p = cell.params
     how = {"dim_in": D, "width": 64, "classes": OUTPUTS, "seed": seeds.init, "hyper": p["hyper"]}
-    model = SetClassifier(resolve(cell.encoder), **how).to(cell.device)
+    model = SetClassifier(get_spec(cell.encoder), **how).to(cell.device)
     trained = fit(model, _batches(p, seeds.data), mixture_nll, steps=p["steps"], lr=p["lr"])
     detail = {"data": "drawn", "train_size": p["sizes"][1], **trained.detail(model)}
     for test, value in _tests(model, p):
@@ -154,5 +154,5 @@ SUITE = Suite(
     summary="fit mixtures of four Gaussians in the plane in one go: NLL of the points, streamed in four orders",
     cells=cells,
     run=run,
-    seconds={"smoke": 60, "quick": 300, "laptop": 3600, "paper": 24 * 3600},
+    seconds={"smoke": 60, "quick": 300, "thorough": 3600, "paper": 24 * 3600},
 )

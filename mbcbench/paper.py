@@ -1,0 +1,104 @@
+"""Settings of the experiments of the Slot Set Encoder paper (arXiv 2103.01615) that suites and reports share.
+
+Models are encoders with hyper-parameters. Filters are what a report selects records by: a column of a frame of records
+-> its value (None: missing). Plain data: nothing here imports torch or pandas.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+HYPER_SYMBOLS = {"num_slots": "K", "slot_dim": "h", "layers": "layers", "aggregate": "g"}  # shown in labels
+DEFAULT_HYPER = {"slot_dim": 64, "num_slots": 1}  # of a Slot Set Encoder whose hyper-parameters do not say
+
+
+class Model(NamedTuple):
+    """An encoder (the name of a plug-in, or a target) with hyper-parameters."""
+
+    encoder: str
+    hyper: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """The name in figures and claims, such as `sse-random K=32`."""
+        return model_label(self.encoder, self.hyper)
+
+
+def model_label(encoder: str, hyper: Mapping[str, Any]) -> str:
+    """Return the name of a model: the encoder and the hyper-parameters that have a symbol."""
+    values = [f"{symbol}={_level(hyper[name])}" for name, symbol in HYPER_SYMBOLS.items() if name in hyper]
+    return " ".join([encoder, *values])
+
+
+def _level(value: Any) -> str:
+    """Return a value, or those of all levels of a hierarchy: `32-16`."""
+    return "-".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def sse(slots: str, k: int, h: int = 64, g: str = "sum") -> Model:
+    """Return a Slot Set Encoder with `k` slots (`random` or `deterministic`) of width `h`, aggregated by `g`.
+
+    Defaults are omitted from the hyper-parameters, so that equal trainings share a cell key.
+    """
+    name = f"sse-{slots}" if g == "sum" else f"sse-{slots}-{g}"
+    width = {"slot_dim": h} if h != DEFAULT_HYPER["slot_dim"] else {}
+    return Model(name, {"num_slots": k, **width})
+
+
+def hierarchy(num_slots: Sequence[int], h: int = 64) -> Model:
+    """Return a hierarchy of Slot Set Encoders with so many slots on each level, all of width `h`."""
+    width = {"slot_dim": h} if h != DEFAULT_HYPER["slot_dim"] else {}
+    return Model("sse-hierarchical", {"num_slots": list(num_slots), **width})
+
+
+DEEPSETS_MEAN = Model("deepsets-mean", {})
+DEEPSETS_MAX = Model("deepsets-max", {})
+DEEPSETS_ORIGINAL = Model("deepsets-original", {})
+PMA = Model("pma", {})
+SET_TRANSFORMER = Model("set-transformer", {})
+SET_TRANSFORMER_1 = Model("set-transformer", {"layers": 1})  # ISAB, then PMA (Figure 2)
+SSE_1 = sse("random", 1)
+SSE_16 = sse("random", 16)
+SSE_32 = sse("random", 32)
+SSE_DETERMINISTIC_16 = sse("deterministic", 16)
+
+# Centroids: 128 wide.
+CENTROID_WIDTH = 128
+DEEPSETS_MEAN_128 = Model("deepsets-mean", {"dim": CENTROID_WIDTH})
+SSE_MEAN_32 = Model("sse-random-mean", {"num_slots": 32, "dim": CENTROID_WIDTH})
+SSE_MEAN_128 = Model("sse-random-mean", {"num_slots": 128, "dim": CENTROID_WIDTH})
+SSE_DETERMINISTIC_MEAN_16 = Model("sse-deterministic-mean", {"num_slots": 16, "dim": CENTROID_WIDTH})
+# Table 5. It is read out as the mean over its slots, in which the attention of its last level cancels.
+DIGIT_HIERARCHY = Model("sse-hierarchical", {"num_slots": [32, 16], "aggregate": "mean", "dim": CENTROID_WIDTH})
+
+COMPARED_IN_FIG3 = (DEEPSETS_MEAN, PMA, SSE_1, SSE_32)
+COMPARED_IN_TABLE1 = (DEEPSETS_MAX, SET_TRANSFORMER, SSE_DETERMINISTIC_16, SSE_16)
+COMPARED_IN_FIG5 = (DEEPSETS_MEAN_128, SSE_MEAN_32, SSE_MEAN_128)
+COMPARED_IN_FIG8 = (DEEPSETS_MEAN_128, SSE_DETERMINISTIC_MEAN_16, DIGIT_HIERARCHY)
+# The encoders of all experiments. Any other was added by a user.
+ENCODERS = (
+    *("sse-random", "sse-random-mean", "sse-random-max", "sse-random-min"),
+    *("sse-deterministic", "sse-deterministic-max", "sse-deterministic-mean", "sse-hierarchical"),
+    *("deepsets-mean", "deepsets-max", "deepsets-original", "pma", "set-transformer"),
+)
+
+# Sizes of the sets in training and tests.
+SMALL_TRAIN_SIZE, LARGE_TRAIN_SIZE = 200, 1000  # pixels of 32 x 32 and of 64 x 64 images
+GRADIENT_SIZE = 200  # pixels that the gradient flows through in training on partitions (Figure 3d)
+CLOUD_SIZES = (100, 200, 500, 1000, 5000)  # points (Table 1)
+
+# Filters.
+Filter = Mapping[str, Any]
+ONE_PIECE: Filter = {"detail.mode": "one piece"}
+TRAINED_SLOTS: Filter = {"detail.num_slots": None}  # tested with as many slots as in training
+OWN_STATE: Filter = {"detail.aggregation": "own"}  # chunks aggregated by the encoder, not by a g of eq. (1)
+RANDOM_ORDER: Filter = {"detail.order": "random"}
+COMPLETION: Filter = {"suite": "image-completion", "metric": "nll"}  # tested in any way
+COMPLETION_TRAINED_SLOTS: Filter = {**COMPLETION, **TRAINED_SLOTS}
+COMPLETION_OWN_STATE: Filter = {**COMPLETION_TRAINED_SLOTS, **OWN_STATE}
+SMALL_IMAGES: Filter = {**COMPLETION_OWN_STATE, **RANDOM_ORDER, "case": "patches-32"}
+LARGE_IMAGES: Filter = {**COMPLETION_OWN_STATE, **RANDOM_ORDER, "case": "patches-64"}
+SHAPES: Filter = {"suite": "point-clouds", "metric": "accuracy", "case": "cad-points"}
+CENTROIDS: Filter = {"suite": "centroids", "metric": "accuracy"}
+EXEMPLARS: Filter = {**CENTROIDS, "case": "exemplar-centroids"}
+DIGITS: Filter = {**CENTROIDS, "case": "mnist-centroids"}
+DIGIT_EMBEDDINGS: Filter = {**DIGITS, "metric": "embeddings"}

@@ -1,0 +1,338 @@
+"""Details: what the records of one kind hold beside the fields that all records have.
+
+A detail is a dataclass where it is written, and a mapping in `Record.detail`, on disk and in frames (`detail.*`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detail:
+    """Base class of details. Fields that are None are left out, unless `keeps_none` names them."""
+
+    keeps_none: ClassVar[frozenset[str]] = frozenset()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the detail as a mapping from keys (`Record.detail`) to values."""
+        values = {name: getattr(self, name) for name in self._keys()}
+        present = {name: value for name, value in values.items() if value is not None or name in self.keeps_none}
+        return {self._keys()[name]: value for name, value in present.items()}
+
+    @classmethod
+    def _keys(cls) -> dict[str, str]:
+        """Return the key of each field: its name, unless its metadata say otherwise."""
+        return {f.name: f.metadata.get("key", f.name) for f in fields(cls)}
+
+
+# Laws
+
+
+@dataclass(frozen=True, kw_only=True)
+class UntriedLawDetail(Detail):
+    """Of a law that was skipped (`examples` is 0), or whose trial raised (None)."""
+
+    law: str
+    examples: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairDetail(Detail):
+    """Result of `mbc.partition` for a plain module f and one aggregation g: an entry of `LawDetail.pairs`."""
+
+    keeps_none: ClassVar[frozenset[str]] = frozenset({"counterexample"})
+
+    consistent: bool
+    examples: int
+    counterexample: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LawDetail(Detail):
+    """Of a law that was tried.
+
+    bound: the bound of the gap in `Record.value`. worst_gap: the largest of all examples.
+    counterexample: as `mbcbench repro` reads it, or None; counterexample_text: as people read it; reproduce: a program
+    that shows it. pairs: for a plain module, the result of each aggregation g.
+    """
+
+    keeps_none: ClassVar[frozenset[str]] = frozenset({"counterexample"})
+
+    law: str
+    statement: str
+    bound: float
+    examples: int
+    worst_gap: float
+    counterexample: Mapping[str, Any] | None = None
+    counterexample_text: str | None = field(default=None, metadata={"key": "text"})
+    reproduce: str | None = None
+    pairs: Mapping[str, PairDetail] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        detail = super().to_dict()
+        if self.pairs is not None:
+            detail["pairs"] = {aggregation: pair.to_dict() for aggregation, pair in self.pairs.items()}
+        return detail
+
+
+# Tasks
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingDetail(Detail):
+    """Of one training, shared by the records of all its tests.
+
+    data: the data set. train_size: elements of a training set. train_loss: mean of the last steps.
+    parameters: trainable numbers of the whole model.
+    """
+
+    data: str
+    train_size: int
+    steps: int
+    train_seconds: float
+    ms_per_step: float
+    train_loss: float
+    parameters: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompletionTrainingDetail(TrainingDetail):
+    """Of a training of `image-completion`.
+
+    plateau: True if the model predicts no better than a Gaussian fitted to the context. beats_baseline_at: the first
+    step (of those of the curve) at which the loss was below `train_baseline`, or None.
+    curve: pairs of a step and the mean loss of the steps up to it.
+    """
+
+    keeps_none: ClassVar[frozenset[str]] = frozenset({"beats_baseline_at"})
+
+    plateau: bool
+    beats_baseline_at: int | None
+    train_baseline: float
+    curve: Sequence[tuple[int, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CentroidTrainingDetail(TrainingDetail):
+    """Of a training of `centroids`: the episodes, and how encodings are scaled."""
+
+    train_ways: int
+    train_support: int
+    scale: float | str
+    layer_norm: bool
+    curve: Sequence[tuple[int, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationDetail(Detail):
+    """Of one test of a trained model.
+
+    mode: `one piece` or `streamed`. test_size, chunk_size: elements of a set and of a chunk. order: of a stream.
+    aggregation: `own` (the encoder's state), or the g of eq. (1) over chunks encoded on their own.
+    num_slots: where it differs from training. ways: classes to choose among.
+    baseline, pooled_baseline: values of the metric without an encoder; baseline_name: what gives them.
+    """
+
+    mode: str
+    test_size: int
+    chunk_size: int
+    order: str | None = None
+    aggregation: str | None = None
+    num_slots: int | None = None
+    ways: int | None = None
+    baseline: float | None = None
+    pooled_baseline: float | None = None
+    baseline_name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreDetail(Detail):
+    """Of a score: the test and the training, their keys side by side."""
+
+    test: EvaluationDetail
+    training: TrainingDetail
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.test.to_dict() | self.training.to_dict()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompletionsDetail(Detail):
+    """Of the pictures of `image-completion`, numbers from 0 to 255.
+
+    images: `count x P x 3`. order: `count x P`, the pixels in the order in which contexts take them.
+    completions: size of the context -> predicted means, `count x P x 3`.
+    """
+
+    images: Sequence[Any]
+    order: Sequence[Any]
+    completions: Mapping[str, Sequence[Any]]
+    training: TrainingDetail
+
+    def to_dict(self) -> dict[str, Any]:
+        pictures = {"images": self.images, "order": self.order, "completions": self.completions}
+        return pictures | self.training.to_dict()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingsDetail(Detail):
+    """Of the embeddings of `centroids`, as principal components.
+
+    queries: `C x Q x components`. centroids: size of the support -> `C x components`.
+    """
+
+    queries: Sequence[Any]
+    centroids: Mapping[str, Sequence[Any]]
+    training: TrainingDetail
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"queries": self.queries, "centroids": self.centroids, **self.training.to_dict()}
+
+
+# Measurements
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostDetail(Detail):
+    """Of a cost of encoding one batch.
+
+    n, dim, batch: elements of a set, numbers of an element, sets. input_bytes: of what is held while encoding.
+    method: how memory or FLOPs were measured or predicted. median_seconds to sets_per_second: of `throughput` only.
+    """
+
+    n: int
+    mode: str
+    dim: int
+    batch: int
+    chunk_size: int | None = None
+    input_bytes: int
+    method: str | None = None
+    median_seconds: float | None = None
+    iqr_seconds: float | None = None
+    repetitions: int | None = None
+    seconds_per_element: float | None = None
+    sets_per_second: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientDetail(Detail):
+    """Of the bias or deviation of a gradient estimator; only `estimator` where it was skipped.
+
+    gradient_size: elements that a gradient flows through. draws: gradients that were compared with the full one.
+    """
+
+    estimator: str
+    gradient_size: int | None = None
+    train_size: int | None = None
+    steps: int | None = None
+    draws: int | None = None
+    data: str | None = None
+    full_norm: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsistencyDetail(Detail):
+    """Of the gap between the encodings of a stream and of the whole set."""
+
+    n: int
+    chunk_size: int
+    order: str
+    aggregation: str
+    draw: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchitectureDetail(Detail):
+    """Of a model's layers: its place, description and number of parameters for each."""
+
+    layers: Sequence[Sequence[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AsvDetail(Detail):
+    """Of a result of ASV. low, high: its 99% interval, where ASV gives one. hardware: never a host name."""
+
+    keeps_none: ClassVar[frozenset[str]] = frozenset({"low", "high"})
+
+    commit: str
+    python: str
+    hardware: Mapping[str, Any]
+    low: float | None
+    high: float | None
+
+
+# Probes (mbcbench.execution.probe)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeDetail(Detail):
+    """Base class of details that the main process reads back."""
+
+    @classmethod
+    def from_dict(cls, detail: Mapping[str, Any]) -> Self:
+        """Return the detail of a record; keys that are not of this kind are ignored."""
+        return cls(**{name: detail[key] for name, key in cls._keys().items() if key in detail})
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderDetail(ProbeDetail):
+    """Of a probe that built an encoder and encoded a small batch. identity: digests of its source and weights."""
+
+    summary: str
+    paper: str
+    hyper: Mapping[str, Any]
+    claims: Mapping[str, str]
+    breaks: Mapping[str, str]
+    slot_readout: str
+    streaming: bool
+    merge: bool
+    mask: bool
+    parameters: int
+    dim_in: int
+    output_shape: Sequence[int]
+    identity: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanDetail(ProbeDetail):
+    """Of a probe that asked a suite for its cells.
+
+    cells: fields of each. experiments: title, filter and cell keys by name. seconds: the time limit of one cell.
+    exclusive: True if nothing else may run beside a cell.
+    """
+
+    cells: Sequence[Mapping[str, Any]]
+    experiments: Mapping[str, Mapping[str, Any]]
+    seconds: float
+    exclusive: bool = field(metadata={"key": "alone"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceDetail(ProbeDetail):
+    """Of a probe that imported a suite. identity: digests of its source and of the harness."""
+
+    identity: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LawPageDetail(ProbeDetail):
+    """Of a probe that read a law's page."""
+
+    doc: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayDetail(ProbeDetail):
+    """Of a probe that tried a counterexample again; counterexample_text is None where the law held."""
+
+    keeps_none: ClassVar[frozenset[str]] = frozenset({"counterexample_text"})
+
+    counterexample_text: str | None = field(metadata={"key": "text"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsageErrorDetail(ProbeDetail):
+    """Of a probe that failed by an error that the user has to put right."""
+
+    usage: bool = True

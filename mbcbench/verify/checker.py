@@ -1,0 +1,350 @@
+"""Check one encoder: build it once and judge laws."""
+
+import copy
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
+
+import torch
+from hypothesis.database import ExampleDatabase
+from torch import nn
+
+from mbcbench.errors import BrokenPluginError, UsageError, one_line
+from mbcbench.protocol.encoder import AGGREGATIONS, Aggregation, ChunkAggregation, is_streaming
+from mbcbench.protocol.target import (
+    build_from_spec,
+    element_width,
+    resolve_target,
+    target_name,
+    target_string,
+    validate,
+)
+from mbcbench.records.cell import Cell
+from mbcbench.records.detail import UntriedLawDetail
+from mbcbench.records.record import Record, Status
+from mbcbench.verify import tolerance
+from mbcbench.verify.example import ALL_KINDS, Example, ExampleData, smallest_examples
+from mbcbench.verify.law import Law, get_law
+from mbcbench.verify.law_result import LawResult, law_record
+from mbcbench.verify.law_run import LawRun
+from mbcbench.verify.reference import with_reference
+from mbcbench.verify.search import ExampleStore, SearchResult, search
+from mbcbench.verify.subject import Subject, parameter_variants
+from mbcbench.verify.xfails import with_xfails
+
+PARTITION = "mbc.partition"
+AGGREGATION_EXAMPLES = 24  # smallest examples on which an aggregation must be consistent to be used for other laws
+# Examples that decide what the search may rely on: is the encoder deterministic, are the sets of a batch independent?
+_PROBES = (Example(sizes=(1,), seed=1), Example(sizes=(2, 3), seed=2), Example(sizes=(9,), seed=3))
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much to try for one law.
+
+    Parameters
+    ----------
+    examples
+        Number of sets to try, of which a law gets its `budget_fraction`.
+    seconds
+        Time after which no new examples are tried.
+    min_examples
+        Lower bound on the examples of a law, each a batch with one set per kind; large enough to include the chunks
+        1 + 2. It applies to laws that are tried on batches (`Law.batched`).
+    database
+        Where unexpected counterexamples are stored, to be tried first the next time.
+    """
+
+    examples: int = 400
+    seconds: float = 20.0
+    min_examples: int = 12
+    database: ExampleDatabase | None = None
+
+    def sets_for(self, law: Law) -> int:
+        """Return the number of sets to try for a law."""
+        minimum = self.min_examples * len(law.kinds) if law.batched else 1
+        return max(round(self.examples * law.budget_fraction), minimum)
+
+
+class Checker:
+    """An encoder, built once and checked for many laws.
+
+    Parameters
+    ----------
+    target
+        A target string, or the encoder itself: a spec, class, factory or module.
+    dim_in
+        Element width `d`; by default one that fits the encoder.
+    seed
+        Seed of the parameters and of the search.
+    expected_failures
+        Reasons by `law-id` or `TARGET::law-id`, for laws that the encoder is known to break.
+    reference
+        Independent implementation (see `mbcbench.verify.reference.with_reference`).
+
+    Raises
+    ------
+    UsageError
+        If the target is not an encoder.
+    BrokenPluginError
+        If importing it fails.
+    """
+
+    def __init__(
+        self,
+        target: object,
+        *,
+        dim_in: int | None = None,
+        seed: int = 0,
+        expected_failures: Mapping[str, str] | None = None,
+        reference: object = None,
+    ) -> None:
+        self.target = target
+        self.name = target_name(target)
+        self.seed = seed
+        spec = resolve_target(target)
+        self.dim_in = dim_in or element_width(spec)
+        spec = with_xfails(spec, expected_failures or {}, self.name)
+        self.spec = spec if reference is None else with_reference(spec, reference, dim_in=self.dim_in)
+
+    def validate(self) -> None:
+        """Build the encoder and encode a small batch, if that was not done before.
+
+        Raises
+        ------
+        UsageError
+            If the factory does not build a module, or its output is not an encoding.
+        BrokenPluginError
+            If building or encoding fails.
+        """
+        _ = self._variants
+
+    def judge(self, law_id: str, budget: Budget) -> Record:
+        """Try to falsify a law and return its record.
+
+        An encoder that cannot be built, or raises, gives a record too.
+
+        Parameters
+        ----------
+        law_id
+            Id of the law.
+        budget
+            How much to try.
+
+        Raises
+        ------
+        UsageError
+            If there is no such law.
+        """
+        get_law(law_id)
+        params = {"examples": budget.examples, "seconds": budget.seconds}
+        cell = Cell(suite="laws", case=law_id, encoder=self.name, params=params, seed=self.seed, dtype="float64")
+        try:
+            return self.judge_cell(cell, budget)
+        except (UsageError, BrokenPluginError) as error:
+            message = str(error)
+        except Exception as error:
+            message = one_line(error)
+        return cell.record(Status.ERROR, message=message, detail=UntriedLawDetail(law=law_id))
+
+    def judge_cell(self, cell: Cell, budget: Budget) -> Record:
+        """Return the record of a cell whose case is a law; raise what the encoder raises when it is built."""
+        began = time.perf_counter()
+        law = get_law(cell.case)
+        result = self.try_law(law, budget)
+        is_reachable = isinstance(self.target, str) or target_string(self.target) is not None
+        record = law_record(cell, law, result, dim_in=self.dim_in, is_reachable=is_reachable)
+        return replace(record, seconds=time.perf_counter() - began)
+
+    def try_law(self, law: Law, budget: Budget) -> LawResult:
+        """Try to falsify a law."""
+        with _single_thread():
+            if not self._is_plain or not law.needs_streaming:
+                return self._try_on(law, self.subjects(), budget)
+            if law.id == PARTITION:
+                return self._try_all_aggregations(law, budget)
+            return self._try_through_aggregation(law, budget)
+
+    def replay(self, law: Law, example: Example) -> SearchResult | None:
+        """Try a law on one example; return the result if the example still breaks it, else None."""
+        if self._is_plain and law.needs_streaming:
+            groups = [self.aggregated(g) for g in AGGREGATIONS]
+        else:
+            groups = [self.subjects()]
+        for subjects in groups:
+            run = LawRun(law, subjects)
+            with _single_thread(), torch.no_grad():
+                observation = run.try_example(example)
+            if observation.is_counterexample:
+                return SearchResult(run.examples, observation, observation)
+        return None
+
+    @cached_property
+    def _variants(self) -> list[nn.Module]:
+        module = build_from_spec(self.spec, dim_in=self.dim_in, seed=self.seed)
+        validate(module, dim_in=self.dim_in, name=self.spec.name)
+        return parameter_variants(module, self.dim_in, self.seed)
+
+    @property
+    def _is_plain(self) -> bool:
+        return not is_streaming(self._variants[0])
+
+    @cached_property
+    def deterministic(self) -> bool:
+        """True if equal inputs give equal outputs in eval mode, whatever is encoded in between.
+
+        This is decided first: the other laws compare two encodings, which means nothing if one input has two.
+        """
+        module = copy.deepcopy(self._variants[0])
+        with torch.no_grad():
+            for example in _PROBES:
+                x = ExampleData(example, self.dim_in).x
+                first = module(x)
+                module(2 * x)
+                if bool((tolerance.gaps(module(x), first) > tolerance.rounding_bound(first, x.shape[1])).any()):
+                    return False
+        return True
+
+    @cached_property
+    def independent_sets(self) -> bool:
+        """True if the encoder treats the sets of a batch independently, so that one call can try many examples."""
+        if not self.deterministic:
+            return False
+        subject = Subject(copy.deepcopy(self._variants[-1]), self.dim_in)
+        run = LawRun(get_law("symmetry.batch"), [subject])
+        probes = [replace(example, kinds=ALL_KINDS) for example in _PROBES]
+        with torch.no_grad():
+            return not any(run.try_example(probe).is_counterexample for probe in probes)
+
+    def subjects(self, wrap: Callable[[nn.Module], nn.Module] = lambda module: module) -> list[Subject]:
+        """Return fresh copies of the encoder, wrapped, one per parameter set, so that laws do not affect each other."""
+
+        def rebuild() -> nn.Module:
+            module = build_from_spec(self.spec, dim_in=self.dim_in, seed=self.seed + 1000)
+            return wrap(module.to("cpu", torch.float64).eval())
+
+        return [
+            Subject(
+                wrap(copy.deepcopy(module)),
+                self.dim_in,
+                deterministic=self.deterministic,
+                rebuild=rebuild,
+                reference=self.spec.reference,
+            )
+            for module in self._variants
+        ]
+
+    def aggregated(self, g: Aggregation) -> list[Subject]:
+        """Return the plain encoder f as a stream (f, g): chunk encodings aggregated by `g`."""
+        return self.subjects(lambda module: ChunkAggregation(module, g).eval())
+
+    @cached_property
+    def _consistent_aggregation(self) -> Aggregation | None:
+        """The first g for which (f, g) is mini-batch consistent, as far as a short search can tell."""
+        law = get_law(PARTITION)
+        return next((g for g in AGGREGATIONS if self._survives_smallest(law, self.aggregated(g))), None)
+
+    def _survives_smallest(self, law: Law, subjects: list[Subject]) -> bool:
+        run = LawRun(law, subjects)
+        smallest = smallest_examples(len(subjects), law.kinds, all_kinds=self.independent_sets)
+        with torch.no_grad():
+            examples = islice(smallest, AGGREGATION_EXAMPLES)
+            return not any(run.try_example(example).is_counterexample for example in examples)
+
+    def _try_all_aggregations(self, law: Law, budget: Budget) -> LawResult:
+        """Try a plain module with each aggregation; the law holds if it holds for one of them."""
+        results = {g: self._search(law, self.aggregated(g), budget, g) for g in AGGREGATIONS}
+        consistent = [g for g, result in results.items() if result.holds]
+        if consistent:
+            note = f"(f, g) is consistent for g = {', '.join(consistent)}"
+            return self._conclude(law, results[consistent[0]], note, results)
+        smallest = min(AGGREGATIONS, key=lambda g: _counterexample_size(results[g]))
+        note = f"no g in {{{', '.join(AGGREGATIONS)}}} makes (f, g) consistent; shown for g = {smallest}"
+        return self._conclude(law, results[smallest], note, results)
+
+    def _try_through_aggregation(self, law: Law, budget: Budget) -> LawResult:
+        """Try another law about streams on a plain module, with the aggregation that makes it consistent."""
+        if PARTITION in self.spec.breaks:  # which is judged as a law of its own
+            return LawResult(Status.SKIP, f"a plain module whose spec says that it breaks {PARTITION}")
+        g = self._consistent_aggregation
+        if g is None:
+            aggregations = ", ".join(AGGREGATIONS)
+            return LawResult(Status.SKIP, f"a plain module that no g in {{{aggregations}}} makes consistent")
+        return self._try_on(law, self.aggregated(g), budget)
+
+    def _try_on(self, law: Law, subjects: list[Subject], budget: Budget) -> LawResult:
+        reason = law.unmet_requirement(subjects[0])
+        if reason:
+            return LawResult(Status.SKIP, reason)
+        return self._conclude(law, self._search(law, subjects, budget))
+
+    def _search(self, law: Law, subjects: list[Subject], budget: Budget, g: str = "") -> SearchResult:
+        is_expected = law.id in self.spec.breaks  # an expected counterexample is neither shrunk nor worth storing
+        store = None
+        if budget.database is not None and not is_expected:
+            parts = ("mbcbench", self.spec.name, law.id, g, str(self.dim_in))
+            store = ExampleStore(budget.database, hashlib.sha256("\0".join(parts).encode()).digest())
+        return search(
+            law,
+            subjects,
+            examples=budget.sets_for(law),
+            seed=self.seed,
+            independent_sets=self.independent_sets,
+            shrink=not is_expected,
+            seconds=budget.seconds,
+            store=store,
+        )
+
+    def _conclude(
+        self,
+        law: Law,
+        result: SearchResult,
+        note: str = "",
+        by_aggregation: Mapping[Aggregation, SearchResult] | None = None,
+    ) -> LawResult:
+        status, message = self._outcome(law, result, note)
+        return LawResult(status, message, result, by_aggregation)
+
+    def _outcome(self, law: Law, result: SearchResult, note: str) -> tuple[Status, str]:
+        """Return status and message, given what the spec claims and expects to fail."""
+        expected = self.spec.breaks.get(law.id, "")
+        error = result.counterexample.error if result.counterexample is not None else ""
+        if error:
+            return (Status.XFAIL, f"{expected} ({error})") if expected else (Status.ERROR, error)
+        if not law.can_fail(self.spec.claims, self.spec.breaks):
+            return Status.OK, law.describe_outcome(holds=result.holds, note=result.worst.note)
+        if not result.holds:
+            doubt = "" if self.deterministic else "not deterministic in eval mode: fix hygiene.determinism first"
+            return Status.XFAIL if expected else Status.FAIL, _join(expected, note, doubt)
+        if expected:
+            message = f"no counterexample in {result.examples} examples, though the spec says: {expected}"
+            return Status.XPASS, _join(message, note)
+        return Status.PASS, note or self.spec.claims.get(law.id, "")
+
+
+def _counterexample_size(result: SearchResult) -> int:
+    assert result.counterexample is not None
+    return result.counterexample.example.n
+
+
+def _join(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
+
+
+@contextmanager
+def _single_thread() -> Iterator[None]:
+    """Run torch on one thread.
+
+    The tensors of the laws are small: handing them between threads costs more than the work, and many times more when
+    several processes share the cores.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

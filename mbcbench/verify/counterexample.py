@@ -1,0 +1,204 @@
+"""Counterexamples: as plain data, as text, as a snippet that fails again, read from records, and replayed."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from mbcbench.errors import UsageError
+from mbcbench.verify.example import KINDS, Example
+from mbcbench.verify.law import Law, get_law
+from mbcbench.verify.law_run import Observation
+from mbcbench.verify.search import SearchResult
+
+MAX_VALUE_LENGTH = 120  # characters of a value in the text of a counterexample
+
+
+def counterexample_data(observation: Observation, worst: Observation, *, dim_in: int, dtype: str) -> dict[str, Any]:
+    """Return a counterexample as plain data, from which `Example.from_json` restores the example."""
+    return {
+        "n": observation.example.n,
+        **observation.example.to_json(),
+        **{name: _to_plain(value) for name, value in observation.choices.items()},
+        "dim_in": dim_in,
+        "dtype": dtype,
+        "gap": observation.gap,
+        "bound": observation.bound,
+        "worst_gap": max(worst.gap, observation.gap),
+        "note": observation.note,
+        "error": observation.error,
+    }
+
+
+def counterexample_text(target: str, law: Law, result: SearchResult) -> str:
+    """Return the counterexample of a search for a reader, one fact per line."""
+    observation = result.counterexample
+    assert observation is not None
+    example = observation.example
+    chunks = " + ".join(map(str, example.sizes))
+    weights = "as built" if example.variant == 0 else f"perturbed (variant {example.variant})"
+    lines = [
+        f"{law.id} is broken by {target}",
+        f"  law       {law.statement}",
+        f"  smallest  n={example.n}, chunks {chunks}, {_describe_data(example)}",
+        *(f"  {name}: {_format_value(value)}" for name, value in observation.choices.items()),
+        f"  weights   {weights}; seed {example.seed}",
+    ]
+    if observation.error:
+        lines.append(f"  raised    {observation.error}")
+    else:
+        note = f"; {observation.note}" if observation.note else ""
+        worst_gap = max(result.worst.gap, observation.gap)
+        lines.append(f"  gap       {observation.gap:.3g}, bound {observation.bound:.3g}{note}")
+        lines.append(f"  worst     gap {worst_gap:.3g} in {result.examples} examples")
+    return "\n".join(lines)
+
+
+def reproduction_snippet(
+    target: str, law: Law, example: Example, *, dim_in: int, build_seed: int, is_reachable: bool = True
+) -> str:
+    """Return Python code that fails with the same counterexample.
+
+    If the encoder is a live object that no target string leads to (`is_reachable` is False), the reader fills it in.
+    """
+    case = json.dumps(example.to_json())
+    placeholder = "" if is_reachable else f"encoder = ...  # the {target} that was checked\n"
+    encoder = repr(target) if is_reachable else "encoder"
+    call = f"mbcbench.replay_counterexample({encoder}, {law.id!r}, {case}, dim_in={dim_in}, seed={build_seed})"
+    return f"import mbcbench\n\n{placeholder}{call}\n"
+
+
+@dataclass(frozen=True)
+class RecordedCounterexample:
+    """A counterexample read from a record, with what is needed to try it again.
+
+    Parameters
+    ----------
+    target, law
+        Target string of the encoder, and id of the law.
+    example
+        The example as plain data.
+    dim_in, seed
+        Element width and seed that the encoder was built with.
+    """
+
+    target: str
+    law: str
+    example: Mapping[str, Any]
+    dim_in: int
+    seed: int
+
+
+def read_counterexamples(location: str) -> list[RecordedCounterexample]:
+    """Return the counterexamples in a file of records, or on one line of it.
+
+    Parameters
+    ----------
+    location
+        `FILE` or `FILE:LINE`: the records of a run, or what `mbcbench check --json` wrote.
+
+    Raises
+    ------
+    UsageError
+        If the file or the line cannot be read, or holds no counterexample.
+    """
+    path, line = _split_location(location)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UsageError(
+            f"cannot read {path} ({error.strerror}); give FILE or FILE:LINE of a file of records"
+        ) from error
+    if line is not None and not 1 <= line <= len(lines):
+        raise UsageError(f"{path} has {len(lines)} lines, none numbered {line}")
+    numbers = [line] if line is not None else range(1, len(lines) + 1)
+    counterexamples = [c for number in numbers for c in _parse_record(path, number, lines[number - 1])]
+    if not counterexamples:
+        raise UsageError(f"{location} holds no counterexample; records whose status is fail, xfail or error have one")
+    return counterexamples
+
+
+def _split_location(location: str) -> tuple[Path, int | None]:
+    name, colon, line = location.rpartition(":")
+    return (Path(name), int(line)) if colon and line.isdigit() else (Path(location), None)
+
+
+def _parse_record(path: Path, number: int, line: str) -> Iterator[RecordedCounterexample]:
+    if not line.strip():
+        return
+    try:
+        record = json.loads(line)
+        # `check --json` writes the detail next to the other fields.
+        flat = {**record, **record.get("detail", {})}
+        example = flat.get("counterexample")
+        if example:
+            yield RecordedCounterexample(flat["encoder"], flat["law"], example, example["dim_in"], flat["seed"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path}, line {number}: not a record ({error})") from error
+
+
+def replay_counterexample(
+    target: object, law_id: str, example: Mapping[str, Any], *, dim_in: int, seed: int = 0
+) -> None:
+    """Try a recorded counterexample again.
+
+    Parameters
+    ----------
+    target
+        A target string, or the encoder itself: a spec, class, factory or module.
+    law_id
+        Id of the law.
+    example
+        The example as plain data, as in a record's counterexample.
+    dim_in
+        Element width `d`.
+    seed
+        Seed that the encoder is built with.
+
+    Raises
+    ------
+    AssertionError
+        If the law is still broken; the message is the text of the counterexample.
+    UsageError
+        If the target is not an encoder, or there is no such law.
+    BrokenPluginError
+        If the encoder cannot be imported or built.
+    """
+    from mbcbench.verify.checker import Checker  # which builds on this module
+
+    checker = Checker(target, dim_in=dim_in, seed=seed)
+    law = get_law(law_id)
+    result = checker.replay(law, Example.from_json(example))
+    if result is not None:
+        raise AssertionError(counterexample_text(checker.name, law, result))
+
+
+def _describe_data(example: Example) -> str:
+    if example.values is not None:
+        is_in_order = example.order in (None, tuple(range(example.n)))
+        order = "" if is_in_order else f", arriving in the order {_format_value(example.order)}"
+        return f"x = {_format_value([list(element) for element in example.values])}{order}"
+    kinds = ", ".join(KINDS[kind % len(KINDS)][0] for kind in example.kinds)
+    return f"{example.arrangement}, sets: {kinds}"
+
+
+def _to_plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, Tensor | np.ndarray) else value
+
+
+def _format_value(value: Any) -> str:
+    plain = _to_plain(value)
+    if isinstance(plain, list) and len(plain) == 1 and isinstance(plain[0], list) and not isinstance(value, list):
+        plain = plain[0]  # a tensor for a batch of one set
+    text = json.dumps(_round_floats(plain))
+    return text if len(text) <= MAX_VALUE_LENGTH else text[: MAX_VALUE_LENGTH - 3] + "..."
+
+
+def _round_floats(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    return [_round_floats(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,98 @@
+"""The result of one law for one encoder, and its record."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mbcbench.protocol.encoder import Aggregation
+from mbcbench.records.cell import Cell
+from mbcbench.records.detail import LawDetail, PairDetail, UntriedLawDetail
+from mbcbench.records.record import Record, Status
+from mbcbench.verify.counterexample import counterexample_data, counterexample_text, reproduction_snippet
+from mbcbench.verify.law import Law
+from mbcbench.verify.search import SearchResult
+
+
+@dataclass(frozen=True)
+class LawResult:
+    """Result of one law for one encoder.
+
+    Parameters
+    ----------
+    status
+        The outcome.
+    message
+        Explanation, for the reader of a table.
+    search
+        Result of the search that decided, or None if the law was skipped.
+    by_aggregation
+        For a plain module, the result of the search with each aggregation of chunk encodings.
+    """
+
+    status: Status
+    message: str = ""
+    search: SearchResult | None = None
+    by_aggregation: Mapping[Aggregation, SearchResult] | None = None
+
+
+def law_record(cell: Cell, law: Law, result: LawResult, *, dim_in: int, is_reachable: bool) -> Record:
+    """Return a result as a record; gap and bound are kept for laws that hold, too.
+
+    If no target string leads to the encoder (`is_reachable` is False), the reader of the reproduction fills it in.
+    """
+    if result.search is None:
+        return cell.record(result.status, message=result.message, detail=UntriedLawDetail(law=law.id, examples=0))
+    detail = _search_detail(cell, law, result.search, dim_in=dim_in, is_reachable=is_reachable)
+    if result.by_aggregation is not None:
+        detail = replace(
+            detail,
+            examples=sum(search.examples for search in result.by_aggregation.values()),
+            pairs={g: _aggregation_detail(search, dim_in, cell) for g, search in result.by_aggregation.items()},
+        )
+    return cell.record(
+        result.status,
+        message=result.message,
+        metric="gap",
+        value=(result.search.counterexample or result.search.worst).gap,
+        higher_is_better=False,
+        detail=detail,
+    )
+
+
+def _search_detail(cell: Cell, law: Law, search: SearchResult, *, dim_in: int, is_reachable: bool) -> LawDetail:
+    observation = search.counterexample or search.worst
+    detail = LawDetail(
+        law=law.id,
+        statement=law.statement,
+        bound=observation.bound,
+        examples=search.examples,
+        worst_gap=max(search.worst.gap, observation.gap),
+    )
+    if search.counterexample is None:
+        return detail
+    snippet = reproduction_snippet(
+        cell.encoder,
+        law,
+        search.counterexample.example,
+        dim_in=dim_in,
+        build_seed=cell.seed,
+        is_reachable=is_reachable,
+    )
+    return replace(
+        detail,
+        counterexample=_counterexample_data(search, dim_in, cell),
+        counterexample_text=counterexample_text(cell.encoder, law, search),
+        reproduce=snippet,
+    )
+
+
+def _aggregation_detail(search: SearchResult, dim_in: int, cell: Cell) -> PairDetail:
+    return PairDetail(
+        consistent=search.holds, examples=search.examples, counterexample=_counterexample_data(search, dim_in, cell)
+    )
+
+
+def _counterexample_data(search: SearchResult, dim_in: int, cell: Cell) -> dict[str, Any] | None:
+    if search.counterexample is None:
+        return None
+    return counterexample_data(search.counterexample, search.worst, dim_in=dim_in, dtype=cell.dtype)

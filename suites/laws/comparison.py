@@ -1,0 +1,25 @@
+"""Comparisons that are not the gap between two encodings."""
+
+import torch
+
+from mbcbench.verify.example import ExampleData
+from mbcbench.verify.tolerance import Comparison
+
+
+def no_gap(data: ExampleData) -> Comparison:
+    """Return a gap of zero for every set of the batch: the law holds."""
+    zero = torch.zeros(len(data.x), dtype=torch.float64)
+    return Comparison(zero, zero)
+
+
+def violation(data: ExampleData, note: str) -> Comparison:
+    """Return an infinite gap for every set of the batch: the law is broken, whatever the numbers."""
+    zero = torch.zeros(len(data.x), dtype=torch.float64)
+    return Comparison(zero + torch.inf, zero, note)
+
+
+def worse(a: Comparison, b: Comparison) -> Comparison:
+    """Return, per set, the comparison with the larger ratio of gap and bound."""
+    take_b = b.ratio > a.ratio
+    note = b.note if bool(take_b.any()) and b.note else a.note
+    return Comparison(torch.where(take_b, b.gap, a.gap), torch.where(take_b, b.bound, a.bound), note)

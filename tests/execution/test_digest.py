@@ -1,0 +1,83 @@
+"""Which edits invalidate the cached cells of which suite, tried on a copy of the sources."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SUITES = ("laws", "resources", "point-clouds")
+EVERY = set(SUITES)
+EDITS = {
+    "mbcbench/datasets/cad.py": {"point-clouds"},
+    "mbcbench/datasets/shapes/objects.py": {"point-clouds"},
+    "suites/tasks/point_clouds/suite.py": {"point-clouds"},
+    "suites/tasks/point_clouds/sampling.py": {"point-clouds"},
+    "suites/training.py": {"point-clouds"},
+    "suites/laws/mbc.py": {"laws"},
+    "suites/resources/measurement.py": {"resources"},
+    "mbcbench/system.py": {"resources"},
+    "mbcbench/verify/tolerance.py": {"laws"},
+    "mbcbench/protocol/state.py": EVERY,
+    "encoders/sse.py": set(),
+    "reports/growth.py": set(),
+    "reports/paper/figures.py": set(),
+    "mbcbench/cli/main.py": set(),
+    "mbcbench/records/store.py": set(),
+    "mbcbench/execution/planner.py": set(),
+    "mbcbench/streaming/encode.py": set(),
+    "mbcbench/pytest_plugin.py": set(),
+}
+# The identity of a suite before and after each edit, in a process that has loaded this suite only.
+PROGRAM = """
+import ast, functools, json, sys
+from pathlib import Path
+import mbcbench
+from mbcbench.execution.probe import source_identity
+
+ast.parse = functools.cache(ast.parse)  # an edit changes one of a hundred files
+root = Path(mbcbench.__file__).parent.parent
+before = source_identity(sys.argv[1])
+changed = []
+for name in json.loads(sys.argv[2]):
+    path = root / name
+    text = path.read_text()
+    path.write_text(text + "\\nEDITED = 1\\n")
+    if source_identity(sys.argv[1]) != before:
+        changed.append(name)
+    path.write_text(text)
+print(json.dumps(changed))
+"""
+
+
+def installed(path: str) -> str:
+    """Return a path of the repository as it is installed."""
+    return path if path.startswith("mbcbench/") else f"mbcbench/{path}"
+
+
+@pytest.fixture(scope="module")
+def invalidated(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, set[str]]:
+    """The suites whose identity changes, by edited file."""
+    site = tmp_path_factory.mktemp("site")
+    shutil.copytree(ROOT / "mbcbench", site / "mbcbench", ignore=shutil.ignore_patterns("__pycache__"))
+    for kind in ("encoders", "suites", "reports"):
+        shutil.copytree(ROOT / kind, site / "mbcbench" / kind, ignore=shutil.ignore_patterns("__pycache__"))
+    paths = {installed(path): path for path in EDITS}
+    suites: dict[str, set[str]] = {path: set() for path in EDITS}
+    for suite in SUITES:
+        program = [sys.executable, "-c", PROGRAM, suite, json.dumps(list(paths))]
+        environment = {**os.environ, "PYTHONPATH": str(site)}
+        ended = subprocess.run(program, env=environment, cwd=site, capture_output=True, text=True, check=True)
+        for name in json.loads(ended.stdout):
+            suites[paths[name]].add(suite)
+    return suites
+
+
+@pytest.mark.parametrize("path", EDITS)
+def test_an_edit_invalidates_the_suites_that_it_can_change(invalidated: Mapping[str, set[str]], path: str) -> None:
+    assert invalidated[path] == EDITS[path]
