@@ -108,3 +108,21 @@ print(sorted({'torch', 'trimesh', 'PIL'} & set(sys.modules)))
 """
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("library", "name"),
+    [
+        ("platformdirs", "mnist"),
+        ("pooch", "mnist"),
+        ("filelock", "mnist-5k"),
+        ("PIL", "photographs"),
+        ("trimesh.creation", "cad-40"),
+    ],
+)
+def test_a_missing_library_is_reported_with_its_extra(monkeypatch: pytest.MonkeyPatch, library: str, name: str) -> None:
+    if library == "platformdirs":
+        monkeypatch.delenv("MBCBENCH_DATA")
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(UsageError, match=r"install it with: pip install 'mbcbench\[tasks\]'"):
+        data_set(name).fetch(offline=True)
