@@ -201,8 +201,9 @@ class Encoding:
 
 def _copy_out(state: Any, buffer: Array) -> Any:
     """Copy the tensors of a state that lie in a block's buffer, which a later block overwrites."""
-    address = buffer.ctypes.data
-    return map_state(lambda t: t.clone() if t.untyped_storage().data_ptr() == address else t, state)
+    first = buffer.ctypes.data
+    addresses = range(first, first + buffer.nbytes)
+    return map_state(lambda t: t.clone() if t.untyped_storage().data_ptr() in addresses else t, state)
 
 
 def _check_checkpoint(options: EncodeOptions) -> None:
