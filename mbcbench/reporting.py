@@ -11,19 +11,6 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
-    """What turns a frame of records (see `mbcbench.load`) and a run's description (run.json) into something to look at.
-
-    terminal: what `rich` prints. html: one self-contained page.
-    """
-
-    name: str
-    summary: str
-    terminal: "Callable[[pd.DataFrame, Mapping[str, Any]], RenderableType]"
-    html: "Callable[[pd.DataFrame, Mapping[str, Any]], str]"
-
-
-@dataclass(frozen=True, kw_only=True)
 class Artefact:
     """One table or figure, drawn from records alone.
 
@@ -43,16 +30,34 @@ class Artefact:
     make: str = "mbcbench run --suite paper"
 
 
-Written = Mapping[str, str | bytes]  # the names of files and what they hold
+Files = Mapping[str, str | bytes]  # the names of files and their contents
+Write = Callable[[Sequence[Artefact], "pd.DataFrame", Mapping[str, Any], Sequence[str]], tuple[Files, list[str]]]
 
 
-@dataclass(frozen=True)
-class Writer:
-    """What makes files of artefacts.
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """A view of a frame of records (see `mbcbench.load`), given the description of their run (run.json).
 
-    formats: what it can write. write: artefacts, records, the run's description and formats -> files, and a line for
-    each artefact that has no records.
+    Attributes
+    ----------
+    name
+        Registered name.
+    summary
+        One line.
+    terminal
+        Records and description -> a renderable for `rich`.
+    html
+        Records and description -> one self-contained page.
+    formats
+        Names of the formats that `write` knows.
+    write
+        Artefacts, records, description and formats -> files, and a line for each artefact that has no records. Only
+        the report that `mbcbench report` writes has it.
     """
 
-    formats: tuple[str, ...]
-    write: "Callable[[Sequence[Artefact], pd.DataFrame, Mapping[str, Any], Sequence[str]], tuple[Written, list[str]]]"
+    name: str
+    summary: str
+    terminal: "Callable[[pd.DataFrame, Mapping[str, Any]], RenderableType]"
+    html: "Callable[[pd.DataFrame, Mapping[str, Any]], str]"
+    formats: tuple[str, ...] = ()
+    write: Write = lambda artefacts, records, info, formats: ({}, [])

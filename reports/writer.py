@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from mbcbench.reporting import Artefact, Writer
+from mbcbench.reporting import Artefact
 
 from .leaderboard.html import context
 from .paper.claims import claims_table
@@ -15,7 +15,6 @@ from .rendering import template
 from .selection import label_models
 from .text_tables import format_cells, latex_table, markdown_table
 
-FORMATS = ("html", "md", "latex", "csv", "png", "svg")
 Files = dict[str, str | bytes]
 
 
@@ -148,6 +147,3 @@ def _code(run: Mapping[str, Any]) -> str:
     if run["commit"]:
         parts.append(f"commit {run['commit'][:12]}")
     return ", ".join(parts) or "an unknown version"
-
-
-WRITER = Writer(formats=FORMATS, write=write)

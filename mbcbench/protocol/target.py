@@ -102,7 +102,7 @@ def load_target(target: str) -> object:
 def import_target_module(target: str) -> ModuleType:
     """Import the module that a target string names. Raises like `get_spec`."""
     if ":" not in target:
-        return importlib.import_module(registry.plugin(registry.ENCODERS, target).entry.module)
+        return importlib.import_module(registry.plugin(registry.ENCODERS, target).module)
     where = target.rpartition(":")[0]
     return _module_from_path(where) if where.endswith(".py") else _module_from_name(where, target)
 
@@ -166,8 +166,8 @@ def _is_registered(spec: EncoderSpec) -> bool:
     plugin = registry.plugins(registry.ENCODERS).get(spec.name)
     if plugin is None:
         return False
-    module = sys.modules.get(plugin.entry.module)
-    return module is not None and getattr(module, plugin.entry.attr, None) is spec
+    module = sys.modules.get(plugin.module)
+    return module is not None and getattr(module, plugin.attribute, None) is spec
 
 
 def element_width(spec: EncoderSpec) -> int:
@@ -244,8 +244,8 @@ def _attribute(module: ModuleType, attribute: str, target: str) -> object:
         return getattr(module, attribute)
     except AttributeError:
         names = [name for name in vars(module) if not name.startswith("_")]
-        near = registry.did_you_mean(attribute, names)
-        raise UsageError(f"{target}: the module has no attribute {attribute!r}{near}") from None
+        suggestion = registry.did_you_mean(attribute, names)
+        raise UsageError(f"{target}: the module has no attribute {attribute!r}{suggestion}") from None
 
 
 def _summary(target: object) -> str:

@@ -62,9 +62,10 @@ def has_parameters(subject: Subject) -> str | None:
 
 
 class Explore(Protocol):
-    """A search of a law's own: return a counterexample, or None."""
+    """A search of a law's own."""
 
-    def __call__(self, run: "LawRun", *, examples: int, seed: int, shrink: bool) -> "Observation | None": ...
+    def __call__(self, run: "LawRun", *, examples: int, seed: int, shrink: bool) -> "Observation | None":
+        """Try about `examples` examples of the run; return a counterexample, or None."""
 
 
 class Classes(NamedTuple):
@@ -162,11 +163,12 @@ def get_law(law_id: str) -> Law:
 
 
 def select_laws(law_ids: Collection[str] | None) -> list[str]:
-    """Return the given ids, or those of all laws; raise UsageError for an unknown id."""
+    """Return the ids of all laws, or those that the given ids and globs (`mbc.*`) match.
+
+    Raises UsageError for an id or a glob that no law has.
+    """
     if law_ids is None:
         return list(registry.plugins(registry.LAWS))
     if isinstance(law_ids, str):
         raise UsageError(f"laws={law_ids!r}: give a list of ids, as in laws=[{law_ids!r}]")
-    for law_id in law_ids:
-        registry.plugin(registry.LAWS, law_id)
-    return list(law_ids)
+    return registry.select(registry.LAWS, law_ids)

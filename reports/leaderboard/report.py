@@ -3,14 +3,33 @@
 A cell that failed or is missing is shown as what it is and never averaged away.
 """
 
-from mbcbench.reporting import Report
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from mbcbench.reporting import Artefact, Files, Report
 
 from .html import html
 from .terminal import terminal
+
+FORMATS = ("html", "md", "latex", "csv", "png", "svg")
+
+
+def write(
+    artefacts: Sequence[Artefact], frame: pd.DataFrame, info: Mapping[str, Any], formats: Sequence[str]
+) -> tuple[Files, list[str]]:
+    """Return the leaderboard and the artefacts as files, and a line for each artefact without records."""
+    from .. import writer  # it imports the plotting libraries
+
+    return writer.write(artefacts, frame, info, formats)
+
 
 REPORT = Report(
     name="leaderboard",
     summary="laws kept, scores with intervals, throughput and memory: one row per encoder",
     terminal=terminal,
     html=html,
+    formats=FORMATS,
+    write=write,
 )

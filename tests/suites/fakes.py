@@ -1,4 +1,4 @@
-"""Small data in place of the data sets, with something in it to learn."""
+"""Small data sets from which something can be learned, in place of the real ones."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ from mbcbench.suites.tasks.point_clouds import data as cloud_data
 
 
 def patches(size: int) -> Patches:
-    """The left half of each image in one colour, the right half in another, the same for all."""
+    """Return images with two halves of different colours, the same in all images."""
     images = np.full((60, 3, size, size), 40, dtype=np.uint8)
     images[:, 0, :, size // 2 :] = 220
     images[:, 1] += np.random.default_rng(0).integers(0, 20, (60, size, size), dtype=np.uint8)
@@ -22,7 +22,7 @@ def patches(size: int) -> Patches:
 
 
 def clouds(points: int = 2000) -> Clouds:
-    """Three classes: clouds stretched along one axis each."""
+    """Return clouds of three classes, each stretched along another axis."""
     rng = np.random.default_rng(0)
     labels = np.arange(30) % 3
     x = rng.normal(size=(30, points, 3)).astype(np.float32)
@@ -31,26 +31,25 @@ def clouds(points: int = 2000) -> Clouds:
 
 
 def exemplars() -> Exemplars:
-    """Views close to the centre of their class."""
+    """Return views that are close to the centre of their class."""
     rng = np.random.default_rng(0)
     x = (rng.normal(size=(50, 1, 8)) + 0.1 * rng.normal(size=(50, 14, 8))).astype(np.float16)
     return Exemplars(x[:25], x[25:], "fake", "fake exemplars")
 
 
-class Fake:
-    """What `choose` gives: a loader that has a name and a digest."""
+class FakeDataSet:
+    """A data set in place of one that `choose` returns."""
 
     name, sha256 = "fake", "0" * 64
 
     def __init__(self, load: Callable[..., Any]) -> None:
         self.load = load
 
-    def __call__(self, *args: int, **named: int) -> Any:
-        return self.load(*args, **named)
 
-
-def use(patch: pytest.MonkeyPatch) -> None:
-    """Have the suites choose among the fakes, but for digits."""
-    fakes = {"patches": Fake(patches), "clouds": Fake(clouds), "exemplars": Fake(exemplars)}
+def replace_data_sets(patch: pytest.MonkeyPatch) -> None:
+    """Make the suites choose fake data sets; digits stay real."""
+    fakes = {"patches": FakeDataSet(patches), "clouds": FakeDataSet(clouds), "exemplars": FakeDataSet(exemplars)}
     for module in (training_cells, image_completion, cloud_data, episodes):
-        patch.setattr(module, "choose", lambda kind, data, real=module.choose: fakes.get(kind) or real(kind, data))
+        patch.setattr(
+            module, "choose", lambda content, choice, real=module.choose: fakes.get(content) or real(content, choice)
+        )
