@@ -11,11 +11,11 @@ SUITES = Index(
         "laws": ("laws:SUITE", "random search for counterexamples to the laws"),
         "cad-points": (
             "tasks.point_clouds.suite:CAD_SUITE",
-            "classify shapes as clouds of points: the part of point-clouds that is left out where there is little time",
+            "classify CAD shapes as clouds of points: the part of point-clouds that the short profiles leave out",
         ),
         "centroids": (
             "tasks.centroids.suite:SUITE",
-            "classify by the nearest centroid (prototypical networks): over sizes of the support, and numbers of ways",
+            "classify by the nearest centroid (prototypical networks), over support sizes and numbers of ways",
         ),
         "gradients": (
             "gradients:SUITE",
@@ -27,13 +27,13 @@ SUITES = Index(
         ),
         "max-of-set": (
             "tasks.small.max_of_set:SUITE",
-            "the largest of a set of whole numbers: mean absolute error on sets as large as trained on, and larger",
+            "regress the largest of a set of whole numbers (MAE), with sets as large as in training and larger ones",
         ),
         "mixture-of-gaussians": (
             "tasks.small.mixtures:SUITE",
-            "fit mixtures of four Gaussians in the plane in one go: NLL of the points, streamed in four orders",
+            "fit mixtures of four Gaussians in the plane in one pass: NLL of the points, streamed in four orders",
         ),
-        "paper": ("paper:SUITE", "the paper's tables and figures, each model trained once for all that show it"),
+        "paper": ("paper:SUITE", "the paper's tables and figures; a model that several of them show is trained once"),
         "point-clouds": (
             "tasks.point_clouds.suite:SUITE",
             "classify digits and CAD shapes as clouds of points: trained on 100, tested on more, whole and streamed",
