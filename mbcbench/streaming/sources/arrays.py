@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from mbcbench.errors import UsageError, one_line
-from mbcbench.streaming.sources.base import Array, SequentialSource, Source, library
+from mbcbench.errors import UsageError, one_line, require
+from mbcbench.streaming.sources.base import Array, SequentialSource, Source
 
 BYTES = 2**22  # that are read at a time, rounded to whole chunks of the file
 
@@ -28,7 +28,7 @@ class ChunkedArraySource(SequentialSource):
 
 def open_hdf5(path: Path, select: Sequence[str]) -> Source:
     """A dataset of an HDF5 file. Raises UsageError as `open_source` does."""
-    h5py = library("h5py", "hdf5", path)
+    h5py = require("h5py", f"{path} is read with h5py")
     try:
         file = h5py.File(path, "r")
     except OSError as error:
@@ -41,7 +41,7 @@ def open_hdf5(path: Path, select: Sequence[str]) -> Source:
 
 def open_zarr(path: Path, select: Sequence[str]) -> Source:
     """A Zarr array, or an array of a Zarr group. Raises UsageError as `open_source` does."""
-    zarr = library("zarr", "zarr", path)
+    zarr = require("zarr", f"{path} is read with zarr")
     try:
         found = zarr.open(path, mode="r")
     except (OSError, ValueError) as error:

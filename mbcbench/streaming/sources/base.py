@@ -1,6 +1,5 @@
 """What all sources share."""
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -82,11 +81,3 @@ class SequentialSource(Source):
             out[filled : filled + len(part)] = part
             self._left, filled = self._left[len(part) :], filled + len(part)
         self._at = start + filled
-
-
-def library(name: str, extra: str, path: Path) -> Any:
-    """An optional library. Raises UsageError naming the extra when it is not installed."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise UsageError(f"{path} is read with {name}; install it with: pip install 'mbcbench[{extra}]'") from error

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from mbcbench.errors import UsageError, one_line
-from mbcbench.streaming.sources.base import Array, SequentialSource, Source, library
+from mbcbench.errors import UsageError, one_line, require
+from mbcbench.streaming.sources.base import Array, SequentialSource, Source
 
 ROWS = 2**14  # rows of a Parquet file that are decoded at a time
 
@@ -115,8 +115,8 @@ class Arrow:
     """The record batches of an Arrow file."""
 
     def __init__(self, module: Any, path: Path) -> None:
-        pyarrow = library("pyarrow", "arrow", path)
-        dataset = library("pyarrow.dataset", "arrow", path)
+        pyarrow = require("pyarrow", f"{path} is read with pyarrow")
+        dataset = require("pyarrow.dataset", f"{path} is read with pyarrow.dataset")
         self._file = module.open_file(pyarrow.OSFile(str(path)))
         self.schema = self._file.schema
         self.length = dataset.dataset(path, format="ipc").count_rows()
@@ -128,12 +128,12 @@ class Arrow:
 
 def open_parquet(path: Path, select: Sequence[str]) -> Source:
     """A Parquet file. Raises UsageError as `open_source` does."""
-    return _table(Parquet, library("pyarrow.parquet", "arrow", path), path, select)
+    return _table(Parquet, require("pyarrow.parquet", f"{path} is read with pyarrow.parquet"), path, select)
 
 
 def open_arrow(path: Path, select: Sequence[str]) -> Source:
     """An Arrow IPC file (Feather, version 2). Raises UsageError as `open_source` does."""
-    return _table(Arrow, library("pyarrow.ipc", "arrow", path), path, select)
+    return _table(Arrow, require("pyarrow.ipc", f"{path} is read with pyarrow.ipc"), path, select)
 
 
 def _table(kind: type[Parquet] | type[Arrow], module: Any, path: Path, select: Sequence[str]) -> Source:
