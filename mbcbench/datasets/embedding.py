@@ -36,8 +36,8 @@ def efficientnet_lite0() -> "Network":
 
     Raises UsageError if its packages are missing.
     """
-    efficientnet = require("efficientnet_lite_pytorch", "the exemplars need EfficientNet-Lite0 and its weights")
-    network = efficientnet.EfficientNet.from_name("efficientnet-lite0")
+    library = require("efficientnet_lite_pytorch", "the exemplars need EfficientNet-Lite0 and its weights")
+    network = library.EfficientNet.from_name("efficientnet-lite0")
     _load_weights(network, EFFICIENTNET_WEIGHTS.verified_path())
     return lambda images: network.extract_features(2 * images - 1).mean(dim=(2, 3))
 
@@ -47,7 +47,7 @@ def resnet50(weights: Path) -> "Network":
 
     Raises UsageError if torchvision is missing.
     """
-    models = require("torchvision.models", "ImageNet needs torchvision for ResNet-50")
+    models = require("torchvision.models", "ImageNet's features need ResNet-50 of torchvision")
     import torch
 
     network = models.resnet50()
