@@ -257,7 +257,6 @@ def _summary(target: object) -> str:
     return inspect.cleandoc(doc).partition("\n")[0] if doc else ""
 
 
-
 def _shorten(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
