@@ -14,11 +14,12 @@ import mbcbench
 from mbcbench.errors import UsageError
 from tests.conftest import Plugins
 
+PUBLIC: list[str] = vars(mbcbench)["__all__"]
 STUB = Path(mbcbench.__file__).with_suffix(".pyi")
 HONEST = f"{Path(__file__).parent / 'broken_encoders.py'}:Honest"
 
 
-@pytest.mark.parametrize("name", mbcbench.__all__)
+@pytest.mark.parametrize("name", PUBLIC)
 def test_every_public_name_is_there_and_documented(name: str) -> None:
     assert getattr(mbcbench, name).__doc__
     assert name in dir(mbcbench)
@@ -31,7 +32,7 @@ def test_the_stub_names_what_is_public() -> None:
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     ]
-    assert sorted(names) == sorted(mbcbench.__all__)
+    assert sorted(names) == sorted(PUBLIC)
 
 
 def test_importing_it_imports_nothing_heavy() -> None:

@@ -61,12 +61,8 @@ def imported() -> Iterator[tuple[str, str]]:
                 modules = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                 modules = [node.module]
-            elif (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Name)
-                and node.func.id in ("require", "library")
-            ):
-                modules = [arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)]
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "require":
+                modules = [str(arg.value) for arg in node.args[:1] if isinstance(arg, ast.Constant)]
             for module in (str(name).partition(".")[0] for name in modules):
                 if module not in sys.stdlib_module_names and module not in ("mbcbench", "_typeshed"):
                     yield module, str(path.relative_to(ROOT))
