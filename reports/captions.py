@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-MAX_NAMED = 4  # series that a sentence lists
+MAX_NAMED = 5  # series that a sentence lists
+MAX_SIZES = 3  # and sizes at which a series is the best
 
 
 @dataclass(frozen=True)
@@ -18,10 +19,16 @@ class Measure:
     lower_is_better: bool = False
 
     @property
-    def axis(self) -> str:
-        """Label of an axis: `NLL (nats per value, lower is better)`."""
+    def in_words(self) -> str:
+        """Return the measure in a sentence: `NLL (nats per value, lower is better)`."""
         notes = [note for note in (self.unit, self.direction) if note]
         return f"{self.name} ({', '.join(notes)})"
+
+    @property
+    def label(self) -> str:
+        """Label of an axis, in two lines."""
+        unit = f" ({self.unit})" if self.unit else ""
+        return f"{self.name}{unit}\n{self.direction}"
 
     @property
     def direction(self) -> str:
@@ -52,11 +59,21 @@ class Caption:
     data: str
 
     def __str__(self) -> str:
+        """Return the caption as one paragraph."""
         parts = [f"Result: {self.result}" if self.result else "", self.about]
         for claim in self.claims:
             parts += [f"Claim ({claim.id}): {claim.says}", f"Verdict: {'; '.join(map(str, claim.readings))}"]
         parts.append(f"Data: {self.data}" if self.data else "")
         return " ".join(sentence(part) for part in parts if part)
+
+    def markdown(self) -> str:
+        """Return the caption in paragraphs, with a list of verdicts."""
+        parts = [f"**Result:** {sentence(self.result)}" if self.result else "", sentence(self.about)]
+        for claim in self.claims:
+            readings = "\n".join(f"- {sentence(str(reading))}" for reading in claim.readings)
+            parts += [f"**Claim ({claim.id}):** {sentence(claim.says)} **Verdict:**", readings]
+        parts.append(f"**Data:** {sentence(self.data)}" if self.data else "")
+        return "\n\n".join(part for part in parts if part)
 
 
 @dataclass(frozen=True)
@@ -70,7 +87,7 @@ class Reading:
 
     def __str__(self) -> str:
         name = f" ({self.name})" if self.name else ""
-        return f"{self.verdict}{name}, {self.why}"
+        return f"{self.verdict}{name}: {self.why}"
 
 
 @dataclass(frozen=True)
@@ -102,38 +119,57 @@ def data_note(rows: Sequence[Mapping[Any, Any]]) -> str:
     return "; ".join(dict.fromkeys(name for name in names if name))
 
 
-def compare_series(data: pd.DataFrame, measure: Measure, x_name: str, hue: str = "model", x: str = "x") -> str:
-    """Return which series is best at how many values of `x`, and how the first series change along it."""
+def compare_series(data: pd.DataFrame, measure: Measure, at: str = "{}", hue: str = "model", x: str = "x") -> str:
+    """Return which series is the best at which `x`, and the means of the first series.
+
+    at: a phrase for values of `x`, such as `{} pixels` or `K = {}`.
+    """
+    is_text = any(isinstance(value, str) for value in data[x])
+    sizes = list(dict.fromkeys(data[x]))
     means = data.groupby([hue, x], sort=False)["value"].mean().unstack(x)
-    sizes = [size for size in dict.fromkeys(data[x]) if means[size].notna().sum() > 1]
-    return join_sentences([_best_series(means, sizes, measure, x_name), _changes(means, x_name)])
+    means = means[sizes if is_text else sorted(sizes)]
+    values = _list_means(means) if is_text else _span_means(means, measure, at)
+    return join_sentences([_best_series(means, measure, at), values])
 
 
-def _best_series(means: pd.DataFrame, sizes: Sequence[Any], measure: Measure, x_name: str) -> str:
-    if not sizes:
+def _best_series(means: pd.DataFrame, measure: Measure, at: str) -> str:
+    """Return `Lowest mean NLL (nats per value, lower is better): A at 200 and 500 pixels; B at 1,000 pixels`."""
+    names = name_best(means, measure, at)
+    return f"{measure.best} mean {measure.in_words}: {names}" if names else ""
+
+
+def name_best(means: pd.DataFrame, measure: Measure, at: str) -> str:
+    """Return the best series (rows) of each size (columns): `A at 200 and 500 pixels; B at 1,000 pixels`."""
+    compared = means.loc[:, means.notna().sum() > 1]
+    if compared.empty:
         return ""
-    best = means[sizes].idxmin() if measure.lower_is_better else means[sizes].idxmax()
-    counts = best.value_counts()
-    name, count = counts.index[0], int(counts.iloc[0])
-    if len(sizes) == 1:
-        return f"{name} has the {measure.best} mean {measure.name} at {x_name} {format_size(sizes[0])}"
-    where = "all" if count == len(sizes) else f"{count} of"
-    return f"{name} has the {measure.best} mean {measure.name} at {where} {len(sizes)} values of {x_name}"
-
-
-def _changes(means: pd.DataFrame, x_name: str) -> str:
-    """Return the first and last mean of each series: `From 200 to 1,000: A 0.5 to 0.3`."""
+    best = compared.idxmin() if measure.lower_is_better else compared.idxmax()
     parts = []
+    for name, sizes in best.groupby(best, sort=False):
+        values = [format_size(size) for size in sizes.index]
+        where = f"{len(values)} of {len(best)} sizes" if len(values) > MAX_SIZES else at.format(list_all(values))
+        parts.append(f"{name} throughout" if len(values) == len(best) > 1 else f"{name} at {where}")
+    return "; ".join(parts)
+
+
+def _span_means(means: pd.DataFrame, measure: Measure, at: str) -> str:
+    """Return `Mean NLL from 200 to 1,000 pixels: A 0.512 to 0.301, B 0.634 to 0.402`."""
+    spans: dict[str, list[str]] = {}
     for name, row in means.head(MAX_NAMED).iterrows():
         known = row.dropna()
-        if len(known) > 1:
-            span = f"{format_size(known.index[0])} to {format_size(known.index[-1])}"
-            parts.append(f"{name} {known.iloc[0]:.3f} to {known.iloc[-1]:.3f} ({span})")
-        elif len(known):
-            parts.append(f"{name} {known.iloc[0]:.3f} ({format_size(known.index[0])})")
-    more = len(means) - MAX_NAMED
-    others = f"; {more} more in the figure" if more > 0 else ""
-    return f"Means along {x_name}: {', '.join(parts)}{others}" if parts else ""
+        ends = known.iloc[[0, -1]] if len(known) > 1 else known
+        span = at.format(" to ".join(map(format_size, ends.index)))
+        spans.setdefault(span, []).append(f"{name} {' to '.join(f'{value:.3f}' for value in ends)}")
+    return "; ".join(f"mean {measure.name} at {span}: {', '.join(names)}" for span, names in spans.items())
+
+
+def _list_means(means: pd.DataFrame) -> str:
+    """Return the means of each series in all categories: `means of A: sum 0.512, mean 0.301`."""
+    parts = []
+    for name, row in means.head(MAX_NAMED).iterrows():
+        values = ", ".join(f"{format_size(category)} {value:.3f}" for category, value in row.dropna().items())
+        parts.append(f"{name}: {values}")
+    return f"Means of {'; '.join(parts)}"
 
 
 def format_size(value: Any) -> str:
@@ -142,8 +178,13 @@ def format_size(value: Any) -> str:
 
 
 def join_sentences(parts: Sequence[str]) -> str:
-    """Return the sentences that are not empty, without the last period."""
-    return ". ".join(part for part in parts if part)
+    """Return the sentences that are not empty, each with a capital letter, without the last period."""
+    return ". ".join(part[0].upper() + part[1:] for part in parts if part)
+
+
+def list_all(names: Sequence[str]) -> str:
+    """Return `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
 
 def list_names(names: Sequence[str], limit: int = 5) -> str:

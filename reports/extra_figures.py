@@ -11,7 +11,7 @@ from mbcbench.paper import ONE_PIECE
 from mbcbench.reporting import Artefact
 
 from .aggregation import law_group, law_matrix, main_setting
-from .captions import Measure, join_sentences, list_names
+from .captions import ACCURACY, Measure, join_sentences, list_names
 from .growth import cost_table
 from .selection import label_models, select
 from .stats import FITTED_SIZES, fit_growth, summarise_by
@@ -60,6 +60,7 @@ LAW_COLOURS = {
     "no record": "#ffffff",
     "other": "#000000",
 }
+BIAS = Measure("bias", "in units of the full gradient", lower_is_better=True)
 EXACT = 1e-12  # relative error of an encoding that differs by rounding alone
 
 
@@ -134,7 +135,7 @@ def compare_exponents(data: pd.DataFrame, measure: Measure) -> str:
     for mode in ("one piece", "streamed"):
         fits = data[data["mode"].eq(mode)].drop_duplicates("encoder").dropna(subset=["low"]).set_index("encoder")
         words = [
-            "{} n^{:.2f} [{:.2f}, {:.2f}]".format(name, *fits.loc[name, ["exponent", "low", "high"]])
+            "{} n^{:.2f} [{:.2f}, {:.2f}]".format(name, *fits.loc[name, ["exponent", "low", "high"]].round(2) + 0.0)
             for name in preferred([str(name) for name in fits.index])[:4]
         ]
         if words:
@@ -169,7 +170,7 @@ def draw_cost_by_size(data: pd.DataFrame, measure: Measure) -> "Figure":
             shown, x="n", y="value", hue="encoder", style="mode", markers={"one piece": "o", "streamed": "s"},
             hue_order=names, palette=palette(len(names)), errorbar=interval, err_style="bars", ax=axes,
         )  # fmt: skip
-        finish(axes, ("elements n", measure.axis))
+        finish(axes, ("elements n", measure.label))
         set_log_ticks(axes)
         if (shown["value"] > 0).all():
             axes.set_yscale("log")
@@ -249,7 +250,7 @@ def draw_accuracy_by_cost(data: pd.DataFrame, label: str) -> "Figure":
         front = data[data["pareto"]].sort_values("cost")
         axes.plot(front["cost"], front["mean"], drawstyle="steps-post", color=INK, linewidth=1, linestyle=":")
         set_log_ticks(axes)
-        finish(axes, (f"{label} (lower is better)", "accuracy (higher is better)"))
+        finish(axes, (f"{label} (lower is better)", ACCURACY.label))
         legend_below(figure, axes, names)
         return figure
 
@@ -273,15 +274,15 @@ def gradient_bias(frame: pd.DataFrame) -> pd.DataFrame:
 def compare_biases(data: pd.DataFrame) -> str:
     """Return the bias of each model at the fewest elements."""
     smallest = data[data["x"].eq(data["x"].min())].groupby("model", sort=False)["value"].mean()
-    words = [f"{name} {value:.2g}" for name, value in smallest.items()]
-    return f"With a gradient through {data['x'].min():g} elements, the bias is: {list_names(words, 8)}"
+    words = "; ".join(f"{name}: {value:.2g}" for name, value in smallest.items())
+    return f"{BIAS.name.capitalize()} ({BIAS.unit}) with a gradient through {data['x'].min():g} elements: {words}"
 
 
 def draw_gradient_bias(data: pd.DataFrame) -> "Figure":
     """Draw the bias of each model by the elements that a gradient is taken through."""
     models = list(dict.fromkeys(data["model"]))[: len(MARKERS)]
     shown = data[data["model"].isin(models) & data["value"].gt(0)].sort_values("x", kind="stable").astype({"x": int})
-    labels = ("elements that a gradient is taken through", "bias / full gradient (lower is better)")
+    labels = ("elements that a gradient is taken through", BIAS.label)
     return draw_points(shown, "x", "model", labels=labels, log=True)
 
 

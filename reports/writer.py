@@ -65,7 +65,7 @@ def _markdown(rendered: RenderedArtefact, formats: Collection[str]) -> str:
         body = markdown_table(_shown_data(rendered))
     else:
         body = "".join(f"![{rendered.title}]({name})\n" for name in _picture_files(rendered, formats)[:1])
-    return f"# {rendered.title}\n\n{rendered.caption}\n\n{body}"
+    return f"# {rendered.title}\n\n{rendered.caption.markdown()}\n\n{body}"
 
 
 def _shown_data(rendered: RenderedArtefact) -> pd.DataFrame:

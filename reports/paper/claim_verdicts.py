@@ -176,11 +176,15 @@ def judge_contrast(test: Contrast, rows: pd.DataFrame, tests: int) -> Part:
 
 def describe_estimate(estimate: Estimate, quantity: Quantity) -> str:
     """Return a difference in words: `NLL lower by 0.0123 ± 0.0045 nats (3 seeds)`."""
-    direction = quantity.above if estimate.mean >= 0 else quantity.below
-    half = "" if np.isnan(estimate.half) else f" ± {estimate.half:.4f}"
+    direction = quantity.above if estimate.mean > 0 else quantity.below
+    size = f"{abs(estimate.mean):.{quantity.digits}f}"
+    if not np.isnan(estimate.half):
+        size += f" ± {estimate.half:.{quantity.digits}f}"
     unit = f" {quantity.unit}" if quantity.unit else ""
     seeds = f"{estimate.seeds} seed{'s' if estimate.seeds > 1 else ''}"
-    return f"{quantity.name} {direction} by {abs(estimate.mean):.4f}{half}{unit} ({seeds})"
+    if not estimate.mean:
+        return f"{quantity.name} equal ({seeds})"
+    return f"{quantity.name} {direction} by {size}{unit} ({seeds})"
 
 
 def chosen_setting(test: Contrast, rows: pd.DataFrame) -> Filter:
