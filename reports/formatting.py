@@ -31,7 +31,7 @@ STATUS_WORDS = {
     MISSING: "no record",
     "undecided": "undecided: still on the plateau where training begins",
 }
-NO_TASKS = ("probe", "laws", "architectures", "consistency")  # suites whose data are not worth naming
+NO_TASKS = ("probe", "laws", "architectures", "consistency", "resources")  # suites without data sets
 BYTES = (" B", " KiB", " MiB", " GiB", " TiB")
 COUNTS = ("", "k", "M", "G", "T")
 

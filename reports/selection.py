@@ -10,6 +10,7 @@ from mbcbench.paper import Filter, model_label
 from . import stats
 from .columns import ALL, MODEL_SETTINGS, SETTINGS, SIZES, TEXT
 
+REPAIR_HINT = r" \(pip install [^)]*\)"  # in the names of data sets that old versions recorded
 PARTITIONED = ("partition", "unbiased")  # ways of training on partitions, named in the label of a model
 
 
@@ -24,6 +25,7 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
             table[f"detail.{name}"] = table[f"detail.{name}"].combine_first(table[f"params.{name}"])
     for name in SIZES:
         table[f"detail.{name}"] = pd.to_numeric(table[f"detail.{name}"], errors="coerce")
+    table["detail.data"] = table["detail.data"].astype(object).replace(REPAIR_HINT, "", regex=True)
     return table.astype(dict.fromkeys(TEXT, object)).copy()  # in one block: many columns were added
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from mbcbench.reporting import Artefact
 
+from .captions import data_note
 from .leaderboard.html import context
 from .paper.claims import claims_table
 from .rendered import GROUPS, PICTURES, RenderedArtefact, in_order, render
@@ -60,7 +61,7 @@ def _files(rendered: RenderedArtefact, formats: Collection[str]) -> Files:
 
 def _markdown(rendered: RenderedArtefact, formats: Collection[str]) -> str:
     if rendered.id == "claims":
-        body = template("claims.md").render(groups=_by_claim(rendered.data))
+        body = template("claims.md").render(claims=_by_claim(rendered.data))
     elif rendered.artefact.draw is None:
         body = markdown_table(_shown_data(rendered))
     else:
@@ -77,11 +78,12 @@ def _shown_cells(rendered: RenderedArtefact) -> pd.DataFrame:
     return format_cells(_shown_data(rendered))
 
 
-def _by_claim(claims: pd.DataFrame) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Return the readings of each claim under a heading such as `C3 (Sec. 2.3)`, with their places in the table."""
+def _by_claim(claims: pd.DataFrame) -> list[tuple[str, list[dict[str, Any]], str]]:
+    """Return for each claim a heading such as `C3 (Sec. 2.3)`, its readings with their places, and the data sets."""
     headings = claims["id"] + " (" + claims["where"] + ")"
     placed = claims.assign(place=range(len(claims)))
-    return [(str(heading), _records(rows)) for heading, rows in placed.groupby(headings, sort=False)]
+    groups = [(str(heading), _records(rows)) for heading, rows in placed.groupby(headings, sort=False)]
+    return [(heading, readings, data_note(readings)) for heading, readings in groups]
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

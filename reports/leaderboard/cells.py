@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..aggregation import BROKEN, MISSING
 from ..formatting import STATUS_WORDS, format_number
-from .columns import ScoreColumn
+from .columns import TASKS, ScoreColumn
 
 OTHER_TASKS = ("nll", "centroids")  # their columns form a table of their own where width is short
 LOWER_IS_BETTER = ("mean_rank", "nll", "memory", "state", "parameters")
@@ -17,6 +17,7 @@ OVER_TASKS = {
     "mean_rank": ("mean rank", "the mean over tasks of the rank by mean score (lower is better)"),
     "borda": ("Borda", "encoders beaten, averaged over the seeds of a task and summed over tasks (higher is better)"),
 }
+INTERVAL = "mean and 95 % t interval over seeds"
 INCONSISTENT = "†"  # beside the rank of an encoder that breaks a law of mbc
 
 
@@ -64,7 +65,8 @@ def view_columns(table: pd.DataFrame, scores: Sequence[ScoreColumn]) -> list[Col
 
 def _score_column(rows: Sequence[Mapping[Any, Any]], score: ScoreColumn) -> Column:
     cells = tuple(_score_cell(row, score) for row in rows)
-    return Column(score.key, score.label, score.about, True, cells)
+    about = f"{score.about}: {INTERVAL}" if score.suite in TASKS else score.about
+    return Column(score.key, score.label, about, True, cells)
 
 
 def law_groups(table: pd.DataFrame) -> list[str]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..aggregation import MISSING, law_group, law_matrix, outcomes, summarise_outcomes
 from ..captions import sentence
-from ..extra_figures import QUALITY_COST
+from ..cost_figures import QUALITY_COST
 from ..formatting import STATUS_WORDS, css_class, facts, failures, symbol
 from ..growth import cost_table
 from ..rendering import template

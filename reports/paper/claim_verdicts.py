@@ -66,11 +66,15 @@ class Claim:
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a claim, judged. text: the result in words. would_decide: if undecided, what would decide it."""
+    """One part of a claim, judged.
+
+    text: the result in words. would_decide, seeds: if undecided, what would decide it, or about how many seeds.
+    """
 
     outcome: Outcome
     text: str
     would_decide: str = ""
+    seeds: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,12 +93,11 @@ def judge(claim: Claim, rows: pd.DataFrame) -> Verdict:
     parts = [part for test in claim.tests for part in _parts(test, rows, len(claim.tests))]
     outcome = _combine(parts)
     deciding = [part for part in parts if part.outcome == outcome]
-    would_decide = dict.fromkeys(part.would_decide for part in deciding if part.would_decide)
     return Verdict(
         verdict=outcome,
         why=_why(deciding),
         data=_data(claim, rows),
-        would_decide="; ".join(would_decide) if outcome == "undecided" else "",
+        would_decide=_would_decide(deciding) if outcome == "undecided" else "",
         evidence="\n".join(f"{part.outcome}: {part.text}" for part in parts),
     )
 
@@ -112,6 +115,14 @@ def _why(deciding: Sequence[Part]) -> str:
     others = len(deciding) - 1
     more = f" (and {others} more comparison{'s' if others > 1 else ''} with this outcome)" if others else ""
     return deciding[0].text + more
+
+
+def _would_decide(undecided: Sequence[Part]) -> str:
+    """Return what would decide all parts: the most seeds that one of them needs, and whatever else there is."""
+    seeds = max((part.seeds for part in undecided), default=0)
+    needs = [f"about {seeds} seeds, if differences and spreads stay as they are"] if seeds else []
+    needs += [part.would_decide for part in undecided if part.would_decide]
+    return "; ".join(dict.fromkeys(needs))
 
 
 def _parts(test: Holds | Breaks | Contrast, rows: pd.DataFrame, tests: int) -> Iterator[Part]:
@@ -171,7 +182,10 @@ def judge_contrast(test: Contrast, rows: pd.DataFrame, tests: int) -> Part:
     if estimate.seeds < 2:
         return Part("undecided", text, "more seeds")
     outcome = _outcome(estimate, bonferroni(LEVEL, tests), test.margin)
-    return Part(outcome, text, _wanted_seeds(estimate, test.margin) if outcome == "undecided" else "")
+    seeds = seeds_needed(estimate, test.margin or 0.0)
+    if outcome == "undecided" and seeds is None:
+        return Part(outcome, text, f"more than {MAX_SEEDS} seeds: the difference is too small to matter")
+    return Part(outcome, text, seeds=seeds or 0)
 
 
 def describe_estimate(estimate: Estimate, quantity: Quantity) -> str:
@@ -183,7 +197,7 @@ def describe_estimate(estimate: Estimate, quantity: Quantity) -> str:
     unit = f" {quantity.unit}" if quantity.unit else ""
     seeds = f"{estimate.seeds} seed{'s' if estimate.seeds > 1 else ''}"
     if not estimate.mean:
-        return f"{quantity.name} equal ({seeds})"
+        return f"{quantity.name}: no difference ({seeds})"
     return f"{quantity.name} {direction} by {size}{unit} ({seeds})"
 
 
@@ -224,13 +238,6 @@ def _training_problem(terms: Sequence[Term], rows: pd.DataFrame) -> tuple[str, s
         why = f"{on_plateau} of {len(records)} tests are no better than the mean of the pixels yet"
         return why, "a longer training: --profile paper"
     return None
-
-
-def _wanted_seeds(estimate: Estimate, margin: float | None) -> str:
-    seeds = seeds_needed(estimate, margin or 0.0)
-    if seeds is None:
-        return f"more than {MAX_SEEDS} seeds: the difference is too small to matter"
-    return f"about {seeds} seeds, if difference and spread stay as they are"
 
 
 def _data(claim: Claim, rows: pd.DataFrame) -> str:

@@ -136,9 +136,8 @@ def chunked_loss(chunk: int, order: str, model: str = SET_TRANSFORMER_1.label) -
     base = {**SMALL_IMAGES, "detail.train_size": SMALL_TRAIN_SIZE, "detail.test_size": SMALL_TRAIN_SIZE}
     chunks = {**base, **aggregated_by("mean"), "detail.chunk_size": chunk, "detail.order": order}
     whole = {**base, **ONE_PIECE, "detail.chunk_size": SMALL_TRAIN_SIZE}
-    change = (
-        f"one piece against the mean over {'random chunks' if order == 'random' else f'chunks of {order}'} of {chunk}"
-    )
+    kind = "random chunks" if order == "random" else f"chunks in the order of {order},"
+    change = f"one piece against the mean over {kind} of {chunk}"
     return improvement(model, chunks, whole, change=change)
 
 

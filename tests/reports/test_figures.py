@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mbcbench.reports import extra_figures, style
+from mbcbench.reports import cost_figures, style
 from mbcbench.reports.captions import Measure
 from mbcbench.reports.leaderboard.html import alt_text
 
@@ -47,7 +47,7 @@ def categories() -> Figure:
 
 
 def cost() -> Figure:
-    figure: Figure = extra_figures.draw_accuracy_by_cost(POINTS, "seconds for a million elements")
+    figure: Figure = cost_figures.draw_accuracy_by_cost(POINTS, "seconds for a million elements")
     return figure
 
 
@@ -56,7 +56,7 @@ FIGURES = [lines, categories, cost]
 
 def test_of_models_at_one_cost_only_the_best_are_on_the_front() -> None:
     table = pd.DataFrame({"cost": [1, 1, 1, 2, 2, 3], "mean": [0.4, 0.6, 0.6, 0.7, 0.5, 0.7]})
-    assert list(extra_figures.pareto_front(table)) == [False, True, True, True, False, False]
+    assert list(cost_figures.pareto_front(table)) == [False, True, True, True, False, False]
 
 
 @pytest.mark.parametrize("kind", ["svg", "png"])

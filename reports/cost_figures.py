@@ -1,4 +1,4 @@
-"""Figures beyond the paper: laws, costs, consistency and gradients of every encoder, from the same records."""
+"""Figures of costs: time and memory against the size of the set, and accuracy against cost."""
 
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ import pandas as pd
 from mbcbench.paper import ONE_PIECE
 from mbcbench.reporting import Artefact
 
-from .aggregation import law_group, law_matrix, main_setting
+from .aggregation import law_group, main_setting
 from .captions import ACCURACY, Measure, join_sentences, list_names
 from .growth import cost_table
 from .selection import label_models, select
@@ -18,11 +18,8 @@ from .stats import FITTED_SIZES, fit_growth, summarise_by
 from .style import (
     FAINT,
     INK,
-    MARKERS,
     MAX_SERIES,
-    WIDTH,
     canvas,
-    draw_points,
     finish,
     interval,
     legend_below,
@@ -42,74 +39,24 @@ PREFERRED_ENCODERS = (
     *("sse-random", "deepsets-mean", "set-transformer", "pma"),
     *("slot-attention", "fspool", "janossy", "umbc"),
 )
-LAW_WORDS = {
-    "pass": "holds",
-    "ok": "classified",
-    "xfail": "broken, as claimed",
-    "fail": "broken",
-    "xpass": "broken",
-    "skip": "does not apply",
-    "missing": "no record",
+MODE_WORDS = {"one piece": "in one piece", "streamed": "when streamed"}
+# Tests on as many points as in training.
+POINT_CLOUDS = {
+    "suite": "point-clouds",
+    "metric": "accuracy",
+    "detail.train_size": 100,
+    "detail.test_size": 100,
+    **ONE_PIECE,
 }
-LAW_COLOURS = {
-    "holds": "#56b4e9",
-    "classified": "#b9a7d6",
-    "broken, as claimed": "#e69f00",
-    "broken": "#a50f15",
-    "does not apply": "#f4f4f4",
-    "no record": "#ffffff",
-    "other": "#000000",
-}
-BIAS = Measure("bias", "in units of the full gradient", lower_is_better=True)
-EXACT = 1e-12  # relative error of an encoding that differs by rounding alone
-
-
-# Encoders and laws
-
-
-def law_statuses(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the worst status of each law (columns) for each encoder (rows)."""
-    laws = frame[frame["suite"].eq("laws")]
-    return law_matrix(laws, sorted(laws["encoder"].unique())).reset_index() if len(laws) else pd.DataFrame()
-
-
-def count_law_abiding(data: pd.DataFrame) -> str:
-    """Return how many encoders keep all laws, and which break one that they claim to keep."""
-    statuses = data.set_index("encoder")
-    keeps = statuses.isin(["pass", "ok", "skip"]).all(axis=1)
-    unexpected = statuses.index[statuses.isin(["fail", "xpass"]).any(axis=1)]
-    as_claimed = statuses.isin(["xfail"]).any(axis=1).sum()
-    words = [
-        f"{keeps.sum()} of {len(statuses)} encoders keep every law that applies to them",
-        f"{as_claimed} break a law, as their authors say",
-        f"unexpected: {list_names(list(unexpected))}" if len(unexpected) else "",
-    ]
-    return "; ".join(word for word in words if word)
-
-
-def draw_law_statuses(data: pd.DataFrame) -> "Figure":
-    """Draw one tile for each law and encoder: laws run down, so that a phone shows all of them."""
-    import seaborn as sns
-    from matplotlib.patches import Patch
-
-    words = data.set_index("encoder").T.map(lambda status: LAW_WORDS.get(status, "other"))
-    names = list(LAW_COLOURS)
-    present = [name for name in names if (words == name).to_numpy().any()]
-    with style():
-        figure, axes = canvas(1.9 + 0.19 * len(words), max(WIDTH, 2.0 + 0.24 * len(words.columns)))
-        sns.heatmap(
-            words.map(names.index), cmap=list(LAW_COLOURS.values()), vmin=-0.5, vmax=len(names) - 0.5, cbar=False,
-            linewidths=0.8, linecolor="white", ax=axes, xticklabels=True, yticklabels=True,
-        )  # fmt: skip
-        axes.tick_params(axis="x", labelrotation=90, labelsize=8)
-        axes.tick_params(axis="y", labelsize=8)
-        axes.set(xlabel="", ylabel="")
-        patches = [Patch(facecolor=LAW_COLOURS[name], edgecolor=FAINT, label=name) for name in present]
-        figure.legend(handles=patches, loc="outside lower center", ncols=3, frameon=False)
-        return figure
-
-
-# Costs against the size of the set
+TIME_MEASURE = Measure("time", "seconds", lower_is_better=True)
+MEMORY_MEASURE = Measure("peak memory", "MiB", lower_is_better=True)
+RESOURCES = "mbcbench run --suite resources --profile thorough"
+TASK_AND_RESOURCES = "mbcbench run --suite point-clouds --suite resources"
+FIT_NOTE = f"Exponents are fitted to the {FITTED_SIZES} largest n, with 95 % intervals."
+PARETO_NOTE = (
+    "Dotted: the Pareto front. Grey: the other encoders, if there are many. Hollow: it breaks a law of mbc, or was not "
+    "checked."
+)
 
 
 def cost_by_size(frame: pd.DataFrame, cost: str) -> pd.DataFrame:
@@ -141,9 +88,6 @@ def compare_exponents(data: pd.DataFrame, measure: Measure) -> str:
         if words:
             sentences.append(f"{measure.name.capitalize()} {MODE_WORDS[mode]} grows as {', '.join(words)}")
     return join_sentences(sentences)
-
-
-MODE_WORDS = {"one piece": "in one piece", "streamed": "when streamed"}
 
 
 def preferred(encoders: list[str]) -> list[str]:
@@ -178,9 +122,6 @@ def draw_cost_by_size(data: pd.DataFrame, measure: Measure) -> "Figure":
         return figure
 
 
-# Accuracy against cost
-
-
 def accuracy_by_cost(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return the accuracy on point clouds in one piece, and a cost at the largest n, of each registered encoder.
 
@@ -199,16 +140,6 @@ def accuracy_by_cost(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     table = summarise_by(scores, ["encoder", "model"]).merge(cost, left_on="encoder", right_index=True)
     consistent = table["encoder"].isin(consistent_encoders(rows))
     return table.assign(consistent=consistent, pareto=pareto_front(table)).reset_index(drop=True)
-
-
-# Tests on as many points as in training.
-POINT_CLOUDS = {
-    "suite": "point-clouds",
-    "metric": "accuracy",
-    "detail.train_size": 100,
-    "detail.test_size": 100,
-    **ONE_PIECE,
-}
 
 
 def consistent_encoders(rows: pd.DataFrame) -> set[str]:
@@ -261,104 +192,6 @@ def _draw_unnamed(axes: "Axes", models: pd.DataFrame) -> None:
         axes.plot(part["cost"], part["mean"], "o", color=FAINT, markerfacecolor=face, markersize=4, alpha=0.7, zorder=2)
 
 
-# Gradients and consistency
-
-
-def gradient_bias(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the bias of the gradients of training on partitions."""
-    rows = select(label_models(frame), {"suite": "gradients", "metric": "gradient_bias"})
-    table = rows.assign(x=rows["detail.gradient_size"], model=rows["encoder"] + ", " + rows["detail.estimator"])
-    return table[["model", "x", "seed", "value"]].sort_values(["model", "x", "seed"]).reset_index(drop=True)
-
-
-def compare_biases(data: pd.DataFrame) -> str:
-    """Return the bias of each model at the fewest elements."""
-    smallest = data[data["x"].eq(data["x"].min())].groupby("model", sort=False)["value"].mean()
-    words = "; ".join(f"{name}: {value:.2g}" for name, value in smallest.items())
-    return f"{BIAS.name.capitalize()} ({BIAS.unit}) with a gradient through {data['x'].min():g} elements: {words}"
-
-
-def draw_gradient_bias(data: pd.DataFrame) -> "Figure":
-    """Draw the bias of each model by the elements that a gradient is taken through."""
-    models = list(dict.fromkeys(data["model"]))[: len(MARKERS)]
-    shown = data[data["model"].isin(models) & data["value"].gt(0)].sort_values("x", kind="stable").astype({"x": int})
-    labels = ("elements that a gradient is taken through", BIAS.label)
-    return draw_points(shown, "x", "model", labels=labels, log=True)
-
-
-def consistency_errors(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the largest difference between chunks and the whole set, relative to the whole in max-norm."""
-    rows = select(label_models(frame), {"suite": "consistency", "metric": "relative_gap"})
-    names = {"detail.order": "kind", "detail.chunk_size": "size", "detail.aggregation": "encoded"}
-    keys = ["encoder", "encoded", "kind", "size"]
-    return rows.rename(columns=names).groupby(keys)["value"].max().reset_index()
-
-
-def compare_consistency(data: pd.DataFrame) -> str:
-    """Return how many encoders differ by rounding alone, and the largest difference."""
-    worst = data.groupby("encoder")["value"].max().sort_values(ascending=False)
-    exact = int((worst < EXACT).sum())
-    return (
-        f"Chunks change the encoding of {exact} of {len(worst)} encoders by rounding alone (less than {EXACT:g}), "
-        f"and that of {worst.index[0]} most, by {worst.iloc[0]:.2g} times its size"
-    )
-
-
-def draw_consistency(data: pd.DataFrame) -> "Figure":
-    """Draw a row for each encoder, the worst on top, and a column for each size of chunks, in panels by their kind."""
-    import seaborn as sns
-    from matplotlib.figure import Figure
-
-    table = data.assign(value=np.log10(data["value"].clip(lower=np.finfo(float).eps)))
-    order = table.groupby("encoder")["value"].max().sort_values(ascending=False, kind="stable").index
-    kinds = list(dict.fromkeys(data["kind"]))
-    with style():
-        figure = Figure(figsize=(WIDTH, 1.5 + 0.16 * len(order)), layout="constrained")
-        panels = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
-        for axes, kind in zip(panels, kinds, strict=True):
-            grid = table[table["kind"].eq(kind)].pivot(index="encoder", columns="size", values="value").reindex(order)
-            grid = grid[grid.columns[::-1]]
-            sns.heatmap(
-                grid, vmin=-16, vmax=0, cmap="cividis", cbar=axes is panels[-1], ax=axes, linewidths=0.5,
-                xticklabels=[f"{size:g}" for size in grid.columns], yticklabels=True,
-                cbar_kws={"label": "log10 of the relative difference (lower is better)", "fraction": 0.1},
-            )  # fmt: skip
-            axes.set(title=kind, xlabel="", ylabel="")
-            axes.tick_params(labelsize=8)
-            axes.tick_params(axis="x", labelrotation=90)
-        figure.supxlabel("elements in a chunk", fontsize=9)
-        return figure
-
-
-TIME_MEASURE = Measure("time", "seconds", lower_is_better=True)
-MEMORY_MEASURE = Measure("peak memory", "MiB", lower_is_better=True)
-RESOURCES = "mbcbench run --suite resources --profile thorough"
-TASK_AND_RESOURCES = "mbcbench run --suite point-clouds --suite resources"
-FIT_NOTE = f"Exponents are fitted to the {FITTED_SIZES} largest n, with 95 % intervals."
-PARETO_NOTE = (
-    "Dotted: the Pareto front. Grey: the other encoders, if there are many. Hollow: it breaks a law of mbc, or was not "
-    "checked."
-)
-
-LAW_MATRIX = Artefact(
-    id="law-matrix",
-    title="Encoders and laws",
-    caption="Each tile is the outcome of one law (rows) for one encoder (columns).",
-    data=law_statuses,
-    draw=draw_law_statuses,
-    result=count_law_abiding,
-    make="mbcbench run --suite laws",
-)
-CONSISTENCY = Artefact(
-    id="consistency",
-    title="Consistency error by chunk size",
-    caption="The largest relative difference between a stream of chunks and the whole set, in float64. Encoders "
-    "without a state are the mean of the encodings of their chunks. Uneven: one element, then chunks of this size.",
-    data=consistency_errors,
-    draw=draw_consistency,
-    result=compare_consistency,
-    make="mbcbench run --suite consistency",
-)
 MEMORY = Artefact(
     id="memory",
     title="Memory against n",
@@ -394,14 +227,4 @@ STATE_QUALITY = Artefact(
     draw=partial(draw_accuracy_by_cost, label="bytes of the state"),
     result=name_pareto_front,
     make=TASK_AND_RESOURCES,
-)
-GRADIENT_BIAS = Artefact(
-    id="gradient-bias",
-    title="Gradients of training on partitions",
-    caption="Training takes the gradient through a part of each set (partition), or through a part while the rest is "
-    "encoded without a gradient (unbiased).",
-    data=gradient_bias,
-    draw=draw_gradient_bias,
-    result=compare_biases,
-    make="mbcbench run --suite gradients",
 )
