@@ -60,6 +60,11 @@ class Contrast:
     margin: float | None = None
     column: str = "value"
 
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """Encoders of the models that are compared."""
+        return tuple(str(term.where["model"]).partition(" ")[0] for term in self.terms)
+
 
 def train_size_setting(base: Filter, size: int) -> Filter:
     """Return the setting of models trained and tested on `size` elements, in one piece."""

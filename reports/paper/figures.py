@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from mbcbench.paper import COMPLETION_OWN_STATE, DEEPSETS_MAX, SHAPES, SSE_1, SSE_16, SSE_32, SSE_DETERMINISTIC_16, sse
 from mbcbench.reporting import Artefact
 
-from ..captions import ACCURACY, NLL, Measure, compare_series, name_best
+from ..captions import ACCURACY, NLL, Measure, compare_series, mean_by_size, name_best
 from ..style import draw_lines, draw_points, finish, legend_below, line_plot, panels, style
 from . import figure_data
 
@@ -47,8 +47,7 @@ def _compare_supports(data: pd.DataFrame) -> str:
     """Compare the models at each number of ways."""
     parts = []
     for ways, rows in data.groupby("ways"):
-        means = rows.groupby(["model", "x"])["value"].mean().unstack("x")
-        parts.append(f"at {ways:,g} ways, {name_best(means, ACCURACY, 'a support of {}')}")
+        parts.append(f"at {ways:,g} ways, {name_best(mean_by_size(rows), ACCURACY, 'a support of {}')}")
     return f"Highest mean accuracy {'; '.join(parts)}"
 
 
