@@ -5,10 +5,16 @@ With [X 1] the elements and a column of ones, the logits are [X 1] P^T for P = q
     sum_i W_ik v(x_i) = (W^T [X 1]) [Wv bv]^T,
 
 so an element costs 2 K d multiplications in place of 2 d d_hat + 2 K d_hat. Elements are read in blocks that stay in
-cache, and the gradient computes each block's weights again: nothing as long as the set is written or kept.
+cache, and the gradient computes each block's weights again: nothing as long as the set is written or kept. On CUDA
+devices a Triton kernel does the same in one pass (`triton_attention.py`), where Triton is installed and the sizes fit;
+MBCBENCH_TRITON=0 in the environment forbids it.
 """
 
+import functools
+import importlib.util
 import math
+import os
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -32,7 +38,7 @@ def fused_weighted_sum(x: Tensor, P: Tensor, rule: AttentionRule, mask: Tensor |
     if x.shape[0] * x.shape[1] * sum(P.shape[1:]) <= blocks.BLOCK_SCALARS // 2:
         return _weighted_sum_at_once(x, P, rule, mask)
     if not torch.is_grad_enabled():
-        return _weighted_sum_by_blocks(x, P, rule, mask)
+        return _weighted_sum_without_graph(x, P, rule, mask)
     folded: Tensor = _FusedWeightedSum.apply(x, P, rule, mask)  # type: ignore[no-untyped-call]
     return folded
 
@@ -40,6 +46,28 @@ def fused_weighted_sum(x: Tensor, P: Tensor, rule: AttentionRule, mask: Tensor |
 def _weighted_sum_at_once(x: Tensor, P: Tensor, rule: AttentionRule, mask: Tensor | None) -> Tensor:
     X = blocks.augmented_elements(x, mask, P)
     return rule.weights(P @ X.transpose(1, 2)) @ X
+
+
+def _weighted_sum_without_graph(x: Tensor, P: Tensor, rule: AttentionRule, mask: Tensor | None) -> Tensor:
+    triton = _triton_for("forward", x, P, rule)
+    if triton is None:
+        return _weighted_sum_by_blocks(x, P, rule, mask)
+    total: Tensor = triton.weighted_sum(x, P, rule, mask)
+    return total
+
+
+def _triton_for(kernel: str, x: Tensor, P: Tensor, rule: AttentionRule) -> ModuleType | None:
+    """Return `triton_attention` on a CUDA device where Triton is installed and its `kernel` takes these sizes."""
+    if not x.is_cuda or not _has_triton():
+        return None
+    from . import triton_attention
+
+    return triton_attention if triton_attention.supports(kernel, x, P, rule) else None
+
+
+@functools.cache
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None and os.environ.get("MBCBENCH_TRITON") != "0"
 
 
 def _weighted_sum_by_blocks(x: Tensor, P: Tensor, rule: AttentionRule, mask: Tensor | None) -> Tensor:
@@ -67,7 +95,7 @@ class _FusedWeightedSum(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, P: Tensor, rule: AttentionRule, mask: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, P, mask)
         ctx.rule = rule
-        return _weighted_sum_by_blocks(x, P, rule, mask)
+        return _weighted_sum_without_graph(x, P, rule, mask)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -78,6 +106,10 @@ class _FusedWeightedSum(torch.autograd.Function):
             wanted = [t for t, needed in zip((x, P), ctx.needs_input_grad, strict=False) if needed]
             pulled = iter(torch.autograd.grad(out, wanted, dU, create_graph=True))
             return *(next(pulled) if needed else None for needed in ctx.needs_input_grad[:2]), None, None
+        triton = _triton_for("backward", x, P, ctx.rule)
+        if triton is not None:
+            dx, dP = triton.weighted_sum_backward(x, P, ctx.rule, mask, dU, needs_dx=ctx.needs_input_grad[0])
+            return dx, dP, None, None
         dx = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         K, d = P.shape[1], x.shape[2]
         Q, b = blocks.split_bias(torch.cat([dU, P], 1), d)  # one product: the gradients for the weights, and the logits
