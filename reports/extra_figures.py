@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mbcbench.report import Artefact
+from mbcbench.reporting import Artefact
 
 from .aggregation import law_matrix
 from .statistics import labelled, means, pick

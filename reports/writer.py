@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from mbcbench.errors import one_line
-from mbcbench.report import Artefact, Writer
+from mbcbench.reporting import Artefact
 
 from .leaderboard.html import context
 from .paper.claims import ledger
@@ -18,7 +18,6 @@ from .statistics import labelled
 from .style import WIDTH, image
 
 WIDEST = 30  # characters that a column of Markdown is aligned to
-FORMATS = ("html", "md", "latex", "csv", "png", "svg")
 # Characters that LaTeX takes for something else.
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -205,6 +204,3 @@ def _versions(frame: pd.DataFrame, info: Mapping[str, Any]) -> list[str]:
 def _code(run: Mapping[str, Any]) -> str:
     parts = [f"{name} {version}" for name, version in (run["versions"] or {}).items()]
     return ", ".join([*parts, f"commit {run['commit'][:12]}"] if run["commit"] else parts) or "an unknown version"
-
-
-WRITER = Writer(formats=FORMATS, write=write)

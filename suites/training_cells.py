@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mbcbench.datasets import choose
-from mbcbench.datasets.base import Kind
+from mbcbench.datasets import Content, choose
 from mbcbench.execution.suite import DataChoice, Request
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
@@ -29,9 +28,9 @@ def repeated(suite: str, case: str, request: Request, settings: "DataclassInstan
     ]
 
 
-def which_data(kind: Kind, data: DataChoice) -> dict[str, str]:
+def which_data(content: Content, data: DataChoice) -> dict[str, str]:
     """Parameters that say which data set serves, the choice resolved: another one is another cell."""
-    chosen = choose(kind, data)
+    chosen = choose(content, data)
     return {"data": chosen.name, "data_sha256": chosen.sha256[:12]}
 
 

@@ -1,6 +1,7 @@
 """Fixtures: plug-ins that are installed for one test, in place of those of this repository."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,7 +28,7 @@ import torch
 from mbcbench.protocol import target
 from mbcbench.records.cell import Cell
 from mbcbench.execution.suite import Suite
-from mbcbench.report import Report
+from mbcbench.reporting import Report
 
 PROFILES = ("smoke", "quick", "thorough", "paper")
 
@@ -75,6 +76,7 @@ class Plugins:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._entries: dict[str, dict[str, str]] = {}
+        self._default_suites: dict[str, tuple[str, str]] = {}
         self._info = folder / "mbcbench-0.dist-info"
         self._info.mkdir(parents=True)
         (self._info / "METADATA").write_text("Metadata-Version: 2.1\nName: mbcbench\nVersion: 0\n")
@@ -88,6 +90,15 @@ class Plugins:
         (self._info / "entry_points.txt").write_text("\n".join(lines))
         registry.installed.cache_clear()
 
+    def add_default_suite(self, name: str, target: str) -> None:
+        """Register a suite that runs when none is named, in an index."""
+        self._default_suites[name] = (target, f"the suite {name}")
+        arguments = f"'', {self._default_suites!r}, default={list(self._default_suites)!r}"
+        self.module("fake_index", f"from mbcbench.registry import Index\nSUITES = Index({arguments})\n")
+        sys.modules.pop("fake_index", None)
+        self._entries.get("suites", {}).pop(name, None)
+        self.add("suites", "defaults", "fake_index:SUITES")
+
     def module(self, name: str, source: str) -> None:
         """Write a module that plug-ins can point to."""
         (self.folder / f"{name}.py").write_text(source)
@@ -98,9 +109,8 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plugins:
     """The plug-ins of one test: to begin with suites `encode` and `laws`, two laws and a report."""
     made = Plugins(tmp_path / "site")
     made.module("fake_plugins", PLUGINS)
-    made.add("suites", "encode", "fake_plugins:ENCODE")
     made.add("suites", "laws", "fake_plugins:LAWS")
-    made.add("default_suites", "encode", "fake_plugins:ENCODE")
+    made.add_default_suite("encode", "fake_plugins:ENCODE")
     made.add("laws", "law.holds", "fake_plugins:law_holds")
     made.add("laws", "law.breaks", "fake_plugins:law_holds")
     made.add("reports", "leaderboard", "fake_plugins:REPORT")

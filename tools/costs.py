@@ -14,7 +14,7 @@ from mbcbench.records.record import frame
 def page(run: str) -> str:
     """The page, its tables those of the costs report."""
     folder = store.find(run)
-    module = importlib.import_module(registry.plugin(registry.REPORTS, "costs").entry.module)
+    module = importlib.import_module(registry.plugin(registry.REPORTS, "costs").module)
     info, table = store.info(folder), frame(store.records(folder))
     told = dict(module.facts(module.complete(table), info))
     tables = "\n".join(markdown(module.tables(module.complete(table))))

@@ -1,0 +1,1 @@
+"""Command line: `main` assembles the commands, one file holds one command."""

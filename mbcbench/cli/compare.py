@@ -1,4 +1,4 @@
-"""The command that holds two runs beside each other."""
+"""`mbcbench compare`: compare two runs."""
 
 import math
 from pathlib import Path
@@ -6,102 +6,106 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mbcbench.cli.options import DEFAULT_ROOT, OldRoot, Root, split_commas
 from mbcbench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
-DEFAULTS = "time=0.1 memory=0.05 score=0.01"
-
 
 def compare(
-    a: Annotated[str, typer.Argument(metavar="RUN_A", help="The path or id of the earlier run.")],
-    b: Annotated[str, typer.Argument(metavar="RUN_B", help="The path or id of the later run.")],
+    a: Annotated[str, typer.Argument(metavar="RUN_A", help="Path or id of the earlier run.")],
+    b: Annotated[str, typer.Argument(metavar="RUN_B", help="Path or id of the later run.")],
     fail_on: Annotated[
-        str, typer.Option(metavar="WORDS", help="What ends with exit code 4: regress, new-failure, or any kind.")
-    ] = "",
+        list[str] | None,
+        typer.Option(
+            metavar="KIND,...",
+            help="End with exit code 4 after such changes: regress, new-failure or any kind. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     min_effect: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=VALUE", help="Least change that counts.", show_default="time=0.1 memory=0.05 score=0.01"
+            metavar="NAME=VALUE",
+            help="Least change that counts. May be repeated.",
+            show_default="time=0.1 memory=0.05 score=0.01",
         ),
     ] = None,
-    json: Annotated[Path | None, typer.Option(metavar="PATH", help="Write one row a line.", show_default=False)] = None,
-    out: Annotated[Path, typer.Option(help="Folder that keeps the runs.")] = Path(".mbcbench"),
+    json: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Write one row per line.", show_default=False)
+    ] = None,
+    root: Root = DEFAULT_ROOT,
+    old_root: OldRoot = None,
 ) -> int:
-    """Compare two runs: new failures, fixed, slower, more memory, worse score; and what cannot be compared, and why."""
-    from mbcbench.cli.commands import out as console
-    from mbcbench.records import compare as core
-    from mbcbench.records import store
+    """Compare two runs: new failures, fixed, slower, more memory, worse score, and what cannot be compared and why.
 
-    watched = _watched(fail_on)
-    options = core.Options({**core.MINIMUM, **dict(map(_minimum, min_effect or []))})
-    changes = core.compare(_frame(store.find(a, out)), _frame(store.find(b, out)), options)
+    \b
+    Examples:
+      mbcbench compare docs/results/runs/NAME latest
+      mbcbench compare A B --fail-on regress,new-failure --min-effect time=0.2
+    """
+    from mbcbench.api.compare import compare as compare_runs
+    from mbcbench.cli.console import check_folder_of, print_line, print_out
+
+    watched = _watched_kinds(split_commas(fail_on))
+    minimum = dict(map(_parse_minimum, min_effect or []))
+    changes = compare_runs(a, b, min_effect=minimum, root=old_root or root)
     if json is not None:
-        if not json.parent.is_dir():
-            raise UsageError(f"cannot write {json}: there is no folder {json.parent}")
+        check_folder_of(json)
         changes.to_json(json, orient="records", lines=True)
-    console().print(_table(changes) if len(changes) else "no changes", highlight=False)
+    if len(changes):
+        print_out(_table(changes), highlight=False)
+    else:
+        print_line("no changes")
     return ExitCode.REGRESSION if changes["kind"].isin(watched).any() else ExitCode.AS_CLAIMED
 
 
-def _frame(folder: Path) -> "pd.DataFrame":
-    """The records of a run, with what all of them were made with."""
-    from mbcbench.records import store
-    from mbcbench.records.record import frame
-
-    said = store.info(folder)
-    processor = said.get("hardware", {}).get("cpu")
-    return frame(store.records(folder)).assign(schema=said["schema"], processor=processor, threads=said.get("threads"))
-
-
-def _watched(words: str) -> frozenset[str]:
+def _watched_kinds(words: list[str]) -> frozenset[str]:
     from mbcbench.records.compare import FIXED, KINDS, NEW_FAILURE, NOT_COMPARABLE, REGRESS
     from mbcbench.registry import did_you_mean
 
     kinds = [kind for pair in KINDS.values() for kind in pair]
     known = {"regress": REGRESS} | {kind: frozenset({kind}) for kind in (*kinds, NEW_FAILURE, FIXED, NOT_COMPARABLE)}
-    asked = [word.strip() for word in words.split(",") if word.strip()]
-    for word in asked:
+    for word in words:
         if word not in known:
             near = did_you_mean(word, known)
-            raise UsageError(f"--fail-on {word!r} is none of {', '.join(known)}{near}")
-    return frozenset[str]().union(*(known[word] for word in asked))
+            raise UsageError(f"--fail-on {word!r} is not a kind of change{near}; expected one of {', '.join(known)}")
+    return frozenset[str]().union(*(known[word] for word in words))
 
 
-def _minimum(text: str) -> tuple[Any, float]:
+def _parse_minimum(text: str) -> tuple[Any, float]:
     from mbcbench.records.compare import MINIMUM
 
     name, _, value = text.partition("=")
     try:
-        least = float(value)
+        minimum = float(value)
     except ValueError:
-        least = -1.0
-    if name not in MINIMUM or not least >= 0:
-        raise UsageError(f"--min-effect {text} is no NAME=VALUE of {', '.join(MINIMUM)}, as in --min-effect time=0.1")
-    return name, least
+        minimum = -1.0
+    if name not in MINIMUM or not minimum >= 0:
+        raise UsageError(
+            f"--min-effect {text} is not NAME=VALUE with one of {', '.join(MINIMUM)}; as in --min-effect time=0.1"
+        )
+    return name, minimum
 
 
 def _table(changes: "pd.DataFrame") -> "Table":
     from rich.text import Text
 
-    from mbcbench.cli.tables import plain_table
+    from mbcbench.cli.console import format_number, plain_table
     from mbcbench.records.compare import COLUMNS
 
     numbers = ("a", "b", "change", "low", "high")
     table = plain_table(*COLUMNS)
     for row in changes.to_dict("records"):
-        cells = [_number(row[name]) if name in numbers else _word(row[name]) for name in COLUMNS]
+        cells = [format_number(row[name], ".4g") if name in numbers else _word(row[name]) for name in COLUMNS]
         table.add_row(*map(Text, cells))
     return table
 
 
-def _number(value: Any) -> str:
-    return "" if value is None or math.isnan(value) else f"{value:.4g}"
-
-
 def _word(value: Any) -> str:
+    """Return a cell of text; whole numbers lose the decimals that a column's gaps gave them."""
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.0f}"
     return "" if value is None else str(value)

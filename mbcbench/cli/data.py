@@ -1,29 +1,34 @@
-"""The commands about data sets: what there is, where, whether it is whole, and getting it."""
+"""`mbcbench data`: list, fetch and verify data sets."""
 
 from typing import Annotated
 
 import typer
 
+from mbcbench.cli.options import show_help_if_bare
 from mbcbench.errors import ExitCode, UsageError
 
-app = typer.Typer(help="List, fetch and verify data sets.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="List, fetch and verify data sets.", rich_markup_mode=None)
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Data sets, as `data list` names them.")]
+
+
+@app.callback(invoke_without_command=True)
+def _data(context: typer.Context) -> None:
+    show_help_if_bare(context)
 
 
 @app.command("list")
 def list_() -> int:
     """List the data sets with their licences and sources."""
-    from mbcbench.cli.commands import out
-    from mbcbench.cli.tables import plain_table
+    from mbcbench.cli.console import plain_table, print_out
     from mbcbench.datasets import DATA_SETS
 
-    table = plain_table("name", "kind", "", "present", "SHA-256", "licence", "source")
+    table = plain_table("name", "content", "", "present", "SHA-256", "licence", "source")
     for data in DATA_SETS.values():
         origin = "paper" if data.paper else "built in"
         present = "yes" if data.present else "no"
-        table.add_row(data.name, data.kind, origin, present, data.sha256[:12], data.licence, data.source)
-    out().print(table)
+        table.add_row(data.name, data.content, origin, present, data.sha256[:12], data.licence, data.source)
+    print_out(table)
     return ExitCode.AS_CLAIMED
 
 
@@ -31,18 +36,18 @@ def list_() -> int:
 def where(
     name: Annotated[str | None, typer.Argument(help="A data set.", show_default="the folder of all")] = None,
 ) -> int:
-    """Print where data sets are kept, or where one lies."""
-    from mbcbench.datasets import cache, data_set, folder
+    """Print the folder of the data sets, or of one of them."""
+    from mbcbench.datasets import cache, data_folder, data_set
 
-    places = [data_set(name).where(), *cache.under(name)] if name else [folder()]
-    for place in places:
-        typer.echo(place)
+    paths = [data_set(name).path(), *cache.cached_folders(name)] if name else [data_folder()]
+    for path in paths:
+        typer.echo(path)
     return ExitCode.AS_CLAIMED
 
 
 @app.command()
 def verify(names: Names = None) -> int:
-    """Read every file of the data sets that are there, or of those named."""
+    """Read every file of the named data sets, or of all that are present, and compare it with its digest."""
     from mbcbench.datasets import DATA_SETS, data_set
 
     chosen = [data_set(name) for name in names or []] or [data for data in DATA_SETS.values() if data.present]
@@ -59,16 +64,16 @@ def verify(names: Names = None) -> int:
 @app.command()
 def fetch(
     names: Names = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Make no connection.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Use no network.")] = False,
 ) -> int:
-    """Get data sets ready; without a name, those that are built in.
+    """Prepare the named data sets, or all that are built in.
 
-    What is built in needs no network. What cannot be fetched says what to put where.
+    Built-in data sets need no network. For a data set that cannot be downloaded, the message says what to put where.
     """
     from mbcbench.datasets import DATA_SETS, data_set
 
     chosen = [data_set(name) for name in names or []] or [data for data in DATA_SETS.values() if not data.paper]
     for data in chosen:
-        data.fetch(offline)
+        data.fetch(offline=offline)
         typer.echo(f"{data.name}: ready")
     return ExitCode.AS_CLAIMED

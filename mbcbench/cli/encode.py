@@ -1,4 +1,4 @@
-"""The command that encodes a file."""
+"""`mbcbench encode`: encode a set from a file that may be larger than memory."""
 
 import contextlib
 import json
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mbcbench.errors import ExitCode, UsageError
+from mbcbench.cli.options import Quiet, Seed
+from mbcbench.errors import ExitCode, Interrupted, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from mbcbench.streaming.encode import Encoding
+    from torch import Tensor
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -25,138 +25,126 @@ def encode(
     encoder: Annotated[str, typer.Option(metavar="TARGET", help="The encoder.")],
     out: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help=".npy or .safetensors.", show_default="FILE.encoding.npy"),
+        typer.Option(metavar="PATH", help="Write a .npy or .safetensors file.", show_default="FILE.encoding.npy"),
     ] = None,
     select: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A column of a table, or the array of a group.", show_default="all"),
+        typer.Option(
+            metavar="NAME", help="A column of a table, or an array of a group. May be repeated.", show_default="all"
+        ),
     ] = None,
     hyper: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A hyper-parameter.", show_default="the spec's")
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="A hyper-parameter. May be repeated.", show_default="the spec's"),
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="A state_dict, .safetensors or torch's.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="Trained weights: a state_dict saved by torch or safetensors.", show_default=False
+        ),
     ] = None,
     g: Annotated[
         Literal["sum", "mean", "max", "min"] | None,
-        typer.Option("--g", help="What puts the chunk encodings of a plain module together.", show_default=False),
+        typer.Option("--g", help="Aggregation of the chunk encodings of a non-streaming module.", show_default=False),
     ] = None,
     chunk: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Elements a step.", show_default="as suits the encoder")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Elements per chunk.", show_default="a number that suits the encoder"),
     ] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(metavar="STATE", help="Keep the state here at intervals.", show_default=False)
+        Path | None, typer.Option(metavar="STATE", help="Store the state here at intervals.", show_default=False)
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint if it is there.")] = False,
-    every: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Between two checkpoints.")] = 10.0,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint if it exists.")] = False,
+    every: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Time between two checkpoints.")] = 10.0,
     allow_nonfinite: Annotated[bool, typer.Option("--allow-nonfinite", help="Encode NaN and infinity too.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")] = 0,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the encoder.", show_default="cores")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    seed: Seed = 0,
+    threads: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Threads of the encoder.", show_default="cores")
+    ] = None,
+    quiet: Quiet = False,
 ) -> int:
     """Encode a set that may be larger than memory, streamed from its file.
 
-    A job that was killed goes on with --resume and gives the same encoding, bit by bit.
+    TARGET is a registered name, package.module:attr or path/to/file.py:attr.
+
+    \b
+    Examples:
+      mbcbench encode slide.npy --encoder sse-random
+      mbcbench encode slide.h5 --select features --encoder my.py:Encoder --weights trained.pt --out slide.safetensors
+      mbcbench encode big.npy --encoder sse-random --checkpoint big.state --resume
+
+    About a million elements per second on two cores. A job that was killed continues with --resume and gives the same
+    encoding, bit by bit.
     """
-    from mbcbench import system
-    from mbcbench.registry import check_target
-    from mbcbench.streaming import encode as core
+    from mbcbench.api.encode import encode as encode_file
+    from mbcbench.cli.console import log_to_stderr, print_interrupted, stderr
+    from mbcbench.streaming.output import write_encoding
 
-    system.keep_freed_memory()
-    check_target(encoder)
-    goal = _goal(file, out)
-    order = core.Order(
-        file=file,
-        encoder=encoder,
-        hyper=dict(map(_hyper, hyper or [])),
-        weights=weights,
-        seed=seed,
-        g=g,
-        select=select or (),
-        chunk=chunk,
-        threads=threads or system.cores(),
-        checkpoint=checkpoint,
-        resume=resume,
-        seconds=every,
-        allow_nonfinite=allow_nonfinite,
-    )
-    return _follow(core.Encoding(order), goal, quiet=quiet)
-
-
-def _goal(file: Path, out: Path | None) -> Path:
-    goal = out or file.with_name(f"{file.name}.encoding.npy")
-    if goal.suffix not in (".npy", ".safetensors"):
-        raise UsageError(f"--out {goal} ends in {goal.suffix!r}; an encoding is kept as .npy or .safetensors")
-    if not goal.parent.is_dir():
-        raise UsageError(f"cannot write {goal}: there is no folder {goal.parent}")
-    return goal
+    goal = _output_path(file, out)
+    log_to_stderr()
+    progress = _Progress()
+    try:
+        with watch(stderr(), progress, quiet=quiet):
+            encoding = encode_file(
+                file,
+                encoder,
+                hyper=dict(map(_parse_hyper, hyper or [])),
+                weights=weights,
+                seed=seed,
+                g=g,
+                select=select or (),
+                chunk=chunk,
+                threads=threads,
+                checkpoint=checkpoint,
+                resume=resume,
+                seconds_between_checkpoints=every,
+                allow_nonfinite=allow_nonfinite,
+                progress=progress,
+            )
+    except Interrupted as error:
+        return print_interrupted(f"{error}{_how_to_resume(resume) if checkpoint is not None else ''}")
+    write_encoding(encoding, goal)
+    _print_summary(goal, encoding, progress.rate)
+    return ExitCode.AS_CLAIMED
 
 
-def _hyper(text: str) -> tuple[str, Any]:
+def _output_path(file: Path, out: Path | None) -> Path:
+    from mbcbench.streaming.output import check_output
+
+    path = out or file.with_name(f"{file.name}.encoding.npy")
+    check_output(path)
+    return path
+
+
+def _parse_hyper(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
-        raise UsageError(f"--hyper {text} is no NAME=VALUE, as in --hyper dim=64")
+        raise UsageError(f"--hyper {text} is not NAME=VALUE, as in --hyper dim=64")
     with contextlib.suppress(ValueError):
         return name, json.loads(value)
     return name, value
 
 
-def _follow(work: "Encoding", goal: Path, *, quiet: bool) -> ExitCode:
-    """Encode to the end, showing progress, and keep the result; Ctrl-C ends it early."""
-    from rich.console import Console
+def _how_to_resume(resume: bool) -> str:
+    from mbcbench.cli.console import command_line
 
+    return f", go on with: {shlex.join([*command_line(), *([] if resume else ['--resume'])])}"
+
+
+def _print_summary(goal: Path, encoding: "Tensor", rate: "Rate") -> None:
     from mbcbench import system
-    from mbcbench.cli.commands import out
-    from mbcbench.streaming import encode as core
+    from mbcbench.cli.console import print_line
 
-    _warn(work)
-    rate = Rate(work.source.length, work.begin.elements)
-    try:
-        with watch(Console(stderr=True), rate, quiet=quiet) as see:
-            for done in work.steps():
-                see(done)
-    except KeyboardInterrupt:
-        return _interrupted(work)
-    encoding = work.result()
-    core.write(encoding, goal)
-    peak = system.peak_resident_bytes() / 2**20
     shape = " x ".join(map(str, encoding.shape))
-    out().print(
+    peak = system.peak_resident_bytes() / 2**20
+    print_line(
         f"{goal}: {shape}, of {rate.total:,} elements; {rate.per_second / 1e6:.2f} million/s, "
-        f"{rate.elapsed:.1f} s, at most {peak:.0f} MiB resident",
-        highlight=False,
-        soft_wrap=True,
+        f"{rate.elapsed:.1f} s, at most {peak:.0f} MiB resident"
     )
-    return ExitCode.AS_CLAIMED
-
-
-def _warn(work: "Encoding") -> None:
-    from mbcbench.cli.commands import complain
-    from mbcbench.streaming.encode import CONSISTENT
-
-    gap = work.inconsistency()
-    if gap > CONSISTENT:
-        complain(
-            f"warning: {work.order.encoder} is not mini-batch consistent: where a chunk ends among the first elements "
-            f"moves their encoding by {gap:.2g} of its size; what comes out holds for --chunk {work.chunk} alone"
-        )
-
-
-def _interrupted(work: "Encoding") -> ExitCode:
-    from mbcbench.cli.commands import argv, complain
-
-    where = f"interrupted after {work.position.elements:,} of {work.source.length:,} elements"
-    if work.order.checkpoint is None:
-        complain(f"{where}; nothing is kept: --checkpoint STATE would have kept it")
-    else:
-        work.keep()
-        again = [*argv(), *([] if work.order.resume else ["--resume"])]
-        complain(f"{where}; kept in {work.order.checkpoint}, go on with: {shlex.join(again)}")
-    return ExitCode.INTERRUPTED
 
 
 class Rate:
-    """How far a stream has come, and how fast it goes."""
+    """Progress and speed of a stream of `total` elements, of which `begun` were encoded before the start."""
 
     def __init__(self, total: int, begun: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.total, self.done = total, begun
@@ -169,11 +157,11 @@ class Rate:
 
     @property
     def per_second(self) -> float:
-        """Elements a second, of those encoded since the start."""
+        """Elements per second since the start."""
         return (self.done - self._begun) / max(self.elapsed, 1e-9)
 
     def line(self) -> str:
-        """All of it in one line."""
+        """Return progress, speed and time left in one line."""
         from mbcbench.execution.progress import format_duration
 
         speed = self.per_second
@@ -181,25 +169,48 @@ class Rate:
         return f"{self.done:,} of {self.total:,} elements, {speed / 1e6:.2f} million/s{left}"
 
 
+class _Progress:
+    """Receives how many elements are encoded; the first call starts the clock. `show` is called after each."""
+
+    def __init__(self) -> None:
+        self.rate = Rate(0, 0)
+        self.is_started = False
+        self.show: Callable[[], None] = lambda: None
+
+    def __call__(self, done: int, total: int) -> None:
+        if not self.is_started:
+            self.rate, self.is_started = Rate(total, done), True
+        self.rate.done = done
+        self.show()
+
+    def line(self) -> str:
+        return self.rate.line() if self.is_started else ""
+
+
 @contextlib.contextmanager
-def watch(console: "Console", rate: Rate, *, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Show progress on `console` while the numbers of encoded elements are given to what this yields."""
+def watch(console: "Console", progress: _Progress, *, quiet: bool) -> Iterator[None]:
+    """Show progress on `console`: live on a terminal, as a line every 10 seconds elsewhere."""
     from rich.live import Live
 
-    def see(done: int) -> None:
-        rate.done = done
-
-    last = 0.0
-
-    def see_and_say(done: int) -> None:
-        nonlocal last
-        rate.done = done
-        if rate.elapsed - last >= SECONDS_BETWEEN_LINES:
-            last = rate.elapsed
-            console.print(rate.line(), highlight=False, soft_wrap=True)
-
-    if quiet or not console.is_terminal:
-        yield see if quiet else see_and_say
+    if quiet:
+        yield
+    elif console.is_terminal:
+        with Live(get_renderable=progress.line, console=console, transient=True):
+            yield
     else:
-        with Live(get_renderable=rate.line, console=console, transient=True):
-            yield see
+        progress.show = _Lines(console, progress).show
+        yield
+
+
+class _Lines:
+    """Prints progress as plain lines at intervals."""
+
+    def __init__(self, console: "Console", progress: _Progress) -> None:
+        self._console, self._progress = console, progress
+        self._last = 0.0
+
+    def show(self) -> None:
+        elapsed = self._progress.rate.elapsed
+        if elapsed - self._last >= SECONDS_BETWEEN_LINES:
+            self._last = elapsed
+            self._console.print(self._progress.line(), highlight=False, soft_wrap=True)

@@ -1,20 +1,17 @@
-"""Data sets: those built in, which need no network, and the paper's where they are present; each loaded by a function.
+"""Data sets: the built-in ones, which need no network, and the paper's, where they are present.
 
-`choose(kind, data)` says which serves: it gives a loader with the same result whichever data set that is.
+`choose(content, data)` returns the data set to use. Its `load` returns the same type as any other with that content.
 """
 
 from mbcbench.datasets.base import Clouds as Clouds
+from mbcbench.datasets.base import Content as Content
 from mbcbench.datasets.base import DataSet as DataSet
 from mbcbench.datasets.base import Digits as Digits
 from mbcbench.datasets.base import Exemplars as Exemplars
 from mbcbench.datasets.base import Patches as Patches
 from mbcbench.datasets.base import Split as Split
-from mbcbench.datasets.cache import folder as folder
-from mbcbench.datasets.cad import clouds as clouds
+from mbcbench.datasets.cache import data_folder as data_folder
 from mbcbench.datasets.catalogue import DATA_SETS as DATA_SETS
 from mbcbench.datasets.catalogue import choose as choose
 from mbcbench.datasets.catalogue import data_set as data_set
 from mbcbench.datasets.mnist_5k import MNIST_5K as MNIST_5K
-from mbcbench.datasets.mnist_5k import mnist_digits as mnist_digits
-from mbcbench.datasets.photo_exemplars import exemplars as exemplars
-from mbcbench.datasets.photographs import patches as patches

@@ -1,10 +1,11 @@
-"""What a data set is, and what its loader gives, whichever data set it is."""
+"""Data sets and what they load."""
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from mbcbench.datasets import cache
 from mbcbench.errors import UsageError
 
-Kind = Literal["digits", "patches", "clouds", "exemplars"]
+Content = Literal["digits", "patches", "clouds", "exemplars"]
 
 
 class Split(NamedTuple):
@@ -23,7 +24,7 @@ class Split(NamedTuple):
 
 
 class Digits(NamedTuple):
-    """Digits by image, to train on and to test on, and where they come from."""
+    """Images of digits to train on and to test on, and their origin."""
 
     train: Split
     test: Split
@@ -43,9 +44,9 @@ class Patches(NamedTuple):
 
 
 class Clouds(NamedTuple):
-    """Points on surfaces (`N x points x 3`, float32; each cloud centred, of unit standard deviation) with their labels.
+    """Points on surfaces (`N x points x 3`, float32) and the labels of the clouds (`N`, int64, indices of `classes`).
 
-    The points of a cloud are in no order: any m of them are a sample of m. Labels (`N`, int64) index `classes`.
+    Each cloud has mean 0 and standard deviation 1. Its points are in no order: any m of them are a sample of size m.
     """
 
     train: NDArray[np.float32]
@@ -58,9 +59,10 @@ class Clouds(NamedTuple):
 
 
 class Exemplars(NamedTuple):
-    """Views of classes as features of a pretrained network (`C x V x D`, float16); no class is in both parts.
+    """Views of classes as features of a pretrained network (`C x V x D`, float16).
 
-    Of the paper's ImageNet the classes of both parts are the same, the images are not.
+    The training and test classes are disjoint. The exception is the paper's ImageNet, where both parts have the same
+    classes and different images.
     """
 
     train: NDArray[np.float16]
@@ -69,50 +71,98 @@ class Exemplars(NamedTuple):
     source: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class DataSet:
-    """A data set, which is its own loader: `data_set(size=32)` gives the patches, and so on.
+class DataSet(ABC):
+    """A data set: what it is, where it is, and how it is loaded, verified and fetched.
 
-    paper: the paper's own, which must be fetched; else built in. source, licence: for people.
-    checksums: by file, as published: a SHA-256, or `md5:` and an MD5. Of what is made here: of the recipe.
-    load: reads or makes it. Raises UsageError when something is missing or damaged.
-    verify: reads every file there is; what was read, in words. Raises UsageError when something is missing or damaged.
-    fetch: gets it ready; with `True` (offline) without a connection. Raises UsageError with the remedy when it cannot.
-    where: the file or folder that holds it; `present` when that exists.
+    name: name on the command line.
+    content: what `load` returns; the data sets of one content are interchangeable.
+    paper: True if the paper uses it and it must be fetched; False if it is built in.
+    source, licence: for people.
+    checksums: by file, as published: a SHA-256, or `md5:` and an MD5. If the data is generated: of the generator.
     """
 
-    name: str
-    kind: Kind
-    paper: bool
-    source: str
-    licence: str
-    checksums: Mapping[str, str]
-    load: Callable[..., Any]
-    verify: Callable[[], str]
-    fetch: Callable[[bool], object]
-    where: Callable[[], Path]
+    name: ClassVar[str]
+    content: ClassVar[Content]
+    paper: ClassVar[bool]
+    source: ClassVar[str]
+    licence: ClassVar[str]
+    checksums: ClassVar[Mapping[str, str]]
 
-    def __call__(self, *args: int, **named: int) -> Any:
-        return self.load(*args, **named)
+    @abstractmethod
+    def path(self) -> Path:
+        """Return the file or folder that holds the data. Raises UsageError if the package that ships it is missing."""
+
+    @abstractmethod
+    def verify(self) -> str:
+        """Read every file and say in words what was read. Raises UsageError if one is missing or damaged."""
+
+    @abstractmethod
+    def fetch(self, *, offline: bool = False) -> None:
+        """Get the data ready, without a connection if `offline`. Raises UsageError with the remedy if that fails."""
 
     @property
     def sha256(self) -> str:
-        """What it is known by: the digest of its one file, or of all its checksums."""
+        """Identity of the data: the digest of its only file, or of all its checksums."""
         (first, *others) = self.checksums.values()
         return cache.digest(first, *others) if others or ":" in first else first
 
     @property
     def present(self) -> bool:
-        """Whether it can be used without fetching it."""
+        """True if the data can be loaded without fetching it."""
         try:
-            return self.where().exists()
+            return self.path().exists()
         except UsageError:
             return False
 
 
+class DigitDataSet(DataSet):
+    """A data set of digits."""
+
+    content = "digits"
+
+    @abstractmethod
+    def load(self) -> Digits:
+        """Return the digits. Raises UsageError if a file is missing or damaged."""
+
+
+class PatchDataSet(DataSet):
+    """A data set of image patches."""
+
+    content = "patches"
+
+    @abstractmethod
+    def load(self, size: int = 32) -> Patches:
+        """Return patches of `size` x `size` pixels. Raises UsageError if a file is missing or damaged."""
+
+
+class CloudDataSet(DataSet):
+    """A data set of point clouds."""
+
+    content = "clouds"
+
+    @abstractmethod
+    def load(self, points: int = 2000) -> Clouds:
+        """Return clouds of `points` points. Raises UsageError if a file is missing or damaged."""
+
+
+class ExemplarDataSet(DataSet):
+    """A data set of exemplar classes."""
+
+    content = "exemplars"
+
+    @abstractmethod
+    def load(self) -> Exemplars:
+        """Return the features. Raises UsageError if a file, or the network that computes them, is missing."""
+
+
 @dataclass(frozen=True)
-class Shipped:
-    """A file inside an installed package (`package`, of the distribution `distribution`), known by its SHA-256."""
+class PackagedFile:
+    """A file that an installed package ships.
+
+    distribution: name on the package index.
+    package: name to import.
+    inside: path within the package.
+    """
 
     distribution: str
     package: str
@@ -120,7 +170,7 @@ class Shipped:
     sha256: str
 
     def path(self) -> Path:
-        """Where it lies. The package is not imported. Raises UsageError when it is missing."""
+        """Return its path, without importing the package. Raises UsageError if it is missing."""
         spec = importlib.util.find_spec(self.package)
         if spec is None or spec.origin is None:
             name = Path(self.inside).name
@@ -132,16 +182,16 @@ class Shipped:
             raise UsageError(f"there is no {path}; {self.remedy}")
         return path
 
-    def verified(self) -> Path:
-        """Where it lies, once it is known to be the file. Raises UsageError when it is missing or another."""
+    def verified_path(self) -> Path:
+        """Return its path. Raises UsageError if the file is missing or has other content."""
         path = self.path()
-        found = cache.sha256(path)
-        if found != self.sha256:
-            told = f"SHA-256 {found[:12]}..., expected {self.sha256[:12]}..."
-            raise UsageError(f"{path} is not the expected file ({told}); {self.remedy}")
+        sha256 = cache.sha256(path)
+        if sha256 != self.sha256:
+            digests = f"SHA-256 {sha256[:12]}..., expected {self.sha256[:12]}..."
+            raise UsageError(f"{path} is not the expected file ({digests}); {self.remedy}")
         return path
 
     @property
     def remedy(self) -> str:
-        """What to do when it is not as it should be."""
+        """What to do if the file is missing or damaged."""
         return f"reinstall it: pip install --force-reinstall {self.distribution}"

@@ -1,7 +1,7 @@
-"""Arrays made once and kept in one folder: each in a file of its own, mapped into memory when used.
+"""A cache of arrays on disk: computed once, each in a file of its own, and mapped into memory when used.
 
-The folder is `$MBCBENCH_DATA`, or `mbcbench` in the user's cache directory. What is made lies in `kept` below it, the
-paper's data sets beside that.
+The data folder is `$MBCBENCH_DATA`, or `mbcbench` in the user's cache directory. Cached arrays are in its subfolder
+`kept`; the paper's data sets are next to that.
 """
 
 import hashlib
@@ -20,102 +20,108 @@ from numpy.typing import NDArray
 from mbcbench.errors import UsageError
 
 Arrays = Mapping[str, NDArray[Any]]
-SUMS = "SHA256SUMS"  # as the program sha256sum writes and checks them
-UNREADABLE = (OSError, ValueError, EOFError)  # absent, cut off or damaged
+SUMS = "SHA256SUMS"  # in the format of the program sha256sum
+UNREADABLE = (OSError, ValueError, EOFError)  # missing, cut off or damaged
 
 
-def folder() -> Path:
-    """Where data sets are kept; it need not exist yet."""
+def data_folder() -> Path:
+    """Return the folder of all data sets; it need not exist."""
     chosen = os.environ.get("MBCBENCH_DATA")
     return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("mbcbench")
 
 
-def where(key: str) -> Path:
-    """The folder that keeps the arrays called `key`."""
-    return folder() / "kept" / key
+def array_folder(key: str) -> Path:
+    """Return the folder of the arrays with this key."""
+    return data_folder() / "kept" / key
 
 
-def keep(key: str, make: Callable[[], Arrays]) -> Arrays:
-    """The arrays kept as `key`; when there are none that can be read they are made, by one process at a time.
+def cached_arrays(key: str, make: Callable[[], Arrays]) -> Arrays:
+    """Return the arrays with this key; if they are missing or damaged, `make` them, in one process at a time.
 
-    The key is the data set's name, `-`, and what tells these arrays from its others. They are mapped copy-on-write:
-    what is not touched costs no memory. Raises UsageError when nothing can be kept.
+    The key is the name of the data set, `-`, and what distinguishes these arrays from its others. The arrays are mapped
+    copy-on-write: memory is used only for what is read. Raises UsageError if the cache cannot be written.
     """
-    path = where(key)
+    folder = array_folder(key)
     try:
-        return _load(path)
+        return _load(folder)
     except UNREADABLE:
-        _make(path, make)
-        return _load(path)
+        _make(folder, make)
+        return _load(folder)
 
 
-def under(name: str) -> list[Path]:
-    """The folders that keep arrays of the data set called `name`."""
-    return sorted(where(name).parent.glob(f"{name}-*"))
+def cached_folders(name: str) -> list[Path]:
+    """Return the folders with cached arrays of a data set."""
+    return sorted(array_folder(name).parent.glob(f"{name}-*"))
 
 
-def verify(name: str) -> str:
-    """Compare every file kept of a data set with its digest of when it was made; how many they are, in words.
+def verify_arrays(name: str) -> str:
+    """Compare all cached files of a data set with the digests written with them; say in words how many there are.
 
     Raises UsageError with the name of a file that is missing or damaged.
     """
-    return f"{sum(_verify(path) for path in under(name))} files kept"
+    return f"{sum(_verify(folder) for folder in cached_folders(name))} cached files"
 
 
-def _verify(path: Path) -> int:
-    remedy = f"delete {path}, and it is made again"
-    if not (path / SUMS).is_file():
-        raise UsageError(f"{path / SUMS} is missing; {remedy}")
-    sums = [line.split("  ", 1) for line in (path / SUMS).read_text().splitlines()]
-    for expected, name in sums:
-        if not (path / name).is_file() or sha256(path / name) != expected:
-            raise UsageError(f"{path / name} is missing or damaged; {remedy}")
+def _verify(folder: Path) -> int:
+    remedy = f"delete {folder}, and it is made again"
+    if not (folder / SUMS).is_file():
+        raise UsageError(f"{folder / SUMS} is missing; {remedy}")
+    sums = _read_sums(folder)
+    for name, expected in sums.items():
+        if not (folder / name).is_file() or sha256(folder / name) != expected:
+            raise UsageError(f"{folder / name} is missing or damaged; {remedy}")
     return len(sums)
 
 
 def sha256(path: Path) -> str:
-    """The digest of a file, read piece by piece."""
+    """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest(*parts: object) -> str:
-    """A digest of what something is made of: values, or the files that make it."""
-    told = [sha256(part) if isinstance(part, Path) else repr(part) for part in parts]
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()
+    """Return a digest of values, and of the content of files given as paths."""
+    digests = [sha256(part) if isinstance(part, Path) else repr(part) for part in parts]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
-def _load(path: Path) -> Arrays:
-    names = [line.split("  ", 1)[1] for line in (path / SUMS).read_text().splitlines()]
-    return {name.removesuffix(".npy"): np.load(path / name, mmap_mode="c", allow_pickle=False) for name in names}
+def _read_sums(folder: Path) -> dict[str, str]:
+    """Return the digest of each file of a folder."""
+    lines = [line.split("  ", 1) for line in (folder / SUMS).read_text().splitlines()]
+    return {name: sha256 for sha256, name in lines}
 
 
-def _make(path: Path, make: Callable[[], Arrays]) -> None:
-    """Make and keep the arrays, unless another process does so meanwhile; whole or not at all."""
+def _load(folder: Path) -> Arrays:
+    names = _read_sums(folder)
+    return {name.removesuffix(".npy"): np.load(folder / name, mmap_mode="c", allow_pickle=False) for name in names}
+
+
+def _make(folder: Path, make: Callable[[], Arrays]) -> None:
+    """Make and save the arrays, all or none, unless another process does so at the same time."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.parent / f".{path.name}.lock"):
-            if _readable(path):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / f".{folder.name}.lock"):
+            if _is_readable(folder):
                 return
             arrays = make()
-            with tempfile.TemporaryDirectory(dir=path.parent, prefix=".", ignore_cleanup_errors=True) as aside:
-                _save(Path(aside) / path.name, arrays)
-                shutil.rmtree(path, ignore_errors=True)
-                os.replace(Path(aside) / path.name, path)
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".", ignore_cleanup_errors=True) as temporary:
+                _save(Path(temporary) / folder.name, arrays)
+                shutil.rmtree(folder, ignore_errors=True)
+                os.replace(Path(temporary) / folder.name, folder)
     except OSError as error:
-        raise UsageError(f"cannot keep data in {path.parent} ({error}); set MBCBENCH_DATA") from error
+        raise UsageError(f"cannot write to {folder.parent} ({error}); set MBCBENCH_DATA to another folder") from error
 
 
-def _readable(path: Path) -> bool:
+def _is_readable(folder: Path) -> bool:
     try:
-        return bool(_load(path))
+        return bool(_load(folder))
     except UNREADABLE:
         return False
 
 
-def _save(path: Path, arrays: Arrays) -> None:
-    path.mkdir()
+def _save(folder: Path, arrays: Arrays) -> None:
+    folder.mkdir()
     for name, array in arrays.items():
-        np.save(path / f"{name}.npy", array, allow_pickle=False)
-    sums = [f"{sha256(path / f'{name}.npy')}  {name}.npy\n" for name in arrays]
-    (path / SUMS).write_text("".join(sums))
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    sums = [f"{sha256(folder / f'{name}.npy')}  {name}.npy\n" for name in arrays]
+    (folder / SUMS).write_text("".join(sums))

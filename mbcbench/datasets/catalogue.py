@@ -1,46 +1,62 @@
-"""All data sets by name, and the choice among those that serve the same."""
+"""All data sets by name, and the choice between those with the same content."""
 
-from mbcbench.datasets import cad, celeba, imagenet, mnist, mnist_5k, modelnet, photo_exemplars, photographs
-from mbcbench.datasets.base import DataSet, Kind
+from typing import Literal, overload
+
+from mbcbench.datasets.base import (
+    CloudDataSet,
+    Content,
+    DataSet,
+    DigitDataSet,
+    ExemplarDataSet,
+    PatchDataSet,
+)
+from mbcbench.datasets.cad import CAD40
+from mbcbench.datasets.celeba import CelebA
+from mbcbench.datasets.imagenet import ImageNet
+from mbcbench.datasets.mnist import MNIST
+from mbcbench.datasets.mnist_5k import MNIST_5K
+from mbcbench.datasets.modelnet import ModelNet40
+from mbcbench.datasets.photo_exemplars import PhotoExemplars
+from mbcbench.datasets.photographs import Photographs
 from mbcbench.errors import UsageError
 
 AUTO, BUILT_IN, PAPER = "auto", "built-in", "paper"
-DATA_SETS = {
-    data.name: data
-    for data in (
-        mnist_5k.MNIST_5K,
-        photographs.DATA,
-        cad.DATA,
-        photo_exemplars.DATA,
-        mnist.DATA,
-        celeba.DATA,
-        modelnet.DATA,
-        imagenet.DATA,
-    )
-}
+_ALL = (MNIST_5K, Photographs(), CAD40(), PhotoExemplars(), MNIST(), CelebA(), ModelNet40(), ImageNet())
+DATA_SETS: dict[str, DataSet] = {data.name: data for data in _ALL}
 
 
 def data_set(name: str) -> DataSet:
-    """A data set by its name. Raises UsageError with the names there are."""
+    """Return a data set by its name. Raises UsageError with all names if there is none."""
     if name not in DATA_SETS:
         raise UsageError(f"there is no data set {name!r}; use one of {', '.join(DATA_SETS)}")
     return DATA_SETS[name]
 
 
-def choose(kind: Kind, data: str = AUTO) -> DataSet:
-    """The data set to use, which is its own loader: the one named, or (`auto`) the paper's if present, else built in.
+@overload
+def choose(content: Literal["digits"], data: str = AUTO) -> DigitDataSet: ...
+@overload
+def choose(content: Literal["patches"], data: str = AUTO) -> PatchDataSet: ...
+@overload
+def choose(content: Literal["clouds"], data: str = AUTO) -> CloudDataSet: ...
+@overload
+def choose(content: Literal["exemplars"], data: str = AUTO) -> ExemplarDataSet: ...
+@overload
+def choose(content: Content, data: str = AUTO) -> DataSet: ...
+def choose(content: Content, data: str = AUTO) -> DataSet:
+    """Return the data set to use for some content.
 
-    `paper` and `built-in` name what there is of either.
-
-    Raises UsageError when the one named is not there, or is of another kind.
+    data: its name; `paper` or `built-in`; or `auto`: the paper's if present, else the built-in one.
+    Raises UsageError if the data set is not present or has other content.
     """
-    able = [one for one in DATA_SETS.values() if one.kind == kind]
-    paper, built_in = next(one for one in able if one.paper), next(one for one in able if not one.paper)
+    candidates = [candidate for candidate in DATA_SETS.values() if candidate.content == content]
+    paper = next(candidate for candidate in candidates if candidate.paper)
+    built_in = next(candidate for candidate in candidates if not candidate.paper)
     if data == AUTO:
         return paper if paper.present else built_in
     chosen = {PAPER: paper, BUILT_IN: built_in}.get(data) or data_set(data)
-    if chosen not in able:
-        raise UsageError(f"{data} has {chosen.kind}, not {kind}; use one of {', '.join(one.name for one in able)}")
+    if chosen not in candidates:
+        names = ", ".join(candidate.name for candidate in candidates)
+        raise UsageError(f"{data} has {chosen.content}, not {content}; use one of {names}")
     if chosen.paper and not chosen.present:
-        raise UsageError(f"there is no {chosen.where()}; get {chosen.name}: mbcbench data fetch {chosen.name}")
+        raise UsageError(f"there is no {chosen.path()}; get {chosen.name}: mbcbench data fetch {chosen.name}")
     return chosen

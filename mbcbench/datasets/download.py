@@ -1,23 +1,30 @@
-"""Downloads: by pooch, which checks digests and never leaves half a file; what was cut off is gone on with."""
+"""Downloads by pooch, which verifies digests and replaces files only when they are complete.
+
+Interrupted downloads are resumed.
+"""
 
 import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mbcbench.datasets.progress import track
 from mbcbench.errors import UsageError, one_line
 
-SECONDS = 30  # without an answer
-PIECE = 2**20  # bytes
-PARTIAL, UNSATISFIABLE = 206, 416  # HTTP's words for "the rest follows" and "there is no more"
+if TYPE_CHECKING:
+    from requests import Response
+
+TIMEOUT_SECONDS = 30
+PIECE_BYTES = 2**20
+PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE = 206, 416  # HTTP status codes
 
 
-def fetch(urls: Sequence[str], path: Path, checksum: str, *, offline: bool) -> Path:
-    """The file with this checksum (a SHA-256, or `md5:` and an MD5) at `path`, from the first of `urls` that has it.
+def fetch_file(urls: Sequence[str], path: Path, checksum: str, *, offline: bool) -> Path:
+    """Download a file to `path` from the first URL that has it, unless it is there already.
 
-    Offline, it must be there already. Raises UsageError when it cannot be had, with what to do instead.
+    checksum: a SHA-256, or `md5:` and an MD5.
+    Raises UsageError with the remedy if the file cannot be downloaded, or is not there and `offline` is set.
     """
     import pooch
     from pooch.hashes import hash_matches
@@ -31,34 +38,36 @@ def fetch(urls: Sequence[str], path: Path, checksum: str, *, offline: bool) -> P
     reasons = []
     for url in urls:
         try:
-            pooch.retrieve(url, checksum, fname=path.name, path=path.parent, downloader=_resume)
+            pooch.retrieve(url, checksum, fname=path.name, path=path.parent, downloader=_download)
             return path
-        except (OSError, ValueError) as error:  # no connection, no answer, another file
+        except (OSError, ValueError) as error:  # no connection, no answer, or another file
             reasons.append(f"{url}: {one_line(error)}")
     raise UsageError(f"cannot get {path.name} ({'; '.join(reasons)}); {by_hand}")
 
 
-def _resume(url: str, target: str, _: Any) -> None:
-    """Pooch's downloader, but what an earlier attempt got of this file is kept beside it and asked for no more."""
+def _download(url: str, target: str, _: Any) -> None:
+    """Download a file for pooch; request only what an interrupted attempt did not get."""
     import requests
 
-    part = _part(url, Path(target).parent)
-    have = part.stat().st_size if part.is_file() else 0
-    wanted = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-    with requests.get(url, headers=wanted, stream=True, timeout=SECONDS) as answer:
-        if answer.status_code != UNSATISFIABLE:
-            answer.raise_for_status()
-            _append(answer, part, goes_on=answer.status_code == PARTIAL)
-    os.replace(part, target)
+    partial = _partial_file(url, Path(target).parent)
+    size = partial.stat().st_size if partial.is_file() else 0
+    headers = {"Accept-Encoding": "identity"}  # ranges and Content-Length are those of the file itself
+    if size:
+        headers["Range"] = f"bytes={size}-"
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as response:
+        if response.status_code != RANGE_NOT_SATISFIABLE:  # else the file is complete
+            response.raise_for_status()
+            _write(response, partial, append=response.status_code == PARTIAL_CONTENT)
+    os.replace(partial, target)
 
 
-def _append(answer: Any, part: Path, *, goes_on: bool) -> None:
-    pieces = answer.iter_content(PIECE)
-    size = int(answer.headers.get("Content-Length", 0))
-    with part.open("ab" if goes_on else "wb") as file:
-        for piece in track(pieces, part.name, total=size / PIECE or None):
+def _write(response: "Response", partial: Path, *, append: bool) -> None:
+    pieces = response.iter_content(PIECE_BYTES)
+    size = int(response.headers.get("Content-Length", 0))
+    with partial.open("ab" if append else "wb") as file:
+        for piece in track(pieces, partial.name, total=size / PIECE_BYTES or None):
             file.write(piece)
 
 
-def _part(url: str, folder: Path) -> Path:
+def _partial_file(url: str, folder: Path) -> Path:
     return folder / f"{url.rpartition('/')[2]}.part"

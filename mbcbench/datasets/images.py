@@ -1,4 +1,4 @@
-"""Reading image files."""
+"""Image files."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-def read(path: Path, remedy: str) -> "Image":
-    """A whole image in RGB. Raises UsageError with its name when it is missing or damaged, and the remedy."""
+def read_image(path: Path, remedy: str) -> "Image":
+    """Return an image, completely decoded, in RGB. Raises UsageError with the remedy if it is missing or damaged."""
     from PIL import Image
 
     try:
@@ -21,12 +21,12 @@ def read(path: Path, remedy: str) -> "Image":
             return file.convert("RGB")  # decodes all of it
     except FileNotFoundError as error:
         raise UsageError(f"there is no {path}; {remedy}") from error
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow's words for damage
+    except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for damaged files
         raise UsageError(f"{path} is damaged ({error}); {remedy}") from error
 
 
-def square(image: "Image", crop: int, size: int) -> NDArray[np.uint8]:
-    """The middle `crop` x `crop` pixels, resized: `3 x size x size`."""
+def crop_and_resize(image: "Image", crop: int, size: int) -> NDArray[np.uint8]:
+    """Return the central `crop` x `crop` pixels of an image, resized, as `3 x size x size`."""
     from PIL import Image
 
     left, top = (image.width - crop) // 2, (image.height - crop) // 2

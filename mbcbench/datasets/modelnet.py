@@ -1,4 +1,4 @@
-"""The paper's ModelNet40: meshes of forty classes, as the archive lays them out.
+"""The paper's ModelNet40: meshes of forty classes, as in the archive.
 
 `ModelNet40/<class>/{train,test}/*.off`; points are drawn from the surfaces, uniformly by area.
 """
@@ -6,15 +6,15 @@
 import os
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mbcbench.datasets import cache, download, off
-from mbcbench.datasets.base import Clouds, DataSet
-from mbcbench.datasets.cad import POINTS
+from mbcbench.datasets.base import CloudDataSet, Clouds
 from mbcbench.datasets.progress import track
 from mbcbench.datasets.shapes import surface
 from mbcbench.errors import UsageError
@@ -26,100 +26,95 @@ SEED = 42
 PARTS = ("train", "test")
 
 
-def folder() -> Path:
-    """Where the classes lie."""
-    return cache.folder() / "ModelNet40"
+class LabelledFile(NamedTuple):
+    """The mesh of one object, and the index of its class."""
+
+    label: int
+    path: Path
 
 
-def modelnet40(points: int = POINTS) -> Clouds:
-    """`points` points of each object, drawn once. Raises UsageError: a file is missing or damaged."""
-    files = _files()
-    sizes = [(path.name, path.stat().st_size) for part in PARTS for _, path in files[part]]
-    key = f"modelnet40-{points}-{cache.digest(sizes, Path(__file__), Path(surface.__file__))[:12]}"
-    arrays = cache.keep(key, lambda: _make(files, points))
-    return Clouds(**arrays, classes=_classes(), name=DATA.name, source=DATA.source)
+class ModelNet40(CloudDataSet):
+    """Points on the surfaces of ModelNet40's objects, drawn once."""
 
+    name = "modelnet40"
+    paper = True
+    source = "ModelNet40, Z. Wu et al., Princeton"
+    licence = "academic research only; the models' copyright is their authors'"
+    checksums: ClassVar[Mapping[str, str]] = {ARCHIVE: CHECKSUM}
 
-def _make(files: dict[str, list[tuple[int, Path]]], points: int) -> cache.Arrays:
-    made: dict[str, NDArray[Any]] = {}
-    for number, part in enumerate(PARTS):
-        clouds = np.empty((len(files[part]), points, 3), np.float32)
-        for i, (_, path) in enumerate(track(files[part], f"ModelNet40 {part}")):
-            clouds[i] = _cloud(path, points, np.random.default_rng((SEED, number, i)))
-        made |= {part: clouds, f"{part}_labels": np.array([label for label, _ in files[part]])}
-    return made
+    def path(self) -> Path:
+        return cache.data_folder() / "ModelNet40"
 
+    def load(self, points: int = 2000) -> Clouds:
+        files = self._files()
+        sizes = [(file.path.name, file.path.stat().st_size) for part in PARTS for file in files[part]]
+        key = f"{self.name}-{points}-{cache.digest(sizes, Path(__file__), Path(surface.__file__))[:12]}"
+        arrays = cache.cached_arrays(key, lambda: self._make_clouds(files, points))
+        return Clouds(**arrays, classes=self._classes(), name=self.name, source=self.source)
 
-def _classes() -> list[str]:
-    classes = sorted(path.name for path in folder().glob("*") if path.is_dir())
-    if not classes:
-        raise UsageError(f"there are no classes in {folder()}; {_remedy()}")
-    return classes
+    def verify(self) -> str:
+        files, rng = self._files(), np.random.default_rng(SEED)
+        for file in track([file for part in PARTS for file in files[part]], "ModelNet40"):
+            self._make_cloud(file.path, 2, rng)
+        meshes = f"{len(files['train'])} + {len(files['test'])} meshes of {len(self._classes())} classes"
+        return f"{meshes}; {cache.verify_arrays(self.name)}"
 
+    def fetch(self, *, offline: bool = False) -> None:
+        if self.path().is_dir():
+            self._files()
+            return
+        root = cache.data_folder()
+        urls = [mirror + ARCHIVE for mirror in MIRRORS]
+        archive = download.fetch_file(urls, root / ARCHIVE, CHECKSUM, offline=offline)
+        unpack(archive, root)
+        archive.unlink()
 
-def _files() -> dict[str, list[tuple[int, Path]]]:
-    """The label and the file of every object in both parts."""
-    files: dict[str, list[tuple[int, Path]]] = {part: [] for part in PARTS}
-    for label, name in enumerate(_classes()):
-        for part in PARTS:
-            found = sorted((folder() / name / part).glob("*.off"))
-            if not found:
-                raise UsageError(f"there are no OFF files in {folder() / name / part}; {_remedy()}")
-            files[part] += [(label, path) for path in found]
-    return files
+    def _classes(self) -> list[str]:
+        classes = sorted(path.name for path in self.path().glob("*") if path.is_dir())
+        if not classes:
+            raise UsageError(f"there are no classes in {self.path()}; {self._remedy()}")
+        return classes
 
+    def _files(self) -> dict[str, list[LabelledFile]]:
+        """Return the file and label of every object in both parts."""
+        files: dict[str, list[LabelledFile]] = {part: [] for part in PARTS}
+        for label, name in enumerate(self._classes()):
+            for part in PARTS:
+                folder = self.path() / name / part
+                meshes = sorted(folder.glob("*.off"))
+                if not meshes:
+                    raise UsageError(f"there are no OFF files in {folder}; {self._remedy()}")
+                files[part] += [LabelledFile(label, path) for path in meshes]
+        return files
 
-def _cloud(path: Path, points: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    try:
-        return surface.normalised(surface.sample(off.read(path), points, rng))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is damaged ({error}); {_remedy()}") from error
+    def _make_clouds(self, files: dict[str, list[LabelledFile]], points: int) -> cache.Arrays:
+        arrays: dict[str, NDArray[Any]] = {}
+        for number, part in enumerate(PARTS):
+            clouds = np.empty((len(files[part]), points, 3), np.float32)
+            for i, file in enumerate(track(files[part], f"ModelNet40 {part}")):
+                clouds[i] = self._make_cloud(file.path, points, np.random.default_rng((SEED, number, i)))
+            arrays[part] = clouds
+            arrays[f"{part}_labels"] = np.array([file.label for file in files[part]])
+        return arrays
 
+    def _make_cloud(self, path: Path, points: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        try:
+            return surface.normalize(surface.sample_surface(off.read_mesh(path), points, rng))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{path} is damaged ({error}); {self._remedy()}") from error
 
-def _remedy() -> str:
-    return f"delete {folder()} and get it again: mbcbench data fetch modelnet40"
-
-
-def _verify() -> str:
-    files, rng = _files(), np.random.default_rng(SEED)
-    for _, path in track([file for part in PARTS for file in files[part]], "ModelNet40"):
-        _cloud(path, 2, rng)
-    meshes = f"{len(files['train'])} + {len(files['test'])} meshes of {len(_classes())} classes"
-    return f"{meshes}; {cache.verify(DATA.name)}"
-
-
-def _fetch(offline: bool) -> None:
-    if folder().is_dir():
-        _files()
-        return
-    root = cache.folder()
-    archive = download.fetch([m + ARCHIVE for m in MIRRORS], root / ARCHIVE, CHECKSUM, offline=offline)
-    unpack(archive, root)
-    archive.unlink()
+    def _remedy(self) -> str:
+        return f"delete {self.path()} and get it again: mbcbench data fetch modelnet40"
 
 
 def unpack(archive: Path, root: Path) -> None:
-    """The folder ModelNet40 of the archive, into `root`; whole or not at all."""
+    """Unpack the folder ModelNet40 of the archive into `root`, completely or not at all."""
     try:
-        with tempfile.TemporaryDirectory(dir=root, prefix=".") as aside, zipfile.ZipFile(archive) as file:
+        with tempfile.TemporaryDirectory(dir=root, prefix=".") as temporary, zipfile.ZipFile(archive) as file:
             names = [name for name in file.namelist() if name.startswith("ModelNet40/") and name.endswith(".off")]
-            file.extractall(aside, names)
-            os.replace(Path(aside) / "ModelNet40", root / "ModelNet40")
+            file.extractall(temporary, names)
+            os.replace(Path(temporary) / "ModelNet40", root / "ModelNet40")
     except (OSError, zipfile.BadZipFile) as error:
         raise UsageError(
             f"cannot unpack {archive} ({error}); delete it and get it again: mbcbench data fetch modelnet40"
         ) from error
-
-
-DATA = DataSet(
-    name="modelnet40",
-    kind="clouds",
-    paper=True,
-    source="ModelNet40, Z. Wu et al., Princeton",
-    licence="academic research only; the models' copyright is their authors'",
-    checksums={ARCHIVE: CHECKSUM},
-    load=modelnet40,
-    verify=_verify,
-    fetch=_fetch,
-    where=folder,
-)

@@ -1,26 +1,26 @@
-"""Built in: colour photographs that come with scikit-image and scikit-learn, cut into patches.
+"""Built in: colour photographs that scikit-image and scikit-learn ship, cut into patches.
 
-The left of each photograph is trained on, the right tested on, with a gap between. Of the stereo pair of the motorcycle
-one picture is used: they show the same.
+The left part of each photograph is for training, the right part for testing, with a gap between them. Only one picture
+of the motorcycle's stereo pair is used, since both show the same.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from mbcbench.datasets import cache
-from mbcbench.datasets.base import DataSet, Patches, Shipped
+from mbcbench.datasets.base import PackagedFile, PatchDataSet, Patches
 from mbcbench.errors import UsageError
 
 
-def _photograph(name: str, sha256: str) -> Shipped:
+def _photograph(name: str, sha256: str) -> PackagedFile:
     if name in {"china.jpg", "flower.jpg"}:
-        return Shipped("scikit-learn", "sklearn", f"datasets/images/{name}", sha256)
-    return Shipped("scikit-image", "skimage", f"data/{name}", sha256)
+        return PackagedFile("scikit-learn", "sklearn", f"datasets/images/{name}", sha256)
+    return PackagedFile("scikit-image", "skimage", f"data/{name}", sha256)
 
 
 PHOTOGRAPHS = {
@@ -38,17 +38,12 @@ PHOTOGRAPHS = {
         "rocket.jpg": "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c",
     }.items()
 }
-SOURCE = "10 photographs as shipped in scikit-image and scikit-learn"
-LICENCE = (
-    "CC0 or public domain; china, flower: CC BY 2.0; ihc: no known copyright restrictions; motorcycle: Middlebury 2014"
-)
-
-TRAIN_SHARE = 0.65  # of a photograph's width; the gap and the tested part follow
+TRAIN_SHARE = 0.65  # of a photograph's width; the gap and the test part follow
 GAP = 16  # pixels
-REDUCTIONS = (1, 2)  # patches are cut from the photograph as it is and at half its size
+REDUCTIONS = (1, 2)  # patches are cut from the photograph at full and at half size
 TRAIN_COUNT = {32: 8000, 64: 4000}
 TEST_COUNT = 320
-LEAST_DEVIATION = 0.08 * 255  # of a patch's channels, on average: flatter ones are passed over
+MIN_DEVIATION = 0.08 * 255  # of a patch's channels, on average: flatter patches are left out
 SEED = 40
 
 Image = NDArray[np.uint8]  # height x width x 3
@@ -61,87 +56,92 @@ class Parts(NamedTuple):
     test: Image
 
 
-def photographs(share: float = TRAIN_SHARE, gap: int = GAP) -> Iterator[Parts]:
-    """Each photograph cut at `share` of its width, `gap` pixels left out. Raises UsageError when one is not there."""
+def iter_photographs(share: float = TRAIN_SHARE, gap: int = GAP) -> Iterator[Parts]:
+    """Yield each photograph cut at `share` of its width, without `gap` pixels. Raises UsageError if one is missing."""
     from PIL import Image as Pillow
 
-    for shipped in PHOTOGRAPHS.values():
-        with Pillow.open(shipped.verified()) as file:
+    for photograph in PHOTOGRAPHS.values():
+        with Pillow.open(photograph.verified_path()) as file:
             pixels = np.asarray(file.convert("RGB"))
         cut = int(pixels.shape[1] * share)
         yield Parts(pixels[:, :cut], pixels[:, cut + gap :])
 
 
-def patches(size: int = 32) -> Patches:
-    """Patches of the photographs, 32 or 64 pixels wide, as many of each: 8,000 or 4,000 to train on, 320 to test on.
+class Photographs(PatchDataSet):
+    """Patches of 32 or 64 pixels: 8,000 or 4,000 to train on, 320 to test on, the same number from each photograph."""
 
-    They are the same ones always, in no order of photographs. Raises UsageError for another size.
-    """
-    if size not in TRAIN_COUNT:
-        raise UsageError(f"there are no patches of {size} x {size} pixels; use one of {[*TRAIN_COUNT]}")
-    arrays = cache.keep(_key(size), lambda: _cut_all(size))
-    return Patches(arrays["train"], arrays["test"], name=DATA.name, source=DATA.source)
+    name = "photographs"
+    paper = False
+    source = "10 photographs as shipped in scikit-image and scikit-learn"
+    licence = (
+        "CC0 or public domain; china, flower: CC BY 2.0; ihc: no known copyright restrictions; "
+        "motorcycle: Middlebury 2014"
+    )
+    checksums: ClassVar[Mapping[str, str]] = {name: photograph.sha256 for name, photograph in PHOTOGRAPHS.items()}
+
+    def load(self, size: int = 32) -> Patches:
+        """Return the patches, in random order but always the same. Raises UsageError for another size."""
+        if size not in TRAIN_COUNT:
+            raise UsageError(f"there are no patches of {size} x {size} pixels; use one of {[*TRAIN_COUNT]}")
+        key = f"{self.name}-{size}-{cache.digest(self.sha256, Path(__file__))[:12]}"
+        arrays = cache.cached_arrays(key, lambda: _cut_all(size))
+        return Patches(arrays["train"], arrays["test"], name=self.name, source=self.source)
+
+    def path(self) -> Path:
+        return PHOTOGRAPHS["astronaut.png"].path()
+
+    def verify(self) -> str:
+        for photograph in PHOTOGRAPHS.values():
+            photograph.verified_path()
+        return f"{len(PHOTOGRAPHS)} photographs; {cache.verify_arrays(self.name)}"
+
+    def fetch(self, *, offline: bool = False) -> None:
+        for size in TRAIN_COUNT:
+            self.load(size)
 
 
 def _cut_all(size: int) -> cache.Arrays:
+    """Cut the patches of all photographs. The order of the draws decides which patches these are."""
     rng = np.random.default_rng(SEED)
-    parts = list(photographs())
-    each = len(parts) * len(REDUCTIONS)
-    train = [cut(reduced(p.train, r), size, TRAIN_COUNT[size] // each, rng) for p in parts for r in REDUCTIONS]
-    test = [cut(reduced(p.test, r), size, TEST_COUNT // each, rng) for p in parts for r in REDUCTIONS]
-    return {name: rng.permutation(np.concatenate(part)) for name, part in (("train", train), ("test", test))}
+    parts = list(iter_photographs())
+    images = len(parts) * len(REDUCTIONS)
+    train = _cut_part([part.train for part in parts], size, TRAIN_COUNT[size] // images, rng)
+    test = _cut_part([part.test for part in parts], size, TEST_COUNT // images, rng)
+    return {"train": rng.permutation(train), "test": rng.permutation(test)}
 
 
-def reduced(image: Image, factor: int) -> Image:
-    """The image at one `factor`-th of its size, each pixel a mean."""
+def _cut_part(images: list[Image], size: int, count: int, rng: np.random.Generator) -> Image:
+    """Cut `count` patches from each image at each reduction."""
+    reduced = (reduce_image(image, factor) for image in images for factor in REDUCTIONS)
+    return np.concatenate([cut_patches(image, size, count, rng) for image in reduced])
+
+
+def reduce_image(image: Image, factor: int) -> Image:
+    """Return the image at one `factor`-th of its size; each pixel is a mean."""
     from PIL import Image as Pillow
 
     return np.asarray(Pillow.fromarray(image).reduce(factor))
 
 
-def cut(image: Image, size: int, count: int, rng: np.random.Generator) -> Image:
-    """`count` different patches of an image (fewer if it has no more that are not flat), as `N x 3 x size x size`."""
-    rows, columns = np.nonzero(deviation(image, size) >= LEAST_DEVIATION)
-    which = rng.permutation(len(rows))[:count]
+def cut_patches(image: Image, size: int, count: int, rng: np.random.Generator) -> Image:
+    """Return `count` different patches that are not flat, or all if there are fewer, as `N x 3 x size x size`."""
+    rows, columns = np.nonzero(window_deviation(image, size) >= MIN_DEVIATION)
+    chosen = rng.permutation(len(rows))[:count]
     windows: Any = sliding_window_view(image, (size, size), axis=(0, 1))
-    return np.ascontiguousarray(windows[rows[which], columns[which]])
+    return np.ascontiguousarray(windows[rows[chosen], columns[chosen]])
 
 
-def deviation(image: Image, size: int) -> NDArray[np.float64]:
-    """The standard deviation of each channel over every window of `size` x `size` pixels, averaged over channels."""
+def window_deviation(image: Image, size: int) -> NDArray[np.float64]:
+    """Return the standard deviation in every window of `size` x `size` pixels, averaged over the channels."""
     pixels = image.astype(np.float64)
     mean, mean_square = _window_mean(pixels, size), _window_mean(pixels**2, size)
-    spread: NDArray[np.float64] = np.sqrt(np.maximum(mean_square - mean**2, 0)).mean(axis=-1)
-    return spread
+    deviation: NDArray[np.float64] = np.sqrt(np.maximum(mean_square - mean**2, 0)).mean(axis=-1)
+    return deviation
 
 
 def _window_mean(values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """By differences of running sums, which are whole numbers and exact."""
+    """Return the mean of every window, from differences of running sums, which are whole numbers and thus exact."""
     sums = np.pad(values, ((1, 0), (1, 0), (0, 0))).cumsum(0).cumsum(1)
     inside = sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]
     mean: NDArray[np.float64] = inside / size**2
     return mean
-
-
-def _key(size: int) -> str:
-    return f"photographs-{size}-{cache.digest(DATA.sha256, Path(__file__))[:12]}"
-
-
-def _verify() -> str:
-    for shipped in PHOTOGRAPHS.values():
-        shipped.verified()
-    return f"{len(PHOTOGRAPHS)} photographs; {cache.verify(DATA.name)}"
-
-
-DATA = DataSet(
-    name="photographs",
-    kind="patches",
-    paper=False,
-    source=SOURCE,
-    licence=LICENCE,
-    checksums={name: shipped.sha256 for name, shipped in PHOTOGRAPHS.items()},
-    load=patches,
-    verify=_verify,
-    fetch=lambda offline: [patches(size) for size in TRAIN_COUNT],
-    where=PHOTOGRAPHS["astronaut.png"].path,
-)

@@ -1,4 +1,4 @@
-"""Progress of what takes minutes: on standard error, when that is a terminal."""
+"""Progress bars for work that takes minutes."""
 
 import sys
 from collections.abc import Iterable
@@ -7,10 +7,10 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
-def track(items: Iterable[Item], what: str, total: float | None = None) -> Iterable[Item]:
-    """The items, counted as they are taken."""
+def track(items: Iterable[Item], description: str, total: float | None = None) -> Iterable[Item]:
+    """Yield the items and show their progress on standard error, if that is a terminal."""
     from rich.console import Console
-    from rich.progress import track as count
+    from rich.progress import track as rich_track
 
-    shown = sys.stderr.isatty()
-    return count(items, what, total, console=Console(stderr=True), transient=True, disable=not shown)
+    hidden = not sys.stderr.isatty()
+    return rich_track(items, description, total, console=Console(stderr=True), transient=True, disable=hidden)

@@ -15,7 +15,7 @@ from mbcbench.execution.suite import PROBE, DataChoice, Device, Profile
 from mbcbench.records.cache import RunCache, reasons
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import BROKEN, UNEXPECTED, Record, Status
-from mbcbench.registry import DEFAULT_SUITES, plugins
+from mbcbench.registry import default_suites
 
 LAWS_SUITE = "laws"
 TRAINING = ("torch._dynamo",)  # the first optimizer of a process imports it, for over a second
@@ -185,7 +185,7 @@ def _jobs(options: RunOptions, plans: Sequence[Cell], learnt: Mapping[str, Recor
         for cell in (Cell(**planned) for planned in found["cells"]):
             jobs.setdefault(cell.key, Job(cell, options.limits(found["seconds"])))
         exclusive |= {plan.params["suite"]} if found["exclusive"] else set()
-        experiments |= found["experiments"] if plan.params["suite"] not in plugins(DEFAULT_SUITES) else {}
+        experiments |= found["experiments"] if plan.params["suite"] not in default_suites() else {}
     return _Work(list(jobs.values()), exclusive, experiments)
 
 

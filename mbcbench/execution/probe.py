@@ -122,7 +122,7 @@ def source_identity(suite: str) -> dict[str, str]:
     """
     plugin = registry.plugin(registry.SUITES, suite)
     plugin.load()
-    sources = digest.sources([plugin.entry.module])
+    sources = digest.sources([plugin.module])
     return {"suite source": digest.files(sources), "harness source": digest.harness(sources)}
 
 

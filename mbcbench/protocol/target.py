@@ -102,7 +102,7 @@ def load_target(target: str) -> object:
 def import_target_module(target: str) -> ModuleType:
     """Import the module that a target string names. Raises like `get_spec`."""
     if ":" not in target:
-        return importlib.import_module(registry.plugin(registry.ENCODERS, target).entry.module)
+        return importlib.import_module(registry.plugin(registry.ENCODERS, target).module)
     where = target.rpartition(":")[0]
     return _module_from_path(where) if where.endswith(".py") else _module_from_name(where, target)
 
@@ -166,8 +166,8 @@ def _is_registered(spec: EncoderSpec) -> bool:
     plugin = registry.plugins(registry.ENCODERS).get(spec.name)
     if plugin is None:
         return False
-    module = sys.modules.get(plugin.entry.module)
-    return module is not None and getattr(module, plugin.entry.attr, None) is spec
+    module = sys.modules.get(plugin.module)
+    return module is not None and getattr(module, plugin.attribute, None) is spec
 
 
 def element_width(spec: EncoderSpec) -> int:

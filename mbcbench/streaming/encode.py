@@ -1,46 +1,53 @@
-"""The encoding of a set that is larger than memory: streamed from a file, kept at intervals, resumed where it ended."""
+"""Encode a set that is larger than memory: stream it from a file, save checkpoints, resume from one."""
 
 import contextlib
-import copy
-import functools
-import io
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from mbcbench.errors import BrokenPluginError, UsageError, one_line
+from mbcbench.errors import UsageError
 from mbcbench.execution import digest
 from mbcbench.execution.probe import source_digest
-from mbcbench.protocol import target
-from mbcbench.protocol.encoder import Aggregation, ChunkAggregation, has_merge, is_streaming
+from mbcbench.protocol.encoder import Aggregation
 from mbcbench.protocol.state import clone, map_state
-from mbcbench.streaming import checkpoint
+from mbcbench.streaming import checkpoint, probe
+from mbcbench.streaming.blocks import Block, iter_blocks
 from mbcbench.streaming.checkpoint import Position
-from mbcbench.streaming.sources import Array, Block, Source, blocks, open_source
-from mbcbench.streaming.threads import side_by_side
+from mbcbench.streaming.encoder import GuardedEncoder, build_encoder
+from mbcbench.streaming.output import check_writable
+from mbcbench.streaming.sources import Array, Source, open_source
+from mbcbench.streaming.threads import concurrent_map, torch_settings, torch_threads
 
-CHUNK_NUMBERS = 2**18  # of a chunk, where none is asked for: what an encoder makes of it stays in cache
-BLOCK_NUMBERS = 2**20  # handed to a thread at a time, and of a chunk where the encoder makes blocks of it by itself
-TRIED = 1000  # elements on which the encoder is seen to be consistent or not
-CONSISTENT = 1e-3  # of the encoding's size; rounding in float32 stays far below
+CHUNK_NUMBERS = 2**18  # numbers in a default chunk: the encoder's intermediate results stay in cache
+BLOCK_NUMBERS = 2**20  # numbers in a block; also in a default chunk of an encoder that cuts it into blocks itself
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
-    """What is to be encoded and how; the command's options.
+class EncodeOptions:
+    """Which set to encode, with which encoder, and how.
 
-    chunk: elements a step; None for as many as suit the encoder. g: makes a pair (f, g) of a plain module.
-    seconds: between two checkpoints.
+    path: file that holds the set.
+    encoder: target of the encoder.
+    hyper: hyper-parameters that override the spec's.
+    weights: file with trained weights.
+    seed: seed of everything that is drawn.
+    g: aggregation of chunk encodings; needed for a plain module only.
+    select: columns of a table, or the array of a group; all by default.
+    chunk: elements per chunk; None for a size that suits the encoder.
+    threads: threads to encode with.
+    checkpoint: file that keeps the state of the stream.
+    resume: continue from the checkpoint if there is one.
+    seconds: time between two checkpoints.
+    allow_nonfinite: also encode elements that are NaN or infinite.
     """
 
-    file: Path
+    path: Path
     encoder: str
     hyper: Mapping[str, Any] = field(default_factory=dict)
     weights: Path | None = None
@@ -54,233 +61,183 @@ class Order:
     seconds: float = 10.0
     allow_nonfinite: bool = False
 
+    @property
+    def torch_settings(self) -> contextlib.AbstractContextManager[None]:
+        """The threads and seed of torch that the encoding is to run under."""
+        return torch_settings(threads=self.threads, seed=self.seed)
+
+
+def open_encoding(options: EncodeOptions) -> "Encoding":
+    """Open the file, build the encoder and load the checkpoint, if any.
+
+    Everything from here to the result belongs within `options.torch_settings`.
+    Raises UsageError and BrokenPluginError.
+    """
+    _check_checkpoint(options)
+    source = open_source(options.path, options.select)
+    encoder = build_encoder(options, source.width)
+    encoding = Encoding(options, source, encoder)
+    if options.resume:
+        encoding.load_checkpoint()
+    encoding.choose_concurrency()
+    return encoding
+
 
 class Encoding:
-    """An encoding under way. Raises UsageError and BrokenPluginError, when it is made and while it goes on."""
+    """An encoding in progress: the state of a stream, and its position in the file.
 
-    def __init__(self, order: Order) -> None:
-        torch.set_num_threads(order.threads)
-        torch.manual_seed(order.seed)
-        _refuse_what_is_there(order)
-        self.order = order
-        self.source = open_source(order.file, order.select)
-        self.module = _encoder(order, self.source)
-        self.chunk = order.chunk or _chunk(self.module, self.source.width)
-        self._dtype = _dtype(self.module)
-        self._origin = _origin(order, self.source, self.module, self.chunk)
-        with torch.inference_mode():
-            self.begin = target.call_plugin(
-                lambda: Position(0, self.module.init_state(1)), f"{order.encoder}, init_state"
-            )
-        self._empty = clone(self.begin.state)
-        if order.resume and order.checkpoint is not None and order.checkpoint.exists():
-            self.begin = checkpoint.load(order.checkpoint, self.begin, self._origin)
-        self.position = self.begin
-        self.lanes = order.threads if order.threads > 1 and self._merges() else 1
-        torch.set_num_threads(order.threads // self.lanes)
+    Its methods raise UsageError for faults of the file and BrokenPluginError for those of the encoder.
+
+    start: position where this process begins, which is that of the checkpoint after resuming.
+    concurrency: number of chunks that are encoded at the same time.
+    """
+
+    def __init__(self, options: EncodeOptions, source: Source, encoder: GuardedEncoder) -> None:
+        self.options = options
+        self.source = source
+        self.encoder = encoder
+        self.chunk = options.chunk or _default_chunk(encoder.module, source.width)
+        self.concurrency = 1
+        self._dtype = encoder.dtype
+        self._empty_state = encoder.init_state()
+        self._origin = _origin(options, source, encoder, self.chunk)
+        self.start = self.position = Position(0, clone(self._empty_state))
+
+    def load_checkpoint(self) -> None:
+        """Continue from the checkpoint, if it exists."""
+        path = self.options.checkpoint
+        if path is not None and path.exists():
+            self.start = self.position = checkpoint.load(path, self.start, self._origin)
+
+    def save_checkpoint(self) -> None:
+        """Write the checkpoint."""
+        assert self.options.checkpoint is not None
+        checkpoint.save(self.options.checkpoint, self.position, self._origin)
+
+    def choose_concurrency(self) -> None:
+        """Encode chunks at the same time if there are threads for it and merging works on the first elements."""
+        threads = self.options.threads
+        if threads > 1 and probe.merges_correctly(self.encoder, self._empty_state, self._first_elements()):
+            self.concurrency = threads
+
+    def consistency_warning(self) -> str | None:
+        """Return a warning if the encoding of the first elements depends on where chunks are cut."""
+        x = self._first_elements()
+        with self._torch_threads():
+            gap = probe.partition_gap(self.encoder, self._empty_state, x)
+        if not gap > probe.TOLERANCE:
+            return None
+        return (
+            f"{self.options.encoder} is not mini-batch consistent: the encoding depends on where chunks are cut "
+            f"(relative change {gap:.2g} on the first {x.shape[1]} elements); "
+            f"the result is valid only for --chunk {self.chunk}"
+        )
 
     def steps(self) -> Generator[int]:
-        """Encode from where it stands to the end; now and then, the number of elements that are in the state."""
-        kept = time.monotonic()
-        for position in self._positions():
-            self.position = position
-            if self.order.checkpoint is not None and time.monotonic() - kept >= self.order.seconds:
-                self.keep()
-                kept = time.monotonic()
-            yield self.position.elements
-        if self.order.checkpoint is not None:
-            self.keep()
-
-    def keep(self) -> None:
-        """Write the checkpoint."""
-        assert self.order.checkpoint is not None
-        checkpoint.save(self.order.checkpoint, self.position, self._origin)
+        """Encode the rest of the set; yield the number of elements encoded so far, again and again."""
+        saved = time.monotonic()
+        with self._torch_threads():
+            for position in self._encode_concurrently() if self.concurrency > 1 else self._encode_in_turn():
+                self.position = position
+                if self.options.checkpoint is not None and time.monotonic() - saved >= self.options.seconds:
+                    self.save_checkpoint()
+                    saved = time.monotonic()
+                yield position.elements
+        if self.options.checkpoint is not None:
+            self.save_checkpoint()
 
     def result(self) -> Tensor:
-        """The encoding of the elements in the state, without the batch dimension."""
-        with torch.inference_mode():
-            return self._readout(self.position.state)[0].clone()
+        """Return the encoding of the elements read so far, without the batch dimension."""
+        with self._torch_threads():
+            return self.encoder.readout(self.position.state)[0].clone()
 
-    def inconsistency(self) -> float:
-        """How far the encoding of the first elements moves when one of them is a chunk of its own, by its size."""
-        x = self._first()
-        return self._gap([x], [x[:, :1], x[:, 1:]])
-
-    def _merges(self) -> bool:
-        """Whether chunks may be encoded side by side: merged, the first elements are encoded as they are streamed."""
-        x = self._first()
-        halves = x[:, : x.shape[1] // 2], x[:, x.shape[1] // 2 :]
-        try:
-            return has_merge(self.module) and self._gap(halves, halves, merged=True) <= CONSISTENT
-        except BrokenPluginError:
-            return False
-
-    def _first(self) -> Tensor:
-        first = np.empty((min(TRIED, self.chunk, self.source.length), self.source.width), self._dtype)
-        self.source.read(0, first)
-        return torch.from_numpy(first)[None]
-
-    def _gap(self, a: Sequence[Tensor], b: Sequence[Tensor], *, merged: bool = False) -> float:
-        """The distance of the encodings of two partitions by the size of the first; `merged`: chunks of `b` are."""
-        with torch.inference_mode():
-            one = self._readout(self._streamed(self.module, clone(self._empty), a))
-            if merged:
-                parts = (self._streamed(self.module, clone(self._empty), [chunk]) for chunk in b)
-                two = self._readout(functools.reduce(self._merge, parts))
-            else:
-                two = self._readout(self._streamed(self.module, clone(self._empty), b))
-        return float((one - two).abs().max() / one.abs().max().clamp(min=1e-30))
-
-    def _positions(self) -> Iterator[Position]:
-        return self._side_by_side() if self.lanes > 1 else self._in_turn()
-
-    def _in_turn(self) -> Iterator[Position]:
-        state, done = self.position.state, self.position.elements
-        with self._blocks(held=1) as found:
-            for block in found:
+    def _encode_in_turn(self) -> Iterator[Position]:
+        elements, state = self.position.elements, self.position.state
+        with self._blocks(in_use=1) as blocks:
+            for block in blocks:
                 for x in self._chunks(block):
-                    with torch.inference_mode():
-                        state = _apart(self._streamed(self.module, state, [x]), block.room)
-                    done += x.shape[1]
-                    yield Position(done, state)
+                    state = _copy_out(self.encoder.update(state, [x]), block.buffer)
+                    elements += x.shape[1]
+                    yield Position(elements, state)
 
-    def _side_by_side(self) -> Iterator[Position]:
-        """Each thread encodes some chunks from the empty state; the states are merged in the order of the file."""
+    def _encode_concurrently(self) -> Iterator[Position]:
+        """Encode each block from the empty state on some thread; merge the states in the order of the file."""
         state = self.position.state
-        modules = [copy.deepcopy(self.module) for _ in range(self.lanes)]  # one may keep what it computes in itself
-        ahead = self.lanes + 1
-        with self._blocks(held=ahead) as found:
-            for end, part in side_by_side(self._part, modules, found, ahead):
-                with torch.inference_mode():
-                    state = self._merge(state, part)
-                yield Position(end, state)
+        encoders = [self.encoder.copy() for _ in range(self.concurrency)]
+        in_flight = self.concurrency + 1
+        with self._blocks(in_use=in_flight) as blocks:
+            parts = concurrent_map(self._encode_block, encoders, blocks, in_flight=in_flight)
+            for part in parts:
+                state = self.encoder.merge(state, part.state)
+                yield Position(part.elements, state)
 
-    def _part(self, module: Any, block: Block) -> tuple[int, Any]:
-        with torch.inference_mode():
-            state = self._streamed(module, clone(self._empty), self._chunks(block))
-            return block.start + len(block.room), _apart(state, block.room)
+    def _encode_block(self, encoder: GuardedEncoder, block: Block) -> Position:
+        """Return the state of a block by itself, and the position of its end."""
+        state = encoder.update(clone(self._empty_state), self._chunks(block))
+        return Position(block.start + len(block.buffer), _copy_out(state, block.buffer))
 
-    def _blocks(self, *, held: int) -> contextlib.closing[Generator[Block]]:
-        """Blocks of whole chunks."""
+    def _blocks(self, *, in_use: int) -> contextlib.closing[Generator[Block]]:
+        """Return blocks of whole chunks, from the current position on."""
         size = self.chunk * max(1, BLOCK_NUMBERS // (self.chunk * self.source.width))
-        begin = self.position.elements
-        return contextlib.closing(blocks(self.source, begin, size, dtype=self._dtype, held=held))
+        blocks = iter_blocks(self.source, self.position.elements, size, dtype=self._dtype, in_use=in_use)
+        return contextlib.closing(blocks)
 
     def _chunks(self, block: Block) -> Iterator[Tensor]:
         for start, chunk in block.chunks(self.chunk):
-            if not self.order.allow_nonfinite:
+            if not self.options.allow_nonfinite:
                 self.source.refuse_nonfinite(start, chunk)
             yield torch.from_numpy(chunk)[None]
 
-    def _streamed(self, module: Any, state: Any, chunks: Iterable[Tensor]) -> Any:
-        for x in chunks:
-            where = f"{self.order.encoder}, update on {tuple(x.shape)}"
-            state = target.call_plugin(functools.partial(module.update, state, x), where)
-        return state
+    def _first_elements(self) -> Tensor:
+        count = min(probe.MAX_ELEMENTS, self.chunk, self.source.length)
+        elements = np.empty((count, self.source.width), self._dtype)
+        self.source.read(0, elements)
+        return torch.from_numpy(elements)[None]
 
-    def _merge(self, a: Any, b: Any) -> Any:
-        return target.call_plugin(lambda: self.module.merge(a, b), f"{self.order.encoder}, merge")
-
-    def _readout(self, state: Any) -> Tensor:
-        out: Tensor = target.call_plugin(lambda: self.module.readout(state), f"{self.order.encoder}, readout")
-        return out
+    def _torch_threads(self) -> contextlib.AbstractContextManager[None]:
+        """Share the threads among the chunks that are encoded at the same time."""
+        return torch_threads(self.options.threads // self.concurrency)
 
 
-def _apart(state: Any, room: Array) -> Any:
-    """The state, copied where it lies in the memory of a block, which a later one overwrites."""
-    own = room.ctypes.data
-    return map_state(lambda t: t.clone() if t.untyped_storage().data_ptr() == own else t, state)
+def _copy_out(state: Any, buffer: Array) -> Any:
+    """Copy the tensors of a state that lie in a block's buffer, which a later block overwrites."""
+    address = buffer.ctypes.data
+    return map_state(lambda t: t.clone() if t.untyped_storage().data_ptr() == address else t, state)
 
 
-def _refuse_what_is_there(order: Order) -> None:
-    """Raise UsageError where a checkpoint would be lost, or none can be kept."""
-    if order.resume and order.checkpoint is None:
-        raise UsageError("--resume goes on from a checkpoint; name it with --checkpoint STATE")
-    if order.checkpoint is None:
+def _check_checkpoint(options: EncodeOptions) -> None:
+    """Raise UsageError if a checkpoint would be overwritten, or none can be written."""
+    if options.resume and options.checkpoint is None:
+        raise UsageError("--resume continues from a checkpoint; name it with --checkpoint STATE")
+    if options.checkpoint is None:
         return
-    if order.checkpoint.exists() and not order.resume:
-        raise UsageError(
-            f"the checkpoint {order.checkpoint} is there already; go on from it with --resume, or remove it"
-        )
-    if not order.checkpoint.parent.is_dir():
-        raise UsageError(f"cannot write {order.checkpoint}: there is no folder {order.checkpoint.parent}")
+    if options.checkpoint.exists() and not options.resume:
+        raise UsageError(f"the checkpoint {options.checkpoint} exists; continue from it with --resume, or remove it")
+    check_writable(options.checkpoint)
 
 
-def _encoder(order: Order, source: Source) -> Any:
-    """The encoder in eval mode, for elements as wide as the file's."""
-    spec = target.get_spec(order.encoder)
-    module = target.build_from_spec(spec, dim_in=source.width, seed=order.seed, **order.hyper).eval()
-    if order.weights is not None:
-        _load(module, order.weights, order.encoder)
-    try:
-        target.validate(module, dim_in=source.width, name=order.encoder)
-    except BrokenPluginError as error:
-        raise UsageError(f"{order.file} holds elements of width {source.width}, and {error}") from error
-    if is_streaming(module):
-        if order.g is not None:
-            raise UsageError(f"{order.encoder} streams by itself; leave out --g {order.g}")
-        return module
-    if order.g is None:
-        raise UsageError(
-            f"{order.encoder} is a plain module; say what puts chunk encodings together: --g sum, mean, max or min"
-        )
-    return ChunkAggregation(module, order.g)
-
-
-def _load(module: nn.Module, weights: Path, name: str) -> None:
-    """Put trained weights in place, from a .safetensors file or a state_dict that torch saved."""
-    if not weights.is_file():
-        raise UsageError(f"no such file: {weights}")
-    try:
-        if weights.suffix == ".safetensors":
-            found = safetensors.torch.load_file(weights)
-        else:
-            found = torch.load(weights, map_location="cpu", weights_only=True)
-        module.load_state_dict(found)
-    except Exception as error:  # torch and safetensors raise many kinds
-        said = " ".join(str(error).split()) or one_line(error)
-        raise UsageError(f"{weights} holds no weights for {name} as it was built: {said}") from error
-
-
-def _chunk(module: nn.Module, width: int) -> int:
-    """Elements of a chunk, where none is asked for."""
+def _default_chunk(module: nn.Module, width: int) -> int:
     numbers = BLOCK_NUMBERS if getattr(module, "blockwise", False) else CHUNK_NUMBERS
     return max(1, numbers // width)
 
 
-def _dtype(module: nn.Module) -> np.dtype[Any]:
-    first = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
-    return np.dtype(np.float64 if first == torch.float64 else np.float32)
-
-
-def _origin(order: Order, source: Source, module: nn.Module, chunk: int) -> dict[str, Any]:
-    """All that the encoding depends on, and what tells that the file is the same."""
-    found = source.path.stat()
+def _origin(options: EncodeOptions, source: Source, encoder: GuardedEncoder, chunk: int) -> dict[str, Any]:
+    """Return everything that the encoding depends on, including what identifies the file."""
+    file = source.path.stat()
     return {
-        "file size": found.st_size,
-        "file time": found.st_mtime_ns,
+        "file size": file.st_size,
+        "file time": file.st_mtime_ns,
         "shape": [source.length, source.width],
         "dtype": str(source.dtype),
-        "select": list(order.select),
-        "encoder": order.encoder,
-        "encoder source": source_digest(order.encoder, module),
-        "hyper": dict(order.hyper),
-        "weights": digest.weights(module),
-        "seed": order.seed,
-        "g": order.g,
+        "select": list(options.select),
+        "encoder": options.encoder,
+        "encoder source": source_digest(options.encoder, encoder.module),
+        "hyper": dict(options.hyper),
+        "weights": digest.weights(encoder.module),
+        "seed": options.seed,
+        "g": options.g,
         "chunk": chunk,
-        "threads": order.threads,
+        "threads": options.threads,
         "torch": torch.__version__,
-        "allow nonfinite": order.allow_nonfinite,
+        "allow nonfinite": options.allow_nonfinite,
     }
-
-
-def write(encoding: Tensor, path: Path) -> None:
-    """Keep an encoding as .npy or .safetensors, as the file's ending says."""
-    if path.suffix == ".safetensors":
-        data = safetensors.torch.save({"encoding": encoding.contiguous()})
-    else:
-        buffer = io.BytesIO()
-        np.save(buffer, encoding.numpy(), allow_pickle=False)
-        data = buffer.getvalue()
-    checkpoint.write_atomically(path, data)

@@ -1,39 +1,65 @@
-"""Work done side by side on threads, its results in order: torch leaves Python's lock while it computes."""
+"""Concurrent work on threads, and torch's settings for its own threads.
 
+Threads pay off because torch releases Python's lock while it computes, and file reads do so too.
+"""
+
+import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import TypeVar
 
-Tool = TypeVar("Tool")
+import torch
+
+Worker = TypeVar("Worker")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def side_by_side(
-    function: Callable[[Tool, Item], Result], tools: Iterable[Tool], items: Iterable[Item], ahead: int
-) -> Iterator[Result]:
-    """`function(tool, item)` for each item, in the order of the items, a thread for each tool.
+def concurrent_map(
+    function: Callable[[Worker, Item], Result], workers: Iterable[Worker], items: Iterable[Item], *, in_flight: int
+) -> Generator[Result]:
+    """Yield `function(worker, item)` for each item, in the order of the items, computed on one thread per worker.
 
-    No tool is used by two threads at a time. `ahead` items are under way, or done and not asked for, at a time.
+    A worker is used by one thread at a time. At most `in_flight` items are taken from `items` and not yet yielded,
+    so `items` may reuse the memory of the item that many places earlier. An exception is raised in place of its result.
     """
-    free: SimpleQueue[Tool] = SimpleQueue()
-    for tool in tools:
-        free.put(tool)
+    idle: SimpleQueue[Worker] = SimpleQueue()
+    for worker in workers:
+        idle.put(worker)
 
-    def work(item: Item) -> Result:
-        tool = free.get()
+    def run(item: Item) -> Result:
+        worker = idle.get()
         try:
-            return function(tool, item)
+            return function(worker, item)
         finally:
-            free.put(tool)
+            idle.put(worker)
 
-    under_way: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(free.qsize()) as pool:
+    pending: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(idle.qsize()) as pool:
         for item in items:
-            under_way.append(pool.submit(work, item))
-            if len(under_way) == ahead:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
+            pending.append(pool.submit(run, item))
+            if len(pending) == in_flight:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+@contextlib.contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch use `count` threads within the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def torch_settings(*, threads: int, seed: int) -> Iterator[None]:
+    """Let torch use `threads` threads and draw from `seed` on within the block; restore both afterwards."""
+    with torch.random.fork_rng(devices=[]), torch_threads(threads):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,5 @@
+"""Laws and how they are checked: search, tolerance, counterexamples."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=["strategies"])

@@ -162,11 +162,12 @@ def get_law(law_id: str) -> Law:
 
 
 def select_laws(law_ids: Collection[str] | None) -> list[str]:
-    """Return the given ids, or those of all laws; raise UsageError for an unknown id."""
+    """Return the ids of all laws, or those that the given ids and globs (`mbc.*`) match.
+
+    Raises UsageError for an id or a glob that no law has.
+    """
     if law_ids is None:
         return list(registry.plugins(registry.LAWS))
     if isinstance(law_ids, str):
         raise UsageError(f"laws={law_ids!r}: give a list of ids, as in laws=[{law_ids!r}]")
-    for law_id in law_ids:
-        registry.plugin(registry.LAWS, law_id)
-    return list(law_ids)
+    return registry.select(registry.LAWS, law_ids)

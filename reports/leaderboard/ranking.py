@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from mbcbench.report import Artefact
+from mbcbench.reporting import Artefact
 
 from ..aggregation import outcomes, tidy
 from ..style import DOTS, canvas, finish, palette, rows_of, style

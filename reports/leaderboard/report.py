@@ -3,14 +3,33 @@
 A cell that failed, or is missing, shows as what it is, and is never averaged away.
 """
 
-from mbcbench.report import Report
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from mbcbench.reporting import Artefact, Files, Report
 
 from .html import html
 from .terminal import terminal
+
+FORMATS = ("html", "md", "latex", "csv", "png", "svg")
+
+
+def write(
+    artefacts: Sequence[Artefact], frame: pd.DataFrame, info: Mapping[str, Any], formats: Sequence[str]
+) -> tuple[Files, list[str]]:
+    """Return the leaderboard and the artefacts as files, and a line for each artefact without records."""
+    from .. import writer  # it imports the plotting libraries
+
+    return writer.write(artefacts, frame, info, formats)
+
 
 REPORT = Report(
     name="leaderboard",
     summary="laws kept, accuracy with an interval, throughput and memory: one row an encoder",
     terminal=terminal,
     html=html,
+    formats=FORMATS,
+    write=write,
 )

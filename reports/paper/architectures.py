@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from mbcbench.report import Artefact
+from mbcbench.reporting import Artefact
 
 from ..statistics import labelled, pick
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from mbcbench.report import Artefact
+from mbcbench.reporting import Artefact
 
 from ..statistics import COLUMNS, labelled
 from .claim_verdicts import Breaks, Claim, Holds, Verdict, encoders_of, judge

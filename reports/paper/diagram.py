@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from mbcbench.report import Artefact
+from mbcbench.reporting import Artefact
 
 from ..style import INK, canvas, palette, style
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mbcbench.report import Artefact
+from mbcbench.reporting import Artefact
 
 from ..statistics import HYPER, labelled, pick
 from ..style import DOTS, WIDTH, finish, interval, lines, palette, points, rows_of, style, ticks

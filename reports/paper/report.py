@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mbcbench.report import Report
+from mbcbench.reporting import Report
 
 from ..aggregation import tidy
 from ..formatting import facts, failures, kind, symbol

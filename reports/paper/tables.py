@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from mbcbench.report import Artefact
+from mbcbench.reporting import Artefact
 
 from ..statistics import Estimate, by_seed, labelled, means, pick
 from .claim_verdicts import counterexample, stand_in

@@ -65,7 +65,7 @@ def test_a_record_that_was_mended_since_holds(command: Command) -> None:
     Path("mine.py").write_text(ENCODERS.replace(".mean(1)", ".sum(1)"))
     code, out, _ = command("repro", "found.jsonl")
     assert code == 0
-    assert "mbc.partition holds for mine.py:SumOfMeans on the recorded case" in out
+    assert "mbc.partition holds for mine.py:SumOfMeans on the recorded example" in out
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_another_encoder_with_the_same_weights_serves_as_reference(command: Comm
 def test_new_encoder_writes_a_project(command: Command) -> None:
     code, out, _ = command("new", "encoder", "my-encoder")
     assert code == 0
-    assert "pip install -e ." in out
+    assert "pip install -e '.[dev]'" in out
     assert Path("my-encoder/pyproject.toml").is_file()
 
 

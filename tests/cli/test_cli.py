@@ -19,7 +19,7 @@ HONEST = f"{VICES}:Honest"
 
 
 def run_only(command: Command, encoder: str, *more: str) -> tuple[int, str, str]:
-    return command("run", "--just-these", "--encoder", encoder, "--suite", "encode", *more)
+    return command("run", "--only-encoders", "--encoder", encoder, "--suite", "encode", *more)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,7 @@ def run_only(command: Command, encoder: str, *more: str) -> tuple[int, str, str]
         ("run --seed -1", "'--seed'"),
         ("run --jobs 0", "'--jobs'"),
         ("run --bogus", "No such option: --bogus"),
+        ("run --only-encoders", "give at least one"),
         ("run --just-these", "give at least one"),
         ("run --only fig3b", "name the suite too: --suite paper"),
         ("run --suite encode --only fig3b", "the suite encode has none; leave one of the two out"),
@@ -41,11 +42,11 @@ def run_only(command: Command, encoder: str, *more: str) -> tuple[int, str, str]
         ("check honest --law law.hold", "did you mean law.holds?"),
         ("check honest --json no/such/file", "cannot write no/such/file"),
         ("list nothing", "nothing"),
-        ("describe nothing", "no encoder is called 'nothing'"),
+        ("describe nothing", "no plug-in is called 'nothing'"),
         ("describe law:law.hold", "did you mean law.holds?"),
         ("show", "no run is kept under .mbcbench"),
         ("show monday", "no run is called 'monday'"),
-        ("show --all", "no run is kept under .mbcbench"),
+        ("show --all", "there is no run under .mbcbench"),
         ("dance", "No such command 'dance'"),
     ],
 )
@@ -114,7 +115,7 @@ def test_run_prints_the_leaderboard_and_keeps_the_records(command: Command) -> N
     code, out, _ = run_only(command, HONEST, "--profile", "smoke")
     assert code == 0
     assert "LEADERBOARD smoke" in out
-    assert "1 cells: 1 ok, 0 failed" in out
+    assert "1 cell: 1 ok, 0 failed" in out
     (folder,) = Path(".mbcbench/runs").iterdir()
     assert (folder / "leaderboard.html").read_text().startswith("<html>")
     frame = mbcbench.load(folder)
@@ -144,7 +145,7 @@ def test_a_changed_weight_is_a_changed_cell(command: Command, tmp_path: Path) ->
     )
     run_only(command, "mine.py:E")
     _, out, _ = run_only(command, "mine.py:E")
-    assert "1 of 1 cells reused" in out
+    assert "1 of 1 cell reused" in out
     (tmp_path / "number").write_text("2")
     _, out, _ = run_only(command, "mine.py:E")
     assert "1 run: encoder weights changed (1)" in out
@@ -165,11 +166,11 @@ def test_run_judges_the_registered_encoders_and_a_broken_one_is_a_row(plugins: P
 
 def test_a_broken_suite_is_a_row(plugins: Plugins, command: Command) -> None:
     plugins.add("suites", "torn", "gone:SUITE")
-    code, out, _ = command("run", "--just-these", "--encoder", HONEST, "--suite", "torn", "--suite", "encode")
+    code, out, _ = command("run", "--only-encoders", "--encoder", HONEST, "--suite", "torn", "--suite", "encode")
     frame = mbcbench.load()
     assert code == 2
     assert "No module named 'gone'" in frame[frame["case"] == "plan"]["message"].item()
-    assert "1 cells: 1 ok" in out
+    assert "1 cell: 1 ok" in out
 
 
 def test_a_broken_report_is_one_line_and_the_records_are_safe(plugins: Plugins, command: Command) -> None:
@@ -242,7 +243,7 @@ def test_ctrl_c_is_one_line_and_keeps_what_ended(plugins: Plugins, tmp_path: Pat
         "-m",
         "mbcbench.cli.main",
         "run",
-        "--just-these",
+        "--only-encoders",
         "--suite",
         "encode",
         "--jobs",
@@ -284,14 +285,14 @@ def test_cells_that_measure_time_run_alone(plugins: Plugins, command: Command) -
         "S = Suite(name='timed', summary='', cells=cells, run=run, seconds={'quick': 20.0}, exclusive=True)\n",
     )
     plugins.add("suites", "timed", "timed:S")
-    command("run", "--just-these", "--encoder", HONEST, "--suite", "timed", "--jobs", "3")
+    command("run", "--only-encoders", "--encoder", HONEST, "--suite", "timed", "--jobs", "3")
     frame = mbcbench.load()
     spans = frame[frame["suite"] == "timed"].sort_values("detail.began")
     assert (spans["detail.ended"].to_numpy()[:-1] <= spans["detail.began"].to_numpy()[1:]).all()
 
 
 def test_every_suite_has_run_a_cell_before_one_runs_its_second(plugins: Plugins, command: Command) -> None:
-    command("run", "--just-these", "--encoder", HONEST, "--suite", "laws", "--suite", "encode", "--jobs", "1")
+    command("run", "--only-encoders", "--encoder", HONEST, "--suite", "laws", "--suite", "encode", "--jobs", "1")
     frame = mbcbench.load()
     assert frame[frame["suite"] != "probe"]["suite"].tolist() == ["laws", "encode", "laws"]
 
@@ -319,9 +320,8 @@ def test_a_run_that_is_killed_resumes_and_ends_with_the_records_of_an_undisturbe
         "    return [cell.record('ok', value=torch.rand((), generator=generator).item()) for _ in range(3)]\n"
         "S = Suite(name='drawn', summary='', cells=cells, run=run, seconds={'smoke': 60.0})\n",
     )
-    plugins.add("suites", "drawn", "drawn:S")
-    plugins.add("default_suites", "drawn", "drawn:S")
-    asked = ["run", "--just-these", "--encoder", HONEST, "--suite", "drawn", "--profile", "smoke", "--quiet"]
+    plugins.add_default_suite("drawn", "drawn:S")
+    asked = ["run", "--only-encoders", "--encoder", HONEST, "--suite", "drawn", "--profile", "smoke", "--quiet"]
     call = [sys.executable, "-P", "-m", "mbcbench.cli.main", *asked]
     with subprocess.Popen(call, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as program:
         assert comes_true(lambda: any(len(store.records(f)) > 3 * ended for f in _runs(tmp_path)))

@@ -13,7 +13,7 @@ HONEST = f"{Path(__file__).parents[1] / 'broken_encoders.py'}:Honest"
 EXPERIMENTS = """
 from mbcbench.records.cell import Cell
 from mbcbench.execution.suite import Experiment, Suite
-from mbcbench.report import Report
+from mbcbench.reporting import Report
 from fake_plugins import encode
 
 def figure(name, own):

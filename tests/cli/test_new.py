@@ -1,4 +1,4 @@
-"""The project that `new_encoder` writes."""
+"""The project that `mbcbench new` writes."""
 
 import subprocess
 import sys
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mbcbench.cli.scaffold import new_encoder
+from mbcbench.cli.new import new_project
 from mbcbench.errors import UsageError
 
 
 def test_a_new_project_passes_its_own_tests(tmp_path: Path) -> None:
-    project = new_encoder("my-encoder", tmp_path)
+    project = new_project("encoder", "my-encoder", tmp_path)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         cwd=project, capture_output=True, text=True, check=False,
@@ -23,7 +23,7 @@ def test_a_new_project_passes_its_own_tests(tmp_path: Path) -> None:
 
 
 def test_a_new_project_registers_its_encoder(tmp_path: Path) -> None:
-    project = new_encoder("my-encoder", tmp_path)
+    project = new_project("encoder", "my-encoder", tmp_path)
     metadata = tomllib.loads((project / "pyproject.toml").read_text())["project"]
     assert metadata["entry-points"]["mbcbench.encoders"] == {"my-encoder": "my_encoder:SPEC"}
     assert (project / "README.md").read_text().startswith("# my-encoder\n")
@@ -32,9 +32,9 @@ def test_a_new_project_registers_its_encoder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("My Encoder", "'My Encoder' is no name for an encoder"),
-        ("9lives", "is no name"),
-        ("a_b", "is no name"),
+        ("My Encoder", "'My Encoder' is not a valid name"),
+        ("9lives", "is not a valid name"),
+        ("a_b", "is not a valid name"),
         ("torch", "has a module or keyword torch"),
         ("class", "has a module or keyword class"),
         ("deepsets-sum", "is registered already"),
@@ -42,17 +42,17 @@ def test_a_new_project_registers_its_encoder(tmp_path: Path) -> None:
 )
 def test_an_unfit_name_is_one_line(tmp_path: Path, name: str, words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
-        new_encoder(name, tmp_path)
+        new_project("encoder", name, tmp_path)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
-    new_encoder("my-encoder", tmp_path)
+    new_project("encoder", "my-encoder", tmp_path)
     with pytest.raises(UsageError, match="exists already"):
-        new_encoder("my-encoder", tmp_path)
+        new_project("encoder", "my-encoder", tmp_path)
 
 
 def test_the_folder_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no folder"):
-        new_encoder("my-encoder", tmp_path / "none")
+        new_project("encoder", "my-encoder", tmp_path / "none")

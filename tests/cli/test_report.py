@@ -19,7 +19,7 @@ from mbcbench.cli import main
 from mbcbench.execution.suite import Request
 from mbcbench.records import store
 from mbcbench.records.record import Record, Status, frame
-from mbcbench.report import Artefact, Writer, Written
+from mbcbench.reporting import Artefact, Files, Report
 
 INFO: dict[str, Any] = {"run": "r", "profile": "thorough"}
 CAD_SIZES = (100, 200, 500, 1000)
@@ -30,8 +30,8 @@ def artefact(name: str) -> Artefact:
     return made
 
 
-def writer() -> Writer:
-    made: Writer = registry.plugin(registry.WRITERS, "files").load()
+def writer() -> Report:
+    made: Report = registry.plugin(registry.REPORTS, "leaderboard").load()
     return made
 
 
@@ -223,7 +223,7 @@ def test_what_has_no_records_is_said_with_the_command_that_makes_them() -> None:
 HOSTILE = r"[1] \input{x} 5% _ ^ ~ $ # & { } < > é ± 集"
 
 
-def hostile(value: str) -> tuple[Written, list[str]]:
+def hostile(value: str) -> tuple[Files, list[str]]:
     table = Artefact(
         id="t", title="100% of_it", caption="#1 & more", data=lambda _: pd.DataFrame({"a_b": [value], "c": [1.5]})
     )

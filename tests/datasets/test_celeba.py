@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mbcbench.datasets import celeba, choose, data_set
+from mbcbench.datasets import choose, data_set
+from mbcbench.datasets.celeba import CelebA
 from mbcbench.errors import UsageError
 
 
@@ -25,7 +26,7 @@ def faces(root: Path) -> Path:
 
 
 def test_the_partition_file_says_what_is_trained_and_tested_on(faces: Path) -> None:
-    patches = choose("patches")(size=32)
+    patches = choose("patches").load(size=32)
     assert patches.train.shape == (2, 3, 32, 32)
     assert patches.test.shape == (1, 3, 32, 32)
     assert [round(float(face.mean()), -1) for face in (*patches.train, *patches.test)] == [40, 80, 160]
@@ -33,7 +34,7 @@ def test_the_partition_file_says_what_is_trained_and_tested_on(faces: Path) -> N
 
 
 def test_every_image_is_read_by_verifying(faces: Path) -> None:
-    assert data_set("celeba").verify() == "list_eval_partition.txt, 4 images; 0 files kept"
+    assert data_set("celeba").verify() == "list_eval_partition.txt, 4 images; 0 cached files"
     image = faces / "img_align_celeba" / "000003.jpg"  # validation: not used
     image.write_bytes(image.read_bytes()[:300])
     with pytest.raises(UsageError, match=r"000003\.jpg is damaged .*; get CelebA's aligned images"):
@@ -43,23 +44,23 @@ def test_every_image_is_read_by_verifying(faces: Path) -> None:
 def test_a_missing_image_is_named(faces: Path) -> None:
     (faces / "img_align_celeba" / "000002.jpg").unlink()
     with pytest.raises(UsageError, match=r"there is no .*000002\.jpg; get CelebA"):
-        celeba.celeba(32)
+        CelebA().load(32)
 
 
 @pytest.mark.parametrize("line", ["000001.jpg", "000001.jpg 3", "<html>"])
 def test_a_damaged_partition_file_is_named_with_the_line(faces: Path, line: str) -> None:
     (faces / "list_eval_partition.txt").write_text(f"000001.jpg 0\n{line}\n")
     with pytest.raises(UsageError, match=r"list_eval_partition\.txt line 2 is not a name and 0, 1 or 2"):
-        celeba.celeba(32)
+        CelebA().load(32)
 
 
 @pytest.mark.parametrize("content", ["", "000001.jpg 0\n"])
 def test_a_partition_file_that_is_cut_off_is_refused(faces: Path, content: str) -> None:
     (faces / "list_eval_partition.txt").write_text(content)
-    with pytest.raises(UsageError, match="names no images to train on or none to test on"):
-        celeba.celeba(32)
+    with pytest.raises(UsageError, match="has no images to train on or none to test on"):
+        CelebA().load(32)
 
 
 def test_fetching_says_what_to_put_where(root: Path) -> None:
     with pytest.raises(UsageError, match=r"needs its authors' licence: .*list_eval_partition\.txt into .*celeba"):
-        data_set("celeba").fetch(False)
+        data_set("celeba").fetch()

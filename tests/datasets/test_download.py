@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mbcbench.datasets import data_set, download, mnist
+from mbcbench.datasets import download, mnist
+from mbcbench.datasets.mnist import MNIST
 from mbcbench.errors import UsageError
 
 CONTENT = bytes(range(256)) * 20
@@ -56,7 +57,7 @@ def server(handler: type[Handler]) -> Iterator[str]:
 
 def test_a_file_is_fetched_once(server: str, handler: type[Handler], tmp_path: Path) -> None:
     for _ in range(2):
-        path = download.fetch([server + "file"], tmp_path / "below" / "own-name", SHA256, offline=False)
+        path = download.fetch_file([server + "file"], tmp_path / "below" / "own-name", SHA256, offline=False)
         assert path.read_bytes() == CONTENT
     assert handler.asked == [None]
     assert [file.name for file in path.parent.iterdir()] == ["own-name"]
@@ -64,7 +65,7 @@ def test_a_file_is_fetched_once(server: str, handler: type[Handler], tmp_path: P
 
 def test_the_next_mirror_is_asked_when_one_has_no_such_file(server: str, tmp_path: Path) -> None:
     urls = [server + "other", server + "file"]
-    assert download.fetch(urls, tmp_path / "file", f"sha256:{SHA256}", offline=False).read_bytes() == CONTENT
+    assert download.fetch_file(urls, tmp_path / "file", f"sha256:{SHA256}", offline=False).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("keeps_ranges", [True, False])
@@ -73,43 +74,43 @@ def test_what_was_cut_off_is_gone_on_with(
 ) -> None:
     handler.keeps_ranges = keeps_ranges
     (tmp_path / "file.part").write_bytes(CONTENT[:1000])
-    assert download.fetch([server + "file"], tmp_path / "file", SHA256, offline=False).read_bytes() == CONTENT
+    assert download.fetch_file([server + "file"], tmp_path / "file", SHA256, offline=False).read_bytes() == CONTENT
     assert handler.asked == ["bytes=1000-"]
     assert not (tmp_path / "file.part").exists()
 
 
 def test_a_part_that_was_whole_already_is_taken(server: str, tmp_path: Path) -> None:
     (tmp_path / "file.part").write_bytes(CONTENT)
-    assert download.fetch([server + "file"], tmp_path / "file", SHA256, offline=False).read_bytes() == CONTENT
+    assert download.fetch_file([server + "file"], tmp_path / "file", SHA256, offline=False).read_bytes() == CONTENT
 
 
 def test_another_file_than_the_published_one_is_not_kept(server: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot get file .*; download .* elsewhere and put it at"):
-        download.fetch([server + "file"], tmp_path / "file", "md5:" + "0" * 32, offline=False)
+        download.fetch_file([server + "file"], tmp_path / "file", "md5:" + "0" * 32, offline=False)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_file_is_fetched_again(server: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"damaged")
-    assert download.fetch([server + "file"], tmp_path / "file", SHA256, offline=False).read_bytes() == CONTENT
+    assert download.fetch_file([server + "file"], tmp_path / "file", SHA256, offline=False).read_bytes() == CONTENT
 
 
 def test_offline_makes_no_connection(server: str, handler: type[Handler], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"file is missing or damaged, and --offline allows no connection"):
-        download.fetch([server + "file"], tmp_path / "file", SHA256, offline=True)
+        download.fetch_file([server + "file"], tmp_path / "file", SHA256, offline=True)
     (tmp_path / "file").write_bytes(CONTENT)
-    assert download.fetch([server + "file"], tmp_path / "file", SHA256, offline=True).read_bytes() == CONTENT
+    assert download.fetch_file([server + "file"], tmp_path / "file", SHA256, offline=True).read_bytes() == CONTENT
     assert handler.asked == []
 
 
 def test_a_server_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot get file \(http://127\.0\.0\.1:9/file: ConnectionError"):
-        download.fetch(["http://127.0.0.1:9/file"], tmp_path / "file", SHA256, offline=False)
+        download.fetch_file(["http://127.0.0.1:9/file"], tmp_path / "file", SHA256, offline=False)
 
 
 def test_a_data_set_is_fetched_from_its_mirrors(server: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mnist, "MIRRORS", (server + "no/", server))
-    monkeypatch.setattr(mnist, "CHECKSUMS", {"file": SHA256})
-    monkeypatch.setattr(mnist, "mnist", lambda: None)
-    data_set("mnist").fetch(False)
+    monkeypatch.setattr(MNIST, "checksums", {"file": SHA256})
+    monkeypatch.setattr(MNIST, "load", lambda self: None)
+    MNIST().fetch()
     assert (root / "MNIST" / "raw" / "file").read_bytes() == CONTENT

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mbcbench.datasets import choose, data_set, embedding, imagenet
+from mbcbench.datasets import choose, embedding
+from mbcbench.datasets.imagenet import ImageNet
 from mbcbench.errors import UsageError
 
 
@@ -21,12 +22,12 @@ def images(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 pixels = np.full((40, 60, 3), 60 * brightness + number, np.uint8)
                 Image.fromarray(pixels).save(folder / f"{wnid}_{number}.JPEG")
     monkeypatch.setattr(embedding, "resnet50", lambda weights: lambda batch: batch.mean(dim=(2, 3)))
-    monkeypatch.setattr(imagenet, "_weights", lambda *, offline: root)
+    monkeypatch.setattr(ImageNet, "_fetch_weights", lambda self, *, offline: root)
     return root / "imagenet"
 
 
 def test_each_class_is_a_row_of_features_of_its_images(images: Path) -> None:
-    exemplars = choose("exemplars")()
+    exemplars = choose("exemplars").load()
     assert exemplars.train.shape == (2, 3, 3)
     assert exemplars.test.shape == (2, 2, 3)
     assert exemplars.train.dtype == np.float16
@@ -37,13 +38,13 @@ def test_each_class_is_a_row_of_features_of_its_images(images: Path) -> None:
 
 def test_the_class_with_fewest_images_says_how_many_are_used(images: Path) -> None:
     (images / "train" / "n01440764" / "n01440764_1.JPEG").unlink()
-    assert imagenet.imagenet().train.shape == (2, 2, 3)
+    assert ImageNet().load().train.shape == (2, 2, 3)
 
 
 def test_a_damaged_image_is_named(images: Path) -> None:
     damaged = images / "val" / "n01443537" / "n01443537_1.JPEG"
     damaged.write_bytes(damaged.read_bytes()[:200])
-    for use in (imagenet.imagenet, data_set("imagenet").verify):
+    for use in (ImageNet().load, ImageNet().verify):
         with pytest.raises(UsageError, match=r"n01443537_1\.JPEG is damaged .*; get ILSVRC2012"):
             use()
 
@@ -52,15 +53,15 @@ def test_a_class_without_images_is_named(images: Path) -> None:
     for image in (images / "val" / "n01443537").iterdir():
         image.unlink()
     with pytest.raises(UsageError, match=r"no JPEG files in .*val/n01443537; get ILSVRC2012"):
-        imagenet.imagenet()
+        ImageNet().load()
 
 
 def test_fetching_says_what_to_put_where() -> None:
     with pytest.raises(UsageError, match=r"needs its licence: .*/imagenet/train/<wnid>/"):
-        data_set("imagenet").fetch(False)
+        ImageNet().fetch()
 
 
 def test_without_the_weights_there_is_one_clear_line(root: Path) -> None:
     (root / "imagenet").mkdir(parents=True)
     with pytest.raises(UsageError, match=r"resnet50-0676ba61\.pth is missing .* put it at"):
-        data_set("imagenet").verify()
+        ImageNet().verify()

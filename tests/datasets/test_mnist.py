@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mbcbench.datasets import choose, data_set, mnist
+from mbcbench.datasets import choose
+from mbcbench.datasets.mnist import MNIST
 from mbcbench.errors import UsageError
 
 
@@ -30,7 +31,7 @@ def raw(root: Path) -> Path:
 
 
 def test_images_and_labels_are_read(raw: Path) -> None:
-    digits = data_set("mnist")()
+    digits = MNIST().load()
     assert digits.train.images.shape == (3, 28, 28)
     assert digits.train.images[1, 0, 0] == 28 * 28 % 256
     assert digits.test.labels.tolist() == [0, 1]
@@ -44,7 +45,7 @@ def test_the_papers_digits_are_chosen_where_they_are(raw: Path) -> None:
 def test_a_missing_file_is_named_with_its_remedy(raw: Path) -> None:
     (raw / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(UsageError, match=r"no .*t10k-labels-idx1-ubyte\.gz; get it: mbcbench data fetch mnist"):
-        choose("digits")()
+        choose("digits").load()
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_a_missing_file_is_named_with_its_remedy(raw: Path) -> None:
 def test_what_is_no_idx_file_is_named(raw: Path, content: bytes) -> None:
     (raw / "train-images-idx3-ubyte").write_bytes(content)
     with pytest.raises(UsageError, match=r"train-images-idx3-ubyte is damaged.*delete"):
-        mnist.mnist()
+        MNIST().load()
 
 
 def test_a_file_that_is_cut_off_is_named(raw: Path) -> None:
@@ -61,16 +62,16 @@ def test_a_file_that_is_cut_off_is_named(raw: Path) -> None:
         whole = (raw / name).read_bytes()
         (raw / name).write_bytes(whole[:-3])
         with pytest.raises(UsageError, match=f"{name} {words}"):
-            mnist.mnist()
+            MNIST().load()
         (raw / name).write_bytes(whole)
 
 
 def test_files_that_do_not_belong_together_are_refused(raw: Path) -> None:
     (raw / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx_bytes(np.zeros(5, np.uint8))))
     with pytest.raises(UsageError, match="do not belong together"):
-        mnist.mnist()
+        MNIST().load()
 
 
 def test_a_compressed_file_that_is_not_the_published_one_is_found_by_verifying(raw: Path) -> None:
     with pytest.raises(UsageError, match=r"train-labels-idx1-ubyte\.gz is not the published file"):
-        data_set("mnist").verify()
+        MNIST().verify()

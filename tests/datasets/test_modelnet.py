@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mbcbench.datasets import choose, data_set, modelnet, off
+from mbcbench.datasets import choose, modelnet, off
+from mbcbench.datasets.modelnet import ModelNet40
 from mbcbench.errors import UsageError
 
 CORNERS = "0 0 0\n1 0 0\n0 1 0\n0 0 1\n"
@@ -29,14 +30,14 @@ def archive(root: Path) -> Path:
 )
 def test_headers_are_read_well_formed_or_not(tmp_path: Path, header: str) -> None:
     (tmp_path / "a.off").write_text(header + CORNERS + FACES)
-    mesh = off.read(tmp_path / "a.off")
+    mesh = off.read_mesh(tmp_path / "a.off")
     assert mesh.vertices[3].tolist() == [0, 0, 1]
     assert mesh.faces.tolist() == [[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 3]]
 
 
 def test_polygons_become_triangles(tmp_path: Path) -> None:
     (tmp_path / "a.off").write_text(f"OFF\n4 2 0\n{CORNERS}4 0 1 2 3\n3 1 2 3\n")
-    assert off.read(tmp_path / "a.off").faces.tolist() == [[0, 1, 2], [0, 2, 3], [1, 2, 3]]
+    assert off.read_mesh(tmp_path / "a.off").faces.tolist() == [[0, 1, 2], [0, 2, 3], [1, 2, 3]]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def test_polygons_become_triangles(tmp_path: Path) -> None:
         ("OFF\n4 4 0\n0 0 0\n1 0", "cut off in its vertices"),
         (f"OFF\n4 4 0\n{CORNERS}3 0 1 2\n3 0", "cut off in its faces"),
         (f"OFF\n4 4 0\n{CORNERS}3 0 1 2\n", "cut off in its faces"),
-        (f"OFF\n4 1 0\n{CORNERS}3 0 1 4\n", "names a vertex that it does not have"),
+        (f"OFF\n4 1 0\n{CORNERS}3 0 1 4\n", "refers to a vertex that does not exist"),
         (f"OFF\n4 1 0\n{CORNERS}3 0 one 2\n", "could not convert"),
         ("OFF\n3 1 0\n0 0 nan\n1 0 0\n0 1 0\n3 0 1 2\n", "not finite"),
         ("OFF\n3 1 0\n0 0 0\n0 0 0\n0 0 0\n3 0 1 2\n", "without area"),
@@ -57,31 +58,31 @@ def test_polygons_become_triangles(tmp_path: Path) -> None:
 )
 def test_a_damaged_mesh_is_one_line_with_its_name_and_the_remedy(archive: Path, content: str, reason: str) -> None:
     (archive / "chair" / "test" / "chair_0001.off").write_text(content)
-    for use in (data_set("modelnet40").verify, lambda: modelnet.modelnet40(10)):
+    for use in (ModelNet40().verify, lambda: ModelNet40().load(10)):
         with pytest.raises(UsageError, match=rf"chair_0001\.off is damaged \(.*{reason}.*fetch modelnet40$"):
             use()
 
 
 def test_points_are_drawn_from_each_object(archive: Path) -> None:
-    clouds = choose("clouds")(points=50)
+    clouds = choose("clouds").load(points=50)
     assert clouds.classes == ["airplane", "chair"]
     assert clouds.train.shape == clouds.test.shape == (2, 50, 3)
     assert clouds.train_labels.tolist() == [0, 1]
     assert np.abs(clouds.train.mean(axis=1)).max() < 1e-6
     assert clouds.name == "modelnet40"
-    assert data_set("modelnet40").verify() == "2 + 2 meshes of 2 classes; 4 files kept"
+    assert ModelNet40().verify() == "2 + 2 meshes of 2 classes; 4 cached files"
 
 
 def test_a_changed_file_is_not_answered_from_what_was_kept(archive: Path) -> None:
-    modelnet.modelnet40(10)
+    ModelNet40().load(10)
     (archive / "chair" / "train" / "chair_0002.off").write_text(f"OFF4 4 0\n{CORNERS}{FACES}")
-    assert len(modelnet.modelnet40(10).train) == 3
+    assert len(ModelNet40().load(10).train) == 3
 
 
 def test_a_class_without_files_is_named(archive: Path) -> None:
     (archive / "chair" / "train" / "chair_0001.off").unlink()
     with pytest.raises(UsageError, match=r"no OFF files in .*chair/train; delete .* data fetch modelnet40"):
-        modelnet.modelnet40(10)
+        ModelNet40().load(10)
 
 
 def test_the_archive_is_unpacked_without_what_a_mac_leaves_in_it(tmp_path: Path) -> None:

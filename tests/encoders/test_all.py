@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from mbcbench.protocol.encoder import encode_stream, is_streaming, takes_mask
 from mbcbench.protocol.state import clone, tensors
 from tests.encoders.conftest import Build, chunks
 
-OWN = sorted(entry.name for entry in entry_points(group=registry.ENCODERS) if entry.value.startswith("mbcbench."))
+OWN = [p.name for p in registry.plugins(registry.ENCODERS).values() if p.target.startswith("mbcbench.")]
 INCONSISTENT = [name for name in OWN if "mbc.partition" in target.get_spec(name).breaks]
 CONSISTENT = [name for name in OWN if name not in INCONSISTENT]
 STREAMING = [name for name in OWN if is_streaming(target.build(name, dim_in=3))]

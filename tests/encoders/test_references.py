@@ -1,6 +1,5 @@
 """Every encoder equals the independent computation that its spec carries."""
 
-from importlib.metadata import entry_points
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from mbcbench import registry
 from mbcbench.protocol import target
 from tests.encoders.conftest import Build
 
-OWN = sorted(entry.name for entry in entry_points(group=registry.ENCODERS) if entry.value.startswith("mbcbench."))
+OWN = [p.name for p in registry.plugins(registry.ENCODERS).values() if p.target.startswith("mbcbench.")]
 
 
 VARIANTS: list[tuple[str, dict[str, Any]]] = [

@@ -182,7 +182,7 @@ def test_the_command_prints_writes_and_fails_on_what_is_named(
     [
         (["monday"], "no run is called 'monday'"),
         (["--fail-on", "regres"], "did you mean regress?"),
-        (["--min-effect", "speed=1"], "is no NAME=VALUE of time, memory, score"),
+        (["--min-effect", "speed=1"], "is not NAME=VALUE with one of time, memory, score"),
         (["--json", "no/such"], "there is no folder no"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 from mbcbench import registry
 from mbcbench.records.record import Record, Status, frame
-from mbcbench.report import Report
+from mbcbench.reporting import Report
 from mbcbench.reports import aggregation
 from mbcbench.reports.leaderboard import charts, table
 

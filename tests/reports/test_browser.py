@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from mbcbench import registry
-from mbcbench.report import Writer
+from mbcbench.reporting import Report
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
@@ -52,7 +52,7 @@ addEventListener("hashchange", () => {
 @pytest.fixture(scope="module")
 def told(records: pd.DataFrame, info: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the page answered in a frame as wide as a phone, and what the console said."""
-    writer: Writer = registry.plugin(registry.WRITERS, "files").load()
+    writer: Report = registry.plugin(registry.REPORTS, "leaderboard").load()
     made = [registry.plugin(registry.ARTEFACTS, name).load() for name in ARTEFACTS]
     page = str(writer.write(made, records, info, ["html"])[0]["index.html"])
     folder: Path = tmp_path_factory.mktemp("browser")

@@ -6,7 +6,7 @@ import pytest
 
 from mbcbench import registry
 from mbcbench.records.record import Record, Status, frame
-from mbcbench.report import Report
+from mbcbench.reporting import Report
 from tests.reports.test_leaderboard import printed
 
 

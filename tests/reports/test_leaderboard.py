@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from mbcbench.records.record import Record, Status, frame
-from mbcbench.report import Report
+from mbcbench.reporting import Report
 
 
 def printed(report: Report, table: pd.DataFrame, info: Mapping[str, Any], width: int, encoding: str = "utf-8") -> str:

@@ -140,7 +140,7 @@ def test_gradients_of_partitions_are_shown_by_encoder_and_estimator() -> None:
 
 @pytest.mark.parametrize("kind", ["svg", "png"])
 def test_the_strip_has_the_same_bytes_for_the_same_records(kind: str) -> None:
-    writer = registry.plugin(registry.WRITERS, "files").load()
+    writer = registry.plugin(registry.REPORTS, "leaderboard").load()
     made = [registry.plugin(registry.ARTEFACTS, "completions").load()]
     first, second = (writer.write(made, frame([completed()]), {}, [kind])[0] for _ in range(2))
     assert first == second

@@ -9,7 +9,7 @@ import pytest
 
 from mbcbench import registry
 from mbcbench.records.record import Record, Status, frame
-from mbcbench.report import Artefact, Report, Writer
+from mbcbench.reporting import Artefact, Report
 from tests.reports.test_leaderboard import Page, parts
 
 
@@ -20,7 +20,7 @@ def artefacts(*names: str) -> list[Artefact]:
 def written(
     table: pd.DataFrame, info: Mapping[str, Any], *names: str, formats: tuple[str, ...] = ("html",)
 ) -> tuple[Mapping[str, str | bytes], list[str]]:
-    writer: Writer = registry.plugin(registry.WRITERS, "files").load()
+    writer: Report = registry.plugin(registry.REPORTS, "leaderboard").load()
     return writer.write(artefacts(*names), table, info, formats)
 
 
@@ -97,7 +97,7 @@ def test_an_artefact_that_raises_is_a_line_and_the_others_are_drawn(
     def broken(_: pd.DataFrame) -> pd.DataFrame:
         raise ZeroDivisionError("none left")
 
-    writer: Writer = registry.plugin(registry.WRITERS, "files").load()
+    writer: Report = registry.plugin(registry.REPORTS, "leaderboard").load()
     made = [Artefact(id="mine", title="t", caption="c", data=broken), *artefacts("fig1")]
     files, missing = writer.write(made, records, info, ["svg"])
     assert missing == ["mine: broke: ZeroDivisionError: none left"]

@@ -16,9 +16,10 @@ import torch
 from mbcbench.cli.encode import Rate
 from mbcbench.cli.main import main
 from mbcbench.errors import UsageError
-from mbcbench.streaming import threads as lanes
-from mbcbench.streaming.encode import Encoding, Order
-from mbcbench.streaming.sources import blocks, open_source
+from mbcbench.streaming.blocks import iter_blocks
+from mbcbench.streaming.encode import EncodeOptions, Encoding, open_encoding
+from mbcbench.streaming.sources import open_source
+from mbcbench.streaming.threads import concurrent_map
 from tests.conftest import Command
 
 ENCODERS = """
@@ -139,7 +140,7 @@ def test_every_format_gives_the_elements_from_any_offset_on(
 ) -> None:
     source = open_source(write(tmp_path / "x"))
     assert (source.length, source.width) == X.shape
-    found = blocks(source, start, 14, dtype=np.dtype(np.float32))
+    found = iter_blocks(source, start, 14, dtype=np.dtype(np.float32))
     chunks = [(at, chunk.copy()) for block in found for at, chunk in block.chunks(7)]
     assert [at for at, _ in chunks] == list(range(start, len(X), 7))
     np.testing.assert_array_equal(np.concatenate([chunk for _, chunk in chunks]), X[start:])
@@ -148,12 +149,12 @@ def test_every_format_gives_the_elements_from_any_offset_on(
 @pytest.mark.parametrize(("blockwise", "chunk"), [(False, 2**18 // 3), (True, 2**20 // 3)])
 def test_chunks_are_larger_where_the_encoder_makes_blocks_of_them(here: Path, blockwise: bool, chunk: int) -> None:
     (here / "mine.py").write_text(f"{ENCODERS}\nclass Mine(Sum):\n    blockwise = {blockwise}\n")
-    assert Encoding(Order(file=here / "x.npy", encoder="mine.py:Mine")).chunk == chunk
+    assert open_encoding(EncodeOptions(path=here / "x.npy", encoder="mine.py:Mine")).chunk == chunk
 
 
 def test_what_is_written_into_a_block_does_not_reach_the_file(tmp_path: Path) -> None:
     source = open_source(npy(tmp_path / "x"))
-    for block in blocks(source, 0, 50, dtype=np.dtype(np.float32)):
+    for block in iter_blocks(source, 0, 50, dtype=np.dtype(np.float32)):
         next(block.chunks(50))[1][:] = 0
     np.testing.assert_array_equal(np.load(source.path), X)
 
@@ -161,7 +162,7 @@ def test_what_is_written_into_a_block_does_not_reach_the_file(tmp_path: Path) ->
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_file_that_becomes_shorter_is_one_line(tmp_path: Path, dtype: type) -> None:
     source = open_source(npy(tmp_path / "x"))
-    found = blocks(source, 0, 50, dtype=np.dtype(dtype))
+    found = iter_blocks(source, 0, 50, dtype=np.dtype(dtype))
     os.truncate(source.path, 1000)
     with pytest.raises(UsageError, match=r"is damaged between elements (0 and 50|50 and 100): .*shorter"):
         [list(block.chunks(50)) for block in found]
@@ -217,15 +218,15 @@ def test_a_ragged_column_is_one_line_that_names_the_row(encode: Command, row: An
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("x.npy mine.py:Plain", "mine.py:Plain is a plain module; say what puts"),
-        ("x.npy mine.py:Sum --g sum", "streams by itself; leave out --g sum"),
+        ("x.npy mine.py:Plain", "mine.py:Plain is a plain module; choose how to aggregate"),
+        ("x.npy mine.py:Sum --g sum", "is a streaming encoder; leave out --g sum"),
         ("x.npy mine.py:Sum --resume", "name it with --checkpoint"),
         ("x.npy mine.py:Sum --checkpoint no/such", "there is no folder no"),
-        ("x.npy mine.py:Sum --out e.txt", "is kept as .npy or .safetensors"),
-        ("x.npy mine.py:Sum --hyper 3", "is no NAME=VALUE"),
+        ("x.npy mine.py:Sum --out e.txt", "ends in '.txt'; use .npy or .safetensors"),
+        ("x.npy mine.py:Sum --hyper 3", "is not NAME=VALUE"),
         ("x.npy mine.py:Sum --select a", "has no names to select a from"),
         ("x.npy mine.py:Sum --weights no.pt", "no such file: no.pt"),
-        ("x.npy mine.py:Sum --weights x.npy", "x.npy holds no weights for mine.py:Sum"),
+        ("x.npy mine.py:Sum --weights x.npy", "x.npy does not hold weights for mine.py:Sum"),
         ("no.npy mine.py:Sum", "no such file: no.npy"),
         ("mine.py mine.py:Sum", "ends in '.py', which is none of .npy"),
     ],
@@ -252,7 +253,7 @@ def test_trained_weights_are_used(encode: Command) -> None:
 
 
 def test_a_state_that_lies_in_a_chunk_outlives_it(here: Path) -> None:
-    work = Encoding(Order(file=here / "x.npy", encoder="mine.py:Sum", chunk=7))
+    work = open_encoding(EncodeOptions(path=here / "x.npy", encoder="mine.py:Sum", chunk=7))
     states = [work.position.state["last"] for _ in work.steps()]
     np.testing.assert_array_equal(torch.cat(states).numpy(), X[[*range(6, 103, 7), 102]])
 
@@ -279,7 +280,7 @@ def test_a_killed_job_goes_on_and_gives_the_identical_encoding(encode: Command, 
 def side_by_side(here: Path, encoder: str, **more: Any) -> Encoding:
     if not (here / "x.npy").exists():
         np.save(here / "x.npy", X)
-    return Encoding(Order(file=here / "x.npy", encoder=encoder, chunk=5, threads=2, **more))
+    return open_encoding(EncodeOptions(path=here / "x.npy", encoder=encoder, chunk=5, threads=2, **more))
 
 
 def encoded(work: Encoding) -> torch.Tensor:
@@ -299,9 +300,9 @@ def ten_at_a_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize("encoder", ["sse-random", "sse-random-max", "deepsets-mean", "umbc", "variance"])
 def test_chunks_encoded_side_by_side_are_the_set(tmp_path: Path, encoder: str) -> None:
     work = side_by_side(tmp_path, encoder)
-    assert work.lanes == 2
+    assert work.concurrency == 2
     with torch.inference_mode():
-        whole = work.module(torch.from_numpy(X)[None])[0]
+        whole = work.encoder.module(torch.from_numpy(X)[None])[0]
     torch.testing.assert_close(encoded(work), whole)
     assert torch.equal(encoded(side_by_side(tmp_path, encoder)), work.result())
 
@@ -311,10 +312,10 @@ def test_chunks_encoded_side_by_side_go_on_from_a_checkpoint_with_the_same_bits(
     first = side_by_side(tmp_path, "sse-random", checkpoint=tmp_path / "state")
     steps = first.steps()
     assert [next(steps) for _ in range(3)] == [10, 20, 30]
-    first.keep()
+    first.save_checkpoint()
     steps.close()
     second = side_by_side(tmp_path, "sse-random", checkpoint=tmp_path / "state", resume=True)
-    assert second.begin.elements == 30
+    assert second.start.elements == 30
     assert torch.equal(encoded(second), encoded(side_by_side(tmp_path, "sse-random")))
 
 
@@ -324,7 +325,7 @@ def test_an_encoder_that_cannot_merge_is_encoded_in_turn(here: Path, fault: str)
     body = fault if fault.startswith("raise") else f"return {fault.replace('a', 'a[chr(115) + chr(117) + chr(109)]')}"
     (here / "mine.py").write_text(ENCODERS + f"    def merge(self, a, b):\n        {body}\n")
     work = side_by_side(here, "mine.py:Sum")
-    assert work.lanes == 1
+    assert work.concurrency == 1
     torch.testing.assert_close(encoded(work)[2:], torch.from_numpy(X[-1]))
 
 
@@ -338,7 +339,7 @@ def test_results_come_in_the_order_of_the_items_and_errors_where_they_belong() -
             second_is_done.set()
         return 1 // (5 - item)
 
-    results = lanes.side_by_side(work, "ab", range(9), ahead=3)
+    results = concurrent_map(work, "ab", range(9), in_flight=3)
     assert [next(results) for _ in range(5)] == [0, 0, 0, 0, 1]
     with pytest.raises(ZeroDivisionError):
         next(results)
@@ -350,7 +351,7 @@ def test_ctrl_c_is_one_line_that_says_how_to_go_on(here: Path) -> None:
     call = [sys.executable, "-m", "mbcbench.cli.main", "encode", "x.npy", "--encoder", "mine.py:Sum", "--chunk", "10"]
     ended = subprocess.run([*call, "--checkpoint", "state"], check=False, capture_output=True, text=True)
     assert ended.returncode == 130
-    assert ended.stderr.startswith("mbcbench: interrupted after 30 of 103 elements; kept in state, go on with: ")
+    assert ended.stderr.startswith("mbcbench: interrupted after 30 of 103 elements; stored in state, go on with: ")
     assert ended.stderr.endswith("--checkpoint state --resume\n")
 
 
@@ -372,8 +373,8 @@ def test_a_checkpoint_of_another_encoding_is_refused(encode: Command, more: list
 
 def test_a_checkpoint_is_never_overwritten_unasked_nor_trusted_when_it_is_none(encode: Command, here: Path) -> None:
     (here / "state").write_bytes(b"something else")
-    assert "is there already; go on from it with --resume" in encode("x.npy", "mine.py:Sum", "--checkpoint", "state")[2]
-    assert "is no checkpoint" in encode("x.npy", "mine.py:Sum", "--checkpoint", "state", "--resume")[2]
+    assert "exists; continue from it with --resume" in encode("x.npy", "mine.py:Sum", "--checkpoint", "state")[2]
+    assert "is not a checkpoint" in encode("x.npy", "mine.py:Sum", "--checkpoint", "state", "--resume")[2]
     assert (here / "state").read_bytes() == b"something else"
 
 

@@ -37,20 +37,19 @@ def exemplars() -> Exemplars:
     return Exemplars(x[:25], x[25:], "fake", "fake exemplars")
 
 
-class Fake:
-    """What `choose` gives: a loader that has a name and a digest."""
+class FakeDataSet:
+    """A data set in place of one that `choose` returns."""
 
     name, sha256 = "fake", "0" * 64
 
     def __init__(self, load: Callable[..., Any]) -> None:
         self.load = load
 
-    def __call__(self, *args: int, **named: int) -> Any:
-        return self.load(*args, **named)
-
 
 def use(patch: pytest.MonkeyPatch) -> None:
     """Have the suites choose among the fakes, but for digits."""
-    fakes = {"patches": Fake(patches), "clouds": Fake(clouds), "exemplars": Fake(exemplars)}
+    fakes = {"patches": FakeDataSet(patches), "clouds": FakeDataSet(clouds), "exemplars": FakeDataSet(exemplars)}
     for module in (training_cells, image_completion, cloud_data, episodes):
-        patch.setattr(module, "choose", lambda kind, data, real=module.choose: fakes.get(kind) or real(kind, data))
+        patch.setattr(
+            module, "choose", lambda content, data, real=module.choose: fakes.get(content) or real(content, data)
+        )

@@ -1,6 +1,6 @@
 """Forty classes of procedural shapes, with the names of ModelNet40's classes.
 
-What makes a class is its parts; their proportions vary, some parts may be missing, and `cad` bends the whole.
+The parts of a shape make its class. Their proportions vary, some may be missing, and `cad` deforms the whole shape.
 """
 
 from mbcbench.datasets.shapes import furniture, objects

@@ -1,17 +1,17 @@
-"""How the makers of shapes draw: from `u`, which gives a number between two bounds."""
+"""Random choices of the procedural shapes, all made from `uniform(low, high)`."""
 
 from collections.abc import Callable, Sequence
 
 from mbcbench.datasets.shapes.solids import Mesh
 
-Draw = Callable[[float, float], float]
-Shape = Callable[[Draw], Sequence[Mesh]]
+Uniform = Callable[[float, float], float]  # a number between two bounds
+Shape = Callable[[Uniform], Sequence[Mesh]]
 
 
-def maybe(u: Draw, chance: float = 0.5) -> bool:
-    return u(0, 1) < chance
+def coin_flip(uniform: Uniform, probability: float = 0.5) -> bool:
+    return uniform(0, 1) < probability
 
 
-def some(u: Draw, least: int, most: int) -> int:
-    """A whole number, both bounds included."""
-    return int(u(least, most + 1))
+def randint(uniform: Uniform, low: int, high: int) -> int:
+    """Return a whole number; both bounds are included."""
+    return int(uniform(low, high + 1))

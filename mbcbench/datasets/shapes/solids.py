@@ -1,56 +1,57 @@
-"""The words that procedural shapes are made of: solids as vertices and faces, z upwards, made by trimesh."""
+"""Solids that procedural shapes are made of, as vertices and faces from trimesh; z points upwards."""
 
+import functools
 from collections.abc import Iterable, Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Vector = Sequence[float]
-SECTIONS = 20  # corners of what is round
+SECTIONS = 20  # corners of a circle
 ORIGIN = (0.0, 0.0, 0.0)
 
 
 class Mesh(NamedTuple):
-    """Triangles: vertices `V x 3`, and for each of `F` faces the three vertices it joins."""
+    """Triangles: vertices (`V x 3`), and for each of `F` faces the indices of its three corners (`F x 3`)."""
 
     vertices: NDArray[np.float64]
     faces: NDArray[np.int64]
 
 
-def box(size: Vector, at: Vector = ORIGIN) -> Mesh:
-    """A box of given width, depth and height around a point."""
-    return moved(scaled(_unit_box(), size), at)
+def box(size: Vector, center: Vector = ORIGIN) -> Mesh:
+    """Return a box of a given width, depth and height."""
+    return translate(scale(_unit_box(), size), center)
 
 
-def rod(radius: float, height: float, at: Vector = ORIGIN, axis: str = "z") -> Mesh:
-    """A cylinder along an axis, around a point."""
-    return moved(_along(scaled(_unit_rod(), (radius, radius, height)), axis), at)
+def cylinder(radius: float, height: float, center: Vector = ORIGIN, axis: str = "z") -> Mesh:
+    """Return a cylinder along an axis."""
+    return translate(_align(scale(_unit_cylinder(), (radius, radius, height)), axis), center)
 
 
-def ball(radii: Vector, at: Vector = ORIGIN) -> Mesh:
-    """An ellipsoid around a point."""
-    return moved(scaled(_unit_ball(), radii), at)
+def ellipsoid(radii: Vector, center: Vector = ORIGIN) -> Mesh:
+    """Return an ellipsoid."""
+    return translate(scale(_unit_sphere(), radii), center)
 
 
-def ring(radius: float, thickness: float, at: Vector = ORIGIN, axis: str = "z") -> Mesh:
-    """A torus around an axis."""
-    from trimesh.creation import torus
+def torus(radius: float, thickness: float, center: Vector = ORIGIN, axis: str = "z") -> Mesh:
+    """Return a torus around an axis."""
+    from trimesh import creation
 
-    made = torus(radius, thickness, major_sections=SECTIONS, minor_sections=8)
-    return moved(_along(_mesh(made), axis), at)
+    mesh = _from_trimesh(creation.torus(radius, thickness, major_sections=SECTIONS, minor_sections=8))
+    return translate(_align(mesh, axis), center)
 
 
-def lathe(profile: Iterable[Vector], at: Vector = ORIGIN) -> Mesh:
-    """What a line of (radius, height) sweeps when it turns around z."""
-    from trimesh.creation import revolve
+def revolve(profile: Iterable[Vector], offset: Vector = ORIGIN) -> Mesh:
+    """Return the surface that a line of (radius, height) sweeps when it turns around z."""
+    from trimesh import creation
 
-    return moved(_mesh(revolve(np.array(list(profile)), sections=SECTIONS, validate=False)), at)
+    mesh = _from_trimesh(creation.revolve(np.array(list(profile)), sections=SECTIONS, validate=False))
+    return translate(mesh, offset)
 
 
 def prism(corners: Sequence[Vector], depth: float) -> Mesh:
-    """A polygon of (x, z) corners, seen from every one of them, drawn out along y."""
+    """Return a convex polygon of (x, z) corners, extruded along y."""
     count = len(corners)
     flat = np.array(corners, dtype=np.float64)
     sides = [np.column_stack((flat[:, 0], np.full(count, y), flat[:, 1])) for y in (-depth / 2, depth / 2)]
@@ -58,63 +59,61 @@ def prism(corners: Sequence[Vector], depth: float) -> Mesh:
     walls = [(i, after[i], after[i] + count) for i in range(count)] + [
         (i, after[i] + count, i + count) for i in range(count)
     ]
-    ends = [(0, i, i + 1) for i in range(1, count - 1)]
-    faces = np.array([*walls, *ends, *((a + count, b + count, c + count) for a, b, c in ends)])
-    return Mesh(np.concatenate(sides), faces)
+    front = [(0, i, i + 1) for i in range(1, count - 1)]
+    back = [(a + count, b + count, c + count) for a, b, c in front]
+    return Mesh(np.concatenate(sides), np.array([*walls, *front, *back]))
 
 
-def tilted(mesh: Mesh, angle: float, axis: str = "x", at: Vector = ORIGIN) -> Mesh:
-    """The mesh turned around an axis through the origin (radians), then moved."""
+def rotate(mesh: Mesh, angle: float, axis: str = "x", offset: Vector = ORIGIN) -> Mesh:
+    """Rotate the mesh around an axis through the origin (radians), then move it."""
     i, j = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
-    turned = mesh.vertices.copy()
-    turned[:, i] = np.cos(angle) * mesh.vertices[:, i] - np.sin(angle) * mesh.vertices[:, j]
-    turned[:, j] = np.sin(angle) * mesh.vertices[:, i] + np.cos(angle) * mesh.vertices[:, j]
-    return Mesh(turned + np.asarray(at), mesh.faces)
+    vertices = mesh.vertices.copy()
+    vertices[:, i] = np.cos(angle) * mesh.vertices[:, i] - np.sin(angle) * mesh.vertices[:, j]
+    vertices[:, j] = np.sin(angle) * mesh.vertices[:, i] + np.cos(angle) * mesh.vertices[:, j]
+    return Mesh(vertices + np.asarray(offset), mesh.faces)
 
 
-def moved(mesh: Mesh, by: Vector) -> Mesh:
-    """The mesh elsewhere."""
-    return Mesh(mesh.vertices + np.asarray(by), mesh.faces)
+def translate(mesh: Mesh, offset: Vector) -> Mesh:
+    return Mesh(mesh.vertices + np.asarray(offset), mesh.faces)
 
 
-def scaled(mesh: Mesh, factors: Vector) -> Mesh:
-    """The mesh stretched along each axis."""
+def scale(mesh: Mesh, factors: Vector) -> Mesh:
+    """Stretch the mesh along each axis."""
     return Mesh(mesh.vertices * np.asarray(factors), mesh.faces)
 
 
-def union(meshes: Sequence[Mesh]) -> Mesh:
-    """All of them as one mesh; what lies inside another stays."""
+def merge(meshes: Sequence[Mesh]) -> Mesh:
+    """Return all meshes as one; parts of one inside another are kept."""
     starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes[:-1])])
     faces = [mesh.faces + start for mesh, start in zip(meshes, starts, strict=True)]
     return Mesh(np.concatenate([mesh.vertices for mesh in meshes]), np.concatenate(faces))
 
 
-@cache  # making it takes trimesh longer than all that is done with it
+@functools.cache  # trimesh takes longer to make it than everything that is done with it
 def _unit_box() -> Mesh:
-    from trimesh.creation import box as make
+    from trimesh import creation
 
-    return _mesh(make(extents=(1, 1, 1)))
-
-
-@cache
-def _unit_rod() -> Mesh:
-    from trimesh.creation import cylinder
-
-    return _mesh(cylinder(1, 1, sections=SECTIONS))
+    return _from_trimesh(creation.box(extents=(1, 1, 1)))
 
 
-@cache
-def _unit_ball() -> Mesh:
-    from trimesh.creation import icosphere
+@functools.cache
+def _unit_cylinder() -> Mesh:
+    from trimesh import creation
 
-    return _mesh(icosphere(subdivisions=2))
-
-
-def _mesh(made: Any) -> Mesh:
-    """Of a trimesh.Trimesh."""
-    return Mesh(np.asarray(made.vertices, dtype=np.float64), np.asarray(made.faces, dtype=np.int64))
+    return _from_trimesh(creation.cylinder(1, 1, sections=SECTIONS))
 
 
-def _along(mesh: Mesh, axis: str) -> Mesh:
-    """A mesh along z, turned to lie along `axis`."""
+@functools.cache
+def _unit_sphere() -> Mesh:
+    from trimesh import creation
+
+    return _from_trimesh(creation.icosphere(subdivisions=2))
+
+
+def _from_trimesh(mesh: Any) -> Mesh:
+    return Mesh(np.asarray(mesh.vertices, dtype=np.float64), np.asarray(mesh.faces, dtype=np.int64))
+
+
+def _align(mesh: Mesh, axis: str) -> Mesh:
+    """Turn a mesh along z so that it lies along `axis`."""
     return Mesh(mesh.vertices[:, {"z": [0, 1, 2], "x": [2, 0, 1], "y": [1, 2, 0]}[axis]], mesh.faces)

@@ -4,8 +4,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mbcbench.errors import UsageError
-from mbcbench.streaming.prefetch import Block as Block
-from mbcbench.streaming.prefetch import blocks as blocks
 from mbcbench.streaming.sources.arrays import open_hdf5, open_zarr
 from mbcbench.streaming.sources.base import Array as Array
 from mbcbench.streaming.sources.base import Source as Source

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from mbcbench.errors import UsageError, one_line
-from mbcbench.streaming.sources.base import Array, Pieces, Source, library
+from mbcbench.streaming.sources.base import Array, SequentialSource, Source, library
 
 BYTES = 2**22  # that are read at a time, rounded to whole chunks of the file
 
 
-class Stored(Pieces):
+class ChunkedArraySource(SequentialSource):
     """An array that is read by slices; it is read by whole chunks, so that none is decompressed twice."""
 
     def __init__(self, path: Path, array: Any, rows: int) -> None:
@@ -36,7 +36,7 @@ def open_hdf5(path: Path, select: Sequence[str]) -> Source:
     names: list[str] = []
     file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
     array = file[_only(path, names, select)]
-    return Stored(path, array, array.chunks[0] if array.chunks else 1)
+    return ChunkedArraySource(path, array, array.chunks[0] if array.chunks else 1)
 
 
 def open_zarr(path: Path, select: Sequence[str]) -> Source:
@@ -50,7 +50,7 @@ def open_zarr(path: Path, select: Sequence[str]) -> Source:
         found = found[_only(path, list(found.array_keys()), select)]
     elif select:
         raise UsageError(f"{path} holds one array and has no names to select {', '.join(select)} from")
-    return Stored(path, found, (getattr(found, "shards", None) or found.chunks)[0])
+    return ChunkedArraySource(path, found, (getattr(found, "shards", None) or found.chunks)[0])
 
 
 def _only(path: Path, names: Sequence[str], select: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Source(ABC):
     """A set of `length` elements of `width` numbers each (`n x d`), of type `dtype`, kept in a file."""
 
-    anywhere = False  # whether threads may read side by side, each from its own place on
+    supports_random_access = False  # whether threads may read at the same time, each at its own position
 
     def __init__(self, path: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
         if len(shape) != 2:
@@ -55,7 +55,7 @@ class Source(ABC):
     def _read(self, start: int, out: Array) -> None: ...
 
 
-class Pieces(Source):
+class SequentialSource(Source):
     """A source that gives pieces of whatever size suits it."""
 
     def __init__(self, path: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> None:

@@ -16,10 +16,10 @@ from mbcbench.errors import UsageError, one_line
 from mbcbench.streaming.sources.base import Array, Source
 
 
-class Npy(Source):
+class NpySource(Source):
     """The array that `np.load` finds in a file, in either order."""
 
-    anywhere = True
+    supports_random_access = True
 
     def __init__(self, path: Path, found: "np.memmap[Any, np.dtype[Any]]") -> None:
         super().__init__(path, found.shape, found.dtype)
@@ -57,4 +57,4 @@ def open_npy(path: Path, select: Sequence[str]) -> Source:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} is no whole .npy file of numbers ({one_line(error)}); write it anew") from error
-    return Npy(path, found)
+    return NpySource(path, found)

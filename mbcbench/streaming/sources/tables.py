@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from mbcbench.errors import UsageError, one_line
-from mbcbench.streaming.sources.base import Array, Pieces, Source, library
+from mbcbench.streaming.sources.base import Array, SequentialSource, Source, library
 
 ROWS = 2**14  # rows of a Parquet file that are decoded at a time
 
 
-class Table(Pieces):
+class TableSource(SequentialSource):
     """The rows of record batches; `file` gives the batches that begin with or before a row, and that one's row."""
 
     def __init__(self, file: "Parquet | Arrow", path: Path, select: Sequence[str]) -> None:
@@ -138,6 +138,6 @@ def open_arrow(path: Path, select: Sequence[str]) -> Source:
 
 def _table(kind: type[Parquet] | type[Arrow], module: Any, path: Path, select: Sequence[str]) -> Source:
     try:
-        return Table(kind(module, path), path, select)
+        return TableSource(kind(module, path), path, select)
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} is no whole {kind.__name__} file ({one_line(error)}); write it anew") from error

@@ -35,7 +35,7 @@ def load(case: str, p: Mapping[str, Any]) -> Classes:
 
 def _digits(p: Mapping[str, Any]) -> Classes:
     """Digits; the supports are drawn from those that are trained on, and the queries are not."""
-    data = choose("digits", p["data"])()
+    data = choose("digits", p["data"]).load()
     train, test = by_class(data.train), by_class(data.test)
     return Classes(train, train, test, data.source)
 
@@ -49,7 +49,7 @@ def by_class(split: Split) -> Tensor:
 
 def _exemplars(p: Mapping[str, Any]) -> Classes:
     """Features of classes that training does not see."""
-    data = choose("exemplars", p["data"])()
+    data = choose("exemplars", p["data"]).load()
     train, test = (torch.from_numpy(np.asarray(part, dtype=np.float32)) for part in (data.train, data.test))
     pool, queries = test[:, : p["pool"]], test[:, p["pool"] : p["pool"] + p["queries"]]
     return Classes(train, pool, queries, data.source)

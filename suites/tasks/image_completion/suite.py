@@ -133,7 +133,7 @@ def _records(cell: Cell, seeds: Seeds) -> Iterator[Record]:
 
 def load(p: Mapping[str, Any]) -> tuple[Images, Images, str]:
     """The images to train on and to test on, and where they come from."""
-    data = choose("patches", p["data"])(size=p["size"])
+    data = choose("patches", p["data"]).load(size=p["size"])
     train, test = (
         as_images(torch.tensor(part[:count]), p["coordinates"])
         for part, count in ((data.train, p["train_images"]), (data.test, p["test_images"]))

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mbcbench.datasets import Split, choose, mnist_digits
+from mbcbench.datasets import MNIST_5K, Split, choose
 
 from .sampling import Clouds, PointSampler, fixed_clouds
 
@@ -36,7 +36,7 @@ def load(case: str, p: Mapping[str, Any]) -> Task:
 
 
 def _digits(p: Mapping[str, Any]) -> Task:
-    data = mnist_digits()
+    data = MNIST_5K.load()
     images, labels = evenly(data.train, p["train_images"])
     largest = max(*p["test_sizes"], *p["streamed_sizes"])
     test = fixed_clouds(*evenly(data.test, p["test_images"]), largest, p["test_seed"])
@@ -50,7 +50,7 @@ def evenly(split: Split, count: int) -> tuple[Tensor, Tensor]:
 
 
 def _shapes(p: Mapping[str, Any]) -> Task:
-    data = choose("clouds", p["data"])(points=p["points"])
+    data = choose("clouds", p["data"]).load(points=p["points"])
     points = mapped(data.train)
     draw = augmented(predrawn(points)) if p["augment"] else predrawn(points)
     test = Clouds(mapped(data.test), torch.tensor(data.test_labels))

@@ -1,0 +1,33 @@
+from . import adapters as adapters
+from .api.compare import compare as compare
+from .api.encode import encode as encode
+from .api.report import ReportFiles as ReportFiles
+from .api.report import report as report
+from .api.run import run as run
+from .errors import BrokenPluginError as BrokenPluginError
+from .errors import UsageError as UsageError
+from .execution.consume import RunResult as RunResult
+from .execution.suite import Experiment as Experiment
+from .execution.suite import Request as Request
+from .execution.suite import Suite as Suite
+from .protocol.encoder import ChunkAggregation as ChunkAggregation
+from .protocol.encoder import SetEncoder as SetEncoder
+from .protocol.encoder import Streaming as Streaming
+from .protocol.spec import EncoderSpec as EncoderSpec
+from .protocol.target import build as build
+from .protocol.target import get_spec as get_spec
+from .records.cell import Cell as Cell
+from .records.record import Record as Record
+from .records.record import Status as Status
+from .records.store import load as load
+from .registry import Index as Index
+from .reporting import Artefact as Artefact
+from .reporting import Report as Report
+from .verify import strategies as strategies
+from .verify.check import CheckResult as CheckResult
+from .verify.check import check as check
+from .verify.counterexample import replay_counterexample as replay_counterexample
+from .verify.law import Law as Law
+from .verify.parametrize import parametrize_with_laws as parametrize_with_laws
+
+__version__: str

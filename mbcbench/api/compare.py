@@ -1,0 +1,51 @@
+"""Compare two runs: `mbcbench.compare`, and the body of the command `compare`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from mbcbench.records import store
+from mbcbench.records.compare import MINIMUM, Options, Quantity
+from mbcbench.records.compare import compare as compare_frames
+from mbcbench.records.record import frame
+
+
+def compare(
+    a: str | Path,
+    b: str | Path,
+    *,
+    min_effect: Mapping[Quantity, float] | None = None,
+    root: str | Path = store.ROOT,
+) -> pd.DataFrame:
+    """Compare two runs: new failures, fixed, slower, more memory, worse score, and what cannot be compared.
+
+    Parameters
+    ----------
+    a, b
+        Paths or ids of the earlier and the later run.
+    min_effect
+        Least change that counts: of `time` and `memory` as a ratio, of `score` as a difference.
+    root
+        Folder of the runs.
+
+    Returns
+    -------
+    DataFrame
+        One row per change; `kind` says which, `low` and `high` are its 95 % interval over seeds.
+
+    Raises
+    ------
+    UsageError
+        For an unknown run, or one that cannot be read.
+    """
+    options = Options({**MINIMUM, **(min_effect or {})})
+    before, after = (_frame_with_machine(store.find(run, Path(root))) for run in (a, b))
+    return compare_frames(before, after, options)
+
+
+def _frame_with_machine(folder: Path) -> pd.DataFrame:
+    """Return the records of a run, with the machine that all of them were made on."""
+    info = store.info(folder)
+    processor = info.get("hardware", {}).get("cpu")
+    return frame(store.records(folder)).assign(schema=info["schema"], processor=processor, threads=info.get("threads"))

@@ -1,0 +1,99 @@
+"""Draw reports as files: `mbcbench.report`, and the body of the command `report`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from mbcbench import registry
+from mbcbench.errors import UsageError
+from mbcbench.records import store
+from mbcbench.records.record import Record, frame
+from mbcbench.reporting import Files, Report
+
+WRITER = "leaderboard"  # the report that writes files
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """Files that `report` wrote, a line for each artefact that has no records, and the number of artefacts."""
+
+    paths: Sequence[Path]
+    missing: Sequence[str]
+    artefacts: int
+
+
+def report(
+    runs: str | Path | Sequence[str | Path] = "latest",
+    *,
+    only: Sequence[str] = (),
+    formats: Sequence[str] = ("html",),
+    out: str | Path = "report",
+    root: str | Path = store.ROOT,
+) -> ReportFiles:
+    """Write the leaderboard, tables, figures and the verdicts on the paper's claims, drawn from records.
+
+    Parameters
+    ----------
+    runs
+        Paths or ids of runs; several are merged, and of a cell that several hold the last one counts.
+    only
+        Artefacts to draw; by default all of them.
+    formats
+        Among `html`, `md`, `latex`, `csv`, `png` and `svg`.
+    out
+        Folder of the files. It is created if necessary.
+    root
+        Folder of the runs.
+
+    Returns
+    -------
+    ReportFiles
+        The written paths, and a line for each artefact that has no records.
+
+    Raises
+    ------
+    UsageError
+        For an unknown run, artefact or format, for a run that a newer mbcbench wrote, and if `out` cannot be written.
+    """
+    plugins = [registry.plugin(registry.ARTEFACTS, name) for name in only or registry.plugins(registry.ARTEFACTS)]
+    writer: Report = registry.plugin(registry.REPORTS, WRITER).load()
+    for name in formats:
+        if name not in writer.formats:
+            near = registry.did_you_mean(name, writer.formats)
+            raise UsageError(f"no format is called {name!r}{near}; there are {', '.join(writer.formats)}")
+    names = [runs] if isinstance(runs, str | Path) else runs
+    info, records = merge_runs([store.find(name, Path(root)) for name in names])
+    files, missing = writer.write([plugin.load() for plugin in plugins], frame(records), info, formats)
+    return ReportFiles(_write_files(Path(out), files), missing, len(plugins))
+
+
+def merge_runs(folders: Sequence[Path]) -> tuple[dict[str, Any], list[Record]]:
+    """Return the description and the records of several runs (internal). The last run that holds a cell counts.
+
+    The description's `runs` says what made each of them.
+    """
+    infos = [store.info(folder) for folder in folders]
+    cells: dict[str, list[Record]] = {}
+    for folder in folders:
+        of_run: dict[str, list[Record]] = {}
+        for record in store.records(folder):
+            of_run.setdefault(record.cell, []).append(record)
+        cells |= of_run
+    merged = {key: value for info in infos for key, value in info.items()}
+    for name in ("encoders", "suites"):
+        merged[name] = list(dict.fromkeys(value for info in infos for value in info.get(name) or ()))
+    merged["runs"] = [{name: info.get(name) for name in ("run", "versions", "commit")} for info in infos]
+    merged["run"] = ", ".join(info["run"] for info in infos)
+    return merged, list(chain(*cells.values()))
+
+
+def _write_files(folder: Path, files: Files) -> list[Path]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder} ({error.strerror}); choose another folder with --out") from error
+    return [folder / name for name in files]

@@ -1,0 +1,139 @@
+"""Run suites on encoders: `mbcbench.run`, and the body of the command `run`."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mbcbench import registry, system
+from mbcbench.errors import Interrupted, UsageError
+from mbcbench.execution import planner
+from mbcbench.execution.consume import RunResult, consume
+from mbcbench.execution.planner import RunOptions
+from mbcbench.execution.suite import DataChoice, Device, Profile
+from mbcbench.records import store
+from mbcbench.records.cache import RunCache
+
+logger = logging.getLogger(__name__)
+
+
+def run(
+    suites: Sequence[str] | None = None,
+    *,
+    encoders: Sequence[str] = (),
+    only_encoders: bool = False,
+    only: Sequence[str] = (),
+    profile: Profile = "quick",
+    data: DataChoice = "auto",
+    device: Device = "cpu",
+    seed: int = 0,
+    jobs: int | None = None,
+    time_limit: float | None = None,
+    memory_limit: float = 2.0,
+    root: str | Path = store.ROOT,
+    fresh: bool = False,
+    quiet: bool = False,
+) -> RunResult:
+    """Run suites on encoders and store the records in a new run.
+
+    Cells whose records an earlier run under `root` holds are not run again. A script that calls this function needs no
+    `if __name__ == "__main__"`.
+
+    Parameters
+    ----------
+    suites
+        Registered names; by default those that `mbcbench list suites` marks.
+    encoders
+        Targets to run besides the registered encoders: registered names, `package.module:attr` or
+        `path/to/file.py:attr`.
+    only_encoders
+        Run `encoders` and no others.
+    only
+        Experiments of the suite to run; by default all of them.
+    profile
+        How much to run: `smoke`, `quick`, `thorough` or `paper`.
+    data
+        `auto` uses the paper's data sets where they are present, `built-in` never, `paper` always.
+    device
+        Device on which models are trained.
+    seed
+        Seed of all random numbers.
+    jobs
+        Processes at a time; by default as many as there are cores.
+    time_limit
+        Seconds that a cell may take; by default the limit of its suite.
+    memory_limit
+        GiB that a cell may use.
+    root
+        Folder of the runs.
+    fresh
+        Reuse no records of earlier runs.
+    quiet
+        Show no progress on standard error.
+
+    Returns
+    -------
+    RunResult
+        `folder` is the folder of the run, `frame` its records, one row each.
+
+    Raises
+    ------
+    UsageError
+        If an argument cannot be used.
+    Interrupted
+        After Ctrl-C. The records of the cells that ended are stored, and the same call continues from there.
+    """
+    if only_encoders and not encoders:
+        raise UsageError("--only-encoders runs the encoders of --encoder and no others; give at least one")
+    if only and not suites:
+        raise UsageError("--only selects experiments of a suite; name the suite too: --suite paper")
+    names = [registry.plugin(registry.SUITES, name).name for name in suites or registry.default_suites()]
+    all_encoders = encoders if only_encoders else [*registry.plugins(registry.ENCODERS), *encoders]
+    options = replace(
+        run_options(all_encoders, encoders, seed, jobs, time_limit, memory_limit),
+        only=tuple(only), data=data, device=device,
+    )  # fmt: skip
+    new = store.Run.create(
+        Path(root), profile=profile, seed=seed, argv=command_line(), encoders=options.encoders, suites=names
+    )
+    earlier = None if fresh else RunCache(Path(root))
+    for line in earlier.unreadable if earlier is not None else ():
+        logger.warning("skipping an unreadable earlier run: %s", line)
+    try:
+        result = consume(planner.leaderboard(options, names, profile, earlier), options.jobs, run=new, quiet=quiet)
+    except UsageError:
+        new.discard()
+        raise
+    new.close()
+    if result.interrupted:
+        raise Interrupted(
+            f"{result.progress_text}; what ended is kept in {new.folder}, and the same command continues from there"
+        )
+    return result
+
+
+def run_options(
+    encoders: Sequence[str],
+    named: Sequence[str],
+    seed: int = 0,
+    jobs: int | None = None,
+    time_limit: float | None = None,
+    memory_limit: float = 2.0,
+) -> RunOptions:
+    """Return the options of the planner (internal). Raises UsageError if a target in `named` cannot name an encoder."""
+    for target in named:
+        registry.check_target(target)
+    return RunOptions(
+        encoders=tuple(dict.fromkeys(encoders)),
+        user_encoders=frozenset(named),
+        seed=seed,
+        jobs=jobs or system.cores(),
+        memory_bytes=int(memory_limit * 2**30),
+        seconds=time_limit,
+    )
+
+
+def command_line() -> list[str]:
+    """Return the command that is running, without the folder of the program (internal)."""
+    return [Path(sys.argv[0]).name, *sys.argv[1:]]

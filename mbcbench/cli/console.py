@@ -1,0 +1,134 @@
+"""Output of the commands. `rich` is imported when something is printed, so that `--help` does not pay for it."""
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mbcbench.errors import ExitCode, Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+    from mbcbench.records.record import Record, Status
+
+WIDTH_OF_PIPES = 160  # columns where standard output is not a terminal and COLUMNS is not set
+
+
+def print_error(message: str) -> None:
+    """Print a message to standard error, as one line."""
+    sys.stderr.write(f"mbcbench: {' '.join(message.split())}\n")
+
+
+def print_interrupted(reason: Interrupted | str) -> ExitCode:
+    """Print how far a command came until Ctrl-C, and return its exit code."""
+    print_error(str(reason))
+    return ExitCode.INTERRUPTED
+
+
+def print_out(text: "RenderableType", **options: Any) -> None:
+    """Print text or a table to standard output. In a pipe, tables are wide and have no trailing blanks."""
+    from rich.console import Console
+
+    if sys.stdout.isatty():
+        Console().print(text, **options)
+        return
+    console = Console(width=int(os.environ.get("COLUMNS") or WIDTH_OF_PIPES))
+    with console.capture() as captured:
+        console.print(text, **options)
+    sys.stdout.write(re.sub(r"[ ]+$", "", captured.get(), flags=re.MULTILINE))
+
+
+def print_line(text: str) -> None:
+    """Print a line as it is: never wrapped, no markup, no colours."""
+    print_out(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def stderr() -> "Console":
+    """Return the console that shows progress."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def plain_table(*columns: str, numbers: Iterable[str] = (), unbroken: Iterable[str] = (), title: str = "") -> "Table":
+    """Return an empty table; columns of numbers are aligned to the right, `unbroken` ones are never wrapped."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", title_style="bold", pad_edge=False)
+    numeric, fixed = set(numbers), {*numbers, *unbroken}
+    for name in columns:
+        table.add_column(name, justify="right" if name in numeric else "left", no_wrap=name in fixed)
+    return table
+
+
+def facts(rows: Mapping[str, Any]) -> "Table":
+    """Return names and values as a table, one per line. Names without a value are left out."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for name, value in rows.items():
+        if value not in (None, "", {}, []):
+            table.add_row(Text(name, style="bold"), facts(value) if isinstance(value, Mapping) else Text(str(value)))
+    return table
+
+
+def format_number(value: Any, spec: str = ".1e") -> str:
+    """Return a float in the given format, an integer as it is, and nothing for None and NaN."""
+    if value is None or value != value:  # noqa: PLR0124 # NaN differs from itself
+        return ""
+    return f"{value:{spec}}" if isinstance(value, float) else str(value)
+
+
+def format_counts(records: "Iterable[Record]") -> str:
+    """Return how many records have each status: `12 pass, 1 fail`."""
+    from mbcbench.records.record import Status
+
+    statuses = [record.status for record in records]
+    return ", ".join(f"{statuses.count(status)} {status}" for status in Status if status in statuses)
+
+
+def plural(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 cell`, `2 cells`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def status_style(status: "Status") -> str:
+    """Return the colour of a status."""
+    colours = {"pass": "green", "ok": "green", "xfail": "yellow", "skip": "dim"}
+    return colours.get(str(status), "red")
+
+
+def command_line() -> list[str]:
+    """Return the command that is running, without the folder of the program."""
+    return [Path(sys.argv[0]).name, *sys.argv[1:]]
+
+
+def check_writable(path: Path) -> None:
+    """Create or empty a file. Raises UsageError if that is impossible."""
+    try:
+        path.write_text("")
+    except OSError as error:
+        raise UsageError(f"cannot write {path} ({error.strerror}); choose another file") from error
+
+
+def check_folder_of(path: Path) -> None:
+    """Raise UsageError if the folder of a file to be written does not exist."""
+    if not path.parent.is_dir():
+        raise UsageError(f"cannot write {path}: there is no folder {path.parent}")
+
+
+def log_to_stderr() -> None:
+    """Print the warnings that mbcbench logs as lines on standard error."""
+    import logging
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            print_error(record.getMessage())
+
+    logging.getLogger("mbcbench").handlers = [Handler()]

@@ -1,0 +1,106 @@
+"""`mbcbench describe`: describe an encoder, a law or another plug-in."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mbcbench.errors import BrokenPluginError, ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from mbcbench.registry import Plugin
+
+
+def describe(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A registered name, or the TARGET of an encoder.")],
+) -> int:
+    """Describe an encoder, a law, a suite, a report or an artefact.
+
+    TARGET is package.module:attr or path/to/file.py:attr.
+
+    \b
+    Examples:
+      mbcbench describe mbc.partition
+      mbcbench describe sse-random
+      mbcbench describe my.py:Encoder
+    """
+    from mbcbench import registry
+
+    if name.startswith("law:"):  # the only spelling of earlier releases
+        _print_law(registry.plugin(registry.LAWS, name.removeprefix("law:")).name)
+        return ExitCode.AS_CLAIMED
+    groups = [group for group in registry.GROUPS if name in registry.plugins(group)]
+    if not groups:
+        _check_encoder(name)
+        groups = [registry.ENCODERS]
+    for group in groups:
+        if group == registry.ENCODERS:
+            _print_encoder(name)
+        elif group == registry.LAWS:
+            _print_law(name)
+        else:
+            _print_plugin(group, registry.plugin(group, name))
+    return ExitCode.AS_CLAIMED
+
+
+def _check_encoder(name: str) -> None:
+    """Raise UsageError if a name that is not registered is not the target of an encoder either."""
+    from mbcbench import registry
+
+    if ":" in name or name.endswith(".py"):
+        registry.check_target(name)
+        return
+    known = [known for group in registry.GROUPS for known in registry.plugins(group)]
+    raise UsageError(f"no plug-in is called {name!r}{registry.did_you_mean(name, known)}; see: mbcbench list")
+
+
+def _print_law(law: str) -> None:
+    from mbcbench.cli.console import print_line
+
+    print_line(_probe("law", law, law=law)["doc"])
+
+
+def _print_encoder(target: str) -> None:
+    from mbcbench.cli.console import facts, print_out
+
+    print_out(facts(encoder_facts(target, _probe("build", target, encoder=target))), markup=False)
+
+
+def _probe(case: str, name: str, **params: Any) -> Mapping[str, Any]:
+    """Import a plug-in in a process of its own and return what can be said about it."""
+    from mbcbench.execution import planner
+    from mbcbench.records.record import BROKEN
+
+    record = planner.run_probe(case, **params)
+    if record.status in BROKEN:
+        raise BrokenPluginError(f"{name} broke: {record.message}")
+    return record.detail
+
+
+def encoder_facts(name: str, detail: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known of an encoder by name."""
+    steps = ["streams" if detail["streaming"] else "plain: forward only"]
+    steps += ["merges"] if detail["merge"] else []
+    steps += ["takes a mask"] if detail["mask"] else []
+    output = " x ".join(["B", *map(str, detail["output_shape"])])
+    names = ("summary", "paper", "hyper", "claims", "breaks", "parameters", "slot_readout")
+    return {
+        "encoder": name,
+        "shapes": f"B x n x {detail['dim_in']} -> {output}",
+        "steps": ", ".join(steps),
+        **{name: detail[name] for name in names},
+    }
+
+
+def _print_plugin(group: str, plugin: "Plugin") -> None:
+    from mbcbench import registry
+    from mbcbench.cli.console import facts, print_out
+
+    commands = {
+        registry.SUITES: f"mbcbench run --suite {plugin.name}",
+        registry.REPORTS: f"mbcbench show --report {plugin.name}",
+        registry.ARTEFACTS: f"mbcbench report --only {plugin.name}",
+    }
+    kind = group.rpartition(".")[2].removesuffix("s")
+    rows = {kind: plugin.name, "summary": plugin.summary, "defined in": plugin.target, "from": plugin.distribution}
+    print_out(facts({**rows, "command": commands[group]}), markup=False)

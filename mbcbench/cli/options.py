@@ -1,0 +1,53 @@
+"""Options that several commands share."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mbcbench.errors import ExitCode
+from mbcbench.execution.suite import PROFILES, Profile
+
+OLD_PROFILES = {"laptop": "thorough"}  # names of earlier releases
+
+
+def parse_profile(name: str) -> str:
+    """Return the name of a profile."""
+    name = OLD_PROFILES.get(name, name)
+    if name not in PROFILES:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(map(repr, PROFILES))}")
+    return name
+
+
+Profiles = Annotated[
+    str,
+    typer.Option("--profile", parser=parse_profile, metavar=f"[{'|'.join(PROFILES)}]", help="How much to try."),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
+Jobs = Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes at a time.", show_default="cores")]
+TimeLimit = Annotated[
+    float | None, typer.Option(min=0.1, metavar="SECONDS", help="Time limit of a cell.", show_default="the suite's")
+]
+MemoryLimit = Annotated[float, typer.Option(min=0.1, metavar="GIB", help="Memory limit of a cell.")]
+Root = Annotated[Path, typer.Option(metavar="DIR", help="Folder of the runs.")]
+OldRoot = Annotated[Path | None, typer.Option("--out", hidden=True)]  # the name of --root in earlier releases
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+DEFAULT_ROOT = Path(".mbcbench")
+
+
+def split_commas(values: Iterable[str] | None) -> list[str]:
+    """Return the names in an option that may be repeated and takes comma-separated lists."""
+    return [name.strip() for value in values or () for name in value.split(",") if name.strip()]
+
+
+def as_profile(name: str) -> Profile:
+    """Return a parsed `--profile` with its type."""
+    return next(profile for profile in PROFILES if profile == name)
+
+
+def show_help_if_bare(context: typer.Context) -> None:
+    """Print the help of a group of commands that is called without one, and exit as after wrong usage."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(ExitCode.USAGE)

@@ -1,0 +1,120 @@
+"""`mbcbench run`: run suites on encoders and show the leaderboard."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mbcbench.cli.options import (
+    DEFAULT_ROOT,
+    Jobs,
+    MemoryLimit,
+    OldRoot,
+    Profiles,
+    Quiet,
+    Root,
+    Seed,
+    TimeLimit,
+    as_profile,
+    split_commas,
+)
+from mbcbench.errors import Interrupted
+from mbcbench.execution.suite import DataChoice, Device
+
+if TYPE_CHECKING:
+    from mbcbench.execution.consume import RunResult
+
+
+def run(
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TARGET", help="Run this encoder too. May be repeated.", show_default=False),
+    ] = None,
+    only_encoders: Annotated[
+        bool, typer.Option("--only-encoders", help="Run the encoders of --encoder and no others.")
+    ] = False,
+    just_these: Annotated[bool, typer.Option("--just-these", hidden=True)] = False,
+    suite: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME,...", help="Run these suites. May be repeated.", show_default="see: list suites"),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME,...", help="Run these experiments of the suite. May be repeated."),
+    ] = None,
+    profile: Profiles = "quick",
+    data: Annotated[
+        DataChoice, typer.Option(help="Use the paper's data sets where they are present (auto), never, or always.")
+    ] = "auto",
+    device: Annotated[Device, typer.Option(help="Train models on this device.")] = "cpu",
+    seed: Seed = 0,
+    jobs: Jobs = None,
+    time_limit: TimeLimit = None,
+    memory_limit: MemoryLimit = 2.0,
+    root: Root = DEFAULT_ROOT,
+    old_root: OldRoot = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Write the page here.", show_default="in the run's folder")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Reuse no records of earlier runs.")] = False,
+    quiet: Quiet = False,
+) -> int:
+    """Run suites on all registered encoders and print the leaderboard.
+
+    TARGET is a registered name, package.module:attr or path/to/file.py:attr. A suite of experiments, like paper, has
+    encoders of its own; those of --encoder join them. Cells that an earlier run finished are not run again.
+
+    \b
+    Examples:
+      mbcbench run
+      mbcbench run --suite laws --encoder my.py:Encoder --only-encoders
+      mbcbench run --suite paper --only fig3b --profile thorough
+
+    All default suites take about 15 minutes on two cores with the profile quick, 1 minute with smoke; the suite paper
+    takes 90 minutes with thorough. Exit code 0: all laws are as claimed; 1: a law is broken; 2: a cell broke.
+    """
+    from mbcbench.api.run import run as run_suites
+    from mbcbench.cli.console import check_folder_of, log_to_stderr, print_interrupted
+    from mbcbench.cli.show import print_reports
+
+    if html is not None:
+        check_folder_of(html)
+    log_to_stderr()
+    try:
+        result = run_suites(
+            split_commas(suite),
+            encoders=encoder or [],
+            only_encoders=only_encoders or just_these,
+            only=split_commas(only),
+            profile=as_profile(profile),
+            data=data,
+            device=device,
+            seed=seed,
+            jobs=jobs,
+            time_limit=time_limit,
+            memory_limit=memory_limit,
+            root=old_root or root,
+            fresh=fresh,
+            quiet=quiet,
+        )
+    except Interrupted as error:
+        return print_interrupted(error)
+    assert result.folder is not None
+    report_code = print_reports(result.folder, html, pages=True)
+    _print_summary(result, result.folder)
+    return max(result.exit_code, report_code)
+
+
+def _print_summary(result: "RunResult", folder: Path) -> None:
+    from mbcbench.cli.console import plural, print_line
+    from mbcbench.execution.progress import format_duration
+    from mbcbench.records import store
+
+    progress = result.progress
+    parts = [f"{plural(progress.done, 'cell')}: {progress.done - progress.failed} ok, {progress.failed} failed"]
+    if progress.reused:
+        parts.append(f"{progress.reused} of {plural(progress.total or 0, 'cell')} reused")
+    if progress.reasons:
+        parts.append(f"{progress.to_run} run: {progress.reasons}")
+    print_line(f"records   {folder / store.RECORDS}")
+    print_line(f"{'; '.join(parts)}; {format_duration(progress.elapsed)}")

@@ -1,0 +1,105 @@
+"""`mbcbench show`: print a report of an earlier run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mbcbench.cli.options import DEFAULT_ROOT, OldRoot, Root
+from mbcbench.errors import ExitCode, UsageError, one_line
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mbcbench.reporting import Report
+
+LEADERBOARD = "leaderboard"
+EXPERIMENTS = "experiments"
+
+
+def show(
+    run: Annotated[str, typer.Argument(help="Path or id of a run.")] = "latest",
+    all_runs: Annotated[bool, typer.Option("--all", help="List all runs instead.")] = False,
+    html: Annotated[Path | None, typer.Option(metavar="PATH", help="Write the page too.", show_default=False)] = None,
+    report: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Print this report; see: list reports.", show_default="as its suites need"),
+    ] = None,
+    root: Root = DEFAULT_ROOT,
+    old_root: OldRoot = None,
+) -> int:
+    """Print a report of an earlier run, or list the runs.
+
+    \b
+    Examples:
+      mbcbench show
+      mbcbench show --all
+      mbcbench show latest --report costs --html costs.html
+    """
+    from mbcbench.records import store
+
+    folder = old_root or root
+    return _list_runs(folder) if all_runs else print_reports(store.find(run, folder), html, name=report)
+
+
+def print_reports(folder: Path, page: Path | None = None, *, name: str | None = None, pages: bool = False) -> ExitCode:
+    """Print the report `name` of a run, or those that its suites need.
+
+    The page of the first report is written to `page`; with `pages`, the others are written to the run's folder.
+    """
+    from mbcbench import registry
+    from mbcbench.records import store
+    from mbcbench.records.record import frame
+
+    info = store.info(folder)
+    names = _needed_reports(info) if name is None else [registry.plugin(registry.REPORTS, name).name]
+    records = frame(store.records(folder))
+    paths = {name: folder / f"{name}.html" for name in names} if pages else {}
+    if page is not None:
+        paths[names[0]] = page
+    return max(_print_report(name, records, info, paths.get(name)) for name in names)
+
+
+def _needed_reports(info: Mapping[str, Any]) -> list[str]:
+    """Return the leaderboard for the default suites, the experiments for suites that have some."""
+    from mbcbench.registry import default_suites
+
+    experiments = info.get("experiments")
+    leaderboard = not experiments or set(info.get("suites", ())) & set(default_suites())
+    return [*([LEADERBOARD] if leaderboard else []), *([EXPERIMENTS] if experiments else [])]
+
+
+def _print_report(name: str, records: "pd.DataFrame", info: Mapping[str, Any], page: Path | None) -> ExitCode:
+    from mbcbench import registry
+    from mbcbench.cli.console import print_error, print_line, print_out
+
+    try:
+        report: Report = registry.plugin(registry.REPORTS, name).load()
+        print_out(report.terminal(records, info))
+        if page is not None:
+            page.write_text(report.html(records, info), encoding="utf-8")
+    except Exception as error:  # code of a plug-in; the records are safe
+        print_error(f"the report {name} broke: {one_line(error)}")
+        return ExitCode.BROKE
+    if page is not None:
+        print_line(f"page      {page}")
+    return ExitCode.AS_CLAIMED
+
+
+def _list_runs(root: Path) -> ExitCode:
+    """Print the runs under a root, oldest first."""
+    from mbcbench.cli.console import format_counts, plain_table, print_out
+    from mbcbench.records import store
+
+    table = plain_table("run", "encoders", "records", unbroken=["run"])
+    for folder in store.runs(root):
+        try:
+            encoders = len(store.info(folder)["encoders"])
+            table.add_row(folder.name, str(encoders), format_counts(store.records(folder)))
+        except UsageError as error:
+            table.add_row(folder.name, "", str(error))
+    if table.row_count == 0:
+        raise UsageError(f"there is no run under {root}; make one with: mbcbench run")
+    print_out(table)
+    return ExitCode.AS_CLAIMED

@@ -1,0 +1,84 @@
+"""Consume the steps of a plan: show progress, store the records, and end early on Ctrl-C."""
+
+import contextlib
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mbcbench.execution import planner
+from mbcbench.execution.planner import Planned, Step, Steps
+from mbcbench.execution.progress import Progress, watch
+from mbcbench.execution.runner import Finished
+from mbcbench.records import store
+from mbcbench.records.record import BROKEN, Record, frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mbcbench.errors import ExitCode
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class RunResult:
+    """Result of running cells: their records, and how many were run, reused or failed (`progress`).
+
+    folder: the run that stores the records, None if nothing stores them. interrupted: True after Ctrl-C.
+    """
+
+    progress: Progress
+    records: list[Record] = field(default_factory=list)
+    folder: Path | None = None
+    interrupted: bool = False
+
+    @property
+    def frame(self) -> "pd.DataFrame":
+        """The records as a frame, one row each."""
+        return frame(self.records)
+
+    @property
+    def exit_code(self) -> "ExitCode":
+        """Exit code of a command with these records."""
+        return planner.exit_code(self.records)
+
+    @property
+    def progress_text(self) -> str:
+        """How far a run came that was interrupted."""
+        total = "an unknown number" if self.progress.total is None else self.progress.total
+        return f"interrupted after {self.progress.done} of {total} cells"
+
+
+def consume(steps: Steps, jobs: int, *, run: store.Run | None = None, quiet: bool = False) -> RunResult:
+    """Run all steps, show progress on standard error unless `quiet`, and store the records in `run`."""
+    from rich.console import Console
+
+    result = RunResult(Progress(jobs), folder=run.folder if run is not None else None)
+    with watch(Console(stderr=True), result.progress, quiet=quiet) as see:
+        try:
+            with contextlib.closing(steps):
+                for step in steps:
+                    see(step)
+                    _store(step, result, run)
+        except KeyboardInterrupt:
+            result.interrupted = True
+    for record in result.records:
+        if record.case == "plan":
+            logger.warning("the suite %s broke: %s", record.params["suite"], record.message)
+    return result
+
+
+def _store(step: Step, result: RunResult, run: store.Run | None) -> None:
+    if isinstance(step, Planned) and run is not None:
+        run.plan(step.cells, step.experiments)
+    if isinstance(step, Finished):
+        records = [record for record in step.records if not _is_sound_probe(record)]
+        result.records += records
+        if run is not None:
+            run.append(records)
+
+
+def _is_sound_probe(record: Record) -> bool:
+    """Return True for the record of a probe that found nothing wrong, which nobody needs to see."""
+    return record.case in ("plan", "source") and record.status not in BROKEN

@@ -1,0 +1,61 @@
+"""Reports: records in, a table or a figure out. A report is pure: it trains nothing and reads no files."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+    from rich.console import RenderableType
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artefact:
+    """One table or figure, drawn from records alone.
+
+    id: its registered name. caption: what it shows, or the message of the paper's. claims: the ledger's claims that it
+    speaks of. make: how records for it are made. data: frame of records -> its numbers, tidy and unrounded; empty where
+    no record serves. draw: those numbers -> a figure; None for a table.
+    """
+
+    id: str
+    title: str
+    caption: str
+    data: "Callable[[pd.DataFrame], pd.DataFrame]"
+    draw: "Callable[[pd.DataFrame], Figure] | None" = None
+    claims: tuple[str, ...] = ()
+    make: str = "mbcbench run --suite paper"
+
+
+Files = Mapping[str, str | bytes]  # the names of files and their contents
+Write = Callable[[Sequence[Artefact], "pd.DataFrame", Mapping[str, Any], Sequence[str]], tuple[Files, list[str]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """A view of a frame of records (see `mbcbench.load`), given the description of their run (run.json).
+
+    Attributes
+    ----------
+    name
+        Registered name.
+    summary
+        One line.
+    terminal
+        Records and description -> a renderable for `rich`.
+    html
+        Records and description -> one self-contained page.
+    formats
+        Names of the formats that `write` knows.
+    write
+        Artefacts, records, description and formats -> files, and a line for each artefact that has no records. Only
+        the report that `mbcbench report` writes has it.
+    """
+
+    name: str
+    summary: str
+    terminal: "Callable[[pd.DataFrame, Mapping[str, Any]], RenderableType]"
+    html: "Callable[[pd.DataFrame, Mapping[str, Any]], str]"
+    formats: tuple[str, ...] = ()
+    write: Write = lambda artefacts, records, info, formats: ({}, [])

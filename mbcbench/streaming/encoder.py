@@ -1,0 +1,105 @@
+"""The encoder of a set in a file: built, given trained weights, and called chunk by chunk."""
+
+import copy
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from mbcbench.errors import BrokenPluginError, UsageError, one_line
+from mbcbench.protocol import target
+from mbcbench.protocol.encoder import ChunkAggregation, is_streaming
+
+if TYPE_CHECKING:
+    from mbcbench.streaming.encode import EncodeOptions
+
+
+class GuardedEncoder:
+    """The steps of a streaming encoder, without gradients; an error of the encoder becomes a BrokenPluginError."""
+
+    def __init__(self, module: nn.Module, name: str) -> None:
+        self.module: Any = module  # its steps are not part of nn.Module's type
+        self.name = name
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the elements: float64 for an encoder with such parameters, else float32."""
+        first = next((p.dtype for p in self.module.parameters() if p.is_floating_point()), torch.float32)
+        return np.dtype(np.float64 if first == torch.float64 else np.float32)
+
+    @torch.inference_mode()
+    def init_state(self) -> Any:
+        """Return the state of an empty set."""
+        return target.call_plugin(lambda: self.module.init_state(1), f"{self.name}, init_state")
+
+    @torch.inference_mode()
+    def update(self, state: Any, chunks: Iterable[Tensor]) -> Any:
+        """Return the state after all chunks (each `1 x n_c x d`)."""
+        for x in chunks:
+            state = self._update(state, x)
+        return state
+
+    def _update(self, state: Any, x: Tensor) -> Any:
+        return target.call_plugin(lambda: self.module.update(state, x), f"{self.name}, update on {tuple(x.shape)}")
+
+    @torch.inference_mode()
+    def merge(self, a: Any, b: Any) -> Any:
+        """Return the state of two streams, one after the other."""
+        return target.call_plugin(lambda: self.module.merge(a, b), f"{self.name}, merge")
+
+    @torch.inference_mode()
+    def readout(self, state: Any) -> Tensor:
+        """Return the encoding of a state."""
+        encoding: Tensor = target.call_plugin(lambda: self.module.readout(state), f"{self.name}, readout")
+        return encoding
+
+    def copy(self) -> "GuardedEncoder":
+        """Return a copy for use on another thread: an encoder may keep intermediate results in itself."""
+        return GuardedEncoder(copy.deepcopy(self.module), self.name)
+
+
+def build_encoder(options: "EncodeOptions", width: int) -> GuardedEncoder:
+    """Build the encoder in eval mode for elements of `width` numbers, with trained weights if there are any.
+
+    Raises UsageError when it does not fit the elements or the weights, or its aggregation is missing or superfluous.
+    """
+    spec = target.get_spec(options.encoder)
+    module = target.build_from_spec(spec, dim_in=width, seed=options.seed, **options.hyper).eval()
+    if options.weights is not None:
+        _load_weights(module, options.weights, options.encoder)
+    try:
+        target.validate(module, dim_in=width, name=options.encoder)
+    except BrokenPluginError as error:
+        raise UsageError(f"{options.path} holds elements of width {width}, and {error}") from error
+    return GuardedEncoder(_as_streaming(module, options), options.encoder)
+
+
+def _as_streaming(module: nn.Module, options: "EncodeOptions") -> nn.Module:
+    if is_streaming(module):
+        if options.g is not None:
+            raise UsageError(f"{options.encoder} is a streaming encoder; leave out --g {options.g}")
+        return module
+    if options.g is None:
+        raise UsageError(
+            f"{options.encoder} is a plain module; choose how to aggregate chunk encodings: --g sum, mean, max or min"
+        )
+    return ChunkAggregation(module, options.g)
+
+
+def _load_weights(module: nn.Module, weights: Path, name: str) -> None:
+    """Load a state_dict from a .safetensors file or a file saved by torch."""
+    if not weights.is_file():
+        raise UsageError(f"no such file: {weights}")
+    try:
+        if weights.suffix == ".safetensors":
+            state_dict = safetensors.torch.load_file(weights)
+        else:
+            state_dict = torch.load(weights, map_location="cpu", weights_only=True)
+        module.load_state_dict(state_dict)
+    except Exception as error:  # torch and safetensors raise many kinds
+        reason = " ".join(str(error).split()) or one_line(error)
+        raise UsageError(f"{weights} does not hold weights for {name} as it was built: {reason}") from error

@@ -1,0 +1,156 @@
+"""Indexes of the suites and the laws. They import none of them.
+
+The summaries are copies of what the plug-ins say; `tools/update_indexes.py` updates them.
+"""
+
+from mbcbench.registry import Index
+
+SUITES = Index(
+    __package__,
+    {
+        "laws": ("laws:SUITE", "random search for counterexamples to the laws"),
+        "cad-points": (
+            "tasks.point_clouds.suite:CAD_SUITE",
+            "classify shapes as clouds of points: the part of point-clouds that is left out where there is little time",
+        ),
+        "centroids": (
+            "tasks.centroids.suite:SUITE",
+            "classify by the nearest centroid (prototypical networks): over sizes of the support, and numbers of ways",
+        ),
+        "gradients": (
+            "gradients:SUITE",
+            "bias and deviation of the gradients of training on partitions, against the gradient of the full set",
+        ),
+        "image-completion": (
+            "tasks.image_completion.suite:SUITE",
+            "complete images from some of their pixels (NLL): contexts in one piece and streamed, larger and smaller",
+        ),
+        "max-of-set": (
+            "tasks.small.max_of_set:SUITE",
+            "the largest of a set of whole numbers: mean absolute error on sets as large as trained on, and larger",
+        ),
+        "mixture-of-gaussians": (
+            "tasks.small.mixtures:SUITE",
+            "fit mixtures of four Gaussians in the plane in one go: NLL of the points, streamed in four orders",
+        ),
+        "paper": ("paper:SUITE", "the paper's tables and figures, each model trained once for all that show it"),
+        "point-clouds": (
+            "tasks.point_clouds.suite:SUITE",
+            "classify digits and CAD shapes as clouds of points: trained on 100, tested on more, whole and streamed",
+        ),
+        "resources": (
+            "resources.suite:SUITE",
+            "throughput, peak memory (measured and predicted), state, parameters and FLOPs, in one piece and streamed",
+        ),
+        "architectures": (
+            "architectures:SUITE",
+            "the layers and parameters of the models in the paper's Tables 3 to 8",
+        ),
+        "consistency": (
+            "consistency:SUITE",
+            "how far a stream of chunks is from the whole set, by the size and kind of the chunks",
+        ),
+    },
+    default=("laws", "centroids", "image-completion", "point-clouds", "resources"),
+)
+
+LAWS = Index(
+    __package__,
+    {
+        "mbc.partition": ("laws.mbc:PARTITION", "Any partition of X, streamed, equals X in one piece."),
+        "mbc.order": ("laws.mbc:ORDER", "The order in which chunks arrive does not matter."),
+        "mbc.merge": (
+            "laws.mbc:MERGE",
+            "Merge is associative and commutative, and the fresh state is its identity: any tree over the chunks agrees.",
+        ),
+        "mbc.empty": (
+            "laws.mbc:EMPTY",
+            "An empty chunk changes nothing, wherever it comes; an empty set has a defined encoding or is a clear error.",
+        ),
+        "mbc.resume": (
+            "laws.states:RESUME",
+            "A state saved to bytes in mid-stream and loaded again continues as if nothing had happened.",
+        ),
+        "mbc.fork": (
+            "laws.states:FORK",
+            "A state is a value: continuing from it twice, reading it out, merging it or interleaving streams changes nothing.",
+        ),
+        "mbc.gradient": (
+            "laws.gradients:GRADIENT",
+            "The gradient through the stream equals the gradient through the full set, for inputs and every parameter.",
+        ),
+        "mbc.partial_gradient": (
+            "laws.gradients:PARTIAL_GRADIENT",
+            "Gradients taken through one chunk at a time sum to the full gradient, the read-out's own part counted once.",
+        ),
+        "mbc.large": (
+            "laws.states:LARGE",
+            "Counts, accumulators and caps hold for sets and chunks of ten thousand elements and more.",
+        ),
+        "mbc.memory": ("laws.states:MEMORY", "The size of the state does not grow with the number of elements."),
+        "mbc.train": ("laws.states:TRAIN", "What holds in eval() holds in train(), for a stream that begins once."),
+        "mbc.program": (
+            "laws.program:PROGRAM",
+            "Any program of start, feed, merge, fork, save, load and read-out computes what the full set does.",
+        ),
+        "symmetry.permutation": (
+            "laws.symmetry:PERMUTATION",
+            "Permuting the elements of a set leaves its encoding unchanged.",
+        ),
+        "symmetry.slots": ("laws.symmetry:SLOTS", "Permuting the slots permutes the output."),
+        "symmetry.elements": (
+            "laws.symmetry:ELEMENTS",
+            "A set-to-set layer is equivariant: permuting the elements permutes its outputs.",
+        ),
+        "symmetry.batch": (
+            "laws.symmetry:BATCH",
+            "A set's encoding does not depend on its neighbours in the batch, their order or their number.",
+        ),
+        "symmetry.padding": ("laws.symmetry:PADDING", "Masked elements have no influence, whatever they hold."),
+        "symmetry.replication": (
+            "laws.symmetry:REPLICATION",
+            "X and (X, X, X) encode alike: the encoder is size-free; otherwise it is size-aware.",
+        ),
+        "hygiene.determinism": (
+            "laws.hygiene:DETERMINISM",
+            "In eval(), the same input gives the same output, whatever was encoded in between.",
+        ),
+        "hygiene.rng": ("laws.hygiene:RNG", "In eval(), the global random state is left alone."),
+        "hygiene.inputs": ("laws.hygiene:INPUTS", "The input is not modified, and its memory layout does not matter."),
+        "hygiene.dtype": (
+            "laws.hygiene:DTYPE",
+            "Output and state follow the dtype of input and parameters; accumulation is not silently narrowed.",
+        ),
+        "hygiene.nonfinite": (
+            "laws.hygiene:NONFINITE",
+            "NaN in an element reaches its own set's encoding; NaN or infinity reaches no other set's.",
+        ),
+        "hygiene.state_dict": ("laws.hygiene:STATE_DICT", "A state_dict round trip gives the same encoder."),
+        "numerics.scale": (
+            "laws.numerics:SCALE",
+            "Streams agree with the full set, and stay finite, for inputs scaled by 1e-3 to 1e4 and offset by 1e3.",
+        ),
+        "numerics.precision": (
+            "laws.numerics:PRECISION",
+            "Reports the error of streaming against the full set in float32 and bfloat16, in units of that type's epsilon.",
+        ),
+        "substance.elements": (
+            "laws.substance:ELEMENTS",
+            "Every element can change the encoding: leaving it out does, moving a coordinate does, a zero element counts.",
+        ),
+        "substance.slots": ("laws.substance:SLOTS", "The slots can change the encoding."),
+        "substance.parameters": ("laws.substance:PARAMETERS", "Every trainable parameter can receive a gradient."),
+        "substance.attention": (
+            "laws.substance:ATTENTION",
+            "The encoder is not a linear pooling of its elements in disguise.",
+        ),
+        "substance.interactions": (
+            "laws.substance:INTERACTIONS",
+            "The encoder is additive over elements before the read-out; otherwise it models interactions.",
+        ),
+        "reference.equal": (
+            "laws.reference:EQUAL",
+            "The encoder equals an independent reference implementation, where one is given.",
+        ),
+    },
+)
