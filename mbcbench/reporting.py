@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 class Artefact:
     """One table or figure, drawn from records alone.
 
-    id: its registered name. caption: what it shows, or the message of the paper's. claims: the ledger's claims that it
-    speaks of. make: how records for it are made. data: frame of records -> its numbers, tidy and unrounded; empty where
-    no record serves. draw: those numbers -> a figure; None for a table.
+    id: its registered name. caption: how to read it. claims: the ids of the claims that it speaks of. make: the command
+    that makes records for it. data: frame of records -> its numbers, tidy and unrounded; empty where no record serves.
+    draw: those numbers -> a figure; None for a table. result: those numbers -> what was measured, in one or two
+    sentences, with which its caption begins.
     """
 
     id: str
@@ -24,6 +25,7 @@ class Artefact:
     caption: str
     data: "Callable[[pd.DataFrame], pd.DataFrame]"
     draw: "Callable[[pd.DataFrame], Figure] | None" = None
+    result: "Callable[[pd.DataFrame], str] | None" = None
     claims: tuple[str, ...] = ()
     make: str = "mbcbench run --suite paper"
 

@@ -1,166 +1,149 @@
-"""From records to tidy evidence: what each encoder showed, law by law and seed by seed.
+"""From records to one row for each encoder: the status of laws, and outcomes of measurements seed by seed.
 
-A seed that broke, or that is not there, stays visible beside the mean of the others; it is never averaged away.
+A seed that broke or is missing stays visible beside the mean of the others and is never averaged away.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .statistics import half_width
+from mbcbench.paper import Filter
+
+from .stats import half_width
 
 MISSING = "missing"  # expected, since others have it, but there is no record
 NAN = "nan"  # measured, but not a finite number
-# From what says least to what is worst to see; a name that is not here is worse still.
+# Statuses from the least to the most severe. An unknown status is worse than all of them.
 SEVERITY = ("skip", "pass", "ok", "xfail", MISSING, "xpass", "fail", NAN, "oom", "timeout", "error", "crash")
 BROKEN = ("oom", "timeout", "error", "crash")
-COLUMNS = (
-    *("suite", "case", "encoder", "status", "cell", "seed", "dtype", "device", "metric", "value", "unit"),
-    *("seconds", "message", "detail.test_size", "detail.mode", "detail.train_size", "detail.n", "detail.bound"),
-    *("detail.examples", "detail.counterexample", "detail.text", "detail.reproduce", "detail.summary"),
-    *("detail.paper", "detail.streaming", "detail.parameters", "detail.order", "detail.aggregation", "detail.ways"),
-    *("detail.plateau", "detail.num_slots", "params.hyper"),
-)
-SETTINGS = ("test_size", "train_size", "mode", "n")
 GROUPS = ("mbc", "symmetry", "hygiene", "numerics", "substance", "reference")
 
 
-def tidy(frame: pd.DataFrame) -> pd.DataFrame:
-    """The columns that the report asks for; those that no record has are empty.
-
-    Where a record does not say under which setting it was taken (it broke), its cell's parameters do.
-    """
-    return _filled(frame, COLUMNS)
-
-
-def complete(frame: pd.DataFrame) -> pd.DataFrame:
-    """As `tidy`, with all that the frame has beside."""
-    return _filled(frame, tuple(dict.fromkeys((*frame.columns, *COLUMNS))))
-
-
-def _filled(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    full = frame.reindex(columns=list(columns)).reset_index(drop=True)
-    for name in SETTINGS:
-        if f"params.{name}" in frame:
-            own, asked = full[f"detail.{name}"], frame[f"params.{name}"].reset_index(drop=True)
-            full[f"detail.{name}"] = own.astype(object).where(own.notna(), asked)
-    return full
-
-
 def severity(status: str) -> int:
-    """How bad a status is; statuses that are not known are the worst."""
+    """Return the place of a status in `SEVERITY`."""
     return SEVERITY.index(status) if status in SEVERITY else len(SEVERITY)
 
 
 def worst(statuses: Iterable[str]) -> str:
-    """The worst of some statuses."""
+    """Return the most severe status."""
     return max(statuses, key=severity)
 
 
 def law_group(law: str) -> str:
-    """The group of a law: `mbc` of `mbc.partition`."""
+    """Return the group of a law: `mbc` for `mbc.partition`."""
     return law.partition(".")[0]
 
 
-def law_matrix(frame: pd.DataFrame, encoders: Sequence[str]) -> pd.DataFrame:
-    """The worst status of each law (columns, in groups) for each encoder (rows); `missing` where none is recorded."""
-    laws = frame[frame["suite"] == "laws"]
-    names = sorted(laws["case"].unique(), key=lambda law: (_place(law_group(law)), law_group(law)))
-    found = laws.groupby(["encoder", "case"])["status"].agg(worst).unstack("case")
-    return found.reindex(index=list(encoders), columns=names).astype(object).fillna(MISSING)
+def _law_order(law: str) -> tuple[int, str]:
+    group = law_group(law)
+    return (GROUPS.index(group) if group in GROUPS else len(GROUPS), group)
 
 
-def _place(group: str) -> int:
-    return GROUPS.index(group) if group in GROUPS else len(GROUPS)
+def law_matrix(rows: pd.DataFrame, encoders: Sequence[str]) -> pd.DataFrame:
+    """Return the worst status of each law (columns, by group) for each encoder (rows); `missing` without a record."""
+    laws = rows[rows["suite"] == "laws"]
+    names = sorted(laws["case"].unique(), key=_law_order)
+    matrix = laws.groupby(["encoder", "case"])["status"].agg(worst).unstack("case")
+    return matrix.reindex(index=list(encoders), columns=names).astype(object).fillna(MISSING)
 
 
 def badges(matrix: pd.DataFrame) -> pd.DataFrame:
-    """How many of the laws that apply hold, per group: columns `laws.<group>` (`3/4`) and `laws.<group>.status`.
+    """Count the laws that hold among those that apply, in each group: columns `laws.<group>` (`3/4`) and `.status`.
 
     Laws that classify or report (`ok`) neither hold nor fail, and are not counted.
     """
-    found = pd.DataFrame(index=matrix.index)
-    for group in dict.fromkeys(law_group(law) for law in matrix.columns):
+    table = pd.DataFrame(index=matrix.index)
+    for group in dict.fromkeys(map(law_group, matrix.columns)):
         laws = matrix[[law for law in matrix.columns if law_group(law) == group]]
-        held, apply = (laws == "pass").sum(axis=1), (~laws.isin(["skip", "ok"])).sum(axis=1)
-        found[f"laws.{group}"] = held.astype(str) + "/" + apply.astype(str)
-        found[f"laws.{group}.status"] = [worst(row) for row in laws.to_numpy()]
-    return found
+        hold = (laws == "pass").sum(axis=1)
+        apply = (~laws.isin(["skip", "ok"])).sum(axis=1)
+        table[f"laws.{group}"] = hold.astype(str) + "/" + apply.astype(str)
+        table[f"laws.{group}.status"] = [worst(row) for row in laws.to_numpy()]
+    return table
 
 
-def outcomes(rows: pd.DataFrame, metric: str, at: Mapping[str, Any], encoders: Sequence[str]) -> pd.DataFrame:
-    """What became of a metric for each encoder and seed: `value`, `status`, and whether it is `undecided` (the model
-    was still on the plateau where all begin), one row each.
+def outcomes(rows: pd.DataFrame, metric: str, where: Filter, encoders: Sequence[str]) -> pd.DataFrame:
+    """Return the outcome of a metric for each encoder and seed: columns value, status, message and undecided.
 
-    rows: one suite's records; every seed in them is expected of every encoder.
-    at: column -> value, where to look. A record without that column (a cell that broke) speaks for all of them.
+    rows: the tidy records of one suite; every seed in them is expected of every encoder.
+    where: a record without one of its columns (a broken cell) matches every value.
+    undecided: True if the model was still on the plateau at which training starts.
     """
     here = rows[rows["metric"].eq(metric) | rows["metric"].isna()]
-    for column, wanted in at.items():
-        here = here[here[column].eq(wanted) | here[column].isna()]
+    for column, value in where.items():
+        here = here[here[column].eq(value) | here[column].isna()]
     finite = np.isfinite(pd.to_numeric(here["value"]))
-    here = here.assign(status=here["status"].mask(here["status"].eq("ok") & ~finite, NAN))
-    order = [len(SEVERITY) + 1 if status == "ok" else severity(status) for status in here["status"]]
-    last = here.assign(order=order).sort_values("order", kind="stable").groupby(["encoder", "seed"]).tail(1)
-    every = pd.MultiIndex.from_product([list(encoders), sorted(rows["seed"].unique())], names=["encoder", "seed"])
-    last = last.assign(undecided=last["detail.plateau"].eq(True) if "detail.plateau" in last else False)
-    found = last.set_index(["encoder", "seed"])[["value", "status", "message", "undecided"]].reindex(every)
-    undecided = found["undecided"].eq(True)
-    return found.assign(
-        status=found["status"].fillna(MISSING), message=found["message"].fillna(""), undecided=undecided
+    here = here.assign(
+        status=here["status"].mask(here["status"].eq("ok") & ~finite, NAN),
+        undecided=here["detail.plateau"].eq(True),
+    )
+    last = _decisive(here).set_index(["encoder", "seed"])
+    expected = pd.MultiIndex.from_product([list(encoders), sorted(rows["seed"].unique())], names=["encoder", "seed"])
+    table = last[["value", "status", "message", "undecided"]].reindex(expected)
+    return table.assign(
+        status=table["status"].fillna(MISSING),
+        message=table["message"].fillna(""),
+        undecided=table["undecided"].eq(True),
     )
 
 
-def summarise(found: pd.DataFrame) -> pd.DataFrame:
-    """The outcomes of each encoder in one row.
+def _decisive(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each encoder and seed: the last that was measured, or else the most severe."""
+    order = [len(SEVERITY) + 1 if status == "ok" else severity(status) for status in rows["status"]]
+    return rows.assign(order=order).sort_values("order", kind="stable").groupby(["encoder", "seed"]).tail(1)
 
-    mean, half: mean over the seeds that gave a value, and half the width of its 95% t interval (NaN for one seed).
-    seeds, expected: how many gave a value, of how many. status: the worst. lost: what became of the others, in words.
-    undecided: how many of the seeds are.
+
+def summarise_outcomes(table: pd.DataFrame) -> pd.DataFrame:
+    """Summarise the outcomes of each encoder in one row.
+
+    mean, half: over the seeds that gave a value; half the width of the 95 % t interval (NaN for one seed).
+    seeds, expected: how many gave a value, of how many. status: the worst. lost: the outcomes of the other seeds, in
+    words. undecided: how many seeds are.
     """
-    values = pd.to_numeric(found["value"]).where(found["status"].eq("ok"))
-    by = values.groupby(level="encoder", sort=False)
-    count, statuses = by.count(), found["status"].groupby(level="encoder", sort=False)
+    values = pd.to_numeric(table["value"]).where(table["status"].eq("ok"))
+    by_encoder = values.groupby(level="encoder", sort=False)
+    groups = table.groupby(level="encoder", sort=False)
+    count = by_encoder.count()
     return pd.DataFrame(
         {
-            "mean": by.mean(),
-            "half": half_width(by.std(), count),
+            "mean": by_encoder.mean(),
+            "half": half_width(by_encoder.std(), count),
             "seeds": count,
-            "expected": by.size(),
-            "undecided": found["undecided"].groupby(level="encoder", sort=False).sum(),
-            "status": statuses.agg(worst),
-            "lost": statuses.agg(_lost),
-            "message": found["message"].groupby(level="encoder", sort=False).agg(_joined),
+            "expected": by_encoder.size(),
+            "undecided": groups["undecided"].sum(),
+            "status": groups["status"].agg(worst),
+            "lost": groups["status"].agg(_count_lost),
+            "message": groups["message"].agg(_join_messages),
         }
     )
 
 
-def _lost(statuses: Iterable[str]) -> str:
-    others = pd.Series([status for status in statuses if status != "ok"], dtype=object).value_counts()
-    return ", ".join(f"{count} {status}" for status, count in others.items())
+def _count_lost(statuses: Iterable[str]) -> str:
+    lost = pd.Series([status for status in statuses if status != "ok"], dtype=object).value_counts()
+    return ", ".join(f"{count} {status}" for status, count in lost.items())
 
 
-def _joined(messages: Iterable[str]) -> str:
+def _join_messages(messages: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(message for message in messages if message))
 
 
 def main_setting(rows: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
-    """The rows of the commonest value of each column, so that unlike things are never compared, and what was left out.
+    """Return the rows of the commonest value of each column, and notes on the values that are left out.
 
-    Rows without the column (a cell that broke) stay.
+    Rows without the column (a broken cell) stay.
     """
     notes = []
     for column in columns:
         counts = rows[column].dropna().value_counts()
         if len(counts) > 1:
-            kept, *others = counts.index
-            rows = rows[rows[column].eq(kept) | rows[column].isna()]
+            main, *others = counts.index
+            rows = rows[rows[column].eq(main) | rows[column].isna()]
             name = column.removeprefix("detail.").replace("_", " ")
-            notes.append(f"{name} {_plain(kept)} is shown, and {', '.join(map(_plain, others))} left out")
+            notes.append(f"{name} {_format(main)} is shown, and {', '.join(map(_format, others))} left out")
     return rows, notes
 
 
-def _plain(value: Any) -> str:
+def _format(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)

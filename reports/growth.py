@@ -1,71 +1,57 @@
-"""How cost grows with the set: exponents p of cost ~ n^p, fitted to the records of resources."""
+"""Costs against the size of the set, from the records of `resources`, and the exponents p of cost ~ n^p."""
 
-from collections.abc import Sequence
-
-import numpy as np
 import pandas as pd
-from scipy import stats
 
-UPPER = 4  # the fit takes that many of the largest sizes: below, what does not depend on n still weighs
+from .selection import tidy
+from .stats import fit_growth
+
+# Cost -> the metric of its records and the column of its values.
 COSTS = {
-    "time": "detail.median_seconds",
-    "measured memory": "peak_memory",
-    "predicted memory": "predicted_peak_memory",
-    "FLOPs": "flops",
+    "time": ("throughput", "detail.median_seconds"),
+    "measured memory": ("peak_memory", "value"),
+    "predicted memory": ("predicted_peak_memory", "value"),
+    "FLOPs": ("flops", "value"),
 }
-COLUMNS = ["encoder", "device", "mode", "cost", "exponent", "low", "high", "points", "smallest", "largest"]
+SERIES = ["encoder", "device", "mode", "cost"]
+FIT = ["exponent", "low", "high", "points", "smallest", "largest"]
 
 
-def costs(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a measured or predicted cost: encoder, device, mode, cost (see COSTS), n and value.
+def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each cost, size and seed: the columns of `SERIES`, n, seed and value (seconds, bytes, FLOPs).
 
-    frame: see `mbcbench.records.record.frame`. Several seeds give the median.
+    If several runs measured the same, the last counts.
     """
-    asked = dict.fromkeys([*frame.columns, "detail.n", "detail.mode", "detail.median_seconds"])
-    rows = frame.reindex(columns=list(asked))
-    rows = rows.loc[rows["suite"].eq("resources") & rows["status"].eq("ok")]
-    keys = ["encoder", "device", "mode", "cost", "n"]
-    if rows.empty:
-        return pd.DataFrame(columns=[*keys, "value"])
+    columns = [*SERIES, "n", "seed"]
+    rows = tidy(frame)
+    rows = rows[rows["suite"].eq("resources") & rows["status"].eq("ok")]
     parts = []
-    for cost, source in COSTS.items():
-        timed = source.startswith("detail.")
-        part = rows[rows["metric"].eq("throughput" if timed else source)]
-        value = part[source] if timed else part["value"]
-        parts.append(part.assign(cost=cost, value=value, n=part["detail.n"], mode=part["detail.mode"]))
-    whole = pd.concat(parts)[[*keys, "value"]].astype({"n": float, "value": float})
-    return whole.groupby(keys, as_index=False, sort=False)[["value"]].median()
+    for cost, (metric, column) in COSTS.items():
+        part = rows[rows["metric"].eq(metric)]
+        values = {"cost": cost, "mode": part["detail.mode"], "n": part["detail.n"].astype(float)}
+        parts.append(part.assign(**values, value=part[column].astype(float)))
+    table = pd.concat(parts)[[*columns, "value"]]
+    return table.drop_duplicates(columns, keep="last").reset_index(drop=True)
 
 
-def exponents(table: pd.DataFrame) -> pd.DataFrame:
-    """The fitted exponent of each encoder, device, mode and cost, with a 95% t interval; see COLUMNS.
+def growth_table(costs: pd.DataFrame) -> pd.DataFrame:
+    """Return the fitted exponent of each encoder, device, mode and cost, with its interval: see `stats.Growth`.
 
-    table: as `costs` gives it. The exponent is the slope of least squares of log cost over log n, at the UPPER
-    largest sizes at which that cost is known. NaN where there are fewer than two such sizes; the
-    interval, NaN with fewer than three, speaks of how straight the line is and not of noise between runs.
+    costs: see `cost_table`.
     """
-    keys = ["encoder", "device", "mode", "cost"]
-    rows = [[*key, *_fit(part)] for key, part in table.groupby(keys, sort=False)]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    rows = []
+    for key, part in costs.groupby(SERIES, sort=False):
+        fit = fit_growth(part["n"], part["value"])
+        rows.append([*key, *(getattr(fit, name) for name in FIT)])
+    return pd.DataFrame(rows, columns=[*SERIES, *FIT])
 
 
-def _fit(part: pd.DataFrame) -> Sequence[float]:
-    upper = part[part["value"].gt(0)].nlargest(UPPER, "n")
-    if len(upper) < 2:
-        return [np.nan, np.nan, np.nan, len(upper), upper["n"].min(), upper["n"].max()]
-    line = stats.linregress(np.log(upper["n"]), np.log(upper["value"]))
-    half = stats.t.ppf(0.975, len(upper) - 2) * line.stderr if len(upper) > 2 else np.nan
-    return [line.slope, line.slope - half, line.slope + half, len(upper), upper["n"].min(), upper["n"].max()]
+def memory_table(costs: pd.DataFrame) -> pd.DataFrame:
+    """Return measured and predicted memory wherever both exist, with their ratio.
 
-
-def validation(table: pd.DataFrame) -> pd.DataFrame:
-    """Measured beside predicted memory wherever both exist, with their ratio.
-
-    table: as `costs` gives it. Columns encoder, device, mode, n, measured, predicted, ratio (measured / predicted).
+    costs: see `cost_table`.
     """
     keys = ["encoder", "device", "mode", "n"]
-    rows = table[table["cost"].str.endswith("memory")]
-    wide = rows.pivot_table(index=keys, columns="cost", values="value", sort=False)
-    wide = wide.reindex(columns=["measured memory", "predicted memory"]).dropna().reset_index()
-    wide.columns = pd.Index([*keys, "measured", "predicted"])
-    return wide.assign(ratio=wide["measured"] / wide["predicted"])
+    medians = costs.groupby([*keys, "cost"], sort=False)["value"].median().unstack("cost")
+    table = medians.reindex(columns=["measured memory", "predicted memory"]).dropna().reset_index()
+    table.columns = pd.Index([*keys, "measured", "predicted"])
+    return table.assign(ratio=table["measured"] / table["predicted"])

@@ -1,14 +1,31 @@
-"""The pages' templates, which lie beside this module."""
+"""Templates of pages and tables, which lie in `templates/` next to this module."""
 
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+FOLDER = Path(__file__).with_name("templates")
+
 
 def template(name: str) -> Template:
-    """A template by its file's name: what it is given is escaped, and what it is not given is an error."""
+    """Return a template by the name of its file. Variables are escaped in HTML, and undefined ones are an error."""
+    if name.endswith(".tex"):
+        return _latex().get_template(name)
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True,
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=FileSystemLoader(FOLDER), autoescape=name.endswith(".html"), undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     return environment.get_template(name)
+
+
+def _latex() -> Environment:
+    """Return an environment whose marks do not clash with the braces of LaTeX, and that escapes by a filter."""
+    from .text_tables import escape_latex
+
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        block_start_string="<%", block_end_string="%>", variable_start_string="<<", variable_end_string=">>",
+        comment_start_string="<#", comment_end_string="#>", keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters["latex"] = escape_latex
+    return environment

@@ -1,24 +1,24 @@
-"""The look of every figure: one palette that all colour vision tells apart, intervals drawn, and the same bytes for the
-same records."""
+"""Style of all figures: one colour-blind-safe palette, 95 % intervals, and the same bytes for the same records."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from .statistics import Estimate
+from .stats import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH = 5.4  # inches: at 390 pixels of a phone, text of 10 points is still read
+WIDTH = 5.4  # inches: text of 10 points stays legible on a phone of 390 pixels
+DPI = 160
 SALT = "mbcbench"
 INK, FAINT = "#24292f", "#8c959f"
-RC: Any = {
+RC: dict[str, Any] = {
     "svg.hashsalt": SALT,
     "svg.fonttype": "path",
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
@@ -32,12 +32,16 @@ RC: Any = {
     "lines.linewidth": 1.8,
     "lines.markersize": 6,
 }
-DOTS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
+MAX_SERIES = 8  # that one figure tells apart
+YELLOW = 8  # of seaborn's palette: hardly visible on white
+LEGEND_CHARACTERS = 78  # that fit below a figure
+SEABORN_HEADINGS = ("encoder", "mode", "model", "series")  # entries of a legend that name its columns
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The style, for as long as a figure is drawn."""
+    """Set the style while a figure is drawn."""
     import matplotlib as mpl
     import seaborn as sns
 
@@ -46,122 +50,183 @@ def style() -> Iterator[None]:
 
 
 def palette(count: int) -> list[Any]:
-    """So many colours: seaborn's for the colour-blind, without its yellow, which paper does not show."""
+    """Return `count` colours; they repeat after nine."""
     import seaborn as sns
 
-    colours = [c for i, c in enumerate(sns.color_palette("colorblind")) if i != 8]
-    return [colours[i % len(colours)] for i in range(count)]
+    colours = [colour for index, colour in enumerate(sns.color_palette("colorblind")) if index != YELLOW]
+    return [colours[index % len(colours)] for index in range(count)]
+
+
+def markers(count: int) -> list[str]:
+    """Return `count` markers; they repeat after twelve."""
+    return [MARKERS[index % len(MARKERS)] for index in range(count)]
 
 
 def interval(values: pd.Series) -> tuple[float, float]:
-    """The 95% t interval of a mean, for seaborn; nothing for one value."""
-    found = Estimate.of(values.dropna())
-    return (found.mean, found.mean) if np.isnan(found.half) else (found.low, found.high)
+    """Return the 95 % t interval of a mean, for seaborn; of one value, the value itself."""
+    estimate = Estimate.of(values.dropna())
+    return (estimate.mean, estimate.mean) if np.isnan(estimate.half) else (estimate.low, estimate.high)
 
 
 def canvas(height: float = 3.6, width: float = WIDTH) -> "tuple[Figure, Axes]":
-    """An empty figure of one panel."""
+    """Return an empty figure with one panel."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
 
 
-def lines(
-    data: pd.DataFrame, x: str, hue: str = "model", *, labels: Sequence[str], log: bool = False, dots: bool = True
-) -> "Figure":
-    """Means over seeds with their intervals along `x`, one line a `hue`. labels: of the two axes."""
-    import seaborn as sns
+def panels(count: int, names: Sequence[str]) -> "tuple[Figure, list[Axes]]":
+    """Return a figure with panels in two columns, and room below for a legend of `names`."""
+    from matplotlib.figure import Figure
 
+    rows = -(-count // 2)
+    figure = Figure(figsize=(WIDTH, 2.3 * rows + legend_height(names)), layout="constrained")
+    grid = list(figure.subplots(rows, 2, squeeze=False).flatten())
+    for axes in grid[count:]:
+        axes.set_axis_off()
+    return figure, grid
+
+
+def draw_lines(
+    data: pd.DataFrame, hue: str = "model", *, labels: tuple[str, str], log: bool = False, dots: bool = True
+) -> "Figure":
+    """Draw the mean over seeds of `value` along `x`, with intervals, and one line for each `hue`.
+
+    labels: of the two axes. log: scale of `x`. dots: mark what was measured; without, intervals are bands.
+    """
+    names = list(dict.fromkeys(data[hue]))
     with style():
-        names = list(dict.fromkeys(data[hue]))
-        figure, axes = canvas(3.1 + 0.19 * rows_of(names))
-        marks = {"markers": list(DOTS[: len(names)])} if dots and len(names) <= len(DOTS) else {"markers": False}
-        sns.lineplot(
-            data, x=x, y="value", hue=hue, style=hue, hue_order=names, style_order=names, palette=palette(len(names)),
-            dashes=False, errorbar=interval, err_style="bars" if dots else "band", ax=axes, **marks,
-        )  # fmt: skip
-        finish(axes, names, labels)
+        figure, axes = canvas(3.1 + legend_height(names))
+        line_plot(axes, data, names, hue, dots=dots)
+        finish(axes, labels)
         if log:
             axes.set_xscale("log")
         if dots:
-            ticks(axes, sorted(data[x].unique()))
+            set_ticks(axes, data["x"])
+        legend_below(figure, axes, names)
         return figure
 
 
-def points(data: pd.DataFrame, x: str, hue: str, *, labels: Sequence[str], log: bool = False) -> "Figure":
-    """Means over seeds with their intervals, side by side in the order of the categories `x`.
+def line_plot(axes: "Axes", data: pd.DataFrame, names: Sequence[str], hue: str = "model", *, dots: bool = True) -> None:
+    """Draw one line for each of `names` into a panel."""
+    import seaborn as sns
 
-    log: both of the values' logarithms, on a logarithmic axis.
+    sns.lineplot(
+        data, x="x", y="value", hue=hue, style=hue, hue_order=names, style_order=names, palette=palette(len(names)),
+        markers=markers(len(names)) if dots and len(names) <= len(MARKERS) else False, dashes=False,
+        errorbar=interval, err_style="bars" if dots else "band", ax=axes,
+    )  # fmt: skip
+
+
+def draw_points(data: pd.DataFrame, x: str, hue: str, *, labels: tuple[str, str], log: bool = False) -> "Figure":
+    """Draw means over seeds with intervals, side by side in the order of the categories `x`.
+
+    log: average logarithms, on a logarithmic axis.
     """
     import seaborn as sns
 
+    names = list(dict.fromkeys(data[hue]))
+    table = data.assign(**{x: data[x].astype(str)})
     with style():
-        names = list(dict.fromkeys(data[hue]))
-        figure, axes = canvas(3.1 + 0.19 * rows_of(names))
+        figure, axes = canvas(3.1 + legend_height(names))
         sns.pointplot(
-            data.assign(**{x: data[x].astype(str)}), x=x, y="value", hue=hue, hue_order=names,
-            dodge=0.4 if len(names) > 1 else False,
-            order=list(dict.fromkeys(data[x].astype(str))), palette=palette(len(names)), errorbar=interval,
-            markers=[DOTS[i % len(DOTS)] for i in range(len(names))], ax=axes, linewidth=1.4,
-            log_scale=log or None,
+            table, x=x, y="value", hue=hue, hue_order=names, order=list(dict.fromkeys(table[x])),
+            dodge=0.4 if len(names) > 1 else False, palette=palette(len(names)), markers=markers(len(names)),
+            errorbar=interval, linewidth=1.4, log_scale=log or None, ax=axes,
         )  # fmt: skip
-        finish(axes, names, labels)
+        finish(axes, labels)
+        legend_below(figure, axes, names)
         return figure
 
 
-def finish(axes: "Axes", names: Sequence[str], labels: Sequence[str], *, legend: bool = True) -> None:
-    """Label the axes, and put the legend below them, where it hides nothing."""
+def finish(axes: "Axes", labels: tuple[str, str], ticks: Iterable[float] | None = None) -> None:
+    """Label the axes of a panel, and set ticks at the values of `x` where they are given."""
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     axes.spines[["top", "right"]].set_visible(False)
-    if labels[1] == "accuracy":  # an interval of two seeds may be wider than there are accuracies
+    if labels[1].startswith("accuracy"):  # an interval of two seeds may be wider than the range of accuracies
         low, high = axes.get_ylim()
         axes.set_ylim(max(0.0, low), min(1.02, high))
-    handles, told = axes.get_legend_handles_labels()
-    if axes.get_legend() is not None:
-        axes.get_legend().remove()  # type: ignore[union-attr]
-    figure: Any = axes.figure
-    kept = [at for at, name in enumerate(told) if name not in ("encoder", "mode")]  # seaborn's headings
-    handles, told = [handles[at] for at in kept], [told[at] for at in kept]
-    if told and legend:
-        figure.legend(handles, told, loc="outside lower center", ncols=_across(names), frameon=False, handlelength=1.6)
+    if ticks is not None:
+        set_ticks(axes, ticks)
 
 
-def _across(names: Sequence[str]) -> int:
-    """How many names stand beside each other: as the longest allows."""
-    return max(1, min(3, 78 // (max(map(len, names), default=1) + 8)))
+def legend_below(figure: "Figure", axes: "Axes", names: Sequence[str]) -> None:
+    """Move the legend of a panel below the figure, where it hides nothing."""
+    entries = list(zip(*axes.get_legend_handles_labels(), strict=True))
+    entries = [(handle, label) for handle, label in entries if label not in SEABORN_HEADINGS]
+    for panel in figure.axes:
+        legend = panel.get_legend()
+        if legend is not None:
+            legend.remove()
+    if entries:
+        handles, labels = zip(*entries, strict=True)
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=_legend_columns(names), frameon=False, handlelength=1.6
+        )
 
 
-def rows_of(names: Sequence[str]) -> int:
-    """How many lines a legend takes."""
-    return -(-len(names) // _across(names))
+def legend_height(names: Sequence[str]) -> float:
+    """Return the inches that a legend of `names` takes."""
+    return 0.19 * -(-len(names) // _legend_columns(names))
 
 
-def ticks(axes: "Axes", values: Sequence[Any]) -> None:
-    """Ticks where something was measured, as far as there is room."""
+def _legend_columns(names: Sequence[str]) -> int:
+    longest = max(map(len, names), default=1)
+    return max(1, min(3, LEGEND_CHARACTERS // (longest + 8)))
+
+
+def set_ticks(axes: "Axes", values: Iterable[float]) -> None:
+    """Set ticks at the values that were measured."""
     from matplotlib.ticker import NullLocator
 
-    axes.set_xticks(values, [thousands(value) for value in values])
+    ticks = sorted(set(values))
+    axes.set_xticks(ticks, [format_tick(value) for value in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
-    if len(values) > 8:
+    if len(ticks) > 8:
         axes.tick_params(axis="x", labelrotation=45)
 
 
-def thousands(value: float) -> str:
-    """`2k` for 2000, and `1M`."""
-    for unit, sign in ((1e6, "M"), (1e3, "k")):
+def set_log_ticks(axes: "Axes") -> None:
+    """Scale `x` logarithmically, with ticks at 1, 2 and 5 times powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 1000 else (1.0,)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_tick(value)))
+
+
+def format_tick(value: float) -> str:
+    """Return `2k` for 2000, and `1M`."""
+    for unit, suffix in ((1e6, "M"), (1e3, "k")):
         if value >= unit:
-            return f"{value / unit:g}{sign}"
+            return f"{value / unit:g}{suffix}"
     return f"{value:g}"
 
 
-def image(figure: "Figure", kind: str) -> bytes:
-    """The figure as bytes of `svg` or `png`, the same for the same figure: no date, ids from a fixed salt."""
+def image(figure: "Figure", kind: Literal["svg", "png"] | str) -> bytes:
+    """Return the figure as bytes of `svg` or `png`: without a date, and with ids from a fixed salt.
+
+    A PNG has a palette of 256 colours, which makes it three times smaller.
+    """
     import matplotlib as mpl
 
     out = io.BytesIO()
-    metadata: dict[str, Any] = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
     with mpl.rc_context(RC):
-        figure.savefig(out, format=kind, metadata=metadata, dpi=200)
+        if kind == "svg":
+            figure.savefig(out, format=kind, metadata={"Date": None, "Creator": None})
+            return out.getvalue()
+        figure.savefig(out, format=kind, metadata={"Software": None}, dpi=DPI)
+    return _with_palette(out)
+
+
+def _with_palette(png: io.BytesIO) -> bytes:
+    from PIL import Image
+
+    out = io.BytesIO()
+    picture = Image.open(png).convert("RGB")
+    picture.quantize(256, dither=Image.Dither.NONE).save(out, format="png", optimize=True)
     return out.getvalue()

@@ -16,8 +16,8 @@ def page(run: str) -> str:
     folder = store.find(run)
     module = importlib.import_module(registry.plugin(registry.REPORTS, "costs").module)
     info, table = store.info(folder), frame(store.records(folder))
-    told = dict(module.facts(module.complete(table), info))
-    tables = "\n".join(markdown(module.tables(module.complete(table))))
+    told = dict(module.facts(module.tidy(table), info))
+    tables = "\n".join(markdown(module.tables(module.tidy(table))))
     return filled("costs", {"MACHINE": f"{told['machine']}, {told['versions']}", "TABLES": tables})
 
 

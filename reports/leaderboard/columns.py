@@ -1,10 +1,12 @@
-"""The measured columns of the leaderboard: which metric of which suite each shows, and under which setting."""
+"""Score columns of the leaderboard: which metric of which suite each shows, and under which setting."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
+
+from mbcbench.paper import Filter
 
 from ..aggregation import main_setting
 
@@ -13,140 +15,150 @@ COMPLETION = "image-completion"
 CENTROIDS = "centroids"
 TASKS = (ACCURACY, COMPLETION, CENTROIDS)
 RESOURCES = "resources"
-TASK_KEYS = ("accuracy", "nll", "centroids")  # of the columns by which tasks rank encoders: sets as trained on
-FORESEE = "foresee"  # predictions for a size at which nothing is measured
+TASK_KEYS = ("accuracy", "nll", "centroids")  # columns that rank encoders: sets as large as in training
+FORESEE = "foresee"  # case of predictions for a size at which nothing is measured
 ONE_PIECE, STREAMED = "one piece", "streamed"
+INTERVAL = "mean and 95 % t interval over seeds"
 
 
 @dataclass(frozen=True)
-class Slot:
-    """One measured column: which metric of which suite, and where to look (see `evidence.outcomes`)."""
+class ScoreColumn:
+    """A measured column: a metric of a suite under a setting (`where`, see `aggregation.outcomes`).
+
+    key: its name in tables. label: its heading. about: its meaning in words.
+    """
 
     key: str
     label: str
     about: str
     suite: str
     metric: str
-    at: Mapping[str, Any] = field(default_factory=dict)
+    where: Filter = field(default_factory=dict)
 
 
-def encoders_of(frame: pd.DataFrame, info: Mapping[str, Any]) -> list[str]:
-    """The encoders that were asked for, then any others that have records."""
-    return list(dict.fromkeys([*map(str, info.get("encoders") or ()), *frame["encoder"].dropna()]))
+def encoders_of(rows: pd.DataFrame, info: Mapping[str, Any]) -> list[str]:
+    """Return the encoders that the run was asked for, then any others that have records."""
+    return list(dict.fromkeys([*map(str, info.get("encoders") or ()), *rows["encoder"].dropna()]))
 
 
-def suite_rows(frame: pd.DataFrame, suite: str) -> tuple[pd.DataFrame, list[str]]:
-    """A suite's records under one setting, and what that leaves out."""
-    as_trained = frame["detail.num_slots"].isna()  # other numbers of slots are an experiment
-    rows = _as_registered(frame[frame["suite"].eq(suite) & frame["case"].ne(FORESEE) & as_trained])
-    by = ("case", "device", "dtype", *(("detail.train_size",) if suite in TASKS else ()))
-    kept, notes = main_setting(rows, by)
-    whole = kept["status"].eq("ok") & kept["detail.mode"].isna()  # nothing said: as it is done ordinarily
-    return kept.assign(**{"detail.mode": kept["detail.mode"].astype(object).mask(whole, ONE_PIECE)}), notes
+def suite_rows(rows: pd.DataFrame, suite: str) -> tuple[pd.DataFrame, list[str]]:
+    """Return the tidy records of a suite under its main setting, and notes on those that are left out.
+
+    Tests with other numbers of slots and encoders with other hyper-parameters belong to experiments.
+    """
+    of_suite = rows["suite"].eq(suite) & rows["case"].ne(FORESEE) & rows["detail.num_slots"].isna()
+    by = ["case", "device", "dtype"]
+    if suite in TASKS:
+        by.append("detail.train_size")
+    main, notes = main_setting(_as_registered(rows[of_suite]), by)
+    without_mode = main["status"].eq("ok") & main["detail.mode"].isna()
+    return main.assign(**{"detail.mode": main["detail.mode"].astype(object).mask(without_mode, ONE_PIECE)}), notes
 
 
 def _as_registered(rows: pd.DataFrame) -> pd.DataFrame:
-    """The records of encoders with the hyper-parameters they are registered with, where there are any: others belong
-    to the paper's experiments."""
-    usual = rows["params.hyper"].map(lambda hyper: not isinstance(hyper, Mapping) or not hyper).astype(bool)
-    return rows[usual] if (usual & rows["status"].eq("ok")).any() else rows
+    """Return the records of encoders with registered hyper-parameters, or all rows if there are none."""
+    changed = rows["params.hyper"].map(lambda hyper: isinstance(hyper, Mapping) and bool(hyper)).astype(bool)
+    registered = rows[~changed]
+    return registered if registered["status"].eq("ok").any() else rows
 
 
-def slots(frame: pd.DataFrame) -> list[Slot]:
-    """The measured columns that the records of a tidy frame can fill."""
-    return [*accuracy_slots(frame), *completion_slots(frame), *centroid_slots(frame), *resource_slots(frame)]
+def score_columns(rows: pd.DataFrame) -> list[ScoreColumn]:
+    """Return the columns that tidy records can fill."""
+    return [*accuracy_columns(rows), *completion_columns(rows), *centroid_columns(rows), *resource_columns(rows)]
 
 
-def accuracy_slots(frame: pd.DataFrame) -> list[Slot]:
-    """Accuracy where the encoder was trained, and at the largest test size: in one piece and streamed."""
-    rows, _ = suite_rows(frame, ACCURACY)
+def accuracy_columns(rows: pd.DataFrame) -> list[ScoreColumn]:
+    """Return columns of accuracy for sets as large as in training, and for the largest, in one piece and streamed."""
+    rows, _ = suite_rows(rows, ACCURACY)
     if rows.empty:
         return []
     sizes = sorted(rows["detail.test_size"].dropna().unique())
     if not sizes:
-        return [Slot("accuracy", "accuracy", "test accuracy", ACCURACY, "accuracy")]
-    trained = rows["detail.train_size"].dropna()
-    first = trained.iloc[0] if len(trained) and trained.iloc[0] in sizes else sizes[0]
-    about = "as trained" if len(trained) and first == trained.iloc[0] else "the fewest tested"
-    found = [_accuracy("accuracy", f"acc @{first:g}", f"{first:g} points, {about}", first, ONE_PIECE)]
-    large = sizes[-1]
-    if large != first:
-        found.append(_accuracy("accuracy.large", f"acc @{large:g}", f"{large:g} points in one piece", large, ONE_PIECE))
+        return [ScoreColumn("accuracy", "accuracy", "test accuracy", ACCURACY, "accuracy")]
+    train_sizes = rows["detail.train_size"].dropna()
+    as_trained = len(train_sizes) > 0 and train_sizes.iloc[0] in sizes
+    first, largest = train_sizes.iloc[0] if as_trained else sizes[0], sizes[-1]
+    about = f"{first:g} points, {'as in training' if as_trained else 'the fewest tested'}"
+    columns = [_accuracy_column("accuracy", f"acc @{first:g}", about, first, ONE_PIECE)]
+    if largest != first:
+        about = f"{largest:g} points in one piece"
+        columns.append(_accuracy_column("accuracy.large", f"acc @{largest:g}", about, largest, ONE_PIECE))
     if rows["detail.mode"].eq(STREAMED).any():
-        label = f"@{large:g} streamed"
-        found.append(_accuracy("accuracy.streamed", label, f"{large:g} points streamed in chunks", large, STREAMED))
-    return found
+        about = f"{largest:g} points streamed in chunks"
+        columns.append(_accuracy_column("accuracy.streamed", f"@{largest:g} streamed", about, largest, STREAMED))
+    return columns
 
 
-def _accuracy(key: str, label: str, where: str, size: float, mode: str) -> Slot:
-    about = f"test accuracy, {where}: mean and 95% t interval over seeds"
-    return Slot(key, label, about, ACCURACY, "accuracy", {"detail.test_size": size, "detail.mode": mode})
+def _accuracy_column(key: str, label: str, where: str, size: float, mode: str) -> ScoreColumn:
+    about = f"test accuracy, {where}: {INTERVAL}"
+    return ScoreColumn(key, label, about, ACCURACY, "accuracy", {"detail.test_size": size, "detail.mode": mode})
 
 
-def completion_slots(frame: pd.DataFrame) -> list[Slot]:
-    """NLL of images, as trained and at the largest context streamed."""
-    about = "image completion, mean NLL of a number (lower is better)"
-    shared = {"detail.order": "random", "detail.aggregation": "own"}
-    return _two(frame, COMPLETION, "nll", ("nll", "NLL"), about, shared)
+def completion_columns(rows: pd.DataFrame) -> list[ScoreColumn]:
+    """Return columns of the NLL of images."""
+    about = "image completion, mean NLL per value in nats (lower is better)"
+    base = ScoreColumn("nll", "NLL", about, COMPLETION, "nll", {"detail.order": "random", "detail.aggregation": "own"})
+    return _task_columns(rows, base)
 
 
-def centroid_slots(frame: pd.DataFrame) -> list[Slot]:
-    """Accuracy of the nearest centroid among the most classes, as trained and at the largest support streamed."""
-    ways = suite_rows(frame, CENTROIDS)[0]["detail.ways"].dropna()
+def centroid_columns(rows: pd.DataFrame) -> list[ScoreColumn]:
+    """Return columns of the accuracy of the nearest centroid among the most classes."""
+    ways = suite_rows(rows, CENTROIDS)[0]["detail.ways"].dropna()
     if ways.empty:
-        return _two(frame, CENTROIDS, "accuracy", ("centroids", "cent."), "accuracy of the nearest centroid", {})
+        return _task_columns(rows, _centroids("accuracy of the nearest centroid", {}))
     about = f"accuracy of the nearest of {ways.max():g} centroids"
-    return _two(frame, CENTROIDS, "accuracy", ("centroids", "cent."), about, {"detail.ways": ways.max()})
+    return _task_columns(rows, _centroids(about, {"detail.ways": ways.max()}))
 
 
-def _two(
-    frame: pd.DataFrame, suite: str, metric: str, names: tuple[str, str], about: str, shared: Mapping[str, Any]
-) -> list[Slot]:
-    """A task's two columns: sets as large as those trained on, and the largest that were streamed."""
-    rows, _ = suite_rows(frame, suite)
+def _centroids(about: str, where: Filter) -> ScoreColumn:
+    return ScoreColumn("centroids", "cent.", about, CENTROIDS, "accuracy", where)
+
+
+def _task_columns(rows: pd.DataFrame, base: ScoreColumn) -> list[ScoreColumn]:
+    """Return two columns: for sets as large as in training, and for the largest that were streamed."""
+    rows, _ = suite_rows(rows, base.suite)
     if rows.empty:
         return []
-    (key, label), trained = names, rows["detail.train_size"].dropna()
-    large = rows.loc[rows["detail.mode"].eq(STREAMED), "detail.test_size"].max()
-    found = [(key, trained.max(), ONE_PIECE, ""), (f"{key}.streamed", large, STREAMED, " streamed")]
-    return [
-        Slot(
-            key,
-            f"{label} @{size:g}{how}",
-            f"{about}, {size:g} elements{how}: mean and 95% t interval over seeds",
-            suite,
-            metric,
-            {**shared, "detail.test_size": size, "detail.mode": mode},
-        )
-        for key, size, mode, how in found
-        if pd.notna(size)
-    ]
+    largest = rows.loc[rows["detail.mode"].eq(STREAMED), "detail.test_size"].max()
+    sizes = [(base.key, rows["detail.train_size"].max(), ONE_PIECE), (f"{base.key}.streamed", largest, STREAMED)]
+    columns = []
+    for key, size, mode in sizes:
+        if pd.notna(size):
+            suffix = " streamed" if mode == STREAMED else ""
+            about = f"{base.about}, {size:g} elements{suffix}: {INTERVAL}"
+            where = {**base.where, "detail.test_size": size, "detail.mode": mode}
+            columns.append(ScoreColumn(key, f"{base.label} @{size:g}{suffix}", about, base.suite, base.metric, where))
+    return columns
 
 
-def resource_slots(frame: pd.DataFrame) -> list[Slot]:
-    """Throughput, memory, state and parameters, each at the largest set of its mode."""
-    rows, _ = suite_rows(frame, RESOURCES)
+def resource_columns(rows: pd.DataFrame) -> list[ScoreColumn]:
+    """Return columns of throughput, memory, state and parameters, each at the largest set of its mode."""
+    rows, _ = suite_rows(rows, RESOURCES)
     if rows.empty:
         return []
-    (one, here), (streamed, there) = (_largest(rows, mode) for mode in (ONE_PIECE, STREAMED))
-    found = [
-        Slot("throughput", "elem/s", f"elements encoded a second, in one piece{here}", *_of("throughput"), one),
-        Slot("memory", "memory", f"peak memory in one piece{here}", *_of("peak_memory"), one),
-        Slot("memory.streamed", "mem. streamed", f"peak memory when streamed{there}", *_of("peak_memory"), streamed),
-        Slot("state", "state", f"size of the streaming state{there}", *_of("state_size"), streamed),
-        Slot("parameters", "params", "trainable parameters", *_of("parameters"), {"detail.mode": ONE_PIECE}),
+    whole, at_whole = _largest(rows, ONE_PIECE)
+    streamed, at_streamed = _largest(rows, STREAMED)
+    parameters = {"detail.mode": ONE_PIECE}
+    columns = [
+        _resource("throughput", "elem/s", f"elements encoded per second, in one piece{at_whole}", "throughput", whole),
+        _resource("memory", "memory", f"peak memory in one piece{at_whole}", "peak_memory", whole),
+        _resource(
+            "memory.streamed", "mem. streamed", f"peak memory when streamed{at_streamed}", "peak_memory", streamed
+        ),
+        _resource("state", "state", f"size of the streaming state{at_streamed}", "state_size", streamed),
+        _resource("parameters", "params", "trainable parameters", "parameters", parameters),
     ]
     modes = {ONE_PIECE, *rows["detail.mode"].dropna()}
-    return [slot for slot in found if slot.at["detail.mode"] in modes]
+    return [column for column in columns if column.where["detail.mode"] in modes]
 
 
-def _largest(rows: pd.DataFrame, mode: str) -> tuple[dict[str, Any], str]:
-    """Where to look for a mode's largest set, and how to say so."""
+def _resource(key: str, label: str, about: str, metric: str, where: Filter) -> ScoreColumn:
+    return ScoreColumn(key, label, about, RESOURCES, metric, where)
+
+
+def _largest(rows: pd.DataFrame, mode: str) -> tuple[Filter, str]:
+    """Return the setting of the largest set of a mode, and words for it."""
     sizes = rows.loc[rows["detail.mode"].eq(mode), "detail.n"].dropna()
     if sizes.empty:
         return {"detail.mode": mode}, ""
     return {"detail.n": sizes.max(), "detail.mode": mode}, f" at n = {sizes.max():g}"
-
-
-def _of(metric: str) -> tuple[str, str]:
-    return RESOURCES, metric

@@ -1,6 +1,6 @@
-"""The leaderboard: property badges first, then accuracy with an interval, throughput and memory.
+"""The leaderboard: badges of laws first, then scores with intervals, throughput and memory.
 
-A cell that failed, or is missing, shows as what it is, and is never averaged away.
+A cell that failed or is missing is shown as what it is and never averaged away.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ def write(
 
 REPORT = Report(
     name="leaderboard",
-    summary="laws kept, accuracy with an interval, throughput and memory: one row an encoder",
+    summary="laws kept, scores with intervals, throughput and memory: one row per encoder",
     terminal=terminal,
     html=html,
     formats=FORMATS,

@@ -1,87 +1,95 @@
-"""The leaderboard as a table: one row an encoder; and what the run does not say."""
+"""The leaderboard as a table with one row for each encoder, and notes on what the run lacks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from ..aggregation import MISSING, badges, law_matrix, outcomes, summarise, tidy
-from .columns import (  # fmt: skip
+from ..aggregation import MISSING, badges, law_matrix, outcomes, summarise_outcomes
+from ..selection import tidy
+from .columns import (
     ACCURACY,
     CENTROIDS,
     COMPLETION,
     RESOURCES,
     TASKS,
-    Slot,
+    ScoreColumn,
     encoders_of,
-    slots,
+    score_columns,
     suite_rows,
 )
 from .ranking import losses, standing
 
+NOT_MEASURED = {
+    "laws": "the laws were not checked",
+    ACCURACY: "accuracy was not measured",
+    RESOURCES: "throughput and memory were not measured",
+}
+MAIN_COLUMNS = {ACCURACY: "accuracy", COMPLETION: "nll", CENTROIDS: "centroids", RESOURCES: "throughput"}
+PROBE_COLUMNS = {
+    "status": "probe",
+    "message": "probe.message",
+    "detail.summary": "summary",
+    "detail.paper": "paper",
+    "detail.streaming": "streaming",
+}
+
 
 def leaderboard_table(frame: pd.DataFrame, encoders: Sequence[str] = ()) -> pd.DataFrame:
-    """One row an encoder, best first (see `mbcbench.records.record.frame` for the frame).
+    """Return one row for each encoder, best first (see `mbcbench.records.record.frame` for the frame).
 
     rank, mean_rank, borda: over all tasks; NaN unless every seed of every task gave a value (see `standing`).
-    laws.<group>, laws.<group>.status: see `evidence.badges`.
-    <slot>, <slot>.half, .seeds, .expected, .undecided, .status, .lost, .message: see `slots` and `evidence.summarise`.
-    streaming, summary, paper, probe: what the probe found, and how it ended.
+    laws.<group>, laws.<group>.status: see `aggregation.badges`.
+    <key>, <key>.half, .seeds, .expected, .undecided, .status, .lost, .message: of each score column, see
+    `aggregation.summarise_outcomes`.
+    streaming, summary, paper, probe: results of the probe, and how it ended.
     """
-    frame = tidy(frame)
-    names = encoders_of(frame, {"encoders": encoders})
-    parts = [standing(losses(frame, names)), _probe(frame, names), badges(law_matrix(frame, names))]
-    parts += [_measured(frame, slot, names) for slot in slots(frame)]
+    rows = tidy(frame)
+    names = encoders_of(rows, {"encoders": encoders})
+    parts = [standing(losses(rows, names)), _probes(rows, names), badges(law_matrix(rows, names))]
+    parts += [_scores(rows, score, names) for score in score_columns(rows)]
     table = pd.concat(parts, axis=1).rename_axis("encoder").reset_index()
     return table.sort_values("rank", kind="stable", na_position="last", ignore_index=True)
 
 
-def _measured(frame: pd.DataFrame, slot: Slot, names: Sequence[str]) -> pd.DataFrame:
-    rows, _ = suite_rows(frame, slot.suite)
-    found = summarise(outcomes(rows, slot.metric, slot.at, names)).reindex(list(names))
-    return found.rename(columns={c: f"{slot.key}.{c}" if c != "mean" else slot.key for c in found.columns})
+def _scores(rows: pd.DataFrame, score: ScoreColumn, names: Sequence[str]) -> pd.DataFrame:
+    of_suite, _ = suite_rows(rows, score.suite)
+    table = summarise_outcomes(outcomes(of_suite, score.metric, score.where, names)).reindex(list(names))
+    return table.rename(columns=lambda column: score.key if column == "mean" else f"{score.key}.{column}")
 
 
-def _probe(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    columns = {"status": "probe", "message": "probe.message"}
-    columns |= {f"detail.{name}": name for name in ("summary", "paper", "streaming")}
-    probes = frame[frame["suite"] == "probe"].drop_duplicates("encoder", keep="last").set_index("encoder")
-    return probes[list(columns)].rename(columns=columns).reindex(list(names))
+def _probes(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    probes = rows[rows["suite"] == "probe"].drop_duplicates("encoder", keep="last").set_index("encoder")
+    return probes[list(PROBE_COLUMNS)].rename(columns=PROBE_COLUMNS).reindex(list(names))
 
 
 def notes(frame: pd.DataFrame, info: Mapping[str, Any], table: pd.DataFrame) -> list[str]:
-    """What the run does not say: suites and encoders without records, seeds that are missing, settings left out."""
-    frame = tidy(frame)
-    if frame.empty:
+    """Return what the run lacks: suites and encoders without records, missing seeds, settings that are left out."""
+    rows = tidy(frame)
+    if rows.empty:
         return ["There are no records: nothing was run, or the run was stopped before its first cell ended."]
-    found = [] if info else ["There is no description of the run (run.json): machine and versions are unknown."]
-    measured = {
-        "laws": "the laws were not checked",
-        ACCURACY: "accuracy was not measured",
-        RESOURCES: "throughput and memory were not measured",
-    }
-    present = set(frame["suite"])
-    found += [f"No records of {suite}: {what}." for suite, what in measured.items() if suite not in present]
-    silent = [name for name in table["encoder"] if name not in set(frame["encoder"])]
-    found += [f"No records at all of {', '.join(silent)}."] if silent else []
-    found += [f"No record of {what} for {name}." for name, what in _gaps(frame, table, silent)]
+    lines = [] if info else ["There is no description of the run (run.json): machine and versions are unknown."]
+    suites = set(rows["suite"])
+    lines += [f"No records of {suite}: {what}." for suite, what in NOT_MEASURED.items() if suite not in suites]
+    silent = [name for name in table["encoder"] if name not in set(rows["encoder"])]
+    if silent:
+        lines.append(f"No records at all of {', '.join(silent)}.")
+    lines += [f"No record of {gaps} for {name}." for name, gaps in _gaps(rows, table, silent)]
     for suite in (*TASKS, RESOURCES):
-        found += [f"The records of {suite} are mixed: {note}." for note in suite_rows(frame, suite)[1]]
-    if present & set(TASKS) and table["rank"].isna().any():
-        names = ", ".join(table.loc[table["rank"].isna(), "encoder"])
-        found.append(f"Not ranked, since not every seed of every task gave a score: {names}.")
-    return found
+        lines += [f"The records of {suite} are mixed: {note}." for note in suite_rows(rows, suite)[1]]
+    unranked = list(table.loc[table["rank"].isna(), "encoder"])
+    if suites & set(TASKS) and unranked:
+        lines.append(f"Not ranked, since not every seed of every task gave a score: {', '.join(unranked)}.")
+    return lines
 
 
-def _gaps(frame: pd.DataFrame, table: pd.DataFrame, silent: Sequence[str]) -> list[tuple[str, str]]:
-    """Encoders that lack some of the records which others have, and which."""
-    matrix = law_matrix(frame, list(table["encoder"]))
-    found = []
+def _gaps(rows: pd.DataFrame, table: pd.DataFrame, silent: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the encoders that lack records which others have, and which."""
+    matrix = law_matrix(rows, list(table["encoder"]))
     for row in table[~table["encoder"].isin(silent)].to_dict("records"):
-        laws = [law for law in matrix.columns if matrix.at[row["encoder"], law] == MISSING]
+        statuses = matrix.loc[row["encoder"]]
+        laws = list(statuses.index[statuses.eq(MISSING)])
         gaps = laws if len(laws) <= 3 else [f"{len(laws)} laws"]
-        keys = {ACCURACY: "accuracy", COMPLETION: "nll", CENTROIDS: "centroids", RESOURCES: "throughput"}
-        for suite, key in keys.items():
-            gaps += [suite] if MISSING in str(row.get(f"{key}.lost", "")) else []
-        found += [(str(row["encoder"]), ", ".join(gaps))] if gaps else []
-    return found
+        gaps += [suite for suite, key in MAIN_COLUMNS.items() if MISSING in str(row.get(f"{key}.lost", ""))]
+        if gaps:
+            yield str(row["encoder"]), ", ".join(gaps)

@@ -1,18 +1,19 @@
-"""Tables 3 to 8: the layers of the modules that were built, beside those that the paper lists."""
+"""Tables 3 to 8 of the paper: the layers that it lists, next to the layers that are built."""
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import pandas as pd
 
 from mbcbench.reporting import Artefact
 
-from ..statistics import labelled, pick
+from ..selection import label_models, select
 
 COLUMNS = ["paper", "built", "parameters", "differs"]
-# What PyTorch prints of a layer, as papers write it.
-SHORT = (
+# Layers as PyTorch prints them -> as papers write them.
+SHORT_NAMES = (
     (r"Linear\(in_features=(\d+), out_features=(\d+), bias=True\)", r"Linear(\1, \2)"),
     (r"Linear\(in_features=(\d+), out_features=(\d+), bias=False\)", r"Linear(\1, \2) without bias"),
     (r"Conv2d\((\d+), (\d+), .*\)", r"Conv2d(\1, \2)"),
@@ -25,7 +26,7 @@ SHORT = (
 
 
 class Line(NamedTuple):
-    """A line of the paper's table: what it says, the modules that it became, and where these differ from it."""
+    """A line of the paper's table, the modules that it became, and where these differ from it."""
 
     paper: str
     modules: tuple[str, ...]
@@ -33,13 +34,14 @@ class Line(NamedTuple):
 
 
 CONV = (
-    Line("Conv2d(1, 32), BatchNorm, LeakyReLU, MaxPool(2)", tuple(f"backbone.{at}" for at in range(4))),
-    Line("Conv2d(32, 64), BatchNorm, LeakyReLU, MaxPool(2)", tuple(f"backbone.{at}" for at in range(4, 8))),
-    Line("Conv2d(64, 128), BatchNorm, LeakyReLU, AvgPool", tuple(f"backbone.{at}" for at in range(8, 13))),
+    Line("Conv2d(1, 32), BatchNorm, LeakyReLU, MaxPool(2)", tuple(f"backbone.{index}" for index in range(4))),
+    Line("Conv2d(32, 64), BatchNorm, LeakyReLU, MaxPool(2)", tuple(f"backbone.{index}" for index in range(4, 8))),
+    Line("Conv2d(64, 128), BatchNorm, LeakyReLU, AvgPool", tuple(f"backbone.{index}" for index in range(8, 13))),
 )
 LITE = "features of EfficientNet-Lite0 (1,280), not of a ResNet50 (2,048)"
 RESNET = Line("ResNet50 (pretrained)", (), f"{LITE}; it is not trained, and not listed")
 HIDDEN = "Linear(128, 128), ReLU"
+# Artefact -> its title and the lines of the paper's table.
 PAPER: dict[str, tuple[str, tuple[Line, ...]]] = {
     "table3": (
         "Table 3: the encoder of image completion",
@@ -94,42 +96,66 @@ PAPER: dict[str, tuple[str, tuple[Line, ...]]] = {
 }
 
 
-def layers(frame: pd.DataFrame, table: str) -> pd.DataFrame:
-    """A row a line of the paper's table, one for what is in no line of it, and the sum of the parameters."""
-    rows = pick(labelled(frame), {"suite": "architectures", "case": table})
-    if rows.empty:
+def layer_table(frame: pd.DataFrame, table: str) -> pd.DataFrame:
+    """Return a row for each line of the paper's table, one for layers in no line, and the sum of parameters."""
+    records = select(label_models(frame), {"suite": "architectures", "case": table})
+    if records.empty:
         return pd.DataFrame(columns=COLUMNS)
-    held, lines = rows.iloc[-1], PAPER[table][1]
-    built = [(str(where), short(str(what)), int(count)) for where, what, count in held["detail.layers"]]
-    found = [_row(line, [layer for layer in built if _within(layer[0], line)]) for line in lines]
-    others = [layer for layer in built if not any(_within(layer[0], line) for line in lines)]
-    found += [_row(Line("", (), "in no line of the paper's"), others)] if others else []
-    return pd.DataFrame([*found, ("", f"all, with {held['model']}", int(held["value"]), "")], columns=COLUMNS)
+    record = records.iloc[-1]
+    layers = [Layer(str(place), short_name(str(name)), int(count)) for place, name, count in record["detail.layers"]]
+    lines = PAPER[table][1]
+    rows = [_row(line, [layer for layer in layers if _is_in(layer, line)]) for line in lines]
+    others = [layer for layer in layers if not any(_is_in(layer, line) for line in lines)]
+    if others:
+        rows.append(_row(Line("", (), "in no line of the paper's"), others))
+    rows.append(("", f"all, with {record['model']}", int(record["value"]), ""))
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _within(where: str, line: Line) -> bool:
-    return any(where == name or where.startswith(f"{name}.") for name in line.modules)
+class Layer(NamedTuple):
+    """A layer that was built: its place in the module, its name and its number of parameters."""
+
+    place: str
+    name: str
+    parameters: int
 
 
-def _row(line: Line, built: Sequence[tuple[str, str, int]]) -> tuple[str, str, int, str]:
-    told = ", ".join(what for _, what, _ in built)
-    return line.paper, told, sum(count for *_, count in built), line.differs
+def _is_in(layer: Layer, line: Line) -> bool:
+    return any(layer.place == module or layer.place.startswith(f"{module}.") for module in line.modules)
 
 
-def short(layer: str) -> str:
-    """A layer as papers write it: `Linear(5, 64)`."""
-    for pattern, told in SHORT:
-        layer = re.sub(rf"^{pattern}$", told, layer)
+def _row(line: Line, layers: Sequence[Layer]) -> tuple[str, str, int, str]:
+    names = ", ".join(layer.name for layer in layers)
+    return line.paper, names, sum(layer.parameters for layer in layers), line.differs
+
+
+def short_name(layer: str) -> str:
+    """Return a layer as papers write it: `Linear(5, 64)`."""
+    for pattern, name in SHORT_NAMES:
+        layer = re.sub(rf"^{pattern}$", name, layer)
     return layer
 
 
+def count_differences(data: pd.DataFrame) -> str:
+    """Return the number of parameters and how many lines differ from the paper's."""
+    lines = data[data["paper"].ne("")]
+    differing = int(lines["differs"].ne("").sum())
+    return (
+        f"{data['parameters'].iloc[-1]:,} parameters; {differing} of {len(lines)} lines differ from the paper's table"
+    )
+
+
 def architecture(table: str, note: str = "") -> Artefact:
-    caption = f"What the paper lists beside the layers that are built, and where they differ.{note}"
+    """Return the artefact of a table of layers."""
     return Artefact(
-        id=table, title=PAPER[table][0], caption=caption, data=lambda frame: layers(frame, table),
+        id=table,
+        title=PAPER[table][0],
+        caption=f"The lines of the paper's table, the layers that are built, and where they differ.{note}",
+        data=partial(layer_table, table=table),
+        result=count_differences,
         make="mbcbench run --suite architectures",
-    )  # fmt: skip
+    )
 
 
-TABLE3 = architecture("table3", " With one slot attention cancels: slots, queries and keys change no output.")
-TABLE4, TABLE5, TABLE6, TABLE7, TABLE8 = (architecture(f"table{at}") for at in range(4, 9))
+TABLE3 = architecture("table3", " With one slot, attention cancels: slots, queries and keys change no output.")
+TABLE4, TABLE5, TABLE6, TABLE7, TABLE8 = map(architecture, ("table4", "table5", "table6", "table7", "table8"))

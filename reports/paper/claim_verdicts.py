@@ -1,32 +1,26 @@
-"""How a claim is tested: laws that hold or break, and differences between models that are paired by seed.
+"""Verdicts on claims: laws that hold or break, and contrasts between models that are paired by seed.
 
-A claim of several parts is confirmed when every part is, and refuted when one is. The first asks each part for its own
-95% interval; for the second the intervals are widened by the number of parts (Bonferroni), as any of them may refute.
+A claim of several parts is confirmed if every part is, and refuted if one is. Confirmation uses the 95 % interval of
+each part. Refutation uses intervals widened by the number of parts (Bonferroni), since any of them may refute.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
-from ..statistics import LEVEL, Estimate, half_width, paired, pick
+from mbcbench.paper import Filter
+
+from ..selection import select, weighted_sum
+from ..stats import LEVEL, MAX_SEEDS, Estimate, bonferroni, half_at, seeds_needed
+from .contrasts import Contrast, Quantity, Term, describe_setting
 
 Outcome = Literal["confirmed", "refuted", "undecided"]
-RUN = "mbcbench run --suite paper, with --profile paper for what thorough leaves out"
-LEAST_STEPS = 400  # of training: what was trained for less says nothing of an encoder
-REAL = ("CelebA", "ModelNet40", "ImageNet")
-Where = Mapping[str, Any]
-Terms = Sequence[tuple[float, Where]]
-
-
-@dataclass(frozen=True)
-class Part:
-    """One part of a claim, judged: its verdict in words and, where that is open, what would decide it."""
-
-    outcome: Outcome
-    told: str
-    would_decide: str = ""
+COMMAND = "mbcbench run --suite paper, with --profile paper for what thorough leaves out"
+MIN_STEPS = 400  # of training: a model that was trained for less says nothing about its encoder
+PAPER_DATA = ("CelebA", "ModelNet40", "ImageNet")
 
 
 @dataclass(frozen=True)
@@ -46,23 +40,11 @@ class Breaks:
 
 
 @dataclass(frozen=True)
-class Contrast:
-    """A weighted sum over settings that is above zero if the claim is right; with a margin: that lies within it.
-
-    settings: what all terms share unless they say otherwise; the first under which there are pairs counts.
-    column: where what is compared stands, if not in `value`.
-    """
-
-    says: str
-    terms: tuple[tuple[float, Where], ...]
-    settings: tuple[Where, ...] = ({},)
-    margin: float | None = None
-    column: str = "value"
-
-
-@dataclass(frozen=True)
 class Claim:
-    """A row of the ledger. reading: which of several."""
+    """One reading of a claim of the paper, and what tests it.
+
+    id: C1 to C24. reading: which of several, or empty. where: in the paper. says: the claim in words.
+    """
 
     id: str
     reading: str
@@ -70,21 +52,30 @@ class Claim:
     says: str
     tests: tuple[Holds | Breaks | Contrast, ...]
 
+    @property
+    def encoders(self) -> list[str]:
+        """Encoders that the claim is tested on."""
+        names: list[str] = []
+        for test in self.tests:
+            if isinstance(test, Contrast):
+                names += [str(term.where["model"]).partition(" ")[0] for term in test.terms]
+            else:
+                names += test.encoders
+        return list(dict.fromkeys(names))
 
-def encoders_of(claim: Claim) -> list[str]:
-    """The encoders that a claim is tested on."""
-    found: list[str] = []
-    for test in claim.tests:
-        if isinstance(test, Contrast):
-            found += [str(where["model"]).partition(" ")[0] for _, where in test.terms]
-        else:
-            found += test.encoders
-    return list(dict.fromkeys(found))
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a claim, judged. text: the result in words. would_decide: if undecided, what would decide it."""
+
+    outcome: Outcome
+    text: str
+    would_decide: str = ""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the records say of a claim. evidence: each part in words. data: what was measured on."""
+    """Verdict on a claim. why: the deciding result. data: the data sets. evidence: the result of each part."""
 
     verdict: Outcome
     why: str
@@ -94,150 +85,163 @@ class Verdict:
 
 
 def judge(claim: Claim, rows: pd.DataFrame) -> Verdict:
-    """The verdict on a claim, from labelled rows."""
+    """Return the verdict on a claim. rows: see `label_models`."""
     parts = [part for test in claim.tests for part in _parts(test, rows, len(claim.tests))]
-    outcome = _together(parts)
+    outcome = _combine(parts)
     deciding = [part for part in parts if part.outcome == outcome]
-    wanted = dict.fromkeys(part.would_decide for part in deciding if part.would_decide)
+    would_decide = dict.fromkeys(part.would_decide for part in deciding if part.would_decide)
     return Verdict(
         verdict=outcome,
-        why=deciding[0].told + (f" (and {len(deciding) - 1} more)" if len(deciding) > 1 else "")
-        if deciding
-        else "no records",
-        data=data_of(claim, rows),
-        would_decide="; ".join(wanted) if outcome == "undecided" else "",
-        evidence="\n".join(f"{part.outcome}: {part.told}" for part in parts),
+        why=_why(deciding),
+        data=_data(claim, rows),
+        would_decide="; ".join(would_decide) if outcome == "undecided" else "",
+        evidence="\n".join(f"{part.outcome}: {part.text}" for part in parts),
     )
 
 
-def _together(parts: Sequence[Part]) -> Outcome:
+def _combine(parts: Sequence[Part]) -> Outcome:
     outcomes = {part.outcome for part in parts}
     if "refuted" in outcomes:
         return "refuted"
     return "confirmed" if outcomes == {"confirmed"} else "undecided"
 
 
-def _parts(test: Holds | Breaks | Contrast, rows: pd.DataFrame, among: int) -> Iterator[Part]:
+def _why(deciding: Sequence[Part]) -> str:
+    if not deciding:
+        return "no records"
+    others = len(deciding) - 1
+    more = f" (and {others} more comparison{'s' if others > 1 else ''} with this outcome)" if others else ""
+    return deciding[0].text + more
+
+
+def _parts(test: Holds | Breaks | Contrast, rows: pd.DataFrame, tests: int) -> Iterator[Part]:
     if isinstance(test, Contrast):
-        yield contrast(test, rows, among)
+        yield judge_contrast(test, rows, tests)
     else:
         for encoder in test.encoders:
-            yield law(test, encoder, rows)
+            yield judge_law(test, encoder, rows)
 
 
-def law(test: Holds | Breaks, encoder: str, rows: pd.DataFrame) -> Part:
-    """What the records of a law say of one encoder: one counterexample outweighs any number of passes."""
-    at = rows[rows["suite"].eq("laws") & rows["case"].eq(test.law) & rows["encoder"].eq(encoder)]
+def judge_law(test: Holds | Breaks, encoder: str, rows: pd.DataFrame) -> Part:
+    """Judge a law of one encoder: one counterexample outweighs any number of passes."""
+    expects_pass = isinstance(test, Holds)
+    records = rows[rows["suite"].eq("laws") & rows["case"].eq(test.law) & rows["encoder"].eq(encoder)]
     name = f"{encoder}, {test.law}"
-    broken = at[at["status"].isin(["fail", "xfail"]) | (at["status"].eq("ok") & at["detail.counterexample"].notna())]
-    holds = at[at["status"].isin(["pass", "xpass"])]
+    is_counterexample = records["status"].eq("ok") & records["detail.counterexample"].notna()
+    broken = records[records["status"].isin(["fail", "xfail"]) | is_counterexample]
     if len(broken):
-        told = f"{name}: {counterexample(broken.iloc[0].to_dict())}"
-        return Part("refuted" if isinstance(test, Holds) else "confirmed", told)
+        text = f"{name}: {describe_counterexample(broken.iloc[0].to_dict())}"
+        return Part("refuted" if expects_pass else "confirmed", text)
+    holds = records[records["status"].isin(["pass", "xpass"])]
     if len(holds):
-        told = f"{name}: no counterexample in {_examples(holds)} examples"
-        return Part("confirmed" if isinstance(test, Holds) else "refuted", told)
-    why = "no record" if at.empty else ", ".join(sorted(set(at["status"])))
+        text = f"{name}: no counterexample in {_count_examples(holds)} examples"
+        return Part("confirmed" if expects_pass else "refuted", text)
+    why = "no record" if records.empty else ", ".join(sorted(set(records["status"])))
     return Part("undecided", f"{name}: {why}", "mbcbench run --suite laws")
 
 
-def _examples(rows: pd.DataFrame) -> str:
+def _count_examples(rows: pd.DataFrame) -> str:
     counts = pd.to_numeric(rows["detail.examples"])
     return f"{int(counts.sum())}" if counts.notna().any() else "the"
 
 
-def counterexample(row: Mapping[Any, Any]) -> str:
-    """The smallest counterexample in a line: `n = 2 in chunks 1 + 1, off by 0.77`."""
-    case = row["detail.counterexample"]
-    if not isinstance(case, Mapping):
-        return str(row["message"] or "broken")
-    chunks = " + ".join(map(str, case.get("sizes") or ()))
-    size = f"n = {case['n']}" if "n" in case else "a case"
-    return size + (f" in chunks {chunks}" if chunks else "") + f", off by {float(row['value']):.2g}"
+def describe_counterexample(record: Mapping[Any, Any]) -> str:
+    """Return the smallest counterexample in one line: `n = 2 in chunks 1 + 1, off by 0.77`."""
+    example = record["detail.counterexample"]
+    if not isinstance(example, Mapping):
+        return str(record["message"] or "broken")
+    size = f"n = {example['n']}" if "n" in example else "one example"
+    chunks = " + ".join(map(str, example.get("sizes") or ()))
+    return size + (f" in chunks {chunks}" if chunks else "") + f", off by {float(record['value']):.2g}"
 
 
-def contrast(test: Contrast, rows: pd.DataFrame, among: int) -> Part:
-    """A difference over paired seeds, its interval, and which side of zero (or of the margin) it lies on."""
-    terms, says = used(test, rows), f"{test.says}{told(setting(test, rows))}"
-    found = Estimate.of(paired(rows, terms, test.column))
-    says_all = f"{says}: {found.mean:+.4f} ± {found.half:.4f} ({found.seeds} seeds)"
-    if not found.seeds:
-        return Part("undecided", f"{says}: no records", RUN)
-    if open_ := _too_early(terms, rows):
-        return Part("undecided", f"{says_all}; {open_[0]}", open_[1])
-    if found.seeds < 2:
-        return Part("undecided", says_all.replace(" ± nan", "").replace("(1 seeds)", "(1 seed)"), "more seeds")
-    wide = half_width((found.half / half_width(1.0, found.seeds)), found.seeds, 1 - (1 - LEVEL) / among)
-    outcome = _side(found, float(wide), test.margin)
-    return Part(outcome, says_all, seeds_wanted(found, test.margin or 0.0) if outcome == "undecided" else "")
+def judge_contrast(test: Contrast, rows: pd.DataFrame, tests: int) -> Part:
+    """Judge a paired difference by its interval. tests: the number of parts of the claim."""
+    setting = chosen_setting(test, rows)
+    described = describe_setting(setting)
+    label = test.label + (f" ({described})" if described else "")
+    terms = _with_setting(test, setting)
+    estimate = Estimate.of(weighted_sum(rows, terms, test.column))
+    if not estimate.seeds:
+        return Part("undecided", f"{label}: no records", COMMAND)
+    text = f"{label}: {describe_estimate(estimate, test.quantity)}"
+    problem = _training_problem(terms, rows)
+    if problem:
+        return Part("undecided", f"{text}; {problem[0]}", problem[1])
+    if estimate.seeds < 2:
+        return Part("undecided", text, "more seeds")
+    outcome = _outcome(estimate, bonferroni(LEVEL, tests), test.margin)
+    return Part(outcome, text, _wanted_seeds(estimate, test.margin) if outcome == "undecided" else "")
 
 
-def setting(test: Contrast, rows: pd.DataFrame) -> Where:
-    """The first setting of a contrast under which there are pairs, or its last."""
-    some = (at for at in test.settings[:-1] if len(paired(rows, _under(test, at), test.column)))
-    return next(some, test.settings[-1])
+def describe_estimate(estimate: Estimate, quantity: Quantity) -> str:
+    """Return a difference in words: `NLL lower by 0.0123 ± 0.0045 nats (3 seeds)`."""
+    direction = quantity.above if estimate.mean >= 0 else quantity.below
+    half = "" if np.isnan(estimate.half) else f" ± {estimate.half:.4f}"
+    unit = f" {quantity.unit}" if quantity.unit else ""
+    seeds = f"{estimate.seeds} seed{'s' if estimate.seeds > 1 else ''}"
+    return f"{quantity.name} {direction} by {abs(estimate.mean):.4f}{half}{unit} ({seeds})"
 
 
-def used(test: Contrast, rows: pd.DataFrame) -> Terms:
-    """The terms of a contrast under the setting that counts."""
-    return _under(test, setting(test, rows))
+def chosen_setting(test: Contrast, rows: pd.DataFrame) -> Filter:
+    """Return the first setting of a contrast under which there are pairs, or its last."""
+    for setting in test.settings[:-1]:
+        if len(weighted_sum(rows, _with_setting(test, setting), test.column)):
+            return setting
+    return test.settings[-1]
 
 
-def _under(test: Contrast, at: Where) -> Terms:
-    return tuple((weight, {**at, **where}) for weight, where in test.terms)
+def _with_setting(test: Contrast, setting: Filter) -> list[Term]:
+    return [Term(term.weight, {**setting, **term.where}) for term in test.terms]
 
 
-def told(where: Where) -> str:
-    """A setting in words, in brackets: ` (train size 200, test size 200)`."""
-    names = ("train_size", "test_size", "chunk_size", "order", "ways", "aggregation")
-    said = [(name.replace("_", " "), where.get(f"detail.{name}")) for name in names]
-    parts = [f"{name} {value}" for name, value in said if value not in (None, "random", "own")]
-    return f" ({', '.join(parts)})" if parts else ""
-
-
-def _side(found: Estimate, wide: float, margin: float | None) -> Outcome:
-    """Confirmed by the interval; refuted by one that is wide enough for all parts of the claim."""
-    low, high = found.mean - wide, found.mean + wide
+def _outcome(estimate: Estimate, joint_level: float, margin: float | None) -> Outcome:
+    """Confirm by the 95 % interval, refute by the interval at the level of all parts together."""
+    wide = half_at(estimate, joint_level)
+    low, high = estimate.mean - wide, estimate.mean + wide
     if margin is None:
-        return "confirmed" if found.low > 0 else "refuted" if high < 0 else "undecided"
-    inside, outside = found.low > -margin and found.high < margin, high < -margin or low > margin
-    return "confirmed" if inside else "refuted" if outside else "undecided"
+        confirmed, refuted = estimate.low > 0, high < 0
+    else:
+        confirmed = estimate.low > -margin and estimate.high < margin
+        refuted = high < -margin or low > margin
+    if confirmed:
+        return "confirmed"
+    return "refuted" if refuted else "undecided"
 
 
-def _too_early(terms: Terms, rows: pd.DataFrame) -> tuple[str, str] | None:
-    """Why a difference says nothing yet, and what would: models that were hardly trained, or still on the plateau."""
-    found = pd.concat([pick(rows, where) for _, where in terms])
-    steps = pd.to_numeric(found["detail.steps"]).min()
-    if steps < LEAST_STEPS:
+def _training_problem(terms: Sequence[Term], rows: pd.DataFrame) -> tuple[str, str] | None:
+    """Return why models are not trained enough to be compared, and what would change that; None if they are."""
+    records = pd.concat([select(rows, term.where) for term in terms])
+    steps = pd.to_numeric(records["detail.steps"]).min()
+    if steps < MIN_STEPS:
         return f"trained for {steps:g} steps", "a longer training: --profile thorough"
-    stuck = int(found["detail.plateau"].eq(True).sum())
-    if stuck:
-        return (
-            f"{stuck} of {len(found)} no better than the mean of the pixels yet",
-            "a longer training: --profile paper",
-        )
+    on_plateau = int(records["detail.plateau"].eq(True).sum())
+    if on_plateau:
+        why = f"{on_plateau} of {len(records)} tests are no better than the mean of the pixels yet"
+        return why, "a longer training: --profile paper"
     return None
 
 
-def seeds_wanted(found: Estimate, margin: float = 0.0) -> str:
-    """About how many seeds would tell such a difference from zero, or from the margin: where its interval would end."""
-    away = abs(abs(found.mean) - margin)
-    spread = found.half / half_width(1.0, found.seeds)
-    for count in range(found.seeds + 1, 101):
-        if half_width(spread, count) < away:
-            return f"about {count} seeds, if difference and spread stay as they are"
-    return "more than 100 seeds: a difference this small is not worth telling"
+def _wanted_seeds(estimate: Estimate, margin: float | None) -> str:
+    seeds = seeds_needed(estimate, margin or 0.0)
+    if seeds is None:
+        return f"more than {MAX_SEEDS} seeds: the difference is too small to matter"
+    return f"about {seeds} seeds, if difference and spread stay as they are"
 
 
-def data_of(claim: Claim, rows: pd.DataFrame) -> str:
-    """Which data a claim was tested on, and that they stand in for the paper's where they do."""
-    tests = [test for test in claim.tests if isinstance(test, Contrast)]
-    if not tests:
+def _data(claim: Claim, rows: pd.DataFrame) -> str:
+    """Return the data sets that a claim was tested on, marked if they stand in for the paper's."""
+    contrasts = [test for test in claim.tests if isinstance(test, Contrast)]
+    if not contrasts:
         return "random sets"
-    names = pd.concat([pick(rows, where)["detail.data"] for test in tests for _, where in used(test, rows)])
-    return "; ".join(f"{name}{stand_in(str(name))}" for name in sorted(set(names.dropna())))
+    names: set[str] = set()
+    for test in contrasts:
+        for term in _with_setting(test, chosen_setting(test, rows)):
+            names |= set(select(rows, term.where)["detail.data"].dropna())
+    return "; ".join(name + stand_in(name) for name in sorted(names))
 
 
 def stand_in(data: str) -> str:
-    """` (stand-in)` for what is not the paper's data set; MNIST is MNIST, a part of it."""
-    return "" if "MNIST" in data or (any(name in data for name in REAL) and "name" not in data) else " (stand-in)"
+    """Return ` (stand-in)` for a data set that is not the paper's. A part of MNIST counts as MNIST."""
+    is_real = any(name in data for name in PAPER_DATA) and "name" not in data
+    return "" if "MNIST" in data or is_real else " (stand-in)"

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from mbcbench.reporting import Artefact
 
-from ..statistics import labelled, pick
+from ..selection import label_models, select
 from ..style import FAINT, WIDTH, style
 
 if TYPE_CHECKING:
@@ -16,75 +17,95 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ["red", "green", "blue"]
-GIVEN, WHOLE = "context", "image"  # beside the models: the pixels that they were given, and all
-SHOWN = 2  # images of a figure
+COLUMNS = ["what", "image", "size", "pixel", *COLOURS]
+CONTEXT, IMAGE = "context", "image"  # in the column `what`, next to the models: the given pixels, and all pixels
+MAX_IMAGES = 2
 GREY = 208  # of pixels that were not given
 
 
 def completions(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row a pixel: what (the context, the image, or the model that completed it), image, size of the context, pixel,
-    and the colours from 0 to 255."""
-    found = pick(labelled(frame), {"suite": "image-completion", "metric": "completions"})
-    rows = found.sort_values(["model", "seed"], kind="stable").drop_duplicates("model").to_dict("records")
-    parts = [part for row in rows[:1] for part in _images(row)]
+    """Return a row for each pixel: `what` (the context, the image, or a model), image, size of the context, pixel, and
+    the colours from 0 to 255.
+    """
+    records = select(label_models(frame), {"suite": "image-completion", "metric": "completions"})
+    rows = records.sort_values(["model", "seed"], kind="stable").drop_duplicates("model").to_dict("records")
+    if not rows:
+        return pd.DataFrame(columns=COLUMNS)
+    parts = list(_given_pixels(rows[0]))
     for row in rows:
-        parts += [_pixels(row["model"], int(size), held) for size, held in row["detail.completions"].items()]
-    columns = ["what", "image", "size", "pixel", *COLOURS]
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+        for size, images in row["detail.completions"].items():
+            parts.append(_pixels(row["model"], int(size), images))
+    return pd.concat(parts, ignore_index=True)[COLUMNS]
 
 
-def _images(row: Mapping[Any, Any]) -> Iterator[pd.DataFrame]:
-    """The images, and the pixels of each context."""
+def _given_pixels(row: Mapping[Any, Any]) -> Iterator[pd.DataFrame]:
+    """Yield the images, and the pixels of each context."""
     images, order = np.asarray(row["detail.images"]), np.asarray(row["detail.order"])
-    yield _pixels(WHOLE, images.shape[1], images)
+    yield _pixels(IMAGE, images.shape[1], images)
     for size in map(int, row["detail.completions"]):
-        for at, (image, chosen) in enumerate(zip(images, order[:, :size], strict=True)):
-            given = pd.DataFrame(image[chosen], columns=COLOURS)
-            yield given.assign(what=GIVEN, image=at, size=size, pixel=chosen)
+        for index, (image, places) in enumerate(zip(images[:MAX_IMAGES], order[:MAX_IMAGES, :size], strict=True)):
+            given = pd.DataFrame(image[places], columns=COLOURS)
+            yield given.assign(what=CONTEXT, image=index, size=size, pixel=places)
 
 
-def _pixels(what: str, size: int, images: Any) -> pd.DataFrame:
-    """Images, `N x P x 3`, a row a pixel."""
-    held = np.asarray(images)
-    count, pixels, _ = held.shape
-    table = pd.DataFrame(held.reshape(-1, 3), columns=COLOURS)
+def _pixels(what: str, size: int, images: npt.ArrayLike) -> pd.DataFrame:
+    """Return the pixels of images, `N x P x 3`, one row each."""
+    shown = np.asarray(images)[:MAX_IMAGES]
+    count, pixels, _ = shown.shape
+    table = pd.DataFrame(shown.reshape(-1, 3), columns=COLOURS)
     return table.assign(
         what=what, image=np.repeat(range(count), pixels), size=size, pixel=np.tile(range(pixels), count)
     )
 
 
+def compare_errors(data: pd.DataFrame) -> str:
+    """Return the mean error of each model with the smallest and the largest context."""
+    keys = ["image", "pixel"]
+    truth = data[data["what"].eq(IMAGE)].set_index(keys)[COLOURS].add_prefix("true ")
+    models = data[~data["what"].isin([IMAGE, CONTEXT])].join(truth, on=keys)
+    difference = models[COLOURS].to_numpy(float) - models[list(truth.columns)].to_numpy(float)
+    errors = models.assign(error=np.abs(difference).mean(axis=1)).groupby(["what", "size"])["error"].mean().unstack()
+    words = [f"{name} {row.iloc[0]:.0f} to {row.iloc[-1]:.0f}" for name, row in errors.iterrows()]
+    first, last = errors.columns[0], errors.columns[-1]
+    return (
+        f"From {first:,} to {last:,} pixels of context, the mean absolute error of a colour (0 to 255, lower is "
+        f"better) goes from {', '.join(words)}"
+    )
+
+
 def draw(data: pd.DataFrame) -> "Figure":
-    """For each image its contexts, and below them what each model made of them; the last column is the image."""
+    """Draw the contexts of each image, and below them what each model made of them; the last column is the image."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    images, models = sorted(set(data["image"]))[:SHOWN], [w for w in dict.fromkeys(data["what"]) if w != WHOLE]
-    sizes = sorted(set(data.loc[data["what"].eq(GIVEN), "size"]))
-    whole = data[data["what"].eq(WHOLE)]
+    images = sorted(set(data["image"]))
+    rows = [what for what in dict.fromkeys(data["what"]) if what != IMAGE]
+    sizes = sorted(set(data.loc[data["what"].eq(CONTEXT), "size"]))
+    whole = data[data["what"].eq(IMAGE)]
     side = round((whole["pixel"].max() + 1) ** 0.5)
     with style():
-        count, height = len(images) * len(models), 4.24 / (len(sizes) + 1)
         layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.0, hspace=0.0)
-        figure = Figure(figsize=(WIDTH, 0.3 + height * count), layout=layout)
-        grid = figure.subplots(count, len(sizes) + 1, squeeze=False)
-        for at, row in enumerate(grid):
-            image, model = images[at // len(models)], models[at % len(models)]
-            own = data[data["image"].eq(image) & data["what"].eq(model)]
-            _row(row, [own[own["size"].eq(size)] for size in sizes], side, model)
-            _panel(row[-1], whole[whole["image"].eq(image)] if model == GIVEN else None, side)
-        for axes, told in zip(grid[0], [*(f"{size} pixels" for size in sizes), "all"], strict=True):
-            axes.set_title(told, fontsize=9)
+        height = 0.3 + 4.24 / (len(sizes) + 1) * len(images) * len(rows)
+        figure = Figure(figsize=(WIDTH, height), layout=layout)
+        grid = figure.subplots(len(images) * len(rows), len(sizes) + 1, squeeze=False)
+        for place, panels in enumerate(grid):
+            image, what = images[place // len(rows)], rows[place % len(rows)]
+            pixels = data[data["image"].eq(image) & data["what"].eq(what)]
+            for axes, size in zip(panels, sizes, strict=False):
+                _draw_panel(axes, pixels[pixels["size"].eq(size)], side)
+            _draw_panel(panels[-1], whole[whole["image"].eq(image)] if what == CONTEXT else None, side)
+            panels[0].set_ylabel(what.replace(" ", "\n"), fontsize=8)
+        _set_titles(grid[0], sizes)
         return figure
 
 
-def _row(row: Sequence["Axes"], parts: Sequence[pd.DataFrame], side: int, name: str) -> None:
-    for axes, pixels in zip(row, parts, strict=False):
-        _panel(axes, pixels, side)
-    row[0].set_ylabel(name.replace(" ", "\n"), fontsize=8)
+def _set_titles(panels: "Sequence[Axes]", sizes: Sequence[int]) -> None:
+    for axes, title in zip(panels, [*(f"{size} pixels" for size in sizes), "all"], strict=True):
+        axes.set_title(title, fontsize=9)
 
 
-def _panel(axes: "Axes", pixels: pd.DataFrame | None, side: int) -> None:
-    """An image of the pixels that there are; without any, nothing."""
+def _draw_panel(axes: "Axes", pixels: pd.DataFrame | None, side: int) -> None:
+    """Draw an image of the pixels that there are; without any, nothing."""
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
     for spine in axes.spines.values():
@@ -98,8 +119,9 @@ def _panel(axes: "Axes", pixels: pd.DataFrame | None, side: int) -> None:
 COMPLETIONS = Artefact(
     id="completions",
     title="Images completed as their context grows",
-    caption="The mean that a model predicts for every pixel. One encoding of the same size holds every context.",
+    caption="The mean that a model predicts for every pixel. The encoding of every context has the same size.",
     data=completions,
     draw=draw,
+    result=compare_errors,
     make="mbcbench run --suite paper --only fig3a --profile thorough",
 )

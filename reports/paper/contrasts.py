@@ -1,118 +1,186 @@
-"""What the paper's claims compare: settings of the records, and differences between them."""
+"""Contrasts: weighted sums of measurements that are above zero if a claim of the paper is right."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from .claim_verdicts import Contrast, told
+from mbcbench.paper import (
+    DIGITS,
+    EXEMPLARS,
+    LARGE_IMAGES,
+    LARGE_TRAIN_SIZE,
+    ONE_PIECE,
+    SET_TRANSFORMER_1,
+    SMALL_IMAGES,
+    SMALL_TRAIN_SIZE,
+    SSE_32,
+    Filter,
+    sse,
+)
 
-ANY_SLOTS = {"suite": "image-completion", "metric": "nll", "detail.aggregation": "own"}
-NLL = {**ANY_SLOTS, "detail.num_slots": None}  # as many as in training
-SMALL = {**NLL, "case": "patches-32", "detail.order": "random"}
-LARGE = {**NLL, "case": "patches-64", "detail.order": "random"}
-CAD = {"suite": "point-clouds", "case": "cad-points", "metric": "accuracy"}
-WAYS = {"suite": "centroids", "case": "exemplar-centroids", "metric": "accuracy", "detail.mode": "one piece"}
-DIGITS = {**WAYS, "case": "mnist-centroids", "detail.ways": 10}
-ONE = {"detail.mode": "one piece"}
-R1, R32, DS, PMA = "sse-random K=1", "sse-random K=32", "deepsets-mean", "pma"
-D16, R16, DS_MAX, ST = "sse-deterministic K=16", "sse-random K=16", "deepsets-max", "set-transformer"
-STACK = "sse-hierarchical K=32-16 g=mean"
-MARGIN = 0.01  # accuracies as near as this are on par
-NEAR = 0.02  # and so are NLLs as near as this, in nats
-
-
-def than(better: str, worse: str, at: Mapping[str, Any], sign: int = -1, **more: Any) -> Contrast:
-    """One model against another under one setting; sign: -1 where lower is better."""
-    return Contrast(f"{better} against {worse}", ((sign, {"model": better}), (-sign, {"model": worse})), (at,), **more)
+ACCURACY_MARGIN = 0.01  # accuracies as near as this are on par
+NLL_MARGIN = 0.02  # and so are NLLs as near as this, in nats
 
 
-def ablated(better: str, worse: str) -> Contrast:
-    """One model of an ablation against another: in the paper's setting if both are there, or in the smaller one."""
-    return Contrast(f"{better} against {worse}", ((-1, {"model": better}), (1, {"model": worse})), ABLATED)
+class Quantity(NamedTuple):
+    """What a contrast measures, with the words for a value above and below zero."""
+
+    name: str
+    above: str
+    below: str
+    unit: str = ""
 
 
-def change(model: str, base: Mapping[str, Any], to: Mapping[str, Any], since: Mapping[str, Any], sign: int) -> Contrast:
-    """One model under one setting against another: positive where it gained."""
-    own = {**base, "model": model}
-    sides = ((sign, {**own, **to}), (-sign, {**own, **since}))
-    return Contrast(f"{model}:{told(to)} against{told(since)}", sides)
+NLL = Quantity("NLL", "lower", "higher", "nats")
+ACCURACY = Quantity("accuracy", "higher", "lower")
+LEAD = Quantity("lead in accuracy", "larger", "smaller")
+STEPS = Quantity("training until the baseline is beaten", "shorter", "longer", "steps")
 
 
-def full(base: Mapping[str, Any], size: int) -> dict[str, Any]:
-    """Trained and tested on so many, in one piece."""
-    return {**base, **ONE, "detail.train_size": size, "detail.test_size": size}
+class Term(NamedTuple):
+    """A setting and its weight in a contrast."""
+
+    weight: float
+    where: Filter
 
 
-def image(size: int) -> dict[str, Any]:
-    return full(LARGE if size == 1000 else SMALL, size)
+@dataclass(frozen=True)
+class Contrast:
+    """A weighted sum over settings that is above zero if the claim is right; with a margin, that lies within it.
+
+    label: what is compared. settings: what all terms share, unless they say otherwise; the first under which there are
+    pairs counts. column: of the values.
+    """
+
+    label: str
+    terms: tuple[Term, ...]
+    quantity: Quantity = NLL
+    settings: tuple[Filter, ...] = ({},)
+    margin: float | None = None
+    column: str = "value"
 
 
-def streamed(chunk: int, size: int) -> dict[str, Any]:
-    return {"detail.train_size": 1000, "detail.chunk_size": chunk, "detail.test_size": size}
+def train_size_setting(base: Filter, size: int) -> Filter:
+    """Return the setting of models trained and tested on `size` elements, in one piece."""
+    return {**base, **ONE_PIECE, "detail.train_size": size, "detail.test_size": size}
 
 
-def grows(chunk: int, first: int, last: int, model: str) -> Contrast:
-    return change(model, LARGE, streamed(chunk, last), streamed(chunk, first), -1)
+def image_setting(size: int) -> Filter:
+    """Return the setting of models trained and tested on `size` pixels: 1,000 are of the large images."""
+    return train_size_setting(LARGE_IMAGES if size == LARGE_TRAIN_SIZE else SMALL_IMAGES, size)
 
 
-def apart(chunk: int, order: str, model: str = "set-transformer layers=1") -> Contrast:
-    """What a model loses when its chunks are encoded on their own and averaged."""
-    base = {**SMALL, "detail.train_size": 200, "detail.test_size": 200}
-    chunks = {"detail.chunk_size": chunk, "detail.order": order, "detail.aggregation": "mean"}
-    return change(model, base, {"detail.chunk_size": 200, "detail.mode": "one piece"}, chunks, -1)
+def streamed_setting(chunk: int, size: int) -> Filter:
+    """Return the setting of models trained on 1,000 pixels, tested on `size` pixels in chunks."""
+    return {**LARGE_IMAGES, "detail.train_size": LARGE_TRAIN_SIZE, "detail.chunk_size": chunk, "detail.test_size": size}
 
 
-# The settings of ablations, the paper's and where time is short: full sets, and the chunks of g in eq. (1).
-ABLATED = (full(LARGE, 1000), full(SMALL, 200))
-CHUNKED = tuple(
-    {**base, "detail.train_size": train, "detail.test_size": test, "detail.chunk_size": chunk}
-    for base, train, test, chunk in ((LARGE, 1000, 4000, 1000), (SMALL, 200, 800, 200))
+def ways_setting(ways: int) -> Filter:
+    """Return the setting of exemplars, with two examples of each class."""
+    return {**EXEMPLARS, **ONE_PIECE, "detail.ways": ways, "detail.test_size": 2}
+
+
+def digits_setting(support: int) -> Filter:
+    """Return the setting of digits by the size of the support."""
+    return {**DIGITS, **ONE_PIECE, "detail.ways": 10, "detail.test_size": support}
+
+
+# Settings of the ablations: the paper's, and that of shorter profiles.
+ABLATED = (train_size_setting(LARGE_IMAGES, LARGE_TRAIN_SIZE), train_size_setting(SMALL_IMAGES, SMALL_TRAIN_SIZE))
+# Of those, tests on four chunks, whose encodings are aggregated by g of eq. (1).
+CHUNKED: tuple[Filter, ...] = (
+    {**LARGE_IMAGES, "detail.train_size": 1000, "detail.test_size": 4000, "detail.chunk_size": 1000},
+    {**SMALL_IMAGES, "detail.train_size": 200, "detail.test_size": 800, "detail.chunk_size": 200},
 )
 
 
-def literal(better: str, worse: str) -> Contrast:
-    """g of eq. (1) over the chunk encodings of a model trained with the sum."""
-    sides = ((-1, {"model": R32, **over(better)}), (1, {"model": R32, **over(worse)}))
-    return Contrast(f"{R32}: g={better} against g={worse}", sides, CHUNKED)
+def better_than(
+    better: str, worse: str, setting: Filter, quantity: Quantity = NLL, margin: float | None = None
+) -> Contrast:
+    """Compare two models under one setting."""
+    sign = 1 if quantity is ACCURACY else -1
+    terms = (Term(sign, {"model": better}), Term(-sign, {"model": worse}))
+    return Contrast(f"{better} against {worse}", terms, quantity, (setting,), margin)
 
 
-def over(g: str) -> dict[str, str]:
-    """Chunks encoded on their own and aggregated by g."""
+def better_in_ablation(better: str, worse: str) -> Contrast:
+    """Compare two models of an ablation: in the paper's setting if both are there, or else in the smaller one."""
+    terms = (Term(-1, {"model": better}), Term(1, {"model": worse}))
+    return Contrast(f"{better} against {worse}", terms, NLL, ABLATED)
+
+
+def improvement(model: str, before: Filter, after: Filter, quantity: Quantity = NLL) -> Contrast:
+    """Compare one model under two settings: above zero if it improves from `before` to `after`."""
+    sign = 1 if quantity is ACCURACY else -1
+    terms = (Term(sign, {**after, "model": model}), Term(-sign, {**before, "model": model}))
+    changed = {column for column in {**before, **after} if before.get(column) != after.get(column)}
+    sides = [describe_setting({c: v for c, v in side.items() if c in changed}) for side in (after, before)]
+    return Contrast(f"{model}: {sides[0]} against {sides[1]}", terms, quantity)
+
+
+def improves_with_size(model: str, chunk: int, first: int, last: int) -> Contrast:
+    """Compare a model after `last` pixels with the same model after the `first`, streamed in chunks."""
+    return improvement(model, streamed_setting(chunk, first), streamed_setting(chunk, last))
+
+
+def chunked_loss(chunk: int, order: str, model: str = SET_TRANSFORMER_1.label) -> Contrast:
+    """Compare one piece with chunks that are encoded on their own and averaged."""
+    base = {**SMALL_IMAGES, "detail.train_size": SMALL_TRAIN_SIZE, "detail.test_size": SMALL_TRAIN_SIZE}
+    chunks = {**base, **aggregated_by("mean"), "detail.chunk_size": chunk, "detail.order": order}
+    return improvement(model, chunks, {**base, **ONE_PIECE, "detail.chunk_size": SMALL_TRAIN_SIZE})
+
+
+def aggregated_by(g: str) -> dict[str, str]:
+    """Return the setting of chunks that are encoded on their own and aggregated by `g`."""
     return {"detail.aggregation": g}
 
 
-def other_slots(tested: int, trained: int) -> Contrast:
-    """A model of 32 slots that is tested with another number, against one that was trained with this or the first."""
-    sides = ((-1, {"model": R32, "detail.num_slots": tested}), (1, {"model": f"sse-random K={trained}"}))
-    return Contrast(f"{R32} tested with {tested} slots against K={trained}", sides, (full(SMALL, 200),), margin=NEAR)
+def aggregation_contrast(better: str, worse: str, model: str = SSE_32.label) -> Contrast:
+    """Compare two g of eq. (1) over the chunk encodings of a model trained with the sum."""
+    terms = (Term(-1, {"model": model, **aggregated_by(better)}), Term(1, {"model": model, **aggregated_by(worse)}))
+    return Contrast(f"{model}: g={better} against g={worse}", terms, NLL, CHUNKED)
 
 
-def parts(how: str, column: str = "value", **more: Any) -> Contrast:
-    """A model trained on partitions, against one trained on full sets."""
-    at = image(1000)
-    sides = ((-1, {**at, "model": f"{R32} {how}"}), (1, {**at, "model": R32}))
-    what = "" if column == "value" else ", steps until better than each channel's mean and deviation"
-    return Contrast(f"{R32}, {how} against full sets{what}", sides, column=column, **more)
+def changed_slots(tested: int, trained: int, model: str = SSE_32.label) -> Contrast:
+    """Compare a model tested with another number of slots with one that was trained with `trained` slots."""
+    other = sse("random", trained).label
+    terms = (Term(-1, {"model": model, "detail.num_slots": tested}), Term(1, {"model": other}))
+    label = f"{model} tested with {tested} slots against {other}"
+    return Contrast(label, terms, NLL, (image_setting(SMALL_TRAIN_SIZE),), NLL_MARGIN)
 
 
-def ways(count: int, size: int = 2) -> dict[str, Any]:
-    return {**WAYS, "detail.ways": count, "detail.test_size": size}
+def partition_training(estimator: str, model: str = SSE_32.label) -> Contrast:
+    """Compare a model trained on partitions with one trained on full sets: their NLL is to be on par."""
+    terms = (Term(-1, {"model": f"{model} {estimator}"}), Term(1, {"model": model}))
+    label = f"{model}, {estimator} against full sets"
+    return Contrast(label, terms, NLL, (image_setting(LARGE_TRAIN_SIZE),), NLL_MARGIN)
 
 
-def lead(encoder: str, rival: str, few: int, many: int) -> Contrast:
-    """How much larger a lead is at many ways than at few."""
-    terms = [
-        (s * t, {**ways(n), "model": m}) for t, n in ((1, many), (-1, few)) for s, m in ((1, encoder), (-1, rival))
-    ]
-    return Contrast(f"lead of {encoder} over {rival}: {many} ways against {few}", tuple(terms))
+def partition_speed(estimator: str, model: str = SSE_32.label) -> Contrast:
+    """Compare when two trainings become better than a Gaussian fitted to each channel."""
+    terms = (Term(-1, {"model": f"{model} {estimator}"}), Term(1, {"model": model}))
+    label = f"{model}, {estimator} against full sets"
+    settings = (image_setting(LARGE_TRAIN_SIZE),)
+    return Contrast(label, terms, STEPS, settings, column="detail.beats_baseline_at")
 
 
-EXACT = ("sse-random", "sse-random-mean", "sse-random-max", "sse-random-min")
-AS_WRITTEN = ("sse-random", "sse-literal-mean", "sse-literal-max", "sse-literal-min")
-SSE_128 = "sse-random-mean K=128"
-PARTITION = "mbc.partition"
-# How the networks of centroids scale an encoding; see `samples.labelled`. A Slot Set Encoder's shrinks with its slots.
-SCALES = (
-    ("behind a LayerNorm", "", ""),
-    ("as in the paper", " no norm", " no norm"),
-    ("multiplied by K", " rescaled", " no norm"),
-)
+def lead_growth(model: str, rival: str, few: int, many: int) -> Contrast:
+    """Compare a lead in accuracy at many ways with the lead at few."""
+    terms = (
+        Term(1, {**ways_setting(many), "model": model}),
+        Term(-1, {**ways_setting(many), "model": rival}),
+        Term(-1, {**ways_setting(few), "model": model}),
+        Term(1, {**ways_setting(few), "model": rival}),
+    )
+    return Contrast(f"{model} over {rival}: {many} ways against {few}", terms, LEAD)
+
+
+LABELLED_SETTINGS = ("train_size", "test_size", "chunk_size", "order", "ways", "aggregation")
+USUAL = ("random", "own")  # order and aggregation that go without saying
+
+
+def describe_setting(where: Mapping[str, object]) -> str:
+    """Return a setting in words: `train size 200, test size 200`."""
+    settings = ((name.replace("_", " "), where.get(f"detail.{name}")) for name in LABELLED_SETTINGS)
+    words = [f"{name} {value}" for name, value in settings if value is not None and value not in USUAL]
+    return ", ".join(words)

@@ -1,103 +1,148 @@
-"""Figures 9 and 10: queries and centroids of digits in the plane, by t-SNE."""
+"""Figures 9 and 10 of the paper: queries and centroids of digits in the plane, by t-SNE."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from mbcbench.paper import DIGIT_EMBEDDINGS
 from mbcbench.reporting import Artefact
 
-from ..statistics import labelled, pick
-from ..style import DOTS, FAINT, palette, style
+from ..captions import join_sentences
+from ..selection import label_models, select
+from ..style import FAINT, WIDTH, markers, palette, style
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLUMNS = ["model", "kind", "size", "class", "x", "y"]
+PERPLEXITY = 30.0
 
 
-def planar(frame: pd.DataFrame) -> pd.DataFrame:
-    """Places in the plane: one row a query and a centroid, all of one model placed together."""
-    found = pick(labelled(frame), {"suite": "centroids", "metric": "embeddings"})
-    found = found.sort_values(["seed", "model"]).drop_duplicates("model")
-    found = found[~found["model"].str.endswith(("no norm", "rescaled"))]
-    parts = [_placed(row["model"], row["detail.queries"], row["detail.centroids"]) for row in found.to_dict("records")]
+def embed_in_plane(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return places in the plane: one row for each query and centroid; those of one model are placed together."""
+    records = select(label_models(frame), DIGIT_EMBEDDINGS)
+    records = records.sort_values(["seed", "model"]).drop_duplicates("model")
+    records = records[~records["model"].str.endswith(("no norm", "rescaled"))]
+    parts = [
+        _place(record["model"], record["detail.queries"], record["detail.centroids"])
+        for record in records.to_dict("records")
+    ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
 
 
-def _placed(model: str, queries: Any, centroids: dict[str, Any]) -> pd.DataFrame:
+def _place(model: str, queries: npt.ArrayLike, centroids: Mapping[str, Any]) -> pd.DataFrame:
+    """Place one model. queries: `C x Q x d`. centroids: size of the support -> `C x d`."""
+    sizes = sorted(map(int, centroids))
+    points = np.asarray(queries, float)
+    centres = np.asarray([centroids[str(size)] for size in sizes], float)
+    classes, count, dim = points.shape
+    xy = _tsne(np.concatenate([points.reshape(-1, dim), centres.reshape(-1, dim)]))
+    return pd.DataFrame(
+        {
+            "model": model,
+            "kind": ["query"] * (classes * count) + ["centroid"] * (len(sizes) * classes),
+            "size": [0] * (classes * count) + list(np.repeat(sizes, classes)),
+            "class": [*np.repeat(range(classes), count), *np.tile(range(classes), len(sizes))],
+            "x": xy[:, 0],
+            "y": xy[:, 1],
+        }
+    )[COLUMNS]
+
+
+def _tsne(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    sizes = sorted(map(int, centroids))
-    points, stars = np.asarray(queries, float), np.asarray([centroids[str(size)] for size in sizes], float)
-    classes, shown, dim = points.shape
-    every = np.concatenate([points.reshape(-1, dim), stars.reshape(-1, dim)])
-    near = min(30.0, (len(every) - 1) / 3)
-    with threadpool_limits(1):  # threads that wait for busy cores take fifty times as long, and sum in another order
-        xy = TSNE(perplexity=near, init="pca", random_state=0, n_jobs=1).fit_transform(every)
-    table = pd.DataFrame(xy.astype(float), columns=["x", "y"])
-    table["model"] = model
-    table["kind"] = ["query"] * (classes * shown) + ["centroid"] * (len(sizes) * classes)
-    table["size"] = [0] * (classes * shown) + list(np.repeat(sizes, classes))
-    table["class"] = [*np.repeat(range(classes), shown), *np.tile(range(classes), len(sizes))]
-    return table[COLUMNS]
+    perplexity = min(PERPLEXITY, (len(points) - 1) / 3)
+    # Threads that wait for busy cores take fifty times as long, and add up in another order.
+    with threadpool_limits(1):
+        xy = TSNE(perplexity=perplexity, init="pca", random_state=0, n_jobs=1).fit_transform(points)
+    return np.asarray(xy, dtype=float)
 
 
-def draw_fig9(data: pd.DataFrame) -> "Figure":
-    """One column for the smallest support, one for the largest; a row for each model."""
+def count_well_placed(data: pd.DataFrame) -> str:
+    """Return how many centroids are nearest to the mean of their own class's queries, by the size of the support."""
+    sentences = []
+    for model, rows in data.groupby("model", sort=False):
+        counts = [f"{_well_placed(rows, size)} with {size}" for size in sorted(set(rows["size"]) - {0})]
+        classes = rows["class"].nunique()
+        sentences.append(f"{model}: of {classes} centroids lie nearest to their own class {', '.join(counts)} examples")
+    return join_sentences(sentences)
+
+
+def _well_placed(rows: pd.DataFrame, size: int) -> int:
+    means = rows[rows["kind"].eq("query")].groupby("class")[["x", "y"]].mean()
+    centroids = rows[rows["size"].eq(size)].set_index("class")[["x", "y"]]
+    distances = np.linalg.norm(centroids.to_numpy()[:, None] - means.to_numpy()[None], axis=-1)
+    return int((means.index.to_numpy()[distances.argmin(axis=1)] == centroids.index.to_numpy()).sum())
+
+
+def draw_extreme_supports(data: pd.DataFrame) -> "Figure":
+    """Draw one column for the smallest support and one for the largest, and a row for each model."""
     sizes = sorted(set(data["size"]) - {0})
-    return _panels(data, [sizes[0], sizes[-1]])
+    return _draw_grid(data, [sizes[0], sizes[-1]])
 
 
-def draw_fig10(data: pd.DataFrame) -> "Figure":
-    """The support grows from left to right."""
+def draw_growing_supports(data: pd.DataFrame) -> "Figure":
+    """Draw three sizes of the support, growing from left to right."""
     sizes = sorted(set(data["size"]) - {0})
-    kept = sorted({sizes[round(at)] for at in np.linspace(0, len(sizes) - 1, min(3, len(sizes)))})
-    return _panels(data, kept)
+    places = np.linspace(0, len(sizes) - 1, min(3, len(sizes)))
+    return _draw_grid(data, sorted({sizes[round(place)] for place in places}))
 
 
-def _panels(data: pd.DataFrame, sizes: Sequence[int]) -> "Figure":
-    import seaborn as sns
+def _draw_grid(data: pd.DataFrame, sizes: Sequence[int]) -> "Figure":
     from matplotlib.figure import Figure
 
     models = list(dict.fromkeys(data["model"]))
     with style():
-        figure = Figure(figsize=(5.4, 0.5 + 5.2 / len(sizes) * len(models)), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 0.5 + 5.2 / len(sizes) * len(models)), layout="constrained")
         grid = figure.subplots(len(models), len(sizes), squeeze=False)
-        for row, model in zip(grid, models, strict=True):
-            for axes, size in zip(row, sizes, strict=True):
-                own = data[data["model"].eq(model)]
-                _panel(sns, axes, own[own["kind"].eq("query")], own[own["size"].eq(size)])
+        for panels, model in zip(grid, models, strict=True):
+            rows = data[data["model"].eq(model)]
+            for axes, size in zip(panels, sizes, strict=True):
+                _draw_panel(axes, rows[rows["kind"].eq("query")], rows[rows["size"].eq(size)])
                 axes.set_title(f"support of {size}", color=FAINT, fontsize=9)
-            row[0].set_ylabel(model.replace(" g=", "\ng="), fontsize=8)
+            panels[0].set_ylabel(model.replace(" g=", "\ng="), fontsize=8)
         return figure
 
 
-def _panel(sns: Any, axes: Any, queries: pd.DataFrame, stars: pd.DataFrame) -> None:
+def _draw_panel(axes: "Axes", queries: pd.DataFrame, centroids: pd.DataFrame) -> None:
+    import seaborn as sns
+
     count = int(queries["class"].max()) + 1
     shared = {"x": "x", "y": "y", "hue": "class", "palette": palette(count), "legend": False, "ax": axes}
-    marks = {at: DOTS[at % len(DOTS)] for at in range(count)}
-    sns.scatterplot(queries, style="class", markers=marks, s=12, alpha=0.6, linewidth=0, **shared)
-    sns.scatterplot(stars, marker="*", s=90, edgecolor="black", linewidth=0.8, **shared)
+    by_class = dict(enumerate(markers(count)))
+    sns.scatterplot(queries, style="class", markers=by_class, s=12, alpha=0.6, linewidth=0, **shared)
+    sns.scatterplot(centroids, marker="*", s=90, edgecolor="black", linewidth=0.8, **shared)
     axes.set(xticks=[], yticks=[], xlabel="", ylabel="")
 
 
-def _artefact(name: str, title: str, caption: str, draw: Any) -> Artefact:
-    return Artefact(id=name, title=title, caption=caption, data=planar, draw=draw, claims=("C24",),
-                    make="mbcbench run --suite paper --only fig9 --profile thorough")  # fmt: skip
+def _artefact(name: str, title: str, caption: str, draw: "Callable[[pd.DataFrame], Figure]") -> Artefact:
+    return Artefact(
+        id=name,
+        title=title,
+        caption=f"{caption} t-SNE keeps neighbours together; its axes have no unit.",
+        data=embed_in_plane,
+        draw=draw,
+        result=count_well_placed,
+        claims=("C24",),
+        make="mbcbench run --suite paper --only fig9 --profile thorough",
+    )
 
 
 FIG9 = _artefact(
     "fig9",
     "Figure 9: queries (dots) and centroids (stars)",
-    "Centroids of the whole support stand within their classes; those of one example need not.",
-    draw_fig9,
+    "Queries and centroids of the smallest support (left) and of the largest (right), coloured by class.",
+    draw_extreme_supports,
 )
 FIG10 = _artefact(
     "fig10",
     "Figure 10: centroids of growing supports",
-    "The more of a set is encoded, the more accurate its centroid.",
-    draw_fig10,
+    "Queries (dots) and centroids (stars) as the support grows from left to right.",
+    draw_growing_supports,
 )

@@ -1,4 +1,4 @@
-"""From records to the table of an experiment: models and ways of testing downwards, sizes across."""
+"""The table of an experiment: models and ways of testing them downwards, sizes across."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,24 +7,29 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ..aggregation import BROKEN
-from ..statistics import half_width
+from ..columns import TEST_SETTINGS
+from ..selection import tidy
+from ..stats import Estimate
 
-Row = Mapping[str, Any]
-Lines = dict[tuple[str, str], dict[Any, list[Row]]]  # (model, test) -> column -> records
 # What tells models apart besides the encoder and its hyper-parameters, and tests besides their mode and size.
-SETTINGS = ("case", "params.layer_norm", "params.scale", "params.readout", "params.train_size", "params.estimator")
-TESTS = (
-    *("metric", "detail.order", "detail.aggregation", "detail.ways", "detail.estimator", "detail.test_size"),
-    "detail.num_slots",
+MODEL_SETTINGS = (
+    "case",
+    "params.layer_norm",
+    "params.scale",
+    "params.readout",
+    "params.train_size",
+    "params.estimator",
 )
+TESTS = ("metric", *TEST_SETTINGS)
+LINE = ["model", "test"]
+COLUMN = "column"  # the value that a record's column stands for
 
 
 @dataclass(frozen=True)
 class TableRow:
-    """A model, a way of testing it, what that gave in each column, and how it differs from the first model."""
+    """A model, a way of testing it, the result in each column, and the difference to the first model."""
 
     model: str
     test: str
@@ -34,100 +39,126 @@ class TableRow:
 
 @dataclass(frozen=True)
 class ExperimentTable:
-    """One experiment. across: what the columns are the values of. first: the model that others are compared with."""
+    """One experiment. columns_by: name of the values in the heading. first: the model that others are compared with."""
 
     name: str
     title: str
-    across: str
+    columns_by: str
     columns: tuple[str, ...]
     rows: tuple[TableRow, ...]
     first: str = ""
 
     @property
-    def compared(self) -> bool:
-        """Whether any model could be compared with the first."""
+    def has_differences(self) -> bool:
+        """True if a model could be compared with the first."""
         return any(row.difference for row in self.rows)
 
     @property
-    def tested(self) -> bool:
-        """Whether models are tested in more ways than one."""
+    def has_tests(self) -> bool:
+        """True if models are tested in more than one way."""
         return any(row.test for row in self.rows)
 
 
 def experiment_tables(frame: pd.DataFrame, info: Mapping[str, Any]) -> list[ExperimentTable]:
-    """The experiments that a run's description tells of, filled from its records."""
-    rows = [{str(key): value for key, value in row.items() if _known(value)} for row in frame.to_dict("records")]
-    return [_table(name, told, rows) for name, told in (info.get("experiments") or {}).items()]
+    """Return the tables of the experiments in a run's description, filled from its records."""
+    rows = tidy(frame)
+    experiments: Mapping[str, Mapping[str, Any]] = info.get("experiments") or {}
+    return [experiment_table(name, experiment, rows) for name, experiment in experiments.items()]
 
 
-def _known(value: Any) -> bool:
-    return value is not None and not (isinstance(value, float) and math.isnan(value))
+def experiment_table(name: str, experiment: Mapping[str, Any], rows: pd.DataFrame) -> ExperimentTable:
+    """Return the table of one experiment.
+
+    experiment: see `mbcbench.execution.suite.Experiment`; instead of a function it has the keys of its cells.
+    rows: tidy records.
+    """
+    rows = _shown_rows(experiment, rows)
+    is_broken = rows["status"].isin(BROKEN)
+    tested = rows[~is_broken]
+    columns_by = _columns_by(tested, experiment["columns_by"])
+    columns = sorted(tested[columns_by].dropna().unique())
+    records = _label(rows, tested, experiment, columns_by)
+    lines = _spread_broken(records[~is_broken], records[is_broken], columns)
+    title = experiment["title"]
+    if len(tested):
+        title += f" ({', '.join(tested['metric'].unique())})"
+    first = str(lines["model"].iloc[0]) if len(tested) else ""
+    return ExperimentTable(
+        name=name,
+        title=title,
+        columns_by=columns_by.rpartition(".")[2].replace("_", " ") if columns else "",
+        columns=tuple(f"{column:g}" for column in columns) or ("",),
+        rows=tuple(_table_rows(lines, columns, first, seeds=rows["seed"].nunique())),
+        first=first,
+    )
 
 
-def _table(name: str, told: Mapping[str, Any], rows: Sequence[Row]) -> ExperimentTable:
-    """`told`: see `mbcbench.execution.suite.Experiment`; in place of functions it holds the keys of the cells."""
-    keys = {key: place for place, key in enumerate(told["cells"])}
-    found = [row for row in rows if row.get("cell") in keys and _shown(row, told)]
-    found.sort(key=lambda row: keys[row["cell"]])  # cells end in any order
-    tested = [row for row in found if not _broke(row)]
-    across = _across(tested, told["columns_by"])
-    columns = sorted({row[across] for row in tested if across in row})
-    model, test = _settings(found, SETTINGS, told, across), _settings(tested, TESTS, told, across)
-    seeds = len({row["seed"] for row in found})
-    cells: Lines = {}
-    for row in tested:
-        place = (_model(row, model), _test(row, test, told["where"]))
-        cells.setdefault(place, {}).setdefault(row.get(across), []).append(row)
-    for row in (row for row in found if _broke(row)):
-        _add_broken(cells, row, _model(row, model), columns)
-    first = next(iter(cells))[0] if cells else ""
-    lines = [
-        TableRow(name, how, tuple(_cell(by.get(c, []), seeds) for c in columns or [None]), difference)
-        for (name, how), by in cells.items()
-        for difference in ["" if name == first else _difference(by, cells.get((first, how), {}))]
-    ]
-    heading = across.rpartition(".")[2].replace("_", " ") if columns else ""
-    metrics = dict.fromkeys(row["metric"] for row in tested)
-    title = told["title"] + (f" ({', '.join(metrics)})" if metrics else "")
-    return ExperimentTable(name, title, heading, tuple(f"{c:g}" for c in columns) or ("",), tuple(lines), first)
+def _shown_rows(experiment: Mapping[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the records that the experiment shows, in the order of its cells.
+
+    A broken record matches any setting that it does not specify.
+    """
+    place = rows["cell"].map({key: place for place, key in enumerate(experiment["cells"])})
+    rows = rows.assign(place=place)[place.notna()].sort_values("place", kind="stable")
+    is_broken = rows["status"].isin(BROKEN)
+    shown = pd.Series(True, index=rows.index)
+    for column, value in experiment["where"].items():
+        values = rows.get(column, pd.Series(np.nan, index=rows.index))
+        matches = values.isna() if value is None else values.eq(value)
+        shown &= matches | (is_broken & values.isna())
+    if experiment["only_train_size"]:
+        shown &= is_broken | rows["detail.test_size"].eq(rows["detail.train_size"])
+    return rows[shown]
 
 
-def _shown(row: Row, told: Mapping[str, Any]) -> bool:
-    """Whether a record is one that the experiment shows; one that broke speaks for all that it does not tell."""
-    if not all(row.get(column, value if _broke(row) else None) == value for column, value in told["where"].items()):
-        return False
-    return _broke(row) or not told["only_train_size"] or row.get("detail.test_size") == row.get("detail.train_size")
+def _columns_by(tested: pd.DataFrame, asked: str) -> str:
+    """Return the column whose values head the columns: a measurement without a test size may have another size."""
+    for column in (asked, "detail.gradient_size"):
+        if column in tested and tested[column].notna().any():
+            return column
+    return asked if asked in tested else "detail.test_size"
 
 
-def _broke(row: Row) -> bool:
-    return row["status"] in BROKEN
+def _label(rows: pd.DataFrame, tested: pd.DataFrame, experiment: Mapping[str, Any], columns_by: str) -> pd.DataFrame:
+    """Return the records with the columns `model`, `test` and `column`."""
+    known = {*experiment["where"], columns_by, columns_by.replace("detail.", "params.")}
+    if experiment["only_train_size"]:
+        known.add("detail.test_size")
+    model_settings = [c for c in MODEL_SETTINGS if c not in known and _varies(rows[c])]
+    test_settings = [c for c in TESTS if c not in known and _varies(tested[c])]
+    records = rows.to_dict("records")
+    return rows.assign(
+        model=[_model(record, model_settings) for record in records],
+        test=[_test(record, test_settings, experiment["where"]) for record in records],
+        column=rows[columns_by],
+    )
 
 
-def _across(rows: Sequence[Row], asked: str) -> str:
-    """The column whose values head the columns; a measurement without a test size may have a size of another kind."""
-    return next((c for c in (asked, "detail.gradient_size") if any(c in row for row in rows)), asked)
+def _varies(column: pd.Series) -> bool:
+    return column.map(lambda value: "" if _is_missing(value) else repr(value)).nunique() > 1
 
 
-def _settings(rows: Sequence[Row], columns: Iterable[str], told: Mapping[str, Any], across: str) -> list[str]:
-    """The columns that tell these rows apart and stand nowhere else."""
-    known = {*told["where"], across, across.replace("detail.", "params.")}
-    known |= {"detail.test_size"} if told["only_train_size"] else set()
-    return [c for c in columns if c not in known and len({repr(row.get(c)) for row in rows}) > 1]
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def _model(row: Row, settings: Sequence[str]) -> str:
-    told = [f"{name}={_value(value)}" for name, value in (row.get("params.hyper") or {}).items()]
-    told += [f"{c.rpartition('.')[2]}={_value(row[c])}" for c in settings if c in row]
-    return " ".join([row["encoder"], *told])
+def _model(record: Mapping[Any, Any], settings: Iterable[str]) -> str:
+    hyper = record["params.hyper"]
+    values = dict(hyper) if isinstance(hyper, Mapping) else {}
+    values |= {column.rpartition(".")[2]: record[column] for column in settings if not _is_missing(record[column])}
+    return " ".join([record["encoder"], *(f"{name}={_value(value)}" for name, value in values.items())])
 
 
-def _test(row: Row, settings: Sequence[str], where: Mapping[str, Any]) -> str:
-    named = {c: f"{c.rpartition('.')[2].replace('_', ' ')} " for c in settings if c != "metric"}
-    told = [f"{named.get(c, '')}{_value(row[c])}" for c in settings if c in row]
-    if not {"detail.chunk_size"} & where.keys() and where.get("detail.mode") != "one piece" and "detail.mode" in row:
-        streamed = row["detail.mode"] == "streamed"
-        told.insert(0, f"chunks of {_value(row['detail.chunk_size'])}" if streamed else "one piece")
-    return ", ".join(told)
+def _test(record: Mapping[Any, Any], settings: Iterable[str], where: Mapping[str, Any]) -> str:
+    words = []
+    mode = record["detail.mode"]
+    if "detail.chunk_size" not in where and where.get("detail.mode") != "one piece" and not _is_missing(mode):
+        words.append(f"chunks of {_value(record['detail.chunk_size'])}" if mode == "streamed" else "one piece")
+    for column in settings:
+        if not _is_missing(record[column]):
+            name = "" if column == "metric" else column.rpartition(".")[2].replace("_", " ") + " "
+            words.append(f"{name}{_value(record[column])}")
+    return ", ".join(words)
 
 
 def _value(value: Any) -> str:
@@ -136,50 +167,66 @@ def _value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _add_broken(cells: Lines, row: Row, model: str, columns: Sequence[Any]) -> None:
-    """Count a model's seed that broke wherever its other seeds are, or in a line of its own."""
-    lines = [by for (name, _), by in cells.items() if name == model] or [cells.setdefault((model, ""), {})]
-    for by in lines:
-        for column in by.keys() or columns or [None]:
-            by.setdefault(column, []).append(row)
+def _spread_broken(tested: pd.DataFrame, broken: pd.DataFrame, columns: Sequence[Any]) -> pd.DataFrame:
+    """Return the records with a broken seed in every line and column of its model, or in a line of its own."""
+    cells = tested[[*LINE, COLUMN]].drop_duplicates()
+    lost = broken.drop(columns=["test", COLUMN])
+    in_lines = lost.merge(cells, on="model")
+    alone = lost[~lost["model"].isin(cells["model"])].assign(test="")
+    alone = alone.merge(pd.DataFrame({COLUMN: columns or [np.nan]}), how="cross")
+    return pd.concat([part for part in (tested, in_lines, alone) if len(part)] or [tested], ignore_index=True)
 
 
-def _cell(rows: Sequence[Row], expected: int) -> str:
-    """`0.912 ±0.013`, with what is missing or undecided; without any value, what became of it."""
-    by_seed = {row["seed"]: row for row in rows}
-    values = [row["value"] for row in by_seed.values() if _measured(row)]
-    stuck = sum(row.get("detail.plateau") is True for row in by_seed.values())
-    if not by_seed:
+def _table_rows(lines: pd.DataFrame, columns: Sequence[Any], first: str, seeds: int) -> Iterable[TableRow]:
+    references = {test: rows for (model, test), rows in lines.groupby(LINE, sort=False) if model == first}
+    for (model, test), rows in lines.groupby(LINE, sort=False):
+        by_column = [rows[rows[COLUMN].eq(column)] for column in columns] or [rows]
+        difference = "" if model == first or test not in references else _difference(rows, references[test])
+        yield TableRow(str(model), str(test), tuple(_cell(part, seeds) for part in by_column), difference)
+
+
+def _cell(rows: pd.DataFrame, expected: int) -> str:
+    """Return `0.912 ±0.013`, with what is missing or undecided; without any value, the outcomes."""
+    rows = rows.drop_duplicates("seed", keep="last")
+    if rows.empty:
         return ""
-    if not values:
-        return ", ".join(sorted({"nan" if row["status"] == "ok" else row["status"] for row in by_seed.values()}))
-    parts = [_number(float(np.mean(values)))]
-    if len(values) > 1:
-        half = float(half_width(np.std(values, ddof=1), len(values)))
-        parts.append(f"±{_number(half)}")
-    parts += [f"{len(values)}/{expected}"] if len(values) < expected else []
-    return " ".join([*parts, *([f"≈{stuck}"] if stuck else [])])
+    values = rows.loc[_is_measured(rows), "value"].astype(float)
+    if values.empty:
+        return ", ".join(sorted(set(rows["status"].replace("ok", "nan"))))
+    estimate = Estimate.of(values)
+    parts = [_number(estimate.mean)]
+    if estimate.seeds > 1:
+        parts.append(f"±{_number(estimate.half)}")
+    if estimate.seeds < expected:
+        parts.append(f"{estimate.seeds}/{expected}")
+    on_plateau = int(rows["detail.plateau"].eq(True).sum())
+    if on_plateau:
+        parts.append(f"≈{on_plateau}")
+    return " ".join(parts)
 
 
-def _difference(mine: Mapping[Any, Sequence[Row]], first: Mapping[Any, Sequence[Row]]) -> str:
-    """`+0.021 [+0.015, +0.027]`: mine less the first's, of one seed and column each and averaged over the columns; the
-    mean over seeds, and its bootstrap interval."""
-    by_seed: dict[int, list[float]] = {}
-    for column, rows in mine.items():
-        theirs = {row["seed"]: row["value"] for row in first.get(column, ()) if _measured(row)}
-        for row in rows:
-            if _measured(row) and row["seed"] in theirs:
-                by_seed.setdefault(row["seed"], []).append(row["value"] - theirs[row["seed"]])
-    found = [float(np.mean(values)) for values in by_seed.values()]
-    if len(found) < 2:
+def _difference(rows: pd.DataFrame, first: pd.DataFrame) -> str:
+    """Return `+0.021 [+0.015, +0.027]`: the difference to the first model and its interval.
+
+    Values are paired by seed and column, and differences averaged over the columns.
+    """
+    differences = (_by_seed(rows) - _by_seed(first)).mean(axis=1).dropna()
+    estimate = Estimate.of(differences)
+    if estimate.seeds < 2:
         return ""
-    interval = stats.bootstrap((found,), np.mean, method="percentile", rng=0).confidence_interval
-    mean, low, high = (round(float(number), 3) + 0.0 for number in (np.mean(found), *interval))  # no -0.000
+    mean, low, high = (round(number, 3) + 0.0 for number in (estimate.mean, estimate.low, estimate.high))  # no -0.000
     return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
-def _measured(row: Row) -> bool:
-    return not _broke(row) and math.isfinite(row.get("value", math.nan))
+def _by_seed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return values by seed (rows) and column."""
+    measured = rows[_is_measured(rows)]
+    measured = measured.assign(value=measured["value"].astype(float), column=measured[COLUMN].fillna(0))
+    return measured.pivot_table(index="seed", columns=COLUMN, values="value", aggfunc="last")
+
+
+def _is_measured(rows: pd.DataFrame) -> pd.Series:
+    return ~rows["status"].isin(BROKEN) & np.isfinite(pd.to_numeric(rows["value"]))
 
 
 def _number(value: float) -> str:

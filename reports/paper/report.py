@@ -1,6 +1,6 @@
-"""The experiments of a run: for each a table of means with intervals, a row for each model and way of testing it."""
+"""The experiments of a run: for each a table of means with intervals, one row per model and way of testing it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -11,63 +11,70 @@ from rich.text import Text
 
 from mbcbench.reporting import Report
 
-from ..aggregation import tidy
-from ..formatting import facts, failures, kind, symbol
+from ..formatting import css_class, facts, failures, symbol
 from ..rendering import template
-from .experiment_table import ExperimentTable, experiment_tables
+from ..selection import tidy
+from .experiment_table import ExperimentTable, TableRow, experiment_tables
 
 LEGEND = (
-    "Mean over seeds, ± its 95% t interval. n/m: n of m seeds gave a value. "
+    "Mean over seeds, ± its 95 % t interval. n/m: n of m seeds gave a value. "
     "≈: that many seeds are still on the plateau, where a model knows only the mean colour: undecided. "
-    "against: the paired difference to the first model, averaged over the columns, with its 95% bootstrap interval "
-    "over seeds; of three seeds that is their range, which is narrower than it should be."
+    "against: the difference to the first model, paired by seed and averaged over the columns, with its 95 % t "
+    "interval."
 )
 
 
 def terminal(frame: pd.DataFrame, info: Mapping[str, Any]) -> RenderableType:
-    """What `rich` prints: a table for each experiment, and what went wrong."""
+    """Return what `rich` prints: a table for each experiment, and what went wrong."""
     return Group(*_parts(frame, info))
 
 
 def _parts(frame: pd.DataFrame, info: Mapping[str, Any]) -> Iterator[RenderableType]:
+    rows = tidy(frame)
     yield Text("mbcbench experiments", style="bold")
-    for label, text in facts(tidy(frame), info):
+    for label, text in facts(rows, info):
         yield Text(f"{label:9} {text}")
     yield Text()
-    for found in experiment_tables(frame, info):
-        yield _table(found) if found.rows else Text(f"{found.name}: {found.title}\n  no record shows it\n")
+    for table in experiment_tables(frame, info):
+        yield _view(table) if table.rows else Text(f"{table.name}: {table.title}\n  no record shows it\n")
     yield Text(LEGEND, style="dim")
-    for encoder, status, where, why in failures(tidy(frame)):
+    for encoder, status, where, why in failures(rows):
         yield Text(f"! {encoder}  {status}  {where}  {why}", style="bold red")
 
 
-def _table(found: ExperimentTable) -> Table:
-    title = f"{found.name}: {found.title}"
-    table = Table(box=box.SIMPLE_HEAD, title=Text(title, style="bold"), title_justify="left", pad_edge=False)
-    table.add_column("model", overflow="fold")
-    if found.tested:
-        table.add_column("test", overflow="fold")
-    for value in found.columns:
-        table.add_column(f"{found.across} {value}".strip(), justify="right")
-    if found.compared:
-        table.add_column(f"against {found.first}", justify="right", overflow="fold")
-    for row in found.rows:
-        test = [Text(row.test)] if found.tested else []
-        compared = [Text(row.difference)] if found.compared else []
-        table.add_row(Text(row.model), *test, *map(Text, row.cells), *compared)
-    return table
+def _view(table: ExperimentTable) -> Table:
+    title = Text(f"{table.name}: {table.title}", style="bold")
+    view = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    view.add_column("model", overflow="fold")
+    if table.has_tests:
+        view.add_column("test", overflow="fold")
+    for value in table.columns:
+        view.add_column(f"{table.columns_by} {value}".strip(), justify="right")
+    if table.has_differences:
+        view.add_column(f"against {table.first}", justify="right", overflow="fold")
+    for row in table.rows:
+        view.add_row(*map(Text, _texts(row, table)))
+    return view
+
+
+def _texts(row: TableRow, table: ExperimentTable) -> Iterator[str]:
+    yield row.model
+    if table.has_tests:
+        yield row.test
+    yield from row.cells
+    if table.has_differences:
+        yield row.difference
 
 
 def html(frame: pd.DataFrame, info: Mapping[str, Any]) -> str:
-    """The same as one self-contained page."""
-    tables: Sequence[ExperimentTable] = experiment_tables(frame, info)
+    """Return the same as one self-contained page."""
     rows = tidy(frame)
     return template("experiments.html").render(
-        tables=tables,
+        tables=experiment_tables(frame, info),
         facts=facts(rows, info),
         failures=failures(rows),
         legend=LEGEND,
-        kind=kind,
+        css_class=css_class,
         symbol=symbol,
         anchors={},
     )
@@ -75,7 +82,7 @@ def html(frame: pd.DataFrame, info: Mapping[str, Any]) -> str:
 
 REPORT = Report(
     name="experiments",
-    summary="each experiment as a table of means with intervals: one row a model",
+    summary="each experiment as a table of means with intervals: one row per model",
     terminal=terminal,
     html=html,
 )

@@ -50,3 +50,7 @@ const open = () => {
 };
 addEventListener("hashchange", open);
 open();
+
+// Links to the repository's pages work only where this page is in it.
+const repository = document.getElementById("repository");
+if (repository) repository.hidden = !location.pathname.includes("/docs/results/");

@@ -1,0 +1,48 @@
+"""Columns of a frame of records (see `mbcbench.records.record.frame`) that reports read."""
+
+from dataclasses import fields
+
+from mbcbench.records import detail
+from mbcbench.records.record import Record
+
+# The kinds of details that reports show.
+KINDS = (
+    detail.LawDetail,
+    detail.CompletionTrainingDetail,
+    detail.CentroidTrainingDetail,
+    detail.EvaluationDetail,
+    detail.CompletionsDetail,
+    detail.EmbeddingsDetail,
+    detail.CostDetail,
+    detail.GradientDetail,
+    detail.ConsistencyDetail,
+    detail.ArchitectureDetail,
+    detail.EncoderDetail,
+)
+PARAMS = ("hyper", "train_size", "layer_norm", "scale", "readout", "estimator", "data", "profile")
+
+
+def _detail_columns() -> tuple[str, ...]:
+    names = (f.metadata.get("key", f.name) for kind in KINDS for f in fields(kind))
+    return tuple(dict.fromkeys(f"detail.{name}" for name in names))
+
+
+RECORD = tuple(f.name for f in fields(Record) if f.name not in ("params", "detail"))
+ALL = (*RECORD, *_detail_columns(), *(f"params.{name}" for name in PARAMS))
+
+# Columns of text also where every record misses them.
+TEXT = ("detail.order", "detail.estimator", "detail.aggregation", "detail.data", "detail.mode")
+# Settings that a record of a broken cell takes from the cell's parameters.
+SIZES = ("test_size", "train_size", "n")
+SETTINGS = (*SIZES, "mode")
+# Parameters that name a model beside its encoder.
+MODEL_SETTINGS = ("params.hyper", "params.estimator", "params.layer_norm", "params.scale")
+# Settings, beside mode and size of a chunk, that tell the tests of one model apart; in the order of labels.
+TEST_SETTINGS = (
+    "detail.order",
+    "detail.aggregation",
+    "detail.ways",
+    "detail.estimator",
+    "detail.test_size",
+    "detail.num_slots",
+)

@@ -1,0 +1,113 @@
+"""What the page says about one encoder: its laws, its costs, its claims, and what went wrong."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from ..aggregation import MISSING, severity
+from ..formatting import NOT_RUN, css_class, format_number, where
+from ..stats import fit_growth
+
+MODES = ("one piece", "streamed")
+COSTS = {"time": "seconds", "measured memory": "MiB at its peak"}
+UNIT_SIZES = {"time": 1.0, "measured memory": 2.0**20}
+
+
+def anchors(encoders: Sequence[str]) -> dict[str, str]:
+    """Return the id of each encoder's place on the page, made of its name, so that links to it stay valid."""
+    ids: dict[str, str] = {}
+    for name in encoders:
+        plain = "encoder-" + re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
+        taken = [other for other in ids.values() if other.rpartition("~")[0] == plain or other == plain]
+        ids[name] = f"{plain}~{len(taken) + 1}" if taken else plain
+    return ids
+
+
+def encoder_details(rows: pd.DataFrame, row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return a description of one encoder. rows: tidy records. row: its row of the leaderboard."""
+    own = rows[rows["encoder"] == row["encoder"]]
+    not_run = own["message"].map(lambda message: _text(message).startswith(NOT_RUN)).astype(bool)
+    laws = own[own["suite"].eq("laws") & ~not_run].to_dict("records")
+    broken = own[~own["suite"].isin(["laws", "probe"]) & own["status"].ne("ok") & ~not_run].to_dict("records")
+    return {
+        "name": row["encoder"],
+        "summary": _text(row["summary"]),
+        "paper": _link(_text(row["paper"])),
+        "probe": (_text(row["probe"]) or MISSING, _text(row["probe.message"])),
+        "laws": [_law(law) for law in sorted(laws, key=_by_severity)],
+        "not_run": where(own[not_run].to_dict("records")),
+        "broken": [(record["suite"], record["seed"], record["status"], _text(record["message"])) for record in broken],
+        "attention": any(css_class(status) in ("fail", "xpass", "broken") for status in own["status"]),
+    }
+
+
+def _by_severity(law: Mapping[Any, Any]) -> int:
+    return -severity(law["status"])
+
+
+def _law(row: Mapping[Any, Any]) -> dict[str, str]:
+    """Return the outcome of a law with its numbers: `gap 0.17, bound 3.1e-15, 100 examples`."""
+    numbers = []
+    for name, value in (("gap", row["value"]), ("bound", row["detail.bound"])):
+        if _is_number(value):
+            numbers.append(f"{name} {value:.2g}")
+    examples = row["detail.examples"]
+    if _is_number(examples):
+        numbers.append(f"{format_number(float(examples), 'examples')} examples")
+    return {
+        "law": row["case"],
+        "status": row["status"],
+        "message": _text(row["message"]),
+        "numbers": ", ".join(numbers),
+        "text": _text(row["detail.text"]),
+        "reproduce": _text(row["detail.reproduce"]),
+    }
+
+
+def cost_rows(costs: pd.DataFrame, encoder: str) -> list[list[str]]:
+    """Return an encoder's costs as text: a heading, a row for each n, and a row of the fitted exponents.
+
+    costs: see `growth.cost_table`.
+    """
+    own = costs[costs["encoder"].eq(encoder) & costs["cost"].isin(COSTS) & costs["mode"].isin(MODES)]
+    medians = own.groupby(["cost", "mode", "n"])["value"].median()
+    series = {}
+    for cost, label in COSTS.items():
+        for mode in MODES:
+            if (cost, mode) in medians.index:
+                series[f"{label}, {mode}"] = medians[cost, mode] / UNIT_SIZES[cost]
+    if not series:
+        return []
+    table = pd.DataFrame(series).sort_index()
+    lines = [["n", *table.columns]]
+    for n, values in table.iterrows():
+        lines.append([f"{n:,.0f}", *("" if pd.isna(value) else f"{value:.3g}" for value in values)])
+    return [*lines, ["growth", *(_growth(column) for column in series.values())]]
+
+
+def _growth(column: pd.Series) -> str:
+    fit = fit_growth(column.index, column)
+    return "" if pd.isna(fit.low) else f"n^{fit.exponent:.2f}"
+
+
+def claims_of(claims: pd.DataFrame | None, encoder: str) -> list[dict[str, Any]]:
+    """Return the claims that are tested on an encoder."""
+    if claims is None:
+        return []
+    tested = claims["encoders"].map(lambda names: encoder in names.split(", ")).astype(bool)
+    return [{str(key): value for key, value in row.items()} for row in claims[tested].to_dict("records")]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not pd.isna(value)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _link(url: str) -> str:
+    """Return the address if a page may link to it."""
+    return url if url.startswith(("https://", "http://")) else ""

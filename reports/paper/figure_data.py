@@ -1,0 +1,202 @@
+"""Data of the paper's figures: frames of records in, tidy tables of models, settings, seeds and values out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from mbcbench.paper import (
+    COMPARED_IN_FIG3,
+    COMPLETION_OWN_STATE,
+    DEEPSETS_MEAN_128,
+    DEFAULT_HYPER,
+    DIGIT_HIERARCHY,
+    DIGITS,
+    ENCODERS,
+    EXEMPLARS,
+    HYPER_SYMBOLS,
+    LARGE_IMAGES,
+    ONE_PIECE,
+    SSE_1,
+    SSE_32,
+    SSE_DETERMINISTIC_MEAN_16,
+    Filter,
+)
+
+from ..selection import PARTITIONED, label_models, select
+from .contrasts import ABLATED, CHUNKED, train_size_setting
+
+COMPARED = tuple(model.label for model in COMPARED_IN_FIG3)
+TRAINED_ON_PARTITIONS = tuple(f"{SSE_32.label} {estimator}" for estimator in PARTITIONED)
+COMPARED_ON_DIGITS = (
+    DEEPSETS_MEAN_128.label,
+    SSE_DETERMINISTIC_MEAN_16.label,
+    DIGIT_HIERARCHY.label,
+    f"{SSE_DETERMINISTIC_MEAN_16.label} rescaled",
+    f"{DIGIT_HIERARCHY.label} rescaled",
+)
+MAX_ADDED = 6  # encoders of a user that a figure shows
+CASES_OF_EXPERIMENTS = ("patches-64", "cad-points", "exemplar-centroids")  # no other suite has these
+SERIES = ["model", "x", "seed", "value", "data"]
+AGGREGATIONS = ("mean", "sum", "max", "min")
+
+
+def added_encoders(rows: pd.DataFrame) -> set[str]:
+    """Return the encoders that a user added to the paper's.
+
+    If there are many, they were run for the leaderboard, and only those with records of an experiment count.
+    """
+    others = rows[~rows["encoder"].isin(ENCODERS)]
+    if others["encoder"].nunique() > MAX_ADDED:
+        others = others[others["case"].isin(CASES_OF_EXPERIMENTS)]
+    return set(others["encoder"])
+
+
+def series(frame: pd.DataFrame, where: Filter, models: Sequence[str] | None, x: str) -> pd.DataFrame:
+    """Return the values of models along a column `x`: those named (None: all), and those that a user added."""
+    records = label_models(frame)
+    rows = select(records, where)
+    if models is not None:
+        rows = rows[rows["model"].isin(models) | rows["encoder"].isin(added_encoders(records))]
+    table = rows.rename(columns={x: "x", "detail.data": "data"})[SERIES]
+    order = {name: place for place, name in enumerate(models or ())}
+    place = table["model"].map(lambda name: order.get(name, len(order)))
+    table = table.assign(place=place).sort_values(["place", "model", "x", "seed"], kind="stable")
+    return table.drop(columns="place").reset_index(drop=True)
+
+
+def series_at_train_size(frame: pd.DataFrame, where: Filter, models: Sequence[str] | None) -> pd.DataFrame:
+    """Return the values of models on full sets as large as those in training, by their size."""
+    rows = label_models(frame)
+    same_size = rows[rows["detail.test_size"].eq(rows["detail.train_size"])]
+    return series(same_size, {**where, **ONE_PIECE}, models, "detail.test_size")
+
+
+def streamed_series(frame: pd.DataFrame, chunk: int) -> pd.DataFrame:
+    """Figures 3b and 3c: models trained on 1,000 pixels, by the pixels that stream in."""
+    where = {**LARGE_IMAGES, "detail.train_size": 1000, "detail.chunk_size": chunk}
+    return series(frame, where, COMPARED, "detail.test_size")
+
+
+def chunked_set_transformer(frame: pd.DataFrame) -> pd.DataFrame:
+    """Figure 2: chunks encoded on their own and averaged, next to one piece; columns series, chunk, seed, value."""
+    rows = label_models(frame)
+    base = {**COMPLETION_OWN_STATE, "case": "patches-32", "detail.train_size": 200, "detail.test_size": 200}
+    whole = select(rows, {**base, **ONE_PIECE})
+    chunked = select(rows, {**base, "detail.aggregation": "mean", "detail.chunk_size": (50, 10, 1)})
+    # One piece has no order: it is the starting point of both.
+    orders = [whole.assign(**{"detail.order": order}) for order in ("random", "rows")]
+    both = pd.concat([*orders, chunked])
+    both = both[both["encoder"].isin(["set-transformer", "pma"])]
+    table = both.assign(
+        chunk=both["detail.chunk_size"].map(lambda size: "one piece" if size == 200 else f"{size:g}"),
+        series=both["model"] + ", " + both["detail.order"].map({"random": "random chunks", "rows": "sorted by rows"}),
+        data=both["detail.data"],
+    )
+    keys = ["series", "detail.chunk_size", "seed"]
+    table = table.sort_values(keys, ascending=[True, False, True], kind="stable")
+    return table[["series", "chunk", "seed", "value", "data"]].reset_index(drop=True)
+
+
+def training_curves(frame: pd.DataFrame) -> pd.DataFrame:
+    """Figure 3d: the loss in training of the models of 64 x 64 images."""
+    records = label_models(frame)
+    rows = select(records, train_size_setting(LARGE_IMAGES, 1000))
+    shown = (*COMPARED, *TRAINED_ON_PARTITIONS)
+    rows = rows[rows["model"].isin(shown) | rows["encoder"].isin(added_encoders(records))]
+    table = []
+    for row in rows.sort_values(["model", "seed"]).to_dict("records"):
+        curve = row["detail.curve"]
+        for step, loss in curve if isinstance(curve, list | tuple) else ():
+            point = {"model": row["model"], "x": step, "seed": row["seed"], "value": loss, "data": row["detail.data"]}
+            table.append(point)
+    return pd.DataFrame(table, columns=SERIES)
+
+
+def _ablation_rows(rows: pd.DataFrame, encoders: Sequence[str]) -> tuple[pd.DataFrame, int]:
+    """Return the models of the encoders in the setting that has most of them, and that setting's place in `ABLATED`.
+
+    Models that were trained on partitions are left out.
+    """
+    settings = [select(rows, {**setting, "encoder": tuple(encoders)}) for setting in ABLATED]
+    counts = [setting["model"].nunique() for setting in settings]
+    place = counts.index(max(counts))
+    models = settings[place]
+    return models[~models["params.estimator"].isin(PARTITIONED)], place
+
+
+def aggregations(frame: pd.DataFrame) -> pd.DataFrame:
+    """Figure 4a, both readings of g: over chunk encodings of a model trained with the sum; of one trained with g."""
+    rows = label_models(frame)
+    g_of_encoder = {"sse-random": "sum", "sse-random-max": "max", "sse-random-min": "min"}
+    trained, place = _ablation_rows(rows, tuple(g_of_encoder))
+    slots = trained["params.hyper"].map(_num_slots)
+    trained = trained.assign(g=trained["encoder"].map(g_of_encoder), series="trained with g, K=" + slots.astype(str))
+    trained = trained[slots.isin([1, 8])]
+    setting = {**CHUNKED[place], "model": (SSE_1.label, SSE_32.label), "detail.aggregation": AGGREGATIONS}
+    chunked = select(rows, setting)
+    chunked = chunked.assign(g=chunked["detail.aggregation"], series="g over chunks, " + chunked["model"])
+    both = pd.concat([chunked, trained]).rename(columns={"detail.data": "data"})
+    both = both.assign(place=both["g"].map(AGGREGATIONS.index))
+    both = both.sort_values(["series", "place", "seed"], kind="stable")
+    return both[["series", "g", "seed", "value", "data"]].reset_index(drop=True)
+
+
+def _num_slots(hyper: Any) -> Any:
+    return hyper.get("num_slots") if isinstance(hyper, Mapping) else None
+
+
+def ablation(frame: pd.DataFrame, parameter: str) -> pd.DataFrame:
+    """Figure 7: one hyper-parameter of the Slot Set Encoder varied and the other fixed."""
+    rows, _ = _ablation_rows(label_models(frame), ("sse-random", "sse-deterministic"))
+    (fixed,) = set(DEFAULT_HYPER) - {parameter}
+    hypers = [{**DEFAULT_HYPER, **(hyper if isinstance(hyper, Mapping) else {})} for hyper in rows["params.hyper"]]
+    labels = [
+        f"{encoder} {HYPER_SYMBOLS[fixed]}={hyper[fixed]}"
+        for encoder, hyper in zip(rows["encoder"], hypers, strict=True)
+    ]
+    table = rows.assign(x=[hyper[parameter] for hyper in hypers], model=labels, data=rows["detail.data"])
+    varied = table.groupby("model")["x"].transform("nunique") > 1
+    return table[varied].sort_values(["model", "x", "seed"])[SERIES].reset_index(drop=True)
+
+
+def random_and_deterministic(frame: pd.DataFrame) -> pd.DataFrame:
+    """Figure 4b: one slot and 32."""
+    table = ablation(frame, "num_slots")
+    return table[table["x"].isin([1, 32])].reset_index(drop=True)
+
+
+def hierarchy_levels(frame: pd.DataFrame) -> pd.DataFrame:
+    """Figure 4c: levels of a hierarchy, with one slot on each (the paper's) and with 32."""
+    rows, _ = _ablation_rows(label_models(frame), ("sse-random", "sse-hierarchical"))
+    slots = [slots if isinstance(slots, list | tuple) else [slots] for slots in rows["params.hyper"].map(_num_slots)]
+    rows = rows.assign(x=[len(levels) for levels in slots], k=[levels[0] for levels in slots], data=rows["detail.data"])
+    is_wide = rows["params.hyper"].map(lambda hyper: isinstance(hyper, Mapping) and "slot_dim" in hyper).astype(bool)
+    rows = rows[rows["k"].isin([1, 32]) & (rows["encoder"].eq("sse-hierarchical") | ~is_wide)]
+    rows = rows.assign(model=[f"{k} slot{'s' if k > 1 else ''} per level" for k in rows["k"]])
+    return rows.sort_values(["model", "x", "seed"])[SERIES].reset_index(drop=True)
+
+
+def exemplars_by_ways(frame: pd.DataFrame) -> pd.DataFrame:
+    """Figure 5: accuracy with two examples of each class, by the number of classes."""
+    table = series(frame, {**EXEMPLARS, **ONE_PIECE, "detail.test_size": 2}, None, "detail.ways")
+    return _without_unscaled(table)
+
+
+def exemplars_by_support(frame: pd.DataFrame) -> pd.DataFrame:
+    """Figure 6: accuracy by the size of the support, for each number of classes (`ways`)."""
+    rows = select(label_models(frame), {**EXEMPLARS, **ONE_PIECE})
+    names = {"detail.ways": "ways", "detail.test_size": "x", "detail.data": "data"}
+    table = rows.rename(columns=names)[["model", "ways", "x", "seed", "value", "data"]]
+    return _without_unscaled(table.sort_values(["model", "ways", "x", "seed"]))
+
+
+def digits_by_support(frame: pd.DataFrame) -> pd.DataFrame:
+    """Figure 8: accuracy on ten digits, by the size of the support."""
+    where = {**DIGITS, **ONE_PIECE, "detail.ways": 10}
+    return _without_unscaled(series(frame, where, COMPARED_ON_DIGITS, "detail.test_size"))
+
+
+def _without_unscaled(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table without the models that have neither a LayerNorm nor a rescaled encoding."""
+    return table[~table["model"].str.endswith("no norm")].reset_index(drop=True)

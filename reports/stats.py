@@ -1,0 +1,98 @@
+"""Statistics of all reports: means with intervals, paired differences, tests and growth exponents.
+
+Means over seeds and their intervals are those of `mbcbench.records.statistics`, which also compares runs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from mbcbench.records.statistics import LEVEL, Estimate, half_width
+
+__all__ = [
+    *("LEVEL", "Estimate", "Growth", "bonferroni", "deviation", "fit_growth", "half_at", "half_width"),
+    *("paired_sum", "seeds_needed", "summarise_by"),
+]
+
+FITTED_SIZES = 4  # a growth exponent is fitted to that many of the largest sizes: constant costs weigh little there
+MAX_SEEDS = 100  # a difference that more seeds than these would have to show is too small to matter
+
+
+def summarise_by(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Return the mean of `value` in each group, its standard deviation `std`, `half` its interval, and `seeds`."""
+    groups = rows.groupby(list(by), sort=True)["value"]
+    table = groups.agg(["mean", "std", "count"]).reset_index().rename(columns={"count": "seeds"})
+    table["half"] = half_width(table["std"], table["seeds"])
+    return table[[*by, "mean", "std", "half", "seeds"]]
+
+
+def paired_sum(samples: Sequence[pd.Series], weights: Sequence[float]) -> pd.Series:
+    """Return the weighted sum of samples by seed: +1 and -1 give the paired difference.
+
+    samples: series of values, indexed by seed. Seeds that one of them lacks are left out.
+    """
+    parts = [weight * sample for weight, sample in zip(weights, samples, strict=True)]
+    return pd.concat(parts, axis=1, join="inner").sum(axis=1)
+
+
+def bonferroni(level: float, comparisons: int) -> float:
+    """Return the level of each of several intervals that hold together at `level`."""
+    return 1 - (1 - level) / comparisons
+
+
+def deviation(estimate: Estimate) -> float:
+    """Return the standard deviation of the values of an estimate."""
+    return float(np.std(estimate.values, ddof=1)) if estimate.seeds > 1 else np.nan
+
+
+def half_at(estimate: Estimate, level: float) -> float:
+    """Return half the width of the interval of an estimate at another level."""
+    return float(half_width(deviation(estimate), estimate.seeds, level))
+
+
+def seeds_needed(estimate: Estimate, margin: float = 0.0) -> int | None:
+    """Return how many seeds would tell the mean from zero (or from the margin), if mean and deviation stay as they are.
+
+    None if more than `MAX_SEEDS` are needed.
+    """
+    distance = abs(abs(estimate.mean) - margin)
+    counts = np.arange(estimate.seeds + 1, MAX_SEEDS + 1)
+    enough = counts[half_width(deviation(estimate), counts) < distance]
+    return int(enough[0]) if len(enough) else None
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Exponent p of a cost that grows as n^p, with the 95 % interval of the fit.
+
+    exponent: NaN for fewer than two sizes. low, high: NaN for fewer than three; they say how straight the line is, not
+    how much the cost varies from run to run. smallest, largest: of the `points` sizes in the fit.
+    """
+
+    exponent: float
+    low: float
+    high: float
+    points: int
+    smallest: float
+    largest: float
+
+
+def fit_growth(n: npt.ArrayLike, cost: npt.ArrayLike) -> Growth:
+    """Fit log cost over log n by least squares, at the `FITTED_SIZES` largest sizes at which the cost is positive.
+
+    n, cost: one entry for each measurement. Several measurements of one size count as their median.
+    """
+    costs = pd.Series(np.asarray(cost, dtype=float), index=np.asarray(n, dtype=float))
+    medians = costs.groupby(level=0).median()
+    line = medians[medians > 0].sort_index().tail(FITTED_SIZES)
+    sizes = line.index.to_numpy(dtype=float)
+    if len(line) < 2:
+        end = float(sizes[0]) if len(sizes) else np.nan
+        return Growth(np.nan, np.nan, np.nan, len(line), end, end)
+    fit = stats.linregress(np.log(sizes), np.log(line.to_numpy()))
+    half = stats.t.ppf(0.5 + LEVEL / 2, len(line) - 2) * fit.stderr if len(line) > 2 else np.nan
+    return Growth(fit.slope, fit.slope - half, fit.slope + half, len(line), float(sizes[0]), float(sizes[-1]))

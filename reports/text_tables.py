@@ -1,0 +1,69 @@
+"""Tables as text: numbers as people read them, Markdown and LaTeX."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from .rendering import template
+
+# Characters that LaTeX takes for something else, or that are not ASCII.
+LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "±": r"$\pm$", "×": r"$\times$", "–": "--", "…": r"\dots{}", "−": "$-$", "|": r"\textbar{}", '"': "''",
+    "†": r"$\dagger$", "[": "{[}",  # behind the end of a row, `[` would begin an argument
+}  # fmt: skip
+
+
+def format_cells(data: pd.DataFrame) -> pd.DataFrame:
+    """Return the table as text: whole numbers without decimals, others with four digits, nothing for missing values."""
+    return pd.DataFrame({str(name): _format_column(data[name]) for name in data.columns}, dtype=object)
+
+
+def _format_column(column: pd.Series) -> list[str]:
+    numbers = [value for value in column if isinstance(value, float) and not math.isnan(value)]
+    if all(number.is_integer() for number in numbers):
+        return [_format_whole(value) for value in column]
+    return [_format(value) for value in column]
+
+
+def _format_whole(value: Any) -> str:
+    return f"{value:.0f}" if isinstance(value, float) and not math.isnan(value) else _format(value)
+
+
+def _format(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1e-3 or abs(value) >= 1e4 else f"{value:.4f}"
+    return str(value)
+
+
+def markdown_table(data: pd.DataFrame) -> str:
+    """Return an aligned Markdown table, one line for each row; numbers are aligned to the right."""
+    numeric = [pd.api.types.is_numeric_dtype(data[name]) for name in data.columns]
+    cells = format_cells(data).map(_escape_markdown)
+    table: str = cells.to_markdown(
+        index=False, disable_numparse=True, colalign=["right" if is_numeric else "left" for is_numeric in numeric]
+    )
+    return f"{table}\n"
+
+
+def _escape_markdown(text: str) -> str:
+    return " ".join(text.replace("|", r"\|").split())
+
+
+def latex_table(title: str, caption: str, data: pd.DataFrame) -> str:
+    """Return a section with a table for `booktabs` and `longtable`, in columns of equal width that break long words."""
+    cells = format_cells(data)
+    width = f"{0.8 / len(cells.columns):.3f}\\textwidth"
+    return template("table.tex").render(
+        title=title, caption=caption, width=width, head=list(cells.columns), rows=cells.to_numpy().tolist()
+    )
+
+
+def escape_latex(text: str) -> str:
+    """Return text in ASCII in which nothing is a command of LaTeX."""
+    escaped = "".join(LATEX.get(character, character) for character in " ".join(text.split()))
+    return escaped.encode("ascii", "replace").decode()
