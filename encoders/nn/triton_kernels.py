@@ -71,8 +71,9 @@ def _weights(M, is_slot, SOFTMAX: tl.constexpr, EPSILON: tl.constexpr):
     return A / total, S, total
 
 
+# Sizes may change with every chunk: they are not compiled in.
 # fmt: off
-@triton.jit
+@triton.jit(do_not_specialize=["n", "K", "parts", "span"])
 def forward(
     x, P, mask, sums, n, K, parts, span, x_set, x_row,
     W: tl.constexpr, D: tl.constexpr, MASKED: tl.constexpr, SOFTMAX: tl.constexpr, EPSILON: tl.constexpr,
@@ -105,7 +106,7 @@ def forward(
 
 
 # fmt: off
-@triton.jit
+@triton.jit(do_not_specialize=["n", "K", "parts", "span"])
 def backward(
     x, P, mask, sums, dU, dx, n, K, parts, span, x_set, x_row,
     W: tl.constexpr, D: tl.constexpr, MASKED: tl.constexpr, SOFTMAX: tl.constexpr, EPSILON: tl.constexpr,

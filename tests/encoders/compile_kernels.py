@@ -25,7 +25,7 @@ def compile_kernel(kernel: str, slots: int, width: int, precision: str) -> dict[
     }  # fmt: skip
     names = function.arg_names
     signature = {name: "constexpr" if name in constants else TYPES.get(name, "i32") for name in names}
-    aligned = [i for i, name in enumerate(names) if name in TYPES or name in ("span", "x_row")]
+    aligned = [i for i, name in enumerate(names) if name in TYPES or name == "x_row"]
     source = ASTSource(
         function,
         signature,

@@ -22,14 +22,13 @@ if torch.cuda.is_available():
     pytest.skip("the kernels run on the device: tests/cuda", allow_module_level=True)
 
 from mbcbench.encoders.nn import triton_attention
+from tests.encoders.triton_checks import FLOAT32, assert_equals_the_formula, draw
 from tests.encoders.triton_interpreter import accept_scalar_bounds
 
 accept_scalar_bounds()
 
 RULES = {"sigmoid": SlotSigmoid(), "softmax": SlotSoftmax()}
 SHAPES = [(1, 3), (3, 3), (5, 20), (17, 16), (33, 40), (128, 64), (2, 256)]  # slots, width
-SINGLE = 3e-6  # largest difference by the largest value: rounding in float32, a few times
-BFLOAT16 = 2**-7  # the interpreter cuts off what does not fit
 
 
 @pytest.fixture(params=["highest", "high"])
@@ -55,36 +54,13 @@ def kernels(few_processors: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused_attention, "_triton_for", lambda *args: triton_attention)
 
 
-def draw(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def difference(a: Tensor, b: Tensor) -> float:
-    return float((a.detach().double() - b.detach()).abs().max() / b.detach().abs().max().clamp(min=1e-6))
-
-
-def assert_equal_the_formula(x: Tensor, P: Tensor, rule: Any, mask: Tensor | None) -> None:
-    """Compare the sum and both gradients with autograd's of the formula in float64."""
-    X, Q = x.double().requires_grad_(), P.double().requires_grad_()
-    U = fused_attention._weighted_sum_at_once(X, Q, rule, mask)
-    dU = draw(*U.shape, seed=1)
-    dX, dQ = torch.autograd.grad(U, [X, Q], dU.double())
-    assert difference(triton_attention.weighted_sum(x, P, rule, mask), U) <= SINGLE
-    dx, dP = triton_attention.weighted_sum_backward(x, P, rule, mask, dU, needs_dx=True)
-    assert dx is not None
-    assert dx.dtype is x.dtype
-    assert difference(dx, dX) <= (SINGLE if x.dtype is torch.float32 else BFLOAT16)
-    assert difference(dP, dQ) <= SINGLE
-    assert triton_attention.weighted_sum_backward(x, P, rule, mask, dU, needs_dx=False)[0] is None
-
-
 @pytest.mark.parametrize(("slots", "width"), SHAPES)
 @pytest.mark.parametrize("bias", [0, 1])
 @pytest.mark.usefixtures("few_processors", "precision")
 def test_sum_and_gradients_are_those_of_the_formula(slots: int, width: int, bias: int) -> None:
     x, P = draw(2, 70, width), draw(2, slots, width + bias) / width**0.5
     mask = torch.rand(2, 70, generator=torch.Generator().manual_seed(2)) < 0.6 if bias else None
-    assert_equal_the_formula(x, P, RULES["softmax" if slots % 2 else "sigmoid"], mask)
+    assert_equals_the_formula(x, P, RULES["softmax" if slots % 2 else "sigmoid"], mask)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -97,21 +73,21 @@ def test_both_rules_agree_with_the_formula_at_the_edges_of_a_tile(
 ) -> None:
     x, P = draw(3, n, 5), draw(3, 3, 5 + bias)
     mask = torch.arange(n).expand(3, -1) % 3 != 1 if is_masked else None
-    assert_equal_the_formula(x, P, RULES[rule], mask)
+    assert_equals_the_formula(x, P, RULES[rule], mask)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.usefixtures("few_processors", "precision")
 def test_elements_of_half_precision_are_summed_in_float32(dtype: torch.dtype) -> None:
-    assert_equal_the_formula(draw(2, 40, 20).to(dtype), draw(2, 5, 20) / 5, SlotSigmoid(), None)
+    assert_equals_the_formula(draw(2, 40, 20).to(dtype), draw(2, 5, 20) / 5, SlotSigmoid(), None)
 
 
 @pytest.mark.usefixtures("few_processors")
 def test_chunks_of_a_longer_set_and_transposed_elements_are_read_where_they_lie() -> None:
     long = draw(2, 90, 20)
     P = draw(2, 5, 21) / 5
-    assert_equal_the_formula(long[:, 7:60], P, SlotSigmoid(), None)
-    assert_equal_the_formula(draw(2, 20, 53).transpose(1, 2), P, SlotSigmoid(), None)
+    assert_equals_the_formula(long[:, 7:60], P, SlotSigmoid(), None)
+    assert_equals_the_formula(draw(2, 20, 53).transpose(1, 2), P, SlotSigmoid(), None)
 
 
 @pytest.mark.parametrize("junk", [float("nan"), float("inf")])
@@ -155,7 +131,7 @@ def test_encoding_and_gradients_by_the_kernels_are_those_of_the_direct_formula(b
     got = results(module.float(), x.float(), directly=False)
     largest = max(float(w.detach().abs().max()) for w in want)
     for a, b in zip(got, want, strict=True):
-        assert (a.detach() - b.detach()).abs().max() <= SINGLE * largest
+        assert (a.detach() - b.detach()).abs().max() <= FLOAT32 * largest
 
 
 def test_a_launch_covers_every_element_once() -> None:
