@@ -37,6 +37,8 @@ out=$(cd "$out" && pwd)
 rm -f "$out"/{run.log,run.jsonl,tests.xml,fold.jsonl,resources.jsonl,largest.jsonl,encode.jsonl,train.tar.gz}
 export PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1 MBCBENCH_DATA=${MBCBENCH_DATA:-$work/data}
 
+[ -z "$dry" ] || export OMP_NUM_THREADS=1
+
 if [ -n "$wheels" ]; then
     # The wheel of mbcbench says what is installed; its code is that of this checkout, which may be newer.
     site=$work/site
@@ -91,7 +93,7 @@ run() {
             tests kernels 60 "$repository/tests/cuda/test_kernels.py" ${dry:+-k bit_by_bit} ||
                 export MBCBENCH_TRITON=0
             tests tests 90 "$repository/tests/cuda" --ignore "$repository/tests/cuda/test_kernels.py" \
-                --junit-xml "$out/tests.xml" ${dry:+-k deepsets-mean}
+                --junit-xml "$out/tests.xml" ${dry:+-k "deepsets-mean and not law"}
             ;;
         fold) measured fold 120 fold.jsonl ;;
         resources) measured resources 100 resources.jsonl ;;

@@ -78,7 +78,7 @@ def run(cell: Cell, options: Options) -> Iterator[Record]:
 def build(p: Any, device: str) -> tuple[Any, Tensor, Tensor]:
     """Return the encoder, its elements and its slots."""
     B, n, d, K, dim = p["shape"]
-    module = build_from_spec(get_spec("sse-random"), dim_in=d, num_slots=K, dim=dim).eval().to(device)
+    module: Any = build_from_spec(get_spec("sse-random"), dim_in=d, num_slots=K, dim=dim).eval().to(device)
     generator = torch.Generator(device).manual_seed(0)
     x = torch.randn(B, n, d, device=device, generator=generator).to(getattr(torch, p["dtype"]))
     return module, x, module.init_state(B).slots.detach()

@@ -69,7 +69,7 @@ def _product_rate(options: Options, size: int, dtype: torch.dtype, precision: st
 
 def _seconds(options: Options, action: Any) -> float:
     action()
-    return median(repeated(options.meter, action, 0.001 if options.dry else 0.3))
+    return float(median(repeated(options.meter, action, 0.001 if options.dry else 0.3)))
 
 
 def _driver() -> str | None:

@@ -37,7 +37,8 @@ class Options:
     @property
     def meter(self) -> Callable[[measurement.Action], float]:
         """What measures the seconds of an action."""
-        return measurement.seconds if self.dry else measurement.cuda_seconds
+        meter: Callable[[measurement.Action], float] = measurement.seconds if self.dry else measurement.cuda_seconds
+        return meter
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
