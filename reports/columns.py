@@ -31,7 +31,7 @@ RECORD = tuple(f.name for f in fields(Record) if f.name not in ("params", "detai
 ALL = (*RECORD, *_detail_columns(), *(f"params.{name}" for name in PARAMS))
 
 # Columns of text also where every record misses them.
-TEXT = ("detail.order", "detail.estimator", "detail.aggregation", "detail.data", "detail.mode")
+TEXT = ("encoder", "detail.order", "detail.estimator", "detail.aggregation", "detail.data", "detail.mode")
 # Settings that a record of a broken cell takes from the cell's parameters.
 SIZES = ("test_size", "train_size", "n")
 SETTINGS = (*SIZES, "mode")

@@ -49,7 +49,7 @@ def exponents(costs: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=[*keys, *names])
     fits = fits.assign(text=[_exponent(row) for row in fits.to_dict("records")])
     wide = fits.pivot_table(index=keys, columns="cost", values="text", aggfunc="first", sort=False)
-    return wide.reindex(columns=names).fillna("").reset_index().rename_axis(columns=None)
+    return wide.reindex(columns=names).astype(object).fillna("").reset_index().rename_axis(columns=None)
 
 
 def _exponent(row: Mapping[Any, Any]) -> str:

@@ -134,8 +134,8 @@ def compare_exponents(data: pd.DataFrame, measure: Measure) -> str:
     for mode in ("one piece", "streamed"):
         fits = data[data["mode"].eq(mode)].drop_duplicates("encoder").dropna(subset=["low"]).set_index("encoder")
         words = [
-            f"{name} n^{fits.at[name, 'exponent']:.2f} [{fits.at[name, 'low']:.2f}, {fits.at[name, 'high']:.2f}]"
-            for name in preferred(list(fits.index))[:4]
+            "{} n^{:.2f} [{:.2f}, {:.2f}]".format(name, *fits.loc[name, ["exponent", "low", "high"]])
+            for name in preferred([str(name) for name in fits.index])[:4]
         ]
         if words:
             sentences.append(f"{measure.name.capitalize()} {MODE_WORDS[mode]} grows as {', '.join(words)}")

@@ -16,7 +16,7 @@ from ..rendering import template
 from ..selection import label_models, tidy
 from ..style import image
 from .cells import Column, over_tasks, view_columns
-from .columns import ACCURACY, RESOURCES, STREAMED, TASK_KEYS, encoders_of, score_columns, suite_rows
+from .columns import ACCURACY, ONE_PIECE, RESOURCES, STREAMED, TASK_KEYS, encoders_of, score_columns, suite_rows
 from .encoder_details import anchors, claims_of, cost_rows, encoder_details
 from .table import leaderboard_table, notes
 
@@ -99,7 +99,7 @@ def summary(table: pd.DataFrame, matrix: pd.DataFrame, rows: pd.DataFrame) -> li
     """Return counts of encoders: count, what is counted, and a status for its colour."""
     broken = set(rows.loc[rows["status"].map(css_class) == "broken", "encoder"])
     failing = set(rows.loc[rows["status"].isin(["fail", "xpass"]), "encoder"])
-    complete = set(matrix.index[~matrix.eq(MISSING).any(axis=1)]) if len(matrix.columns) else set()
+    complete = set(matrix.index[~matrix.isin([MISSING]).any(axis=1)]) if len(matrix.columns) else set()
     counts = [
         (len(table), "encoders", "ok"),
         (len(complete - broken - failing), "behave as claimed", "pass"),
@@ -139,13 +139,13 @@ def accuracy_table(rows: pd.DataFrame, encoders: Sequence[str]) -> AccuracyTable
     if len(sizes) < 2:
         return None
     means = accuracies(of_suite, encoders)
-    wide = means.pivot(index="encoder", columns=["test_size", "mode"], values="mean")
-    cells = {name: tuple(_accuracy_cell(wide.loc[name], size) for size in sizes) for name in encoders}
+    by_setting = means.set_index(["encoder", "test_size", "mode"])["mean"].to_dict()
+    cells = {name: tuple(_accuracy_cell(by_setting, name, size) for size in sizes) for name in encoders}
     return AccuracyTable(tuple(f"{size:g}" for size in sizes), cells, _seed_notes(means))
 
 
-def _accuracy_cell(means: pd.Series, size: float) -> AccuracyCell:
-    whole, streamed = means.get((size, "one piece"), float("nan")), means.get((size, STREAMED), float("nan"))
+def _accuracy_cell(means: Mapping[Any, float], encoder: str, size: float) -> AccuracyCell:
+    whole, streamed = (means.get((encoder, size, mode), float("nan")) for mode in (ONE_PIECE, STREAMED))
     text = "" if pd.isna(whole) else f"{whole:.3f}"
     differs = pd.notna(streamed) and (pd.isna(whole) or abs(whole - streamed) > CHANGED)
     return AccuracyCell(text, f"{streamed:.3f}" if differs else "")
@@ -155,7 +155,7 @@ def _seed_notes(means: pd.DataFrame) -> dict[str, str]:
     """Return, for encoders that lack seeds, how many gave a value."""
     worst = means.sort_values("seeds", kind="stable").drop_duplicates("encoder")
     lacking = worst[worst["lost"].ne("")]
-    return {row.encoder: f"{row.seeds} of {row.expected} seeds; {row.lost}" for row in lacking.itertuples()}
+    return {str(row.encoder): f"{row.seeds} of {row.expected} seeds; {row.lost}" for row in lacking.itertuples()}
 
 
 def accuracies(of_suite: pd.DataFrame, encoders: Sequence[str]) -> pd.DataFrame:

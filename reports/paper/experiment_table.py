@@ -226,7 +226,8 @@ def _by_seed(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _is_measured(rows: pd.DataFrame) -> pd.Series:
-    return ~rows["status"].isin(BROKEN) & np.isfinite(pd.to_numeric(rows["value"]))
+    values = pd.to_numeric(rows["value"])
+    return ~rows["status"].isin(BROKEN) & pd.Series(np.isfinite(values), index=rows.index)
 
 
 def _number(value: float) -> str:

@@ -28,9 +28,9 @@ def along(x: str, measure: Measure = NLL, *, log: bool = False) -> Draw:
     return partial(draw_lines, labels=(x, measure.axis), log=log)
 
 
-def compared(x_name: str, measure: Measure = NLL, **columns: str) -> Result:
+def compared(x_name: str, measure: Measure = NLL, *, hue: str = "model", x: str = "x") -> Result:
     """Return a function that compares the models in words."""
-    return partial(compare_series, measure=measure, x_name=x_name, **columns)
+    return partial(compare_series, measure=measure, x_name=x_name, hue=hue, x=x)
 
 
 def make(experiment: str) -> str:
