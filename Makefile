@@ -1,4 +1,4 @@
-.PHONY: venv run test bench costs performance results gallery docs detection zoo lint clean
+.PHONY: venv run test bench costs performance results gallery docs detection zoo gpu lint clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -61,6 +61,12 @@ performance: venv
 	$(BIN)/python tools/speed.py
 	$(BIN)/python tools/encode.py
 	$(MAKE) costs
+
+# Everything about GPUs, where one is in this machine: eight minutes. docs/gpu.md says how it is done where it is not.
+gpu: venv
+	tools/gpu/prepare.sh --local
+	-PYTHON=$(CURDIR)/$(BIN)/python tools/gpu/run.sh --out .gpu/out
+	$(BIN)/python tools/gpu/collect.py .gpu/out
 
 lint: venv
 	$(BIN)/ruff check --fix .
