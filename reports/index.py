@@ -8,12 +8,12 @@ from mbcbench.registry import Index
 REPORTS = Index(
     __package__,
     {
-        "experiments": ("paper.report:REPORT", "each experiment as a table of means with intervals: one row a model"),
+        "experiments": ("paper.report:REPORT", "each experiment as a table of means with intervals: one row per model"),
         "leaderboard": (
             "leaderboard.report:REPORT",
-            "laws kept, accuracy with an interval, throughput and memory: one row an encoder",
+            "laws kept, scores with intervals, throughput and memory: one row per encoder",
         ),
-        "costs": ("costs:REPORT", "growth exponents of time and memory, and predicted beside measured memory"),
+        "costs": ("costs:REPORT", "growth exponents of time and memory, and predicted and measured memory"),
     },
 )
 

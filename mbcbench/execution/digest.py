@@ -4,6 +4,7 @@ import ast
 import hashlib
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -30,19 +31,30 @@ def _imported_parts(paths: Iterable[Path]) -> Iterator[str]:
     """Yield the names of the modules and packages directly below `mbcbench` that some files import."""
     for path in paths:
         for module in _imported_modules(path):
-            root, _, name = module.partition(".")
-            part = name.partition(".")[0]
-            if root == "mbcbench" and part and part not in OUTSIDE_CELLS and part not in PLUGIN_KINDS:
-                yield part
+            if module == "mbcbench":
+                names = list(_public_names())
+            elif module.startswith("mbcbench."):
+                names = [module.split(".")[1]]
+            else:
+                continue
+            parts = (_public_names().get(name, name) for name in names)
+            yield from (part for part in parts if part not in OUTSIDE_CELLS and part not in PLUGIN_KINDS)
+
+
+@cache
+def _public_names() -> dict[str, str]:
+    """Return the part of mbcbench that each name of `mbcbench.__all__` comes from."""
+    stub = ast.parse(Path(mbcbench.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+    imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    return {name.name: (node.module or name.name).split(".")[0] for node in imports for name in node.names}
 
 
 def _imported_modules(path: Path) -> Iterator[str]:
-    """Yield the names that the absolute imports of a file may mean: of `from a import b`, `a` and `a.b`."""
+    """Yield the modules that the absolute imports of a file may mean: of `from a import b`, `a.b`."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 

@@ -1,4 +1,4 @@
-"""Suites: what turns encoders into cells, and cells into records."""
+"""Suites: they turn encoders into cells, and cells into records."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,14 +11,25 @@ Profile = Literal["smoke", "quick", "thorough", "paper"]
 PROFILES: tuple[Profile, ...] = ("smoke", "quick", "thorough", "paper")
 DataChoice = Literal["auto", "built-in", "paper"]
 Device = Literal["cpu", "cuda"]
-PROBE = "probe"  # the suite that imports plug-ins to learn what the others need (mbcbench.execution.probe)
+PROBE = "probe"  # the suite whose cells import plug-ins and describe them (mbcbench.execution.probe)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a suite is asked for: which encoders (targets), how much of it, under which seed.
+    """What a suite makes cells for.
 
-    data: the paper's data sets where they are present (`auto`), always, or never. device: where models are trained.
+    Parameters
+    ----------
+    encoders
+        Targets.
+    profile
+        How much to run.
+    seed
+        Seed of the first repetition.
+    data
+        `auto` uses the paper's data sets where they are present, `built-in` never, `paper` always.
+    device
+        Device on which models are trained.
     """
 
     encoders: Sequence[str]
@@ -33,10 +44,20 @@ Cells = Callable[[Request], list[Cell]]
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A table or figure: the cells it is made of, and which of their records it shows.
+    """A table or figure: its cells, and which of their records it shows.
 
-    where: column of a frame of records -> value. columns_by: the column whose values head the table's columns.
-    only_train_size: show only tests on sets of the training size.
+    Parameters
+    ----------
+    title
+        One line.
+    cells
+        Request -> cells.
+    where
+        Filter of the records: column of their frame -> value.
+    columns_by
+        Column of the frame whose values head the columns of the table.
+    only_train_size
+        Show only tests on sets as large as those of the training.
     """
 
     title: str
@@ -48,12 +69,25 @@ class Experiment:
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
-    """Something that turns encoders into cells, and cells into records.
+    """A plug-in that turns encoders into cells, and cells into records.
 
-    run: called with one cell, in a process of its own. seconds: the time limit of one of its cells, per profile.
-    exclusive: its cells measure time or memory, so nothing else may run at the same time.
-    experiments: what it can be told to run part of. Such a suite has encoders of its own, and of the others takes
-    those alone that the user names. Its cells may be those of another suite, which then runs them.
+    Parameters
+    ----------
+    name
+        Registered name.
+    summary
+        One line.
+    cells
+        Request -> cells.
+    run
+        Cell -> records. It is called in a process of its own, which may crash or be killed.
+    seconds
+        Time limit of one cell, by profile.
+    exclusive
+        Run the cells with nothing else at the same time, because they measure time or memory.
+    experiments
+        Parts that can be run alone, by name. A suite with experiments has encoders of its own and adds only those that
+        the user names. Its cells may belong to another suite, which then runs them.
     """
 
     name: str

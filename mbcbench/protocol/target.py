@@ -249,8 +249,12 @@ def _attribute(module: ModuleType, attribute: str, target: str) -> object:
 
 
 def _summary(target: object) -> str:
-    doc = inspect.getdoc(target)
-    return doc.splitlines()[0] if doc else ""
+    """Return the first line of a target's own docstring; an inherited one says nothing about it."""
+    if inspect.isclass(target):
+        doc = vars(target).get("__doc__")
+    else:
+        doc = target.__doc__ if inspect.isroutine(target) else None
+    return inspect.cleandoc(doc).partition("\n")[0] if doc else ""
 
 
 def _shorten(value: object) -> str:

@@ -30,7 +30,7 @@ BLOCK_NUMBERS = 2**20  # numbers in a block; also in a default chunk of an encod
 
 @dataclass(frozen=True, kw_only=True)
 class EncodeOptions:
-    """Which set to encode, with which encoder, and how.
+    """Options of an encoding.
 
     path: file that holds the set.
     encoder: target of the encoder.
@@ -63,14 +63,14 @@ class EncodeOptions:
 
     @property
     def torch_settings(self) -> contextlib.AbstractContextManager[None]:
-        """The threads and seed of torch that the encoding is to run under."""
+        """Context in which torch has the threads and the seed of this encoding."""
         return torch_settings(threads=self.threads, seed=self.seed)
 
 
 def open_encoding(options: EncodeOptions) -> "Encoding":
     """Open the file, build the encoder and load the checkpoint, if any.
 
-    Everything from here to the result belongs within `options.torch_settings`.
+    Call this, and the methods of the result, in the context `options.torch_settings`.
     Raises UsageError and BrokenPluginError.
     """
     _check_checkpoint(options)
@@ -88,7 +88,7 @@ class Encoding:
 
     Its methods raise UsageError for faults of the file and BrokenPluginError for those of the encoder.
 
-    start: position where this process begins, which is that of the checkpoint after resuming.
+    start: position where this process begins: 0, or that of the checkpoint.
     concurrency: number of chunks that are encoded at the same time.
     """
 
@@ -115,7 +115,7 @@ class Encoding:
         checkpoint.save(self.options.checkpoint, self.position, self._origin)
 
     def choose_concurrency(self) -> None:
-        """Encode chunks at the same time if there are threads for it and merging works on the first elements."""
+        """Use all threads for separate chunks if merging works on the first elements, else one chunk at a time."""
         threads = self.options.threads
         if threads > 1 and probe.merges_correctly(self.encoder, self._empty_state, self._first_elements()):
             self.concurrency = threads
@@ -134,7 +134,7 @@ class Encoding:
         )
 
     def steps(self) -> Generator[int]:
-        """Encode the rest of the set; yield the number of elements encoded so far, again and again."""
+        """Encode the rest of the set; after each chunk or block, yield the number of elements encoded so far."""
         saved = time.monotonic()
         with self._torch_threads():
             for position in self._encode_concurrently() if self.concurrency > 1 else self._encode_in_turn():
@@ -201,8 +201,9 @@ class Encoding:
 
 def _copy_out(state: Any, buffer: Array) -> Any:
     """Copy the tensors of a state that lie in a block's buffer, which a later block overwrites."""
-    address = buffer.ctypes.data
-    return map_state(lambda t: t.clone() if t.untyped_storage().data_ptr() == address else t, state)
+    first = buffer.ctypes.data
+    addresses = range(first, first + buffer.nbytes)
+    return map_state(lambda t: t.clone() if t.untyped_storage().data_ptr() in addresses else t, state)
 
 
 def _check_checkpoint(options: EncodeOptions) -> None:

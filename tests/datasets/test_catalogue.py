@@ -93,9 +93,7 @@ def test_verify_prints_what_was_read_and_what_is_damaged(command: Command, root:
 
 
 @pytest.mark.parametrize("arguments", [("fetch", "celeba"), ("fetch", "mnist", "--offline"), ("where", "nothing")])
-def test_an_unavailable_data_set_is_reported_in_one_line(
-    command: Command, arguments: tuple[str, ...]
-) -> None:
+def test_an_unavailable_data_set_is_reported_in_one_line(command: Command, arguments: tuple[str, ...]) -> None:
     code, out, err = command(*arguments)
     assert (code, out) == (3, "")
     assert err.count("\n") == 1

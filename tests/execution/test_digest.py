@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from mbcbench.execution import digest
+
 ROOT = Path(__file__).parents[2]
 SUITES = ("laws", "resources", "point-clouds")
 EVERY = set(SUITES)
@@ -83,3 +85,23 @@ def invalidated(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, set[st
 @pytest.mark.parametrize("path", EDITS)
 def test_an_edit_invalidates_the_suites_that_it_can_change(invalidated: Mapping[str, set[str]], path: str) -> None:
     assert invalidated[path] == EDITS[path]
+
+
+@pytest.mark.parametrize(
+    ("source", "modules"),
+    [
+        ("from mbcbench import build", {"mbcbench/protocol/target.py"}),
+        ("from mbcbench.protocol.target import build", {"mbcbench/protocol/target.py"}),
+        ("from mbcbench import Suite, Cell", set()),
+        ("import mbcbench\nmbcbench.build", {"mbcbench/protocol/target.py", "mbcbench/verify/tolerance.py"}),
+    ],
+)
+def test_the_public_names_stand_for_the_modules_that_define_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, modules: set[str]
+) -> None:
+    (tmp_path / "suite.py").write_text(source)
+    digested: set[Path] = set()
+    monkeypatch.setattr(digest, "files", digested.update)
+    digest.harness([tmp_path / "suite.py"])
+    looked_for = {ROOT / "mbcbench/protocol/target.py", ROOT / "mbcbench/verify/tolerance.py"}
+    assert looked_for & digested == {ROOT / module for module in modules}

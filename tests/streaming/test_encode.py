@@ -88,6 +88,15 @@ def test_a_state_that_is_a_view_of_a_chunk_outlives_it(folder: Path) -> None:
     np.testing.assert_array_equal(torch.cat(states).numpy(), X[[*range(6, 103, 7), 102]])
 
 
+def test_a_state_may_keep_a_view_of_any_chunk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    second = 'x[:, -1] if state["chunks"] == 1 else state["last"]'
+    (folder / "mine.py").write_text(ENCODERS.replace('"last": x[:, -1]', f'"last": {second}'))
+    monkeypatch.setattr("mbcbench.streaming.encode.BLOCK_NUMBERS", 14 * X.shape[1])  # two chunks per block
+    encoding = open_encoding(EncodeOptions(path=folder / "x.npy", encoder="mine.py:Sum", chunk=7))
+    assert list(encoding.steps())[-1] == len(X)
+    np.testing.assert_array_equal(encoding.result()[2:].numpy(), X[13])
+
+
 def test_the_user_is_warned_if_the_encoding_depends_on_the_chunks(encode: Command) -> None:
     code, _, err = encode("x.npy", "mine.py:Plain", "--g", "sum", "--chunk", "10", "--quiet")
     assert code == 0
