@@ -1,4 +1,4 @@
-.PHONY: venv run test bench costs performance results gallery docs detection zoo lint clean
+.PHONY: venv run test bench costs performance results gallery docs detection results-by-encoder lint clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -20,7 +20,7 @@ test: venv
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-# The pages that are made: the law book from its docstrings, the zoo from the records of a run.
+# The page of laws, from their docstrings.
 docs: venv
 	$(BIN)/python tools/laws.py > docs/laws.md
 
@@ -28,7 +28,8 @@ docs: venv
 detection: venv
 	OMP_NUM_THREADS=1 $(BIN)/python tools/detection.py
 
-zoo: venv
+# The results of every encoder under every law: results-by-encoder.md.
+results-by-encoder: venv
 	$(BIN)/mbcbench run --suite laws
 	$(BIN)/python tools/results_by_encoder.py latest > docs/results-by-encoder.md
 
