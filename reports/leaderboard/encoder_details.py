@@ -48,7 +48,7 @@ def encoder_details(rows: pd.DataFrame, row: Row) -> dict[str, Any]:
 
 def _by_severity(statuses: pd.Series) -> pd.Series:
     """Return sort keys: the most severe first."""
-    return -statuses.map(severity)
+    return pd.Series([-severity(status) for status in statuses], index=statuses.index, dtype=int)
 
 
 def _law(row: Row) -> dict[str, str]:
