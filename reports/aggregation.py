@@ -67,7 +67,7 @@ def badges(matrix: pd.DataFrame) -> pd.DataFrame:
 def outcomes(rows: pd.DataFrame, metric: str, where: Filter, encoders: Sequence[str]) -> pd.DataFrame:
     """Return the outcome of a metric for each encoder and seed: columns value, status, message and undecided.
 
-    rows: the tidy records of one suite; every seed in them is expected of every encoder.
+    rows: the records of one suite; every seed in them is expected of every encoder.
     where: a record without one of its columns (a broken cell) matches every value.
     undecided: True if the model was still on the plateau at which training starts.
     """
@@ -77,7 +77,7 @@ def outcomes(rows: pd.DataFrame, metric: str, where: Filter, encoders: Sequence[
     finite = np.isfinite(pd.to_numeric(here["value"]))
     here = here.assign(
         status=here["status"].mask(here["status"].eq("ok") & ~finite, NAN),
-        undecided=here["detail.plateau"].eq(True),
+        undecided=here["detail.plateau"].eq(True) if "detail.plateau" in here else False,
     )
     last = _decisive(here).set_index(["encoder", "seed"])
     expected = pd.MultiIndex.from_product([list(encoders), sorted(rows["seed"].unique())], names=["encoder", "seed"])

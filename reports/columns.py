@@ -1,9 +1,13 @@
 """Columns of a frame of records (see `mbcbench.records.record.frame`) that reports read."""
 
+from collections.abc import Hashable, Mapping
 from dataclasses import fields
+from typing import Any
 
 from mbcbench.records import detail
 from mbcbench.records.record import Record
+
+Row = Mapping[Hashable, Any]  # of a frame of records: column -> value
 
 # The kinds of details that reports show.
 KINDS = (
@@ -31,7 +35,7 @@ RECORD = tuple(f.name for f in fields(Record) if f.name not in ("params", "detai
 ALL = (*RECORD, *_detail_columns(), *(f"params.{name}" for name in PARAMS))
 
 # Columns of text also where every record misses them.
-TEXT = ("detail.order", "detail.estimator", "detail.aggregation", "detail.data", "detail.mode")
+TEXT = ("encoder", "detail.order", "detail.estimator", "detail.aggregation", "detail.data", "detail.mode")
 # Settings that a record of a broken cell takes from the cell's parameters.
 SIZES = ("test_size", "train_size", "n")
 SETTINGS = (*SIZES, "mode")

@@ -5,12 +5,12 @@ import pandas as pd
 from .selection import tidy
 from .stats import fit_growth
 
-# Cost -> the metric of its records and the column of its values.
+# Cost -> the metric of its records.
 COSTS = {
-    "time": ("throughput", "detail.median_seconds"),
-    "measured memory": ("peak_memory", "value"),
-    "predicted memory": ("predicted_peak_memory", "value"),
-    "FLOPs": ("flops", "value"),
+    "time": "throughput",
+    "measured memory": "peak_memory",
+    "predicted memory": "predicted_peak_memory",
+    "FLOPs": "flops",
 }
 SERIES = ["encoder", "device", "mode", "cost"]
 FIT = ["exponent", "low", "high", "points", "smallest", "largest"]
@@ -25,10 +25,12 @@ def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
     rows = tidy(frame)
     rows = rows[rows["suite"].eq("resources") & rows["status"].eq("ok")]
     parts = []
-    for cost, (metric, column) in COSTS.items():
+    for cost, metric in COSTS.items():
         part = rows[rows["metric"].eq(metric)]
-        values = {"cost": cost, "mode": part["detail.mode"], "n": part["detail.n"].astype(float)}
-        parts.append(part.assign(**values, value=part[column].astype(float)))
+        value, n = part["value"].astype(float), part["detail.n"].astype(float)
+        if cost == "time":
+            value = part["detail.median_seconds"].astype(float).fillna(n / value)
+        parts.append(part.assign(cost=cost, mode=part["detail.mode"], n=n, value=value))
     table = pd.concat(parts)[[*columns, "value"]]
     return table.drop_duplicates(columns, keep="last").reset_index(drop=True)
 

@@ -8,12 +8,12 @@ from mbcbench.registry import Index
 REPORTS = Index(
     __package__,
     {
-        "experiments": ("paper.report:REPORT", "each experiment as a table of means with intervals: one row a model"),
+        "experiments": ("paper.report:REPORT", "each experiment as a table of means with intervals: one row per model"),
         "leaderboard": (
             "leaderboard.report:REPORT",
-            "laws kept, accuracy with an interval, throughput and memory: one row an encoder",
+            "laws kept, scores with intervals, throughput and memory: one row per encoder",
         ),
-        "costs": ("costs:REPORT", "growth exponents of time and memory, and predicted beside measured memory"),
+        "costs": ("costs:REPORT", "growth exponents of time and memory, and predicted and measured memory"),
     },
 )
 
@@ -48,13 +48,13 @@ ARTEFACTS = Index(
         "table8": ("paper.architectures:TABLE8", "Table 8: DeepSets on ImageNet"),
         "claims": ("paper.claims:CLAIMS_LEDGER", "The paper's claims"),
         "completions": ("paper.completions:COMPLETIONS", "Images completed as their context grows"),
-        "law-matrix": ("extra_figures:LAW_MATRIX", "Encoders and laws"),
-        "consistency": ("extra_figures:CONSISTENCY", "Consistency error by chunk size"),
-        "memory": ("extra_figures:MEMORY", "Memory against n"),
-        "time": ("extra_figures:TIME", "Time against n"),
-        "quality-cost": ("extra_figures:QUALITY_COST", "Quality against cost"),
-        "gradient-bias": ("extra_figures:GRADIENT_BIAS", "Gradients of training on partitions"),
-        "state-quality": ("extra_figures:STATE_QUALITY", "State against quality"),
+        "law-matrix": ("law_figures:LAW_MATRIX", "Encoders and laws"),
+        "consistency": ("law_figures:CONSISTENCY", "Consistency error by chunk size"),
+        "memory": ("cost_figures:MEMORY", "Memory against n"),
+        "time": ("cost_figures:TIME", "Time against n"),
+        "quality-cost": ("cost_figures:QUALITY_COST", "Quality against cost"),
+        "gradient-bias": ("gradient_figures:GRADIENT_BIAS", "Gradients of training on partitions"),
+        "state-quality": ("cost_figures:STATE_QUALITY", "State against quality"),
         "standing": ("leaderboard.ranking:STANDING", "Standing over all tasks"),
         "profiles": ("leaderboard.ranking:PROFILES", "Performance profiles"),
     },

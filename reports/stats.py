@@ -14,8 +14,17 @@ from scipy import stats
 from mbcbench.records.statistics import LEVEL, Estimate, half_width
 
 __all__ = [
-    *("LEVEL", "Estimate", "Growth", "bonferroni", "deviation", "fit_growth", "half_at", "half_width"),
-    *("paired_sum", "seeds_needed", "summarise_by"),
+    "LEVEL",
+    "Estimate",
+    "Growth",
+    "bonferroni",
+    "deviation",
+    "fit_growth",
+    "half_at",
+    "half_width",
+    "paired_sum",
+    "seeds_needed",
+    "summarise_by",
 ]
 
 FITTED_SIZES = 4  # a growth exponent is fitted to that many of the largest sizes: constant costs weigh little there

@@ -18,7 +18,7 @@ WIDTH = 5.4  # inches: text of 10 points stays legible on a phone of 390 pixels
 DPI = 160
 SALT = "mbcbench"
 INK, FAINT = "#24292f", "#8c959f"
-RC: dict[str, Any] = {
+RC: Any = {
     "svg.hashsalt": SALT,
     "svg.fonttype": "path",
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine

@@ -1,6 +1,8 @@
 """Tables as text: numbers as people read them, Markdown and LaTeX."""
 
 import math
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,38 +17,48 @@ LATEX = {
     "†": r"$\dagger$", "[": "{[}",  # behind the end of a row, `[` would begin an argument
 }  # fmt: skip
 
+MAX_WIDTH = 200  # characters of a padded Markdown table
+
 
 def format_cells(data: pd.DataFrame) -> pd.DataFrame:
-    """Return the table as text: whole numbers without decimals, others with four digits, nothing for missing values."""
+    """Return the table as text: columns of whole numbers without decimals, others with four digits."""
     return pd.DataFrame({str(name): _format_column(data[name]) for name in data.columns}, dtype=object)
 
 
 def _format_column(column: pd.Series) -> list[str]:
     numbers = [value for value in column if isinstance(value, float) and not math.isnan(value)]
     if all(number.is_integer() for number in numbers):
-        return [_format_whole(value) for value in column]
-    return [_format(value) for value in column]
+        return [_format(value, ".0f") for value in column]
+    largest = max(map(abs, numbers))
+    return [_format(value, ".4f" if 1e-3 <= largest < 1e4 else ".4g") for value in column]
 
 
-def _format_whole(value: Any) -> str:
-    return f"{value:.0f}" if isinstance(value, float) and not math.isnan(value) else _format(value)
-
-
-def _format(value: Any) -> str:
+def _format(value: Any, number_format: str) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 1e-3 or abs(value) >= 1e4 else f"{value:.4f}"
-    return str(value)
+    return format(value, number_format) if isinstance(value, float) else str(value)
 
 
 def markdown_table(data: pd.DataFrame) -> str:
-    """Return an aligned Markdown table, one line for each row; numbers are aligned to the right."""
-    numeric = [pd.api.types.is_numeric_dtype(data[name]) for name in data.columns]
-    cells = format_cells(data).map(_escape_markdown)
-    table: str = cells.to_markdown(
-        index=False, disable_numparse=True, colalign=["right" if is_numeric else "left" for is_numeric in numeric]
-    )
+    """Return the data as a Markdown table, with numbers aligned to the right."""
+    align = "".join("r" if pd.api.types.is_numeric_dtype(data[name]) else "l" for name in data.columns)
+    cells = format_cells(data)
+    return markdown(list(cells.columns), cells.to_numpy().tolist(), align)
+
+
+def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], align: str = "") -> str:
+    """Return a Markdown table, one line for each row.
+
+    align: `l`, `r` or `c` for each column; to the left without. Columns are padded unless the table is too wide for it.
+    """
+    from tabulate import tabulate
+
+    names = {"l": "left", "r": "right", "c": "center"}
+    columns = [names[letter] for letter in align or "l" * len(headings)] if rows else None
+    cells = [[_escape_markdown(cell) for cell in row] for row in rows]
+    table = tabulate(cells, list(headings), tablefmt="pipe", disable_numparse=True, colalign=columns)
+    if table.index("\n") > MAX_WIDTH:
+        table = re.sub(r"-{3,}", "--", re.sub(r" {2,}", " ", table))
     return f"{table}\n"
 
 

@@ -13,6 +13,7 @@ from importlinter.cli import lint_imports
 
 ROOT = Path(__file__).parent.parent
 PLUGINS = ("encoders", "suites", "reports")
+TEMPLATES = ROOT / "mbcbench/cli/templates"
 
 
 def imports(path: Path, *, everywhere: bool) -> Iterator[tuple[int, str]]:
@@ -39,7 +40,8 @@ def is_for_types(node: ast.stmt) -> bool:
 
 
 def python_files(folder: str) -> list[Path]:
-    return sorted((ROOT / folder).rglob("*.py"))
+    """The files of a folder, without the templates, which are no modules."""
+    return sorted(path for path in (ROOT / folder).rglob("*.py") if TEMPLATES not in path.parents)
 
 
 def names(paths: list[Path]) -> list[str]:
@@ -84,8 +86,8 @@ def packages() -> dict[str, Path]:
 
 
 def test_every_folder_with_an_init_is_a_package() -> None:
-    found = {path.parent for top in ("mbcbench", *PLUGINS) for path in (ROOT / top).rglob("__init__.py")}
-    assert set(packages().values()) == found
+    folders = {p.parent for top in ("mbcbench", *PLUGINS) for p in python_files(top) if p.name == "__init__.py"}
+    assert set(packages().values()) == folders
 
 
 def test_the_wheel_holds_every_python_file_and_all_data(tmp_path: Path) -> None:
@@ -115,11 +117,17 @@ def source_files() -> list[Path]:
 
 def expected_files() -> set[str]:
     """The files of the packages, data too, as a wheel names them."""
-    data = (".py", ".typed")
-    found = set()
-    for package, folder in packages().items():
-        for path in folder.iterdir():
-            if path.suffix in data or path.name == "py.typed":
-                found.add(f"{package.replace('.', '/')}/{path.name}")
-    templates = (ROOT / "reports" / "templates").iterdir()
-    return found | {f"mbcbench/reports/templates/{path.name}" for path in templates}
+    code = (".py", ".pyi", ".typed")
+    paths = {
+        f"{package.replace('.', '/')}/{path.name}"
+        for package, folder in packages().items()
+        for path in folder.iterdir()
+        if path.suffix in code or path.name == "py.typed"
+    }
+    pages = (ROOT / "reports" / "templates").iterdir()
+    projects = [path for path in TEMPLATES.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    return (
+        paths
+        | {f"mbcbench/reports/templates/{path.name}" for path in pages}
+        | {str(path.relative_to(ROOT)) for path in projects}
+    )

@@ -1,32 +1,29 @@
 """Write the page on costs from the records of a run: `python tools/costs.py RUN > docs/costs.md`."""
 
-import importlib
 import sys
-from collections.abc import Iterator
 
-from template import filled
+import pandas as pd
+from template import filled, markdown_table
 
-from mbcbench import registry
 from mbcbench.records import store
 from mbcbench.records.record import frame
+from mbcbench.reports.costs import tables
+from mbcbench.reports.formatting import facts
+from mbcbench.reports.selection import tidy
 
 
 def page(run: str) -> str:
-    """The page, its tables those of the costs report."""
+    """Return the page, with the tables of the costs report."""
     folder = store.find(run)
-    module = importlib.import_module(registry.plugin(registry.REPORTS, "costs").module)
-    info, table = store.info(folder), frame(store.records(folder))
-    told = dict(module.facts(module.tidy(table), info))
-    tables = "\n".join(markdown(module.tables(module.tidy(table))))
-    return filled("costs", {"MACHINE": f"{told['machine']}, {told['versions']}", "TABLES": tables})
+    records = frame(store.records(folder))
+    known = dict(facts(tidy(records), store.info(folder)))
+    parts = [section(title, table) for title, table in tables(records).items() if len(table)]
+    return filled("costs", {"MACHINE": f"{known['machine']}, {known['versions']}", "TABLES": "\n".join(parts)})
 
 
-def markdown(tables: dict[str, tuple[list[str], list[list[str]]]]) -> Iterator[str]:
-    """The tables that have rows, each under its title."""
-    for title, (headings, rows) in tables.items():
-        if rows:
-            lines = [headings, ["---"] * len(headings), *rows]
-            yield "\n".join([f"**{title}**", "", *(f"| {' | '.join(line)} |" for line in lines), ""])
+def section(title: str, table: pd.DataFrame) -> str:
+    """Return a table in Markdown, with its title."""
+    return f"**{title}**\n\n{markdown_table(list(table.columns), table.to_numpy().tolist())}\n"
 
 
 if __name__ == "__main__":

@@ -2,87 +2,77 @@
 
 import sys
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pandas as pd
-from template import filled
+from template import filled, markdown_table
 
 import mbcbench
 from mbcbench import registry
 from mbcbench.protocol.spec import EncoderSpec
+from mbcbench.reports.aggregation import GROUPS
+from mbcbench.reports.formatting import symbol
 
-SYMBOLS = {"pass": "✓", "xfail": "~", "skip": "–", "fail": "✗", "xpass": "?", "ok": ""}
-GROUPS = ("mbc", "symmetry", "hygiene", "numerics", "substance", "reference")
 
-
-def matrix(frame: pd.DataFrame) -> pd.DataFrame:
-    """Encoder x law: a symbol for each status; of a law that classifies, the word."""
+def outcomes(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a symbol for each encoder (rows) and law (columns); for a law that classifies, the class."""
     laws = frame[frame["suite"].eq("laws")]
-    shown = laws["status"].map(lambda status: SYMBOLS.get(status, f"! {status}"))
-    shown = shown.where(laws["status"].ne("ok"), laws["message"])
-    return laws.assign(shown=shown).pivot_table(index="encoder", columns="case", values="shown", aggfunc="first")
+    text = laws["status"].map(symbol).where(laws["status"].ne("ok"), laws["message"])
+    return laws.assign(text=text).pivot_table(index="encoder", columns="case", values="text", aggfunc="first")
 
 
-def tables(found: pd.DataFrame) -> Iterator[str]:
-    """A Markdown table per group of laws."""
+def group_tables(table: pd.DataFrame) -> Iterator[str]:
+    """Yield a section with a table for each group of laws."""
     for group in GROUPS:
-        laws = [law for law in found.columns if law.startswith(f"{group}.")]
-        yield f"### {group}\n"
-        yield "| encoder | " + " | ".join(law.partition(".")[2].replace("_", " ") for law in laws) + " |"
-        yield "|---|" + ":-:|" * len(laws)
-        for encoder, row in found[laws].iterrows():
-            yield f"| {encoder} | " + " | ".join(str(cell) for cell in row) + " |"
-        yield ""
+        laws = [law for law in table.columns if law.startswith(f"{group}.")]
+        names = [law.partition(".")[2].replace("_", " ") for law in laws]
+        rows = [[encoder, *map(str, row)] for encoder, row in table[laws].iterrows()]
+        yield f"### {group}\n\n{markdown_table(['encoder', *names], rows, 'l' + 'c' * len(laws))}"
 
 
-def broken(frame: pd.DataFrame) -> Iterator[str]:
-    """What each encoder breaks, with the reason and the smallest set that shows it."""
-    yield "| encoder | law | why | smallest set | gap |\n|---|---|---|---|---|"
+def broken_laws(frame: pd.DataFrame) -> str:
+    """Return a table of what each encoder breaks, with the reason and the smallest set that shows it."""
     rows = frame[frame["suite"].eq("laws") & frame["status"].isin(["xfail", "fail", "xpass"])]
-    for row in rows.sort_values(["encoder", "case"]).to_dict("records"):
-        found = row["detail.counterexample"]
-        yield f"| {row['encoder']} | {row['case']} | {row['message']} | {smallest(found)} | {gap(found)} |"
-    yield ""
+    lines = [_broken_law(row) for row in rows.sort_values(["encoder", "case"]).to_dict("records")]
+    return markdown_table(["encoder", "law", "why", "smallest set", "gap"], lines)
 
 
-def smallest(found: object) -> str:
-    """The size of a counterexample in words."""
-    if not isinstance(found, Mapping):
-        return ""
-    sizes = found["sizes"]
-    return f"n = {found['n']}, chunks {' + '.join(map(str, sizes[:6]))}{' + ...' * (len(sizes) > 6)}"
+def _broken_law(row: Mapping[Any, Any]) -> list[str]:
+    counterexample = row["detail.counterexample"]
+    if not isinstance(counterexample, Mapping):
+        return [row["encoder"], row["case"], row["message"], "", ""]
+    return [row["encoder"], row["case"], row["message"], _smallest(counterexample), _gap(counterexample)]
 
 
-def gap(found: object) -> str:
-    """The gap of a counterexample, or what was seen."""
-    if not isinstance(found, Mapping):
-        return ""
-    return found["error"] or found["note"] or f"{found['gap']:.2g}"
+def _smallest(counterexample: Mapping[str, Any]) -> str:
+    """Return the size of a counterexample: `n = 3, chunks 1 + 2`."""
+    sizes = counterexample["sizes"]
+    more = " + ..." if len(sizes) > 6 else ""
+    return f"n = {counterexample['n']}, chunks {' + '.join(map(str, sizes[:6]))}{more}"
 
 
-def families(names: list[str]) -> Iterator[str]:
-    """What each encoder is, and where it comes from."""
-    yield "| encoder | what it is | paper |\n|---|---|---|"
-    for name in names:
-        spec: EncoderSpec = registry.plugin(registry.ENCODERS, name).load()
-        yield f"| {name} | {spec.summary} | {spec.paper} |"
-    yield ""
+def _gap(counterexample: Mapping[str, Any]) -> str:
+    """Return the gap of a counterexample, or the observation if there is none."""
+    return counterexample["error"] or counterexample["note"] or f"{counterexample['gap']:.2g}"
+
+
+def families(names: list[str]) -> str:
+    """Return a table of the encoders and the papers that they come from."""
+    specs: list[EncoderSpec] = [registry.plugin(registry.ENCODERS, name).load() for name in names]
+    rows = [[name, spec.summary, spec.paper] for name, spec in zip(names, specs, strict=True)]
+    return markdown_table(["encoder", "summary", "paper"], rows)
 
 
 def page(frame: pd.DataFrame) -> str:
-    """The whole page."""
-    found = matrix(frame)
+    """Return the page."""
+    table = outcomes(frame)
     parts = {
-        "MATRIX": "\n".join(tables(found)),
-        "BROKEN": "\n".join(broken(frame)),
-        "FAMILIES": "\n".join(families(list(found.index))),
+        "MATRIX": "\n".join(group_tables(table)),
+        "BROKEN": broken_laws(frame).rstrip(),
+        "FAMILIES": families([str(name) for name in table.index]),
     }
     return filled("results-by-encoder", parts)
 
 
-def main() -> None:
-    frame = mbcbench.load(sys.argv[1] if len(sys.argv) > 1 else "latest")
-    print(page(frame).rstrip())
-
-
 if __name__ == "__main__":
-    main()
+    print(page(mbcbench.load(sys.argv[1] if len(sys.argv) > 1 else "latest")).rstrip())

@@ -1,19 +1,25 @@
-"""The made pages: NAME.in.md holds the words, and places in braces that are filled in."""
+"""Generated pages: `docs/_templates/NAME.md` is a Jinja2 template, and `docs/NAME.md` the page made of it."""
 
 from collections.abc import Mapping
 from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from mbcbench.reports.text_tables import markdown as markdown_table
+
+__all__ = ["DOCS", "filled", "markdown_table", "write"]
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
 def filled(name: str, words: Mapping[str, str]) -> str:
-    """The page `name` with each `{KEY}` of its template replaced by what `words` has for it."""
-    text = (DOCS / "_templates" / f"{name}.md").read_text(encoding="utf-8")
-    for key, value in words.items():
-        text = text.replace(f"{{{key}}}", value)
-    return text
+    """Return the page `name`. words: the variables of its template; a missing one is an error."""
+    environment = Environment(
+        loader=FileSystemLoader(DOCS / "_templates"), undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    return environment.get_template(f"{name}.md").render(words)
 
 
 def write(name: str, words: Mapping[str, str]) -> None:
-    """Keep the filled page as NAME.md beside its template."""
+    """Write the page `name`."""
     (DOCS / f"{name}.md").write_text(filled(name, words), encoding="utf-8")

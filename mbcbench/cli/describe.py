@@ -8,6 +8,7 @@ import typer
 from mbcbench.errors import BrokenPluginError, ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from mbcbench.records.detail import EncoderDetail
     from mbcbench.registry import Plugin
 
 
@@ -56,18 +57,21 @@ def _check_encoder(name: str) -> None:
 
 def _print_law(law: str) -> None:
     from mbcbench.cli.console import print_line
+    from mbcbench.records.detail import LawPageDetail
 
-    print_line(_probe("law", law, law=law)["doc"])
+    print_line(LawPageDetail.from_dict(_probe("law", law, law=law)).doc)
 
 
 def _print_encoder(target: str) -> None:
     from mbcbench.cli.console import facts, print_out
+    from mbcbench.records.detail import EncoderDetail
 
-    print_out(facts(encoder_facts(target, _probe("build", target, encoder=target))), markup=False)
+    detail = EncoderDetail.from_dict(_probe("build", target, encoder=target))
+    print_out(facts(encoder_facts(target, detail)), markup=False)
 
 
 def _probe(case: str, name: str, **params: Any) -> Mapping[str, Any]:
-    """Import a plug-in in a process of its own and return what can be said about it."""
+    """Import a plug-in in a process of its own and return the detail of the record."""
     from mbcbench.execution import planner
     from mbcbench.records.record import BROKEN
 
@@ -77,18 +81,25 @@ def _probe(case: str, name: str, **params: Any) -> Mapping[str, Any]:
     return record.detail
 
 
-def encoder_facts(name: str, detail: Mapping[str, Any]) -> dict[str, Any]:
+def encoder_facts(target: str, detail: "EncoderDetail") -> dict[str, Any]:
     """Return what is known of an encoder by name."""
-    steps = ["streams" if detail["streaming"] else "plain: forward only"]
-    steps += ["merges"] if detail["merge"] else []
-    steps += ["takes a mask"] if detail["mask"] else []
-    output = " x ".join(["B", *map(str, detail["output_shape"])])
-    names = ("summary", "paper", "hyper", "claims", "breaks", "parameters", "slot_readout")
+    output = " x ".join(["B", *map(str, detail.output_shape)])
+    steps = [
+        "streams" if detail.streaming else "plain: forward only",
+        *(["merges"] if detail.merge else []),
+        *(["takes a mask"] if detail.mask else []),
+    ]
     return {
-        "encoder": name,
-        "shapes": f"B x n x {detail['dim_in']} -> {output}",
+        "encoder": target,
+        "summary": detail.summary,
+        "paper": detail.paper,
+        "shapes": f"B x n x {detail.dim_in} -> {output}",
         "steps": ", ".join(steps),
-        **{name: detail[name] for name in names},
+        "hyper": detail.hyper,
+        "claims": detail.claims,
+        "breaks": detail.breaks,
+        "parameters": detail.parameters,
+        "slot_readout": detail.slot_readout,
     }
 
 
@@ -101,6 +112,21 @@ def _print_plugin(group: str, plugin: "Plugin") -> None:
         registry.REPORTS: f"mbcbench show --report {plugin.name}",
         registry.ARTEFACTS: f"mbcbench report --only {plugin.name}",
     }
-    kind = group.rpartition(".")[2].removesuffix("s")
-    rows = {kind: plugin.name, "summary": plugin.summary, "defined in": plugin.target, "from": plugin.distribution}
-    print_out(facts({**rows, "command": commands[group]}), markup=False)
+    rows = {
+        group.rpartition(".")[2].removesuffix("s"): plugin.name,
+        "summary": plugin.summary,
+        "defined in": plugin.target,
+        "from": plugin.distribution,
+        "command": commands[group],
+        "experiments": _experiments(plugin.name) if group == registry.SUITES else {},
+    }
+    print_out(facts(rows), markup=False)
+
+
+def _experiments(suite: str) -> dict[str, str]:
+    """Return the titles of a suite's experiments, which `run --only` selects."""
+    from mbcbench.records.detail import PlanDetail
+
+    request = {"profile": "smoke", "data": "auto", "device": "cpu", "encoders": [], "user_encoders": [], "only": []}
+    detail = PlanDetail.from_dict(_probe("plan", suite, suite=suite, **request))
+    return {name: str(experiment["title"]) for name, experiment in detail.experiments.items() if name != suite}

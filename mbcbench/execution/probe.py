@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mbcbench import registry
+from mbcbench import registry, system
 from mbcbench.errors import UsageError
 from mbcbench.execution import digest
 from mbcbench.execution.suite import PROBE, Experiment, PlanParams, Request, Suite
@@ -81,8 +81,7 @@ def _to_plain(value: Any) -> Any:
 def _plan(cell: Cell) -> PlanDetail:
     params = PlanParams(**cell.params)
     suite: Suite = registry.plugin(registry.SUITES, params.suite).load()
-    if params.device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda, but torch sees no CUDA device here; use --device cpu")
+    system.check_device(params.device)
     request = Request(
         encoders=params.user_encoders if suite.experiments else params.encoders,
         profile=params.profile,

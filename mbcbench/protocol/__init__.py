@@ -1,0 +1,1 @@
+"""What an encoder is: the protocol, specs, states, and targets that name an encoder."""

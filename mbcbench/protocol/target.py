@@ -244,13 +244,17 @@ def _attribute(module: ModuleType, attribute: str, target: str) -> object:
         return getattr(module, attribute)
     except AttributeError:
         names = [name for name in vars(module) if not name.startswith("_")]
-        near = registry.did_you_mean(attribute, names)
-        raise UsageError(f"{target}: the module has no attribute {attribute!r}{near}") from None
+        suggestion = registry.did_you_mean(attribute, names)
+        raise UsageError(f"{target}: the module has no attribute {attribute!r}{suggestion}") from None
 
 
 def _summary(target: object) -> str:
-    doc = inspect.getdoc(target)
-    return doc.splitlines()[0] if doc else ""
+    """Return the first line of a target's own docstring; an inherited one says nothing about it."""
+    if inspect.isclass(target):
+        doc = vars(target).get("__doc__")
+    else:
+        doc = target.__doc__ if inspect.isroutine(target) else None
+    return inspect.cleandoc(doc).partition("\n")[0] if doc else ""
 
 
 def _shorten(value: object) -> str:

@@ -51,7 +51,7 @@ class Run:
             _write_json(folder / INFO, {**_describe(folder.name, now), "profile": profile, "seed": seed, **words})
             return cls(folder)
         except OSError as error:
-            raise UsageError(f"cannot write to {root} ({error.strerror}); choose another folder with --out") from error
+            raise UsageError(f"cannot write to {root} ({error.strerror}); choose another folder with --root") from error
 
     def plan(self, cells: Sequence[Cell], experiments: Mapping[str, Any]) -> None:
         """Write the cells of the run, and what its experiments show."""
@@ -148,7 +148,7 @@ def records(folder: Path) -> list[Record]:
     """Return the records of a run. Raises UsageError as `info` does, and for a line that is not a record."""
     info(folder)
     path = folder / RECORDS
-    return [record for _, line in read_records(path) for record in line.records] if path.exists() else []
+    return read_records(path) if path.exists() else []
 
 
 def load(run: str | Path = "latest", root: str | Path = ROOT) -> "pd.DataFrame":

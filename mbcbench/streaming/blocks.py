@@ -25,7 +25,7 @@ class Block(NamedTuple):
     def chunks(self, size: int) -> Iterator[tuple[int, Array]]:
         """Yield the index of each chunk's first element and its elements, `size` at a time.
 
-        An unread block is read chunk by chunk, so that a chunk is in the processor's cache when it is encoded.
+        The elements of an unread block are read chunk by chunk, so that they are in cache when they are encoded.
         Raises UsageError when elements cannot be read.
         """
         for offset in range(0, len(self.buffer), size):

@@ -65,7 +65,9 @@ class GuardedEncoder:
 def build_encoder(options: "EncodeOptions", width: int) -> GuardedEncoder:
     """Build the encoder in eval mode for elements of `width` numbers, with trained weights if there are any.
 
-    Raises UsageError when it does not fit the elements or the weights, or its aggregation is missing or superfluous.
+    It is tried on the CPU and then moved to its device.
+
+    Raises UsageError if the elements or the weights do not fit it, or if `g` is missing or superfluous.
     """
     spec = target.get_spec(options.encoder)
     module = target.build_from_spec(spec, dim_in=width, seed=options.seed, **options.hyper).eval()
@@ -75,7 +77,7 @@ def build_encoder(options: "EncodeOptions", width: int) -> GuardedEncoder:
         target.validate(module, dim_in=width, name=options.encoder)
     except BrokenPluginError as error:
         raise UsageError(f"{options.path} holds elements of width {width}, and {error}") from error
-    return GuardedEncoder(_as_streaming(module, options), options.encoder)
+    return GuardedEncoder(_as_streaming(module, options).to(options.device), options.encoder)
 
 
 def _as_streaming(module: nn.Module, options: "EncodeOptions") -> nn.Module:
@@ -100,6 +102,6 @@ def _load_weights(module: nn.Module, weights: Path, name: str) -> None:
         else:
             state_dict = torch.load(weights, map_location="cpu", weights_only=True)
         module.load_state_dict(state_dict)
-    except Exception as error:  # torch and safetensors raise many kinds
+    except Exception as error:  # torch and safetensors raise many types
         reason = " ".join(str(error).split()) or one_line(error)
         raise UsageError(f"{weights} does not hold weights for {name} as it was built: {reason}") from error

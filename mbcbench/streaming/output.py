@@ -9,7 +9,7 @@ import safetensors.torch
 from torch import Tensor
 
 from mbcbench.errors import UsageError, one_line
-from mbcbench.streaming.checkpoint import write_atomically
+from mbcbench.system import write_atomically
 
 SUFFIXES = (".npy", ".safetensors")
 
@@ -22,7 +22,7 @@ def check_output(path: Path) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Raise UsageError if a file cannot be written to `path`: found out now rather than after hours of streaming."""
+    """Raise UsageError if a file cannot be written to `path`: now rather than after hours of streaming."""
     if not path.parent.is_dir():
         raise UsageError(f"cannot write {path}: there is no folder {path.parent}")
     if path.is_dir():

@@ -1,4 +1,4 @@
-"""Tries of an encoder on the first elements of a set."""
+"""Checks of an encoder on the first elements of a set."""
 
 import functools
 from collections.abc import Sequence

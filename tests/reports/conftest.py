@@ -10,8 +10,6 @@ import pytest
 from mbcbench import registry
 from mbcbench.records.record import Record, Status, frame
 from mbcbench.reporting import Report
-from mbcbench.reports import aggregation
-from mbcbench.reports.leaderboard import charts, table
 
 LAWS = (
     *("mbc.partition", "mbc.order", "mbc.merge", "mbc.empty"),
@@ -152,18 +150,3 @@ def report() -> Report:
     loaded = registry.plugin(registry.REPORTS, "leaderboard").load()
     assert isinstance(loaded, Report)
     return loaded
-
-
-@pytest.fixture(scope="session")
-def evidence() -> Any:
-    return aggregation
-
-
-@pytest.fixture(scope="session")
-def tables() -> Any:
-    return table
-
-
-@pytest.fixture(scope="session")
-def figures() -> Any:
-    return charts

@@ -1,13 +1,14 @@
-from types import ModuleType
-
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
+from mbcbench.reports import aggregation
+from mbcbench.reports.leaderboard.table import leaderboard_table
 
-def test_the_interval_is_the_t_interval_of_the_seeds(records: pd.DataFrame, tables: ModuleType) -> None:
-    table = tables.leaderboard_table(records).set_index("encoder")
+
+def test_the_interval_is_the_t_interval_of_the_seeds(records: pd.DataFrame) -> None:
+    table = leaderboard_table(records).set_index("encoder")
     at = records[(records["detail.test_size"] == 100) & (records["detail.mode"] == "one piece")]
     values = at.loc[at["encoder"] == "sse-random", "value"].astype(float)
     low, high = stats.t.interval(0.95, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
@@ -17,49 +18,47 @@ def test_the_interval_is_the_t_interval_of_the_seeds(records: pd.DataFrame, tabl
     assert row["accuracy"] + row["accuracy.half"] == pytest.approx(high)
 
 
-def test_one_seed_has_a_mean_and_no_interval(records: pd.DataFrame, tables: ModuleType) -> None:
-    row = tables.leaderboard_table(records[records["seed"] == 0]).set_index("encoder").loc["leaky"]
+def test_one_seed_has_a_mean_and_no_interval(records: pd.DataFrame) -> None:
+    row = leaderboard_table(records[records["seed"] == 0]).set_index("encoder").loc["leaky"]
     assert 0 < row["accuracy"] < 1
     assert np.isnan(row["accuracy.half"])
 
 
-def test_a_broken_cell_speaks_for_every_size_and_mode(records: pd.DataFrame, evidence: ModuleType) -> None:
+def test_a_broken_cell_speaks_for_every_size_and_mode(records: pd.DataFrame) -> None:
     rows = records[records["suite"] == "point-clouds"]
     for size, mode in ((50, "one piece"), (1000, "streamed")):
         at = {"detail.test_size": size, "detail.mode": mode}
-        found = evidence.outcomes(rows, "accuracy", at, ["hanging"])
+        found = aggregation.outcomes(rows, "accuracy", at, ["hanging"])
         assert list(found["status"]) == ["ok", "ok", "timeout"]
 
 
-def test_a_value_that_is_not_finite_is_not_averaged(records: pd.DataFrame, tables: ModuleType) -> None:
+def test_a_value_that_is_not_finite_is_not_averaged(records: pd.DataFrame) -> None:
     spoilt = records.copy()
     one = spoilt["encoder"].eq("leaky") & spoilt["seed"].eq(1) & spoilt["suite"].eq("point-clouds")
     spoilt.loc[one, "value"] = float("nan")
-    row = tables.leaderboard_table(spoilt).set_index("encoder").loc["leaky"]
+    row = leaderboard_table(spoilt).set_index("encoder").loc["leaky"]
     assert (row["accuracy.seeds"], row["accuracy.lost"]) == (2, "1 nan")
     assert np.isnan(row["rank"])
 
 
-def test_a_law_checked_twice_shows_its_worst_status(records: pd.DataFrame, evidence: ModuleType) -> None:
+def test_a_law_checked_twice_shows_its_worst_status(records: pd.DataFrame) -> None:
     again = records[(records["encoder"] == "leaky") & (records["suite"] == "laws")].assign(status="pass")
-    matrix = evidence.law_matrix(pd.concat([records, again]), ["leaky"])
+    matrix = aggregation.law_matrix(pd.concat([records, again]), ["leaky"])
     assert matrix.at["leaky", "mbc.partition"] == "fail"
 
 
-def test_a_status_of_a_later_version_is_the_worst(evidence: ModuleType) -> None:
-    assert evidence.worst(["pass", "crash", "melted"]) == "melted"
+def test_a_status_of_a_later_version_is_the_worst() -> None:
+    assert aggregation.worst(["pass", "crash", "melted"]) == "melted"
 
 
-def test_laws_stand_in_their_groups_whatever_the_order_of_the_records(
-    records: pd.DataFrame, evidence: ModuleType
-) -> None:
+def test_laws_stand_in_their_groups_whatever_the_order_of_the_records(records: pd.DataFrame) -> None:
     shuffled = records.sample(frac=1, random_state=0)
-    groups = [evidence.law_group(law) for law in evidence.law_matrix(shuffled, ["leaky"]).columns]
+    groups = [aggregation.law_group(law) for law in aggregation.law_matrix(shuffled, ["leaky"]).columns]
     assert groups == ["mbc"] * 4 + ["symmetry"] * 3 + ["hygiene"] * 2
 
 
-def test_badges_count_the_laws_that_hold_of_those_that_apply(records: pd.DataFrame, tables: ModuleType) -> None:
-    table = tables.leaderboard_table(records).set_index("encoder")
+def test_badges_count_the_laws_that_hold_of_those_that_apply(records: pd.DataFrame) -> None:
+    table = leaderboard_table(records).set_index("encoder")
     laws = records[records["suite"] == "laws"]
     for group in ("mbc", "symmetry", "hygiene"):
         own = laws[laws["case"].str.startswith(f"{group}.")]

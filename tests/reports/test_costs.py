@@ -42,7 +42,7 @@ def table() -> pd.DataFrame:
 
 
 def test_known_exponents_are_found() -> None:
-    found = growth.exponents(growth.costs(table())).set_index(["encoder", "cost"])["exponent"]
+    found = growth.growth_table(growth.cost_table(table())).set_index(["encoder", "cost"])["exponent"]
     expected = {("flat", "time"): 1, ("flat", "measured memory"): 0, ("quadratic", "time"): 2}
     expected |= {("quadratic", "measured memory"): 2, ("quadratic", "predicted memory"): 2}
     for key, exponent in expected.items():
@@ -54,7 +54,7 @@ def test_the_interval_holds_the_exponent_of_noisy_costs_and_widens_with_noise() 
         rows = [
             record("a", n, "peak_memory", n * factor) for n, factor in zip(SIZES[2:], (1, 1 + noise, 1), strict=True)
         ]
-        return growth.exponents(growth.costs(frame(rows))).iloc[0]
+        return growth.growth_table(growth.cost_table(frame(rows))).iloc[0]
 
     calm, wild = fitted(0.01), fitted(0.5)
     assert calm["low"] < 1 < calm["high"]
@@ -62,18 +62,18 @@ def test_the_interval_holds_the_exponent_of_noisy_costs_and_widens_with_noise() 
 
 
 def test_small_sizes_do_not_count() -> None:
-    fitted = growth.exponents(growth.costs(table()))
+    fitted = growth.growth_table(growth.cost_table(table()))
     assert set(fitted["smallest"]) == {1000.0}
     assert set(fitted["points"]) == {4}
 
 
 def test_one_size_gives_no_exponent() -> None:
-    fitted = growth.exponents(growth.costs(frame([record("a", 2000, "peak_memory", 5.0)])))
+    fitted = growth.growth_table(growth.cost_table(frame([record("a", 2000, "peak_memory", 5.0)])))
     assert fitted["exponent"].isna().all()
 
 
 def test_predicted_and_measured_stand_beside_each_other_with_their_ratio() -> None:
-    found = growth.validation(growth.costs(table()))
+    found = growth.memory_table(growth.cost_table(table()))
     assert len(found) == 2 * len(SIZES)
     assert found["ratio"].tolist() == pytest.approx([2.0] * len(found))
 

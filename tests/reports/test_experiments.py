@@ -52,7 +52,7 @@ def test_a_model_is_a_row_of_means_with_intervals(experiments: Report) -> None:
 
 def test_what_broke_and_what_is_undecided_is_shown_as_what_it_is(experiments: Report) -> None:
     text = printed(experiments, frame(RECORDS), {"experiments": {"fig": TOLD}}, 160)
-    assert line(text, "pma") == "pma one piece 0.300 ±0.000 ≈1 0.300 ±0.000 ≈1 +0.050 [+0.000, +0.100]"
+    assert line(text, "pma") == "pma one piece 0.300 ±0.000 ≈1 0.300 ±0.000 ≈1 +0.050 [-0.585, +0.685]"
     assert line(text, "lost") == "lost one piece 0.100 1/2"
     assert line(text, "gone") == "gone crash crash"
 

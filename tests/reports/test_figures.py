@@ -1,79 +1,108 @@
-import re
-from itertools import pairwise
-from types import ModuleType
+"""Figures: the same data give the same bytes, nothing is clipped, and pages say in words what they show."""
+
+import io
+from collections.abc import Callable
 from xml.etree import ElementTree
 
+import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
 
-from mbcbench.reports import extra_figures
+from mbcbench.reports import cost_figures, style
+from mbcbench.reports.captions import Measure
+from mbcbench.reports.leaderboard.html import alt_text
 
-MEANS = pd.DataFrame(
+SERIES = pd.DataFrame(
     {
-        "test_size": [50, 50, 100, 100],
-        "mode": ["one piece", "streamed"] * 2,
-        "mean": [0.5, 0.4, 0.9, 0.6],
-        "half": [0.01, float("nan"), 0.02, 0.02],
+        "model": ["sse-mean-of-chunk-means K=32 partition"] * 4 + ["<b>"] * 4,
+        "x": [50, 50, 100_000, 100_000] * 2,
+        "seed": [0, 1] * 4,
+        "value": np.linspace(0.1, 0.9, 8),
     }
 )
 POINTS = pd.DataFrame(
     {
         "encoder": ["<b>", "second"],
-        "throughput": [2e5, 3e6],
-        "accuracy": [0.9, 0.8],
+        "model": ["<b>", "second"],
+        "cost": [5.0, 0.3],
+        "mean": [0.9, 0.8],
         "half": [0.01, float("nan")],
         "consistent": [True, False],
+        "pareto": [True, True],
     }
 )
+LABELS = ("number of points, in training and test", Measure("NLL in training", "nats per value", True).label)
+
+
+def lines() -> Figure:
+    figure: Figure = style.draw_lines(SERIES, labels=LABELS, log=True)
+    return figure
+
+
+def categories() -> Figure:
+    figure: Figure = style.draw_points(SERIES, "x", "model", labels=LABELS)
+    return figure
+
+
+def cost() -> Figure:
+    figure: Figure = cost_figures.draw_accuracy_by_cost(POINTS, "seconds for a million elements")
+    return figure
+
+
+FIGURES = [lines, categories, cost]
 
 
 def test_of_models_at_one_cost_only_the_best_are_on_the_front() -> None:
     table = pd.DataFrame({"cost": [1, 1, 1, 2, 2, 3], "mean": [0.4, 0.6, 0.6, 0.7, 0.5, 0.7]})
-    assert list(extra_figures.front(table)) == [False, True, True, True, False, False]
+    assert list(cost_figures.pareto_front(table)) == [False, True, True, True, False, False]
 
 
-def drawn(figures: ModuleType, name: str) -> str:
-    by_size = figures.accuracy_by_size(MEANS, name, (0.0, 1.0), 100.0)
-    return f"{by_size}{figures.accuracy_against_throughput(POINTS, f'{name}-cost')}"
+@pytest.mark.parametrize("kind", ["svg", "png"])
+@pytest.mark.parametrize("draw", FIGURES)
+def test_the_same_data_give_the_same_bytes(draw: Callable[[], Figure], kind: str) -> None:
+    assert style.image(draw(), kind) == style.image(draw(), kind)
 
 
-def test_the_same_data_give_the_same_bytes(figures: ModuleType) -> None:
-    assert drawn(figures, "a") == drawn(figures, "a")
+@pytest.mark.parametrize("draw", FIGURES)
+def test_a_figure_is_well_formed(draw: Callable[[], Figure]) -> None:
+    assert ElementTree.fromstring(style.image(draw(), "svg")).tag.endswith("svg")
 
 
-def test_ids_are_unique_across_the_figures_of_a_page(figures: ModuleType) -> None:
-    ids = re.findall(r'\bid="([^"]+)"', drawn(figures, "a") + drawn(figures, "b"))
-    assert ids
-    assert len(ids) == len(set(ids))
+@pytest.mark.parametrize("draw", FIGURES)
+def test_no_label_is_clipped(draw: Callable[[], Figure]) -> None:
+    figure = draw()
+    figure.draw_without_rendering()
+    drawn = figure.get_tightbbox()
+    width, height = figure.get_size_inches()
+    assert drawn.x0 >= -0.01
+    assert drawn.y0 >= -0.01
+    assert drawn.x1 <= width + 0.01
+    assert drawn.y1 <= height + 0.01
 
 
-def test_what_a_figure_refers_to_is_in_it(figures: ModuleType) -> None:
-    text = drawn(figures, "a")
-    wanted = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text))
-    assert wanted
-    assert wanted <= set(re.findall(r'\bid="([^"]+)"', text))
+def test_every_axis_has_a_label_and_the_legend_every_name() -> None:
+    for draw in FIGURES:
+        figure = draw()
+        (axes,) = figure.axes
+        assert axes.get_xlabel()
+        assert "is better" in axes.get_ylabel()
+        names = {text.get_text() for text in figure.legends[0].get_texts()}
+        assert names == set(POINTS["model"] if draw is cost else SERIES["model"])
 
 
-def test_a_figure_is_well_formed_and_says_in_words_what_it_shows(figures: ModuleType) -> None:
-    root = ElementTree.fromstring(figures.accuracy_against_throughput(POINTS, "a"))
-    assert root.get("role") == "img"
-    assert root.get("aria-label") == "accuracy against throughput: <b>: 2e+05/s, 0.900; second: 3e+06/s, 0.800"
+def test_a_png_has_a_palette() -> None:
+    picture = Image.open(io.BytesIO(style.image(lines(), "png")))
+    assert picture.mode == "P"
+    assert picture.width == round(style.WIDTH * style.DPI)
 
 
-def test_text_stays_text_in_the_colour_of_the_page(figures: ModuleType) -> None:
-    text = figures.accuracy_by_size(MEANS, "a", (0.0, 1.0), None)
-    assert "test points</text>" in text
-    assert "currentColor" in text
-    assert "<style" not in text
+def test_the_figure_of_cost_says_in_words_what_it_shows() -> None:
+    words = "Accuracy against seconds for a million elements: <b>: 5 s, 0.900; second: 0.3 s, 0.800."
+    assert alt_text(POINTS) == words
 
 
-def test_names_keep_apart_and_in_order(figures: ModuleType) -> None:
-    placed = figures.spread([0.9, 0.89, 0.88, 0.2, 0.01, 0.0], gap=0.1)
-    assert all(above - below >= 0.1 - 1e-12 for above, below in pairwise(placed))
-    assert min(placed) >= 0
-    assert placed[3] == pytest.approx(0.2)
-    assert sum(placed[:3]) / 3 == pytest.approx(0.89)
-
-
-def test_names_that_are_apart_stay_where_they_are(figures: ModuleType) -> None:
-    assert figures.spread([0.9, 0.5, 0.1], gap=0.1) == pytest.approx([0.9, 0.5, 0.1])
+@pytest.mark.parametrize(("value", "text"), [(0.5, "0.5"), (200, "200"), (2000, "2k"), (1500, "1.5k"), (1e6, "1M")])
+def test_ticks_are_short(value: float, text: str) -> None:
+    assert style.format_tick(value) == text

@@ -1,22 +1,22 @@
-from types import ModuleType
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from mbcbench.records.record import Record, Status, frame
+from mbcbench.reports.leaderboard.table import leaderboard_table, notes
 
 
-def test_ranks_follow_the_mean_accuracy_where_trained(records: pd.DataFrame, tables: ModuleType) -> None:
-    table = tables.leaderboard_table(records)
+def test_ranks_follow_the_mean_accuracy_where_trained(records: pd.DataFrame) -> None:
+    table = leaderboard_table(records)
     at = records[(records["detail.test_size"] == 100) & (records["detail.mode"] == "one piece")]
     means = at["value"].astype(float).groupby(at["encoder"]).mean().drop("hanging").sort_values(ascending=False)
     assert list(table["encoder"][: len(means)]) == list(means.index)
     assert list(table["rank"][: len(means)]) == [1, 2, 3, 4]
 
 
-def test_encoders_that_lack_seeds_are_marked_and_not_ranked(records: pd.DataFrame, tables: ModuleType) -> None:
-    table = tables.leaderboard_table(records).set_index("encoder")
+def test_encoders_that_lack_seeds_are_marked_and_not_ranked(records: pd.DataFrame) -> None:
+    table = leaderboard_table(records).set_index("encoder")
     hanging, crashing = table.loc["hanging"], table.loc["crashing"]
     assert (hanging["accuracy.seeds"], hanging["accuracy.expected"], hanging["accuracy.lost"]) == (2, 3, "1 timeout")
     assert (crashing["accuracy.seeds"], crashing["accuracy.lost"]) == (0, "3 crash")
@@ -24,14 +24,14 @@ def test_encoders_that_lack_seeds_are_marked_and_not_ranked(records: pd.DataFram
     assert hanging["accuracy"] > table["accuracy"].drop("hanging").max()
 
 
-def test_a_seed_without_any_record_is_missing(records: pd.DataFrame, tables: ModuleType) -> None:
+def test_a_seed_without_any_record_is_missing(records: pd.DataFrame) -> None:
     gone = records["encoder"].eq("leaky") & records["seed"].eq(2)
-    row = tables.leaderboard_table(records[~gone]).set_index("encoder").loc["leaky"]
+    row = leaderboard_table(records[~gone]).set_index("encoder").loc["leaky"]
     assert row["accuracy.lost"] == "1 missing"
 
 
-def test_costs_are_those_of_the_largest_set(records: pd.DataFrame, tables: ModuleType) -> None:
-    table = tables.leaderboard_table(records).set_index("encoder")
+def test_costs_are_those_of_the_largest_set(records: pd.DataFrame) -> None:
+    table = leaderboard_table(records).set_index("encoder")
     at = records[records["detail.n"].eq(10_000) & records["encoder"].eq("sse-random")]
     for slot, metric, mode in (
         ("throughput", "throughput", "one piece"),
@@ -43,10 +43,10 @@ def test_costs_are_those_of_the_largest_set(records: pd.DataFrame, tables: Modul
     assert table.at["hanging", "throughput.lost"] == "1 missing"
 
 
-def test_encoders_that_were_asked_for_and_left_nothing_have_a_row(records: pd.DataFrame, tables: ModuleType) -> None:
-    table = tables.leaderboard_table(records, ["absent"])
+def test_encoders_that_were_asked_for_and_left_nothing_have_a_row(records: pd.DataFrame) -> None:
+    table = leaderboard_table(records, ["absent"])
     assert table.loc[table["encoder"] == "absent", "accuracy.lost"].item() == "3 missing"
-    assert "No records at all of absent." in tables.notes(records, {"run": "x"}, table)
+    assert "No records at all of absent." in notes(records, {"run": "x"}, table)
 
 
 @pytest.mark.parametrize(
@@ -57,50 +57,50 @@ def test_encoders_that_were_asked_for_and_left_nothing_have_a_row(records: pd.Da
         ("resources", "No records of resources: throughput and memory were not measured."),
     ],
 )
-def test_a_suite_that_is_absent_is_named(records: pd.DataFrame, tables: ModuleType, suite: str, note: str) -> None:
+def test_a_suite_that_is_absent_is_named(records: pd.DataFrame, suite: str, note: str) -> None:
     part = records[records["suite"] != suite]
-    assert note in tables.notes(part, {"run": "x"}, tables.leaderboard_table(part))
+    assert note in notes(part, {"run": "x"}, leaderboard_table(part))
 
 
-def test_what_an_encoder_lacks_is_named(records: pd.DataFrame, tables: ModuleType) -> None:
-    found = tables.notes(records, {"run": "x"}, tables.leaderboard_table(records))
+def test_what_an_encoder_lacks_is_named(records: pd.DataFrame) -> None:
+    found = notes(records, {"run": "x"}, leaderboard_table(records))
     assert found == [
         "No record of hygiene.inputs, resources for hanging.",
         "Not ranked, since not every seed of every task gave a score: crashing, hanging.",
     ]
 
 
-def test_no_records_and_no_description_are_said_to_be_missing(tables: ModuleType, records: pd.DataFrame) -> None:
+def test_no_records_and_no_description_are_said_to_be_missing(records: pd.DataFrame) -> None:
     for empty in (pd.DataFrame(), frame([])):
-        table = tables.leaderboard_table(empty)
+        table = leaderboard_table(empty)
         assert table.empty
-        assert tables.notes(empty, {}, table)[0].startswith("There are no records")
-    assert tables.notes(records, {}, tables.leaderboard_table(records))[0].startswith("There is no description")
+        assert notes(empty, {}, table)[0].startswith("There are no records")
+    assert notes(records, {}, leaderboard_table(records))[0].startswith("There is no description")
 
 
-def test_devices_are_never_averaged_together(records: pd.DataFrame, tables: ModuleType) -> None:
+def test_devices_are_never_averaged_together(records: pd.DataFrame) -> None:
     fast = records["encoder"].eq("leaky") & records["suite"].eq("resources")
     mixed = records.assign(device=records["device"].mask(fast, "cuda:0"))
-    table = tables.leaderboard_table(mixed)
+    table = leaderboard_table(mixed)
     assert table.set_index("encoder").at["leaky", "throughput.lost"] == "1 missing"
     note = "The records of resources are mixed: device cpu is shown, and cuda:0 left out."
-    assert note in tables.notes(mixed, {"run": "x"}, table)
+    assert note in notes(mixed, {"run": "x"}, table)
 
 
-def test_accuracy_is_shown_as_broken_where_no_size_was_reached(tables: ModuleType) -> None:
+def test_accuracy_is_shown_as_broken_where_no_size_was_reached() -> None:
     lost = [
         Record(suite="point-clouds", case="mnist-points", encoder="a", status=Status.OOM, seed=seed) for seed in (0, 1)
     ]
-    row = tables.leaderboard_table(frame(lost)).iloc[0]
+    row = leaderboard_table(frame(lost)).iloc[0]
     assert (row["accuracy.status"], row["accuracy.lost"]) == ("oom", "2 oom")
 
 
-def test_a_broken_cell_speaks_only_for_the_setting_it_was_asked_for(tables: ModuleType) -> None:
+def test_a_broken_cell_speaks_only_for_the_setting_it_was_asked_for() -> None:
     one: dict[str, Any] = {"suite": "resources", "case": "encode", "encoder": "a"}
     late = Record(**one, status=Status.OOM, params={"n": 1000, "mode": "one piece"})
     detail = {"n": 1000, "mode": "streamed"}
     fine = Record(**one, status=Status.OK, metric="peak_memory", value=64.0, params=detail, detail=detail)
-    row = tables.leaderboard_table(frame([late, fine])).iloc[0]
+    row = leaderboard_table(frame([late, fine])).iloc[0]
     assert (row["memory.status"], row["memory.streamed"], row["memory.streamed.lost"]) == ("oom", 64.0, "")
     assert row["throughput.status"] == "oom"
 
@@ -118,13 +118,11 @@ def completion(encoder: str, seed: int, *, plateau: bool) -> list[Record]:
     return found
 
 
-def test_every_task_has_columns_and_a_model_on_the_plateau_is_undecided(
-    records: pd.DataFrame, tables: ModuleType
-) -> None:
+def test_every_task_has_columns_and_a_model_on_the_plateau_is_undecided(records: pd.DataFrame) -> None:
     more = [r for seed in (1, 3) for r in completion("leaky", seed, plateau=False)]
     more += [r for seed in (1, 3) for r in completion("sse-random", seed, plateau=seed == 3)]
     both = pd.concat([records, frame(more)])
-    table = tables.leaderboard_table(both).set_index("encoder")
+    table = leaderboard_table(both).set_index("encoder")
     assert table.at["leaky", "nll"] == pytest.approx(0.2)
     assert table["nll.streamed.undecided"].to_dict()["leaky"] == 0
     assert table["nll.streamed.undecided"].to_dict()["sse-random"] == 1
