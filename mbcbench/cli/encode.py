@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from rich.console import Console
     from torch import Tensor
 
-SECONDS_BETWEEN_LINES = 10.0
-
 
 def encode(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A .npy, Parquet, Arrow, HDF5 or Zarr file, n x d.")],
@@ -194,25 +192,14 @@ def watch(console: "Console", progress: _Progress, *, quiet: bool) -> Iterator[N
     """Show progress on `console`: live on a terminal, as a line every 10 seconds elsewhere."""
     from rich.live import Live
 
+    from mbcbench.execution.progress import LinePrinter
+
     if quiet:
         yield
     elif console.is_terminal:
         with Live(get_renderable=progress.line, console=console, transient=True):
             yield
     else:
-        progress.show = _Lines(console, progress).show
+        printer = LinePrinter(console)
+        progress.show = lambda: printer.print_at_intervals(progress.line, progress.rate.elapsed)
         yield
-
-
-class _Lines:
-    """Prints progress as plain lines at intervals."""
-
-    def __init__(self, console: "Console", progress: _Progress) -> None:
-        self._console, self._progress = console, progress
-        self._last = 0.0
-
-    def show(self) -> None:
-        elapsed = self._progress.rate.elapsed
-        if elapsed - self._last >= SECONDS_BETWEEN_LINES:
-            self._last = elapsed
-            self._console.print(self._progress.line(), highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Progress: what is running, what is done, how long it will take. Live on a terminal, plain lines elsewhere."""
+"""Progress of a run: what runs, what is done, and how much time is left. Live on a terminal, plain lines elsewhere."""
 
 import contextlib
 import statistics
@@ -23,30 +23,30 @@ Clock = Callable[[], float]
 
 
 class Progress:
-    """The state of a run as its steps are seen. clock: seconds, from any beginning."""
+    """State of a run, updated with its steps. clock: a monotonic clock in seconds."""
 
     def __init__(self, workers: int, clock: Clock = time.monotonic) -> None:
         self.total: int | None = None
         self.done = self.failed = self.reused = self.to_run = 0
         self.reasons = ""
-        self.running: dict[str, tuple[Cell, float]] = {}
+        self.running: dict[str, tuple[Cell, float]] = {}  # by key, with the time of the start
         self._clock = clock
         self._workers = workers
-        self._began = clock()
-        self._waiting: dict[str, str] = {}  # the suites of cells to run, by key
-        self._seconds: defaultdict[str, list[float]] = defaultdict(list)
+        self._start = clock()
+        self._waiting: dict[str, str] = {}  # the suites of cells that have not ended, by key
+        self._seconds: defaultdict[str, list[float]] = defaultdict(list)  # of cells that ended, by suite
 
     @property
     def elapsed(self) -> float:
         """Seconds since the start."""
-        return self._clock() - self._began
+        return self.since(self._start)
 
     def since(self, moment: float) -> float:
-        """Seconds since a moment of the clock."""
+        """Return the seconds since a moment of the clock."""
         return self._clock() - moment
 
     def update(self, step: Step) -> None:
-        """Take note of a step."""
+        """Take account of the next step."""
         match step:
             case Planned():
                 self.total = len(step.cells)
@@ -58,17 +58,17 @@ class Progress:
                 self._finish(step)
 
     def _finish(self, step: Finished) -> None:
-        _, began = self.running.pop(step.cell.key, (None, None))
+        _, start = self.running.pop(step.cell.key, (None, None))
         if step.cell.suite == PROBE:
             return
         self.done += 1
-        self.failed += is_bad(step)
+        self.failed += is_failure(step)
         self._waiting.pop(step.cell.key, None)
-        if began is not None:
-            self._seconds[step.cell.suite].append(self.since(began))
+        if start is not None:
+            self._seconds[step.cell.suite].append(self.since(start))
 
     def seconds_left(self) -> float | None:
-        """An estimate from the mean cell of each suite so far; None while one of them has no cell behind it."""
+        """Estimate the time left from the mean time of each suite's cells; None until each suite has ended one."""
         waiting = Counter(self._waiting.values())
         if self.total is None or any(not self._seconds[suite] for suite in waiting):
             return None
@@ -76,77 +76,92 @@ class Progress:
         return work / self._workers
 
     def line(self) -> str:
-        """The state in one line."""
+        """Return the state in one line."""
         if self.total is None:
-            return f"learning what there is to run, {format_duration(self.elapsed)}"
-        left = self.seconds_left()
-        rest = "time left unknown as yet" if left is None else f"about {format_duration(left)} left"
+            return f"planning, {format_duration(self.elapsed)}"
+        seconds = self.seconds_left()
+        left = "time left unknown" if seconds is None else f"about {format_duration(seconds)} left"
         failed = f", {self.failed} failed" if self.failed else ""
-        return f"{self.done} of {self.total} cells{failed}, {format_duration(self.elapsed)}, {rest}"
+        return f"{self.done} of {self.total} cells{failed}, {format_duration(self.elapsed)}, {left}"
 
 
-def is_bad(step: Finished) -> bool:
-    """Whether a cell failed or broke."""
+def is_failure(step: Finished) -> bool:
+    """Return True if a cell failed or broke."""
     return any(record.status in BROKEN | UNEXPECTED for record in step.records)
 
 
 def format_duration(seconds: float) -> str:
-    """A time for reading: `8 s`, `3 min 20 s`, `2 h 5 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    """Return a duration for reading: `8 s`, `3 min 20 s`, `2 h 5 min`."""
+    rounded = round(seconds)
+    if rounded < 60:
+        return f"{rounded} s"
+    if rounded < 3600:
+        return f"{rounded // 60} min {rounded % 60} s"
+    return f"{rounded // 3600} h {rounded % 3600 // 60} min"
 
 
 @contextlib.contextmanager
 def watch(console: Console, progress: Progress, *, quiet: bool) -> Iterator[Callable[[Step], None]]:
-    """Show progress on `console` while steps are given to what this yields."""
+    """Show progress on `console`. Yield the function that takes each step."""
     if quiet:
         yield progress.update
     elif console.is_terminal:
-        with Live(get_renderable=lambda: _picture(progress), console=console, transient=True):
+        # rich.progress estimates the time left from all cells alike, but those of one suite take far longer than those
+        # of another; so the line is ours.
+        with Live(get_renderable=lambda: _render(progress), console=console, transient=True):
             yield progress.update
     else:
         yield _Lines(console, progress).update
 
 
+def _render(progress: Progress) -> Group:
+    running = Table.grid(padding=(0, 2))
+    for cell, start in list(progress.running.values()):  # a copy: the display has a thread of its own
+        running.add_row(Text(format_duration(progress.since(start)), justify="right"), Text(_name(cell)))
+    bar = ProgressBar(total=progress.total or 1, completed=progress.done, width=40)
+    return Group(bar, Text(progress.line()), running)
+
+
 class _Lines:
-    """Progress as plain lines: a failure at once, the rest at intervals."""
+    """Prints progress as plain lines: a failure at once, the state at intervals."""
 
     def __init__(self, console: Console, progress: Progress) -> None:
-        self._console = console
+        self._printer = LinePrinter(console)
         self._progress = progress
-        self._last = 0.0
 
     def update(self, step: Step) -> None:
         self._progress.update(step)
         if isinstance(step, Planned) and step.reused:
-            self._say(f"{step.reused} of {len(step.cells)} cells reused from earlier runs")
-        if isinstance(step, Finished) and not step.reused and is_bad(step):
-            self._say(_complaint(step))
-        if isinstance(step, Finished) and self._progress.elapsed - self._last >= SECONDS_BETWEEN_LINES:
-            self._last = self._progress.elapsed
-            self._say(self._progress.line())
+            self._printer.print(f"{step.reused} of {len(step.cells)} cells reused from earlier runs")
+        if isinstance(step, Finished) and not step.reused and is_failure(step):
+            self._printer.print(_describe_failure(step))
+        if isinstance(step, Finished):
+            self._printer.print_at_intervals(self._progress.line, self._progress.elapsed)
 
-    def _say(self, line: str) -> None:
+
+class LinePrinter:
+    """Prints plain lines, some of them at most every ten seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last = 0.0
+
+    def print(self, line: str) -> None:
+        """Print a line as it is."""
         self._console.print(line, soft_wrap=True, markup=False, highlight=False)
 
+    def print_at_intervals(self, line: Callable[[], str], elapsed: float) -> None:
+        """Print a line if the last one is long enough ago. elapsed: seconds since the start."""
+        if elapsed - self._last >= SECONDS_BETWEEN_LINES:
+            self._last = elapsed
+            self.print(line())
 
-def _complaint(step: Finished) -> str:
+
+def _describe_failure(step: Finished) -> str:
     record = next(r for r in step.records if r.status in BROKEN | UNEXPECTED)
-    return f"{record.status}: {name_of(step.cell)}{f': {record.message}' if record.message else ''}"
+    return f"{record.status}: {_name(step.cell)}{f': {record.message}' if record.message else ''}"
 
 
-def name_of(cell: Cell) -> str:
-    """A cell for reading."""
+def _name(cell: Cell) -> str:
+    """Return a cell for reading; a probe of a suite has no encoder."""
     return " ".join(word for word in (cell.encoder or cell.params.get("suite", ""), cell.suite, cell.case) if word)
-
-
-def _picture(progress: Progress) -> Group:
-    running = Table.grid(padding=(0, 2))
-    for cell, began in list(progress.running.values()):
-        running.add_row(Text(format_duration(progress.since(began)), justify="right"), Text(name_of(cell)))
-    bar = ProgressBar(total=progress.total or 1, completed=progress.done, width=40)
-    return Group(bar, Text(progress.line()), running)

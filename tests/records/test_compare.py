@@ -163,6 +163,7 @@ def test_the_command_prints_writes_and_fails_on_what_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)  # pytest-xdist sets it
     a = keep(tmp_path / ".mbcbench", law(Status.PASS), measured(100.0))
     b = keep(tmp_path / ".mbcbench", law(Status.FAIL), measured(50.0))
     assert call(a, a, "--fail-on", "regress,new-failure") == 0
