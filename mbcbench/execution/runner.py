@@ -1,4 +1,4 @@
-"""The runner: each cell in a process of its own, forked from a server that has torch loaded already."""
+"""Runner: run each cell in a process of its own, forked from a server that has loaded torch."""
 
 import contextlib
 import json
@@ -21,13 +21,15 @@ from types import ModuleType
 from pebble import ProcessExpired, ProcessFuture
 from pebble.concurrent import process
 
-from mbcbench.errors import one_line
+from mbcbench.errors import UsageError, one_line
 from mbcbench.execution import worker
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
 TIMEOUTS_BEFORE_GIVING_UP = 2
-# Never a plug-in: it could hang or crash.
+MAX_TAIL_LENGTH = 160  # characters of the last output of a process that died
+SECONDS_TO_DIE = 5.0  # of processes that were killed
+# What the fork server imports. Never a plug-in: it could hang or crash.
 PRELOADED = [
     "torch",
     "psutil",
@@ -40,7 +42,7 @@ PRELOADED = [
 
 @dataclass(frozen=True)
 class Limits:
-    """What one cell may take: seconds, and bytes beyond what its process begins with."""
+    """Limits of one cell: seconds, and bytes of private memory beyond those that its process starts with."""
 
     seconds: float = 60.0
     memory_bytes: int = 2 * 2**30
@@ -48,14 +50,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class Started:
-    """A cell's process was started."""
+    """The process of a cell has started."""
 
     cell: Cell
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A cell came to its end; reused: its records are those of an earlier run."""
+    """A cell has ended. reused: True if its records are those of an earlier run."""
 
     cell: Cell
     records: tuple[Record, ...]
@@ -74,11 +76,10 @@ class Job:
 
 
 def run(jobs: Sequence[Job], *, workers: int, libraries: Sequence[str] = ()) -> Iterator[Event]:
-    """Run the jobs in their order, at most `workers` at a time, and say when each starts and what it gave.
+    """Run jobs in their order, at most `workers` at a time, and yield when each starts and ends.
 
-    libraries: modules that many cells import, to be loaded once by the server they are forked from (the first call
-    of a process decides).
-    An encoder that timed out twice is not run further, so that one that hangs cannot hold up the rest.
+    libraries: modules that many cells import, and that the fork server loads once. The first call of a process decides.
+    An encoder that timed out twice is not run again, so that one that hangs cannot hold up the rest.
     """
     waiting = deque(jobs)
     timeouts: Counter[str] = Counter()
@@ -87,7 +88,7 @@ def run(jobs: Sequence[Job], *, workers: int, libraries: Sequence[str] = ()) -> 
             while waiting and len(pool.running) < workers:
                 job = waiting.popleft()
                 if job.cell.encoder and timeouts[job.cell.encoder] >= TIMEOUTS_BEFORE_GIVING_UP:
-                    yield Finished(job.cell, (_given_up(job.cell),))
+                    yield Finished(job.cell, (_give_up(job.cell),))
                     continue
                 yield Started(job.cell)
                 pool.start(job)
@@ -96,36 +97,32 @@ def run(jobs: Sequence[Job], *, workers: int, libraries: Sequence[str] = ()) -> 
                 yield Finished(job.cell, records)
 
 
-def _given_up(cell: Cell) -> Record:
+def _give_up(cell: Cell) -> Record:
     message = f"not run: {TIMEOUTS_BEFORE_GIVING_UP} cells of this encoder took longer than their limit"
     return cell.record(Status.TIMEOUT, message=message)
 
 
 class _Pool:
-    """The cells that are running."""
+    """The processes of the cells that are running."""
 
     def __init__(self, logs: Path, libraries: Sequence[str]) -> None:
         self.running: dict[ProcessFuture[list[str]], Job] = {}
         self._context = _fork_server(libraries)
         self._logs = logs
-        self._began = time.monotonic_ns()
+        self._name = f"mbcbench-{time.monotonic_ns()}-"  # of the processes, so that no others are killed
 
     def __enter__(self) -> "_Pool":
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Kill what still runs, which may not listen to anything gentler."""
+        """Kill the cells that still run; native code ignores anything gentler."""
         for child in multiprocessing.active_children():
             if child.name.startswith(self._name):
                 child.kill()
-        wait(list(self.running), timeout=5)
-
-    @property
-    def _name(self) -> str:
-        return f"mbcbench-{self._began}-"
+        wait(list(self.running), timeout=SECONDS_TO_DIE)
 
     def start(self, job: Job) -> None:
-        # pebble reads `context`, whatever its signature says
+        # pebble accepts `context`, though its type hints do not
         launch = process(  # type: ignore[call-overload]
             name=self._name + job.cell.key, timeout=job.limits.seconds, context=self._context
         )
@@ -135,7 +132,7 @@ class _Pool:
         self.running[future] = job
 
     def finished(self) -> list[tuple[Job, tuple[Record, ...]]]:
-        """Wait for at least one running job; the jobs that ended, with their records."""
+        """Wait until a job ends, and return all that have ended with their records."""
         done, _ = wait(list(self.running), return_when=FIRST_COMPLETED)
         ended = [(self.running.pop(future), future) for future in list(self.running) if future in done]
         return [(job, self._records(job, future)) for job, future in ended]
@@ -152,18 +149,19 @@ class _Pool:
             return (cell.record(Status.TIMEOUT, message=message, seconds=job.limits.seconds),)
         except ProcessExpired as error:
             return (cell.record(Status.CRASH, message=f"its process ended with {_ending(error)}{self._tail(cell)}"),)
-        except Exception as error:  # whatever came through the pipe is the cell's own doing
+        except Exception as error:  # what came through the pipe could not be decoded: the fault of the cell
             return (cell.record(Status.ERROR, message=one_line(error)),)
 
     def _tail(self, cell: Cell) -> str:
-        """The last line that the process wrote before it died."""
+        """Return the last line that the process wrote before it died."""
         log = self._log(cell)
         lines = log.read_text(errors="replace").split("\n") if log.exists() else []
-        written = [line.strip() for line in lines if line.strip()]
-        return f" ({written[-1][:160]})" if written else ""
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return f" ({last[:MAX_TAIL_LENGTH]})" if last else ""
 
 
 def _ending(error: ProcessExpired) -> str:
+    """Return how a process ended: its exit code, or the signal that killed it."""
     code = error.exitcode
     if code is None or code >= 0:
         return f"exit code {code}"
@@ -173,7 +171,14 @@ def _ending(error: ProcessExpired) -> str:
 
 @contextlib.contextmanager
 def _without_main() -> Iterator[None]:
-    """Hide the program: a cell needs nothing of it, and multiprocessing would run an unguarded script once more."""
+    """Hide the program from multiprocessing while it starts a process.
+
+    multiprocessing sends every new process the path of `__main__`, and the process first imports it as `__mp_main__`:
+    a script without `if __name__ == "__main__"` would run again in every cell. A module without a file is not sent.
+    See "Safe importing of main module" in
+    https://docs.python.org/3/library/multiprocessing.html#the-spawn-and-forkserver-start-methods and
+    `get_preparation_data` in https://github.com/python/cpython/blob/3.11/Lib/multiprocessing/spawn.py.
+    """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -183,11 +188,13 @@ def _without_main() -> Iterator[None]:
 
 
 def _fork_server(libraries: Sequence[str]) -> ForkServerContext:
-    """A server that has loaded what every cell needs, with one thread a process."""
+    """Return the context of a fork server that has loaded what every cell needs, with one thread per process."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        raise UsageError(f"{sys.platform} has no fork server, which cells run on; use Linux, macOS or WSL")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*PRELOADED, *libraries])
     before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is loaded: too late inside a cell
+    os.environ["OMP_NUM_THREADS"] = "1"  # OpenMP reads it when torch is loaded, so a cell cannot set it
     try:
         forkserver.ensure_running()
     finally:

@@ -1,4 +1,4 @@
-"""What happens inside a cell's own process."""
+"""Worker: what happens in the process of a cell."""
 
 import gc
 import multiprocessing
@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 
 from mbcbench import registry, system
@@ -16,33 +17,32 @@ from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
 OUT_OF_MEMORY = ("can't allocate memory", "bad_alloc", "Cannot allocate memory")
-GRACE = 10.0  # seconds: the run ends what takes too long, long before this
+GRACE_SECONDS = 10.0  # the runner kills a process that takes too long well before this
 
 
 def execute(cell: Cell, seconds: float, memory_bytes: int, log: str, folder: str) -> list[str]:
-    """Run one cell from `folder` under a memory limit, its output sent to the file `log`.
+    """Run one cell in `folder` under a memory limit, and send its output to the file `log`.
 
-    Gives its records as lines of JSON, so that nothing of a plug-in reaches the main process. What the cell raises
-    becomes a record.
+    Return its records as lines of JSON, so that no object of a plug-in reaches the main process. An exception of the
+    cell becomes a record.
     """
     import torch
 
     gc.freeze()  # a collection would visit, and so copy, all that the fork server has loaded: a fifth of a second
     torch.set_num_threads(1)
-    _die_with_the_run(seconds)
+    _end_with_main_process(seconds)
     _redirect_output(log)
     os.chdir(folder)
-    began = time.perf_counter()
+    start = time.perf_counter()
     try:
         with system.limit_private_memory(memory_bytes):
-            records = list(_suite(cell.suite).run(cell)) or [_nothing(cell)]
-            lines = [_stamped(record, began).to_json() for record in records]
+            records = list(_load_suite(cell.suite).run(cell)) or [_no_record(cell)]
+            return _to_lines(records, start)
     except BaseException as error:  # a plug-in may call sys.exit
-        lines = [_stamped(cell.record(_status(error), message=_message(error)), began).to_json()]
-    return lines
+        return _to_lines([cell.record(_status(error), message=_message(error))], start)
 
 
-def _suite(name: str) -> Suite:
+def _load_suite(name: str) -> Suite:
     if name == PROBE:
         from mbcbench.execution.probe import SUITE
 
@@ -51,29 +51,31 @@ def _suite(name: str) -> Suite:
     return suite
 
 
-def _nothing(cell: Cell) -> Record:
+def _no_record(cell: Cell) -> Record:
     return cell.record(Status.ERROR, message=f"suite {cell.suite} gave no record of this cell")
 
 
-def _stamped(record: Record, began: float) -> Record:
-    seconds = record.seconds or time.perf_counter() - began
-    return replace(record, seconds=seconds, detail={**record.detail, "peak_rss_bytes": system.peak_resident_bytes()})
+def _to_lines(records: Iterable[Record], start: float) -> list[str]:
+    """Return records as JSON, with the time and memory of the cell where they have none of their own."""
+    seconds, peak = time.perf_counter() - start, {"peak_rss_bytes": system.peak_resident_bytes()}
+    stamped = (replace(r, seconds=r.seconds or seconds, detail={**r.detail, **peak}) for r in records)
+    return [record.to_json() for record in stamped]
 
 
 def _status(error: BaseException) -> Status:
     cause = error.__cause__ if isinstance(error, BrokenPluginError) and error.__cause__ else error
-    short_of_memory = isinstance(cause, MemoryError) or any(words in str(cause) for words in OUT_OF_MEMORY)
-    return Status.OOM if short_of_memory else Status.ERROR
+    is_out_of_memory = isinstance(cause, MemoryError) or any(words in str(cause) for words in OUT_OF_MEMORY)
+    return Status.OOM if is_out_of_memory else Status.ERROR
 
 
 def _message(error: BaseException) -> str:
-    if isinstance(error, MemoryError) and not str(error):  # Python's own says nothing
+    if isinstance(error, MemoryError) and not str(error):  # Python's own has no message
         return "MemoryError: the cell's memory limit was reached"
     return str(error) if isinstance(error, BrokenPluginError) else one_line(error)
 
 
 def _redirect_output(log: str) -> None:
-    """Send standard output and error, of native code too, to a file: a plug-in must not write over the display."""
+    """Send standard output and error, also of native code, to a file: a plug-in must not write over the display."""
     sys.stdout.flush()
     sys.stderr.flush()
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -82,19 +84,19 @@ def _redirect_output(log: str) -> None:
     os.close(descriptor)
 
 
-def _die_with_the_run(seconds: float) -> None:
-    """End this process when the run that started it is gone, even one that was killed.
+def _end_with_main_process(seconds: float) -> None:
+    """End this process when the main process is gone, even if it was killed.
 
-    A thread waits for that; where native code lets no thread run, the kernel's alarm ends the process in the end.
+    A thread waits for that. Where native code lets no thread run, the kernel's alarm ends the process in the end.
     """
-    run = multiprocessing.parent_process()
-    assert run is not None
+    main = multiprocessing.parent_process()
+    assert main is not None
 
     def watch() -> None:
-        run.join()
+        main.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
     if hasattr(signal, "setitimer"):  # POSIX
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, seconds + GRACE)
+        signal.setitimer(signal.ITIMER_REAL, seconds + GRACE_SECONDS)
