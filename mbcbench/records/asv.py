@@ -13,71 +13,70 @@ from mbcbench.records.detail import AsvDetail
 from mbcbench.records.record import Record, Status
 
 VERSION = 2
-OTHERS = ("benchmarks.json", "machine.json")  # in a folder of results, beside them
+OTHER_FILES = ("benchmarks.json", "machine.json")  # in a folder of results
 
 
 def read(path: Path) -> list[Record]:
-    """The records of one results file, or of all in a folder, a record a benchmark and parameters.
+    """Return the records of a results file, or of all in a folder: one per benchmark and parameters.
 
-    Raises UsageError when there are none, or when a file is in another format.
+    Raises UsageError if there are none, or if a file is in another format.
     """
-    files = sorted(f for f in path.rglob("*.json") if f.name not in OTHERS) if path.is_dir() else [path]
-    records = [record for file in files for record in _file(file)]
+    files = sorted(f for f in path.rglob("*.json") if f.name not in OTHER_FILES) if path.is_dir() else [path]
+    records = [record for file in files for record in _read_file(file)]
     if not records:
         raise UsageError(f"no results of ASV in {path}; make some with: make bench")
     return records
 
 
-def _file(path: Path) -> list[Record]:
+def _read_file(path: Path) -> list[Record]:
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        if told["version"] != VERSION:
-            raise UsageError(f"{path}: version {told['version']} of ASV's results, and {VERSION} can be read")
-        return list(_records(told))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["version"] != VERSION:
+            raise UsageError(f"{path} has version {content['version']} of ASV's format and only {VERSION} can be read")
+        return list(_records(content))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path}: no results file of ASV ({type(error).__name__}: {error})") from error
+        raise UsageError(f"{path} is not a results file of ASV ({type(error).__name__}: {error})") from error
 
 
-def _records(told: Mapping[str, Any]) -> Iterator[Record]:
-    machine = {name: told["params"].get(name) for name in ("cpu", "num_cpu", "ram", "os")}  # never its host name
-    context = AsvDetail(commit=told["commit_hash"], python=told["python"], hardware=machine)
-    for name, row in told["results"].items():
-        columns = dict(zip(told["result_columns"], row, strict=False))  # ASV leaves out what is empty at the end
-        points = list(itertools.product(*columns.get("params") or []))
+def _records(content: Mapping[str, Any]) -> Iterator[Record]:
+    machine = {name: content["params"].get(name) for name in ("cpu", "num_cpu", "ram", "os")}  # never its host name
+    context = AsvDetail(commit=content["commit_hash"], python=content["python"], hardware=machine)
+    for name, row in content["results"].items():
+        columns = dict(zip(content["result_columns"], row, strict=False))  # ASV omits empty columns at the end
+        points = itertools.product(*columns.get("params") or [])
         for index, point in enumerate(points):
             yield _record(name, point, columns, index, context)
 
 
 def _record(name: str, point: Sequence[str], columns: Mapping[str, Any], index: int, context: AsvDetail) -> Record:
-    value = _at(columns.get("result"), index)
-    words = [_literal(word) for word in point]
-    params = {f"param{number}": word for number, word in enumerate(words, 1)}
-    low, high = (_at(columns.get(f"stats_ci_99_{end}"), index) for end in "ab")
-    timed = name.rpartition(".")[2].startswith("time_")
-    known = value is not None
+    value = _entry(columns.get("result"), index)
+    values = [_parse_literal(text) for text in point]
+    low, high = (_entry(columns.get(f"stats_ci_99_{end}"), index) for end in "ab")
+    is_time = name.rpartition(".")[2].startswith("time_")
+    has_result = value is not None
     return Record(
         suite="asv",
         case=name,
-        encoder=str(words[0]) if words and isinstance(words[0], str) else "",
-        status=Status.OK if known else Status.ERROR,
-        metric="time" if timed else "result",
+        encoder=values[0] if values and isinstance(values[0], str) else "",
+        status=Status.OK if has_result else Status.ERROR,
+        metric="time" if is_time else "result",
         value=value,
-        unit="s" if timed else "",
+        unit="s" if is_time else "",
         higher_is_better=False,
-        message="" if known else "ASV has no result: the benchmark failed, timed out or was left out",
-        params=params,
+        message="" if has_result else "ASV has no result: the benchmark failed, timed out or was left out",
+        params={f"param{number}": parameter for number, parameter in enumerate(values, 1)},
         detail=replace(context, low=low, high=high).to_dict(),
     )
 
 
-def _at(values: Sequence[Any] | None, index: int) -> Any:
-    """ASV writes nothing where no parameter has a value."""
-    return values[index] if values is not None else None
+def _entry(column: Sequence[Any] | None, index: int) -> Any:
+    """Return an entry of a column; ASV writes None for a column without any value."""
+    return column[index] if column is not None else None
 
 
-def _literal(word: str) -> Any:
-    """A parameter as it was: ASV keeps its repr."""
+def _parse_literal(text: str) -> Any:
+    """Return the value of a parameter, of which ASV writes the repr."""
     try:
-        return ast.literal_eval(word)
+        return ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        return word
+        return text

@@ -1,25 +1,26 @@
-"""Two runs beside each other: what fails now, what was mended, what became slower, larger or worse; and how surely.
+"""Compare two runs: what fails now, what is fixed, what became slower, larger or worse, and how certain that is.
 
-Measurements are paired by seed. A change counts when it is larger than a minimum and its 95 % interval (Student's t
-over the seeds' differences) leaves out no change at all; of one seed there is no interval, and the minimum decides.
-Times and memory are compared by their ratio, on a logarithmic scale, so that A beside B says what B beside A says.
+Measurements are paired by seed. A change counts if it is larger than a minimum and its 95 % interval excludes no
+change; with one seed there is no interval, and only the minimum applies. Times and memory are compared by the logarithm
+of their ratio, so that comparing B with A gives the inverse of comparing A with B.
 """
 
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from mbcbench.records.detail import EvaluationDetail
 from mbcbench.records.record import BROKEN, UNEXPECTED
 from mbcbench.records.statistics import Estimate
 
 Quantity = Literal["time", "memory", "score"]
-# The least change that counts: a ratio's distance from one, or a difference of scores.
+# The least change that counts: the distance of a ratio from one, or a difference of scores.
 MINIMUM: dict[Quantity, float] = {"time": 0.10, "memory": 0.05, "score": 0.01}
-KINDS: dict[Quantity, tuple[str, str]] = {  # how a change is called that is for the worse, and for the better
+KINDS: dict[Quantity, tuple[str, str]] = {  # names of a change for the worse, and for the better
     "time": ("slower", "faster"),
     "memory": ("more-memory", "less-memory"),
     "score": ("worse", "better"),
@@ -30,12 +31,19 @@ COLUMNS = ["kind", "suite", "case", "encoder", "what", "metric", "a", "b", "chan
 
 SUBJECT = ["suite", "case", "encoder"]
 SETUP = ["device", "dtype", "schema"]
-MACHINE = ["processor", "threads"]  # what only times depend on
+MACHINE = ["processor", "threads"]  # only times depend on them
 DATA = "params.data"
-WHAT = (  # what tells a cell's records apart
-    *("n", "mode", "chunk_size", "test_size", "order", "aggregation", "ways", "num_slots", "estimator"),
-    "gradient_size",
+BASELINES = ("baseline", "pooled_baseline", "baseline_name")
+# Entries of the details that tell the records of one cell apart.
+SETTINGS = (
+    "n",
+    *(f.name for f in fields(EvaluationDetail) if f.name not in BASELINES),
+    *("estimator", "gradient_size"),
 )
+
+Params = tuple[str, ...]  # each `name=value`
+Key = tuple[Hashable, Hashable, Hashable, Params]  # suite, case, encoder, parameters
+Row = Mapping[Hashable, Any]
 
 
 @dataclass(frozen=True)
@@ -47,121 +55,120 @@ class Options:
 
 
 def compare(a: pd.DataFrame, b: pd.DataFrame, options: Options = Options()) -> pd.DataFrame:
-    """The changes from run `a` to run `b`, a row each, of `COLUMNS`.
+    """Return the changes from run `a` to run `b`, one row each, with the columns `COLUMNS`.
 
-    a, b: records as `mbcbench.load` gives them, with the columns `schema`, `processor` and `threads` of the run where
-    they are known. `change` is b / a of times and memory, b - a of scores; `low` and `high` are its interval.
+    a, b: records as `mbcbench.load` returns them, with the columns `schema`, `processor` and `threads` of the run if
+    they are known. `change` is b / a for times and memory, b - a for scores; `low` and `high` are its interval.
     """
-    before, after = _groups(a), _groups(b)
+    before, after = _group(a), _group(b)
     keys = sorted(before.keys() | after.keys(), key=repr)
     rows = []
-    for key, shown in zip(keys, _telling(keys), strict=True):
+    for key, label in zip(keys, _distinguishing(keys), strict=True):
         if key not in before or key not in after:
-            where = "A" if key in before else "B"
-            rows.append(_row(NOT_COMPARABLE, shown, note=f"only in {where}"))
+            rows.append(_row(NOT_COMPARABLE, label, note=f"only in {'A' if key in before else 'B'}"))
             continue
-        reason = _different(before[key], after[key], [*SETUP, DATA])
-        if reason:
-            rows.append(_row(NOT_COMPARABLE, shown, note=reason))
+        difference = _describe_difference(before[key], after[key], [*SETUP, DATA])
+        if difference:
+            rows.append(_row(NOT_COMPARABLE, label, note=difference))
             continue
-        rows += _failures(shown, before[key], after[key])
-        rows += _changes(shown, before[key], after[key], options)
+        rows += _failures(label, before[key], after[key])
+        rows += _changes(label, before[key], after[key], options)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-Key = tuple[Hashable, Hashable, Hashable, tuple[str, ...]]  # suite, case, encoder, parameters
+def _group(table: pd.DataFrame) -> dict[Key, pd.DataFrame]:
+    """Return the records of each subject and parameters (except the data), over all seeds."""
+    results = table[table["case"] != "plan"] if len(table) else table
+    names = sorted(c for c in results.columns if c.startswith("params.") and c != DATA)
+    indices: dict[Key, list[Any]] = {}
+    for index, row in zip(results.index, results.to_dict("records"), strict=True):
+        suite, case, encoder = (row[name] for name in SUBJECT)
+        key = (suite, case, encoder, _assignments(row, names))
+        indices.setdefault(key, []).append(index)
+    return {key: results.loc[index] for key, index in indices.items()}
 
 
-def _groups(table: pd.DataFrame) -> dict[Key, pd.DataFrame]:
-    """The records of each subject under each choice of parameters (but the data), over all seeds."""
-    work = table[table["case"] != "plan"] if len(table) else table
-    names = sorted(c for c in work.columns if c.startswith("params.") and c != DATA)
-    keys: dict[Key, list[Any]] = {}
-    for index, row in zip(work.index, work.to_dict("records"), strict=True):
-        what = tuple(f"{n.removeprefix('params.')}={_plain(row[n])}" for n in names if not _missing(row[n]))
-        suite, case, encoder = (row[n] for n in SUBJECT)
-        keys.setdefault((suite, case, encoder, what), []).append(index)
-    return {key: work.loc[rows] for key, rows in keys.items()}
+def _assignments(row: Row, columns: Sequence[str]) -> Params:
+    """Return `name=value` for each column that has a value in a row; names are without `params.` and `detail.`."""
+    return tuple(f"{c.partition('.')[2]}={_plain(row[c])}" for c in columns if not _is_missing(row.get(c)))
 
 
-def _telling(keys: Sequence[Key]) -> list[Key]:
-    """The keys without the parameters that are the same in every cell of a suite, which tell none from another."""
-    cells: dict[Hashable, list[set[str]]] = {}
+def _distinguishing(keys: Sequence[Key]) -> list[Key]:
+    """Return the keys without the parameters that all cells of a suite have in common."""
+    params_of_suite: dict[Hashable, list[set[str]]] = {}
     for suite, _, _, params in keys:
-        cells.setdefault(suite, []).append(set(params))
-    same = {suite: set.intersection(*found) if len(found) > 1 else set() for suite, found in cells.items()}
-    return [(*key[:3], tuple(word for word in key[3] if word not in same[key[0]])) for key in keys]
+        params_of_suite.setdefault(suite, []).append(set(params))
+    common = {suite: set.intersection(*sets) if len(sets) > 1 else set() for suite, sets in params_of_suite.items()}
+    return [(*key[:3], tuple(param for param in key[3] if param not in common[key[0]])) for key in keys]
 
 
-def _missing(value: Any) -> bool:
+def _is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _plain(value: Any) -> Any:
-    """A whole number as such, even where a column's gaps made floats of it."""
+    """Return a whole number as int: a column with gaps turns it into a float."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _different(a: pd.DataFrame, b: pd.DataFrame, names: Sequence[str]) -> str:
-    """How two groups' set-ups differ: `dtype was float32 and is float64`."""
-    said = []
-    for name in names:
-        was, now = _values(a, name), _values(b, name)
-        if was != now:
-            said.append(f"{name.removeprefix('params.')} was {was or 'unknown'} and is {now or 'unknown'}")
-    return "; ".join(said)
+def _describe_difference(a: pd.DataFrame, b: pd.DataFrame, columns: Sequence[str]) -> str:
+    """Return how the set-ups of two groups differ: `dtype was float32 and is float64`."""
+    differences = []
+    for column in columns:
+        before, after = _distinct(a, column), _distinct(b, column)
+        if before != after:
+            name = column.removeprefix("params.")
+            differences.append(f"{name} was {before or 'unknown'} and is {after or 'unknown'}")
+    return "; ".join(differences)
 
 
-def _values(table: pd.DataFrame, name: str) -> str:
-    if name not in table:
+def _distinct(table: pd.DataFrame, column: str) -> str:
+    if column not in table:
         return ""
-    return ", ".join(sorted({str(_plain(v)) for v in table[name] if not _missing(v)}))
+    return ", ".join(sorted({str(_plain(value)) for value in table[column] if not _is_missing(value)}))
 
 
 def _failures(key: Key, a: pd.DataFrame, b: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    was, now = _bad(a), _bad(b)
-    if now and not was:
-        yield _row(NEW_FAILURE, key, note=now)
-    if was and not now:
-        yield _row(FIXED, key, note=f"was: {was}")
+    before, after = _first_failure(a), _first_failure(b)
+    if after and not before:
+        yield _row(NEW_FAILURE, key, note=after)
+    if before and not after:
+        yield _row(FIXED, key, note=f"was: {before}")
 
 
-def _bad(table: pd.DataFrame) -> str:
-    """The first failure of a group, in words; empty where there is none."""
-    rows = table[table["status"].isin([str(status) for status in BROKEN | UNEXPECTED])]
-    if rows.empty:
+def _first_failure(table: pd.DataFrame) -> str:
+    """Return status and message of the first failure of a group, or nothing."""
+    failures = table[table["status"].isin([str(status) for status in BROKEN | UNEXPECTED])]
+    if failures.empty:
         return ""
-    first = rows.sort_values("seed").iloc[0]
+    first = failures.sort_values("seed").iloc[0]
     return f"{first['status']}: {first['message']}".rstrip(": ")
 
 
 def _changes(key: Key, a: pd.DataFrame, b: pd.DataFrame, options: Options) -> Iterator[dict[str, Any]]:
-    before, after = _measured(a), _measured(b)
-    for name in sorted(before.keys() & after.keys(), key=repr):
-        metric, what = name
-        one, two = before[name], after[name]
-        quantity = _quantity(str(one["unit"].iloc[0]))
-        reason = _different(one, two, MACHINE) if quantity == "time" else ""
-        if reason:
-            yield _row(NOT_COMPARABLE, key, what, metric=metric, note=reason)
+    before, after = _measurements(a), _measurements(b)
+    for measurement in sorted(before.keys() & after.keys(), key=repr):
+        metric, settings = measurement
+        old, new = before[measurement], after[measurement]
+        quantity = _quantity(str(old["unit"].iloc[0]))
+        difference = _describe_difference(old, new, MACHINE) if quantity == "time" else ""
+        if difference:
+            yield _row(NOT_COMPARABLE, key, settings, metric=metric, note=difference)
             continue
-        found = _change(_paired(one, two), quantity, bool(two["higher_is_better"].iloc[0]), options)
-        if found is not None:
-            yield _row(found.pop("kind"), key, what, metric=metric, **found)
+        change = _change(_pair(old, new), quantity, bool(new["higher_is_better"].iloc[0]), options)
+        if change is not None:
+            yield _row(change.pop("kind"), key, settings, metric=metric, **change)
 
 
-def _measured(table: pd.DataFrame) -> dict[tuple[str, tuple[str, ...]], pd.DataFrame]:
-    """The measurements that can be better or worse, by metric and by what tells a cell's records apart."""
-    kept = table[table["higher_is_better"].notna() & table["value"].notna() & table["metric"].notna()]
-    names: dict[tuple[str, tuple[str, ...]], list[Any]] = {}
-    for index, row in zip(kept.index, kept.to_dict("records"), strict=True):
-        what = tuple(f"{n}={_plain(row[f'detail.{n}'])}" for n in WHAT if _told_by_detail(row, n))
-        names.setdefault((row["metric"], what), []).append(index)
-    return {name: kept.loc[rows] for name, rows in names.items()}
-
-
-def _told_by_detail(row: Mapping[Hashable, Any], name: str) -> bool:
-    return not _missing(row.get(f"detail.{name}")) and _missing(row.get(f"params.{name}"))
+def _measurements(table: pd.DataFrame) -> dict[tuple[str, Params], pd.DataFrame]:
+    """Return the measurements that can be better or worse, by metric and by the settings of their records."""
+    measured = table[table["higher_is_better"].notna() & table["value"].notna() & table["metric"].notna()]
+    indices: dict[tuple[str, Params], list[Any]] = {}
+    for index, row in zip(measured.index, measured.to_dict("records"), strict=True):
+        # A setting that is a parameter of the cell too is in its key.
+        columns = [f"detail.{name}" for name in SETTINGS if _is_missing(row.get(f"params.{name}"))]
+        indices.setdefault((row["metric"], _assignments(row, columns)), []).append(index)
+    return {measurement: measured.loc[index] for measurement, index in indices.items()}
 
 
 def _quantity(unit: str) -> Quantity:
@@ -170,42 +177,43 @@ def _quantity(unit: str) -> Quantity:
     return "time" if unit == "s" or unit.endswith("/s") else "score"
 
 
-def _paired(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
-    """The medians of each seed that both have: columns `a` and `b`."""
-    sides = {"a": a.groupby("seed")["value"].median(), "b": b.groupby("seed")["value"].median()}
-    return pd.DataFrame(sides).dropna().astype(float)
+def _pair(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
+    """Return the medians of each seed that both tables have, in the columns `a` and `b`."""
+    medians = {"a": a.groupby("seed")["value"].median(), "b": b.groupby("seed")["value"].median()}
+    return pd.DataFrame(medians).dropna().astype(float)
 
 
-def _change(pairs: pd.DataFrame, quantity: Quantity, higher: bool, options: Options) -> dict[str, Any] | None:
-    """The change of one measurement, if it counts: its kind and the columns that say how much."""
-    ratio = quantity != "score"
+def _change(pairs: pd.DataFrame, quantity: Quantity, higher_is_better: bool, options: Options) -> dict[str, Any] | None:
+    """Return the kind and the numbers of a change, None if it does not count."""
+    is_ratio = quantity != "score"
     if pairs.empty:
         return {"kind": NOT_COMPARABLE, "note": "no seed is in both"}
-    was, now = pairs["a"].to_numpy(), pairs["b"].to_numpy()
-    if ratio and (pairs <= 0).any(axis=None):
-        equal = bool((was == now).all())
-        return None if equal else {"kind": NOT_COMPARABLE, "note": "a measurement of zero has no ratio"}
-    differences = Estimate.of(np.log(now) - np.log(was) if ratio else now - was, options.level)
-    least = math.log1p(options.minimum[quantity]) if ratio else options.minimum[quantity]
-    if abs(differences.mean) <= least or differences.low <= 0 <= differences.high:  # of one seed, low and high are NaN
+    before, after = pairs["a"].to_numpy(), pairs["b"].to_numpy()
+    if is_ratio and (pairs <= 0).any(axis=None):
+        is_equal = bool((before == after).all())
+        return None if is_equal else {"kind": NOT_COMPARABLE, "note": "a measurement of zero has no ratio"}
+    estimate = Estimate.of(np.log(after) - np.log(before) if is_ratio else after - before, options.level)
+    minimum = math.log1p(options.minimum[quantity]) if is_ratio else options.minimum[quantity]
+    if abs(estimate.mean) <= minimum or estimate.low <= 0 <= estimate.high:  # with one seed, low and high are NaN
         return None
     worse, better = KINDS[quantity]
-    interval = differences.mean, differences.low, differences.high
-    change, low, high = (math.exp(value) if ratio else value for value in interval)
-    many = len(pairs) > 1
+    change, low, high = (
+        math.exp(value) if is_ratio else value for value in (estimate.mean, estimate.low, estimate.high)
+    )
+    has_interval = len(pairs) > 1
     return {
-        "kind": worse if (differences.mean < 0) == higher else better,
-        "a": float(np.median(was)),
-        "b": float(np.median(now)),
+        "kind": worse if (estimate.mean < 0) == higher_is_better else better,
+        "a": float(np.median(before)),
+        "b": float(np.median(after)),
         "change": change,
-        "low": low if many else None,
-        "high": high if many else None,
+        "low": low if has_interval else None,
+        "high": high if has_interval else None,
         "seeds": len(pairs),
-        "note": "" if many else "one seed: no interval",
+        "note": "" if has_interval else "one seed: no interval",
     }
 
 
-def _row(kind: str, key: Key, what: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
+def _row(kind: str, key: Key, settings: Params = (), **columns: Any) -> dict[str, Any]:
     suite, case, encoder, params = key
-    assert isinstance(params, tuple)
-    return {"kind": kind, "suite": suite, "case": case, "encoder": encoder, "what": " ".join((*params, *what))} | more
+    subject = {"suite": suite, "case": case, "encoder": encoder}
+    return {"kind": kind, **subject, "what": " ".join((*params, *settings)), **columns}
