@@ -14,10 +14,24 @@ if TYPE_CHECKING:
 class Artefact:
     """One table or figure, drawn from records alone.
 
-    id: its registered name. caption: how to read it. claims: the ids of the claims that it speaks of. make: the command
-    that makes records for it. data: frame of records -> its numbers, tidy and unrounded; empty where no record serves.
-    draw: those numbers -> a figure; None for a table. result: those numbers -> what was measured, in one or two
-    sentences, with which its caption begins.
+    Attributes
+    ----------
+    id
+        Registered name.
+    title
+        One line.
+    caption
+        How to read it.
+    data
+        Frame of records -> its numbers, tidy and unrounded; empty if no record is of use.
+    draw
+        Those numbers -> a figure; None for a table.
+    result
+        Those numbers -> what was measured, in one or two sentences that the caption begins with.
+    claims
+        Ids of the claims that it is about.
+    make
+        Command that makes records for it.
     """
 
     id: str
@@ -30,7 +44,7 @@ class Artefact:
     make: str = "mbcbench run --suite paper"
 
 
-Files = Mapping[str, str | bytes]  # the names of files and their contents
+Files = Mapping[str, str | bytes]  # name of a file -> its content
 Write = Callable[[Sequence[Artefact], "pd.DataFrame", Mapping[str, Any], Sequence[str]], tuple[Files, list[str]]]
 
 

@@ -1,4 +1,4 @@
-"""Suites: they turn encoders into cells, and cells into records."""
+"""Suites: plug-ins that turn encoders into cells, and cells into records."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

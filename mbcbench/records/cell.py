@@ -1,4 +1,4 @@
-"""Cells: units of work that run alone, may crash alone, and are never repeated."""
+"""Cells: units of work that run in a process of their own and are not repeated when nothing has changed."""
 
 import hashlib
 import json
@@ -12,9 +12,24 @@ from mbcbench.records.record import Record, Status
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One unit of work: what to run (suite, case, params), on which encoder (a target), and under which seed.
+    """One unit of work of a suite.
 
-    identity: what else can change the outcome (versions, digests of the sources and data), filled in by the runner.
+    Parameters
+    ----------
+    suite
+        Name of the suite that runs the cell.
+    case
+        Id of the law, or name of the task or measurement.
+    encoder
+        Target of the encoder; empty if there is none.
+    params
+        What the suite needs to run the cell, as plain data.
+    seed
+        Seed of all random numbers.
+    dtype, device
+        Type and place of the tensors.
+    identity
+        What else can change the outcome: versions, and digests of sources and data. The planner adds its own.
     """
 
     suite: str
@@ -27,13 +42,13 @@ class Cell:
     identity: Mapping[str, str] = field(default_factory=dict)
 
     def fields(self) -> dict[str, Any]:
-        """Everything that can change the cell's outcome, flat."""
-        own = {name: getattr(self, name) for name in ("suite", "case", "encoder", "seed", "dtype", "device")}
-        return own | {f"params.{k}": v for k, v in self.params.items()} | dict(self.identity)
+        """Return everything that can change the outcome, in one flat mapping."""
+        fields = {name: getattr(self, name) for name in ("suite", "case", "encoder", "seed", "dtype", "device")}
+        return fields | {f"params.{name}": value for name, value in self.params.items()} | dict(self.identity)
 
     @property
     def key(self) -> str:
-        """A hash of `fields`."""
+        """Hash of `fields`."""
         return hashlib.sha256(json.dumps(self.fields(), sort_keys=True).encode()).hexdigest()[:20]
 
     def record(self, status: Status, *, detail: Detail | Mapping[str, Any] | None = None, **more: Any) -> Record:

@@ -1,4 +1,4 @@
-"""The schema of the files of a run, and how files of an older schema are read."""
+"""Schema of the files of a run, and the migrations that read files of an older schema."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -31,7 +31,7 @@ def check_schema(fields: Mapping[str, Any]) -> int:
 
 
 def _record_from_1(fields: Fields) -> Fields:
-    """Schema 2 renamed the text of a counterexample; it also changed how a run keeps the records of a cell."""
+    """Rename the text of a counterexample. Schema 2 also changed how a run stores the records of a cell."""
     detail = fields.get("detail", {})
     if "card" not in detail:
         return fields
@@ -39,6 +39,7 @@ def _record_from_1(fields: Fields) -> Fields:
 
 
 def _run_from_1(fields: Fields) -> Fields:
+    """Rename the profile `laptop` and two fields of the experiments."""
     renamed = {"across": "columns_by", "as_trained": "only_train_size"}
     migrated = dict(fields)
     if fields.get("profile") == "laptop":
