@@ -45,7 +45,7 @@ class RunResult:
 
     @property
     def progress_text(self) -> str:
-        """How far a run came that was interrupted."""
+        """Message about how far an interrupted run came."""
         total = "an unknown number" if self.progress.total is None else self.progress.total
         return f"interrupted after {self.progress.done} of {total} cells"
 

@@ -16,7 +16,7 @@ PROBE = "probe"  # the suite whose cells import plug-ins and describe them (mbcb
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a suite makes cells for.
+    """A request for the cells of a suite.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ class CacheMiss:
 
 
 class RunCache:
-    """The newest records of every cell of the runs under `root`, except cells that broke.
+    """Newest records of every cell of the runs under `root`, except cells that broke.
 
     unreadable: why runs were skipped, one message each.
     """

@@ -1,4 +1,4 @@
-"""The lines of a run's files: what the records of a cell, or the cells of a case, have in common is written once.
+"""Lines of the files of a run: what the records of a cell, or the cells of a case, have in common is written once.
 
 A line of cells.jsonl describes the cells of one suite and case:
 

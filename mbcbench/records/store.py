@@ -1,4 +1,4 @@
-"""The folder of a run, `<root>/runs/<run>/`: run.json, cells.jsonl and records.jsonl.
+"""Folder of a run, `<root>/runs/<run>/`: run.json, cells.jsonl and records.jsonl.
 
 run.json says what the run was made with. cells.jsonl describes every cell, so that a later run can say why it cannot
 reuse one. records.jsonl grows by a line when a cell ends (see `mbcbench.records.files`).

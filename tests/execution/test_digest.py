@@ -66,7 +66,7 @@ def installed(path: str) -> str:
 
 @pytest.fixture(scope="module")
 def invalidated(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, set[str]]:
-    """The suites whose identity changes, by edited file."""
+    """Return the suites whose identity changes, by edited file."""
     site = tmp_path_factory.mktemp("site")
     shutil.copytree(ROOT / "mbcbench", site / "mbcbench", ignore=shutil.ignore_patterns("__pycache__"))
     for kind in ("encoders", "suites", "reports"):

@@ -1,4 +1,4 @@
-"""Progress: what is counted, when the time left is known, and what is printed where."""
+"""Progress: what counts as work, when the time left is known, and what is printed."""
 
 import io
 
@@ -13,7 +13,7 @@ from mbcbench.records.record import Status
 
 
 class Clock:
-    """A clock that stands still until it is told otherwise."""
+    """A clock that is set by hand."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -36,7 +36,7 @@ def work(progress: Progress, clock: Clock, cell: Cell, seconds: float) -> None:
     progress.update(finished(cell))
 
 
-def test_the_time_left_is_unknown_until_each_suite_has_a_cell_behind_it() -> None:
+def test_the_time_left_is_unknown_until_each_suite_has_ended_a_cell() -> None:
     clock = Clock()
     progress = Progress(2, clock)
     quick, slow = cells("quick", 3), cells("slow", 2)
@@ -61,11 +61,11 @@ def test_reused_and_probe_cells_do_not_count_as_work() -> None:
     assert progress.seconds_left() is None
 
 
-def test_spans_are_for_reading() -> None:
+def test_durations_are_rounded_for_reading() -> None:
     assert [format_duration(s) for s in (0.4, 59.2, 200, 7500)] == ["0 s", "59 s", "3 min 20 s", "2 h 5 min"]
 
 
-def test_without_a_terminal_a_failure_is_a_line_and_a_pass_is_none() -> None:
+def test_without_a_terminal_only_a_failure_is_printed_at_once() -> None:
     out = io.StringIO()
     good, bad = cells("task", 2)
     with watch(Console(file=out), Progress(1, Clock()), quiet=False) as update:

@@ -1,4 +1,4 @@
-"""The runner: whatever a plug-in does, its cell is a row and the others complete."""
+"""Runner: whatever a plug-in does, its cell is a row and the other cells complete."""
 
 import os
 import signal
@@ -17,11 +17,11 @@ from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 from tests.conftest import Plugins
 
-VICES = Path(__file__).parents[1] / "broken_encoders.py"
+BROKEN_ENCODERS = Path(__file__).parents[1] / "broken_encoders.py"
 
 
 def outcomes(*cells: Cell, seconds: float = 20.0, workers: int = 2) -> dict[str, Record]:
-    """The first record of each cell, by the encoder's attribute."""
+    """Return the first record of each cell, by the attribute of the encoder."""
     jobs = [Job(cell, Limits(seconds=seconds, memory_bytes=2**29)) for cell in cells]
     ended = [e for e in runner.run(jobs, workers=workers) if isinstance(e, Finished)]
     assert sorted(e.cell.key for e in ended) == sorted(cell.key for cell in cells)
@@ -29,11 +29,11 @@ def outcomes(*cells: Cell, seconds: float = 20.0, workers: int = 2) -> dict[str,
 
 
 def probe(name: str) -> Cell:
-    return Cell(suite=PROBE, case="build", encoder=f"{VICES}:{name}")
+    return Cell(suite=PROBE, case="build", encoder=f"{BROKEN_ENCODERS}:{name}")
 
 
 @pytest.fixture(scope="module")
-def quick_vices() -> dict[str, Record]:
+def probed() -> dict[str, Record]:
     names = ["Honest", "Raises", "Exits", "ExitsAtOnce", "Segfaults", "EatsMemory", "EatsTensors", "Talks"]
     return outcomes(*map(probe, [*names, "ForgetsTheBatch", "FIXED"]))
 
@@ -52,36 +52,36 @@ def quick_vices() -> dict[str, Record]:
         ("ForgetsTheBatch", Status.USAGE, "the first dimension must be the batch size"),
     ],
 )
-def test_a_vice_is_a_row(quick_vices: dict[str, Record], name: str, status: Status, message: str) -> None:
-    record = quick_vices[name]
+def test_a_defect_is_a_row(probed: dict[str, Record], name: str, status: Status, message: str) -> None:
+    record = probed[name]
     assert record.status is status
     assert message in record.message
     assert "\n" not in record.message
 
 
-def test_the_probe_tells_what_an_encoder_is(quick_vices: dict[str, Record]) -> None:
-    detail = quick_vices["Honest"].detail
+def test_a_probe_describes_an_encoder(probed: dict[str, Record]) -> None:
+    detail = probed["Honest"].detail
     assert detail["summary"] == "A sum of projected elements."
     assert (detail["streaming"], detail["merge"], detail["mask"]) == (False, False, False)
     assert (detail["parameters"], detail["output_shape"]) == (3 * 3 + 3, [3])
 
 
-def test_the_probe_finds_the_width_of_an_instance(quick_vices: dict[str, Record]) -> None:
-    assert quick_vices["FIXED"].detail["dim_in"] == 7
+def test_a_probe_determines_the_element_width_of_an_instance(probed: dict[str, Record]) -> None:
+    assert probed["FIXED"].detail["dim_in"] == 7
 
 
-def test_wrong_usage_is_told_from_a_broken_plug_in(quick_vices: dict[str, Record]) -> None:
-    assert quick_vices["ForgetsTheBatch"].status is Status.USAGE
-    assert quick_vices["Raises"].status is Status.ERROR
+def test_wrong_usage_has_another_status_than_a_broken_plug_in(probed: dict[str, Record]) -> None:
+    assert probed["ForgetsTheBatch"].status is Status.USAGE
+    assert probed["Raises"].status is Status.ERROR
 
 
-def test_what_hangs_is_ended_even_in_native_code() -> None:
-    found = outcomes(probe("Hangs"), probe("HangsInNativeCode"), seconds=1.0)
-    assert {r.status for r in found.values()} == {Status.TIMEOUT}
-    assert found["Hangs"].message == "took longer than its limit of 1 s"
+def test_a_cell_that_hangs_is_killed_even_in_native_code() -> None:
+    outcome = outcomes(probe("Hangs"), probe("HangsInNativeCode"), seconds=1.0)
+    assert {r.status for r in outcome.values()} == {Status.TIMEOUT}
+    assert outcome["Hangs"].message == "took longer than its limit of 1 s"
 
 
-def test_nothing_that_a_plug_in_prints_reaches_the_display(capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_output_of_a_plug_in_does_not_reach_the_display(capfd: pytest.CaptureFixture[str]) -> None:
     outcomes(probe("Talks"))
     assert capfd.readouterr() == ("", "")
 
@@ -98,8 +98,8 @@ def test_a_broken_import_is_a_row(tmp_path: Path) -> None:
     assert "SystemExit: 2" in records[1].message
 
 
-def test_an_encoder_that_hangs_twice_is_given_up(plugins: Plugins) -> None:
-    cells = [Cell(suite="encode", case="once", encoder=f"{VICES}:Hangs", params={"n": n}) for n in range(4)]
+def test_an_encoder_that_hangs_twice_is_not_run_again(plugins: Plugins) -> None:
+    cells = [Cell(suite="encode", case="once", encoder=f"{BROKEN_ENCODERS}:Hangs", params={"n": n}) for n in range(4)]
     events = list(runner.run([Job(cell, Limits(seconds=0.5)) for cell in cells], workers=1))
     ended = [e.records[0] for e in events if isinstance(e, Finished)]
     assert sum(isinstance(e, Started) for e in events) == 2
@@ -107,19 +107,19 @@ def test_an_encoder_that_hangs_twice_is_given_up(plugins: Plugins) -> None:
     assert ended[3].message.startswith("not run")
 
 
-def test_a_suite_that_gives_no_record_is_a_row_that_says_so(plugins: Plugins) -> None:
+def test_a_cell_without_a_record_is_an_error_with_that_message(plugins: Plugins) -> None:
     plugins.module(
         "idle",
         "from mbcbench.execution.suite import Suite\n"
         "S = Suite(name='idle', summary='', cells=list, run=lambda c: [], seconds={})",
     )
     plugins.add("suites", "idle", "idle:S")
-    found = outcomes(Cell(suite="idle", case="x", encoder="e"))
-    assert found["e"].status is Status.ERROR
-    assert found["e"].message == "suite idle gave no record of this cell"
+    outcome = outcomes(Cell(suite="idle", case="x", encoder="e"))
+    assert outcome["e"].status is Status.ERROR
+    assert outcome["e"].message == "suite idle gave no record of this cell"
 
 
-def test_a_detail_that_is_no_json_is_a_row_that_says_so(plugins: Plugins) -> None:
+def test_a_detail_that_is_not_json_is_an_error_with_that_message(plugins: Plugins) -> None:
     plugins.module(
         "odd",
         "from mbcbench.execution.suite import Suite\n"
@@ -130,7 +130,7 @@ def test_a_detail_that_is_no_json_is_a_row_that_says_so(plugins: Plugins) -> Non
     assert "not JSON serializable" in outcomes(Cell(suite="odd", case="x", encoder="e"))["e"].message
 
 
-def test_cells_are_forked_from_a_server_and_know_nothing_of_the_caller(plugins: Plugins) -> None:
+def test_cells_are_forked_from_a_server_and_have_no_module_of_the_caller(plugins: Plugins) -> None:
     plugins.module(
         "nosy",
         "import sys\nfrom mbcbench.execution.suite import Suite\n"
@@ -142,13 +142,13 @@ def test_cells_are_forked_from_a_server_and_know_nothing_of_the_caller(plugins: 
     assert (record.detail["torch"], record.detail["pytest"]) == (True, False)
 
 
-def test_cells_run_one_thread_each_and_the_caller_keeps_its_own_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cells_have_one_thread_each_and_the_setting_of_the_caller_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     outcomes(probe("Honest"))
     assert os.environ["OMP_NUM_THREADS"] == "3"
 
 
-def test_cells_die_with_a_run_that_is_killed(tmp_path: Path) -> None:
+def test_cells_end_when_their_run_is_killed(tmp_path: Path) -> None:
     mark = tmp_path / "pid"
     encoder = tmp_path / "slow.py"
     encoder.write_text(
@@ -168,7 +168,7 @@ def test_cells_die_with_a_run_that_is_killed(tmp_path: Path) -> None:
 
 
 def comes_true(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
-    """Wait for the condition; whether it held within the time."""
+    """Wait for the condition; return False if it did not hold in time."""
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""A cell, and runs that hold some records."""
+"""A cell, and runs with some records of it."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ CELL = Cell(suite="task", case="points", encoder="sum", params={"n": 5}, identit
 
 
 def make_run(root: Path, *records: Record, cells: tuple[Cell, ...] = (CELL,)) -> Path:
-    """A finished run."""
+    """Write a run and return its folder."""
     run = Run.create(root, profile="quick", seed=0, argv=["mbcbench", "run"], encoders=["sum"])
     run.plan(cells, {})
     run.append(records)

@@ -60,13 +60,13 @@ def test_each_benchmark_and_parameter_is_a_record(results: Path) -> None:
     assert {(r.suite, r.metric, r.unit, r.higher_is_better) for r in records} == {("asv", "time", "s", False)}
 
 
-def test_a_benchmark_without_a_result_is_an_error_and_says_so(results: Path) -> None:
+def test_a_benchmark_without_a_result_is_an_error_with_that_message(results: Path) -> None:
     broken = [record for record in asv.read(results) if record.value is None]
     assert {record.status for record in broken} == {Status.ERROR}
     assert all("ASV has no result" in record.message for record in broken)
 
 
-def test_interval_commit_and_hardware_come_along_and_the_host_name_does_not(results: Path) -> None:
+def test_records_have_interval_commit_and_hardware_but_no_host_name(results: Path) -> None:
     first = asv.read(results)[0]
     assert (first.detail["low"], first.detail["high"]) == (9e-4, 2e-3)
     assert first.detail["commit"] == RESULTS["commit_hash"]
@@ -75,16 +75,16 @@ def test_interval_commit_and_hardware_come_along_and_the_host_name_does_not(resu
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [("{}", "is not a results file of ASV"), ('{"version": 3}', "version 3"), ("no", "is not a results file of ASV")],
 )
-def test_another_format_is_one_line(tmp_path: Path, text: str, said: str) -> None:
+def test_another_format_is_one_line(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "a.json"
     file.write_text(text)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         asv.read(file)
 
 
-def test_a_folder_without_results_says_how_to_make_some(tmp_path: Path) -> None:
+def test_the_error_for_a_folder_without_results_names_the_command_that_makes_some(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="make bench"):
         asv.read(tmp_path)

@@ -1,4 +1,4 @@
-"""The cache of earlier runs: what a run can reuse, and why it cannot."""
+"""Cache of earlier runs: what a run can reuse, and why it cannot."""
 
 import json
 from dataclasses import replace
@@ -18,7 +18,7 @@ def test_a_run_of_a_newer_schema_is_unreadable(tmp_path: Path) -> None:
     assert len(RunCache(tmp_path).unreadable) == 1
 
 
-def test_a_good_cell_is_reused_and_says_where_it_comes_from(tmp_path: Path) -> None:
+def test_a_good_cell_is_reused_with_the_name_of_its_run(tmp_path: Path) -> None:
     first = make_run(tmp_path, CELL.record(Status.FAIL, value=0.25))
     (record,) = RunCache(tmp_path).find(CELL)
     assert (record.status, record.value, record.detail["reused_from"]) == (Status.FAIL, 0.25, first.name)
@@ -28,32 +28,32 @@ def test_a_good_cell_is_reused_and_says_where_it_comes_from(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("status", [Status.ERROR, Status.TIMEOUT, Status.CRASH, Status.OOM])
-def test_a_broken_cell_is_tried_again(tmp_path: Path, status: Status) -> None:
+def test_a_broken_cell_runs_again(tmp_path: Path, status: Status) -> None:
     make_run(tmp_path, CELL.record(status))
-    earlier = RunCache(tmp_path)
-    assert earlier.find(CELL) == []
-    assert str(earlier.miss(CELL)) == "broke before"
+    cache = RunCache(tmp_path)
+    assert cache.find(CELL) == []
+    assert str(cache.miss(CELL)) == "broke before"
 
 
-def test_a_cell_whose_records_were_cut_off_is_tried_again(tmp_path: Path) -> None:
+def test_a_cell_whose_records_were_cut_off_runs_again(tmp_path: Path) -> None:
     other = replace(CELL, case="other")
     folder = make_run(tmp_path, other.record(Status.OK), CELL.record(Status.OK), CELL.record(Status.OK))
     whole = (folder / "records.jsonl").read_text()
     for cut in (1, 30):  # the newline alone, and part of the last record
         (folder / "records.jsonl").write_text(whole[:-cut])
-        earlier = RunCache(tmp_path)
-        assert earlier.find(CELL) == []
-        assert len(earlier.find(other)) == 1
+        cache = RunCache(tmp_path)
+        assert cache.find(CELL) == []
+        assert len(cache.find(other)) == 1
 
 
 def test_a_miss_names_the_fields_that_changed(tmp_path: Path) -> None:
     near = replace(CELL, params={"n": 6})
     make_run(tmp_path, CELL.record(Status.OK), near.record(Status.OK), cells=(CELL, near))
-    earlier = RunCache(tmp_path)
+    cache = RunCache(tmp_path)
     edited = replace(near, identity={"encoder source": "b"})
-    assert str(earlier.miss(edited)) == "encoder source changed"
-    assert str(earlier.miss(replace(edited, params={"n": 7}))) == "encoder source, n changed"
-    assert str(earlier.miss(replace(CELL, encoder="max"))) == "new"
+    assert str(cache.miss(edited)) == "encoder source changed"
+    assert str(cache.miss(replace(edited, params={"n": 7}))) == "encoder source, n changed"
+    assert str(cache.miss(replace(CELL, encoder="max"))) == "new"
 
 
 def test_reasons_are_counted() -> None:
@@ -61,10 +61,10 @@ def test_reasons_are_counted() -> None:
     assert reasons(misses) == "encoder source changed (2), new (1)"
 
 
-def test_an_unreadable_earlier_run_is_passed_over_and_named(tmp_path: Path) -> None:
+def test_an_unreadable_run_is_skipped_and_named(tmp_path: Path) -> None:
     bad = make_run(tmp_path, CELL.record(Status.OK))
     (bad / "records.jsonl").write_text("no json\n" * 2)
     make_run(tmp_path, CELL.record(Status.OK))
-    earlier = RunCache(tmp_path)
-    assert len(earlier.find(CELL)) == 1
-    assert "line 1: not a record" in earlier.unreadable[0]
+    cache = RunCache(tmp_path)
+    assert len(cache.find(CELL)) == 1
+    assert "line 1: not a record" in cache.unreadable[0]

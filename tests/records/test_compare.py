@@ -1,4 +1,4 @@
-"""Two runs beside each other."""
+"""Compare two runs."""
 
 import json
 from dataclasses import replace
@@ -49,7 +49,7 @@ def kinds(a: pd.DataFrame, b: pd.DataFrame, options: Options | None = None) -> l
 
 @settings(deadline=None, max_examples=50, derandomize=True)
 @given(frames)
-def test_a_run_beside_itself_shows_nothing(run: pd.DataFrame) -> None:
+def test_a_run_does_not_differ_from_itself(run: pd.DataFrame) -> None:
     assert kinds(run, run) == []
 
 
@@ -84,7 +84,7 @@ def runs(values: list[float]) -> pd.DataFrame:
     return frame([measured(value, "", seed=seed) for seed, value in enumerate(values)])
 
 
-def test_a_change_counts_when_its_interval_leaves_out_zero() -> None:
+def test_a_change_counts_when_its_interval_excludes_zero() -> None:
     steady = compare(runs([0.90, 0.80, 0.70]), runs([0.85, 0.76, 0.65]))
     assert list(steady["kind"]) == ["worse"]
     assert steady["change"].item() == pytest.approx(-0.14 / 3)
@@ -97,7 +97,7 @@ def test_the_minimum_is_an_option() -> None:
     assert kinds(a, b, Options({"time": 0.5, "memory": 0.5, "score": 0.5})) == []
 
 
-def test_new_failures_and_fixed_ones_are_found_with_their_messages() -> None:
+def test_new_and_fixed_failures_are_reported_with_their_messages() -> None:
     good, bad = frame([law(Status.PASS)]), frame([law(Status.FAIL, "gap 0.5")])
     assert compare(good, bad)[["kind", "note"]].to_numpy().tolist() == [["new-failure", "fail: gap 0.5"]]
     assert kinds(bad, good) == ["fixed"]
@@ -112,7 +112,7 @@ def test_new_failures_and_fixed_ones_are_found_with_their_messages() -> None:
         ({"params": {"data": "new"}}, "data was old and is new"),
     ],
 )
-def test_what_was_made_differently_is_not_compared_and_the_reason_said(other: dict[str, Any], reason: str) -> None:
+def test_different_setups_are_not_compared_and_the_note_has_the_difference(other: dict[str, Any], reason: str) -> None:
     was = measured(100.0, params={"data": "old"})
     changes = compare(frame([was]), frame([replace(was, value=1.0, **other)]))
     assert changes[["kind", "note"]].to_numpy().tolist() == [["not-comparable", reason]]
@@ -128,7 +128,7 @@ def test_times_of_another_processor_are_not_compared_but_scores_are() -> None:
     assert set(changes.index) == {"not-comparable", "worse"}
 
 
-def test_another_schema_is_a_reason_for_all() -> None:
+def test_records_of_different_schemas_are_not_compared() -> None:
     a = frame([measured(1.0)])
     assert compare(a.assign(schema=1), a.assign(schema=2))["note"].item() == "schema was 1 and is 2"
 
@@ -141,7 +141,7 @@ def test_only_parameters_that_tell_cells_apart_are_shown() -> None:
     assert list(compare(run(1)[:1], run(2)[:1])["what"]) == ["dim=64 n=10"]
 
 
-def test_what_is_in_one_run_alone_is_said() -> None:
+def test_what_only_one_run_has_is_noted() -> None:
     a, b = frame([measured(1.0)]), frame([measured(1.0, encoder="f")])
     assert set(compare(a, b)["note"]) == {"only in A", "only in B"}
 
@@ -159,7 +159,7 @@ def call(*arguments: str) -> Any:
     return ended.value.code
 
 
-def test_the_command_prints_writes_and_fails_on_what_is_named(
+def test_the_command_prints_writes_and_fails_on_the_kinds_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -179,7 +179,7 @@ def test_the_command_prints_writes_and_fails_on_what_is_named(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["monday"], "no run is called 'monday'"),
         (["--fail-on", "regres"], "did you mean regress?"),
@@ -189,7 +189,7 @@ def test_the_command_prints_writes_and_fails_on_what_is_named(
 )
 def test_wrong_usage_is_one_line(
     arguments: list[str],
-    said: str,
+    message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -199,5 +199,5 @@ def test_wrong_usage_is_one_line(
     runs = [a] if arguments[0] == "monday" else [a, a]
     assert call(*runs, *arguments) == 3
     err = capsys.readouterr().err
-    assert said in err
+    assert message in err
     assert err.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Records as lines of JSON, of this schema, an older one and a newer one."""
+"""Records as lines of JSON in this schema, an older one and a newer one."""
 
 import json
 from pathlib import Path
@@ -14,13 +14,13 @@ from mbcbench.records.record import Record, Status
 ROW = Record(suite="s", case="c", encoder="e", status=Status.OK, value=1.5)
 
 
-def test_a_record_says_its_schema_and_is_read_back() -> None:
+def test_a_record_names_its_schema_and_is_read_back() -> None:
     line = json.loads(ROW.to_json())
     assert line["schema"] == schema.SCHEMA
     assert Record.from_dict(line) == ROW
 
 
-def test_a_line_that_names_no_schema_is_of_the_first() -> None:
+def test_a_line_without_a_schema_has_the_first() -> None:
     line = json.loads(ROW.to_json())
     del line["schema"]
     assert Record.from_dict(line) == ROW

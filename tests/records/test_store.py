@@ -1,4 +1,4 @@
-"""The store: what is kept of a run, what a later run can reuse, and why it cannot."""
+"""Store: what a run keeps, and how it is found and read."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from mbcbench.records.store import Run
 from tests.records.helpers import CELL, make_run
 
 
-def test_a_run_says_what_it_was_made_with(tmp_path: Path) -> None:
+def test_run_json_describes_how_a_run_was_made(tmp_path: Path) -> None:
     info = json.loads((make_run(tmp_path) / "run.json").read_text())
     assert info["schema"] == 2
     assert info["versions"].keys() == {"mbcbench", "torch", "numpy", "hypothesis", "python"}
@@ -27,13 +27,13 @@ def test_a_run_names_neither_host_nor_user(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("HOME", "/home/jane.doe")
     run = Run.create(tmp_path, profile="quick", seed=0, argv=["run", "/home/jane.doe/e.py:E"], encoders=[])
     run.close()
-    said = (run.folder / "run.json").read_text()
-    assert "jane" not in said
-    assert os.uname().nodename not in said
-    assert "~/e.py:E" in said
+    text = (run.folder / "run.json").read_text()
+    assert "jane" not in text
+    assert os.uname().nodename not in text
+    assert "~/e.py:E" in text
 
 
-def test_ids_of_runs_of_one_second_differ_and_sort(tmp_path: Path) -> None:
+def test_ids_of_runs_of_the_same_second_differ_and_sort(tmp_path: Path) -> None:
     made = [make_run(tmp_path) for _ in range(3)]
     assert len(set(made)) == 3
     assert store.runs(tmp_path) == made
@@ -48,7 +48,7 @@ def test_a_run_loads_by_id_by_path_and_as_the_latest(tmp_path: Path) -> None:
         assert frame["value"].isna().tolist() == [False, True]
 
 
-def test_an_unknown_run_is_named(tmp_path: Path) -> None:
+def test_the_error_for_an_unknown_run_names_it(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no run is kept under"):
         store.find("latest", tmp_path)
     make_run(tmp_path)
@@ -78,7 +78,7 @@ def test_an_old_run_is_read_under_the_present_names(tmp_path: Path) -> None:
     }
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(
         UsageError, match=r"cannot write to .*file \(Not a directory\); choose another folder with --root"
@@ -86,7 +86,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         Run.create(tmp_path / "file", profile="quick", seed=0, argv=[], encoders=[])
 
 
-def test_records_are_there_as_soon_as_their_cell_ended(tmp_path: Path) -> None:
+def test_records_can_be_read_as_soon_as_their_cell_has_ended(tmp_path: Path) -> None:
     run = Run.create(tmp_path, profile="quick", seed=0, argv=[], encoders=[])
     run.append([CELL.record(Status.OK)])
     assert len(store.records(run.folder)) == 1
