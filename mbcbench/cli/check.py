@@ -90,7 +90,9 @@ def check(
     laws = registry.select(registry.LAWS, split_commas(law)) or known
     if json is not None:
         check_writable(json)
-    steps = planner.check(options, laws, chosen, {name: value for name, value in params.items() if value is not None})
+    steps = planner.check_laws(
+        options, laws, chosen, {name: value for name, value in params.items() if value is not None}
+    )
     result = consume(steps, options.jobs, quiet=quiet)
     records = [record for record in result.records if record.suite != PROBE]
     records.sort(key=lambda record: (options.encoders.index(record.encoder), known.index(record.case)))

@@ -39,6 +39,22 @@ class Request:
     device: Device = "cpu"
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlanParams:
+    """Parameters of the probe that asks a suite for its cells (internal; see `Request`).
+
+    encoders: all of them; user_encoders: those that the user named. only: the experiments to run, or none for all.
+    """
+
+    suite: str
+    profile: Profile
+    data: DataChoice
+    device: Device
+    encoders: Sequence[str]
+    user_encoders: Sequence[str]
+    only: Sequence[str]
+
+
 Cells = Callable[[Request], list[Cell]]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from mbcbench.errors import UsageError
 from mbcbench.records import store
 from mbcbench.records.cell import Cell
-from mbcbench.records.files import CELLS, RECORDS, read_cells, read_records
+from mbcbench.records.files import CELLS, RECORDS, read_cells, read_record_lines
 from mbcbench.records.record import BROKEN, Record
 
 
@@ -77,7 +77,7 @@ def _complete_cells(folder: Path) -> dict[str, list[Record]]:
     content = path.read_bytes()
     unfinished = None if content.endswith(b"\n") else content.count(b"\n") + 1  # number of the last line
     schema = 0
-    for number, line in read_records(path):
+    for number, line in read_record_lines(path):
         if number != unfinished:
             cells.setdefault(line.cell, []).extend(line.records)
             schema = line.schema

@@ -152,8 +152,13 @@ def read_cells(path: Path) -> dict[str, Cell]:
     return cells
 
 
-def read_records(path: Path) -> Iterator[tuple[int, CellRecords]]:
-    """Yield the records of a file, line by line and with the number of the line.
+def read_records(path: Path) -> list[Record]:
+    """Return the records of a file (see `read_record_lines`)."""
+    return [record for _, line in read_record_lines(path) for record in line.records]
+
+
+def read_record_lines(path: Path) -> Iterator[tuple[int, CellRecords]]:
+    """Yield the number of each line of a file of records, and its records.
 
     path: records.jsonl of a run, with the run's cells.jsonl next to it, or a file of records that have all fields.
     Raises UsageError with the file and the line for a line that cannot be read or has a newer schema.

@@ -148,7 +148,7 @@ def records(folder: Path) -> list[Record]:
     """Return the records of a run. Raises UsageError as `info` does, and for a line that is not a record."""
     info(folder)
     path = folder / RECORDS
-    return [record for _, line in read_records(path) for record in line.records] if path.exists() else []
+    return read_records(path) if path.exists() else []
 
 
 def load(run: str | Path = "latest", root: str | Path = ROOT) -> "pd.DataFrame":

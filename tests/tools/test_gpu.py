@@ -18,7 +18,8 @@ from gpu_stages.roofline import H100, fold_cost
 
 from mbcbench.records import store
 from mbcbench.records.cell import Cell
-from mbcbench.records.record import Record, Status, read_records
+from mbcbench.records.files import read_records
+from mbcbench.records.record import Record, Status
 
 TOOLS = Path(__file__).parents[2] / "tools" / "gpu"
 FILES = {"run.log", "run.jsonl", "tests.xml", "train.tar.gz", *(f"{name}.jsonl" for name in collect.RECORD_FILES)}

@@ -17,7 +17,8 @@ from gpu_stages import page, predictions
 
 from mbcbench import registry, system
 from mbcbench.records import store
-from mbcbench.records.record import Record, read_records
+from mbcbench.records.files import read_records
+from mbcbench.records.record import Record
 
 RECORD_FILES = ("fold", "resources", "largest", "encode")
 PROFILE = "gpu"
