@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from mbcbench.errors import UsageError
+
 try:
     import resource
 except ImportError:  # Windows
@@ -45,6 +47,14 @@ def hardware() -> dict[str, Any]:
     import psutil
 
     return {"cpu": processor(), "cores": cores(), "memory_bytes": psutil.virtual_memory().total}
+
+
+def check_device(device: str) -> None:
+    """Raise UsageError if torch cannot run anything on `device`, cpu or cuda."""
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda, but torch sees no CUDA device here; use --device cpu")
 
 
 def commit() -> str | None:

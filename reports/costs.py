@@ -11,6 +11,7 @@ from rich.text import Text
 
 from mbcbench.reporting import Report
 
+from .columns import Row
 from .formatting import facts, format_number
 from .growth import COSTS, SERIES, cost_table, growth_table, memory_table
 from .rendering import template
@@ -52,7 +53,7 @@ def exponents(costs: pd.DataFrame) -> pd.DataFrame:
     return wide.reindex(columns=names).astype(object).fillna("").reset_index().rename_axis(columns=None)
 
 
-def _exponent(row: Mapping[Any, Any]) -> str:
+def _exponent(row: Row) -> str:
     largest = f"{row['largest']:.0e}".replace("e+0", "e")
     if pd.isna(row["exponent"]):
         return f"one size ({row['largest']:g})"
@@ -75,11 +76,11 @@ def _asv(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table, columns=["benchmark", "parameters", "median", "interval", "unit", "commit"])
 
 
-def _asv_row(row: Mapping[Any, Any]) -> tuple[str, ...]:
+def _asv_row(row: Row) -> tuple[str, ...]:
     params = sorted(key for key in map(str, row) if key.startswith("params.param") and pd.notna(row[key]))
     low, high = row.get("detail.low"), row.get("detail.high")
     interval = "" if pd.isna(low) or pd.isna(high) else f"{low:.3g} to {high:.3g}"
-    value = str(row["status"]) if pd.isna(row["value"]) else f"{row['value']:.3g}"
+    value: str = row["status"] if pd.isna(row["value"]) else f"{row['value']:.3g}"
     commit = str(row.get("detail.commit"))[:12]
     return (str(row["case"]), ", ".join(str(row[key]) for key in params), value, interval, str(row["unit"]), commit)
 

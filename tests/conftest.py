@@ -19,6 +19,10 @@ pytest_plugins = ["pytester"]
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# Triton reads it when it is first imported, which any test may be the first to do: kernels run on the CPU.
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
+
 PLUGINS = '''
 import torch
 from mbcbench.protocol import target

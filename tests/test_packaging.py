@@ -214,3 +214,10 @@ def test_a_command_that_needs_an_optional_library_says_how_to_install_it(
     assert said.startswith(f"{code}\n"), said
     assert words in said
     assert "Traceback" not in said
+
+
+def test_everything_that_make_installs_is_pinned() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = {normalised(line.partition("==")[0]) for line in lines if not line.startswith("#")}
+    declared = CORE.union(*OPTIONAL.values()) - OPTIONAL["imagenet"] - OPTIONAL["pyg"]
+    assert declared - {"mbcbench", "setuptools", "wheel"} <= pinned

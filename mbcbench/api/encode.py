@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mbcbench import registry, system
 from mbcbench.errors import Interrupted
+from mbcbench.execution.suite import Device
 from mbcbench.protocol.encoder import Aggregation
 from mbcbench.streaming.encode import EncodeOptions, Encoding, open_encoding
 
@@ -30,6 +31,7 @@ def encode(
     resume: bool = False,
     seconds_between_checkpoints: float = 10.0,
     allow_nonfinite: bool = False,
+    device: Device = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Encode a set that may be larger than memory, streamed from its file.
@@ -62,6 +64,8 @@ def encode(
         Time between two checkpoints.
     allow_nonfinite
         Encode NaN and infinity instead of refusing them.
+    device
+        Where the encoder runs. On `cuda` the threads read the file into pinned memory.
     progress
         Called with the number of elements encoded so far and the size of the set, at first before any is encoded.
 
@@ -95,6 +99,7 @@ def encode(
         resume=resume,
         seconds=seconds_between_checkpoints,
         allow_nonfinite=allow_nonfinite,
+        device=device,
     )
     with options.torch_settings:
         encoding = open_encoding(options)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mbcbench import registry
+from mbcbench import registry, system
 from mbcbench.errors import UsageError
 from mbcbench.execution import digest
 from mbcbench.execution.suite import PROBE, Device, Experiment, Request, Suite
@@ -98,9 +98,8 @@ def _plan(cell: Cell) -> PlanDetail:
 
 
 def _device(p: Mapping[str, Any]) -> Device:
-    if p["device"] == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda, but torch sees no CUDA device here; use --device cpu")
     device: Device = p["device"]
+    system.check_device(device)
     return device
 
 

@@ -51,7 +51,7 @@ class Run:
             _write_json(folder / INFO, {**_describe(folder.name, now), "profile": profile, "seed": seed, **words})
             return cls(folder)
         except OSError as error:
-            raise UsageError(f"cannot write to {root} ({error.strerror}); choose another folder with --out") from error
+            raise UsageError(f"cannot write to {root} ({error.strerror}); choose another folder with --root") from error
 
     def plan(self, cells: Sequence[Cell], experiments: Mapping[str, Any]) -> None:
         """Write the cells of the run, and what its experiments show."""

@@ -65,6 +65,8 @@ class GuardedEncoder:
 def build_encoder(options: "EncodeOptions", width: int) -> GuardedEncoder:
     """Build the encoder in eval mode for elements of `width` numbers, with trained weights if there are any.
 
+    It is tried on the CPU and then moved to its device.
+
     Raises UsageError if the elements or the weights do not fit it, or if `g` is missing or superfluous.
     """
     spec = target.get_spec(options.encoder)
@@ -75,7 +77,7 @@ def build_encoder(options: "EncodeOptions", width: int) -> GuardedEncoder:
         target.validate(module, dim_in=width, name=options.encoder)
     except BrokenPluginError as error:
         raise UsageError(f"{options.path} holds elements of width {width}, and {error}") from error
-    return GuardedEncoder(_as_streaming(module, options), options.encoder)
+    return GuardedEncoder(_as_streaming(module, options).to(options.device), options.encoder)
 
 
 def _as_streaming(module: nn.Module, options: "EncodeOptions") -> nn.Module:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..aggregation import BROKEN
-from ..columns import TEST_SETTINGS
+from ..columns import TEST_SETTINGS, Row
 from ..selection import tidy
 from ..stats import Estimate
 
@@ -142,14 +142,14 @@ def _is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def _model(record: Mapping[Any, Any], settings: Iterable[str]) -> str:
+def _model(record: Row, settings: Iterable[str]) -> str:
     hyper = record["params.hyper"]
     values = dict(hyper) if isinstance(hyper, Mapping) else {}
     values |= {column.rpartition(".")[2]: record[column] for column in settings if not _is_missing(record[column])}
     return " ".join([record["encoder"], *(f"{name}={_value(value)}" for name, value in values.items())])
 
 
-def _test(record: Mapping[Any, Any], settings: Iterable[str], where: Mapping[str, Any]) -> str:
+def _test(record: Row, settings: Iterable[str], where: Mapping[str, Any]) -> str:
     words = []
     mode = record["detail.mode"]
     if "detail.chunk_size" not in where and where.get("detail.mode") != "one piece" and not _is_missing(mode):
