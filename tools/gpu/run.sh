@@ -29,7 +29,8 @@ while [ $# -gt 0 ]; do
 done
 [ ${#stages[@]} -gt 0 ] || stages=(machine tests fold resources largest encode train)
 
-python=${PYTHON:-python3}
+python=$(command -v "${PYTHON:-python3}")
+python=$(cd "$(dirname "$python")" && pwd)/$(basename "$python") # stages may run in another folder
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$out"
@@ -38,15 +39,6 @@ rm -f "$out"/{run.log,run.jsonl,tests.xml,fold.jsonl,resources.jsonl,largest.jso
 export PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1 MBCBENCH_DATA=${MBCBENCH_DATA:-$work/data}
 
 [ -z "$dry" ] || export OMP_NUM_THREADS=1
-
-if [ -n "$wheels" ]; then
-    # The wheel of mbcbench says what is installed; its code is that of this checkout, which may be newer.
-    site=$work/site
-    "$python" -m pip install --quiet --no-index --no-deps --no-compile --target "$site" "$wheels"/*.whl || exit
-    cp -r "$repository/mbcbench" "$site/"
-    cp -r "$repository"/{encoders,suites,reports} "$site/mbcbench/"
-    export PYTHONPATH=$site:$PYTHONPATH
-fi
 
 # limited SECONDS COMMAND...: interrupt the command when its time or that of the run is up, and kill it if it goes on.
 # Nobody waits for a dry run on a slow machine: it has more time.
@@ -103,6 +95,15 @@ run() {
         *) echo "$0: no stage is called $1" >&2; return 64 ;;
     esac
 }
+
+if [ -n "$wheels" ]; then
+    # The wheel of mbcbench says what is installed; its code is that of this checkout, which may be newer.
+    site=$work/site
+    stage install 60 "$python" -m pip install --no-index --no-deps --no-compile --target "$site" "$wheels"/*.whl || exit
+    cp -r "$repository/mbcbench" "$site/"
+    cp -r "$repository"/{encoders,suites,reports} "$site/mbcbench/"
+    export PYTHONPATH=$site:$PYTHONPATH
+fi
 
 for name in "${stages[@]}"; do
     if [ -n "$dry" ]; then run "$name" & else run "$name"; fi # a dry run measures nothing: all at once
