@@ -1,6 +1,6 @@
 """`mbcbench env`: print versions, hardware and folders."""
 
-from mbcbench.errors import ExitCode, UsageError
+from mbcbench.errors import ExitCode
 
 
 def env() -> int:

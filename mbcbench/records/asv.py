@@ -3,7 +3,7 @@
 import ast
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from mbcbench.errors import UsageError
 from mbcbench.records.detail import AsvDetail
 from mbcbench.records.record import Record, Status
+from mbcbench.types import JsonObject
 
 VERSION = 2
 OTHERS = ("benchmarks.json", "machine.json")  # other files in a folder of results
@@ -40,7 +41,7 @@ def _file(path: Path) -> list[Record]:
         raise UsageError(f"{path}: not a results file of ASV ({type(error).__name__}: {error})") from error
 
 
-def _records(content: Mapping[str, Any]) -> Iterator[Record]:
+def _records(content: JsonObject) -> Iterator[Record]:
     machine = {name: content["params"].get(name) for name in ("cpu", "num_cpu", "ram", "os")}  # never its host name
     context = AsvDetail(commit=content["commit_hash"], python=content["python"], hardware=machine)
     for name, row in content["results"].items():
@@ -50,7 +51,7 @@ def _records(content: Mapping[str, Any]) -> Iterator[Record]:
             yield _record(name, point, columns, index, context)
 
 
-def _record(name: str, point: Sequence[str], columns: Mapping[str, Any], index: int, context: AsvDetail) -> Record:
+def _record(name: str, point: Sequence[str], columns: JsonObject, index: int, context: AsvDetail) -> Record:
     value = _value_at(columns.get("result"), index)
     words = [_literal(word) for word in point]
     params = {f"param{number}": word for number, word in enumerate(words, 1)}

@@ -15,6 +15,7 @@ import pandas as pd
 
 from mbcbench.records.record import BROKEN, UNEXPECTED
 from mbcbench.records.statistics import Estimate
+from mbcbench.types import JsonDict
 
 Quantity = Literal["time", "memory", "score"]
 # Smallest change that counts: distance of a ratio from one, or difference of scores.
@@ -118,7 +119,7 @@ def _values(table: pd.DataFrame, name: str) -> str:
     return ", ".join(sorted({str(_plain(v)) for v in table[name] if not _missing(v)}))
 
 
-def _failures(key: Key, a: pd.DataFrame, b: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _failures(key: Key, a: pd.DataFrame, b: pd.DataFrame) -> Iterator[JsonDict]:
     was, now = _bad(a), _bad(b)
     if now and not was:
         yield _row(NEW_FAILURE, key, note=now)
@@ -135,7 +136,7 @@ def _bad(table: pd.DataFrame) -> str:
     return f"{first['status']}: {first['message']}".rstrip(": ")
 
 
-def _changes(key: Key, a: pd.DataFrame, b: pd.DataFrame, options: Options) -> Iterator[dict[str, Any]]:
+def _changes(key: Key, a: pd.DataFrame, b: pd.DataFrame, options: Options) -> Iterator[JsonDict]:
     before, after = _measured(a), _measured(b)
     for name in sorted(before.keys() & after.keys(), key=repr):
         metric, what = name
@@ -176,7 +177,7 @@ def _paired(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(sides).dropna().astype(float)
 
 
-def _change(pairs: pd.DataFrame, quantity: Quantity, higher: bool, options: Options) -> dict[str, Any] | None:
+def _change(pairs: pd.DataFrame, quantity: Quantity, higher: bool, options: Options) -> JsonDict | None:
     """Return the kind and the columns of a change of one measurement, or None if it does not count."""
     ratio = quantity != "score"
     if pairs.empty:
@@ -206,7 +207,7 @@ def _change(pairs: pd.DataFrame, quantity: Quantity, higher: bool, options: Opti
     }
 
 
-def _row(kind: str, key: Key, what: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
+def _row(kind: str, key: Key, what: tuple[str, ...] = (), **more: Any) -> JsonDict:
     suite, case, encoder, params = key
     assert isinstance(params, tuple)
     return {"kind": kind, "suite": suite, "case": case, "encoder": encoder, "what": " ".join((*params, *what))} | more
