@@ -31,7 +31,7 @@ def check_schema(fields: JsonObject) -> int:
 
 
 def _record_from_1(fields: Fields) -> Fields:
-    """Schema 2 renamed the text of a counterexample; it also changed how a run keeps the records of a cell."""
+    """Rename the text of a counterexample. Schema 2 also changed how a run keeps the records of a cell."""
     detail = fields.get("detail", {})
     if "card" not in detail:
         return fields
