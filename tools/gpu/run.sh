@@ -30,15 +30,17 @@ done
 [ ${#stages[@]} -gt 0 ] || stages=(machine tests fold resources largest encode train)
 
 python=$(command -v "${PYTHON:-python3}")
-python=$(cd "$(dirname "$python")" && pwd)/$(basename "$python") # stages may run in another folder
+python=$(cd "$(dirname "$python")" && pwd)/$(basename "$python")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
+[ -z "$wheels" ] || wheels=$(cd "$wheels" && pwd) || exit
+cd "$work" || exit # in the repository Python would import the folder mbcbench, which is not the whole package
 rm -f "$out"/{run.log,run.jsonl,tests.xml,fold.jsonl,resources.jsonl,largest.jsonl,encode.jsonl,train.tar.gz}
 export PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1 MBCBENCH_DATA=${MBCBENCH_DATA:-$work/data}
 
-[ -z "$dry" ] || export OMP_NUM_THREADS=1
+[ -z "$dry" ] || export MBCBENCH_TEST_DEVICE=cpu OMP_NUM_THREADS=1
 
 # limited SECONDS COMMAND...: interrupt the command when its time or that of the run is up, and kill it if it goes on.
 # Nobody waits for a dry run on a slow machine: it has more time.
@@ -66,9 +68,8 @@ tests() { # tests NAME SECONDS OPTIONS...; on many processes, as a kernel takes 
     local name=$1 seconds=$2 processes=()
     shift 2
     [ -n "$dry" ] || ! "$python" -c "import xdist" 2>/dev/null || processes=(-n 12)
-    (cd "$work" && MBCBENCH_TEST_DEVICE=${dry:+cpu} && export MBCBENCH_TEST_DEVICE=${MBCBENCH_TEST_DEVICE:-cuda} &&
-        stage "$name" "$seconds" "$python" -m pytest -c "$repository/pyproject.toml" --rootdir "$repository" \
-            -o filterwarnings=default -p no:cacheprovider "${processes[@]}" "$@")
+    stage "$name" "$seconds" "$python" -m pytest -c "$repository/pyproject.toml" --rootdir "$repository" \
+        -o filterwarnings=default -p no:cacheprovider "${processes[@]}" "$@"
 }
 
 measured() { # measured NAME SECONDS FILE OPTIONS...
