@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -46,9 +47,12 @@ CORE = names(PROJECT["dependencies"])
 OPTIONAL = {extra: names(texts) for extra, texts in PROJECT["optional-dependencies"].items()}
 
 
+packages_distributions = cache(metadata.packages_distributions)  # it reads the metadata of all packages
+
+
 def distributions(module: str) -> set[str]:
     """The distributions that provide a module."""
-    known = metadata.packages_distributions().get(module, [UNINSTALLED.get(module, "")])
+    known = packages_distributions().get(module, [UNINSTALLED.get(module, "")])
     return {normalised(name) for name in known}
 
 
@@ -113,17 +117,18 @@ def optional_modules(*, installed: str = "") -> list[str]:
     return [module for module in EXTRAS if not distributions(module) & present]
 
 
-def requirements_of(name: str, seen: frozenset[str] = frozenset()) -> set[str]:
-    """The distributions that a distribution needs, and those that they need."""
-    texts = metadata.requires(name) or []
-    direct = names([text for text in texts if "extra ==" not in text]) - seen
-    below = set[str]()
-    for needed in direct:
+def requirements_of(name: str) -> set[str]:
+    """The installed distributions that a distribution needs, directly or through others."""
+    needed, pending = set[str](), {name}
+    while pending:
         try:
-            below |= requirements_of(needed, seen | direct | below)
+            texts = metadata.requires(pending.pop()) or []
         except metadata.PackageNotFoundError:
             continue
-    return direct | below
+        direct = names([text for text in texts if "extra ==" not in text]) - needed
+        needed |= direct
+        pending |= direct
+    return needed
 
 
 @pytest.fixture
