@@ -29,6 +29,7 @@ EXTRAS = {
     "torchvision": "imagenet",
     "trimesh": "tasks",
     "triton": "gpu",
+    "triton": "gpu",
     "zarr": "zarr",
 }
 
