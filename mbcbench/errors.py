@@ -29,7 +29,6 @@ EXTRAS = {
     "torchvision": "imagenet",
     "trimesh": "tasks",
     "triton": "gpu",
-    "triton": "gpu",
     "zarr": "zarr",
 }
 

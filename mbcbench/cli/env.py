@@ -1,6 +1,6 @@
 """`mbcbench env`: print versions, hardware and folders."""
 
-from mbcbench.errors import ExitCode
+from mbcbench.errors import ExitCode, UsageError
 
 
 def env() -> int:
