@@ -17,6 +17,7 @@ from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EncoderDetail, PlanDetail, SourceDetail
 from mbcbench.records.record import BROKEN, UNEXPECTED, Record, Status
 from mbcbench.registry import default_suites
+from mbcbench.types import JsonObject
 
 LAWS_SUITE = "laws"
 TRAINING = ("torch._dynamo",)  # the first optimizer of a process imports it, for over a second
@@ -66,7 +67,7 @@ class Planned:
     to_run: tuple[Cell, ...]
     reused: int = 0
     reasons: str = ""
-    experiments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    experiments: Mapping[str, JsonObject] = field(default_factory=dict)
 
 
 Step = Event | Planned
@@ -88,7 +89,7 @@ def run_suites(options: RunOptions, suites: Sequence[str], profile: Profile, cac
     yield from _execute(options, work, probed, cache)
 
 
-def check_laws(options: RunOptions, laws: Collection[str], profile: Profile, params: Mapping[str, Any]) -> Steps:
+def check_laws(options: RunOptions, laws: Collection[str], profile: Profile, params: JsonObject) -> Steps:
     """Check laws on encoders; `params` (examples, reference, expected failures) add to those of the profile.
 
     Raises UsageError if an encoder of the user cannot be used.
@@ -175,14 +176,14 @@ class _Work:
 
     jobs: Sequence[Job]
     exclusive: Collection[str] = ()
-    experiments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    experiments: Mapping[str, JsonObject] = field(default_factory=dict)
 
 
 def _collect_work(options: RunOptions, probed: Sequence[Record]) -> _Work:
     """Return the work of all plans among some probes; a cell of two suites is one job."""
     jobs: dict[str, Job] = {}
     exclusive: set[str] = set()
-    experiments: dict[str, Mapping[str, Any]] = {}
+    experiments: dict[str, JsonObject] = {}
     for record in _sound(probed, "plan"):
         suite, plan = record.params["suite"], PlanDetail.from_dict(record.detail)
         for cell in (Cell(**fields) for fields in plan.cells):
@@ -244,7 +245,7 @@ def _environment() -> dict[str, str]:
     return {**versions, "processor": system.processor()}
 
 
-def _experiments_of(work: _Work, jobs: Sequence[Job]) -> dict[str, Mapping[str, Any]]:
+def _experiments_of(work: _Work, jobs: Sequence[Job]) -> dict[str, JsonObject]:
     """Return the experiments with the keys that their cells have in `jobs`, where they have an identity."""
     keys = {planned.cell.key: job.cell.key for planned, job in zip(work.jobs, jobs, strict=True)}
     return {

@@ -21,6 +21,7 @@ from mbcbench.protocol.encoder import has_merge, is_streaming, takes_mask
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EncoderDetail, LawPageDetail, PlanDetail, ProbeDetail, ReplayDetail, SourceDetail
 from mbcbench.records.record import Record, Status
+from mbcbench.types import JsonObject
 from mbcbench.verify.counterexample import replay_counterexample
 
 
@@ -90,7 +91,7 @@ def _plan(cell: Cell) -> PlanDetail:
         device=params.device,
     )
     cells: dict[str, Cell] = {}
-    experiments: dict[str, Mapping[str, Any]] = {}
+    experiments: dict[str, JsonObject] = {}
     for name, experiment in _select_experiments(params.suite, suite, params.only).items():
         planned = {c.key: c for c in experiment.cells(request)}
         cells |= planned

@@ -80,7 +80,7 @@ class Progress:
         if self.total is None:
             return f"planning, {format_duration(self.elapsed)}"
         seconds = self.seconds_left()
-        left = "time left unknown" if seconds is None else f"about {format_duration(seconds)} left"
+        left = "time left: unknown" if seconds is None else f"about {format_duration(seconds)} left"
         failed = f", {self.failed} failed" if self.failed else ""
         return f"{self.done} of {self.total} cells{failed}, {format_duration(self.elapsed)}, {left}"
 

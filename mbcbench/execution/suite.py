@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record
+from mbcbench.types import JsonObject
 
 Profile = Literal["smoke", "quick", "thorough", "paper"]
 PROFILES: tuple[Profile, ...] = ("smoke", "quick", "thorough", "paper")
@@ -78,7 +79,7 @@ class Experiment:
 
     title: str
     cells: Cells
-    where: Mapping[str, Any] = field(default_factory=dict)
+    where: JsonObject = field(default_factory=dict)
     columns_by: str = "detail.test_size"
     only_train_size: bool = False
 

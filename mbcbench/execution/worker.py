@@ -52,7 +52,7 @@ def _load_suite(name: str) -> Suite:
 
 
 def _no_record(cell: Cell) -> Record:
-    return cell.record(Status.ERROR, message=f"suite {cell.suite} gave no record of this cell")
+    return cell.record(Status.ERROR, message=f"suite {cell.suite} returned no record of this cell")
 
 
 def _to_lines(records: Iterable[Record], start: float) -> list[str]:

@@ -3,7 +3,7 @@
 import ast
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from mbcbench.errors import UsageError
 from mbcbench.records.detail import AsvDetail
 from mbcbench.records.record import Record, Status
+from mbcbench.types import JsonObject
 
 VERSION = 2
 OTHER_FILES = ("benchmarks.json", "machine.json")  # in a folder of results
@@ -38,7 +39,7 @@ def _read_file(path: Path) -> list[Record]:
         raise UsageError(f"{path} is not a results file of ASV ({type(error).__name__}: {error})") from error
 
 
-def _records(content: Mapping[str, Any]) -> Iterator[Record]:
+def _records(content: JsonObject) -> Iterator[Record]:
     machine = {name: content["params"].get(name) for name in ("cpu", "num_cpu", "ram", "os")}  # never its host name
     context = AsvDetail(commit=content["commit_hash"], python=content["python"], hardware=machine)
     for name, row in content["results"].items():
@@ -48,7 +49,7 @@ def _records(content: Mapping[str, Any]) -> Iterator[Record]:
             yield _record(name, point, columns, index, context)
 
 
-def _record(name: str, point: Sequence[str], columns: Mapping[str, Any], index: int, context: AsvDetail) -> Record:
+def _record(name: str, point: Sequence[str], columns: JsonObject, index: int, context: AsvDetail) -> Record:
     value = _entry(columns.get("result"), index)
     values = [_parse_literal(text) for text in point]
     low, high = (_entry(columns.get(f"stats_ci_99_{end}"), index) for end in "ab")

@@ -8,6 +8,7 @@ from typing import Any
 
 from mbcbench.records.detail import Detail
 from mbcbench.records.record import Record, Status
+from mbcbench.types import JsonDict, JsonObject
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +36,13 @@ class Cell:
     suite: str
     case: str
     encoder: str
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: JsonObject = field(default_factory=dict)
     seed: int = 0
     dtype: str = "float32"
     device: str = "cpu"
     identity: Mapping[str, str] = field(default_factory=dict)
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self) -> JsonDict:
         """Return everything that can change the outcome, in one flat mapping."""
         fields = {name: getattr(self, name) for name in ("suite", "case", "encoder", "seed", "dtype", "device")}
         return fields | {f"params.{name}": value for name, value in self.params.items()} | dict(self.identity)
@@ -51,7 +52,7 @@ class Cell:
         """Hash of `fields`."""
         return hashlib.sha256(json.dumps(self.fields(), sort_keys=True).encode()).hexdigest()[:20]
 
-    def record(self, status: Status, *, detail: Detail | Mapping[str, Any] | None = None, **more: Any) -> Record:
+    def record(self, status: Status, *, detail: Detail | JsonObject | None = None, **more: Any) -> Record:
         """Return a record of this cell; `more` are fields of `Record`."""
         return Record(
             suite=self.suite,

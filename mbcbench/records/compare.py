@@ -16,6 +16,7 @@ import pandas as pd
 from mbcbench.records.detail import EvaluationDetail
 from mbcbench.records.record import BROKEN, UNEXPECTED
 from mbcbench.records.statistics import Estimate
+from mbcbench.types import JsonDict
 
 Quantity = Literal["time", "memory", "score"]
 # The least change that counts: the distance of a ratio from one, or a difference of scores.
@@ -128,7 +129,7 @@ def _distinct(table: pd.DataFrame, column: str) -> str:
     return ", ".join(sorted({str(_plain(value)) for value in table[column] if not _is_missing(value)}))
 
 
-def _failures(key: Key, a: pd.DataFrame, b: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _failures(key: Key, a: pd.DataFrame, b: pd.DataFrame) -> Iterator[JsonDict]:
     before, after = _first_failure(a), _first_failure(b)
     if after and not before:
         yield _row(NEW_FAILURE, key, note=after)
@@ -145,7 +146,7 @@ def _first_failure(table: pd.DataFrame) -> str:
     return f"{first['status']}: {first['message']}".rstrip(": ")
 
 
-def _changes(key: Key, a: pd.DataFrame, b: pd.DataFrame, options: Options) -> Iterator[dict[str, Any]]:
+def _changes(key: Key, a: pd.DataFrame, b: pd.DataFrame, options: Options) -> Iterator[JsonDict]:
     before, after = _measurements(a), _measurements(b)
     for measurement in sorted(before.keys() & after.keys(), key=repr):
         metric, settings = measurement
@@ -183,7 +184,7 @@ def _pair(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(medians).dropna().astype(float)
 
 
-def _change(pairs: pd.DataFrame, quantity: Quantity, higher_is_better: bool, options: Options) -> dict[str, Any] | None:
+def _change(pairs: pd.DataFrame, quantity: Quantity, higher_is_better: bool, options: Options) -> JsonDict | None:
     """Return the kind and the numbers of a change, None if it does not count."""
     is_ratio = quantity != "score"
     if pairs.empty:
@@ -213,7 +214,7 @@ def _change(pairs: pd.DataFrame, quantity: Quantity, higher_is_better: bool, opt
     }
 
 
-def _row(kind: str, key: Key, settings: Params = (), **columns: Any) -> dict[str, Any]:
+def _row(kind: str, key: Key, settings: Params = (), **columns: Any) -> JsonDict:
     suite, case, encoder, params = key
     subject = {"suite": suite, "case": case, "encoder": encoder}
     return {"kind": kind, **subject, "what": " ".join((*params, *settings)), **columns}

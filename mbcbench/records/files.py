@@ -23,6 +23,7 @@ from mbcbench.errors import UsageError
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record
 from mbcbench.records.schema import SCHEMA, Fields, check_schema
+from mbcbench.types import JsonObject
 
 Decoded = TypeVar("Decoded")
 
@@ -59,7 +60,7 @@ def decode_cells(line: str) -> dict[str, Cell]:
     return {row.pop("cell"): Cell(**row) for row in rows}
 
 
-def _cell_from_1(flat: Mapping[str, Any]) -> Cell:
+def _cell_from_1(flat: JsonObject) -> Cell:
     """Return the cell whose `fields()` schema 1 kept."""
     params = {name.removeprefix("params."): value for name, value in flat.items() if name.startswith("params.")}
     identity = {

@@ -1,17 +1,17 @@
 """Schema of the files of a run, and the migrations that read files of an older schema."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from mbcbench.errors import UsageError
+from mbcbench.types import JsonDict, JsonObject
 
 SCHEMA = 2
 
-Fields = dict[str, Any]
+Fields = JsonDict
 Migrations = dict[int, Callable[[Fields], Fields]]
 
 
-def migrate(fields: Mapping[str, Any], migrations: Migrations) -> Fields:
+def migrate(fields: JsonObject, migrations: Migrations) -> Fields:
     """Return decoded JSON in the present schema; fields that name no schema have the first.
 
     migrations: by schema, the step to the next one. Raises UsageError for a newer schema.
@@ -22,7 +22,7 @@ def migrate(fields: Mapping[str, Any], migrations: Migrations) -> Fields:
     return {**migrated, "schema": SCHEMA}
 
 
-def check_schema(fields: Mapping[str, Any]) -> int:
+def check_schema(fields: JsonObject) -> int:
     """Return the schema that decoded JSON names. Raises UsageError for a newer one."""
     schema = int(fields.get("schema", 1))
     if schema > SCHEMA:

@@ -116,7 +116,7 @@ def test_a_cell_without_a_record_is_an_error_with_that_message(plugins: Plugins)
     plugins.add("suites", "idle", "idle:S")
     outcome = outcomes(Cell(suite="idle", case="x", encoder="e"))
     assert outcome["e"].status is Status.ERROR
-    assert outcome["e"].message == "suite idle gave no record of this cell"
+    assert outcome["e"].message == "suite idle returned no record of this cell"
 
 
 def test_a_detail_that_is_not_json_is_an_error_with_that_message(plugins: Plugins) -> None:
