@@ -31,7 +31,7 @@ EVIDENCE = ("gap", "bound", "examples", "counterexample", "reproduce")
 
 
 def check(
-    targets: Annotated[list[str], typer.Argument(metavar="TARGET...", help="Encoders to check.")],
+    targets: Annotated[list[str], typer.Argument(metavar="TARGET", help="Encoders to check.")],
     law: Annotated[
         list[str] | None,
         typer.Option(
