@@ -1,4 +1,4 @@
-.PHONY: venv run test lint docs detection results-by-encoder bench costs results gallery performance clean
+.PHONY: venv run test lint docs detection results-by-encoder bench costs results gallery performance gpu clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -68,6 +68,12 @@ performance: venv
 	$(BIN)/python tools/speed.py
 	$(BIN)/python tools/encode.py
 	$(MAKE) costs
+
+# Everything about GPUs, if this machine has one: eight minutes. docs/gpu.md says how to run it on another machine.
+gpu: venv
+	tools/gpu/prepare.sh --local
+	-PYTHON=$(CURDIR)/$(BIN)/python tools/gpu/run.sh --out .gpu/out
+	$(BIN)/python tools/gpu/collect.py .gpu/out
 
 clean:
 	rm -rf .venv build dist *.egg-info

@@ -9,7 +9,9 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+
+from mbcbench.errors import UsageError
+from mbcbench.types import JsonDict
 
 try:
     import resource
@@ -40,11 +42,19 @@ def processor() -> str:
     return next(models, platform.processor() or platform.machine())
 
 
-def hardware() -> dict[str, Any]:
+def hardware() -> JsonDict:
     """Return the processor's model, the number of usable cores and the bytes of memory."""
     import psutil
 
     return {"cpu": processor(), "cores": cores(), "memory_bytes": psutil.virtual_memory().total}
+
+
+def check_device(device: str) -> None:
+    """Raise UsageError if torch cannot run anything on `device`, cpu or cuda."""
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda, but torch sees no CUDA device here; use --device cpu")
 
 
 def commit() -> str | None:

@@ -1,16 +1,17 @@
 """Encode a set that may be larger than memory: `mbcbench.encode`, and the body of the command `encode`."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from mbcbench import registry, system
 from mbcbench.errors import Interrupted
+from mbcbench.execution.suite import Device
 from mbcbench.protocol.encoder import Aggregation
 from mbcbench.streaming.encode import EncodeOptions, Encoding, open_encoding
+from mbcbench.types import Hyper
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ def encode(
     file: str | Path,
     encoder: str,
     *,
-    hyper: Mapping[str, Any] | None = None,
+    hyper: Hyper | None = None,
     weights: str | Path | None = None,
     seed: int = 0,
     g: Aggregation | None = None,
@@ -30,6 +31,7 @@ def encode(
     resume: bool = False,
     seconds_between_checkpoints: float = 10.0,
     allow_nonfinite: bool = False,
+    device: Device = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Encode a set that may be larger than memory, streamed from its file.
@@ -62,6 +64,8 @@ def encode(
         Time between two checkpoints.
     allow_nonfinite
         Encode NaN and infinity instead of refusing them.
+    device
+        Where the encoder runs. On `cuda` the threads read the file into pinned memory.
     progress
         Called with the number of elements encoded so far and the size of the set, at first before any is encoded.
 
@@ -95,6 +99,7 @@ def encode(
         resume=resume,
         seconds=seconds_between_checkpoints,
         allow_nonfinite=allow_nonfinite,
+        device=device,
     )
     with options.torch_settings:
         encoding = open_encoding(options)

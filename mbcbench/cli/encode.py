@@ -61,6 +61,7 @@ def encode(
     threads: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Threads of the encoder.", show_default="cores")
     ] = None,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Encode on this device.")] = "cpu",
     quiet: Quiet = False,
 ) -> int:
     """Encode a set that may be larger than memory, streamed from its file.
@@ -99,6 +100,7 @@ def encode(
                 resume=resume,
                 seconds_between_checkpoints=every,
                 allow_nonfinite=allow_nonfinite,
+                device=device,
                 progress=progress,
             )
     except Interrupted as error:

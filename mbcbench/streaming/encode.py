@@ -2,15 +2,15 @@
 
 import contextlib
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mbcbench import system
 from mbcbench.errors import UsageError
 from mbcbench.execution import digest
 from mbcbench.execution.probe import source_digest
@@ -19,10 +19,13 @@ from mbcbench.protocol.state import clone, map_state
 from mbcbench.streaming import checkpoint, probe
 from mbcbench.streaming.blocks import Block, iter_blocks
 from mbcbench.streaming.checkpoint import Position
+from mbcbench.streaming.device import CHUNK_NUMBERS as DEVICE_CHUNK_NUMBERS
+from mbcbench.streaming.device import iter_device_chunks
 from mbcbench.streaming.encoder import GuardedEncoder, build_encoder
 from mbcbench.streaming.output import check_writable
 from mbcbench.streaming.sources import Array, Source, open_source
 from mbcbench.streaming.threads import concurrent_map, torch_settings, torch_threads
+from mbcbench.types import Hyper, JsonDict, State
 
 CHUNK_NUMBERS = 2**18  # numbers in a default chunk: the encoder's intermediate results stay in cache
 BLOCK_NUMBERS = 2**20  # numbers in a block; also in a default chunk of an encoder that cuts it into blocks itself
@@ -45,11 +48,12 @@ class EncodeOptions:
     resume: continue from the checkpoint if there is one.
     seconds: time between two checkpoints.
     allow_nonfinite: also encode elements that are NaN or infinite.
+    device: where the encoder runs; on "cuda", `threads` read the file.
     """
 
     path: Path
     encoder: str
-    hyper: Mapping[str, Any] = field(default_factory=dict)
+    hyper: Hyper = field(default_factory=dict)
     weights: Path | None = None
     seed: int = 0
     g: Aggregation | None = None
@@ -60,6 +64,7 @@ class EncodeOptions:
     resume: bool = False
     seconds: float = 10.0
     allow_nonfinite: bool = False
+    device: str = "cpu"
 
     @property
     def torch_settings(self) -> contextlib.AbstractContextManager[None]:
@@ -74,6 +79,7 @@ def open_encoding(options: EncodeOptions) -> "Encoding":
     Raises UsageError and BrokenPluginError.
     """
     _check_checkpoint(options)
+    system.check_device(options.device)
     source = open_source(options.path, options.select)
     encoder = build_encoder(options, source.width)
     encoding = Encoding(options, source, encoder)
@@ -96,8 +102,9 @@ class Encoding:
         self.options = options
         self.source = source
         self.encoder = encoder
-        self.chunk = options.chunk or _default_chunk(encoder.module, source.width)
+        self.chunk = options.chunk or _default_chunk(encoder.module, source.width, options.device)
         self.concurrency = 1
+        self._device = torch.device(options.device)
         self._dtype = encoder.dtype
         self._empty_state = encoder.init_state()
         self._origin = _origin(options, source, encoder, self.chunk)
@@ -107,7 +114,9 @@ class Encoding:
         """Continue from the checkpoint, if it exists."""
         path = self.options.checkpoint
         if path is not None and path.exists():
-            self.start = self.position = checkpoint.load(path, self.start, self._origin)
+            position = checkpoint.load(path, self.start, self._origin)
+            state = map_state(lambda t: t.to(self._device), position.state)
+            self.start = self.position = Position(position.elements, state)
 
     def save_checkpoint(self) -> None:
         """Write the checkpoint."""
@@ -117,7 +126,11 @@ class Encoding:
     def choose_concurrency(self) -> None:
         """Use all threads for separate chunks if merging works on the first elements, else one chunk at a time."""
         threads = self.options.threads
-        if threads > 1 and probe.merges_correctly(self.encoder, self._empty_state, self._first_elements()):
+        if (
+            self._is_on_cpu
+            and threads > 1
+            and probe.merges_correctly(self.encoder, self._empty_state, self._first_elements())
+        ):
             self.concurrency = threads
 
     def consistency_warning(self) -> str | None:
@@ -137,7 +150,7 @@ class Encoding:
         """Encode the rest of the set; after each chunk or block, yield the number of elements encoded so far."""
         saved = time.monotonic()
         with self._torch_threads():
-            for position in self._encode_concurrently() if self.concurrency > 1 else self._encode_in_turn():
+            for position in self._positions():
                 self.position = position
                 if self.options.checkpoint is not None and time.monotonic() - saved >= self.options.seconds:
                     self.save_checkpoint()
@@ -149,7 +162,28 @@ class Encoding:
     def result(self) -> Tensor:
         """Return the encoding of the elements read so far, without the batch dimension."""
         with self._torch_threads():
-            return self.encoder.readout(self.position.state)[0].clone()
+            return self.encoder.readout(self.position.state)[0].cpu().clone()
+
+    @property
+    def _is_on_cpu(self) -> bool:
+        return self._device.type == "cpu"
+
+    def _positions(self) -> Iterator[Position]:
+        if not self._is_on_cpu:
+            return self._encode_on_device()
+        return self._encode_concurrently() if self.concurrency > 1 else self._encode_in_turn()
+
+    def _encode_on_device(self) -> Iterator[Position]:
+        state = self.position.state
+        chunks = iter_device_chunks(
+            self.source, self.position.elements, self.chunk,
+            dtype=self._dtype, device=self._device, threads=self.options.threads,
+            allow_nonfinite=self.options.allow_nonfinite,
+        )  # fmt: skip
+        with contextlib.closing(chunks):
+            for start, x in chunks:
+                state = self.encoder.update(state, [x])
+                yield Position(start + x.shape[1], state)
 
     def _encode_in_turn(self) -> Iterator[Position]:
         elements, state = self.position.elements, self.position.state
@@ -192,14 +226,14 @@ class Encoding:
         count = min(probe.MAX_ELEMENTS, self.chunk, self.source.length)
         elements = np.empty((count, self.source.width), self._dtype)
         self.source.read(0, elements)
-        return torch.from_numpy(elements)[None]
+        return torch.from_numpy(elements)[None].to(self._device)
 
     def _torch_threads(self) -> contextlib.AbstractContextManager[None]:
-        """Share the threads among the chunks that are encoded at the same time."""
-        return torch_threads(self.options.threads // self.concurrency)
+        """Share the threads among the chunks that are encoded, or read for a device, at the same time."""
+        return torch_threads(self.options.threads // self.concurrency if self._is_on_cpu else 1)
 
 
-def _copy_out(state: Any, buffer: Array) -> Any:
+def _copy_out(state: State, buffer: Array) -> State:
     """Copy the tensors of a state that lie in a block's buffer, which a later block overwrites."""
     first = buffer.ctypes.data
     addresses = range(first, first + buffer.nbytes)
@@ -217,15 +251,18 @@ def _check_checkpoint(options: EncodeOptions) -> None:
         raise UsageError(f"the checkpoint {options.checkpoint} exists; continue from it with --resume, or remove it")
 
 
-def _default_chunk(module: nn.Module, width: int) -> int:
+def _default_chunk(module: nn.Module, width: int, device: str) -> int:
     numbers = BLOCK_NUMBERS if getattr(module, "blockwise", False) else CHUNK_NUMBERS
+    if device != "cpu":
+        numbers = DEVICE_CHUNK_NUMBERS
     return max(1, numbers // width)
 
 
-def _origin(options: EncodeOptions, source: Source, encoder: GuardedEncoder, chunk: int) -> dict[str, Any]:
+def _origin(options: EncodeOptions, source: Source, encoder: GuardedEncoder, chunk: int) -> JsonDict:
     """Return everything that the encoding depends on, including what identifies the file."""
     file = source.path.stat()
-    return {
+    device = {} if options.device == "cpu" else {"device": options.device}
+    return device | {
         "file size": file.st_size,
         "file time": file.st_mtime_ns,
         "shape": [source.length, source.width],
