@@ -14,9 +14,9 @@ def test_the_counterexample_of_a_broken_law_is_shown(command: Command) -> None:
     assert code == 1
     assert "n = 2, chunks (1, 1)" in out
     assert "1 pass, 1 fail" in out
-    broken, held = (json.loads(line) for line in Path("laws.jsonl").read_text().splitlines())
-    assert held["law"] == "law.holds"
-    assert (held["status"], held["gap"], held["bound"], held["examples"]) == ("pass", 1e-16, 1e-15, 3)
+    broken, kept = (json.loads(line) for line in Path("laws.jsonl").read_text().splitlines())
+    assert kept["law"] == "law.holds"
+    assert (kept["status"], kept["gap"], kept["bound"], kept["examples"]) == ("pass", 1e-16, 1e-15, 3)
     assert (broken["encoder"], broken["counterexample"], broken["message"]) == (HONEST, {"n": 2}, "gap 0.5")
     assert broken.keys() >= {"seconds", "dtype", "device", "seed", "reproduce"}
 

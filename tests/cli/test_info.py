@@ -87,8 +87,8 @@ def test_env_shows_versions_and_hardware(command: Command) -> None:
 
 
 def test_measurements_of_asv_become_a_run(command: Command) -> None:
-    told = {"version": 2, "params": {}, "commit_hash": "0", "python": "3", "result_columns": ["result", "params"]}
-    Path("asv.json").write_text(json.dumps(told | {"results": {"tool.time_it": [[0.5], []]}}))
+    results = {"version": 2, "params": {}, "commit_hash": "0", "python": "3", "result_columns": ["result", "params"]}
+    Path("asv.json").write_text(json.dumps(results | {"results": {"tool.time_it": [[0.5], []]}}))
     code, out, _ = command("import-asv", "asv.json")
     assert (code, "records.jsonl" in out) == (0, True)
     assert command("import-asv", "asv.json", "--run", "latest")[0] == 0

@@ -177,5 +177,5 @@ def test_a_run_that_is_killed_resumes_and_ends_with_the_records_of_an_undisturbe
 
 
 def _outcomes(folder: Path) -> list[tuple[object, ...]]:
-    told = [r for r in store.records(folder) if r.suite != "probe"]
-    return sorted((r.cell, r.seed, str(r.status), r.value, r.message) for r in told)
+    records = [r for r in store.records(folder) if r.suite != "probe"]
+    return sorted((r.cell, r.seed, str(r.status), r.value, r.message) for r in records)
