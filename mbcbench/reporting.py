@@ -16,10 +16,24 @@ if TYPE_CHECKING:
 class Artefact:
     """One table or figure, drawn from records alone.
 
-    id: its registered name. caption: how to read it. claims: the ids of the claims that it speaks of. make: the command
-    that makes records for it. data: frame of records -> its numbers, tidy and unrounded; empty where no record serves.
-    draw: those numbers -> a figure; None for a table. result: those numbers -> what was measured, in one or two
-    sentences, with which its caption begins.
+    Parameters
+    ----------
+    id
+        Registered name.
+    title
+        One line.
+    caption
+        How to read it.
+    data
+        Frame of records -> the numbers of the artefact, tidy and unrounded; an empty frame if no record is of use.
+    draw
+        Those numbers -> a figure; None for a table.
+    result
+        Those numbers -> what was measured, in one or two sentences that come first in the caption.
+    claims
+        Ids of the paper's claims that the artefact bears on.
+    make
+        Command that makes records for it.
     """
 
     id: str
@@ -40,7 +54,7 @@ Write = Callable[[Sequence[Artefact], "pd.DataFrame", JsonObject, Sequence[str]]
 class Report:
     """A view of a frame of records (see `mbcbench.load`), given the description of their run (run.json).
 
-    Attributes
+    Parameters
     ----------
     name
         Registered name.
