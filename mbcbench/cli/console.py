@@ -37,7 +37,8 @@ def print_out(text: "RenderableType", **options: Any) -> None:
     if sys.stdout.isatty():
         Console().print(text, **options)
         return
-    console = Console(width=int(os.environ.get("COLUMNS") or WIDTH_OF_PIPES))
+    columns = os.environ.get("COLUMNS", "")
+    console = Console(width=int(columns) if columns.isdecimal() and int(columns) else WIDTH_OF_PIPES)
     with console.capture() as captured:
         console.print(text, **options)
     sys.stdout.write(re.sub(r"[ ]+$", "", captured.get(), flags=re.MULTILINE))
