@@ -18,9 +18,11 @@ _RENAMED = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _RENAMED:
-        return _get_public_name(name)
-    import warnings
+    from mbcbench.errors import explain_missing_libraries
 
-    warnings.warn(f"mbcbench.{name} is called mbcbench.{_RENAMED[name]} now", DeprecationWarning, stacklevel=2)
-    return _get_public_name(_RENAMED[name])
+    if name in _RENAMED:
+        import warnings
+
+        warnings.warn(f"mbcbench.{name} is called mbcbench.{_RENAMED[name]} now", DeprecationWarning, stacklevel=2)
+    with explain_missing_libraries():
+        return _get_public_name(_RENAMED.get(name, name))

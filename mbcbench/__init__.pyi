@@ -5,6 +5,7 @@ from .api.report import ReportFiles as ReportFiles
 from .api.report import report as report
 from .api.run import run as run
 from .errors import BrokenPluginError as BrokenPluginError
+from .errors import Interrupted as Interrupted
 from .errors import UsageError as UsageError
 from .execution.consume import RunResult as RunResult
 from .execution.suite import Experiment as Experiment

@@ -1,6 +1,8 @@
 """Errors that reach a user as one line, and the exit codes of the command line."""
 
+import contextlib
 import importlib
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any
 
@@ -61,11 +63,29 @@ def one_line(error: BaseException) -> str:
 
     For an optional library that is not installed, return how to install it.
     """
-    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in EXTRAS:
-        name = str(error.name).partition(".")[0]
-        return f"{name} is not installed; {install_hint(name)}"
+    library = _missing_library(error)
+    if library is not None:
+        return f"{library} is not installed; {install_hint(library)}"
     text = str(error).strip()
     return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+
+
+@contextlib.contextmanager
+def explain_missing_libraries() -> Iterator[None]:
+    """Let a ModuleNotFoundError for an optional library say how to install it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if _missing_library(error) is None:
+            raise
+        raise ModuleNotFoundError(one_line(error), name=error.name) from error
+
+
+def _missing_library(error: BaseException) -> str | None:
+    """Return the optional library that an exception says is not installed."""
+    name = error.name if isinstance(error, ModuleNotFoundError) else None
+    library = (name or "").partition(".")[0]
+    return library if library in EXTRAS else None
 
 
 def require(module: str, reason: str) -> Any:

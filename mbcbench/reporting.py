@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Artefact:
     """One table or figure, drawn from records alone.
 
-    Attributes
+    Parameters
     ----------
     id
         Registered name.
@@ -25,13 +25,13 @@ class Artefact:
     caption
         How to read it.
     data
-        Frame of records -> its numbers, tidy and unrounded; empty if no record is of use.
+        Frame of records -> the numbers of the artefact, tidy and unrounded; an empty frame if no record is of use.
     draw
         Those numbers -> a figure; None for a table.
     result
-        Those numbers -> what was measured, in one or two sentences that the caption begins with.
+        Those numbers -> what was measured, in one or two sentences that come first in the caption.
     claims
-        Ids of the claims that it is about.
+        Ids of the paper's claims that the artefact bears on.
     make
         Command that makes records for it.
     """
@@ -46,7 +46,7 @@ class Artefact:
     make: str = "mbcbench run --suite paper"
 
 
-Files = Mapping[str, str | bytes]  # name of a file -> its content
+Files = Mapping[str, str | bytes]  # the names of files and their contents
 Write = Callable[[Sequence[Artefact], "pd.DataFrame", JsonObject, Sequence[str]], tuple[Files, list[str]]]
 
 
@@ -54,7 +54,7 @@ Write = Callable[[Sequence[Artefact], "pd.DataFrame", JsonObject, Sequence[str]]
 class Report:
     """A view of a frame of records (see `mbcbench.load`), given the description of their run (run.json).
 
-    Attributes
+    Parameters
     ----------
     name
         Registered name.

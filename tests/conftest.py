@@ -72,7 +72,7 @@ REPORT = Report(
 
 
 class Plugins:
-    """A folder that shadows the installed distribution, so that its plug-ins are the only ones there are."""
+    """Plug-ins in a folder that shadows the installed distribution, so that no others are registered."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -107,7 +107,7 @@ class Plugins:
 
 @pytest.fixture
 def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plugins:
-    """The plug-ins of one test: to begin with suites `encode` and `laws`, two laws and a report."""
+    """Return the plug-ins of one test, at first the suites `encode` and `laws`, two laws and a report."""
     made = Plugins(tmp_path / "site")
     made.module("fake_plugins", PLUGINS)
     made.add("suites", "laws", "fake_plugins:LAWS")
@@ -124,14 +124,14 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plugins:
 def command(
     plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Command:
-    """Runs the program: exit code, standard output, standard error."""
+    """Return a function that runs the program and returns exit code, standard output and standard error."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
             main(list(arguments))
-        said = capsys.readouterr()
+        printed = capsys.readouterr()
         assert isinstance(ended.value.code, int)
-        return ended.value.code, said.out, said.err
+        return ended.value.code, printed.out, printed.err
 
     return call

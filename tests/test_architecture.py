@@ -1,4 +1,4 @@
-"""The house keeps its order: who imports whom, and what is installed."""
+"""Who imports whom, and what is installed."""
 
 import ast
 import subprocess
@@ -17,7 +17,7 @@ TEMPLATES = ROOT / "mbcbench/cli/templates"
 
 
 def imports(path: Path, *, everywhere: bool) -> Iterator[tuple[int, str]]:
-    """The modules a file imports, with the level of relative imports; everywhere: inside functions too."""
+    """Yield the modules that a file imports, with the level of relative imports; `everywhere`: in functions too."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree) if everywhere else at_module_level(tree.body):
         if isinstance(node, ast.Import):
@@ -28,7 +28,7 @@ def imports(path: Path, *, everywhere: bool) -> Iterator[tuple[int, str]]:
 
 
 def at_module_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements that run when a module is imported."""
+    """Yield the statements that run when a module is imported."""
     for node in body:
         yield node
         if isinstance(node, ast.If | ast.Try) and not is_for_types(node):
@@ -40,7 +40,7 @@ def is_for_types(node: ast.stmt) -> bool:
 
 
 def python_files(folder: str) -> list[Path]:
-    """The files of a folder, without the templates, which are no modules."""
+    """Return the modules of a folder. Templates are not modules."""
     return sorted(path for path in (ROOT / folder).rglob("*.py") if TEMPLATES not in path.parents)
 
 
@@ -48,41 +48,44 @@ def names(paths: list[Path]) -> list[str]:
     return [str(path.relative_to(ROOT)) for path in paths]
 
 
-def test_the_layers_hold() -> None:
+def test_packages_import_only_lower_layers() -> None:
     """`[tool.importlinter]` in pyproject.toml says which package may import which."""
     assert lint_imports() == 0
 
 
 @pytest.mark.parametrize("path", names([p for folder in PLUGINS for p in python_files(folder)]))
-def test_a_plug_in_imports_the_core_and_its_own_siblings(path: str) -> None:
+def test_a_plugin_imports_mbcbench_and_its_own_siblings(path: str) -> None:
     depth = len(Path(path).parts) - 1  # a level beyond it would leave the plug-in's folder
     for level, name in imports(ROOT / path, everywhere=True):
-        assert level <= depth, f"{name or '.'} is no sibling"
+        assert level <= depth, f"{name or '.'} is not a sibling"
         top = name.split(".")[0]
         assert level > 0 or top not in PLUGINS, f"import {name} relatively"
         assert level > 0 or not name.startswith(tuple(f"mbcbench.{folder}" for folder in PLUGINS)), name
 
 
 @pytest.mark.parametrize("path", names(python_files("mbcbench")))
-def test_the_core_never_names_a_plug_in(path: str) -> None:
-    wanted = {name for _, name in imports(ROOT / path, everywhere=True)}
-    assert not [
-        n for n in wanted if n.split(".")[0] in PLUGINS or n.startswith(tuple(f"mbcbench.{p}" for p in PLUGINS))
+def test_mbcbench_names_no_plugin(path: str) -> None:
+    installed_names = tuple(f"mbcbench.{folder}" for folder in PLUGINS)
+    names_of_plugins = [
+        name
+        for _, name in imports(ROOT / path, everywhere=True)
+        if name.split(".")[0] in PLUGINS or name.startswith(installed_names)
     ]
+    assert not names_of_plugins
 
 
 def packages() -> dict[str, Path]:
-    """The packages of pyproject.toml with their folders."""
-    told = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    """Return the packages of pyproject.toml with their folders."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     renamed = {f"mbcbench.{folder}": folder for folder in PLUGINS}
 
     def folder(package: str) -> Path:
-        for installed, own in renamed.items():
+        for installed, source in renamed.items():
             if package == installed or package.startswith(f"{installed}."):
-                return ROOT / own / package[len(installed) + 1 :].replace(".", "/")
+                return ROOT / source / package[len(installed) + 1 :].replace(".", "/")
         return ROOT / package.replace(".", "/")
 
-    return {package: folder(package) for package in told["packages"]}
+    return {package: folder(package) for package in settings["packages"]}
 
 
 def test_every_folder_with_an_init_is_a_package() -> None:
@@ -94,15 +97,15 @@ def test_the_wheel_holds_every_python_file_and_all_data(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist")]
     source = tmp_path / "source"
     copy_source(source)
-    made = subprocess.run([*build, str(source)], capture_output=True, text=True, check=False)
-    assert made.returncode == 0, made.stderr
+    ended = subprocess.run([*build, str(source)], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
     (wheel,) = (tmp_path / "dist").glob("*.whl")
-    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert held == expected_files()
+    files = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert files == expected_files()
 
 
 def copy_source(to: Path) -> None:
-    """What a build needs, so that it leaves nothing in the repository."""
+    """Copy what a build needs, so that it leaves nothing in the repository."""
     for path in source_files():
         target = to / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +119,7 @@ def source_files() -> list[Path]:
 
 
 def expected_files() -> set[str]:
-    """The files of the packages, data too, as a wheel names them."""
+    """Return the files of the packages, with data, as a wheel names them."""
     code = (".py", ".pyi", ".typed")
     paths = {
         f"{package.replace('.', '/')}/{path.name}"

@@ -226,3 +226,12 @@ def test_everything_that_make_installs_is_pinned() -> None:
     pinned = {normalised(line.partition("==")[0]) for line in lines if not line.startswith("#")}
     declared = CORE.union(*OPTIONAL.values()) - OPTIONAL["imagenet"] - OPTIONAL["pyg"]
     assert declared - {"mbcbench", "setuptools", "wheel"} <= pinned
+
+
+def test_a_public_name_that_needs_an_optional_library_says_how_to_install_it(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    (tmp_path / "use.py").write_text("import mbcbench; mbcbench.check; mbcbench.parametrize_with_laws")
+    output = run_without(optional_modules(), ["use"], tmp_path, environment)
+    hint = "ModuleNotFoundError: pytest is not installed; install it with: pip install 'mbcbench[pytest]'"
+    assert output.rstrip().endswith(hint)

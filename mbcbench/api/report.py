@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 
 from mbcbench import registry
-from mbcbench.errors import UsageError
+from mbcbench.errors import UsageError, explain_missing_libraries
 from mbcbench.records import store
 from mbcbench.records.record import Record, frame
 from mbcbench.reporting import Files, Report
@@ -58,15 +58,18 @@ def report(
         For an unknown run, artefact or format, for a run that a newer mbcbench wrote, and if `out` cannot be written.
     """
     plugins = [registry.plugin(registry.ARTEFACTS, name) for name in only or registry.plugins(registry.ARTEFACTS)]
-    writer: Report = registry.plugin(registry.REPORTS, WRITER).load()
+    with explain_missing_libraries():
+        writer: Report = registry.plugin(registry.REPORTS, WRITER).load()
+        artefacts = [plugin.load() for plugin in plugins]
     for name in formats:
         if name not in writer.formats:
             near = registry.did_you_mean(name, writer.formats)
             raise UsageError(f"no format is called {name!r}{near}; there are {', '.join(writer.formats)}")
     names = [runs] if isinstance(runs, str | Path) else runs
     info, records = merge_runs([store.find(name, Path(root)) for name in names])
-    files, missing = writer.write([plugin.load() for plugin in plugins], frame(records), info, formats)
-    return ReportFiles(_write_files(Path(out), files), missing, len(plugins))
+    with explain_missing_libraries():
+        files, missing = writer.write(artefacts, frame(records), info, formats)
+    return ReportFiles(_write_files(Path(out), files), missing, len(artefacts))
 
 
 def merge_runs(folders: Sequence[Path]) -> tuple[JsonDict, list[Record]]:

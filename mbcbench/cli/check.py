@@ -32,7 +32,7 @@ EVIDENCE = ("gap", "bound", "examples", "counterexample", "reproduce")
 
 
 def check(
-    targets: Annotated[list[str], typer.Argument(metavar="TARGET...", help="Encoders to check.")],
+    targets: Annotated[list[str], typer.Argument(metavar="TARGET", help="Encoders to check.")],
     law: Annotated[
         list[str] | None,
         typer.Option(
@@ -119,10 +119,11 @@ def _print_laws(encoders: Sequence[str], records: "Sequence[Record]") -> None:
 
 
 def _print_counts(records: "Sequence[Record]", seconds: float) -> None:
-    from mbcbench.cli.console import format_counts, print_line
+    from mbcbench.cli.console import print_line
     from mbcbench.execution.progress import format_duration
+    from mbcbench.records.record import count_statuses
 
-    print_line(f"{format_counts(records)} in {format_duration(seconds)}")
+    print_line(f"{count_statuses(record.status for record in records)} in {format_duration(seconds)}")
 
 
 def laws_table(encoder: str, records: "Iterable[Record]") -> "Table":

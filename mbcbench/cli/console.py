@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
-    from mbcbench.records.record import Record, Status
+    from mbcbench.records.record import Status
 
 WIDTH_OF_PIPES = 160  # columns where standard output is not a terminal and COLUMNS is not set
 
@@ -37,7 +37,8 @@ def print_out(text: "RenderableType", **options: Any) -> None:
     if sys.stdout.isatty():
         Console().print(text, **options)
         return
-    console = Console(width=int(os.environ.get("COLUMNS") or WIDTH_OF_PIPES))
+    columns = os.environ.get("COLUMNS", "")
+    console = Console(width=int(columns) if columns.isdecimal() and int(columns) else WIDTH_OF_PIPES)
     with console.capture() as captured:
         console.print(text, **options)
     sys.stdout.write(re.sub(r"[ ]+$", "", captured.get(), flags=re.MULTILINE))
@@ -84,14 +85,6 @@ def format_number(value: Any, spec: str = ".1e") -> str:
     if value is None or value != value:  # noqa: PLR0124 # NaN differs from itself
         return ""
     return f"{value:{spec}}" if isinstance(value, float) else str(value)
-
-
-def format_counts(records: "Iterable[Record]") -> str:
-    """Return how many records have each status: `12 pass, 1 fail`."""
-    from mbcbench.records.record import Status
-
-    statuses = [record.status for record in records]
-    return ", ".join(f"{statuses.count(status)} {status}" for status in Status if status in statuses)
 
 
 def plural(number: int, noun: str) -> str:

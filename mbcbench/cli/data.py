@@ -9,7 +9,7 @@ from mbcbench.errors import ExitCode, UsageError
 
 app = typer.Typer(help="List, fetch and verify data sets.", rich_markup_mode=None)
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Data sets, as `data list` names them.")]
+Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Data sets, as `data list` names them.")]
 
 
 @app.callback(invoke_without_command=True)

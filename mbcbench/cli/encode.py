@@ -69,7 +69,7 @@ def encode(
     \b
     Examples:
       mbcbench encode slide.npy --encoder sse-random
-      mbcbench encode slide.h5 --select features --encoder my.py:Encoder --weights trained.pt --out slide.safetensors
+      mbcbench encode slide.h5 --select features --encoder my.py:E --weights w.pt
       mbcbench encode big.npy --encoder sse-random --checkpoint big.state --resume
 
     About a million elements per second on two cores. A job that was killed continues with --resume and gives the same

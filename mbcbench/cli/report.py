@@ -12,7 +12,7 @@ from mbcbench.errors import ExitCode
 def report(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="RUN...", help="Paths or ids of runs; several are merged.", show_default="latest"),
+        typer.Argument(metavar="RUN", help="Paths or ids of runs; several are merged.", show_default="latest"),
     ] = None,
     only: Annotated[
         list[str] | None,

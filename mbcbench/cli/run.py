@@ -70,8 +70,8 @@ def run(
       mbcbench run --suite laws --encoder my.py:Encoder --only-encoders
       mbcbench run --suite paper --only fig3b --profile thorough
 
-    All default suites take about 15 minutes on two cores with the profile quick, 1 minute with smoke; the suite paper
-    takes 90 minutes with thorough. Exit code 0: all laws are as claimed; 1: a law is broken; 2: a cell broke.
+    The default suites take about 8 minutes on two cores with the profile quick, the suite paper about 70 minutes with
+    thorough. Exit code 0: all laws are as claimed; 1: a law is broken; 2: a cell broke.
     """
     from mbcbench.api.run import run as run_suites
     from mbcbench.cli.console import check_folder_of, log_to_stderr, print_interrupted

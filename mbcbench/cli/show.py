@@ -89,14 +89,15 @@ def _print_report(name: str, records: "pd.DataFrame", info: JsonObject, page: Pa
 
 def _list_runs(root: Path) -> ExitCode:
     """Print the runs under a root, oldest first."""
-    from mbcbench.cli.console import format_counts, plain_table, print_out
+    from mbcbench.cli.console import plain_table, print_out
     from mbcbench.records import store
+    from mbcbench.records.record import count_statuses
 
     table = plain_table("run", "encoders", "records", unbroken=["run"])
     for folder in store.runs(root):
         try:
             encoders = len(store.info(folder)["encoders"])
-            table.add_row(folder.name, str(encoders), format_counts(store.records(folder)))
+            table.add_row(folder.name, str(encoders), count_statuses(record.status for record in store.records(folder)))
         except UsageError as error:
             table.add_row(folder.name, "", str(error))
     if table.row_count == 0:

@@ -23,9 +23,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class RunResult:
-    """Result of running cells: their records, and how many were run, reused or failed (`progress`).
+    """Result of running cells.
 
-    folder: the run that stores the records, None if nothing stores them. interrupted: True after Ctrl-C.
+    Attributes
+    ----------
+    progress
+        How many cells were run, reused or failed, and how long they took.
+    records
+        The records of all cells.
+    folder
+        Folder of the run that stores the records; None if nothing stores them.
+    interrupted
+        True after Ctrl-C.
     """
 
     progress: Progress

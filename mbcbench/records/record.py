@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -108,6 +109,12 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return value
+
+
+def count_statuses(statuses: Iterable[str]) -> str:
+    """Return how often each status occurs, in words: `12 pass, 1 fail`."""
+    counts = Counter(map(str, statuses))
+    return ", ".join(f"{counts[status]} {status}" for status in map(str, Status) if counts[status])
 
 
 def frame(records: Iterable[Record]) -> "pd.DataFrame":

@@ -3,7 +3,6 @@
 Unlike the command line, nothing here protects against an encoder that hangs or kills the process.
 """
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from html import escape
 from typing import Any
@@ -12,7 +11,7 @@ import pandas as pd
 
 from mbcbench.errors import UsageError
 from mbcbench.protocol.target import target_name
-from mbcbench.records.record import BROKEN, UNEXPECTED, Record, Status, frame
+from mbcbench.records.record import BROKEN, UNEXPECTED, Record, count_statuses, frame
 from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.law import select_laws
 from mbcbench.verify.xfails import ExpectedFailures, load_xfails
@@ -53,7 +52,7 @@ class CheckResult(pd.DataFrame):
             for _, row in self.iterrows()
         ]
         texts = [f"\n{text}" for text in self.failures["detail.text"] if isinstance(text, str)]
-        return "\n".join([*rows, *texts, "", _count_statuses(self)])
+        return "\n".join([*rows, *texts, "", count_statuses(self["status"])])
 
     def _repr_html_(self) -> str | None:
         if not set(self.columns) >= _REQUIRED:
@@ -61,7 +60,7 @@ class CheckResult(pd.DataFrame):
         encoders = escape(", ".join(self["encoder"].unique()))
         table = _results_table(self)
         counterexamples = "".join(_counterexample_html(row) for _, row in self.failures.iterrows())
-        return f"<div><b>{encoders}</b>: {_count_statuses(self)}{table}{counterexamples}</div>"
+        return f"<div><b>{encoders}</b>: {count_statuses(self['status'])}{table}{counterexamples}</div>"
 
 
 def check(
@@ -121,11 +120,6 @@ def _to_result(records: Iterable[Record]) -> CheckResult:
     table = frame(records)
     missing = [column for column in _DETAILS if column not in table.columns]
     return CheckResult(table.reindex(columns=[*table.columns, *missing]))
-
-
-def _count_statuses(table: pd.DataFrame) -> str:
-    counts = Counter(table["status"])
-    return ", ".join(f"{counts[str(status)]} {status}" for status in Status if counts[str(status)])
 
 
 def _format_number(value: float | None) -> str:

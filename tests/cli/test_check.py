@@ -1,4 +1,4 @@
-"""The law book from the command line: replaying a record, expected failures, a reference, a new project."""
+"""The laws from the command line: records replayed, expected failures, a reference, a new project."""
 
 import json
 from pathlib import Path
@@ -35,16 +35,16 @@ class SumOfMeans(Sum):
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs the program in a folder with two encoders: exit code, standard output, standard error."""
+    """Return a function that runs the program in a folder with two encoders."""
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(ENCODERS)
 
     def call(*arguments: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
             main([*arguments])
-        said = capsys.readouterr()
+        printed = capsys.readouterr()
         assert isinstance(ended.value.code, int)
-        return ended.value.code, said.out, said.err
+        return ended.value.code, printed.out, printed.err
 
     return call
 
@@ -54,22 +54,22 @@ def check(command: Command, target: str, *more: str) -> tuple[int, str, str]:
 
 
 def test_a_recorded_counterexample_breaks_its_law_again(command: Command) -> None:
-    assert check(command, "mine.py:SumOfMeans", "--json", "found.jsonl")[0] == 1
-    code, out, _ = command("repro", "found.jsonl:1")
+    assert check(command, "mine.py:SumOfMeans", "--json", "laws.jsonl")[0] == 1
+    code, out, _ = command("repro", "laws.jsonl:1")
     assert code == 1
     assert "mbc.partition is broken by mine.py:SumOfMeans" in out
 
 
-def test_a_record_that_was_mended_since_holds(command: Command) -> None:
-    check(command, "mine.py:SumOfMeans", "--json", "found.jsonl")
+def test_a_record_of_a_law_that_was_repaired_holds(command: Command) -> None:
+    check(command, "mine.py:SumOfMeans", "--json", "laws.jsonl")
     Path("mine.py").write_text(ENCODERS.replace(".mean(1)", ".sum(1)"))
-    code, out, _ = command("repro", "found.jsonl")
+    code, out, _ = command("repro", "laws.jsonl")
     assert code == 0
     assert "mbc.partition holds for mine.py:SumOfMeans on the recorded example" in out
 
 
 @pytest.mark.parametrize(
-    ("where", "said"),
+    ("where", "words"),
     [
         ("none.jsonl", "cannot read none.jsonl"),
         ("mine.py:99", "none numbered 99"),
@@ -77,11 +77,11 @@ def test_a_record_that_was_mended_since_holds(command: Command) -> None:
         ("mine.py:2", "not a record"),
     ],
 )
-def test_a_record_that_cannot_be_replayed_is_one_line(command: Command, where: str, said: str) -> None:
+def test_a_record_that_cannot_be_replayed_is_one_line(command: Command, where: str, words: str) -> None:
     Path("passes.jsonl").write_text(json.dumps({"law": "mbc.partition", "counterexample": None}) + "\n")
     code, _, err = command("repro", where)
     assert code == 3
-    assert said in err
+    assert words in err
     assert err.count("\n") == 1
 
 
@@ -99,7 +99,7 @@ def test_an_expected_failure_that_holds_is_a_failure(command: Command) -> None:
     assert "xpass" in out
 
 
-def test_an_expected_failure_of_no_law_is_wrong_usage(command: Command) -> None:
+def test_an_expected_failure_of_an_unknown_law_is_wrong_usage(command: Command) -> None:
     Path("xfails").write_text("mbc.partitoin: it averages\n")
     code, _, err = check(command, "mine.py:Sum", "--xfails-file", "xfails")
     assert code == 3

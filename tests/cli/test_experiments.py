@@ -1,4 +1,4 @@
-"""The command line: experiments, which are named sweeps of a suite, and suites that are run when they are named."""
+"""The command line: experiments, which are parts of a suite, and suites that run only when they are named."""
 
 from pathlib import Path
 
@@ -16,10 +16,10 @@ from mbcbench.execution.suite import Experiment, Suite
 from mbcbench.reporting import Report
 from fake_plugins import encode
 
-def figure(name, own):
+def figure(name, encoders):
     def cells(request):
         how = {"params": {"n": 5}, "seed": request.seed}
-        return [Cell(suite="encode", case="once", encoder=e, **how) for e in [*own, *request.encoders]]
+        return [Cell(suite="encode", case="once", encoder=e, **how) for e in [*encoders, *request.encoders]]
     return Experiment(title=name, cells=cells, where={"metric": "sum"})
 
 FIGURES = {"fig1": figure("One", ["honest"]), "fig2": figure("Two", ["honest", "other"])}

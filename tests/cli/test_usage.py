@@ -1,0 +1,156 @@
+"""Wrong usage is one line, help is readable, and neither costs an import of torch."""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import mbcbench
+from tests.cli.helpers import BROKEN, HONEST, run_only
+from tests.conftest import Command, Plugins
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("run --profile lunch", "'lunch' is not one of 'smoke', 'quick', 'thorough', 'paper'"),
+        ("run --seed -1", "'--seed'"),
+        ("run --jobs 0", "'--jobs'"),
+        ("run --bogus", "No such option: --bogus"),
+        ("run --only-encoders", "give at least one"),
+        ("run --just-these", "give at least one"),
+        ("run --profile big", "mbcbench: Invalid value for '--profile': 'big' is not one of"),
+        ("run --data big", "mbcbench: Invalid value for '--data': 'big' is not one of"),
+        ("run --only fig3b", "name the suite too: --suite paper"),
+        ("run --suite encode --only fig3b", "the suite encode has none; leave one of the two out"),
+        ("run --suite encod", "no suite is called 'encod'; did you mean encode?"),
+        ("run --encoder nothing", "no encoder is called 'nothing'"),
+        ("run --out pyproject --html no/such/page.html", "there is no folder no/such"),
+        ("check", "Missing argument"),
+        ("check no/such.py:E", "no such file: no/such.py"),
+        ("check e.py", "say which encoder in it: e.py:NAME"),
+        ("check honest --law law.hold", "did you mean law.holds?"),
+        ("check honest --law law.holds,law.x*", "no law matches 'law.x*'; see: mbcbench list laws"),
+        ("check honest --json no/such/file", "cannot write no/such/file"),
+        ("list nothing", "nothing"),
+        ("describe nothing", "no plug-in is called 'nothing'"),
+        ("describe law:law.hold", "did you mean law.holds?"),
+        ("show", "no run is kept under .mbcbench"),
+        ("show monday", "no run is called 'monday'"),
+        ("show --all", "there is no run under .mbcbench"),
+        ("dance", "No such command 'dance'"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_3(
+    plugins: Plugins, command: Command, arguments: str, words: str
+) -> None:
+    plugins.add("encoders", "honest", "no_such_module:HONEST")
+    code, out, err = command(*arguments.split())
+    assert (code, out) == (3, "")
+    assert words in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("attribute", "words"),
+    [
+        ("Honset", "the module has no attribute 'Honset'; did you mean Honest or"),
+        ("NUMBER", "is 3, which is not an encoder"),
+        ("ForgetsTheBatch", "the first dimension must be the batch size"),
+    ],
+)
+def test_a_target_that_is_not_an_encoder_is_wrong_usage(command: Command, attribute: str, words: str) -> None:
+    for code, _, err in (command("check", f"{BROKEN}:{attribute}"), run_only(command, f"{BROKEN}:{attribute}")):
+        assert code == 3
+        assert words in err
+        assert err.count("\n") == 1
+    assert not list(Path(".mbcbench/runs").iterdir())
+
+
+def test_a_folder_that_cannot_be_written_stops_the_run_before_it_starts(command: Command) -> None:
+    Path("file").write_text("")
+    code, out, err = run_only(command, HONEST, "--out", "file")
+    assert (code, out) == (3, "")
+    assert err == "mbcbench: cannot write to file (Not a directory); choose another folder with --root\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["check", HONEST, "--law", "law.holds", "--quiet"]])
+def test_neither_torch_nor_a_plugin_is_imported(plugins: Plugins, arguments: list[str]) -> None:
+    program = (
+        "import sys\nfrom mbcbench.cli.main import main\n"
+        f"try:\n    main({arguments!r})\n"
+        "except SystemExit as ended:\n    code = ended.code\n"
+        "heavy = {'torch', 'numpy', 'hypothesis', 'fake_plugins', 'broken_encoders'} & set(sys.modules)\n"
+        "sys.exit(f'{code} {heavy}' if code or heavy else 0)\n"
+    )
+    ended = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("arguments", [[], ["new"], ["data"]])
+def test_a_group_of_commands_that_is_called_bare_prints_its_help(command: Command, arguments: list[str]) -> None:
+    code, out, err = command(*arguments)
+    assert (code, err) == (3, "")
+    assert out.startswith("Usage: ")
+    assert out == command(*arguments, "--help")[1]
+    assert len(out.splitlines()) > 8
+
+
+def test_the_help_lists_the_commands_in_the_order_of_their_use(command: Command) -> None:
+    lines = command("--help")[1].partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+    assert [line.split()[0] for line in lines[:4]] == ["check", "run", "list", "describe"]
+    assert not [line for line in lines if line.endswith("...")]
+
+
+@pytest.mark.parametrize("name", ["check", "run", "show", "report", "compare", "repro", "encode", "describe", "list"])
+def test_the_help_of_a_command_has_an_example(command: Command, name: str) -> None:
+    _, out, _ = command(name, "--help")
+    assert f"mbcbench {name}" in out.partition("Examples:")[2]
+    assert not [line for line in out.splitlines() if len(line) > 80]
+
+
+def test_the_help_says_what_a_command_costs_and_returns(command: Command) -> None:
+    for name in ("check", "run"):
+        _, out, _ = command(name, "--help")
+        assert re.search(r"\d+ (seconds|minutes)", out)
+        assert "Exit code 0" in out
+        assert "May be repeated" in out
+
+
+@pytest.mark.parametrize("call", [["-m", "mbcbench"], ["-m", "mbcbench.cli.main"]])
+def test_the_version_is_printed(call: list[str]) -> None:
+    ended = subprocess.run([sys.executable, *call, "--version"], capture_output=True, text=True, check=True)
+    assert ended.stdout == f"mbcbench {mbcbench.__version__}\n"
+
+
+def test_a_shell_can_be_shown_how_to_complete(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+    code, out, _ = command("--show-completion", "bash")
+    assert code == 0
+    assert "complete" in out
+
+
+def test_help_is_quick() -> None:
+    def seconds() -> float:
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "mbcbench", "--help"], stdout=subprocess.DEVNULL, check=True)
+        return time.perf_counter() - began
+
+    assert min(seconds() for _ in range(5)) < 0.4
+
+
+def test_options_keep_the_names_of_the_release_before(command: Command) -> None:
+    code, _, _ = command(
+        "run", "--just-these", "--encoder", HONEST, "--suite", "encode", "--profile", "laptop", "--out", "runs"
+    )
+    assert code == 0
+    (folder,) = Path("runs/runs").iterdir()
+    assert folder.name.endswith("-thorough")
+    assert "LEADERBOARD thorough" in command("show", "--out", "runs")[1]
+    for name in ("run", "show", "compare", "import-asv"):
+        out = command(name, "--help")[1]
+        assert "--root" in out
+        assert not re.search(r"--out|--just-these|laptop", out)
