@@ -161,7 +161,7 @@ def _gradients_by_blocks(
 ) -> tuple[Tensor | None, Tensor]:
     """Return dL/dx (if needed) and dL/dP for the gradient dU, `B x K x d` or `B x K x (d+1)`, of the weighted sum.
 
-    For U = W^T [X 1] and M = [X 1] P^T, with weights and logits as `K x n`:
+    With weights and logits as `K x n`, the transposes of the paper's, U = W [X 1] and M = P [X 1]^T, hence
 
         dW = dU [X 1]^T,    dM = backward of the rule,    dP = dM [X 1],    dX = W^T dU + dM^T P.
 
