@@ -184,14 +184,15 @@ def test_memory_of_a_launch_is_known_without_numbers() -> None:
     assert {t.device.type for t in (out, dx, dP)} == {"cuda"}
 
 
-def test_the_kernels_of_the_largest_sizes_fit_into_an_h100() -> None:
-    """Compiled for sm_90 by Triton's own compiler, which needs no device."""
+def test_the_kernels_compile_for_an_h100_and_fit_into_it() -> None:
+    """By the compiler of Triton, which needs no device; once for sets of all lengths."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     script = Path(__file__).with_name("compile_kernels.py")
     done = subprocess.run(
         [sys.executable, str(script)], capture_output=True, text=True, check=False, env=environment, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    compiled = [json.loads(line) for line in done.stdout.splitlines()]
-    assert compiled
-    assert all(kernel["shared_bytes"] <= 227 * 1024 for kernel in compiled), compiled
+    kernels = [json.loads(line) for line in done.stdout.splitlines()]
+    assert kernels
+    assert all(kernel["shared_bytes"] <= 227 * 1024 for kernel in kernels), kernels
+    assert all(kernel["variants"] <= 2 for kernel in kernels), kernels

@@ -13,7 +13,7 @@ import torch
 from mbcbench.errors import one_line
 from mbcbench.records.cell import Cell
 from mbcbench.records.files import encode_records, read_records
-from mbcbench.records.record import Record, Status
+from mbcbench.records.record import BROKEN, Record, Status
 from mbcbench.suites.resources import measurement
 
 
@@ -80,7 +80,8 @@ def measure(cells: Sequence[Cell], run: Callable[[Cell], Iterable[Record]], out:
             file.write(encode_records(records, {}))
         if is_device_lost:
             os.execv(sys.executable, [sys.executable, "-m", _module(), *sys.argv[1:]])
-        _release_memory()
+        if any(record.status in BROKEN for record in records):
+            _release_memory()
 
 
 def read(path: Path) -> list[Record]:
