@@ -1,8 +1,8 @@
-.PHONY: venv run test bench costs performance results gallery docs detection zoo gpu lint clean
+.PHONY: venv run test lint docs detection results-by-encoder bench costs results gallery performance gpu clean
 PYTHON ?= python3
 BIN := .venv/bin
 
-# Everything is pinned by constraints.txt; the stamp is remade when the pins or the package's metadata change.
+# constraints.txt pins every package. The stamp is remade when the pins or the metadata of the package change.
 .venv/stamp: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
@@ -20,58 +20,60 @@ test: venv
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-# The pages that are made: the law book from its docstrings, the zoo from the records of a run.
+lint: venv
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/mypy
+
+# What is derived from docstrings: the page on the laws, and the summaries in the indexes of plug-ins.
 docs: venv
+	$(BIN)/python tools/update_indexes.py
+	$(BIN)/ruff format --quiet encoders/index.py suites/index.py reports/index.py
 	$(BIN)/python tools/laws.py > docs/laws.md
 
-# What the laws catch, and after how many examples: controls.md, detection.md and its figure.
+# Which defects the laws catch, and after how many examples: controls.md, detection.md and its figure.
 detection: venv
 	OMP_NUM_THREADS=1 $(BIN)/python tools/detection.py
 
-zoo: venv
+results-by-encoder: venv
 	$(BIN)/mbcbench run --suite laws
 	$(BIN)/python tools/results_by_encoder.py latest > docs/results-by-encoder.md
 
-# ASV on what is installed here; `asv compare` and `asv continuous` read what it leaves in .asv/results.
+# ASV measures what is installed here; `asv compare` and `asv continuous` read the results in .asv/results.
 bench: venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/asv machine --yes
 	OMP_NUM_THREADS=1 $(BIN)/asv run --python=same --set-commit-hash=$$(git rev-parse HEAD) $(ASV)
-	$(BIN)/mbcbench import-asv .asv/results # with --run latest, beside the records of that run
+	$(BIN)/mbcbench import-asv .asv/results # with --run latest, the records join those of that run
 
-# Time, memory and FLOPs of every encoder over the size of the set. It leaves with 2 where a cell ran out of time.
+# Time, memory and FLOPs of every encoder by the size of the set. `run` exits with 2 if a cell timed out.
 costs: venv
 	-$(BIN)/mbcbench run --suite resources --profile thorough
 	$(BIN)/python tools/costs.py latest > docs/costs.md
 
-# The runs that docs/results is drawn from, and the report: an hour and a half on two cores. What is there is not run again.
+# The runs behind docs/results, and the report: an hour and a half on two cores. Finished cells are not run again.
 RESULTS := docs/results
 results: venv
-	-$(BIN)/mbcbench run --suite paper --profile thorough --out $(RESULTS)
-	-$(BIN)/mbcbench run --out $(RESULTS)
-	-$(BIN)/mbcbench run --suite consistency --suite architectures --out $(RESULTS)
-	-$(BIN)/mbcbench run --suite resources --profile thorough --out $(RESULTS)
+	-$(BIN)/mbcbench run --suite paper --profile thorough --root $(RESULTS)
+	-$(BIN)/mbcbench run --root $(RESULTS)
+	-$(BIN)/mbcbench run --suite consistency --suite architectures --root $(RESULTS)
+	-$(BIN)/mbcbench run --suite resources --profile thorough --root $(RESULTS)
 	$(MAKE) gallery
 
 gallery: venv
 	$(BIN)/mbcbench report $(RESULTS)/runs/* --format html,md,csv,png --out $(RESULTS)
 
-# Every number of the README's section on speed: the formula, files larger than memory (7 GB of disk), all encoders.
+# The measurements behind the README's section on speed: the formula, files larger than memory (7 GB of disk), encoders.
 performance: venv
 	$(BIN)/python tools/speed.py
 	$(BIN)/python tools/encode.py
 	$(MAKE) costs
 
-# Everything about GPUs, where one is in this machine: eight minutes. docs/gpu.md says how it is done where it is not.
+# Everything about GPUs, if this machine has one: eight minutes. docs/gpu.md says how to run it on another machine.
 gpu: venv
 	tools/gpu/prepare.sh --local
 	-PYTHON=$(CURDIR)/$(BIN)/python tools/gpu/run.sh --out .gpu/out
 	$(BIN)/python tools/gpu/collect.py .gpu/out
-
-lint: venv
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
-	$(BIN)/mypy
 
 clean:
 	rm -rf .venv build dist *.egg-info

@@ -27,7 +27,10 @@ from .verify import strategies as strategies
 from .verify.check import CheckResult as CheckResult
 from .verify.check import check as check
 from .verify.counterexample import replay_counterexample as replay_counterexample
+from .verify.example import ExampleData as ExampleData
 from .verify.law import Law as Law
 from .verify.parametrize import parametrize_with_laws as parametrize_with_laws
+from .verify.subject import Subject as Subject
+from .verify.tolerance import Comparison as Comparison
 
 __version__: str

@@ -1,12 +1,16 @@
 """Captions: what was measured (computed from the data), then the paper's claim, the verdict and the data set."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-MAX_NAMED = 4  # series that a sentence lists
+from .columns import Row
+from .rendering import template
+
+MAX_NAMED = 5  # series that a sentence lists
+MAX_SIZES = 3  # and sizes at which a series is the best
 
 
 @dataclass(frozen=True)
@@ -18,10 +22,14 @@ class Measure:
     lower_is_better: bool = False
 
     @property
-    def axis(self) -> str:
-        """Label of an axis: `NLL (nats per value, lower is better)`."""
-        notes = [note for note in (self.unit, self.direction) if note]
-        return f"{self.name} ({', '.join(notes)})"
+    def in_words(self) -> str:
+        """Return the measure in a sentence: `NLL (nats per value, lower is better)`."""
+        return f"{self.name} ({', '.join(filter(None, (self.unit, self.direction)))})"
+
+    @property
+    def label(self) -> str:
+        """Label of an axis, in two lines."""
+        return f"{self.name} ({self.unit})\n{self.direction}" if self.unit else f"{self.name}\n{self.direction}"
 
     @property
     def direction(self) -> str:
@@ -33,30 +41,13 @@ class Measure:
         """Return the word for the best value."""
         return "lowest" if self.lower_is_better else "highest"
 
+    def name_best(self, means: pd.DataFrame) -> pd.Series:
+        """Return the name of the best series (row) in each column."""
+        return means.idxmin() if self.lower_is_better else means.idxmax()
+
 
 NLL = Measure("NLL", "nats per value", lower_is_better=True)
 ACCURACY = Measure("accuracy")
-
-
-@dataclass(frozen=True)
-class Caption:
-    """The parts of a caption, each a text without a trailing period.
-
-    result: what was measured. about: how to read the figure. claims: the paper's claims with their verdicts.
-    data: the data sets.
-    """
-
-    result: str
-    about: str
-    claims: tuple["ClaimText", ...]
-    data: str
-
-    def __str__(self) -> str:
-        parts = [f"Result: {self.result}" if self.result else "", self.about]
-        for claim in self.claims:
-            parts += [f"Claim ({claim.id}): {claim.says}", f"Verdict: {'; '.join(map(str, claim.readings))}"]
-        parts.append(f"Data: {self.data}" if self.data else "")
-        return " ".join(sentence(part) for part in parts if part)
 
 
 @dataclass(frozen=True)
@@ -69,8 +60,7 @@ class Reading:
     place: int
 
     def __str__(self) -> str:
-        name = f" ({self.name})" if self.name else ""
-        return f"{self.verdict}{name}, {self.why}"
+        return f"{self.verdict} ({self.name}): {self.why}" if self.name else f"{self.verdict}: {self.why}"
 
 
 @dataclass(frozen=True)
@@ -82,58 +72,113 @@ class ClaimText:
     readings: tuple[Reading, ...]
 
 
+@dataclass(frozen=True)
+class Caption:
+    """The parts of a caption, each a text without a trailing period.
+
+    result: what was measured. about: how to read the figure. claims: the paper's claims with their verdicts.
+    data: the data sets.
+    """
+
+    result: str
+    about: str
+    claims: tuple[ClaimText, ...]
+    data: str
+
+    def __str__(self) -> str:
+        """Return the caption as one paragraph."""
+        parts = [f"Result: {self.result}", self.about] if self.result else [self.about]
+        for claim in self.claims:
+            parts.append(f"Claim ({claim.id}): {claim.says}")
+            parts.append(f"Verdict: {'; '.join(map(str, claim.readings))}")
+        if self.data:
+            parts.append(f"Data: {self.data}")
+        return " ".join(map(sentence, parts))
+
+    def markdown(self) -> str:
+        """Return the caption in paragraphs, with a list of verdicts."""
+        return template("caption.md").render(caption=self, sentence=sentence)
+
+
 def sentence(text: str) -> str:
     """Return the text with a period."""
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def claim_texts(rows: Sequence[Mapping[Any, Any]]) -> tuple[ClaimText, ...]:
+def claim_texts(rows: Sequence[Row]) -> tuple[ClaimText, ...]:
     """Group rows of the table of claims (with their `place`) by claim."""
     grouped: dict[tuple[str, str], list[Reading]] = {}
     for row in rows:
         reading = Reading(str(row["reading"]), str(row["verdict"]), str(row["why"]), int(row["place"]))
         grouped.setdefault((str(row["id"]), str(row["claim"])), []).append(reading)
-    return tuple(ClaimText(id_, says, tuple(readings)) for (id_, says), readings in grouped.items())
+    return tuple(ClaimText(name, says, tuple(readings)) for (name, says), readings in grouped.items())
 
 
-def data_note(rows: Sequence[Mapping[Any, Any]]) -> str:
+def data_note(rows: Sequence[Row]) -> str:
     """Return the data sets that verdicts rest on, each once."""
-    names = (name for row in rows for name in str(row["data"] or "").split("; "))
-    return "; ".join(dict.fromkeys(name for name in names if name))
+    names: dict[str, None] = {}
+    for row in rows:
+        names |= dict.fromkeys(str(row["data"] or "").split("; "))
+    return "; ".join(filter(None, names))
 
 
-def compare_series(data: pd.DataFrame, measure: Measure, x_name: str, hue: str = "model", x: str = "x") -> str:
-    """Return which series is best at how many values of `x`, and how the first series change along it."""
+def compare_series(data: pd.DataFrame, measure: Measure, at: str = "{}", hue: str = "model", x: str = "x") -> str:
+    """Return which series is the best at which `x`, and the means of the first series.
+
+    at: a phrase for values of `x`, such as `{} pixels` or `K = {}`.
+    """
+    means = mean_by_size(data, hue, x)
+    best = name_best(means, measure, at)
+    is_text = isinstance(means.columns[0], str)
+    values = _list_means(means) if is_text else _span_means(means, measure, at)
+    return join_sentences([f"{measure.best} mean {measure.in_words}: {best}", values] if best else [values])
+
+
+def mean_by_size(data: pd.DataFrame, hue: str = "model", x: str = "x") -> pd.DataFrame:
+    """Return the mean of each series (rows) at each size (columns); categories stay in their order."""
+    sizes = list(dict.fromkeys(data[x]))
     means = data.groupby([hue, x], sort=False)["value"].mean().unstack(x)
-    sizes = [size for size in dict.fromkeys(data[x]) if means[size].notna().sum() > 1]
-    return join_sentences([_best_series(means, sizes, measure, x_name), _changes(means, x_name)])
+    return means[sizes if isinstance(sizes[0], str) else sorted(sizes)]
 
 
-def _best_series(means: pd.DataFrame, sizes: Sequence[Any], measure: Measure, x_name: str) -> str:
-    if not sizes:
+def name_best(means: pd.DataFrame, measure: Measure, at: str) -> str:
+    """Return the best series of each size: `A at 200 and 500 pixels; B at 1,000 pixels`."""
+    compared = means.loc[:, means.notna().sum() > 1]
+    if compared.empty:
         return ""
-    best = means[sizes].idxmin() if measure.lower_is_better else means[sizes].idxmax()
-    counts = best.value_counts()
-    name, count = counts.index[0], int(counts.iloc[0])
-    if len(sizes) == 1:
-        return f"{name} has the {measure.best} mean {measure.name} at {x_name} {format_size(sizes[0])}"
-    where = "all" if count == len(sizes) else f"{count} of"
-    return f"{name} has the {measure.best} mean {measure.name} at {where} {len(sizes)} values of {x_name}"
-
-
-def _changes(means: pd.DataFrame, x_name: str) -> str:
-    """Return the first and last mean of each series: `From 200 to 1,000: A 0.5 to 0.3`."""
+    best = measure.name_best(compared)
     parts = []
+    for name, sizes in best.groupby(best, sort=False):
+        if len(sizes) == len(best) > 1:
+            parts.append(f"{name} throughout")
+        elif len(sizes) > MAX_SIZES:
+            parts.append(f"{name} at {len(sizes)} of {len(best)} sizes")
+        else:
+            parts.append(f"{name} at {at.format(list_all(list(map(format_size, sizes.index))))}")
+    return "; ".join(parts)
+
+
+def _span_means(means: pd.DataFrame, measure: Measure, at: str) -> str:
+    """Return `mean NLL at 200 to 1,000 pixels: A 0.512 to 0.301, B 0.634 to 0.402`."""
+    spans: dict[str, list[str]] = {}
     for name, row in means.head(MAX_NAMED).iterrows():
         known = row.dropna()
-        if len(known) > 1:
-            span = f"{format_size(known.index[0])} to {format_size(known.index[-1])}"
-            parts.append(f"{name} {known.iloc[0]:.3f} to {known.iloc[-1]:.3f} ({span})")
-        elif len(known):
-            parts.append(f"{name} {known.iloc[0]:.3f} ({format_size(known.index[0])})")
-    more = len(means) - MAX_NAMED
-    others = f"; {more} more in the figure" if more > 0 else ""
-    return f"Means along {x_name}: {', '.join(parts)}{others}" if parts else ""
+        ends = known.iloc[[0, -1]] if len(known) > 1 else known
+        span = at.format(" to ".join(map(format_size, ends.index)))
+        spans.setdefault(span, []).append(f"{name} {' to '.join(map('{:.3f}'.format, ends))}")
+    parts = []
+    for span, names in spans.items():
+        parts.append(f"mean {measure.name} at {span}: {', '.join(names)}")
+    return "; ".join(parts)
+
+
+def _list_means(means: pd.DataFrame) -> str:
+    """Return the means of each series in all categories: `means of A: sum 0.512, mean 0.301`."""
+    parts = []
+    for name, row in means.head(MAX_NAMED).iterrows():
+        values = map("{} {:.3f}".format, row.dropna().index, row.dropna())
+        parts.append(f"{name}: {', '.join(values)}")
+    return f"means of {'; '.join(parts)}"
 
 
 def format_size(value: Any) -> str:
@@ -141,9 +186,15 @@ def format_size(value: Any) -> str:
     return f"{value:,g}" if isinstance(value, int | float) else str(value)
 
 
-def join_sentences(parts: Sequence[str]) -> str:
-    """Return the sentences that are not empty, without the last period."""
-    return ". ".join(part for part in parts if part)
+def join_sentences(parts: Iterable[str]) -> str:
+    """Return the sentences that are not empty, each with a capital letter, without the last period."""
+    return ". ".join(part[0].upper() + part[1:] for part in parts if part)
+
+
+def list_all(names: Sequence[str]) -> str:
+    """Return `a, b and c`."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def list_names(names: Sequence[str], limit: int = 5) -> str:

@@ -1,9 +1,13 @@
 """Columns of a frame of records (see `mbcbench.records.record.frame`) that reports read."""
 
+from collections.abc import Hashable, Mapping
 from dataclasses import fields
+from typing import Any
 
 from mbcbench.records import detail
 from mbcbench.records.record import Record
+
+Row = Mapping[Hashable, Any]  # of a frame of records: column -> value
 
 # The kinds of details that reports show.
 KINDS = (

@@ -1,8 +1,5 @@
 """Report of costs: how time and memory grow with the set, predicted and measured memory, and what ASV timed."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 from rich import box
 from rich.console import Group, RenderableType
@@ -10,7 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mbcbench.reporting import Report
+from mbcbench.types import JsonObject
 
+from .columns import Row
 from .formatting import facts, format_number
 from .growth import COSTS, SERIES, cost_table, growth_table, memory_table
 from .rendering import template
@@ -52,7 +51,7 @@ def exponents(costs: pd.DataFrame) -> pd.DataFrame:
     return wide.reindex(columns=names).astype(object).fillna("").reset_index().rename_axis(columns=None)
 
 
-def _exponent(row: Mapping[Any, Any]) -> str:
+def _exponent(row: Row) -> str:
     largest = f"{row['largest']:.0e}".replace("e+0", "e")
     if pd.isna(row["exponent"]):
         return f"one size ({row['largest']:g})"
@@ -75,11 +74,11 @@ def _asv(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table, columns=["benchmark", "parameters", "median", "interval", "unit", "commit"])
 
 
-def _asv_row(row: Mapping[Any, Any]) -> tuple[str, ...]:
+def _asv_row(row: Row) -> tuple[str, ...]:
     params = sorted(key for key in map(str, row) if key.startswith("params.param") and pd.notna(row[key]))
     low, high = row.get("detail.low"), row.get("detail.high")
     interval = "" if pd.isna(low) or pd.isna(high) else f"{low:.3g} to {high:.3g}"
-    value = str(row["status"]) if pd.isna(row["value"]) else f"{row['value']:.3g}"
+    value: str = row["status"] if pd.isna(row["value"]) else f"{row['value']:.3g}"
     commit = str(row.get("detail.commit"))[:12]
     return (str(row["case"]), ", ".join(str(row[key]) for key in params), value, interval, str(row["unit"]), commit)
 
@@ -100,7 +99,7 @@ def _skipped(rows: pd.DataFrame) -> pd.DataFrame:
     return table.drop_duplicates().sort_values(list(table.columns))
 
 
-def terminal(frame: pd.DataFrame, info: Mapping[str, Any]) -> RenderableType:
+def terminal(frame: pd.DataFrame, info: JsonObject) -> RenderableType:
     """Return the tables, one below the other."""
     parts: list[RenderableType] = [Text(f"{label}: {text}") for label, text in facts(tidy(frame), info)]
     for title, table in tables(frame).items():
@@ -111,7 +110,7 @@ def terminal(frame: pd.DataFrame, info: Mapping[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
-def html(frame: pd.DataFrame, info: Mapping[str, Any]) -> str:
+def html(frame: pd.DataFrame, info: JsonObject) -> str:
     """Return the same as one self-contained page."""
     return template("costs.html").render(facts=facts(tidy(frame), info), tables=tables(frame))
 

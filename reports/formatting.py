@@ -6,7 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from mbcbench.types import JsonObject
+
 from .aggregation import BROKEN, MISSING
+from .columns import Row
 
 SYMBOLS = {
     "pass": "✓",
@@ -31,7 +34,7 @@ STATUS_WORDS = {
     MISSING: "no record",
     "undecided": "undecided: still on the plateau where training begins",
 }
-NO_TASKS = ("probe", "laws", "architectures", "consistency")  # suites whose data are not worth naming
+NO_TASKS = ("probe", "laws", "architectures", "consistency", "resources")  # suites without data sets
 BYTES = (" B", " KiB", " MiB", " GiB", " TiB")
 COUNTS = ("", "k", "M", "G", "T")
 
@@ -70,49 +73,56 @@ def failures(rows: pd.DataFrame) -> list[tuple[str, str, str, str]]:
     rows: tidy records. Those of one encoder that broke for one reason share a line.
     """
     wrong = rows[rows["status"].isin(["fail", "xpass", *BROKEN])]
-    lines: dict[tuple[str, str, str, str], list[Mapping[Any, Any]]] = {}
+    lines: dict[tuple[str, str, str, str], list[Row]] = {}  # by encoder, status, law and reason
     for row in wrong.to_dict("records"):
         if row["status"] in BROKEN:
             key = (row["encoder"], row["status"], "", _cause(str(row["message"] or "")))
         else:
             key = (row["encoder"], row["status"], row["case"], _reason(row))
         lines.setdefault(key, []).append(row)
-    return [(encoder, status, where(records), why) for (encoder, status, _, why), records in lines.items()]
+    return [(key[0], key[1], where(records), key[3]) for key, records in lines.items()]
 
 
 def _cause(message: str) -> str:
     """Return the message of the failure that kept a cell from being run."""
-    return message.partition(" broke: ")[2] or message if message.startswith(NOT_RUN) else message
+    if message.startswith(NOT_RUN):
+        return message.partition(" broke: ")[2] or message
+    return message
 
 
-def where(records: Sequence[Mapping[Any, Any]]) -> str:
+def where(records: Sequence[Row]) -> str:
     """Return the laws and suites of some records in a few words."""
     suites: dict[str, list[str]] = {}
     for record in records:
         suites.setdefault(record["suite"], []).append(record["case"])
     parts = []
     for suite, cases in suites.items():
-        laws = len(set(cases))
-        if suite == "laws":
-            parts.append(cases[0] if laws == 1 else f"{laws} laws")
+        if suite == "laws" and len(set(cases)) == 1:
+            parts.append(cases[0])
+        elif suite == "laws":
+            parts.append(f"{len(set(cases))} laws")
+        elif len(cases) == 1:
+            parts.append(suite)
         else:
-            parts.append(suite if len(cases) == 1 else f"{suite} × {len(cases)}")
+            parts.append(f"{suite} × {len(cases)}")
     return ", ".join(parts)
 
 
-def _reason(row: Mapping[Any, Any]) -> str:
+def _reason(row: Row) -> str:
     """Return a law's smallest counterexample with gap and bound, and its message, in one line."""
     example, message = row.get("detail.counterexample"), str(row["message"] or "")
     if not isinstance(example, Mapping):
         return _shorten(message)
-    parts = [f"n = {example['n']}"] if "n" in example else []
+    parts = []
+    if "n" in example:
+        parts.append(f"n = {example['n']}")
     chunks = example.get("sizes")
     if isinstance(chunks, list | tuple):
         parts.append(f"chunks {' + '.join(map(str, chunks))}")
     for name, value in (("gap", row["value"]), ("bound", row["detail.bound"])):
         if isinstance(value, int | float) and not math.isnan(value):
             parts.append(f"{name} {value:.2g}")
-    return _shorten(", ".join(parts) + (f": {message}" if message else ""))
+    return _shorten(": ".join(filter(None, (", ".join(parts), message))))
 
 
 def _shorten(text: str, limit: int = 240) -> str:
@@ -120,39 +130,44 @@ def _shorten(text: str, limit: int = 240) -> str:
     return flat if len(flat) <= limit else f"{flat[: limit - 1]}…"
 
 
-def facts(rows: pd.DataFrame, info: Mapping[str, Any]) -> list[tuple[str, str]]:
+def facts(rows: pd.DataFrame, info: JsonObject) -> list[tuple[str, str]]:
     """Return what was run on which data and machine: label and text. Unknown facts are left out.
 
     rows: tidy records. info: description of the run.
     """
     tasks = rows[~rows["suite"].isin(NO_TASKS)]
-    data = {f"{suite} ({case})" for suite, case in zip(tasks["suite"], tasks["case"], strict=True)}
-    profile = f"profile {info['profile']}" if info.get("profile") else ""
-    known = [
-        ("run", _join([info.get("run"), profile])),
-        ("created", str(info.get("created") or "")),
-        ("data", _join(sorted(data))),
-        ("seeds", _join(map(str, sorted(tasks["seed"].dropna().unique())))),
-        ("machine", _machine(info)),
-        ("device", _join(sorted({str(device) for device in rows["device"].dropna()}))),
-        ("versions", _join(f"{name} {version}" for name, version in (info.get("versions") or {}).items())),
-        ("commit", str(info.get("commit") or "")[:12]),
-    ]
-    return [(label, text) for label, text in known if text]
+    known = {
+        "run": str(info.get("run") or ""),
+        "profile": str(info.get("profile") or ""),
+        "created": str(info.get("created") or ""),
+        "data": _join(sorted(set(map("{} ({})".format, tasks["suite"], tasks["case"])))),
+        "seeds": _join(sorted(tasks["seed"].dropna().unique())),
+        "machine": _machine(info),
+        "device": _join(sorted(set(map(str, rows["device"].dropna())))),
+        "versions": _join(map("{0[0]} {0[1]}".format, (info.get("versions") or {}).items())),
+        "commit": str(info.get("commit") or "")[:12],
+    }
+    return [(label, text) for label, text in known.items() if text]
 
 
-def _machine(info: Mapping[str, Any]) -> str:
-    hardware, threads = info.get("hardware") or {}, info.get("threads")
-    memory = hardware.get("memory_bytes")
-    return _join(
-        [
-            hardware.get("cpu"),
-            f"{hardware['cores']} cores" if hardware.get("cores") else "",
-            format_number(memory, "peak_memory") if memory else "",
-            f"{threads} thread{'s' if threads > 1 else ''}" if threads else "",
-        ]
-    )
+def _machine(info: JsonObject) -> str:
+    hardware = info.get("hardware") or {}
+    parts = []
+    if hardware.get("cpu"):
+        parts.append(hardware["cpu"])
+    if hardware.get("cores"):
+        parts.append(plural(hardware["cores"], "core"))
+    if hardware.get("memory_bytes"):
+        parts.append(format_number(hardware["memory_bytes"], "peak_memory"))
+    if info.get("threads"):
+        parts.append(plural(info["threads"], "thread"))
+    return _join(parts)
+
+
+def plural(count: int, noun: str) -> str:
+    """Return `1 seed` or `3 seeds`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _join(parts: Iterable[Any]) -> str:
-    return ", ".join(str(part) for part in parts if part)
+    return ", ".join(map(str, parts))

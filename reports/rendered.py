@@ -41,6 +41,11 @@ class RenderedArtefact:
         return self.artefact.title
 
     @property
+    def is_table(self) -> bool:
+        """True if there is no figure of it."""
+        return self.artefact.draw is None
+
+    @property
     def missing(self) -> str:
         """Return why there is nothing to show."""
         return self.error or f"no records; {self.artefact.make}"
@@ -53,6 +58,10 @@ class RenderedArtefact:
         if re.match(r"table\d", self.id):
             return GROUPS[1]
         return GROUPS[2] if re.match(r"fig\d", self.id) else GROUPS[3]
+
+    def picture_files(self, formats: Collection[str]) -> list[str]:
+        """Return the names of the files that hold its picture."""
+        return [f"{self.id}.{kind}" for kind in PICTURES if kind in self.images and kind in formats]
 
 
 def render(

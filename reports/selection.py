@@ -1,15 +1,15 @@
 """Selection of rows from a frame of records: complete columns, names of models, rows of one setting, values by seed."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
 from mbcbench.paper import Filter, model_label
 
 from . import stats
-from .columns import ALL, MODEL_SETTINGS, SETTINGS, SIZES, TEXT
+from .columns import ALL, MODEL_SETTINGS, SETTINGS, SIZES, TEXT, Row
 
+REPAIR_HINT = r" \(pip install [^)]*\)"  # in the names of data sets that old versions recorded
 PARTITIONED = ("partition", "unbiased")  # ways of training on partitions, named in the label of a model
 
 
@@ -24,6 +24,7 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
             table[f"detail.{name}"] = table[f"detail.{name}"].combine_first(table[f"params.{name}"])
     for name in SIZES:
         table[f"detail.{name}"] = pd.to_numeric(table[f"detail.{name}"], errors="coerce")
+    table["detail.data"] = table["detail.data"].astype(object).replace(REPAIR_HINT, "", regex=True)
     return table.astype(dict.fromkeys(TEXT, object)).copy()  # in one block: many columns were added
 
 
@@ -42,7 +43,7 @@ def label_models(frame: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(longest=steps.isna() | steps.eq(most))
 
 
-def _model_name(row: Mapping[Any, Any]) -> str:
+def _model_name(row: Row) -> str:
     """Return `sse-random K=32`, followed by how it was trained or scaled if not as usual."""
     hyper = row["params.hyper"]
     words = [model_label(str(row["encoder"]), hyper if isinstance(hyper, Mapping) else {})]

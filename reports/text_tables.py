@@ -21,27 +21,22 @@ MAX_WIDTH = 200  # characters of a padded Markdown table
 
 
 def format_cells(data: pd.DataFrame) -> pd.DataFrame:
-    """Return the table as text: whole numbers without decimals, others with four digits, nothing for missing values."""
+    """Return the table as text: columns of whole numbers without decimals, others with four digits."""
     return pd.DataFrame({str(name): _format_column(data[name]) for name in data.columns}, dtype=object)
 
 
 def _format_column(column: pd.Series) -> list[str]:
     numbers = [value for value in column if isinstance(value, float) and not math.isnan(value)]
     if all(number.is_integer() for number in numbers):
-        return [_format_whole(value) for value in column]
-    return [_format(value) for value in column]
+        return [_format(value, ".0f") for value in column]
+    largest = max(map(abs, numbers))
+    return [_format(value, ".4f" if 1e-3 <= largest < 1e4 else ".4g") for value in column]
 
 
-def _format_whole(value: Any) -> str:
-    return f"{value:.0f}" if isinstance(value, float) and not math.isnan(value) else _format(value)
-
-
-def _format(value: Any) -> str:
+def _format(value: Any, number_format: str) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 1e-3 or abs(value) >= 1e4 else f"{value:.4f}"
-    return str(value)
+    return format(value, number_format) if isinstance(value, float) else str(value)
 
 
 def markdown_table(data: pd.DataFrame) -> str:

@@ -1,13 +1,15 @@
 """Artefacts as files: CSV with unrounded numbers, Markdown, LaTeX, pictures, and one page with all of them."""
 
 import base64
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
 from mbcbench.reporting import Artefact
+from mbcbench.types import JsonObject
 
+from .captions import data_note
+from .columns import Row
 from .leaderboard.html import context
 from .paper.claims import claims_table
 from .rendered import GROUPS, PICTURES, RenderedArtefact, in_order, render
@@ -19,19 +21,24 @@ Files = dict[str, str | bytes]
 
 
 def write(
-    artefacts: Sequence[Artefact], frame: pd.DataFrame, info: Mapping[str, Any], formats: Sequence[str]
+    artefacts: Sequence[Artefact], frame: pd.DataFrame, info: JsonObject, formats: Sequence[str]
 ) -> tuple[Files, list[str]]:
     """Return files by name, and a line for each artefact that has no records."""
     rows = label_models(frame)
     claims = claims_table(rows)
-    rendered = [render(artefact, rows, claims, _pictures(formats)) for artefact in artefacts]
-    missing = [f"{each.id}: {each.missing}" for each in rendered if each.data.empty]
-    shown = in_order(each for each in rendered if not each.data.empty)
+    shown, missing = [], []
+    for artefact in artefacts:
+        rendered = render(artefact, rows, claims, _pictures(formats))
+        if rendered.data.empty:
+            missing.append(f"{rendered.id}: {rendered.missing}")
+        else:
+            shown.append(rendered)
+    shown = in_order(shown)
     files: Files = {}
-    for each in shown:
-        files |= _files(each, formats)
+    for rendered in shown:
+        files |= _files(rendered, formats)
     if "html" in formats:
-        files["index.html"] = page(shown, missing, frame, info, claims, formats)
+        files["index.html"] = page(shown, [*missing, *_versions(frame, info)], context(frame, info, claims), formats)
     if "md" in formats:
         files["README.md"] = index(shown, missing, formats)
     if "latex" in formats:
@@ -43,29 +50,32 @@ def write(
 def _pictures(formats: Collection[str]) -> list[str]:
     """Return the formats to draw in. A page shows the picture next to it, or has a PNG inside."""
     pictures = [kind for kind in PICTURES if kind in formats]
-    return pictures or (["png"] if "html" in formats else [])
+    return ["png"] if "html" in formats and not pictures else pictures
 
 
 def _files(rendered: RenderedArtefact, formats: Collection[str]) -> Files:
-    name, is_table = rendered.id, rendered.artefact.draw is None
-    files: Files = {f"{name}.{kind}": picture for kind, picture in rendered.images.items() if kind in formats}
+    files: Files = {}
+    for kind, picture in rendered.images.items():
+        if kind in formats:
+            files[f"{rendered.id}.{kind}"] = picture
     if "csv" in formats:
-        files[f"{name}.csv"] = rendered.data.to_csv(index=False)
+        files[f"{rendered.id}.csv"] = rendered.data.to_csv(index=False)
     if "md" in formats:
-        files[f"{name}.md"] = _markdown(rendered, formats)
-    if "latex" in formats and is_table:
-        files[f"{name}.tex"] = latex_table(rendered.title, str(rendered.caption), _shown_data(rendered))
+        files[f"{rendered.id}.md"] = _markdown(rendered, formats)
+    if "latex" in formats and rendered.is_table:
+        files[f"{rendered.id}.tex"] = latex_table(rendered.title, str(rendered.caption), _shown_data(rendered))
     return files
 
 
 def _markdown(rendered: RenderedArtefact, formats: Collection[str]) -> str:
+    body = ""
     if rendered.id == "claims":
-        body = template("claims.md").render(groups=_by_claim(rendered.data))
-    elif rendered.artefact.draw is None:
+        body = template("claims.md").render(claims=_by_claim(rendered.data))
+    elif rendered.is_table:
         body = markdown_table(_shown_data(rendered))
-    else:
-        body = "".join(f"![{rendered.title}]({name})\n" for name in _picture_files(rendered, formats)[:1])
-    return f"# {rendered.title}\n\n{rendered.caption}\n\n{body}"
+    elif rendered.picture_files(formats):
+        body = f"![{rendered.title}]({rendered.picture_files(formats)[0]})\n"
+    return f"# {rendered.title}\n\n{rendered.caption.markdown()}\n{body}"
 
 
 def _shown_data(rendered: RenderedArtefact) -> pd.DataFrame:
@@ -77,48 +87,33 @@ def _shown_cells(rendered: RenderedArtefact) -> pd.DataFrame:
     return format_cells(_shown_data(rendered))
 
 
-def _by_claim(claims: pd.DataFrame) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Return the readings of each claim under a heading such as `C3 (Sec. 2.3)`, with their places in the table."""
-    headings = claims["id"] + " (" + claims["where"] + ")"
-    placed = claims.assign(place=range(len(claims)))
-    return [(str(heading), _records(rows)) for heading, rows in placed.groupby(headings, sort=False)]
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
-
-
-def _picture_files(rendered: RenderedArtefact, formats: Collection[str]) -> list[str]:
-    """Return the names of the picture's files."""
-    return [f"{rendered.id}.{kind}" for kind in PICTURES if kind in rendered.images and kind in formats]
+def _by_claim(claims: pd.DataFrame) -> list[tuple[str, Sequence[Row], str]]:
+    """Return for each claim a heading such as `C3 (Sec. 2.3)`, its readings with their places, and the data sets."""
+    placed = claims.assign(place=range(len(claims)), heading=claims["id"] + " (" + claims["where"] + ")")
+    groups: list[tuple[str, Sequence[Row], str]] = []
+    for heading, rows in placed.groupby("heading", sort=False):
+        readings = rows.to_dict("records")
+        groups.append((str(heading), readings, data_note(readings)))
+    return groups
 
 
 def index(shown: Sequence[RenderedArtefact], missing: Sequence[str], formats: Collection[str]) -> str:
     """Return the list of what was drawn, with links, and of what was not, as Markdown."""
-    links = {}
-    for each in shown:
-        files = [f"{each.id}.csv"] if "csv" in formats else []
-        files += _picture_files(each, formats)
-        links[each.id] = [(name.rpartition(".")[2], name) for name in files]
-    groups = [(group, [each for each in shown if each.group == group]) for group in GROUPS]
-    return template("index.md").render(groups=groups, links=links, missing=missing, has_page="html" in formats)
+    return template("index.md").render(shown=shown, groups=GROUPS, formats=formats, missing=missing)
 
 
 def page(
-    shown: Sequence[RenderedArtefact],
-    missing: Sequence[str],
-    frame: pd.DataFrame,
-    info: Mapping[str, Any],
-    claims: pd.DataFrame,
-    formats: Collection[str],
+    shown: Sequence[RenderedArtefact], missing: Sequence[str], leaderboard: JsonObject, formats: Collection[str]
 ) -> str:
-    """Return the page of the leaderboard with the artefacts in it."""
-    ids = {each.id for each in shown}
+    """Return the page of the leaderboard with the artefacts in it. leaderboard: see `leaderboard.html.context`."""
+    sources = {rendered.id: _source(rendered, formats) for rendered in shown if rendered.images}
+    figure = None if "quality-cost" in sources else leaderboard["figure"]
     return template("report.html").render(
-        context(frame, info, claims, with_figure="quality-cost" not in ids),
-        groups=[(group, [each for each in shown if each.group == group]) for group in GROUPS],
-        missing=[*missing, *_versions(frame, info)],
-        sources={each.id: _source(each, formats) for each in shown if each.images},
+        {**leaderboard, "figure": figure},
+        shown=shown,
+        groups=GROUPS,
+        missing=missing,
+        sources=sources,
         cells=_shown_cells,
         by_claim=_by_claim,
     )
@@ -126,23 +121,24 @@ def page(
 
 def _source(rendered: RenderedArtefact, formats: Collection[str]) -> str:
     """Return the address of a picture: a file next to the page, or the picture itself."""
-    files = _picture_files(rendered, formats)
-    if files:
-        return files[0]
+    for name in rendered.picture_files(formats):
+        return name
     return f"data:image/png;base64,{base64.b64encode(rendered.images['png']).decode()}"
 
 
-def _versions(frame: pd.DataFrame, info: Mapping[str, Any]) -> list[str]:
+def _versions(frame: pd.DataFrame, info: JsonObject) -> list[str]:
     """Return notes on records that were reused from other runs, and on runs that were made by different code."""
-    reused = sorted(set(frame["detail.reused_from"].dropna())) if "detail.reused_from" in frame else []
-    lines = [f"records of other runs are among these: {', '.join(reused)}"] if reused else []
-    runs = info.get("runs") or []
-    if len({(str(run["versions"]), run["commit"]) for run in runs}) > 1:
-        lines += [f"made by different code: run {run['run']} by {_code(run)}" for run in runs]
+    lines = []
+    reused = frame.get("detail.reused_from", pd.Series(dtype=object)).dropna()
+    if len(reused):
+        lines.append(f"records of other runs are among these: {', '.join(sorted(set(reused)))}")
+    codes = {str(run["run"]): _code(run) for run in info.get("runs") or []}
+    if len(set(codes.values())) > 1:
+        lines += [f"made by different code: run {run} by {code}" for run, code in codes.items()]
     return lines
 
 
-def _code(run: Mapping[str, Any]) -> str:
+def _code(run: JsonObject) -> str:
     parts = [f"{name} {version}" for name, version in (run["versions"] or {}).items()]
     if run["commit"]:
         parts.append(f"commit {run['commit'][:12]}")

@@ -7,7 +7,7 @@ by a plain Hypothesis loop, which tries one set per example and does not start w
 import math
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Protocol
@@ -17,7 +17,7 @@ import torch
 from hypothesis import HealthCheck, Phase
 from matplotlib import rc_context
 from matplotlib.figure import Figure
-from template import DOCS, write
+from template import DOCS, markdown_table, write
 
 from mbcbench.verify import strategies
 from mbcbench.verify.checker import Checker
@@ -119,24 +119,18 @@ def measure_speed(engine: Engine, encoder: str, law_id: str) -> float:
     return result.examples / (time.perf_counter() - began)
 
 
-def control_rows(detections: Mapping[str, Detection]) -> Iterator[str]:
-    """Yield the table of controls in Markdown."""
-    yield "| control | defect | law | also breaks | caught | examples | found on |\n|---|---|---|---|--:|--:|---|"
+def control_table(detections: Mapping[str, Detection]) -> str:
+    """Return the table of controls in Markdown."""
+    rows = []
     for name, detection in detections.items():
         control, examples = detection.control, detection.examples
         caught = [count for count in examples if math.isfinite(count)]
         middle = f"{median(caught):.0f}" if caught else "–"
         where = describe_sizes(detection.last.counterexample.example) if detection.last.counterexample else ""
-        cells = (
-            name,
-            control.summary,
-            control.breaks,
-            ", ".join(control.also),
-            f"{len(caught)}/{len(examples)}",
-            middle,
-            where,
-        )
-        yield f"| {' | '.join(cells)} |"
+        count = f"{len(caught)}/{len(examples)}"
+        rows.append([name, control.summary, control.breaks, ", ".join(control.also), count, middle, where])
+    headings = ["control", "defect", "law", "also breaks", "caught", "examples", "found on"]
+    return markdown_table(headings, rows, "llllrrl").rstrip()
 
 
 def describe_sizes(example: Example) -> str:
@@ -168,20 +162,23 @@ def draw_figure(curves: Mapping[str, list[float]]) -> None:
         canvas.savefig(DOCS / "detection.svg", metadata={"Date": None})
 
 
-def curve_rows(curves: Mapping[str, list[float]]) -> Iterator[str]:
-    """Yield the table of shares in Markdown."""
-    yield "| examples | " + " | ".join(map(str, BUDGETS)) + " |\n|---|" + "--:|" * len(BUDGETS)
+def curve_table(curves: Mapping[str, list[float]]) -> str:
+    """Return the table of shares in Markdown."""
+    rows = []
     for name, examples in curves.items():
         limit = EXAMPLES if name == SEARCH_NAME else LOOP_EXAMPLES
         cells = [f"{share_within(examples, budget):.3f}" if budget <= limit else "–" for budget in BUDGETS]
-        yield f"| {name} | {' | '.join(cells)} |"
+        rows.append([name, *cells])
+    return markdown_table(["examples", *map(str, BUDGETS)], rows, "l" + "r" * len(BUDGETS)).rstrip()
 
 
-def speed_rows() -> Iterator[str]:
-    """Yield the table of speeds in Markdown."""
+def speed_table() -> str:
+    """Return the table of speeds in Markdown."""
+    rows = []
     for law_id in SPEED_LAWS:
         loop, mbcbench = (measure_speed(engine, "sse-random", law_id) for engine in (run_loop, run_search))
-        yield f"| {law_id} | {loop:.0f} | {mbcbench:.0f} |"
+        rows.append([law_id, f"{loop:.0f}", f"{mbcbench:.0f}"])
+    return markdown_table(["law", "plain loop", "mbcbench"], rows, "lrr").rstrip()
 
 
 def draws_examples(law: Law) -> bool:
@@ -200,13 +197,13 @@ def main() -> None:
     draw_figure(curves)
     always_caught = sum(all(map(math.isfinite, detection.examples)) for detection in detections.values())
     words = {
-        "CONTROLS": "\n".join(control_rows(detections)),
+        "CONTROLS": control_table(detections),
         "COUNT": str(len(detections)),
         "SEEDS": str(SEEDS),
         "ALWAYS": str(always_caught),
         "EXAMPLES": str(EXAMPLES),
-        "CURVES": "\n".join(curve_rows(curves)),
-        "SPEEDS": "\n".join(speed_rows()),
+        "CURVES": curve_table(curves),
+        "SPEEDS": speed_table(),
         "LOOP_SEEDS": str(LOOP_SEEDS),
         "LOOP_EXAMPLES": str(LOOP_EXAMPLES),
         "DRAWN": str(len(tried_by_loop)),

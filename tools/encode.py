@@ -13,7 +13,7 @@ from statistics import median
 from typing import NamedTuple
 
 import numpy as np
-from template import write
+from template import markdown_table, write
 
 from mbcbench import system
 
@@ -25,6 +25,8 @@ ENCODERS = (
     ("sse-random", None), ("sse-random", SMALL_CHUNK), ("sse-random-max", None), ("deepsets-mean", None), ("pma", None),
     ("umbc", None),
 )  # fmt: skip
+
+HEADINGS = ("encoder", "`--chunk`", "million elements/s", "NumPy's sum", "ratio", "resident, MiB")
 
 
 class Measurement(NamedTuple):
@@ -71,24 +73,22 @@ def measure(path: Path, encoder: str, chunk: int | None) -> Measurement:
 
 
 def table(path: Path) -> str:
-    """Measure all encoders; return the rows of the table."""
-    rows = [
-        "| encoder | `--chunk` | million elements/s | NumPy's sum | ratio | resident, MiB |\n|---|--:|--:|--:|--:|--:|"
-    ]
+    """Measure all encoders; return the table."""
+    rows = []
     for encoder, chunk in ENCODERS:
         rounds = ROUNDS if encoder == ENCODERS[0][0] else 1
         rows.append(table_row(encoder, chunk, [measure(path, encoder, chunk) for _ in range(rounds)]))
-        print(rows[-1], file=sys.stderr, flush=True)
-    return "\n".join(rows)
+        print(*rows[-1], file=sys.stderr, flush=True)
+    return markdown_table(HEADINGS, rows, "lrrrrr")
 
 
-def table_row(encoder: str, chunk: int | None, measurements: list[Measurement]) -> str:
+def table_row(encoder: str, chunk: int | None, measurements: list[Measurement]) -> list[str]:
     rate = median(m.elements_per_second for m in measurements)
     summed = median(m.summed_per_second for m in measurements)
     ratio = median(m.elements_per_second / m.summed_per_second for m in measurements)
     resident = median(m.resident_mib for m in measurements)
     size = "default" if chunk is None else f"{chunk:,}"
-    return f"| {encoder} | {size} | {rate / 1e6:.1f} | {summed / 1e6:.1f} | {ratio:.0%} | {resident:.0f} |"
+    return [encoder, size, f"{rate / 1e6:.1f}", f"{summed / 1e6:.1f}", f"{ratio:.0%}", f"{resident:.0f}"]
 
 
 def main(elements: int) -> None:

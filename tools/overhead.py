@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
+from template import markdown_table
 from torch import Tensor, nn
 
 from mbcbench import registry
@@ -128,20 +129,22 @@ def measure(task: Task, bare_first: bool) -> Round:
     return Round(time_bare(), tasks, drawing)
 
 
-def table_row(name: str, rounds: Sequence[Round]) -> str:
+def table_row(name: str, rounds: Sequence[Round]) -> list[str]:
     bare, tasks, drawing = (1000 * statistics.median(times) / STEPS for times in zip(*rounds, strict=True))
     added = statistics.median(r.tasks / r.bare for r in rounds) - 1
-    return f"| {name} | {bare:.2f} | {tasks:.2f} | {added:+.1%} | {drawing:.2f} ({drawing / tasks:.0%}) |"
+    return [name, f"{bare:.2f}", f"{tasks:.2f}", f"{added:+.1%}", f"{drawing:.2f} ({drawing / tasks:.0%})"]
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    print("| task | bare loop, ms per step | the tasks' loop | added | drawing the batches |\n|---|---|---|---|---|")
+    rows = []
     tasks = {"image-completion": completion_task, "point-clouds": cloud_task, "centroids": centroid_task}
     for name, make in tasks.items():
         task = make()
         rounds = [measure(task, bare_first=number % 2 == 0) for number in range(ROUNDS + 1)]
-        print(table_row(name, rounds[1:]))  # the first round warms up
+        rows.append(table_row(name, rounds[1:]))  # the first round warms up
+    headings = ["task", "bare loop, ms per step", "the tasks' loop", "added", "drawing the batches"]
+    print(markdown_table(headings, rows, "lrrrr"))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
-"""The Slot Set Encoder against its equations as they are written: `python tools/speed.py` writes speed.md.
+"""Compare the Slot Set Encoder's kernels with its equations as they are written; write docs/speed.md.
 
-Each shape and number of threads is measured in processes of its own, in which both ways take turns of several calls,
-the first of which does not count: what one way leaves in cache and allocator must decide neither for the other nor for
-the next shape. It takes several processes, because what the C library keeps of freed memory, and with it the number of
-page faults, differs from one to the next; and as many in which it keeps all. Memory, in the allocator's own bytes,
-comes after all times.
+`python tools/speed.py` measures all shapes; `python tools/speed.py '[[1, 100000, 64, 16, 64], "sum", 1, false]'` one
+(B, n, d, K, d_hat; aggregation; threads; whether to measure memory) and prints JSON.
+
+Each shape and number of threads is measured in several processes of its own. In each, both ways take turns of several
+calls, and the first call of a turn does not count: whatever one way leaves in the cache and the allocator must affect
+neither the other way nor the next shape. Several processes are needed because the amount of freed memory that the C
+library keeps, and with it the number of page faults, differs from one to the next; as many more run with a C library
+that keeps all freed memory. Memory is what torch's allocator counts, and is measured after all times.
 """
 
 import json
@@ -13,188 +16,203 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
 
 import torch
-from template import write
+from template import markdown_table, write
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from mbcbench import system
 from mbcbench.protocol import target
 
-SHAPES = (
+Shape = tuple[int, ...]  # B, n, d, K, d_hat
+Step = Callable[[], Any]
+Samples = dict[str, dict[str, list[float]]]  # measurement -> way -> values
+Medians = dict[str, dict[str, float]]
+
+SHAPES: tuple[Shape, ...] = (
     (1, 100_000, 64, 1, 64), (1, 100_000, 64, 32, 64), (1, 100_000, 256, 16, 256), (32, 5000, 3, 16, 32),
     (64, 1000, 64, 4, 64), (1, 1_000_000, 128, 16, 128), (1, 100_000, 128, 128, 128),
 )  # fmt: skip
+MAX_SHAPES: tuple[Shape, ...] = ((1, 20_000, 64, 16, 64), (32, 1000, 3, 16, 32), (1, 5000, 128, 32, 128))
+STEPS = ("forward", "parameters", "elements")
 PROCESSES, TURNS, CALLS = 3, 2, 4
-KEPT = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1000000000000"  # freed memory is never given back
-MATRIX = 2048
-Step = Callable[[], Any]
+KEEP_FREED_MEMORY = {"GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1000000000000"}
+MATRIX_SIZE = 2048  # of the product that measures the machine's rate
 
 
-def steps(encode: Callable[..., Tensor], module: Any, x: Tensor) -> dict[str, Step]:
-    """What is timed: the forward pass; with the gradients of the parameters; and with that of the elements too."""
+def make_steps(aggregate: Callable[..., Tensor], module: Any, x: Tensor) -> dict[str, Step]:
+    """Return the steps to time: the forward pass, and gradients of the parameters without and with those of x."""
     slots = module.init_state(len(x)).slots.detach()
+    slot_parameters = set(module.slots.parameters())
+    parameters = [p for p in module.parameters() if p.requires_grad and p not in slot_parameters]
 
     def forward() -> Tensor:
         with torch.no_grad():
-            return encode(slots, x)
+            return aggregate(slots, x)
 
-    def backward(of_elements: bool) -> tuple[Tensor, ...]:
+    def gradients(of_elements: bool) -> tuple[Tensor, ...]:
         leaf = x.detach().requires_grad_(of_elements)
-        out = encode(slots, leaf)
-        wanted = [p for p in module.parameters() if p.requires_grad and p not in set(module.slots.parameters())]
-        return torch.autograd.grad(out, [leaf] * of_elements + wanted, torch.linspace(-1, 1, out.numel()).view_as(out))
+        out = aggregate(slots, leaf)
+        inputs = [leaf, *parameters] if of_elements else parameters
+        return torch.autograd.grad(out, inputs, torch.linspace(-1, 1, out.numel()).view_as(out))
 
-    return {"forward": forward, "parameters": lambda: backward(False), "elements": lambda: backward(True)}
+    return {"forward": forward, "parameters": lambda: gradients(False), "elements": lambda: gradients(True)}
 
 
 def seconds(step: Step) -> float:
-    began = time.perf_counter()
+    """Return the time of one call."""
+    start = time.perf_counter()
     step()
-    return time.perf_counter() - began
+    return time.perf_counter() - start
 
 
 def extra_bytes(step: Step) -> int:
-    """The most memory that a step holds at once beyond what it was given and beyond what it gives back."""
+    """Return the peak of the memory that a step allocates, without its results."""
     step()
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         result = step()
-    changes = [e.nbytes() for e in _allocations(seen)]
-    held = peak = 0
-    for change in changes:
-        held += change
-        peak = max(peak, held)
-    given = result if isinstance(result, tuple) else (result,)
-    return peak - sum(t.numel() * t.element_size() for t in given)
+    allocated = peak = 0
+    for change in _allocations(profiler):
+        allocated += change
+        peak = max(peak, allocated)
+    results = result if isinstance(result, tuple) else (result,)
+    return peak - sum(t.numel() * t.element_size() for t in results)
 
 
-def _allocations(seen: profile) -> list[Any]:
-    found = seen.profiler.kineto_results.events()  # type: ignore[union-attr]
-    return sorted((e for e in found if e.name() == "[memory]"), key=lambda e: e.start_ns())
+def _allocations(profiler: profile) -> list[int]:
+    """Return the bytes that torch's allocator gave (positive) and took back (negative), in order of time."""
+    events = profiler.profiler.kineto_results.events()  # type: ignore[union-attr]
+    changes = sorted((event for event in events if event.name() == "[memory]"), key=lambda event: event.start_ns())
+    return [event.nbytes() for event in changes]
 
 
-def measure(shape: tuple[int, ...], g: str, threads: int, weigh: bool) -> dict[str, Any]:
-    """The seconds of each call, of the limits, and if `weigh` the bytes; of this process."""
+def measure(shape: Shape, g: str, threads: int, with_memory: bool) -> Samples:
+    """Measure both ways in this process, in seconds and bytes, and the limits of the machine, in seconds."""
     torch.set_num_threads(threads)
     B, n, d, K, dim = shape
-    spec = target.get_spec("sse-random" + ("" if g == "sum" else f"-{g}"))
-    module: Any = target.build_from_spec(spec, dim_in=d, num_slots=K, dim=dim)
+    name = "sse-random" if g == "sum" else f"sse-random-{g}"
+    module: Any = target.build(name, dim_in=d, num_slots=K, dim=dim)
     x = torch.randn(B, n, d, generator=torch.Generator().manual_seed(0))
-    fast, direct = steps(module.aggregate_elements, module, x), steps(module.aggregate_elements_directly, module, x)
-    found: dict[str, Any] = {}
-    for name in fast:
-        took: dict[str, list[float]] = {"fast": [], "direct": []}
+    fused = make_steps(module.aggregate_elements, module, x)
+    direct = make_steps(module.aggregate_elements_directly, module, x)
+    samples: Samples = {}
+    for step in STEPS:
+        samples[step] = {"fused": [], "direct": []}
         for _ in range(TURNS if n < 10**6 else 1):
-            for way, step in (("fast", fast[name]), ("direct", direct[name])):
-                took[way] += [seconds(step) for _ in range(CALLS)][1:]
-        found[name] = took
-    for name in fast if weigh else ():
-        found[f"{name}, memory"] = {"fast": [extra_bytes(fast[name])], "direct": [extra_bytes(direct[name])]}
-    A = torch.randn(MATRIX, MATRIX)
-    rate = 2 * MATRIX**3 / median(seconds(lambda: A @ A) for _ in range(7))
-    found["limits"] = {"read": [seconds(x.sum) for _ in range(7)], "product": [4 * B * n * d * K / rate]}
-    return found
+            for way, steps in (("fused", fused), ("direct", direct)):
+                samples[step][way] += [seconds(steps[step]) for _ in range(CALLS)][1:]
+    if with_memory:
+        for step in STEPS:
+            samples[f"{step}, memory"] = {"fused": [extra_bytes(fused[step])], "direct": [extra_bytes(direct[step])]}
+    A = torch.randn(MATRIX_SIZE, MATRIX_SIZE)
+    operations_per_second = 2 * MATRIX_SIZE**3 / median(seconds(lambda: A @ A) for _ in range(7))
+    products = 4 * B * n * d * K / operations_per_second
+    samples["limits"] = {"read": [seconds(x.sum) for _ in range(7)], "products": [products]}
+    return samples
 
 
-def alone(shape: tuple[int, ...], g: str, threads: int, weigh: bool, tuned: dict[str, str]) -> dict[str, Any]:
-    """`measure` in a process of its own, with `tuned` in its environment."""
-    command = [sys.executable, __file__, json.dumps([shape, g, threads, weigh])]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | tuned)
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+def measure_in_processes(
+    shape: Shape, g: str, threads: int, *, with_memory: bool = False, keep_freed_memory: bool = False
+) -> Medians:
+    """Return medians over the calls of several processes, of which the first measures memory too."""
+    environment = os.environ | (KEEP_FREED_MEMORY if keep_freed_memory else {})
+    runs: list[Samples] = []
+    for process in range(PROCESSES):
+        command = [sys.executable, __file__, json.dumps([shape, g, threads, with_memory and process == 0])]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        runs.append(json.loads(done.stdout.splitlines()[-1]))
+    return {name: _pooled_medians([samples[name] for samples in runs if name in samples]) for name in runs[0]}
 
 
-def together(
-    shape: tuple[int, ...], g: str, threads: int, *, weigh: bool = False, kept: bool = False
-) -> dict[str, dict[str, float]]:
-    """The medians over the calls of several processes, which give freed memory back as it comes, or not if `kept`."""
-    tuned = {"GLIBC_TUNABLES": KEPT} if kept else {}
-    every = [alone(shape, g, threads, weigh and not i, tuned) for i in range(PROCESSES)]
-    return {name: medians([found[name] for found in every if name in found]) for name in every[0]}
+def _pooled_medians(runs: list[dict[str, list[float]]]) -> dict[str, float]:
+    return {way: median(value for run in runs for value in run[way]) for way in runs[0]}
 
 
-def medians(every: list[dict[str, list[float]]]) -> dict[str, float]:
-    return {key: median(value for found in every for value in found[key]) for key in every[0]}
+def ratio(medians: Medians, name: str) -> float:
+    """Return the measurement of the direct formula over that of the kernel."""
+    return medians[name]["direct"] / medians[name]["fused"]
 
 
-def ratio(found: dict[str, dict[str, float]], name: str) -> float:
-    """Direct formula over ours."""
-    return found[name]["direct"] / found[name]["fast"]
-
-
-def table(threads: int) -> str:
-    head = (
-        "| B, n, d, K, d_hat | forward, ms | times faster | of one read | of its products "
-        "| with gradients, ms | times faster | and of X, ms | times faster | memory, forward | with gradients |\n"
-        "|---|" + "--:|" * 10
-    )
-    rows, columns = [head], []
+def speed_table(threads: int) -> str:
+    """Measure times, limits and memory of all shapes."""
+    headings = [
+        "B, n, d, K, d_hat", "forward, ms", "times faster", "of one read", "of its products", "with gradients, ms",
+        "times faster", "and of X, ms", "times faster", "memory, forward", "with gradients",
+    ]  # fmt: skip
+    rows, columns = [], []
     for shape in SHAPES:
-        f = together(shape, "sum", threads, weigh=True)
-        ms = [f"{1e3 * f[name]['fast']:.1f}" for name in ("forward", "parameters", "elements")]
-        times = [ratio(f, name) for name in ("forward", "parameters", "elements")]
-        memory = [ratio(f, name) for name in ("forward, memory", "elements, memory")]
-        limits = [f["limits"][what] / f["forward"]["fast"] for what in ("read", "product")]
+        medians = measure_in_processes(shape, "sum", threads, with_memory=True)
+        ms = [f"{1e3 * medians[step]['fused']:.1f}" for step in STEPS]
+        times = [ratio(medians, step) for step in STEPS]
+        memory = [ratio(medians, f"{step}, memory") for step in ("forward", "elements")]
+        limits = [f"{medians['limits'][limit] / medians['forward']['fused']:.0%}" for limit in ("read", "products")]
         columns.append([*times, *memory])
-        rows.append(
-            f"| {comma(shape)} | {ms[0]} | {times[0]:.1f} | {limits[0]:.0%} | {limits[1]:.0%} "
-            f"| {ms[1]} | {times[1]:.1f} | {ms[2]} | {times[2]:.1f} | 1/{memory[0]:.0f} | 1/{memory[1]:.0f} |"
-        )
+        faster, savings = [f"{factor:.1f}" for factor in times], [f"1/{factor:.0f}" for factor in memory]
+        forward, parameters, elements = zip(ms, faster, strict=True)
+        rows.append([comma(shape), *forward, *limits, *parameters, *elements, *savings])
         show(rows[-1])
     m = [median(column) for column in zip(*columns, strict=True)]
-    rows.append(f"| median | | {m[0]:.1f} | | | | {m[1]:.1f} | | {m[2]:.1f} | 1/{m[3]:.0f} | 1/{m[4]:.0f} |")
-    return "\n".join(rows)
+    times_and_memory = (f"{m[0]:.1f}", f"{m[1]:.1f}", f"{m[2]:.1f}", f"1/{m[3]:.0f}", f"1/{m[4]:.0f}")
+    faster_forward, faster_parameters, faster_elements, *savings = times_and_memory
+    rows.append(["median", "", faster_forward, "", "", "", faster_parameters, "", faster_elements, *savings])
+    return markdown_table(headings, rows, "l" + "r" * 10).rstrip()
 
 
-def kept() -> str:
-    names = ("forward", "parameters", "elements")
-    rows = ["| B, n, d, K, d_hat | forward | with gradients | and of X |\n|---|--:|--:|--:|"]
-    columns = []
+def kept_memory_table() -> str:
+    """Measure how many times faster the kernel is if the C library keeps freed memory."""
+    rows, columns = [], []
     for shape in SHAPES:
-        f = together(shape, "sum", 1, kept=True)
-        columns.append([ratio(f, name) for name in names])
-        rows.append(f"| {comma(shape)} | " + " | ".join(f"{times:.1f}" for times in columns[-1]) + " |")
+        medians = measure_in_processes(shape, "sum", 1, keep_freed_memory=True)
+        columns.append([ratio(medians, step) for step in STEPS])
+        rows.append([comma(shape), *(f"{times:.1f}" for times in columns[-1])])
         show(rows[-1])
-    rows.append("| median | " + " | ".join(f"{median(column):.1f}" for column in zip(*columns, strict=True)) + " |")
-    return "\n".join(rows)
+    rows.append(["median", *(f"{median(column):.1f}" for column in zip(*columns, strict=True))])
+    return markdown_table(["B, n, d, K, d_hat", "forward", "with gradients", "and of X"], rows, "lrrr").rstrip()
 
 
-def extrema() -> str:
-    rows = [
-        "| B, n, d, K, d_hat | forward, ms | times faster | with gradients, ms | times faster |\n|---|--:|--:|--:|--:|"
-    ]
-    for shape in ((1, 20_000, 64, 16, 64), (32, 1000, 3, 16, 32), (1, 5000, 128, 32, 128)):
-        f = together(shape, "max", 1)
-        cells = [f"{1e3 * f[k]['fast']:.1f} | {ratio(f, k):.1f}" for k in ("forward", "elements")]
-        rows.append(f"| {comma(shape)} | {' | '.join(cells)} |")
-        show(rows[-1])
-    return "\n".join(rows)
+def max_table() -> str:
+    """Measure g = max."""
+    rows = []
+    for shape in MAX_SHAPES:
+        medians = measure_in_processes(shape, "max", 1)
+        row = [comma(shape)]
+        for step in ("forward", "elements"):
+            row += [f"{1e3 * medians[step]['fused']:.1f}", f"{ratio(medians, step):.1f}"]
+        rows.append(row)
+        show(row)
+    headings = ["B, n, d, K, d_hat", "forward, ms", "times faster", "with gradients, ms", "times faster"]
+    return markdown_table(headings, rows, "lrrrr").rstrip()
 
 
-def comma(shape: tuple[int, ...]) -> str:
+def comma(shape: Shape) -> str:
     return ", ".join(map(str, shape))
 
 
-def show(row: str) -> None:
-    print(row, file=sys.stderr, flush=True)
+def show(row: Sequence[str]) -> None:
+    """Print a finished row, because a table takes minutes."""
+    print(" | ".join(row), file=sys.stderr, flush=True)
 
 
 def main() -> None:
+    machine = f"{system.hardware()['cpu']}, {system.cores()} cores"
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
     words = {
-        "MACHINE": f"{system.hardware()['cpu']}, {system.cores()} cores, Python {platform.python_version()}, "
-        f"torch {torch.__version__}",
-        "ONE": table(1), "KEPT": kept(), "TWO": table(2), "EXTREMA": extrema(),
-    }  # fmt: skip
+        "MACHINE": f"{machine}, {versions}",
+        "ONE": speed_table(1),
+        "KEPT": kept_memory_table(),
+        "TWO": speed_table(2),
+        "EXTREMA": max_table(),
+    }
     write("speed", words)
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        shape, *how = json.loads(sys.argv[1])
-        print(json.dumps(measure(tuple(shape), *how)))
+        shape, *arguments = json.loads(sys.argv[1])
+        print(json.dumps(measure(tuple(shape), *arguments)))
     else:
         main()

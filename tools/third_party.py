@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pandas as pd
 import torch
-from template import filled
+from template import filled, markdown_table
 from torch import Tensor, nn
 from torch_geometric.nn import aggr
 
@@ -93,11 +93,10 @@ def main() -> None:
 
 def table(results: dict[str, mbcbench.CheckResult]) -> str:
     """Return the table in Markdown, one row per encoder."""
-    lines = ["| encoder | consistent with g | is | breaks |", "|---|---|---|---|"]
+    rows = []
     for name, result in results.items():
-        cells = (f"`{name}`", _consistent_aggregations(result), _classes(result), _broken_laws(result))
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append([f"`{name}`", _consistent_aggregations(result), _classes(result), _broken_laws(result)])
+    return markdown_table(["encoder", "consistent with g", "is", "breaks"], rows).rstrip()
 
 
 def _consistent_aggregations(result: pd.DataFrame) -> str:

@@ -1,0 +1,1 @@
+"""Layers, states and kernels that the encoders share."""

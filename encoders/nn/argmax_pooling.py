@@ -73,7 +73,7 @@ def _argmax(x: Tensor, P: Tensor, V: Tensor, rule: AttentionRule, mask: Tensor |
     size = math.prod(shape)
     slots_at_once = max(1, min(K, blocks.BLOCK_SCALARS // (size * dim)))
     for_W, for_v, for_products = (P.new_empty(size * width) for width in (K, dim, slots_at_once * dim))
-    for sets, elements in blocks.iter_blocks(x, mask, P.dtype, shape):
+    for sets, elements in blocks.iter_blocks(x, mask, P, shape):
         Qs, bs, bests, indices = (t[sets] for t in (Q, b, best, index))
         for X, present, place in elements:
             M = blocks.affine_product(Qs, bs, X, blocks.reuse(for_W, len(X), K, X.shape[1]))

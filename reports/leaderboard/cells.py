@@ -1,15 +1,15 @@
 """Cells and columns of the leaderboard as they are shown, in the terminal and on the page alike."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from ..aggregation import BROKEN, MISSING
+from ..columns import Row
 from ..formatting import STATUS_WORDS, format_number
-from .columns import ScoreColumn
+from .columns import TASKS, ScoreColumn
 
 OTHER_TASKS = ("nll", "centroids")  # their columns form a table of their own where width is short
 LOWER_IS_BETTER = ("mean_rank", "nll", "memory", "state", "parameters")
@@ -17,6 +17,7 @@ OVER_TASKS = {
     "mean_rank": ("mean rank", "the mean over tasks of the rank by mean score (lower is better)"),
     "borda": ("Borda", "encoders beaten, averaged over the seeds of a task and summed over tasks (higher is better)"),
 }
+INTERVAL = "mean and 95 % t interval over seeds"
 INCONSISTENT = "†"  # beside the rank of an encoder that breaks a law of mbc
 
 
@@ -62,15 +63,17 @@ def view_columns(table: pd.DataFrame, scores: Sequence[ScoreColumn]) -> list[Col
     return columns + [_score_column(rows, score) for score in scores]
 
 
-def _score_column(rows: Sequence[Mapping[Any, Any]], score: ScoreColumn) -> Column:
+def _score_column(rows: Sequence[Row], score: ScoreColumn) -> Column:
     cells = tuple(_score_cell(row, score) for row in rows)
-    return Column(score.key, score.label, score.about, True, cells)
+    about = score.about
+    if score.suite in TASKS:
+        about += f": {INTERVAL}"
+    return Column(score.key, score.label, about, True, cells)
 
 
 def law_groups(table: pd.DataFrame) -> list[str]:
     """Return the groups of laws that a leaderboard has badges for."""
-    names = [column.removeprefix("laws.") for column in table.columns if column.startswith("laws.")]
-    return [name for name in names if "." not in name]
+    return [column.split(".")[1] for column in table.columns if column.startswith("laws.") and column.count(".") == 1]
 
 
 def over_tasks(table: pd.DataFrame) -> list[Column]:
@@ -81,7 +84,7 @@ def over_tasks(table: pd.DataFrame) -> list[Column]:
     return columns
 
 
-def _encoder_cell(row: Mapping[Any, Any]) -> Cell:
+def _encoder_cell(row: Row) -> Cell:
     name = str(row["encoder"])
     if math.isnan(row["rank"]):
         return Cell(name, "", "unranked", name)
@@ -97,23 +100,27 @@ def _count_cell(value: float) -> Cell:
     return Cell(f"{value:.3g}", "", "ok", value)
 
 
-def _badge(row: Mapping[Any, Any], group: str) -> Cell:
+def _badge(row: Row, group: str) -> Cell:
     text, status = row[f"laws.{group}"], row[f"laws.{group}.status"]
     hold, apply = map(int, text.split("/"))
     title = f"{hold} of {apply} {group} laws hold"
-    if status != "pass":
-        title += f"; {status if status in BROKEN else STATUS_WORDS.get(status, status)}"
-    return Cell(text if apply else "", "", status, hold / apply if apply else None, title)
+    if status in BROKEN:
+        title += f"; {status}"
+    elif status != "pass":
+        title += f"; {STATUS_WORDS.get(status, status)}"
+    if not apply:
+        return Cell("", "", status, None, title)
+    return Cell(text, "", status, hold / apply, title)
 
 
-def _score_cell(row: Mapping[Any, Any], score: ScoreColumn) -> Cell:
+def _score_cell(row: Row, score: ScoreColumn) -> Cell:
     mean, half, status = row[score.key], row[f"{score.key}.half"], row[f"{score.key}.status"]
-    seeds, expected, lost = (row[f"{score.key}.{name}"] for name in ("seeds", "expected", "lost"))
+    seeds, expected, lost = row[f"{score.key}.seeds"], row[f"{score.key}.expected"], row[f"{score.key}.lost"]
     undecided, message = row[f"{score.key}.undecided"], row[f"{score.key}.message"]
     if status == MISSING and score.where.get("detail.mode") == "streamed" and row["streaming"] is False:
         return Cell("", "", "skip", None, "it does not stream")
-    story = f"{seeds} of {expected} seeds" + (f"; {lost}" if lost else "")
-    title = f"{story}: {message}" if message else story
+    story = "; ".join(filter(None, (f"{seeds} of {expected} seeds", lost)))
+    title = ": ".join(filter(None, (story, message)))
     if not seeds:
         return Cell("", "", status, None, title)
     text = format_number(mean, score.metric)
@@ -122,4 +129,6 @@ def _score_cell(row: Mapping[Any, Any], score: ScoreColumn) -> Cell:
     if undecided:
         title = f"{undecided} of {expected} seeds still on the plateau where training begins"
         return Cell(text, f"{undecided:g}/{expected:g}", "undecided", None, title)
-    return Cell(text, "" if math.isnan(half) else f"±{half:.3f}", "ok", mean, title)
+    if math.isnan(half):
+        return Cell(text, "", "ok", mean, title)
+    return Cell(text, f"±{half:.3f}", "ok", mean, title)

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import pandas as pd
 
 from mbcbench.paper import Filter
+from mbcbench.types import JsonObject
 
 from ..aggregation import main_setting
 
@@ -18,14 +18,13 @@ RESOURCES = "resources"
 TASK_KEYS = ("accuracy", "nll", "centroids")  # columns that rank encoders: sets as large as in training
 FORESEE = "foresee"  # case of predictions for a size at which nothing is measured
 ONE_PIECE, STREAMED = "one piece", "streamed"
-INTERVAL = "mean and 95 % t interval over seeds"
 
 
 @dataclass(frozen=True)
 class ScoreColumn:
     """A measured column: a metric of a suite under a setting (`where`, see `aggregation.outcomes`).
 
-    key: its name in tables. label: its heading. about: its meaning in words.
+    key: its name in tables. label: its heading. about: its meaning in words. Tasks have one value for each seed.
     """
 
     key: str
@@ -36,7 +35,7 @@ class ScoreColumn:
     where: Filter = field(default_factory=dict)
 
 
-def encoders_of(rows: pd.DataFrame, info: Mapping[str, Any]) -> list[str]:
+def encoders_of(rows: pd.DataFrame, info: JsonObject) -> list[str]:
     """Return the encoders that the run was asked for, then any others that have records."""
     return list(dict.fromkeys([*map(str, info.get("encoders") or ()), *rows["encoder"].dropna()]))
 
@@ -90,7 +89,7 @@ def accuracy_columns(rows: pd.DataFrame) -> list[ScoreColumn]:
 
 
 def _accuracy_column(key: str, label: str, where: str, size: float, mode: str) -> ScoreColumn:
-    about = f"test accuracy, {where}: {INTERVAL}"
+    about = f"test accuracy, {where}"
     return ScoreColumn(key, label, about, ACCURACY, "accuracy", {"detail.test_size": size, "detail.mode": mode})
 
 
@@ -125,7 +124,7 @@ def _task_columns(rows: pd.DataFrame, base: ScoreColumn) -> list[ScoreColumn]:
     for key, size, mode in sizes:
         if pd.notna(size):
             suffix = " streamed" if mode == STREAMED else ""
-            about = f"{base.about}, {size:g} elements{suffix}: {INTERVAL}"
+            about = f"{base.about}, {size:g} elements{suffix}"
             where = {**base.where, "detail.test_size": size, "detail.mode": mode}
             columns.append(ScoreColumn(key, f"{base.label} @{size:g}{suffix}", about, base.suite, base.metric, where))
     return columns

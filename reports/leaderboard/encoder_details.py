@@ -1,12 +1,15 @@
 """What the page says about one encoder: its laws, its costs, its claims, and what went wrong."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
+from mbcbench.types import JsonDict
+
 from ..aggregation import MISSING, severity
+from ..columns import Row
 from ..formatting import NOT_RUN, css_class, format_number, where
 from ..stats import fit_growth
 
@@ -18,36 +21,39 @@ UNIT_SIZES = {"time": 1.0, "measured memory": 2.0**20}
 def anchors(encoders: Sequence[str]) -> dict[str, str]:
     """Return the id of each encoder's place on the page, made of its name, so that links to it stay valid."""
     ids: dict[str, str] = {}
+    counts: dict[str, int] = {}
     for name in encoders:
         plain = "encoder-" + re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
-        taken = [other for other in ids.values() if other.rpartition("~")[0] == plain or other == plain]
-        ids[name] = f"{plain}~{len(taken) + 1}" if taken else plain
+        count = counts[plain] = counts.get(plain, 0) + 1
+        ids[name] = plain if count == 1 else f"{plain}~{count}"
     return ids
 
 
-def encoder_details(rows: pd.DataFrame, row: Mapping[Any, Any]) -> dict[str, Any]:
+def encoder_details(rows: pd.DataFrame, row: Row) -> JsonDict:
     """Return a description of one encoder. rows: tidy records. row: its row of the leaderboard."""
     own = rows[rows["encoder"] == row["encoder"]]
     not_run = own["message"].map(lambda message: _text(message).startswith(NOT_RUN)).astype(bool)
-    laws = own[own["suite"].eq("laws") & ~not_run].to_dict("records")
-    broken = own[~own["suite"].isin(["laws", "probe"]) & own["status"].ne("ok") & ~not_run].to_dict("records")
+    laws = own[own["suite"].eq("laws") & ~not_run].sort_values("status", key=_by_severity, kind="stable")
+    broken = own[~own["suite"].isin(["laws", "probe"]) & own["status"].ne("ok") & ~not_run]
+    broken = broken.assign(message=broken["message"].map(_text))
     return {
         "name": row["encoder"],
         "summary": _text(row["summary"]),
         "paper": _link(_text(row["paper"])),
         "probe": (_text(row["probe"]) or MISSING, _text(row["probe.message"])),
-        "laws": [_law(law) for law in sorted(laws, key=_by_severity)],
+        "laws": list(map(_law, laws.to_dict("records"))),
         "not_run": where(own[not_run].to_dict("records")),
-        "broken": [(record["suite"], record["seed"], record["status"], _text(record["message"])) for record in broken],
-        "attention": any(css_class(status) in ("fail", "xpass", "broken") for status in own["status"]),
+        "broken": broken[["suite", "seed", "status", "message"]].to_numpy().tolist(),
+        "attention": own["status"].map(css_class).isin(["fail", "xpass", "broken"]).any(),
     }
 
 
-def _by_severity(law: Mapping[Any, Any]) -> int:
-    return -severity(law["status"])
+def _by_severity(statuses: pd.Series) -> pd.Series:
+    """Return sort keys: the most severe first."""
+    return pd.Series([-severity(status) for status in statuses], index=statuses.index, dtype=int)
 
 
-def _law(row: Mapping[Any, Any]) -> dict[str, str]:
+def _law(row: Row) -> dict[str, str]:
     """Return the outcome of a law with its numbers: `gap 0.17, bound 3.1e-15, 100 examples`."""
     numbers = []
     for name, value in (("gap", row["value"]), ("bound", row["detail.bound"])):
@@ -83,8 +89,9 @@ def cost_rows(costs: pd.DataFrame, encoder: str) -> list[list[str]]:
     table = pd.DataFrame(series).sort_index()
     lines = [["n", *table.columns]]
     for n, values in table.iterrows():
-        lines.append([f"{n:,.0f}", *("" if pd.isna(value) else f"{value:.3g}" for value in values)])
-    return [*lines, ["growth", *(_growth(column) for column in series.values())]]
+        lines.append([f"{n:,.0f}", *map("{:.3g}".format, values)])
+    lines.append(["growth", *map(_growth, series.values())])
+    return [[cell.replace("nan", "") for cell in line] for line in lines]
 
 
 def _growth(column: pd.Series) -> str:
@@ -92,12 +99,12 @@ def _growth(column: pd.Series) -> str:
     return "" if pd.isna(fit.low) else f"n^{fit.exponent:.2f}"
 
 
-def claims_of(claims: pd.DataFrame | None, encoder: str) -> list[dict[str, Any]]:
+def claims_of(claims: pd.DataFrame | None, encoder: str) -> Sequence[Row]:
     """Return the claims that are tested on an encoder."""
     if claims is None:
         return []
     tested = claims["encoders"].map(lambda names: encoder in names.split(", ")).astype(bool)
-    return [{str(key): value for key, value in row.items()} for row in claims[tested].to_dict("records")]
+    return claims[tested].to_dict("records")
 
 
 def _is_number(value: Any) -> bool:

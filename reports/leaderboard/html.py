@@ -7,9 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from mbcbench.types import JsonDict, JsonObject
+
 from ..aggregation import MISSING, law_group, law_matrix, outcomes, summarise_outcomes
 from ..captions import sentence
-from ..extra_figures import QUALITY_COST
+from ..cost_figures import QUALITY_COST
 from ..formatting import STATUS_WORDS, css_class, facts, failures, symbol
 from ..growth import cost_table
 from ..rendering import template
@@ -20,21 +22,19 @@ from .columns import ACCURACY, ONE_PIECE, RESOURCES, STREAMED, TASK_KEYS, encode
 from .encoder_details import anchors, claims_of, cost_rows, encoder_details
 from .table import leaderboard_table, notes
 
+COST_KEYS = ("throughput", "memory", "state", "parameters")
 CHANGED = 0.002  # accuracies of one piece and of a stream that differ by more are marked
 
 
-def html(frame: pd.DataFrame, info: Mapping[str, Any]) -> str:
+def html(frame: pd.DataFrame, info: JsonObject) -> str:
     """Return a run as one self-contained page."""
     return template("leaderboard.html").render(context(frame, info))
 
 
-def context(
-    frame: pd.DataFrame, info: Mapping[str, Any], claims: pd.DataFrame | None = None, with_figure: bool = True
-) -> dict[str, Any]:
+def context(frame: pd.DataFrame, info: JsonObject, claims: pd.DataFrame | None = None) -> JsonDict:
     """Return the variables of the page's template.
 
     claims: the table of claims (see `claims.claims_table`); each is shown with the encoders that it is tested on.
-    with_figure: draw accuracy against cost.
     """
     rows = tidy(frame)
     table = leaderboard_table(frame, encoders_of(rows, info))
@@ -55,15 +55,15 @@ def context(
         "notes": notes(frame, info, table),
         "failures": failures(rows),
         "laws": list(matrix.columns),
-        "matrix": {name: dict(matrix.loc[name]) for name in encoders},
+        "matrix": matrix.to_dict("index"),
         "statements": law_statements(rows),
         "accuracies": accuracy_table(rows, encoders),
-        "figure": cost_figure(frame) if with_figure else None,
+        "figure": cost_figure(frame),
         "details": _details(rows, table, claims),
     }
 
 
-def _details(rows: pd.DataFrame, table: pd.DataFrame, claims: pd.DataFrame | None) -> list[dict[str, Any]]:
+def _details(rows: pd.DataFrame, table: pd.DataFrame, claims: pd.DataFrame | None) -> list[JsonDict]:
     costs = cost_table(rows)
     details = []
     for row in table.to_dict("records"):
@@ -76,30 +76,36 @@ def _details(rows: pd.DataFrame, table: pd.DataFrame, claims: pd.DataFrame | Non
 def traits(table: pd.DataFrame) -> list[str]:
     """Return the traits that rows can be filtered by, separated by blanks: `ranked`, and `consistent` with mbc laws."""
     mbc = table.get("laws.mbc.status", pd.Series(MISSING, index=table.index))
-    words = pd.DataFrame({"ranked": table["rank"].notna(), "consistent": mbc.eq("pass")})
-    return [" ".join(row.index[row]) for _, row in words.iterrows()]
+    ranked = table["rank"].notna().map({True: "ranked", False: ""})
+    consistent = mbc.eq("pass").map({True: "consistent", False: ""})
+    return list((ranked + " " + consistent).str.strip())
 
 
 def boards(table: pd.DataFrame, columns: Sequence[Column]) -> list[tuple[str, list[Column]]]:
     """Return the columns in tables that a page has room for, each with a heading and the encoder's column first."""
-    if not any(column.is_other_task for column in columns):
-        return [("Standing", list(columns))]
     encoder, *others = columns
-    tasks = [column for column in others if column.is_other_task or column.key.startswith("accuracy")]
-    costs = [column for column in others if column.key.partition(".")[0] in COST_KEYS]
-    laws = [column for column in others if column not in tasks and column not in costs]
-    parts = [("Laws", laws), ("Tasks", [*over_tasks(table), *tasks]), ("Cost", costs)]
-    return [(title, [encoder, *part]) for title, part in parts if part]
+    parts: dict[str, list[Column]] = {"Laws": [], "Tasks": over_tasks(table), "Cost": []}
+    for column in others:
+        parts[_board(column)].append(column)
+    if not any(column.is_other_task for column in parts["Tasks"]):
+        return [("Standing", list(columns))]
+    return [(title, [encoder, *part]) for title, part in parts.items() if part]
 
 
-COST_KEYS = ("throughput", "memory", "state", "parameters")
+def _board(column: Column) -> str:
+    """Return the heading of the table that a column stands in."""
+    if column.key.partition(".")[0] in COST_KEYS:
+        return "Cost"
+    return "Tasks" if column.is_other_task or column.key.startswith("accuracy") else "Laws"
 
 
 def summary(table: pd.DataFrame, matrix: pd.DataFrame, rows: pd.DataFrame) -> list[tuple[int, str, str]]:
     """Return counts of encoders: count, what is counted, and a status for its colour."""
     broken = set(rows.loc[rows["status"].map(css_class) == "broken", "encoder"])
     failing = set(rows.loc[rows["status"].isin(["fail", "xpass"]), "encoder"])
-    complete = set(matrix.index[~matrix.isin([MISSING]).any(axis=1)]) if len(matrix.columns) else set()
+    complete = set(matrix.index[~matrix.isin([MISSING]).any(axis=1)])
+    if matrix.empty:
+        complete = set()
     counts = [
         (len(table), "encoders", "ok"),
         (len(complete - broken - failing), "behave as claimed", "pass"),
@@ -140,22 +146,26 @@ def accuracy_table(rows: pd.DataFrame, encoders: Sequence[str]) -> AccuracyTable
         return None
     means = accuracies(of_suite, encoders)
     by_setting = means.set_index(["encoder", "test_size", "mode"])["mean"].to_dict()
-    cells = {name: tuple(_accuracy_cell(by_setting, name, size) for size in sizes) for name in encoders}
-    return AccuracyTable(tuple(f"{size:g}" for size in sizes), cells, _seed_notes(means))
+    cells = {}
+    for name in encoders:
+        cells[name] = tuple(_accuracy_cell(by_setting, name, size) for size in sizes)
+    return AccuracyTable(tuple(map("{:g}".format, sizes)), cells, _seed_notes(means))
 
 
 def _accuracy_cell(means: Mapping[Any, float], encoder: str, size: float) -> AccuracyCell:
-    whole, streamed = (means.get((encoder, size, mode), float("nan")) for mode in (ONE_PIECE, STREAMED))
-    text = "" if pd.isna(whole) else f"{whole:.3f}"
-    differs = pd.notna(streamed) and (pd.isna(whole) or abs(whole - streamed) > CHANGED)
-    return AccuracyCell(text, f"{streamed:.3f}" if differs else "")
+    whole = means.get((encoder, size, ONE_PIECE), float("nan"))
+    streamed = means.get((encoder, size, STREAMED), float("nan"))
+    differs = pd.notna(streamed) and not abs(whole - streamed) <= CHANGED
+    text = f"{whole:.3f}".replace("nan", "")
+    return AccuracyCell(text, f"{streamed:.3f}") if differs else AccuracyCell(text)
 
 
 def _seed_notes(means: pd.DataFrame) -> dict[str, str]:
     """Return, for encoders that lack seeds, how many gave a value."""
     worst = means.sort_values("seeds", kind="stable").drop_duplicates("encoder")
     lacking = worst[worst["lost"].ne("")]
-    return {str(row.encoder): f"{row.seeds} of {row.expected} seeds; {row.lost}" for row in lacking.itertuples()}
+    texts = map("{} of {} seeds; {}".format, lacking["seeds"], lacking["expected"], lacking["lost"])
+    return dict(zip(lacking["encoder"], texts, strict=True))
 
 
 def accuracies(of_suite: pd.DataFrame, encoders: Sequence[str]) -> pd.DataFrame:
@@ -186,5 +196,5 @@ def cost_figure(frame: pd.DataFrame) -> dict[str, str] | None:
 
 def alt_text(data: pd.DataFrame) -> str:
     """Return the figure of accuracy against cost in words."""
-    points = "; ".join(f"{row.model}: {row.cost:.3g} s, {row.mean:.3f}" for row in data.itertuples())
-    return sentence(f"Accuracy against seconds for a million elements: {points}")
+    points = map("{}: {:.3g} s, {:.3f}".format, data["model"], data["cost"], data["mean"])
+    return sentence(f"Accuracy against seconds for a million elements: {'; '.join(points)}")

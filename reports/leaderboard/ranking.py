@@ -117,7 +117,7 @@ def draw_profiles(data: pd.DataFrame) -> "Figure":
         for name, colour, marker in zip(names, palette(len(names)), MARKERS, strict=False):
             behind = data.loc[data["encoder"].eq(name), "behind"]
             sns.ecdfplot(x=behind, color=colour, marker=marker, markersize=5, label=name, ax=axes)
-        finish(axes, ("behind the best (0: the best, 1: the median)", "share of tasks and seeds (higher is better)"))
+        finish(axes, ("behind the best (0: the best, 1: the median)", "share of tasks and seeds\nhigher is better"))
         axes.set(xlim=(0, 2), ylim=(0, 1.02))
         legend_below(figure, axes, names)
         return figure

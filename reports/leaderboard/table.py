@@ -1,9 +1,10 @@
 """The leaderboard as a table with one row for each encoder, and notes on what the run lacks."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
+
+from mbcbench.types import JsonObject
 
 from ..aggregation import MISSING, badges, law_matrix, outcomes, summarise_outcomes
 from ..selection import tidy
@@ -25,6 +26,7 @@ NOT_MEASURED = {
     ACCURACY: "accuracy was not measured",
     RESOURCES: "throughput and memory were not measured",
 }
+MAX_NAMED_LAWS = 3
 MAIN_COLUMNS = {ACCURACY: "accuracy", COMPLETION: "nll", CENTROIDS: "centroids", RESOURCES: "throughput"}
 PROBE_COLUMNS = {
     "status": "probe",
@@ -63,14 +65,18 @@ def _probes(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return probes[list(PROBE_COLUMNS)].rename(columns=PROBE_COLUMNS).reindex(list(names))
 
 
-def notes(frame: pd.DataFrame, info: Mapping[str, Any], table: pd.DataFrame) -> list[str]:
+def notes(frame: pd.DataFrame, info: JsonObject, table: pd.DataFrame) -> list[str]:
     """Return what the run lacks: suites and encoders without records, missing seeds, settings that are left out."""
     rows = tidy(frame)
     if rows.empty:
         return ["There are no records: nothing was run, or the run was stopped before its first cell ended."]
-    lines = [] if info else ["There is no description of the run (run.json): machine and versions are unknown."]
+    lines = []
+    if not info:
+        lines.append("There is no description of the run (run.json): machine and versions are unknown.")
     suites = set(rows["suite"])
-    lines += [f"No records of {suite}: {what}." for suite, what in NOT_MEASURED.items() if suite not in suites]
+    for suite, what in NOT_MEASURED.items():
+        if suite not in suites:
+            lines.append(f"No records of {suite}: {what}.")
     silent = [name for name in table["encoder"] if name not in set(rows["encoder"])]
     if silent:
         lines.append(f"No records at all of {', '.join(silent)}.")
@@ -89,7 +95,9 @@ def _gaps(rows: pd.DataFrame, table: pd.DataFrame, silent: Sequence[str]) -> Ite
     for row in table[~table["encoder"].isin(silent)].to_dict("records"):
         statuses = matrix.loc[row["encoder"]]
         laws = list(statuses.index[statuses.eq(MISSING)])
-        gaps = laws if len(laws) <= 3 else [f"{len(laws)} laws"]
-        gaps += [suite for suite, key in MAIN_COLUMNS.items() if MISSING in str(row.get(f"{key}.lost", ""))]
+        gaps = [f"{len(laws)} laws"] if len(laws) > MAX_NAMED_LAWS else laws
+        for suite, key in MAIN_COLUMNS.items():
+            if MISSING in str(row.get(f"{key}.lost", "")):
+                gaps.append(suite)
         if gaps:
             yield str(row["encoder"]), ", ".join(gaps)

@@ -1,7 +1,6 @@
 """The leaderboard in the terminal."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import pandas as pd
 from rich import box
@@ -9,6 +8,8 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
+
+from mbcbench.types import JsonObject
 
 from ..formatting import STATUS_WORDS, SYMBOLS, facts, failures, symbol
 from ..selection import tidy
@@ -37,7 +38,7 @@ def style(status: str) -> str:
 class TerminalLeaderboard:
     """One table if the width allows it, or else the laws and the measurements one below the other."""
 
-    def __init__(self, frame: pd.DataFrame, info: Mapping[str, Any]) -> None:
+    def __init__(self, frame: pd.DataFrame, info: JsonObject) -> None:
         rows = tidy(frame)
         table = leaderboard_table(frame, encoders_of(rows, info))
         self._columns = [column for column in view_columns(table, score_columns(rows)) if column.key not in OMITTED]
@@ -77,13 +78,23 @@ class TerminalLeaderboard:
     def _layouts(self) -> Iterator[Sequence[Sequence[Column]]]:
         """Yield the columns other than the encoder's, in more and more tables."""
         scores = self._columns[1:]
-        others = [column for column in scores if column.is_other_task]
-        main = [column for column in scores if not column.is_other_task]
+        main, others = _split(scores, lambda column: not column.is_other_task)
         yield [scores]
         yield [main, others]
-        yield [[column for column in main if column.key != "parameters"], others]
-        laws = [column for column in main if column.key in self._groups]
-        yield [laws, [column for column in main if column not in laws], others]
+        yield [_split(main, lambda column: column.key != "parameters")[0], others]
+        yield [*_split(main, lambda column: column.key in self._groups), others]
+
+
+def _split(columns: Sequence[Column], belongs: Callable[[Column], bool]) -> tuple[list[Column], list[Column]]:
+    """Return the columns that belong to the first table, and the others."""
+    first: list[Column] = []
+    others: list[Column] = []
+    for column in columns:
+        if belongs(column):
+            first.append(column)
+        else:
+            others.append(column)
+    return first, others
 
 
 def _width(tables: Sequence[Table], console: Console, options: ConsoleOptions) -> int:
@@ -103,7 +114,8 @@ def _table(columns: Sequence[Column], ascii_only: bool) -> Table:
         table.add_column(column.label, overflow="fold", no_wrap=is_short, max_width=NAME_WIDTH)
     for encoder, *scores in zip(*(column.cells for column in columns), strict=True):
         rank = _translate(Text(encoder.beside or "–", style=style(encoder.status)), ascii_only)
-        table.add_row(rank, Text(encoder.text), *(_translate(_cell(score), ascii_only) for score in scores))
+        texts = [_translate(_cell(score), ascii_only) for score in scores]
+        table.add_row(rank, Text(encoder.text), *texts)
     return table
 
 
@@ -112,14 +124,16 @@ def _cell(cell: Cell) -> Text:
     if "/" in cell.text:
         return Text(f"{symbol(cell.status)} {cell.text}", style=style(cell.status))
     if not cell.text:
-        text = symbol(cell.status) if cell.status in SYMBOLS else f"! {cell.status}"
-        return Text(text, style=style(cell.status))
+        name = "" if cell.status in SYMBOLS else f" {cell.status}"
+        return Text(f"{symbol(cell.status)}{name}", style=style(cell.status))
     if cell.status == "undecided":
         return Text(f"{symbol(cell.status)} {cell.text} {cell.beside}", style=style(cell.status))
     if cell.status != "ok":
         seeds = cell.beside.partition(" seeds")[0].replace(" of ", "/")
         return Text(f"! {cell.text} {seeds:>6}", style=style(cell.status))
-    return Text.assemble(cell.text, (f" {cell.beside}" if cell.beside else "", "dim"))
+    if not cell.beside:
+        return Text(cell.text)
+    return Text.assemble(cell.text, (f" {cell.beside}", "dim"))
 
 
 def _legend(ascii_only: bool) -> Text:
@@ -143,6 +157,6 @@ def _translate(text: Text, ascii_only: bool) -> Text:
     return text
 
 
-def terminal(frame: pd.DataFrame, info: Mapping[str, Any]) -> RenderableType:
+def terminal(frame: pd.DataFrame, info: JsonObject) -> RenderableType:
     """Return a run as `rich` prints it: the leaderboard, a legend, what went wrong, and what the run lacks."""
     return Group(TerminalLeaderboard(frame, info))

@@ -4,15 +4,17 @@ A claim of several parts is confirmed if every part is, and refuted if one is. C
 each part. Refutation uses intervals widened by the number of parts (Bonferroni), since any of them may refute.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from mbcbench.paper import Filter
 
+from ..columns import Row
+from ..formatting import plural
 from ..selection import select, weighted_sum
 from ..stats import LEVEL, MAX_SEEDS, Estimate, bonferroni, half_at, seeds_needed
 from .contrasts import Contrast, Quantity, Term, describe_setting
@@ -57,20 +59,24 @@ class Claim:
         """Encoders that the claim is tested on."""
         names: list[str] = []
         for test in self.tests:
-            if isinstance(test, Contrast):
-                names += [str(term.where["model"]).partition(" ")[0] for term in test.terms]
-            else:
-                names += test.encoders
+            names += test.encoders
         return list(dict.fromkeys(names))
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a claim, judged. text: the result in words. would_decide: if undecided, what would decide it."""
+    """One part of a claim, judged.
+
+    text: the result in words. would_decide, seeds: if undecided, what would decide it, or about how many seeds.
+    """
 
     outcome: Outcome
     text: str
     would_decide: str = ""
+    seeds: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.outcome}: {self.text}"
 
 
 @dataclass(frozen=True)
@@ -86,16 +92,17 @@ class Verdict:
 
 def judge(claim: Claim, rows: pd.DataFrame) -> Verdict:
     """Return the verdict on a claim. rows: see `label_models`."""
-    parts = [part for test in claim.tests for part in _parts(test, rows, len(claim.tests))]
+    parts: list[Part] = []
+    for test in claim.tests:
+        parts += _parts(test, rows, len(claim.tests))
     outcome = _combine(parts)
     deciding = [part for part in parts if part.outcome == outcome]
-    would_decide = dict.fromkeys(part.would_decide for part in deciding if part.would_decide)
     return Verdict(
         verdict=outcome,
         why=_why(deciding),
         data=_data(claim, rows),
-        would_decide="; ".join(would_decide) if outcome == "undecided" else "",
-        evidence="\n".join(f"{part.outcome}: {part.text}" for part in parts),
+        would_decide=_would_decide(deciding) if outcome == "undecided" else "",
+        evidence="\n".join(map(str, parts)),
     )
 
 
@@ -103,39 +110,51 @@ def _combine(parts: Sequence[Part]) -> Outcome:
     outcomes = {part.outcome for part in parts}
     if "refuted" in outcomes:
         return "refuted"
-    return "confirmed" if outcomes == {"confirmed"} else "undecided"
+    if outcomes == {"confirmed"}:
+        return "confirmed"
+    return "undecided"
 
 
 def _why(deciding: Sequence[Part]) -> str:
     if not deciding:
         return "no records"
-    others = len(deciding) - 1
-    more = f" (and {others} more comparison{'s' if others > 1 else ''} with this outcome)" if others else ""
-    return deciding[0].text + more
+    first, *others = deciding
+    if not others:
+        return first.text
+    return f"{first.text} (and {plural(len(others), 'more comparison')} with this outcome)"
 
 
-def _parts(test: Holds | Breaks | Contrast, rows: pd.DataFrame, tests: int) -> Iterator[Part]:
+def _would_decide(undecided: Sequence[Part]) -> str:
+    """Return what would decide all parts: the most seeds that one of them needs, and whatever else there is."""
+    needs: dict[str, None] = {}
+    seeds = max((part.seeds for part in undecided), default=0)
+    if seeds:
+        needs[f"about {seeds} seeds, if differences and spreads stay as they are"] = None
+    needs |= dict.fromkeys(part.would_decide for part in undecided)
+    return "; ".join(filter(None, needs))
+
+
+def _parts(test: Holds | Breaks | Contrast, rows: pd.DataFrame, tests: int) -> list[Part]:
     if isinstance(test, Contrast):
-        yield judge_contrast(test, rows, tests)
-    else:
-        for encoder in test.encoders:
-            yield judge_law(test, encoder, rows)
+        return [judge_contrast(test, rows, tests)]
+    return [judge_law(test, encoder, rows) for encoder in test.encoders]
 
 
 def judge_law(test: Holds | Breaks, encoder: str, rows: pd.DataFrame) -> Part:
     """Judge a law of one encoder: one counterexample outweighs any number of passes."""
-    expects_pass = isinstance(test, Holds)
+    if_broken: Outcome = "refuted" if isinstance(test, Holds) else "confirmed"
+    if_kept: Outcome = "confirmed" if isinstance(test, Holds) else "refuted"
     records = rows[rows["suite"].eq("laws") & rows["case"].eq(test.law) & rows["encoder"].eq(encoder)]
     name = f"{encoder}, {test.law}"
     is_counterexample = records["status"].eq("ok") & records["detail.counterexample"].notna()
     broken = records[records["status"].isin(["fail", "xfail"]) | is_counterexample]
     if len(broken):
         text = f"{name}: {describe_counterexample(broken.iloc[0].to_dict())}"
-        return Part("refuted" if expects_pass else "confirmed", text)
+        return Part(if_broken, text)
     holds = records[records["status"].isin(["pass", "xpass"])]
     if len(holds):
         text = f"{name}: no counterexample in {_count_examples(holds)} examples"
-        return Part("confirmed" if expects_pass else "refuted", text)
+        return Part(if_kept, text)
     why = "no record" if records.empty else ", ".join(sorted(set(records["status"])))
     return Part("undecided", f"{name}: {why}", "mbcbench run --suite laws")
 
@@ -145,21 +164,23 @@ def _count_examples(rows: pd.DataFrame) -> str:
     return f"{int(counts.sum())}" if counts.notna().any() else "the"
 
 
-def describe_counterexample(record: Mapping[Any, Any]) -> str:
+def describe_counterexample(record: Row) -> str:
     """Return the smallest counterexample in one line: `n = 2 in chunks 1 + 1, off by 0.77`."""
     example = record["detail.counterexample"]
     if not isinstance(example, Mapping):
         return str(record["message"] or "broken")
-    size = f"n = {example['n']}" if "n" in example else "one example"
-    chunks = " + ".join(map(str, example.get("sizes") or ()))
-    return size + (f" in chunks {chunks}" if chunks else "") + f", off by {float(record['value']):.2g}"
+    text = f"n = {example['n']}" if "n" in example else "one example"
+    if example.get("sizes"):
+        text += f" in chunks {' + '.join(map(str, example['sizes']))}"
+    return f"{text}, off by {float(record['value']):.2g}"
 
 
 def judge_contrast(test: Contrast, rows: pd.DataFrame, tests: int) -> Part:
     """Judge a paired difference by its interval. tests: the number of parts of the claim."""
     setting = chosen_setting(test, rows)
-    described = describe_setting(setting)
-    label = test.label + (f" ({described})" if described else "")
+    label = test.label
+    if setting:
+        label += f" ({describe_setting(setting)})"
     terms = _with_setting(test, setting)
     estimate = Estimate.of(weighted_sum(rows, terms, test.column))
     if not estimate.seeds:
@@ -171,16 +192,24 @@ def judge_contrast(test: Contrast, rows: pd.DataFrame, tests: int) -> Part:
     if estimate.seeds < 2:
         return Part("undecided", text, "more seeds")
     outcome = _outcome(estimate, bonferroni(LEVEL, tests), test.margin)
-    return Part(outcome, text, _wanted_seeds(estimate, test.margin) if outcome == "undecided" else "")
+    seeds = seeds_needed(estimate, test.margin or 0.0)
+    if outcome == "undecided" and seeds is None:
+        return Part(outcome, text, f"more than {MAX_SEEDS} seeds: the difference is too small to matter")
+    return Part(outcome, text, seeds=seeds or 0)
 
 
 def describe_estimate(estimate: Estimate, quantity: Quantity) -> str:
     """Return a difference in words: `NLL lower by 0.0123 ± 0.0045 nats (3 seeds)`."""
-    direction = quantity.above if estimate.mean >= 0 else quantity.below
-    half = "" if np.isnan(estimate.half) else f" ± {estimate.half:.4f}"
-    unit = f" {quantity.unit}" if quantity.unit else ""
-    seeds = f"{estimate.seeds} seed{'s' if estimate.seeds > 1 else ''}"
-    return f"{quantity.name} {direction} by {abs(estimate.mean):.4f}{half}{unit} ({seeds})"
+    seeds = plural(estimate.seeds, "seed")
+    if not estimate.mean:
+        return f"{quantity.name}: no difference ({seeds})"
+    direction = quantity.above if estimate.mean > 0 else quantity.below
+    size = f"{abs(estimate.mean):.{quantity.digits}f}"
+    if not np.isnan(estimate.half):
+        size += f" ± {estimate.half:.{quantity.digits}f}"
+    if quantity.unit:
+        size += f" {quantity.unit}"
+    return f"{quantity.name} {direction} by {size} ({seeds})"
 
 
 def chosen_setting(test: Contrast, rows: pd.DataFrame) -> Filter:
@@ -206,7 +235,9 @@ def _outcome(estimate: Estimate, joint_level: float, margin: float | None) -> Ou
         refuted = high < -margin or low > margin
     if confirmed:
         return "confirmed"
-    return "refuted" if refuted else "undecided"
+    if refuted:
+        return "refuted"
+    return "undecided"
 
 
 def _training_problem(terms: Sequence[Term], rows: pd.DataFrame) -> tuple[str, str] | None:
@@ -222,20 +253,12 @@ def _training_problem(terms: Sequence[Term], rows: pd.DataFrame) -> tuple[str, s
     return None
 
 
-def _wanted_seeds(estimate: Estimate, margin: float | None) -> str:
-    seeds = seeds_needed(estimate, margin or 0.0)
-    if seeds is None:
-        return f"more than {MAX_SEEDS} seeds: the difference is too small to matter"
-    return f"about {seeds} seeds, if difference and spread stay as they are"
-
-
 def _data(claim: Claim, rows: pd.DataFrame) -> str:
     """Return the data sets that a claim was tested on, marked if they stand in for the paper's."""
-    contrasts = [test for test in claim.tests if isinstance(test, Contrast)]
-    if not contrasts:
-        return "random sets"
     names: set[str] = set()
-    for test in contrasts:
+    for test in claim.tests:
+        if not isinstance(test, Contrast):
+            return "random sets"
         for term in _with_setting(test, chosen_setting(test, rows)):
             names |= set(select(rows, term.where)["detail.data"].dropna())
     return "; ".join(name + stand_in(name) for name in sorted(names))
@@ -244,4 +267,6 @@ def _data(claim: Claim, rows: pd.DataFrame) -> str:
 def stand_in(data: str) -> str:
     """Return ` (stand-in)` for a data set that is not the paper's. A part of MNIST counts as MNIST."""
     is_real = any(name in data for name in PAPER_DATA) and "name" not in data
-    return "" if "MNIST" in data or is_real else " (stand-in)"
+    if is_real or "MNIST" in data:
+        return ""
+    return " (stand-in)"

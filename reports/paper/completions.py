@@ -1,7 +1,7 @@
 """Images as they are completed from more and more of their pixels."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +9,7 @@ import pandas as pd
 
 from mbcbench.reporting import Artefact
 
+from ..columns import Row
 from ..selection import label_models, select
 from ..style import FAINT, WIDTH, style
 
@@ -24,8 +25,10 @@ GREY = 208  # of pixels that were not given
 
 
 def completions(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a row for each pixel: `what` (the context, the image, or a model), image, size of the context, pixel, and
-    the colours from 0 to 255.
+    """Return one row per pixel.
+
+    Columns are `what` (the context, the image, or a model), the image, the size of the context, the pixel, and its
+    colours from 0 to 255.
     """
     records = select(label_models(frame), {"suite": "image-completion", "metric": "completions"})
     rows = records.sort_values(["model", "seed"], kind="stable").drop_duplicates("model").to_dict("records")
@@ -38,7 +41,7 @@ def completions(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[COLUMNS]
 
 
-def _given_pixels(row: Mapping[Any, Any]) -> Iterator[pd.DataFrame]:
+def _given_pixels(row: Row) -> Iterator[pd.DataFrame]:
     """Yield the images, and the pixels of each context."""
     images, order = np.asarray(row["detail.images"]), np.asarray(row["detail.order"])
     yield _pixels(IMAGE, images.shape[1], images)

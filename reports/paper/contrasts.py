@@ -29,12 +29,13 @@ class Quantity(NamedTuple):
     above: str
     below: str
     unit: str = ""
+    digits: int = 4
 
 
 NLL = Quantity("NLL", "lower", "higher", "nats")
 ACCURACY = Quantity("accuracy", "higher", "lower")
 LEAD = Quantity("lead in accuracy", "larger", "smaller")
-STEPS = Quantity("training until the baseline is beaten", "shorter", "longer", "steps")
+STEPS = Quantity("training until the baseline is beaten", "shorter", "longer", "steps", digits=0)
 
 
 class Term(NamedTuple):
@@ -58,6 +59,11 @@ class Contrast:
     settings: tuple[Filter, ...] = ({},)
     margin: float | None = None
     column: str = "value"
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """Encoders of the models that are compared."""
+        return tuple(str(term.where["model"]).partition(" ")[0] for term in self.terms)
 
 
 def train_size_setting(base: Filter, size: int) -> Filter:
@@ -109,13 +115,20 @@ def better_in_ablation(better: str, worse: str) -> Contrast:
     return Contrast(f"{better} against {worse}", terms, NLL, ABLATED)
 
 
-def improvement(model: str, before: Filter, after: Filter, quantity: Quantity = NLL) -> Contrast:
-    """Compare one model under two settings: above zero if it improves from `before` to `after`."""
+def improvement(
+    model: str, before: Filter, after: Filter, quantity: Quantity = NLL, change: str | None = None
+) -> Contrast:
+    """Compare one model under two settings: above zero if it improves from `before` to `after`.
+
+    change: the two settings in words.
+    """
     sign = 1 if quantity is ACCURACY else -1
     terms = (Term(sign, {**after, "model": model}), Term(-sign, {**before, "model": model}))
-    changed = {column for column in {**before, **after} if before.get(column) != after.get(column)}
-    sides = [describe_setting({c: v for c, v in side.items() if c in changed}) for side in (after, before)]
-    return Contrast(f"{model}: {sides[0]} against {sides[1]}", terms, quantity)
+    if change is None:
+        changed = {column for column in {**before, **after} if before.get(column) != after.get(column)}
+        sides = [describe_setting({c: v for c, v in side.items() if c in changed}) for side in (after, before)]
+        change = " against ".join(sides)
+    return Contrast(f"{model}: {change}", terms, quantity)
 
 
 def improves_with_size(model: str, chunk: int, first: int, last: int) -> Contrast:
@@ -127,7 +140,10 @@ def chunked_loss(chunk: int, order: str, model: str = SET_TRANSFORMER_1.label) -
     """Compare one piece with chunks that are encoded on their own and averaged."""
     base = {**SMALL_IMAGES, "detail.train_size": SMALL_TRAIN_SIZE, "detail.test_size": SMALL_TRAIN_SIZE}
     chunks = {**base, **aggregated_by("mean"), "detail.chunk_size": chunk, "detail.order": order}
-    return improvement(model, chunks, {**base, **ONE_PIECE, "detail.chunk_size": SMALL_TRAIN_SIZE})
+    whole = {**base, **ONE_PIECE, "detail.chunk_size": SMALL_TRAIN_SIZE}
+    kind = "random chunks" if order == "random" else f"chunks in the order of {order},"
+    change = f"one piece against the mean over {kind} of {chunk}"
+    return improvement(model, chunks, whole, change=change)
 
 
 def aggregated_by(g: str) -> dict[str, str]:
@@ -175,12 +191,26 @@ def lead_growth(model: str, rival: str, few: int, many: int) -> Contrast:
     return Contrast(f"{model} over {rival}: {many} ways against {few}", terms, LEAD)
 
 
-LABELLED_SETTINGS = ("train_size", "test_size", "chunk_size", "order", "ways", "aggregation")
-USUAL = ("random", "own")  # order and aggregation that go without saying
+# Settings in words, and those that go without saying.
+SETTING_WORDS = {
+    "detail.train_size": "trained on {}",
+    "detail.test_size": "tested on {}",
+    "detail.chunk_size": "chunks of {}",
+    "detail.order": "{} order",
+    "detail.ways": "{} ways",
+    "detail.aggregation": "g = {}",
+}
+USUAL = ("random", "own")
 
 
 def describe_setting(where: Mapping[str, object]) -> str:
-    """Return a setting in words: `train size 200, test size 200`."""
-    settings = ((name.replace("_", " "), where.get(f"detail.{name}")) for name in LABELLED_SETTINGS)
-    words = [f"{name} {value}" for name, value in settings if value is not None and value not in USUAL]
+    """Return a setting in words: `trained and tested on 200, chunks of 50`."""
+    sizes = [where.get("detail.train_size"), where.get("detail.test_size")]
+    words = []
+    for column, phrase in SETTING_WORDS.items():
+        value = where.get(column)
+        if value is not None and value not in USUAL:
+            words.append(phrase.format(value))
+    if sizes[0] is not None and sizes[0] == sizes[1]:
+        words[:2] = [f"trained and tested on {sizes[0]}"]
     return ", ".join(words)

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mbcbench.reporting import Artefact
+from mbcbench.types import JsonDict
 
+from ..columns import Row
 from ..style import INK, canvas, palette, style
 
 if TYPE_CHECKING:
@@ -48,13 +50,13 @@ def draw(data: pd.DataFrame) -> "Figure":
         return figure
 
 
-def _draw_box(axes: "Axes", row: dict[Any, Any], colour: Any) -> "Text":
+def _draw_box(axes: "Axes", row: Row, colour: Any) -> "Text":
     look = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": colour, "linewidth": 1.6}
     return axes.text(row["x"], row["y"], row["label"], ha="center", va="center", fontsize=9, bbox=look, zorder=3)
 
 
 def _draw_arrow(axes: "Axes", start: "Text", end: "Text") -> "Annotation":
-    properties: dict[str, Any] = {
+    properties: JsonDict = {
         "arrowstyle": "-|>",
         "color": INK,
         "shrinkA": 3,

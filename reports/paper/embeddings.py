@@ -1,7 +1,7 @@
 """Figures 9 and 10 of the paper: queries and centroids of digits in the plane, by t-SNE."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -9,8 +9,8 @@ import pandas as pd
 
 from mbcbench.paper import DIGIT_EMBEDDINGS
 from mbcbench.reporting import Artefact
+from mbcbench.types import JsonObject
 
-from ..captions import join_sentences
 from ..selection import label_models, select
 from ..style import FAINT, WIDTH, markers, palette, style
 
@@ -34,7 +34,7 @@ def embed_in_plane(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
 
 
-def _place(model: str, queries: npt.ArrayLike, centroids: Mapping[str, Any]) -> pd.DataFrame:
+def _place(model: str, queries: npt.ArrayLike, centroids: JsonObject) -> pd.DataFrame:
     """Place one model. queries: `C x Q x d`. centroids: size of the support -> `C x d`."""
     sizes = sorted(map(int, centroids))
     points = np.asarray(queries, float)
@@ -65,13 +65,14 @@ def _tsne(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def count_well_placed(data: pd.DataFrame) -> str:
-    """Return how many centroids are nearest to the mean of their own class's queries, by the size of the support."""
-    sentences = []
+    """Return how many centroids of the smallest and of the largest support lie nearest to their own class."""
+    sizes = sorted(set(data["size"]) - {0})
+    parts = []
     for model, rows in data.groupby("model", sort=False):
-        counts = [f"{_well_placed(rows, size)} with {size}" for size in sorted(set(rows["size"]) - {0})]
-        classes = rows["class"].nunique()
-        sentences.append(f"{model}: of {classes} centroids lie nearest to their own class {', '.join(counts)} examples")
-    return join_sentences(sentences)
+        first, last = (_well_placed(rows, size) for size in (sizes[0], sizes[-1]))
+        parts.append(f"{model} {first} and {last} of {rows['class'].nunique()}")
+    supports = f"{sizes[0]} and of {sizes[-1]} examples"
+    return f"Centroids of {supports} that lie nearest to the queries of their own class: {', '.join(parts)}"
 
 
 def _well_placed(rows: pd.DataFrame, size: int) -> int:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from mbcbench.paper import COMPLETION_OWN_STATE, DEEPSETS_MAX, SHAPES, SSE_1, SSE_16, SSE_32, SSE_DETERMINISTIC_16, sse
 from mbcbench.reporting import Artefact
 
-from ..captions import ACCURACY, NLL, Measure, compare_series, join_sentences
+from ..captions import ACCURACY, NLL, Measure, compare_series, mean_by_size, name_best
 from ..style import draw_lines, draw_points, finish, legend_below, line_plot, panels, style
 from . import figure_data
 
@@ -25,12 +25,12 @@ TRAINED_PIXELS = "pixels of the context, in training and test"
 
 def along(x: str, measure: Measure = NLL, *, log: bool = False) -> Draw:
     """Return a function that draws a line for each model."""
-    return partial(draw_lines, labels=(x, measure.axis), log=log)
+    return partial(draw_lines, labels=(x, measure.label), log=log)
 
 
-def compared(x_name: str, measure: Measure = NLL, *, hue: str = "model", x: str = "x") -> Result:
-    """Return a function that compares the models in words."""
-    return partial(compare_series, measure=measure, x_name=x_name, hue=hue, x=x)
+def compared(at: str, measure: Measure = NLL, *, hue: str = "model", x: str = "x") -> Result:
+    """Return a function that compares the models in words. at: a phrase for values of `x`, such as `{} pixels`."""
+    return partial(compare_series, measure=measure, at=at, hue=hue, x=x)
 
 
 def make(experiment: str) -> str:
@@ -40,15 +40,15 @@ def make(experiment: str) -> str:
 
 def _final_losses(data: pd.DataFrame) -> str:
     """Compare the models at the last step."""
-    return compare_series(data[data["x"].eq(data["x"].max())], TRAINING_NLL, "step")
+    return compare_series(data[data["x"].eq(data["x"].max())], TRAINING_NLL, "step {}")
 
 
 def _compare_supports(data: pd.DataFrame) -> str:
     """Compare the models at each number of ways."""
-    sentences = []
+    parts = []
     for ways, rows in data.groupby("ways"):
-        sentences.append(f"At {ways:g} ways, {compare_series(rows, ACCURACY, 'support')}")
-    return join_sentences(sentences)
+        parts.append(f"at {ways:,g} ways, {name_best(mean_by_size(rows), ACCURACY, 'a support of {}')}")
+    return f"Highest mean accuracy {'; '.join(parts)}"
 
 
 def draw_by_ways(data: pd.DataFrame) -> Figure:
@@ -73,8 +73,8 @@ FIG2 = Artefact(
     title="Figure 2: a Set Transformer on mini-batches",
     caption="Chunks of a set are encoded on their own and averaged.",
     data=figure_data.chunked_set_transformer,
-    draw=partial(draw_points, x="chunk", hue="series", labels=("pixels in a chunk", NLL.axis)),
-    result=compared("pixels in a chunk", hue="series", x="chunk"),
+    draw=partial(draw_points, x="chunk", hue="series", labels=("pixels in a chunk", NLL.label)),
+    result=compared("{} (pixels in a chunk)", hue="series", x="chunk"),
     claims=("C9",),
     make=make("fig2"),
 )
@@ -84,7 +84,7 @@ FIG3A = Artefact(
     caption="Models are tested on sets as large as those in training.",
     data=lambda frame: figure_data.series_at_train_size(frame, COMPLETION_OWN_STATE, figure_data.COMPARED),
     draw=along(TRAINED_PIXELS),
-    result=compared("pixels"),
+    result=compared("{} pixels"),
     claims=("C10",),
     make=make("fig3a"),
 )
@@ -94,7 +94,7 @@ FIG3B = Artefact(
     caption="Models trained on 1,000 pixels read up to 4,000 in chunks of 1,000.",
     data=partial(figure_data.streamed_series, chunk=1000),
     draw=along(PIXELS),
-    result=compared("pixels"),
+    result=compared("{} pixels"),
     claims=("C11",),
     make=make("fig3b"),
 )
@@ -104,7 +104,7 @@ FIG3C = Artefact(
     caption="The models of Figure 3b read 100 to 500 pixels in chunks of 100.",
     data=partial(figure_data.streamed_series, chunk=100),
     draw=along(PIXELS),
-    result=compared("pixels"),
+    result=compared("{} pixels"),
     claims=("C12",),
     make=make("fig3c"),
 )
@@ -113,7 +113,7 @@ FIG3D = Artefact(
     title="Figure 3d: convergence",
     caption="Models of 1,000 pixels, two of them trained on partitions.",
     data=figure_data.training_curves,
-    draw=partial(draw_lines, labels=("training step", TRAINING_NLL.axis), dots=False),
+    draw=partial(draw_lines, labels=("training step", TRAINING_NLL.label), dots=False),
     result=_final_losses,
     claims=("C13",),
     make=make("fig3d"),
@@ -123,8 +123,8 @@ FIG4A = Artefact(
     title="Figure 4a: the aggregation g",
     caption="g aggregates the encodings of chunks after training with the sum, or the model was trained with g.",
     data=figure_data.aggregations,
-    draw=partial(draw_points, x="g", hue="series", labels=("aggregation g", NLL.axis)),
-    result=compared("g", hue="series", x="g"),
+    draw=partial(draw_points, x="g", hue="series", labels=("aggregation g", NLL.label)),
+    result=compared("g = {}", hue="series", x="g"),
     claims=("C14",),
     make=make("fig4a"),
 )
@@ -133,8 +133,8 @@ FIG4B = Artefact(
     title="Figure 4b: random and deterministic slots",
     caption="Slots are drawn at random for each set, or learnt.",
     data=figure_data.random_and_deterministic,
-    draw=partial(draw_points, x="x", hue="model", labels=("number of slots K", NLL.axis)),
-    result=compared("K"),
+    draw=partial(draw_points, x="x", hue="model", labels=("number of slots K", NLL.label)),
+    result=compared("K = {}"),
     claims=("C15",),
     make=make("fig4b"),
 )
@@ -144,7 +144,7 @@ FIG4C = Artefact(
     caption="One level is a single Slot Set Encoder.",
     data=figure_data.hierarchy_levels,
     draw=along("levels"),
-    result=compared("levels"),
+    result=compared("{} levels"),
     claims=("C16",),
     make=make("fig4c"),
 )
@@ -159,7 +159,7 @@ FIG4D = Artefact(
         x="detail.test_size",
     ),
     draw=along("points in the test", ACCURACY),
-    result=compared("points", ACCURACY),
+    result=compared("{} points", ACCURACY),
     claims=("C20",),
     make=make("fig4d"),
 )
@@ -169,7 +169,7 @@ FIG5 = Artefact(
     caption="The nearest of as many centroids as there are classes (ways), each of two examples.",
     data=figure_data.exemplars_by_ways,
     draw=along("ways", ACCURACY, log=True),
-    result=compared("ways", ACCURACY),
+    result=compared("{} ways", ACCURACY),
     claims=("C21",),
     make=make("fig5"),
 )
@@ -189,7 +189,7 @@ FIG7_SLOTS = Artefact(
     caption="K varies and the width h of slots is fixed.",
     data=partial(figure_data.ablation, parameter="num_slots"),
     draw=along("number of slots K"),
-    result=compared("K"),
+    result=compared("K = {}"),
     claims=("C17",),
     make=make("fig7-slots"),
 )
@@ -199,7 +199,7 @@ FIG7_DIM = Artefact(
     caption="h varies and the number K of slots is fixed.",
     data=partial(figure_data.ablation, parameter="slot_dim"),
     draw=along("width of slots h"),
-    result=compared("h"),
+    result=compared("h = {}"),
     claims=("C18",),
     make=make("fig7-dim"),
 )
@@ -213,7 +213,7 @@ FIG7_DETERMINISTIC = Artefact(
         (sse("deterministic", 1).label, sse("deterministic", 32).label, SSE_1.label, SSE_32.label),
     ),
     draw=along(TRAINED_PIXELS),
-    result=compared("pixels"),
+    result=compared("{} pixels"),
     claims=("C15",),
     make=make("fig7-deterministic"),
 )
@@ -223,7 +223,7 @@ FIG8 = Artefact(
     caption="The nearest of ten centroids of digits.",
     data=figure_data.digits_by_support,
     draw=along("examples in the support", ACCURACY, log=True),
-    result=compared("examples", ACCURACY),
+    result=compared("{} examples", ACCURACY),
     claims=("C23", "C24"),
     make=make("fig8"),
 )

@@ -78,7 +78,7 @@ def test_an_output_folder_that_cannot_be_written_stops_the_run_before_it_starts(
     Path("file").write_text("")
     code, out, err = run_only(command, HONEST, "--out", "file")
     assert (code, out) == (3, "")
-    assert err == "mbcbench: cannot write to file (Not a directory); choose another folder with --out\n"
+    assert err == "mbcbench: cannot write to file (Not a directory); choose another folder with --root\n"
 
 
 def test_check_shows_the_counterexample_of_a_broken_law(command: Command) -> None:

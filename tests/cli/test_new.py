@@ -1,5 +1,6 @@
-"""The project that `mbcbench new` writes."""
+"""The projects that `mbcbench new` writes: they pass their own checks, and mbcbench finds their plug-ins."""
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -7,42 +8,93 @@ from pathlib import Path
 
 import pytest
 
-from mbcbench.cli.new import new_project
+from mbcbench.cli.new import KINDS, new_project
 from mbcbench.errors import UsageError
 
-
-def test_a_new_project_passes_its_own_tests(tmp_path: Path) -> None:
-    project = new_project("encoder", "my-encoder", tmp_path)
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=project, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-    assert "passed" in done.stdout
-    assert "failed" not in done.stdout
+ROOT = Path(__file__).parents[2]
+NAMES = {kind: "my.translation" if kind == "law" else f"my-{kind}" for kind in KINDS}
 
 
-def test_a_new_project_registers_its_encoder(tmp_path: Path) -> None:
-    project = new_project("encoder", "my-encoder", tmp_path)
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def project(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new project, its entry points in a folder of metadata as `pip install -e` would leave them."""
+    made = new_project(kind, NAMES[kind], tmp_path_factory.mktemp(kind))
+    ended = run(made, "-c", "import setuptools; setuptools.setup()", "-q", "egg_info")
+    assert ended.returncode == 0, ended.stderr
+    return made
+
+
+def run(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(project)}
+    call = [sys.executable, *arguments]
+    return subprocess.run(call, cwd=project, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_new_project_passes_its_own_tests(project: Path) -> None:
+    ended = run(project, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert ended.returncode == 0, ended.stdout
+    assert "passed" in ended.stdout
+    assert "failed" not in ended.stdout
+
+
+@pytest.mark.parametrize("check", [("ruff", "check"), ("ruff", "format", "--check")])
+def test_a_new_project_is_clean(project: Path, check: tuple[str, ...]) -> None:
+    ended = run(project, "-m", *check, "--isolated", "--config", "line-length=100", "--no-cache", ".")
+    assert ended.returncode == 0, ended.stdout
+
+
+def test_new_projects_are_strictly_typed(tmp_path: Path) -> None:
+    """All at once, with the settings and the cache of this repository: as strict as those of the projects."""
+    projects = [new_project(kind, name, tmp_path) for kind, name in NAMES.items()]
+    assert all("strict = true" in (project / "pyproject.toml").read_text() for project in projects)
+    files = [
+        str(path) for project in projects for path in (project / project.name.replace("-", "_"), project / "tests")
+    ]
+    environment = {**os.environ, "MYPYPATH": os.pathsep.join(map(str, projects))}
+    call = [sys.executable, "-m", "mypy", *files]
+    ended = subprocess.run(call, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout
+
+
+def test_a_new_project_registers_its_plugin(project: Path, kind: str) -> None:
     metadata = tomllib.loads((project / "pyproject.toml").read_text())["project"]
-    assert metadata["entry-points"]["mbcbench.encoders"] == {"my-encoder": "my_encoder:SPEC"}
-    assert (project / "README.md").read_text().startswith("# my-encoder\n")
+    module = project.name.replace("-", "_")
+    assert metadata["entry-points"] == {
+        f"mbcbench.{kind}s": {NAMES[kind]: f"{module}:{KINDS[kind].object_name}"},
+    }
+    assert (project / "README.md").read_text().startswith(f"# {project.name}\n")
+    files = {str(path.relative_to(project)) for path in project.rglob("*") if path.is_file()}
+    assert {".gitignore", ".github/workflows/tests.yml", f"{module}/py.typed", f"tests/test_{module}.py"} <= files
+
+
+def test_mbcbench_lists_and_describes_the_plugin(project: Path, kind: str) -> None:
+    assert NAMES[kind] in run(project, "-m", "mbcbench", "list", f"{kind}s").stdout
+    ended = run(project, "-m", "mbcbench", "describe", NAMES[kind])
+    assert ended.returncode == 0, ended.stderr
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("kind", "name", "words"),
     [
-        ("My Encoder", "'My Encoder' is not a valid name"),
-        ("9lives", "is not a valid name"),
-        ("a_b", "is not a valid name"),
-        ("torch", "has a module or keyword torch"),
-        ("class", "has a module or keyword class"),
-        ("deepsets-sum", "is registered already"),
+        ("encoder", "My Encoder", "'My Encoder' is not a valid name; use lower-case words, as in my-encoder"),
+        ("encoder", "9lives", "is not a valid name"),
+        ("encoder", "a_b", "is not a valid name"),
+        ("encoder", "torch", "has a module or keyword torch"),
+        ("encoder", "class", "has a module or keyword class"),
+        ("encoder", "deepsets-sum", "is registered already"),
+        ("law", "translation", "use a group and a name, as in my.law"),
+        ("law", "mbc.merge", "the law 'mbc.merge' is registered already"),
+        ("suite", "laws", "the suite 'laws' is registered already"),
     ],
 )
-def test_an_unfit_name_is_one_line(tmp_path: Path, name: str, words: str) -> None:
+def test_an_unfit_name_is_one_line(tmp_path: Path, kind: str, name: str, words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
-        new_project("encoder", name, tmp_path)
+        new_project(kind, name, tmp_path)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
 
@@ -56,3 +108,10 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 def test_the_folder_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no folder"):
         new_project("encoder", "my-encoder", tmp_path / "none")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(UsageError, match=r"cannot write to .*; choose another --folder"):
+        new_project("encoder", "my-encoder", tmp_path)

@@ -1,4 +1,4 @@
-"""Builders of registered encoders, by name and in float64."""
+"""Fixtures: registered encoders in float64, and a small batch."""
 
 from collections.abc import Callable
 from itertools import accumulate
@@ -14,7 +14,7 @@ Build = Callable[..., Any]
 
 
 def chunks(x: Tensor, sizes: list[int]) -> list[Tensor]:
-    """`x` cut along its elements into chunks of the given sizes."""
+    """Cut `x` along its elements into chunks of the given sizes."""
     ends = list(accumulate(sizes))
     assert ends[-1] == x.shape[1]
     return [x[:, end - size : end] for size, end in zip(sizes, ends, strict=True)]
@@ -22,7 +22,7 @@ def chunks(x: Tensor, sizes: list[int]) -> list[Tensor]:
 
 @pytest.fixture
 def build() -> Build:
-    """`build(name, dim_in=3, seed=0, **hyper)`: the registered encoder in float64 and eval()."""
+    """Return `build(name, dim_in=3, seed=0, **hyper)`, which builds a registered encoder in float64 and eval()."""
 
     def make(name: str, *, dim_in: int = 3, seed: int = 0, **hyper: Any) -> Any:
         return target.build(name, dim_in=dim_in, seed=seed, **hyper).double().eval()
@@ -32,5 +32,5 @@ def build() -> Build:
 
 @pytest.fixture
 def x() -> Tensor:
-    """Two sets of thirteen elements in three dimensions."""
+    """Return two sets of thirteen elements in three dimensions."""
     return torch.randn(2, 13, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(7))

@@ -1,4 +1,4 @@
-"""What holds for every encoder, or for every streaming encoder, that comes with the package."""
+"""Tests of every encoder, or every streaming encoder, that comes with the package."""
 
 import math
 from collections.abc import Callable
@@ -14,20 +14,20 @@ from mbcbench.protocol.encoder import encode_stream, is_streaming, takes_mask
 from mbcbench.protocol.state import clone, tensors
 from tests.encoders.conftest import Build, chunks
 
-OWN = [p.name for p in registry.plugins(registry.ENCODERS).values() if p.target.startswith("mbcbench.")]
-INCONSISTENT = [name for name in OWN if "mbc.partition" in target.get_spec(name).breaks]
-CONSISTENT = [name for name in OWN if name not in INCONSISTENT]
-STREAMING = [name for name in OWN if is_streaming(target.build(name, dim_in=3))]
+BUILT_IN = [p.name for p in registry.plugins(registry.ENCODERS).values() if p.target.startswith("mbcbench.")]
+INCONSISTENT = [name for name in BUILT_IN if "mbc.partition" in target.get_spec(name).breaks]
+CONSISTENT = [name for name in BUILT_IN if name not in INCONSISTENT]
+STREAMING = [name for name in BUILT_IN if is_streaming(target.build(name, dim_in=3))]
 EXACT = [name for name in STREAMING if name in CONSISTENT]
 
 
 def close(a: Tensor, b: Tensor, tolerance: float = 1e-12) -> bool:
-    """Equal up to `tolerance` in max-norm."""
+    """Return True if `a` and `b` are equal up to `tolerance` in max-norm."""
     return bool((a - b).abs().max() <= tolerance * b.abs().max())
 
 
-@pytest.mark.parametrize("name", OWN)
-def test_the_spec_bears_the_registered_name_and_its_paper(name: str) -> None:
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_the_spec_has_the_registered_name_a_paper_and_a_summary(name: str) -> None:
     spec = target.get_spec(name)
     assert spec.name == name
     assert spec.paper.startswith("https://")
@@ -67,8 +67,8 @@ def test_the_gradient_of_the_stream_is_that_of_the_whole(build: Build, x: Tensor
         out = encode(leaf)
         weights = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).reshape(out.shape)
         leaves = [leaf, *module.parameters()]
-        found = torch.autograd.grad((out * weights).sum(), leaves, allow_unused=True)
-        return [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(found, leaves, strict=True)]
+        grads = torch.autograd.grad((out * weights).sum(), leaves, allow_unused=True)
+        return [torch.zeros_like(leaf) if grad is None else grad for grad, leaf in zip(grads, leaves, strict=True)]
 
     for stream, whole in zip(
         gradients(lambda leaf: encode_stream(module, chunks(leaf, [1, 5, 7]))), gradients(module), strict=True
@@ -80,16 +80,16 @@ def test_the_gradient_of_the_stream_is_that_of_the_whole(build: Build, x: Tensor
 def test_no_step_modifies_a_state_or_the_input(build: Build, x: Tensor, name: str) -> None:
     module = build(name)
     state = module.update(module.init_state(2), x[:, :5])
-    before, given = clone(state), x.clone()
+    state_before, x_before = clone(state), x.clone()
     module.update(state, x[:, 5:])
     module.readout(state)
     module.merge(state, state)
-    assert all(torch.equal(a, b) for a, b in zip(tensors(state), tensors(before), strict=True))
-    assert torch.equal(x, given)
+    assert all(torch.equal(a, b) for a, b in zip(tensors(state), tensors(state_before), strict=True))
+    assert torch.equal(x, x_before)
 
 
-def _empty(module: Any, x: Tensor) -> Tensor | None:
-    """The encoding of an empty set, or None where the encoder says that there is none."""
+def encode_empty(module: Any, x: Tensor) -> Tensor | None:
+    """Return the encoding of an empty set, or None if the encoder rejects empty sets with a message."""
     try:
         out: Tensor = module(x[:, :0])
     except ValueError as error:
@@ -99,15 +99,15 @@ def _empty(module: Any, x: Tensor) -> Tensor | None:
     return out
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_an_empty_set_is_a_finite_value_or_a_clear_error(build: Build, x: Tensor, name: str) -> None:
     module = build(name)
-    out = _empty(module, x)
+    out = encode_empty(module, x)
     assert out is None or (out.shape == module(x).shape and bool(out.isfinite().all()))
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in OWN if takes_mask(target.build_from_spec(target.get_spec(name), dim_in=3))]
+    "name", [name for name in BUILT_IN if takes_mask(target.build_from_spec(target.get_spec(name), dim_in=3))]
 )
 class TestMask:
     @pytest.mark.parametrize("junk", [1e6, float("nan"), float("inf")])
@@ -125,7 +125,7 @@ class TestMask:
         module = build(name)
         mask = torch.ones(2, 13, dtype=torch.bool)
         mask[0] = False
-        empty = _empty(module, x)
+        empty = encode_empty(module, x)
         if empty is None:
             with pytest.raises(ValueError, match="empty set"):
                 module(x, mask)
@@ -143,21 +143,21 @@ class TestMask:
         assert all(p.grad is None or p.grad.isfinite().all() for p in module.parameters())
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", BUILT_IN)
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
-def test_a_nonfinite_element_reaches_no_other_set_and_a_nan_its_own(
+def test_a_nonfinite_element_reaches_no_other_set_and_a_nan_reaches_its_own(
     build: Build, x: Tensor, name: str, bad: float
 ) -> None:
     module = build(name)
-    spoiled = x.clone()
-    spoiled[0, 4, 1] = bad
-    out = module(spoiled)
+    corrupted = x.clone()
+    corrupted[0, 4, 1] = bad
+    out = module(corrupted)
     if math.isnan(bad):
         assert not out[0].isfinite().all()
     assert close(out[1], module(x)[1])
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_in_eval_the_same_input_gives_the_same_output_and_leaves_the_random_state_alone(
     build: Build, x: Tensor, name: str
 ) -> None:
@@ -169,7 +169,7 @@ def test_in_eval_the_same_input_gives_the_same_output_and_leaves_the_random_stat
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_an_encoding_depends_neither_on_neighbours_nor_on_their_number(build: Build, x: Tensor, name: str) -> None:
     module = build(name)
     neighbours = torch.cat([1000 * x, x])
@@ -177,7 +177,7 @@ def test_an_encoding_depends_neither_on_neighbours_nor_on_their_number(build: Bu
     assert close(module(x[:1]), module(x)[:1])
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_the_output_has_the_dtype_of_the_parameters(build: Build, x: Tensor, name: str) -> None:
     module = build(name).float()
     assert module(x.float()).dtype == torch.float32
@@ -185,7 +185,7 @@ def test_the_output_has_the_dtype_of_the_parameters(build: Build, x: Tensor, nam
 
 
 @pytest.mark.parametrize("name", INCONSISTENT)
-def test_an_encoder_said_to_break_consistency_breaks_it(build: Build, x: Tensor, name: str) -> None:
+def test_an_encoder_declared_inconsistent_is_inconsistent(build: Build, x: Tensor, name: str) -> None:
     from mbcbench.protocol.encoder import ChunkAggregation
 
     module = build(name)

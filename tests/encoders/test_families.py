@@ -1,4 +1,4 @@
-"""What is particular to each family."""
+"""Tests of single encoder families."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def test_the_layers_of_the_original_deepsets_are_equivariant(build: Build, x: Te
     assert torch.allclose(layer(x[:, order]), layer(x)[:, order], atol=1e-12)
 
 
-def test_permequi1_does_not_see_a_shift_of_the_whole_set(build: Build, x: Tensor) -> None:
+def test_permequi1_is_invariant_to_a_shift_of_the_whole_set(build: Build, x: Tensor) -> None:
     assert torch.allclose(build("deepsets-original")(x + 5), build("deepsets-original")(x), atol=1e-12)
     shifted = build("deepsets-original", kind=2)
     assert not torch.allclose(shifted(x + 5), shifted(x), atol=1e-3)
@@ -41,16 +41,16 @@ def test_attention_blocks_are_equivariant(build: Build, x: Tensor, name: str) ->
     assert torch.allclose(block(x[:, order]), block(x)[:, order], atol=1e-12)
 
 
-def test_the_set_transformer_gives_one_row_a_seed_and_takes_layer_norm(build: Build, x: Tensor) -> None:
+def test_the_set_transformer_gives_one_row_per_seed_and_accepts_layer_norm(build: Build, x: Tensor) -> None:
     assert build("set-transformer", seeds=3, dim=8, heads=2, layer_norm=True)(x).shape == (2, 3, 8)
 
 
-def test_key_biases_that_no_softmax_sees_are_left_out(build: Build) -> None:
+def test_keys_have_no_bias_because_a_softmax_ignores_it(build: Build) -> None:
     assert build("pma").pma.mab.fc_k.bias is None
     assert build("perceiver").cross.k.bias is None
 
 
-def test_slot_attention_draws_its_slots_anew_in_train_and_never_in_eval(build: Build, x: Tensor) -> None:
+def test_slot_attention_draws_new_slots_in_train_and_the_same_in_eval(build: Build, x: Tensor) -> None:
     module = build("slot-attention")
     assert torch.equal(module(x), module(x))
     assert not torch.allclose(module.train()(x), module(x), atol=1e-6)
@@ -66,7 +66,7 @@ def test_every_attention_of_umbc_is_consistent_even_at_extreme_logits(build: Bui
     assert torch.allclose(encode_stream(module, chunks(x, [1, 5, 7])), out, atol=1e-9)
 
 
-def test_the_slots_of_umbc_are_those_of_the_stream(build: Build, x: Tensor) -> None:
+def test_a_stream_of_umbc_keeps_its_slots(build: Build, x: Tensor) -> None:
     module = build("umbc").train()
     start = module.init_state(2)
     assert torch.equal(module.update(start, x).slots, start.slots)
@@ -102,10 +102,10 @@ def test_top_k_orders_rows_by_score_and_leaves_missing_rows_zero(build: Build, x
     assert not module.readout(state)[:, 13:].any()
 
 
-def test_janossy_sees_pairs_and_pads_a_single_element(build: Build, x: Tensor) -> None:
+def test_janossy_averages_over_pairs_and_pads_a_single_element(build: Build, x: Tensor) -> None:
     module = build("janossy")
-    alone = module.out(module.first(x[:, 0]).relu())
-    assert torch.allclose(module(x[:, :1]), alone, atol=1e-12)
+    single = module.out(module.first(x[:, 0]).relu())
+    assert torch.allclose(module(x[:, :1]), single, atol=1e-12)
     a, b = (module.out((module.first(x[:, i]) + module.second(x[:, j])).relu()) for i, j in ((0, 1), (1, 0)))
     assert torch.allclose(module(x[:, :2]), (a + b) / 2, atol=1e-12)
 

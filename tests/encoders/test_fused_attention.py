@@ -1,4 +1,4 @@
-"""The Slot Set Encoder without keys and values equals the equations as they are written."""
+"""The Slot Set Encoder without keys and values equals its equations as they are written."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ AGGREGATIONS = ["sum", "mean", "max", "min"]
 BLOCK = 2**9
 
 
-@pytest.fixture(params=[(2, 0), (5, 0), (32, 10**6)], ids=["in tiles", "in larger tiles", "one by one"])
+@pytest.fixture(params=[(2, 0), (5, 0), (32, 10**6)], ids=["small tiles", "larger tiles", "no tiles"])
 def small_blocks(build: Build, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Blocks so small that a set of thirteen elements needs several; winners are looked for in every way."""
+    """Make blocks so small that a set of thirteen elements needs several, and search them with and without tiles."""
     monkeypatch.setattr(blocks, "BLOCK_SCALARS", BLOCK)
     for name, value in zip(("TILE_ELEMENTS", "MIN_TILED_ELEMENTS"), request.param, strict=True):
         monkeypatch.setattr(argmax_pooling, name, value)
@@ -30,18 +30,18 @@ def elements(n: int, sets: int = 2) -> Tensor:
 
 
 def results(module: Any, x: Tensor, mask: Tensor | None, *, directly: bool) -> list[Tensor]:
-    """What an update adds to the state, and the gradients of it for the elements and all parameters."""
+    """Return the aggregate of `x`, and its gradients with respect to `x` and all parameters."""
     leaf = x.clone().requires_grad_()
     slots = module.init_state(len(x)).slots
     out = (module.aggregate_elements_directly if directly else module.aggregate_elements)(slots, leaf, mask)
     weight = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
-    wanted = [leaf, *module.parameters()]
-    found = torch.autograd.grad((out * weight).nan_to_num(posinf=0, neginf=0).sum(), wanted, allow_unused=True)
-    return [out, *(torch.zeros_like(w) if g is None else g for g, w in zip(found, wanted, strict=True))]
+    inputs = [leaf, *module.parameters()]
+    grads = torch.autograd.grad((out * weight).nan_to_num(posinf=0, neginf=0).sum(), inputs, allow_unused=True)
+    return [out, *(torch.zeros_like(t) if grad is None else grad for grad, t in zip(grads, inputs, strict=True))]
 
 
-def assert_equal(got: list[Tensor], want: list[Tensor]) -> None:
-    for a, b in zip(got, want, strict=True):
+def assert_equal(actual: list[Tensor], expected: list[Tensor]) -> None:
+    for a, b in zip(actual, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-12)
 
 
@@ -63,7 +63,7 @@ def test_encoding_and_gradients_are_those_of_the_direct_formula(
 @pytest.mark.parametrize("attention", ["sigmoid", "softmax"])
 @pytest.mark.parametrize(("slots", "width"), [(1, 3), (12, 3), (12, 20), (5, 20), (20, 12)])
 @pytest.mark.usefixtures("small_blocks")
-def test_few_and_many_slots_of_thin_and_wide_elements_are_folded_alike(
+def test_few_and_many_slots_of_narrow_and_wide_elements_equal_the_direct_formula(
     build: Build, slots: int, width: int, attention: str
 ) -> None:
     module = build("sse-random", dim_in=width, num_slots=slots, dim=40, attention=attention)
@@ -86,51 +86,54 @@ def test_no_element_is_lost_at_the_edge_of_a_block(build: Build, g: str, more: i
 @pytest.mark.parametrize("junk", [float("nan"), float("inf")])
 @pytest.mark.parametrize("g", AGGREGATIONS)
 @pytest.mark.usefixtures("small_blocks")
-def test_in_no_block_has_an_absent_element_any_influence(build: Build, g: str, junk: float) -> None:
+def test_absent_elements_have_no_influence_in_any_block(build: Build, g: str, junk: float) -> None:
     module = encoder(build, aggregate=g, bias=True)
     x, mask = elements(100), torch.arange(100).expand(2, -1) % 3 > 0
-    got = results(module, torch.where(mask.unsqueeze(2), x, junk), mask, directly=False)
-    assert_equal(got, results(module, x, mask, directly=True))
+    actual = results(module, torch.where(mask.unsqueeze(2), x, junk), mask, directly=False)
+    assert_equal(actual, results(module, x, mask, directly=True))
 
 
 @pytest.mark.parametrize("g", AGGREGATIONS)
 @pytest.mark.usefixtures("small_blocks")
-def test_a_nan_in_any_block_reaches_its_own_set_alone(build: Build, g: str) -> None:
+def test_a_nan_in_any_block_reaches_only_its_own_set(build: Build, g: str) -> None:
     module, x = encoder(build, aggregate=g), elements(300)
-    spoiled = x.clone()
-    spoiled[0, 250, 1] = torch.nan
-    assert module(spoiled)[0].isnan().all()
-    assert torch.equal(module(spoiled)[1], module(x)[1])
+    corrupted = x.clone()
+    corrupted[0, 250, 1] = torch.nan
+    assert module(corrupted)[0].isnan().all()
+    assert torch.equal(module(corrupted)[1], module(x)[1])
 
 
 @pytest.mark.parametrize("attention", ["sigmoid", "softmax"])
 @pytest.mark.usefixtures("small_blocks")
-def test_the_gradient_of_a_gradient_is_right_across_blocks(build: Build, attention: str) -> None:
+def test_second_derivatives_are_right_across_blocks(build: Build, attention: str) -> None:
     module, x = encoder(build, attention=attention), elements(60).requires_grad_()
     slots = module.init_state(2).slots.detach()
 
-    def second(encode: Any) -> Tensor:
+    def second_derivative(encode: Any) -> Tensor:
         (first,) = torch.autograd.grad(encode(slots, x).square().sum(), x, create_graph=True)
         return torch.autograd.grad(first.square().sum(), x)[0]
 
     torch.testing.assert_close(
-        second(module.aggregate_elements), second(module.aggregate_elements_directly), rtol=1e-11, atol=1e-12
+        second_derivative(module.aggregate_elements),
+        second_derivative(module.aggregate_elements_directly),
+        rtol=1e-11,
+        atol=1e-12,
     )
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_nothing_as_long_as_the_set_is_kept_for_the_gradient_but_the_set(build: Build) -> None:
+def test_the_graph_saves_nothing_as_long_as_the_set_but_the_set(build: Build) -> None:
     module, x = encoder(build), elements(2000).requires_grad_()
-    kept: set[int] = set()
+    long_tensors: set[int] = set()
 
-    def note(saved: Tensor) -> Tensor:
+    def record(saved: Tensor) -> Tensor:
         if saved.data_ptr() != x.data_ptr() and saved.numel() >= 2000:
-            kept.add(saved.numel())
+            long_tensors.add(saved.numel())
         return saved
 
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda saved: saved):
+    with torch.autograd.graph.saved_tensors_hooks(record, lambda saved: saved):
         module(x).sum().backward()
-    assert not kept
+    assert not long_tensors
 
 
 @pytest.mark.parametrize("g", AGGREGATIONS)
@@ -151,20 +154,20 @@ def test_autocast_does_not_make_an_aggregate_less_exact(build: Build, g: str, n:
     module, x = encoder(build, aggregate=g).float(), elements(n).float()
     slots = module.init_state(2).slots
     with torch.autocast("cpu", torch.bfloat16):
-        found = module.aggregate_elements(slots, x)
-    assert torch.equal(found, module.aggregate_elements(slots, x))
+        under_autocast = module.aggregate_elements(slots, x)
+    assert torch.equal(under_autocast, module.aggregate_elements(slots, x))
 
 
 @pytest.mark.parametrize("n", [1, 300])
 @pytest.mark.parametrize("g", AGGREGATIONS)
-def test_elements_of_any_type_are_encoded(build: Build, g: str, n: int) -> None:
+def test_elements_of_any_dtype_are_encoded(build: Build, g: str, n: int) -> None:
     module = encoder(build, aggregate=g)
     x = elements(n).bfloat16()
     torch.testing.assert_close(module(x), module(x.double()), rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize(("n", "d", "slots", "dim"), [(9, 40, 30, 5), (1, 16, 8, 16), (5, 64, 32, 64)])
-def test_where_folding_costs_more_multiplications_keys_and_values_are_taken(
+def test_keys_and_values_are_computed_if_that_takes_fewer_multiplications(
     build: Build, n: int, d: int, slots: int, dim: int
 ) -> None:
     assert not fused_attention.is_cheaper(n, d, slots, dim)
@@ -173,7 +176,7 @@ def test_where_folding_costs_more_multiplications_keys_and_values_are_taken(
     assert torch.equal(module.aggregate_elements(S, x), module.aggregate_elements_directly(S, x))
 
 
-def test_long_sets_are_folded_where_an_element_costs_less(build: Build) -> None:
+def test_long_sets_are_fused_if_that_saves_work_per_element(build: Build) -> None:
     is_cheaper = fused_attention.is_cheaper
     assert all(is_cheaper(10_000, d, slots, 64) for d, slots in ((3, 16), (64, 1), (64, 32), (128, 64)))
     assert not is_cheaper(10_000, 1000, 64, 16)

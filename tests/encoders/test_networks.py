@@ -1,4 +1,4 @@
-"""The last layer of a network per element, left for sums and made one with what comes after it."""
+"""The last layer of a network per element is applied to sums, or composed into the layers after it."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from mbcbench.protocol import target
 from tests.encoders.conftest import Build
 
 DIM = 64
-LINEAR: list[tuple[str, dict[str, Any]]] = [  # encoders that are linear in what phi gives, less a softmax or a gate
+LINEAR: list[tuple[str, dict[str, Any]]] = [  # linear in the output of phi, except for softmax weights or gates
     ("deepsets-sum", {}), ("deepsets-mean", {}), ("attention-pooling", {}), ("attention-pooling-gated", {}),
     ("pma", {"seeds": 2}), ("umbc", {}), ("umbc", {"attention": "sigmoid"}), ("umbc", {"attention": "softmax"}),
 ]  # fmt: skip
@@ -23,18 +23,18 @@ def elements(n: int) -> Tensor:
 
 
 def flops(module: Any, x: Tensor) -> float:
-    """Multiplications for each element of a long set: of one more, beside those that a set costs."""
-    counted = []
+    """Return the multiplications that one more element of a long set takes, without those per set."""
+    totals = []
     for n in (x.shape[1] // 2, x.shape[1]):
         with FlopCounterMode(display=False) as counter:
             module.requires_grad_(False)(x[:, :n])
-        counted.append(int(counter.get_total_flops()))
-    return (counted[1] - counted[0]) / (2 * len(x) * (x.shape[1] - x.shape[1] // 2))
+        totals.append(int(counter.get_total_flops()))
+    return (totals[1] - totals[0]) / (2 * len(x) * (x.shape[1] - x.shape[1] // 2))
 
 
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("first_bias", [False, True])
-def test_two_affine_maps_are_one(build: Build, bias: bool, first_bias: bool) -> None:
+def test_composed_affine_maps_equal_one_after_the_other(build: Build, bias: bool, first_bias: bool) -> None:
     as_affine = networks.as_affine
     first = torch.nn.Linear(3, 5, bias=first_bias, dtype=torch.float64)
     second = torch.nn.Linear(5, 4, bias=bias, dtype=torch.float64)
@@ -43,14 +43,14 @@ def test_two_affine_maps_are_one(build: Build, bias: bool, first_bias: bool) -> 
 
 
 @pytest.mark.parametrize("bias", [False, True])
-def test_what_a_layer_gives_for_a_sum_is_the_sum_of_what_it_gives(build: Build, bias: bool) -> None:
+def test_the_sum_of_outputs_follows_from_the_sum_of_inputs(build: Build, bias: bool) -> None:
     layer, x = torch.nn.Linear(3, 5, bias=bias, dtype=torch.float64), elements(7)
-    found = networks.as_affine(layer).sum_of_outputs(x.sum(1), torch.tensor([7, 7]))
-    torch.testing.assert_close(found, layer(x).sum(1), rtol=1e-12, atol=1e-13)
+    total = networks.as_affine(layer).sum_of_outputs(x.sum(1), torch.tensor([7, 7]))
+    torch.testing.assert_close(total, layer(x).sum(1), rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize(("name", "hyper"), LINEAR, ids=str)
-def test_long_sets_equal_the_reference_too(build: Build, name: str, hyper: dict[str, Any]) -> None:
+def test_long_sets_equal_the_reference(build: Build, name: str, hyper: dict[str, Any]) -> None:
     module, x = build(name, **hyper), elements(300)
     reference = target.get_spec(name).reference
     assert reference is not None
@@ -80,5 +80,5 @@ def test_an_element_of_a_long_set_does_not_pass_through_the_last_layer(build: Bu
 
 
 @pytest.mark.parametrize(("name", "products"), [("attention-pooling", 1), ("attention-pooling-gated", 2)])
-def test_scores_take_no_product_more_than_they_have_layers(build: Build, name: str, products: int) -> None:
+def test_scores_take_one_product_per_layer(build: Build, name: str, products: int) -> None:
     assert products * DIM * DIM < flops(build(name), elements(1000)) < (products + 0.2) * DIM * DIM

@@ -1,4 +1,4 @@
-"""The Slot Set Encoder: slots, aggregations, and what the paper says of them."""
+"""The Slot Set Encoder: slots, aggregations, and statements of the paper about them."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def test_the_encoding_is_batch_by_slots_by_width(build: Build, x: Tensor, name: 
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_an_empty_set_encodes_as_zeros(build: Build, x: Tensor, name: str) -> None:
+def test_an_empty_set_is_encoded_as_zeros(build: Build, x: Tensor, name: str) -> None:
     assert not build(name)(x[:, :0]).any()
 
 
@@ -50,7 +50,7 @@ def test_in_train_each_stream_draws_its_slots_and_stays_consistent(build: Build,
     assert torch.allclose(module.readout(state), module.readout(module.update(first, x)), atol=1e-12)
 
 
-def test_the_random_slots_have_the_mean_and_the_scale_they_should(build: Build) -> None:
+def test_random_slots_have_the_learned_mean_and_scale(build: Build) -> None:
     module = build("sse-random", num_slots=4000, slot_dim=3).train()
     torch.manual_seed(0)
     slots = module.init_state(1).slots[0]
@@ -65,14 +65,14 @@ def test_the_number_of_random_slots_can_be_changed_after_training(build: Build, 
     assert torch.allclose(encode_stream(module, chunks(x, [6, 7])), module(x), atol=1e-12)
 
 
-def test_the_number_of_deterministic_slots_cannot(build: Build, x: Tensor) -> None:
+def test_the_number_of_deterministic_slots_cannot_be_changed(build: Build, x: Tensor) -> None:
     module = build("sse-deterministic", num_slots=4)
     module.num_slots = 9
     with pytest.raises(ValueError, match=r"num_slots=9.*4 trained parameters"):
         module(x)
 
 
-def test_an_unknown_aggregation_is_refused(build: Build) -> None:
+def test_an_unknown_aggregation_is_rejected(build: Build) -> None:
     with pytest.raises(Exception, match="aggregate='median': expected one of sum, mean, max, min"):
         build("sse-random", aggregate="median")
 
@@ -113,12 +113,12 @@ def test_on_a_tie_the_gradient_goes_to_the_first_in_a_set_and_in_a_stream(build:
         module.v.weight.round_()
     twice = torch.cat([x, x], 1).round()
     whole, stream = (twice.clone().requires_grad_() for _ in range(2))
-    (of_whole,) = torch.autograd.grad(module(whole).sum(), whole)
-    (of_stream,) = torch.autograd.grad(encode_stream(module, chunks(stream, [13, 13])).sum(), stream)
-    assert torch.allclose(of_whole, of_stream, atol=1e-12)
-    assert not of_whole[:, 13:].any()
+    (grad_of_whole,) = torch.autograd.grad(module(whole).sum(), whole)
+    (grad_of_stream,) = torch.autograd.grad(encode_stream(module, chunks(stream, [13, 13])).sum(), stream)
+    assert torch.allclose(grad_of_whole, grad_of_stream, atol=1e-12)
+    assert not grad_of_whole[:, 13:].any()
 
 
-def test_projections_have_a_bias_only_when_asked(build: Build) -> None:
+def test_projections_have_a_bias_only_if_requested(build: Build) -> None:
     assert build("sse-random").k.bias is None
     assert build("sse-random", bias=True).v.bias is not None

@@ -1,4 +1,4 @@
-"""Hierarchies, and the readings of g that are not consistent."""
+"""Hierarchies, and readings of g that are not consistent."""
 
 import pytest
 import torch
@@ -46,11 +46,11 @@ def test_in_train_a_stream_of_a_hierarchy_keeps_the_slots_of_all_levels(build: B
     assert torch.equal(module.readout(state), module.readout(state))
 
 
-def test_a_hierarchy_run_per_chunk_equals_the_other_on_one_chunk_alone(build: Build, x: Tensor) -> None:
-    leveled, per_chunk = build("sse-hierarchical"), build("sse-hierarchical-per-chunk")
-    assert torch.equal(per_chunk(x), leveled(x))
-    off = encode_stream(ChunkAggregation(per_chunk, "sum"), chunks(x, [6, 7])) - leveled(x)
-    assert off.abs().max() > 1e-3 * leveled(x).abs().max()
+def test_a_hierarchy_run_per_chunk_is_exact_for_one_chunk_only(build: Build, x: Tensor) -> None:
+    level_by_level, per_chunk = build("sse-hierarchical"), build("sse-hierarchical-per-chunk")
+    assert torch.equal(per_chunk(x), level_by_level(x))
+    error = encode_stream(ChunkAggregation(per_chunk, "sum"), chunks(x, [6, 7])) - level_by_level(x)
+    assert error.abs().max() > 1e-3 * level_by_level(x).abs().max()
 
 
 @pytest.mark.parametrize("name", LITERAL)
@@ -73,7 +73,7 @@ def test_the_mean_of_chunk_means_holds_on_equal_chunks_and_fails_on_uneven_ones(
 
 
 @pytest.mark.parametrize("name", [*LITERAL, "sse-mean-of-chunk-means"])
-def test_chunks_without_elements_are_passed_over_in_each_set_on_its_own(build: Build, x: Tensor, name: str) -> None:
+def test_chunks_without_elements_are_skipped_for_each_set_on_its_own(build: Build, x: Tensor, name: str) -> None:
     module = build(name)
     parts = chunks(x, [6, 7])
     state = module.update(module.init_state(2), parts[0])

@@ -81,7 +81,7 @@ def test_an_old_run_is_read_under_the_present_names(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(
-        UsageError, match=r"cannot write to .*file \(Not a directory\); choose another folder with --out"
+        UsageError, match=r"cannot write to .*file \(Not a directory\); choose another folder with --root"
     ):
         Run.create(tmp_path / "file", profile="quick", seed=0, argv=[], encoders=[])
 

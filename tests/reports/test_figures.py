@@ -1,6 +1,7 @@
 """Figures: the same data give the same bytes, nothing is clipped, and pages say in words what they show."""
 
 import io
+from collections.abc import Callable
 from xml.etree import ElementTree
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mbcbench.reports import extra_figures, style
+from mbcbench.reports import cost_figures, style
+from mbcbench.reports.captions import Measure
 from mbcbench.reports.leaderboard.html import alt_text
 
 SERIES = pd.DataFrame(
@@ -31,19 +33,22 @@ POINTS = pd.DataFrame(
         "pareto": [True, True],
     }
 )
-LABELS = ("number of points, in training and test", "accuracy (higher is better)")
+LABELS = ("number of points, in training and test", Measure("NLL in training", "nats per value", True).label)
 
 
 def lines() -> Figure:
-    return style.draw_lines(SERIES, labels=LABELS, log=True)
+    figure: Figure = style.draw_lines(SERIES, labels=LABELS, log=True)
+    return figure
 
 
 def categories() -> Figure:
-    return style.draw_points(SERIES, "x", "model", labels=LABELS)
+    figure: Figure = style.draw_points(SERIES, "x", "model", labels=LABELS)
+    return figure
 
 
 def cost() -> Figure:
-    return extra_figures.draw_accuracy_by_cost(POINTS, "seconds for a million elements")
+    figure: Figure = cost_figures.draw_accuracy_by_cost(POINTS, "seconds for a million elements")
+    return figure
 
 
 FIGURES = [lines, categories, cost]
@@ -51,26 +56,23 @@ FIGURES = [lines, categories, cost]
 
 def test_of_models_at_one_cost_only_the_best_are_on_the_front() -> None:
     table = pd.DataFrame({"cost": [1, 1, 1, 2, 2, 3], "mean": [0.4, 0.6, 0.6, 0.7, 0.5, 0.7]})
-    assert list(extra_figures.pareto_front(table)) == [False, True, True, True, False, False]
+    assert list(cost_figures.pareto_front(table)) == [False, True, True, True, False, False]
 
 
 @pytest.mark.parametrize("kind", ["svg", "png"])
 @pytest.mark.parametrize("draw", FIGURES)
-def test_the_same_data_give_the_same_bytes(draw: object, kind: str) -> None:
-    assert callable(draw)
+def test_the_same_data_give_the_same_bytes(draw: Callable[[], Figure], kind: str) -> None:
     assert style.image(draw(), kind) == style.image(draw(), kind)
 
 
 @pytest.mark.parametrize("draw", FIGURES)
-def test_a_figure_is_well_formed(draw: object) -> None:
-    assert callable(draw)
+def test_a_figure_is_well_formed(draw: Callable[[], Figure]) -> None:
     assert ElementTree.fromstring(style.image(draw(), "svg")).tag.endswith("svg")
 
 
 @pytest.mark.parametrize("draw", FIGURES)
-def test_no_label_is_clipped(draw: object) -> None:
-    assert callable(draw)
-    figure: Figure = draw()
+def test_no_label_is_clipped(draw: Callable[[], Figure]) -> None:
+    figure = draw()
     figure.draw_without_rendering()
     drawn = figure.get_tightbbox()
     width, height = figure.get_size_inches()

@@ -86,7 +86,7 @@ def measure(cells: Sequence[Cell], run: Callable[[Cell], Iterable[Record]], out:
 
 def read(path: Path) -> list[Record]:
     """Return the records of a stage, none if it did not run."""
-    return [record for _, line in read_records(path) for record in line.records] if path.exists() else []
+    return read_records(path) if path.exists() else []
 
 
 def _try(cell: Cell, run: Callable[[Cell], Iterable[Record]]) -> tuple[list[Record], bool]:

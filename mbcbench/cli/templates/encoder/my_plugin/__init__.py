@@ -1,4 +1,4 @@
-"""The set encoder my-plugin."""
+"""The set encoder PLUGIN_NAME, for mbcbench."""
 
 from my_plugin.encoder import SPEC, MyPlugin
 

@@ -41,7 +41,7 @@ class MyPlugin(mbcbench.SetEncoder[State]):
 
 
 SPEC = mbcbench.EncoderSpec(
-    name="my-plugin",
+    name="PLUGIN_NAME",
     factory=MyPlugin,
     summary="a network per element, then the mean",
     claims={"mbc.partition": "sums and sizes do not depend on how the set is cut"},

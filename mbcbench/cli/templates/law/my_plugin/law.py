@@ -1,0 +1,24 @@
+"""A law is a function of an encoder and an example: two encodings that should be equal."""
+
+import mbcbench
+from mbcbench.verify.law import Classes
+
+
+def check_doubling(subject: mbcbench.Subject, data: mbcbench.ExampleData) -> mbcbench.Comparison:
+    """Doubling every element doubles the encoding.
+
+    Source: the definition of a homogeneous function.
+
+    Why it matters: with such an encoder the unit of the data does not matter.
+
+    How to fix a failure: use no biases, and no nonlinearity but ReLU.
+    """
+    doubled = subject.encode(2 * data.x)
+    return subject.compare(doubled, 2 * subject.encode(data.x), data.x)
+
+
+LAW = mbcbench.Law(
+    id="PLUGIN_NAME",
+    check=check_doubling,
+    classes=Classes("homogeneous", "not homogeneous"),
+)

@@ -1,0 +1,5 @@
+"""The suite PLUGIN_NAME, for mbcbench."""
+
+from my_plugin.suite import SUITE
+
+__all__ = ["SUITE"]
