@@ -22,7 +22,7 @@ class Options:
     """Options of a stage.
 
     out: file of its records.
-    work: folder for files that are not wanted back.
+    work: folder for files that stay there.
     dry: tiny sizes on the CPU.
     """
 
@@ -53,11 +53,11 @@ def _cuda_seconds(action: measurement.Action) -> float:
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """Return a parser of the options of every stage."""
-    made = argparse.ArgumentParser(description=description)
-    made.add_argument("out", type=Path, help="the file of its records")
-    made.add_argument("--work", type=Path, default=Path("."), help="folder for files that are not wanted back")
-    made.add_argument("--dry", action="store_true", help="tiny sizes on the CPU")
-    return made
+    options = argparse.ArgumentParser(description=description)
+    options.add_argument("out", type=Path, help="the file of its records")
+    options.add_argument("--work", type=Path, default=Path("."), help="folder for files that stay there")
+    options.add_argument("--dry", action="store_true", help="tiny sizes on the CPU")
+    return options
 
 
 def parse(description: str | None) -> Options:
