@@ -99,11 +99,12 @@ def _launch(
         return
     B, n, d = x.shape
     K, W = P.shape[1:]
-    getattr(triton_kernels, kernel)[(B * plan.parts,)](
-        *tensors, n, K, plan.parts, plan.span, x.stride(0), x.stride(1),
-        W=W, D=d, MASKED=is_masked, SOFTMAX=isinstance(rule, SlotSoftmax), EPSILON=SlotSigmoid.epsilon,
-        PRECISION=_precision(), BK=plan.BK, BD=plan.BD, BN=plan.BN, num_warps=plan.warps, num_stages=1, **flags,
-    )  # fmt: skip
+    with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
+        getattr(triton_kernels, kernel)[(B * plan.parts,)](
+            *tensors, n, K, plan.parts, plan.span, x.stride(0), x.stride(1),
+            W=W, D=d, MASKED=is_masked, SOFTMAX=isinstance(rule, SlotSoftmax), EPSILON=SlotSigmoid.epsilon,
+            PRECISION=_precision(), BK=plan.BK, BD=plan.BD, BN=plan.BN, num_warps=plan.warps, num_stages=1, **flags,
+        )  # fmt: skip
 
 
 def _precision() -> str:

@@ -17,5 +17,5 @@ def test_the_encoding_of_a_file_is_that_of_the_cpu(encoder: str, device: torch.d
     np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal((30_011, 16), dtype=np.float32))
     name: Device = "cuda" if device.type == "cuda" else "cpu"
     expected = encode(tmp_path / "x.npy", encoder, threads=2)
-    got = encode(tmp_path / "x.npy", encoder, threads=2, chunk=4096, device=name)
-    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+    actual = encode(tmp_path / "x.npy", encoder, threads=2, chunk=4096, device=name)
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))

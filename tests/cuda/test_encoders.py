@@ -32,10 +32,12 @@ def outcome(module: Any, x: Tensor) -> list[Tensor]:
     return [t.detach().double().cpu() for t in (out, *gradients) if t is not None]
 
 
-def error(got: list[Tensor], want: list[Tensor]) -> float:
+def error(actual: list[Tensor], expected: list[Tensor]) -> float:
     """Return the largest difference, by the largest value of each tensor; one that is zero counts little."""
-    floor = 1e-3 * max(float(w.abs().max()) for w in want)
-    return max(float((a - b).abs().max() / max(float(b.abs().max()), floor)) for a, b in zip(got, want, strict=True))
+    floor = 1e-3 * max(float(w.abs().max()) for w in expected)
+    return max(
+        float((a - b).abs().max() / max(float(b.abs().max()), floor)) for a, b in zip(actual, expected, strict=True)
+    )
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -57,9 +59,9 @@ def test_a_stream_on_the_device_is_that_on_the_cpu(name: str, device: torch.devi
     module, chunks = build(name), torch.split(draw(), [1, 120, 79], 1)
     with torch.no_grad():
         expected = encode_stream(module, chunks)
-        got = encode_stream(module.to(device), [chunk.to(device) for chunk in chunks])
-    assert got.device.type == device.type
-    assert error([got.cpu()], [expected]) <= 1e-10
+        actual = encode_stream(module.to(device), [chunk.to(device) for chunk in chunks])
+    assert actual.device.type == device.type
+    assert error([actual.cpu()], [expected]) <= 1e-10
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -68,6 +70,6 @@ def test_autocast_to_bfloat16_is_near(name: str, device: torch.device) -> None:
     with torch.no_grad():
         expected = module(x)
         with torch.autocast(device.type, torch.bfloat16):
-            got = module(x)
-    assert got.isfinite().all()
-    assert error([got.float().cpu()], [expected.cpu()]) <= 0.2
+            actual = module(x)
+    assert actual.isfinite().all()
+    assert error([actual.float().cpu()], [expected.cpu()]) <= 0.2

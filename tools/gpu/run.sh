@@ -3,7 +3,7 @@
 #
 # Stages run in order of value, each under a time limit and with a file of its own: a run that is cut off loses one stage.
 #
-#   --out FOLDER      for the files that are wanted back; by default $OUT, or .gpu/out
+#   --out FOLDER      for the files to bring back; by default $OUT, or .gpu/out
 #   --wheels FOLDER   of prepare.sh; without it the packages of $PYTHON (by default python3) are used
 #   --seconds N       for all stages together; by default 540
 #   --dry             try everything on the CPU, with tiny sizes

@@ -35,20 +35,20 @@ def canonical(name: str) -> str:
 
 def closure(names: Iterable[str]) -> set[str]:
     """Return packages and all that they need on the machine, by the metadata of what is installed here."""
-    found: set[str] = set()
+    packages: set[str] = set()
     waiting = [canonical(name) for name in names]
     while waiting:
         name = waiting.pop()
-        if name in found:
+        if name in packages:
             continue
         try:
             lines = importlib.metadata.requires(name) or []
         except importlib.metadata.PackageNotFoundError:
             continue
-        found.add(name)
+        packages.add(name)
         requirements = [Requirement(line) for line in lines]
         waiting += [canonical(r.name) for r in requirements if r.marker is None or r.marker.evaluate(TARGET)]
-    return found
+    return packages
 
 
 def missing(without: Sequence[str] = ()) -> list[str]:

@@ -62,7 +62,7 @@ def run(cell: Cell, options: Options) -> Iterator[Record]:
     module, x, slots = build(p, options.device)
     with _arithmetic(p["precision"]), _way(p["way"]):
         if p["way"] == "triton" and not _has_kernel(module, slots, x, p["step"]):
-            yield cell.record(Status.SKIP, message="the sizes do not fit the kernel: blocks are used")
+            yield cell.record(Status.SKIP, message="blocks are used: the sizes do not fit, or kernels are forbidden")
             return
         step = make_step(p["way"], p["step"], module, x, slots)
         step()

@@ -235,8 +235,8 @@ def _mebibytes(value: float | None) -> str:
 
 def largest_table(predicted: Encodings, records: Sequence[Record]) -> Table:
     headings = ["encoder", "predicted, million elements", "measured", "what ends it"]
-    found = {r.encoder: r for r in records if r.case == "largest" and r.status is Status.OK}
-    return headings, [_largest_row(encoder, by_size, found.get(encoder)) for encoder, by_size in predicted.items()]
+    sizes = {r.encoder: r for r in records if r.case == "largest" and r.status is Status.OK}
+    return headings, [_largest_row(encoder, by_size, sizes.get(encoder)) for encoder, by_size in predicted.items()]
 
 
 def _largest_row(encoder: str, by_size: Mapping[int, predictions.Encoding], record: Record | None) -> list[str]:
@@ -251,11 +251,11 @@ def encode_table(records: Sequence[Record], ceilings: Ceilings | None) -> Table:
     """Rates of reading and copying alone, of each encoder, and of one on the CPU."""
     headings = ["what", "at most, million elements/s", "measured", "GB/s", "of the link"]
     limit = f"{H100.link / (predictions.DIM * 4) / 1e6:.3g}"
-    found = {(r.case, r.encoder): r for r in records if r.suite == "gpu" and r.metric == "throughput"}
+    rates = {(r.case, r.encoder): r for r in records if r.suite == "gpu" and r.metric == "throughput"}
     names = [("copy-file", "", "reading and copying", limit)]
     names += [("encode-file", encoder, encoder, limit) for encoder in ENCODERS]
     names += [("encode-file-cpu", ENCODERS[0], f"{ENCODERS[0]} on the CPU", "")]
-    rows = [[what, most, *_encode_cells(found.get((case, name)), ceilings)] for case, name, what, most in names]
+    rows = [[what, most, *_encode_cells(rates.get((case, name)), ceilings)] for case, name, what, most in names]
     return headings, rows
 
 

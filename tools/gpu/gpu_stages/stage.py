@@ -13,7 +13,7 @@ import torch
 from mbcbench.errors import one_line
 from mbcbench.records.cell import Cell
 from mbcbench.records.files import encode_records, read_records
-from mbcbench.records.record import Record, Status
+from mbcbench.records.record import BROKEN, Record, Status
 from mbcbench.suites.resources import measurement
 
 
@@ -22,7 +22,7 @@ class Options:
     """Options of a stage.
 
     out: file of its records.
-    work: folder for files that are not wanted back.
+    work: folder for files that stay there.
     dry: tiny sizes on the CPU.
     """
 
@@ -53,11 +53,11 @@ def _cuda_seconds(action: measurement.Action) -> float:
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """Return a parser of the options of every stage."""
-    made = argparse.ArgumentParser(description=description)
-    made.add_argument("out", type=Path, help="the file of its records")
-    made.add_argument("--work", type=Path, default=Path("."), help="folder for files that are not wanted back")
-    made.add_argument("--dry", action="store_true", help="tiny sizes on the CPU")
-    return made
+    options = argparse.ArgumentParser(description=description)
+    options.add_argument("out", type=Path, help="the file of its records")
+    options.add_argument("--work", type=Path, default=Path("."), help="folder for files that stay there")
+    options.add_argument("--dry", action="store_true", help="tiny sizes on the CPU")
+    return options
 
 
 def parse(description: str | None) -> Options:
@@ -80,7 +80,8 @@ def measure(cells: Sequence[Cell], run: Callable[[Cell], Iterable[Record]], out:
             file.write(encode_records(records, {}))
         if is_device_lost:
             os.execv(sys.executable, [sys.executable, "-m", _module(), *sys.argv[1:]])
-        _release_memory()
+        if any(record.status in BROKEN for record in records):
+            _release_memory()
 
 
 def read(path: Path) -> list[Record]:
