@@ -125,9 +125,9 @@ def hanging() -> Iterator[Record]:
 
 
 def example_records() -> list[Record]:
-    found = [*whole("sse-random", 0.91, 2.1e6), *whole("deepsets-mean", 0.88, 5.2e6)]
-    found += [*whole("set-transformer", 0.93, 3.4e5), *whole("leaky", 0.80, 4.1e6)]
-    return [*found, *crashing(), *hanging()]
+    records = [*whole("sse-random", 0.91, 2.1e6), *whole("deepsets-mean", 0.88, 5.2e6)]
+    records += [*whole("set-transformer", 0.93, 3.4e5), *whole("leaky", 0.80, 4.1e6)]
+    return [*records, *crashing(), *hanging()]
 
 
 @pytest.fixture(scope="session")

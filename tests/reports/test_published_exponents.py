@@ -32,8 +32,8 @@ def records() -> pd.DataFrame:
 
 def printed(text: str) -> Exponent | None:
     """Return the exponent of a cell of the cost page."""
-    found = EXPONENT.match(text)
-    return None if found is None else (float(found[1]), float(found[2]), float(found[3]))
+    match = EXPONENT.match(text)
+    return None if match is None else (float(match[1]), float(match[2]), float(match[3]))
 
 
 @cache
