@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from mbcbench.protocol.encoder import SetEncoder
 from mbcbench.protocol.spec import EncoderSpec
+from mbcbench.types import Hyper
 
 from . import sse
 from .sse import NO_BIAS, SlotSetEncoder, SlotState
@@ -128,7 +129,7 @@ def _spec(
     summary: str,
     *,
     factory: type[nn.Module] = HierarchicalSlotSetEncoder,
-    hyper: Mapping[str, Any] | None = None,
+    hyper: Hyper | None = None,
     **claims_and_breaks: Mapping[str, str],
 ) -> EncoderSpec:
     return EncoderSpec(

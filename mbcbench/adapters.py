@@ -6,12 +6,12 @@ combination of tuples, dicts and dataclasses of tensors.
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mbcbench.protocol.state import map_state
+from mbcbench.types import Encoder, JsonDict, State
 
 
 class StepsAdapter(nn.Module):
@@ -36,24 +36,24 @@ class StepsAdapter(nn.Module):
         self,
         module: nn.Module,
         *,
-        init_state: Callable[[Any, int], Any],
-        update: Callable[[Any, Any, Tensor], Any],
-        readout: Callable[[Any, Any], Tensor],
-        forward: Callable[[Any, Tensor], Tensor] | None = None,
+        init_state: Callable[[Encoder, int], State],
+        update: Callable[[Encoder, State, Tensor], State],
+        readout: Callable[[Encoder, State], Tensor],
+        forward: Callable[[Encoder, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.module = module
         self._init_state, self._update, self._readout, self._forward = init_state, update, readout, forward
 
-    def init_state(self, batch_size: int) -> Any:
+    def init_state(self, batch_size: int) -> State:
         """Return the state of `batch_size` empty streams."""
         return self._init_state(self.module, batch_size)
 
-    def update(self, state: Any, x: Tensor) -> Any:
+    def update(self, state: State, x: Tensor) -> State:
         """Return the state after the chunk `x` (`B x n_c x d`)."""
         return self._update(self.module, state, x)
 
-    def readout(self, state: Any) -> Tensor:
+    def readout(self, state: State) -> Tensor:
         """Return the encoding, `B x ...`."""
         return self._readout(self.module, state)
 
@@ -77,11 +77,11 @@ class MergingStepsAdapter(StepsAdapter):
         The other arguments of `StepsAdapter`.
     """
 
-    def __init__(self, module: nn.Module, *, merge: Callable[[Any, Any, Any], Any], **steps: Any) -> None:
+    def __init__(self, module: nn.Module, *, merge: Callable[[Encoder, State, State], State], **steps: State) -> None:
         super().__init__(module, **steps)
         self._merge = merge
 
-    def merge(self, a: Any, b: Any) -> Any:
+    def merge(self, a: State, b: State) -> State:
         """Return the state of two streams that started from the same state."""
         return self._merge(self.module, a, b)
 
@@ -110,27 +110,27 @@ class StatefulAdapter(nn.Module):
         module: nn.Module,
         fields: Sequence[str],
         *,
-        reset: Callable[[Any, int], Any] = lambda module, batch_size: module.reset(),
-        update: Callable[[Any, Tensor], Any] = lambda module, x: module.update(x),
-        readout: Callable[[Any], Tensor] = lambda module: module.compute(),
+        reset: Callable[[Encoder, int], State] = lambda module, batch_size: module.reset(),
+        update: Callable[[Encoder, Tensor], State] = lambda module, x: module.update(x),
+        readout: Callable[[Encoder], Tensor] = lambda module: module.compute(),
     ) -> None:
         super().__init__()
         self.module = module
         self.fields = tuple(fields)
         self._reset, self._update, self._readout = reset, update, readout
 
-    def init_state(self, batch_size: int) -> dict[str, Any]:
+    def init_state(self, batch_size: int) -> JsonDict:
         """Return the state of `batch_size` empty streams."""
         self._reset(self.module, batch_size)
         return self._collect_state()
 
-    def update(self, state: dict[str, Any], x: Tensor) -> dict[str, Any]:
+    def update(self, state: JsonDict, x: Tensor) -> JsonDict:
         """Return the state after the chunk `x` (`B x n_c x d`)."""
         self._restore_state(state)
         self._update(self.module, x)
         return self._collect_state()
 
-    def readout(self, state: dict[str, Any]) -> Tensor:
+    def readout(self, state: JsonDict) -> Tensor:
         """Return the encoding, `B x ...`."""
         self._restore_state(state)
         return self._readout(self.module)
@@ -139,10 +139,10 @@ class StatefulAdapter(nn.Module):
         """Return the encoding of the whole set `x` (`B x n x d`)."""
         return self.readout(self.update(self.init_state(x.shape[0]), x))
 
-    def _collect_state(self) -> dict[str, Any]:
+    def _collect_state(self) -> JsonDict:
         return {name: copy.copy(getattr(self.module, name)) for name in self.fields}
 
-    def _restore_state(self, state: dict[str, Any]) -> None:
+    def _restore_state(self, state: JsonDict) -> None:
         # A clone keeps the graph, and protects the state from operations in place.
         for name, value in map_state(torch.clone, state).items():
             setattr(self.module, name, value)
@@ -160,7 +160,7 @@ class MaskAdapter(nn.Module):
         boolean) is True.
     """
 
-    def __init__(self, module: nn.Module, call: Callable[[Any, Tensor, Tensor], Tensor]) -> None:
+    def __init__(self, module: nn.Module, call: Callable[[Encoder, Tensor, Tensor], Tensor]) -> None:
         super().__init__()
         self.module = module
         self._call = call
@@ -189,7 +189,7 @@ def pyg(aggregation: nn.Module) -> MaskAdapter:
     return MaskAdapter(aggregation, _aggregate)
 
 
-def _aggregate(aggregation: Any, x: Tensor, mask: Tensor) -> Tensor:
+def _aggregate(aggregation: Encoder, x: Tensor, mask: Tensor) -> Tensor:
     index = torch.arange(len(x), device=x.device).repeat_interleave(mask.sum(1))
     out: Tensor = aggregation(x[mask], index=index, dim_size=len(x), dim=-2)
     return out

@@ -28,6 +28,7 @@ EXTRAS = {
     "torch_geometric": "pyg",
     "torchvision": "imagenet",
     "trimesh": "tasks",
+    "triton": "gpu",
     "zarr": "zarr",
 }
 

@@ -4,8 +4,10 @@ Models are encoders with hyper-parameters. Filters are what a report selects rec
 -> its value (None: missing). Plain data: nothing here imports torch or pandas.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+from mbcbench.types import Hyper, JsonObject
 
 HYPER_SYMBOLS = {"num_slots": "K", "slot_dim": "h", "layers": "layers", "aggregate": "g"}  # shown in labels
 DEFAULT_HYPER = {"slot_dim": 64, "num_slots": 1}  # of a Slot Set Encoder whose hyper-parameters do not say
@@ -15,7 +17,7 @@ class Model(NamedTuple):
     """Encoder (the name of a plug-in, or a target) with hyper-parameters."""
 
     encoder: str
-    hyper: Mapping[str, Any]
+    hyper: Hyper
 
     @property
     def label(self) -> str:
@@ -23,7 +25,7 @@ class Model(NamedTuple):
         return model_label(self.encoder, self.hyper)
 
 
-def model_label(encoder: str, hyper: Mapping[str, Any]) -> str:
+def model_label(encoder: str, hyper: Hyper) -> str:
     """Return the name of a model: the encoder and the hyper-parameters that have a symbol."""
     values = [f"{symbol}={_level(hyper[name])}" for name, symbol in HYPER_SYMBOLS.items() if name in hyper]
     return " ".join([encoder, *values])
@@ -87,7 +89,7 @@ GRADIENT_SIZE = 200  # pixels that the gradient flows through in training on par
 CLOUD_SIZES = (100, 200, 500, 1000, 5000)  # points (Table 1)
 
 # Filters.
-Filter = Mapping[str, Any]
+Filter = JsonObject
 ONE_PIECE: Filter = {"detail.mode": "one piece"}
 TRAINED_SLOTS: Filter = {"detail.num_slots": None}  # tested with as many slots as in training
 OWN_STATE: Filter = {"detail.aggregation": "own"}  # chunks aggregated by the encoder, not by a g of eq. (1)

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mbcbench.types import JsonObject
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +33,7 @@ class Artefact:
 
 
 Files = Mapping[str, str | bytes]  # the names of files and their contents
-Write = Callable[[Sequence[Artefact], "pd.DataFrame", Mapping[str, Any], Sequence[str]], tuple[Files, list[str]]]
+Write = Callable[[Sequence[Artefact], "pd.DataFrame", JsonObject, Sequence[str]], tuple[Files, list[str]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,7 @@ class Report:
 
     name: str
     summary: str
-    terminal: "Callable[[pd.DataFrame, Mapping[str, Any]], RenderableType]"
-    html: "Callable[[pd.DataFrame, Mapping[str, Any]], str]"
+    terminal: "Callable[[pd.DataFrame, JsonObject], RenderableType]"
+    html: "Callable[[pd.DataFrame, JsonObject], str]"
     formats: tuple[str, ...] = ()
     write: Write = lambda artefacts, records, info, formats: ({}, [])

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from mbcbench.errors import UsageError
+from mbcbench.types import JsonDict
 
 try:
     import resource
@@ -42,7 +42,7 @@ def processor() -> str:
     return next(models, platform.processor() or platform.machine())
 
 
-def hardware() -> dict[str, Any]:
+def hardware() -> JsonDict:
     """Return the processor's model, the number of usable cores and the bytes of memory."""
     import psutil
 

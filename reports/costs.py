@@ -1,8 +1,5 @@
 """Report of costs: how time and memory grow with the set, predicted and measured memory, and what ASV timed."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 from rich import box
 from rich.console import Group, RenderableType
@@ -10,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mbcbench.reporting import Report
+from mbcbench.types import JsonObject
 
 from .columns import Row
 from .formatting import facts, format_number
@@ -101,7 +99,7 @@ def _skipped(rows: pd.DataFrame) -> pd.DataFrame:
     return table.drop_duplicates().sort_values(list(table.columns))
 
 
-def terminal(frame: pd.DataFrame, info: Mapping[str, Any]) -> RenderableType:
+def terminal(frame: pd.DataFrame, info: JsonObject) -> RenderableType:
     """Return the tables, one below the other."""
     parts: list[RenderableType] = [Text(f"{label}: {text}") for label, text in facts(tidy(frame), info)]
     for title, table in tables(frame).items():
@@ -112,7 +110,7 @@ def terminal(frame: pd.DataFrame, info: Mapping[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
-def html(frame: pd.DataFrame, info: Mapping[str, Any]) -> str:
+def html(frame: pd.DataFrame, info: JsonObject) -> str:
     """Return the same as one self-contained page."""
     return template("costs.html").render(facts=facts(tidy(frame), info), tables=tables(frame))
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from mbcbench.types import JsonObject
+
 from .aggregation import BROKEN, MISSING
 from .columns import Row
 
@@ -128,7 +130,7 @@ def _shorten(text: str, limit: int = 240) -> str:
     return flat if len(flat) <= limit else f"{flat[: limit - 1]}…"
 
 
-def facts(rows: pd.DataFrame, info: Mapping[str, Any]) -> list[tuple[str, str]]:
+def facts(rows: pd.DataFrame, info: JsonObject) -> list[tuple[str, str]]:
     """Return what was run on which data and machine: label and text. Unknown facts are left out.
 
     rows: tidy records. info: description of the run.
@@ -148,7 +150,7 @@ def facts(rows: pd.DataFrame, info: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(label, text) for label, text in known.items() if text]
 
 
-def _machine(info: Mapping[str, Any]) -> str:
+def _machine(info: JsonObject) -> str:
     hardware = info.get("hardware") or {}
     parts = []
     if hardware.get("cpu"):

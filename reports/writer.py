@@ -1,12 +1,12 @@
 """Artefacts as files: CSV with unrounded numbers, Markdown, LaTeX, pictures, and one page with all of them."""
 
 import base64
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
 from mbcbench.reporting import Artefact
+from mbcbench.types import JsonObject
 
 from .captions import data_note
 from .columns import Row
@@ -21,7 +21,7 @@ Files = dict[str, str | bytes]
 
 
 def write(
-    artefacts: Sequence[Artefact], frame: pd.DataFrame, info: Mapping[str, Any], formats: Sequence[str]
+    artefacts: Sequence[Artefact], frame: pd.DataFrame, info: JsonObject, formats: Sequence[str]
 ) -> tuple[Files, list[str]]:
     """Return files by name, and a line for each artefact that has no records."""
     rows = label_models(frame)
@@ -103,7 +103,7 @@ def index(shown: Sequence[RenderedArtefact], missing: Sequence[str], formats: Co
 
 
 def page(
-    shown: Sequence[RenderedArtefact], missing: Sequence[str], leaderboard: Mapping[str, Any], formats: Collection[str]
+    shown: Sequence[RenderedArtefact], missing: Sequence[str], leaderboard: JsonObject, formats: Collection[str]
 ) -> str:
     """Return the page of the leaderboard with the artefacts in it. leaderboard: see `leaderboard.html.context`."""
     sources = {rendered.id: _source(rendered, formats) for rendered in shown if rendered.images}
@@ -126,7 +126,7 @@ def _source(rendered: RenderedArtefact, formats: Collection[str]) -> str:
     return f"data:image/png;base64,{base64.b64encode(rendered.images['png']).decode()}"
 
 
-def _versions(frame: pd.DataFrame, info: Mapping[str, Any]) -> list[str]:
+def _versions(frame: pd.DataFrame, info: JsonObject) -> list[str]:
     """Return notes on records that were reused from other runs, and on runs that were made by different code."""
     lines = []
     reused = frame.get("detail.reused_from", pd.Series(dtype=object)).dropna()
@@ -138,7 +138,7 @@ def _versions(frame: pd.DataFrame, info: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _code(run: Mapping[str, Any]) -> str:
+def _code(run: JsonObject) -> str:
     parts = [f"{name} {version}" for name, version in (run["versions"] or {}).items()]
     if run["commit"]:
         parts.append(f"commit {run['commit'][:12]}")

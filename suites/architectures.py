@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import nn
 
@@ -12,6 +12,7 @@ from mbcbench.protocol.target import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import ArchitectureDetail
 from mbcbench.records.record import Record
+from mbcbench.types import JsonDict
 
 from .metrics import Metric
 from .tasks.centroids.prototypical_network import PrototypicalNetwork, conv_net
@@ -34,7 +35,7 @@ MODELS: dict[str, paper.Model] = {
 class ArchitectureSettings:
     """Hyper-parameters of the encoder in a table's model."""
 
-    hyper: dict[str, Any]
+    hyper: JsonDict
 
 
 class Layer(NamedTuple):

@@ -5,7 +5,7 @@ model share its training, and an encoder that a user adds to an experiment is tr
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -43,6 +43,7 @@ from mbcbench.paper import (
 from mbcbench.protocol.spec import SlotReadout
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record
+from mbcbench.types import JsonDict, JsonObject
 
 from . import gradients
 from .tasks.centroids import settings as centroid_settings
@@ -275,14 +276,14 @@ def _total_slots(num_slots: int | Sequence[int]) -> float:
 
 # Experiments
 
-BY_TRAIN_SIZE: dict[str, Any] = {"columns_by": "detail.train_size", "only_train_size": True}
+BY_TRAIN_SIZE: JsonDict = {"columns_by": "detail.train_size", "only_train_size": True}
 
 
-def _experiment(title: str, cells: Cells, where: Mapping[str, Any], **options: Any) -> Experiment:
+def _experiment(title: str, cells: Cells, where: JsonObject, **options: Any) -> Experiment:
     return Experiment(title=title, cells=cells, where=where, **options)
 
 
-LARGE_TRAINED: Mapping[str, Any] = {**LARGE_IMAGES, "params.train_size": LARGE_TRAIN_SIZE}
+LARGE_TRAINED: JsonObject = {**LARGE_IMAGES, "params.train_size": LARGE_TRAIN_SIZE}
 EXPERIMENTS: dict[str, Experiment] = {
     "table1": _experiment(
         "Accuracy on point clouds, by the number of points", table1, {**SHAPES, **ONE_PIECE}, **BY_TRAIN_SIZE

@@ -4,7 +4,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, NamedTuple, Self, TypeVar
+from typing import Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mbcbench.protocol.state import map_state
 from mbcbench.records.detail import TrainingDetail
+from mbcbench.types import Encoder
 
 X = TypeVar("X")
 
@@ -86,7 +87,7 @@ class DivergedError(Exception):
 def fit(
     model: nn.Module,
     batches: Iterable[tuple[X, Tensor]],
-    loss_of: Callable[[Any, Tensor], Tensor],
+    loss_of: Callable[[Encoder, Tensor], Tensor],
     *,
     steps: int,
     lr: float,

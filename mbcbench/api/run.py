@@ -101,7 +101,7 @@ def run(
     for line in earlier.unreadable if earlier is not None else ():
         logger.warning("skipping an unreadable earlier run: %s", line)
     try:
-        result = consume(planner.leaderboard(options, names, profile, earlier), options.jobs, run=new, quiet=quiet)
+        result = consume(planner.run_suites(options, names, profile, earlier), options.jobs, run=new, quiet=quiet)
     except UsageError:
         new.discard()
         raise

@@ -1,7 +1,7 @@
 """`mbcbench check`: try to falsify the laws on encoders."""
 
 import json as json_module
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ from mbcbench.cli.options import (
     as_profile,
     split_commas,
 )
+from mbcbench.types import JsonDict, JsonObject
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -90,7 +91,9 @@ def check(
     laws = registry.select(registry.LAWS, split_commas(law)) or known
     if json is not None:
         check_writable(json)
-    steps = planner.check(options, laws, chosen, {name: value for name, value in params.items() if value is not None})
+    steps = planner.check_laws(
+        options, laws, chosen, {name: value for name, value in params.items() if value is not None}
+    )
     result = consume(steps, options.jobs, quiet=quiet)
     records = [record for record in result.records if record.suite != PROBE]
     records.sort(key=lambda record: (options.encoders.index(record.encoder), known.index(record.case)))
@@ -157,14 +160,14 @@ def _write_json(path: Path, records: "Sequence[Record]") -> None:
     path.write_text("".join(lines), encoding="utf-8")
 
 
-def _flat(record: "Record") -> dict[str, Any]:
+def _flat(record: "Record") -> JsonDict:
     """Return a law's record as one flat object. Evidence that a record lacks is null."""
     row = json_module.loads(record.to_json())
     names = ("encoder", "status", "seconds", "dtype", "device", "seed", "message")
     return {"law": row["case"], **{name: row[name] for name in names}, **evidence_of(row["value"], row["detail"])}
 
 
-def evidence_of(gap: Any, detail: Mapping[str, Any]) -> dict[str, Any]:
+def evidence_of(gap: Any, detail: JsonObject) -> JsonDict:
     """Return the evidence in a law's record: its gap (the record's value), bound, examples and counterexample."""
     values = {"gap": gap, **detail}
     return {name: values.get(name) for name in EVIDENCE}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mbcbench.errors import ExitCode, Interrupted, UsageError
+from mbcbench.types import JsonObject
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -66,7 +67,7 @@ def plain_table(*columns: str, numbers: Iterable[str] = (), unbroken: Iterable[s
     return table
 
 
-def facts(rows: Mapping[str, Any]) -> "Table":
+def facts(rows: JsonObject) -> "Table":
     """Return names and values as a table, one per line. Names without a value are left out."""
     from rich.table import Table
     from rich.text import Text

@@ -1,11 +1,11 @@
 """`mbcbench describe`: describe an encoder, a law or another plug-in."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mbcbench.errors import BrokenPluginError, ExitCode, UsageError
+from mbcbench.types import JsonDict, JsonObject
 
 if TYPE_CHECKING:
     from mbcbench.records.detail import EncoderDetail
@@ -70,7 +70,7 @@ def _print_encoder(target: str) -> None:
     print_out(facts(encoder_facts(target, detail)), markup=False)
 
 
-def _probe(case: str, name: str, **params: Any) -> Mapping[str, Any]:
+def _probe(case: str, name: str, **params: Any) -> JsonObject:
     """Import a plug-in in a process of its own and return the detail of the record."""
     from mbcbench.execution import planner
     from mbcbench.records.record import BROKEN
@@ -81,7 +81,7 @@ def _probe(case: str, name: str, **params: Any) -> Mapping[str, Any]:
     return record.detail
 
 
-def encoder_facts(target: str, detail: "EncoderDetail") -> dict[str, Any]:
+def encoder_facts(target: str, detail: "EncoderDetail") -> JsonDict:
     """Return what is known of an encoder by name."""
     output = " x ".join(["B", *map(str, detail.output_shape)])
     steps = [

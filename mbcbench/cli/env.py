@@ -1,6 +1,6 @@
 """`mbcbench env`: print versions, hardware and folders."""
 
-from mbcbench.errors import ExitCode
+from mbcbench.errors import ExitCode, UsageError
 
 
 def env() -> int:
@@ -27,6 +27,7 @@ def _cache_folder() -> str:
     """Return the folder of the data sets, or nothing if the libraries for data are not installed."""
     try:
         from mbcbench.datasets import data_folder
-    except ModuleNotFoundError:
+
+        return str(data_folder())
+    except (ModuleNotFoundError, UsageError):
         return ""
-    return str(data_folder())

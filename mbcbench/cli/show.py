@@ -1,13 +1,13 @@
 """`mbcbench show`: print a report of an earlier run."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mbcbench.cli.options import DEFAULT_ROOT, OldRoot, Root
 from mbcbench.errors import ExitCode, UsageError, one_line
+from mbcbench.types import JsonObject
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +61,7 @@ def print_reports(folder: Path, page: Path | None = None, *, name: str | None = 
     return max(_print_report(name, records, info, paths.get(name)) for name in names)
 
 
-def _needed_reports(info: Mapping[str, Any]) -> list[str]:
+def _needed_reports(info: JsonObject) -> list[str]:
     """Return the leaderboard for the default suites, the experiments for suites that have some."""
     from mbcbench.registry import default_suites
 
@@ -70,7 +70,7 @@ def _needed_reports(info: Mapping[str, Any]) -> list[str]:
     return [*([LEADERBOARD] if leaderboard else []), *([EXPERIMENTS] if experiments else [])]
 
 
-def _print_report(name: str, records: "pd.DataFrame", info: Mapping[str, Any], page: Path | None) -> ExitCode:
+def _print_report(name: str, records: "pd.DataFrame", info: JsonObject, page: Path | None) -> ExitCode:
     from mbcbench import registry
     from mbcbench.cli.console import print_error, print_line, print_out
 

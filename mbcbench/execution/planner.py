@@ -1,34 +1,38 @@
-"""What a command has to do, put in order: learn of the plug-ins, plan, reuse, run.
+"""Plan and run the cells of a command: probe the plug-ins, ask the suites for cells, reuse cached cells, run the rest.
 
-Everything that imports a plug-in happens in cells. The main process sees records only.
+Plug-ins are imported in the processes of cells only. The main process sees their records.
 """
 
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from mbcbench import system
 from mbcbench.errors import ExitCode, UsageError
 from mbcbench.execution import runner
 from mbcbench.execution.runner import Event, Finished, Job, Limits
-from mbcbench.execution.suite import PROBE, DataChoice, Device, Profile
+from mbcbench.execution.suite import PROBE, DataChoice, Device, PlanParams, Profile
 from mbcbench.records.cache import RunCache, reasons
 from mbcbench.records.cell import Cell
-from mbcbench.records.detail import PlanDetail
+from mbcbench.records.detail import EncoderDetail, PlanDetail, SourceDetail
 from mbcbench.records.record import BROKEN, UNEXPECTED, Record, Status
 from mbcbench.registry import default_suites
+from mbcbench.types import JsonObject
 
 LAWS_SUITE = "laws"
 TRAINING = ("torch._dynamo",)  # the first optimizer of a process imports it, for over a second
 PLUGIN_SECONDS = 60.0  # to import a plug-in, and to build an encoder
 
+Identity = Mapping[str, str]
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What is asked for. named: the encoders that the user named, whose faults are wrong usage.
+    """Options of a command that runs cells.
 
-    only: of the suites, only these experiments. data, device: see `mbcbench.execution.suite.Request`.
-    seconds: the time limit of a cell, where it is not the suite's own. libraries: see `runner.run`.
+    user_encoders: encoders given on the command line; if one of them cannot be built, that is a usage error.
+    seconds: time limit of a cell, in place of its suite's. libraries: see `runner.run`.
+    only: experiments to run of the suites. data, device: see `mbcbench.execution.suite.Request`.
     """
 
     encoders: tuple[str, ...]
@@ -44,107 +48,108 @@ class RunOptions:
 
     @property
     def has_filters(self) -> bool:
-        """Whether suites are asked for something that they may not have."""
+        """True if suites are asked for something that they may not have."""
         return bool(self.only) or self.data != "auto" or self.device != "cpu"
 
     def limits(self, seconds: float) -> Limits:
+        """Return the limits of a cell whose suite allows `seconds`."""
         return Limits(seconds=self.seconds or seconds, memory_bytes=self.memory_bytes)
 
 
 @dataclass(frozen=True)
 class Planned:
-    """All cells are known: those to run, how many are reused, and why the others are not.
+    """The plan: all cells, those to run, how many are reused, and why the others are not.
 
-    experiments: what each of them shows (see `mbcbench.execution.suite.Experiment`), with the keys of its cells.
+    experiments: by name, what each shows (see `mbcbench.execution.suite.Experiment`) and the keys of its cells.
     """
 
     cells: tuple[Cell, ...]
     to_run: tuple[Cell, ...]
     reused: int = 0
     reasons: str = ""
-    experiments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    experiments: Mapping[str, JsonObject] = field(default_factory=dict)
 
 
 Step = Event | Planned
 Steps = Generator[Step, None, None]
 
 
-def leaderboard(options: RunOptions, suites: Sequence[str], profile: Profile, earlier: RunCache | None) -> Steps:
-    """Run the suites on the encoders; cells that `earlier` holds are not run again.
+def run_suites(options: RunOptions, suites: Sequence[str], profile: Profile, cache: RunCache | None) -> Steps:
+    """Run suites on encoders, except cells that the cache has.
 
-    Raises UsageError when an encoder that the user named cannot be used, or an experiment that is asked for is none.
+    Raises UsageError if an encoder of the user cannot be used, or an unknown experiment is requested.
     """
     options = replace(options, libraries=TRAINING)
-    plans = [_plan(options, suite, profile) for suite in suites]
-    planned = yield from _run_probes(options, plans)
-    work = _jobs(options, plans, planned)
-    learnt = yield from _run_probes(options, [*_builds(options, work.jobs), *_sources(work.jobs)])
-    yield from _execute(options, work, learnt, earlier)
+    plan_probes = [_plan_probe(options, suite, profile) for suite in suites]
+    plans = yield from _run_probes(options, plan_probes)
+    work = _collect_work(options, plans)
+    suites_used = dict.fromkeys(job.cell.suite for job in work.jobs)
+    source_probes = [Cell(suite=PROBE, case="source", encoder="", params={"suite": suite}) for suite in suites_used]
+    probed = yield from _run_probes(options, [*_build_probes(options, work.jobs), *source_probes])
+    yield from _execute(options, work, probed, cache)
 
 
-def check(options: RunOptions, laws: Collection[str], profile: Profile, params: Mapping[str, Any]) -> Steps:
-    """Check the laws on the encoders; `params` (examples, reference, expected failures) add to the profile's own.
+def check_laws(options: RunOptions, laws: Collection[str], profile: Profile, params: JsonObject) -> Steps:
+    """Check laws on encoders; `params` (examples, reference, expected failures) add to those of the profile.
 
-    Raises UsageError when an encoder that the user named cannot be used.
+    Raises UsageError if an encoder of the user cannot be used.
     """
-    plan = _plan(options, LAWS_SUITE, profile)
-    learnt = yield from _run_probes(options, [*_builds(options, ()), plan])
-    jobs = _jobs(options, [plan], learnt).jobs
-    chosen = [_with_params(job, params) for job in jobs if job.cell.case in laws]
-    yield from _execute(options, _Work(chosen), learnt, None)
-
-
-def _with_params(job: Job, params: Mapping[str, Any]) -> Job:
-    return replace(job, cell=replace(job.cell, params={**job.cell.params, **params}))
+    plan_probe = _plan_probe(options, LAWS_SUITE, profile)
+    probed = yield from _run_probes(options, [*_build_probes(options, ()), plan_probe])
+    jobs = [
+        replace(job, cell=replace(job.cell, params={**job.cell.params, **params}))
+        for job in _collect_work(options, probed).jobs
+        if job.cell.case in laws
+    ]
+    yield from _execute(options, _Work(jobs), probed, None)
 
 
 def run_probe(case: str, *, encoder: str = "", seed: int = 0, **params: Any) -> Record:
     """Return the record of one probe (see `mbcbench.execution.probe`).
 
-    Raises UsageError when what it asks for cannot be used.
+    Raises UsageError if what it is asked for cannot be used.
     """
     cell = Cell(suite=PROBE, case=case, encoder=encoder, seed=seed, params=params)
-    job = Job(cell, Limits(PLUGIN_SECONDS))
-    (record,) = (r for event in runner.run([job], workers=1) if isinstance(event, Finished) for r in event.records)
+    events = runner.run([Job(cell, Limits(PLUGIN_SECONDS))], workers=1)
+    (record,) = (record for event in events if isinstance(event, Finished) for record in event.records)
     if record.status is Status.USAGE:
         raise UsageError(record.message)
     return record
 
 
 def exit_code(records: Iterable[Record]) -> ExitCode:
-    """What the records tell the shell: that something broke weighs more than a broken law."""
+    """Return the exit code for some records; a cell that broke takes precedence over a broken law."""
     statuses = {record.status for record in records}
     if statuses & BROKEN:
         return ExitCode.BROKE
     return ExitCode.LAW_BROKEN if statuses & UNEXPECTED else ExitCode.AS_CLAIMED
 
 
-def _builds(options: RunOptions, jobs: Iterable[Job]) -> list[Cell]:
-    """Probes of the encoders that the user named and of those that the jobs are about, a suite's own included."""
-    named = (encoder for encoder in options.encoders if encoder in options.user_encoders)
-    encoders = dict.fromkeys([*named, *(job.cell.encoder for job in jobs)])
+def _plan_probe(options: RunOptions, suite: str, profile: Profile) -> Cell:
+    """Return the probe that asks a suite for its cells."""
+    params = PlanParams(
+        suite=suite,
+        profile=profile,
+        data=options.data,
+        device=options.device,
+        encoders=options.encoders,
+        user_encoders=tuple(sorted(options.user_encoders)),
+        only=options.only,
+    )
+    return Cell(suite=PROBE, case="plan", encoder="", params=asdict(params), seed=options.seed)
+
+
+def _build_probes(options: RunOptions, jobs: Iterable[Job]) -> list[Cell]:
+    """Return the probes that build encoders: those of the user, and those that the jobs need."""
+    from_user = (encoder for encoder in options.encoders if encoder in options.user_encoders)
+    encoders = dict.fromkeys([*from_user, *(job.cell.encoder for job in jobs)])
     return [Cell(suite=PROBE, case="build", encoder=encoder, seed=options.seed) for encoder in encoders]
 
 
-def _sources(jobs: Iterable[Job]) -> list[Cell]:
-    suites = dict.fromkeys(job.cell.suite for job in jobs)
-    return [Cell(suite=PROBE, case="source", encoder="", params={"suite": suite}) for suite in suites]
+def _run_probes(options: RunOptions, probes: Sequence[Cell]) -> Generator[Step, None, list[Record]]:
+    """Run probes and return their records in the same order.
 
-
-def _plan(options: RunOptions, suite: str, profile: Profile) -> Cell:
-    encoders = {
-        "encoders": list(options.encoders),
-        "user_encoders": sorted(options.user_encoders),
-        "only": list(options.only),
-    }
-    params = {"suite": suite, "profile": profile, "data": options.data, "device": options.device, **encoders}
-    return Cell(suite=PROBE, case="plan", encoder="", params=params, seed=options.seed)
-
-
-def _run_probes(options: RunOptions, probes: Sequence[Cell]) -> Generator[Step, None, dict[str, Record]]:
-    """Run the probes and return their records by cell key.
-
-    Raises UsageError when something that the user asked for cannot be used.
+    Raises UsageError if something that the user asked for cannot be used.
     """
     records: dict[str, Record] = {}
     jobs = [Job(cell, options.limits(PLUGIN_SECONDS)) for cell in probes]
@@ -159,94 +164,103 @@ def _run_probes(options: RunOptions, probes: Sequence[Cell]) -> Generator[Step, 
             record = replace(record, status=Status.ERROR)  # the plug-in is at fault
         records[event.cell.key] = record
         yield replace(event, records=(record,))
-    return records
+    return [records[probe.key] for probe in probes]
 
 
 @dataclass(frozen=True)
 class _Work:
     """The jobs of the suites that could be planned, and what their experiments show.
 
-    exclusive: the suites whose cells run with nothing else at the same time.
+    exclusive: suites whose cells run with nothing else at the same time.
     """
 
     jobs: Sequence[Job]
     exclusive: Collection[str] = ()
-    experiments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    experiments: Mapping[str, JsonObject] = field(default_factory=dict)
 
 
-def _jobs(options: RunOptions, plans: Sequence[Cell], learnt: Mapping[str, Record]) -> _Work:
-    """What is to be done; a cell that two suites want is one job."""
+def _collect_work(options: RunOptions, probed: Sequence[Record]) -> _Work:
+    """Return the work of all plans among some probes; a cell of two suites is one job."""
     jobs: dict[str, Job] = {}
     exclusive: set[str] = set()
-    experiments: dict[str, Any] = {}
-    for plan in plans:
-        if learnt[plan.key].status in BROKEN:
-            continue
-        detail = PlanDetail.from_dict(learnt[plan.key].detail)
-        for cell in (Cell(**planned) for planned in detail.cells):
-            jobs.setdefault(cell.key, Job(cell, options.limits(detail.seconds)))
-        exclusive |= {plan.params["suite"]} if detail.exclusive else set()
-        experiments |= detail.experiments if plan.params["suite"] not in default_suites() else {}
+    experiments: dict[str, JsonObject] = {}
+    for record in _sound(probed, "plan"):
+        suite, plan = record.params["suite"], PlanDetail.from_dict(record.detail)
+        for cell in (Cell(**fields) for fields in plan.cells):
+            jobs.setdefault(cell.key, Job(cell, options.limits(plan.seconds)))
+        if plan.exclusive:
+            exclusive.add(suite)
+        if suite not in default_suites():
+            experiments |= plan.experiments
     return _Work(list(jobs.values()), exclusive, experiments)
 
 
-def _execute(options: RunOptions, work: _Work, learnt: Mapping[str, Record], earlier: RunCache | None) -> Steps:
-    built = {record.encoder: record for record in learnt.values() if record.case == "build"}
-    sources = {r.params["suite"]: r.detail.get("identity", {}) for r in learnt.values() if r.case == "source"}
-    environment = _environment()
-    jobs = [_identified(job, sources.get(job.cell.suite, {}), built, environment) for job in work.jobs]
-    keys = {planned.cell.key: job.cell.key for planned, job in zip(work.jobs, jobs, strict=True)}
-    lost, sound = _split(jobs, lambda job: _is_broken(built.get(job.cell.encoder)))
-    known, missing = _split(sound, lambda job: earlier is not None and bool(earlier.find(job.cell)))
+def _sound(probed: Sequence[Record], case: str) -> list[Record]:
+    """Return the records of the probes of one kind that succeeded."""
+    return [record for record in probed if record.case == case and record.status not in BROKEN]
+
+
+def _execute(options: RunOptions, work: _Work, probed: Sequence[Record], cache: RunCache | None) -> Steps:
+    """Yield the plan; then the cells that cannot run, those that the cache has, and the others as they run."""
+    jobs = _identify(work.jobs, probed)
+    broken = {record.encoder: record for record in probed if record.case == "build" and record.status in BROKEN}
+    lost = [job for job in jobs if job.cell.encoder in broken]
+    sound = [job for job in jobs if job.cell.encoder not in broken]
+    cached = {job.cell.key: tuple(cache.find(job.cell)) if cache is not None else () for job in sound}
+    reused = [job for job in sound if cached[job.cell.key]]
+    to_run = [job for job in sound if not cached[job.cell.key]]
     yield Planned(
         cells=tuple(job.cell for job in jobs),
-        to_run=tuple(job.cell for job in missing),
-        reused=len(known),
-        reasons=reasons(earlier.miss(job.cell) for job in missing) if earlier is not None else "",
-        experiments={n: {**e, "cells": [keys[key] for key in e["cells"]]} for n, e in work.experiments.items()},
+        to_run=tuple(job.cell for job in to_run),
+        reused=len(reused),
+        reasons=reasons(cache.miss(job.cell) for job in to_run) if cache is not None else "",
+        experiments=_experiments_of(work, jobs),
     )
     for job in lost:
-        yield Finished(job.cell, (_not_run(job.cell, built[job.cell.encoder]),))
-    for job in known:
-        assert earlier is not None
-        yield Finished(job.cell, tuple(earlier.find(job.cell)), reused=True)
-    by_itself, together = _split(missing, lambda job: job.cell.suite in work.exclusive)
-    yield from runner.run(by_itself, workers=1, libraries=options.libraries)
-    yield from runner.run(_interleave_suites(together), workers=options.jobs, libraries=options.libraries)
+        yield Finished(job.cell, (_not_run(job.cell, broken[job.cell.encoder]),))
+    for job in reused:
+        yield Finished(job.cell, cached[job.cell.key], reused=True)
+    exclusive = [job for job in to_run if job.cell.suite in work.exclusive]
+    concurrent = [job for job in to_run if job.cell.suite not in work.exclusive]
+    yield from runner.run(exclusive, workers=1, libraries=options.libraries)
+    yield from runner.run(_interleave_suites(concurrent), workers=options.jobs, libraries=options.libraries)
 
 
-def _interleave_suites(jobs: Sequence[Job]) -> list[Job]:
-    """The jobs with the first of each suite in front: an estimate of the time left needs a cell of each."""
-    first: dict[str, Job] = {}
+def _identify(jobs: Sequence[Job], probed: Sequence[Record]) -> list[Job]:
+    """Return the jobs with the identity of their cells: everything outside the cell that can change its outcome."""
+    environment = _environment()
+    suites = {r.params["suite"]: SourceDetail.from_dict(r.detail).identity for r in _sound(probed, "source")}
+    encoders = {r.encoder: EncoderDetail.from_dict(r.detail).identity for r in _sound(probed, "build")}
+    identified = []
     for job in jobs:
-        first.setdefault(job.cell.suite, job)
-    return [*first.values(), *(job for job in jobs if job is not first[job.cell.suite])]
+        cell, suite, encoder = job.cell, suites.get(job.cell.suite, {}), encoders.get(job.cell.encoder, {})
+        identity = {**environment, **suite, **cell.identity, **encoder}
+        identified.append(replace(job, cell=replace(cell, identity=identity)))
+    return identified
 
 
 def _environment() -> dict[str, str]:
-    """What can change any cell's outcome."""
+    """Return the part of the identity that all cells have."""
     versions = {f"{name} version": version for name, version in system.versions().items()}
     return {**versions, "processor": system.processor()}
 
 
-def _identified(job: Job, suite: Mapping[str, str], built: Mapping[str, Record], environment: Mapping[str, str]) -> Job:
-    """The job of the cell with everything that can change its outcome."""
-    cell = job.cell
-    encoder = built[cell.encoder].detail.get("identity", {}) if cell.encoder in built else {}
-    return replace(job, cell=replace(cell, identity={**environment, **suite, **cell.identity, **encoder}))
-
-
-def _is_broken(record: Record | None) -> bool:
-    return record is not None and record.status in BROKEN
+def _experiments_of(work: _Work, jobs: Sequence[Job]) -> dict[str, JsonObject]:
+    """Return the experiments with the keys that their cells have in `jobs`, where they have an identity."""
+    keys = {planned.cell.key: job.cell.key for planned, job in zip(work.jobs, jobs, strict=True)}
+    return {
+        name: {**experiment, "cells": [keys[key] for key in experiment["cells"]]}
+        for name, experiment in work.experiments.items()
+    }
 
 
 def _not_run(cell: Cell, cause: Record) -> Record:
-    return cell.record(cause.status, message=f"not run, since it cannot be built: {cause.message}")
+    return cell.record(cause.status, message=f"not run: the encoder cannot be built: {cause.message}")
 
 
-def _split(jobs: Sequence[Job], test: Callable[[Job], bool]) -> tuple[list[Job], list[Job]]:
-    """The jobs that pass the test, and the others."""
-    passed = [test(job) for job in jobs]
-    return [j for j, yes in zip(jobs, passed, strict=True) if yes], [
-        j for j, yes in zip(jobs, passed, strict=True) if not yes
-    ]
+def _interleave_suites(jobs: Sequence[Job]) -> list[Job]:
+    """Return the jobs with the first of each suite in front: an estimate of the time left needs a cell of each."""
+    first: dict[str, Job] = {}
+    for job in jobs:
+        first.setdefault(job.cell.suite, job)
+    return [*first.values(), *(job for job in jobs if job is not first[job.cell.suite])]

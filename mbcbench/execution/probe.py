@@ -1,7 +1,7 @@
-"""What must be learnt of a plug-in by importing it, learnt where that is safe: in a cell's own process.
+"""Probes: cells that import a plug-in and describe it, since only the process of a cell may import plug-ins.
 
-`build`: builds an encoder and encodes a small batch. `plan`: asks a suite for its cells. `source`: what a suite is made
-of. `law`: reads a law's page. `replay`: tries a recorded counterexample again.
+`build` builds an encoder and encodes a small batch. `plan` asks a suite for its cells. `source` digests the sources of
+a suite. `law` reads the page of a law. `replay` tries a recorded counterexample again.
 """
 
 import inspect
@@ -15,19 +15,20 @@ from torch import nn
 from mbcbench import registry, system
 from mbcbench.errors import UsageError
 from mbcbench.execution import digest
-from mbcbench.execution.suite import PROBE, Device, Experiment, Request, Suite
+from mbcbench.execution.suite import PROBE, Experiment, PlanParams, Request, Suite
 from mbcbench.protocol import target
 from mbcbench.protocol.encoder import has_merge, is_streaming, takes_mask
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EncoderDetail, LawPageDetail, PlanDetail, ProbeDetail, ReplayDetail, SourceDetail
 from mbcbench.records.record import Record, Status
+from mbcbench.types import JsonObject
 from mbcbench.verify.counterexample import replay_counterexample
 
 
 def run(cell: Cell) -> list[Record]:
-    """One record, whose detail says what was learnt; or with the status `usage` what the user has to correct."""
+    """Return one record with the detail of the probe, or with the status `usage` and what the user has to correct."""
     probes: dict[str, Callable[[Cell], ProbeDetail]] = {
-        "build": _encoder,
+        "build": _build,
         "plan": _plan,
         "source": _source,
         "law": _law,
@@ -39,15 +40,15 @@ def run(cell: Cell) -> list[Record]:
         return [cell.record(Status.USAGE, message=str(error))]
 
 
-def _encoder(cell: Cell) -> EncoderDetail:
+def _build(cell: Cell) -> EncoderDetail:
     spec = target.get_spec(cell.encoder)
-    width = target.element_width(spec)
-    module = target.build_from_spec(spec, dim_in=width, seed=cell.seed).eval()
-    target.validate(module, dim_in=width, name=cell.encoder)
+    dim_in = target.element_width(spec)
+    module = target.build_from_spec(spec, dim_in=dim_in, seed=cell.seed).eval()
+    target.validate(module, dim_in=dim_in, name=cell.encoder)
     return EncoderDetail(
         summary=spec.summary,
         paper=spec.paper,
-        hyper={name: _plain(value) for name, value in spec.hyper.items()},
+        hyper={name: _to_plain(value) for name, value in spec.hyper.items()},
         claims=dict(spec.claims),
         breaks=dict(spec.breaks),
         slot_readout=spec.slot_readout,
@@ -55,66 +56,75 @@ def _encoder(cell: Cell) -> EncoderDetail:
         merge=has_merge(module),
         mask=takes_mask(module),
         parameters=sum(p.numel() for p in module.parameters()),
-        dim_in=width,
-        output_shape=_output_shape(module, width),
+        dim_in=dim_in,
+        output_shape=_output_shape(module, dim_in),
         identity={"encoder source": source_digest(cell.encoder, module), "encoder weights": digest.weights(module)},
     )
 
 
-def source_digest(name: str, module: nn.Module) -> str:
-    """A digest of the target's module and of the modules whose classes it built, with what lies beside them."""
-    names = {target.import_target_module(name).__name__} | {type(m).__module__ for m in module.modules()}
+def source_digest(encoder: str, module: nn.Module) -> str:
+    """Return a digest of the sources of the target, and of the classes of the module and its submodules."""
+    names = {target.import_target_module(encoder).__name__} | {type(m).__module__ for m in module.modules()}
     return digest.files(digest.sources(names))
 
 
-def _output_shape(module: nn.Module, width: int) -> list[int]:
-    with torch.no_grad():
-        return list(module(torch.zeros(1, 3, width, dtype=_dtype(module))).shape)[1:]
-
-
-def _dtype(module: nn.Module) -> torch.dtype:
+def _output_shape(module: nn.Module, dim_in: int) -> list[int]:
     floating = (p.dtype for p in module.parameters() if p.is_floating_point())
-    return next(floating, torch.get_default_dtype())
+    dtype = next(floating, torch.get_default_dtype())
+    with torch.no_grad():
+        return list(module(torch.zeros(1, 3, dim_in, dtype=dtype)).shape)[1:]
+
+
+def _to_plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | None) else repr(value)
 
 
 def _plan(cell: Cell) -> PlanDetail:
-    p = cell.params
-    suite: Suite = registry.plugin(registry.SUITES, p["suite"]).load()
-    encoders = p["user_encoders"] if suite.experiments else p["encoders"]
-    request = Request(encoders=encoders, profile=p["profile"], seed=cell.seed, data=p["data"], device=_device(p))
+    params = PlanParams(**cell.params)
+    suite: Suite = registry.plugin(registry.SUITES, params.suite).load()
+    system.check_device(params.device)
+    request = Request(
+        encoders=params.user_encoders if suite.experiments else params.encoders,
+        profile=params.profile,
+        seed=cell.seed,
+        data=params.data,
+        device=params.device,
+    )
     cells: dict[str, Cell] = {}
-    experiments = {}
-    for name, experiment in _experiments(p["suite"], suite, p["only"]).items():
+    experiments: dict[str, JsonObject] = {}
+    for name, experiment in _select_experiments(params.suite, suite, params.only).items():
         planned = {c.key: c for c in experiment.cells(request)}
         cells |= planned
-        told = {key: getattr(experiment, key) for key in ("title", "where", "columns_by", "only_train_size")}
-        experiments[name] = told | {"cells": list(planned)}
+        experiments[name] = {
+            "title": experiment.title,
+            "where": experiment.where,
+            "columns_by": experiment.columns_by,
+            "only_train_size": experiment.only_train_size,
+            "cells": list(planned),
+        }
     return PlanDetail(
         cells=[asdict(planned) for planned in cells.values()],
         experiments=experiments,
-        seconds=suite.seconds[p["profile"]],
+        seconds=suite.seconds[params.profile],
         exclusive=suite.exclusive,
     )
 
 
-def _device(p: Mapping[str, Any]) -> Device:
-    device: Device = p["device"]
-    system.check_device(device)
-    return device
+def _select_experiments(name: str, suite: Suite, only: Sequence[str]) -> Mapping[str, Experiment]:
+    """Return the experiments named in `only`, or all; a suite without experiments is one.
 
-
-def _experiments(name: str, suite: Suite, only: Sequence[str]) -> Mapping[str, Experiment]:
-    """The experiments chosen, of a suite or all; a suite without any is one. Raises UsageError for an unknown one."""
-    known = suite.experiments
-    if only and not known:
-        raise UsageError(f"--only selects experiments, and the suite {name} has none; leave one of the two out")
-    for wanted in only:
-        if wanted not in known:
-            near = registry.did_you_mean(wanted, known)
-            raise UsageError(f"no experiment of {name} is called {wanted!r}{near}; there are {', '.join(known)}")
-    if not known:
+    Raises UsageError for an unknown experiment.
+    """
+    if not suite.experiments:
+        if only:
+            raise UsageError(f"--only selects experiments, and the suite {name} has none; leave one of the two out")
         return {name: Experiment(title=suite.summary, cells=suite.cells)}
-    return {wanted: known[wanted] for wanted in only or known}
+    for experiment in only:
+        if experiment not in suite.experiments:
+            hint = registry.did_you_mean(experiment, suite.experiments)
+            known = ", ".join(suite.experiments)
+            raise UsageError(f"no experiment of {name} is called {experiment!r}{hint}; there are {known}")
+    return {experiment: suite.experiments[experiment] for experiment in only or suite.experiments}
 
 
 def _source(cell: Cell) -> SourceDetail:
@@ -124,7 +134,7 @@ def _source(cell: Cell) -> SourceDetail:
 def source_identity(suite: str) -> dict[str, str]:
     """Return digests of a suite's sources and of what they use of mbcbench.
 
-    To be called in a process that has loaded no other suite, whose modules would count too.
+    Call it in a process that has loaded no other suite, whose modules would count too.
     """
     plugin = registry.plugin(registry.SUITES, suite)
     plugin.load()
@@ -138,21 +148,17 @@ def _law(cell: Cell) -> LawPageDetail:
 
 
 def _replay(cell: Cell) -> ReplayDetail:
-    p = cell.params
+    params = cell.params
     try:
-        replay_counterexample(cell.encoder, p["law"], dict(p["tried"]), dim_in=p["dim_in"], seed=cell.seed)
+        replay_counterexample(cell.encoder, params["law"], params["tried"], dim_in=params["dim_in"], seed=cell.seed)
     except AssertionError as broken:
         return ReplayDetail(counterexample_text=str(broken))
     return ReplayDetail(counterexample_text=None)
 
 
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | bool | None) else repr(value)
-
-
 SUITE = Suite(
     name=PROBE,
-    summary="what must be learnt of a plug-in by importing it",
+    summary="import plug-ins and describe them",
     cells=lambda request: [],
     run=run,
     seconds={},

@@ -1,4 +1,4 @@
-"""Progress: what is running, what is done, how long it will take. Live on a terminal, plain lines elsewhere."""
+"""Progress of a run: running and finished cells and the time left. Live on a terminal, plain lines elsewhere."""
 
 import contextlib
 import statistics
@@ -23,7 +23,7 @@ Clock = Callable[[], float]
 
 
 class Progress:
-    """The state of a run as its steps are seen. clock: seconds, from any beginning."""
+    """Progress of a run, updated with each step. clock: a monotonic clock, in seconds."""
 
     def __init__(self, workers: int, clock: Clock = time.monotonic) -> None:
         self.total: int | None = None
@@ -42,11 +42,11 @@ class Progress:
         return self._clock() - self._began
 
     def since(self, moment: float) -> float:
-        """Seconds since a moment of the clock."""
+        """Return the seconds since `moment`, a reading of the clock."""
         return self._clock() - moment
 
     def update(self, step: Step) -> None:
-        """Take note of a step."""
+        """Update the progress with one step."""
         match step:
             case Planned():
                 self.total = len(step.cells)
@@ -68,7 +68,7 @@ class Progress:
             self._seconds[step.cell.suite].append(self.since(began))
 
     def seconds_left(self) -> float | None:
-        """An estimate from the mean cell of each suite so far; None while one of them has no cell behind it."""
+        """Estimate the time left from the mean cell of each suite; return None until each has finished a cell."""
         waiting = Counter(self._waiting.values())
         if self.total is None or any(not self._seconds[suite] for suite in waiting):
             return None
@@ -76,22 +76,22 @@ class Progress:
         return work / self._workers
 
     def line(self) -> str:
-        """The state in one line."""
+        """Return the progress in one line."""
         if self.total is None:
-            return f"learning what there is to run, {format_duration(self.elapsed)}"
+            return f"planning, {format_duration(self.elapsed)}"
         left = self.seconds_left()
-        rest = "time left unknown as yet" if left is None else f"about {format_duration(left)} left"
+        rest = "time left: unknown" if left is None else f"about {format_duration(left)} left"
         failed = f", {self.failed} failed" if self.failed else ""
         return f"{self.done} of {self.total} cells{failed}, {format_duration(self.elapsed)}, {rest}"
 
 
 def is_bad(step: Finished) -> bool:
-    """Whether a cell failed or broke."""
+    """Return True if a cell failed or broke."""
     return any(record.status in BROKEN | UNEXPECTED for record in step.records)
 
 
 def format_duration(seconds: float) -> str:
-    """A time for reading: `8 s`, `3 min 20 s`, `2 h 5 min`."""
+    """Format a duration: `8 s`, `3 min 20 s`, `2 h 5 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -102,18 +102,18 @@ def format_duration(seconds: float) -> str:
 
 @contextlib.contextmanager
 def watch(console: Console, progress: Progress, *, quiet: bool) -> Iterator[Callable[[Step], None]]:
-    """Show progress on `console` while steps are given to what this yields."""
+    """Show progress on `console`; yield the function to call with each step."""
     if quiet:
         yield progress.update
     elif console.is_terminal:
-        with Live(get_renderable=lambda: _picture(progress), console=console, transient=True):
+        with Live(get_renderable=lambda: _render(progress), console=console, transient=True):
             yield progress.update
     else:
         yield _Lines(console, progress).update
 
 
 class _Lines:
-    """Progress as plain lines: a failure at once, the rest at intervals."""
+    """Progress as plain lines: failures immediately, the rest at intervals."""
 
     def __init__(self, console: Console, progress: Progress) -> None:
         self._console = console
@@ -123,28 +123,28 @@ class _Lines:
     def update(self, step: Step) -> None:
         self._progress.update(step)
         if isinstance(step, Planned) and step.reused:
-            self._say(f"{step.reused} of {len(step.cells)} cells reused from earlier runs")
+            self._print(f"{step.reused} of {len(step.cells)} cells reused from earlier runs")
         if isinstance(step, Finished) and not step.reused and is_bad(step):
-            self._say(_complaint(step))
+            self._print(_failure_line(step))
         if isinstance(step, Finished) and self._progress.elapsed - self._last >= SECONDS_BETWEEN_LINES:
             self._last = self._progress.elapsed
-            self._say(self._progress.line())
+            self._print(self._progress.line())
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         self._console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
-def _complaint(step: Finished) -> str:
+def _failure_line(step: Finished) -> str:
     record = next(r for r in step.records if r.status in BROKEN | UNEXPECTED)
     return f"{record.status}: {name_of(step.cell)}{f': {record.message}' if record.message else ''}"
 
 
 def name_of(cell: Cell) -> str:
-    """A cell for reading."""
+    """Return the name of a cell for display."""
     return " ".join(word for word in (cell.encoder or cell.params.get("suite", ""), cell.suite, cell.case) if word)
 
 
-def _picture(progress: Progress) -> Group:
+def _render(progress: Progress) -> Group:
     running = Table.grid(padding=(0, 2))
     for cell, began in list(progress.running.values()):
         running.add_row(Text(format_duration(progress.since(began)), justify="right"), Text(name_of(cell)))

@@ -1,4 +1,4 @@
-"""The runner: each cell in a process of its own, forked from a server that has torch loaded already."""
+"""Run cells, each in a process of its own that is forked from a server in which torch is already loaded."""
 
 import contextlib
 import json
@@ -27,7 +27,7 @@ from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
 TIMEOUTS_BEFORE_GIVING_UP = 2
-# Never a plug-in: it could hang or crash.
+# What the fork server imports. Never a plug-in, which could hang or crash.
 PRELOADED = [
     "torch",
     "psutil",
@@ -40,7 +40,7 @@ PRELOADED = [
 
 @dataclass(frozen=True)
 class Limits:
-    """What one cell may take: seconds, and bytes beyond what its process begins with."""
+    """Limits of one cell: seconds, and bytes in addition to what its process starts with."""
 
     seconds: float = 60.0
     memory_bytes: int = 2 * 2**30
@@ -48,14 +48,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class Started:
-    """A cell's process was started."""
+    """Event: the process of a cell was started."""
 
     cell: Cell
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A cell came to its end; reused: its records are those of an earlier run."""
+    """Event: a cell ended. reused: its records are those of an earlier run."""
 
     cell: Cell
     records: tuple[Record, ...]
@@ -74,11 +74,10 @@ class Job:
 
 
 def run(jobs: Sequence[Job], *, workers: int, libraries: Sequence[str] = ()) -> Iterator[Event]:
-    """Run the jobs in their order, at most `workers` at a time, and say when each starts and what it gave.
+    """Run the jobs in order, at most `workers` at a time; yield an event when a cell starts and when it ends.
 
-    libraries: modules that many cells import, to be loaded once by the server they are forked from (the first call
-    of a process decides).
-    An encoder that timed out twice is not run further, so that one that hangs cannot hold up the rest.
+    libraries: modules that many cells import. The fork server imports them once; the first call in a process decides.
+    The remaining cells of an encoder that timed out twice are not run, so that one that hangs cannot delay the others.
     """
     waiting = deque(jobs)
     timeouts: Counter[str] = Counter()
@@ -114,7 +113,7 @@ class _Pool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Kill what still runs, which may not listen to anything gentler."""
+        """Kill the processes that are still running; a gentler signal may be ignored."""
         for child in multiprocessing.active_children():
             if child.name.startswith(self._name):
                 child.kill()
@@ -125,7 +124,7 @@ class _Pool:
         return f"mbcbench-{self._began}-"
 
     def start(self, job: Job) -> None:
-        # pebble reads `context`, whatever its signature says
+        # pebble reads `context`, although its signature does not have it
         launch = process(  # type: ignore[call-overload]
             name=self._name + job.cell.key, timeout=job.limits.seconds, context=self._context
         )
@@ -135,7 +134,7 @@ class _Pool:
         self.running[future] = job
 
     def finished(self) -> list[tuple[Job, tuple[Record, ...]]]:
-        """Wait for at least one running job; the jobs that ended, with their records."""
+        """Wait until at least one job ends; return the jobs that ended, with their records."""
         done, _ = wait(list(self.running), return_when=FIRST_COMPLETED)
         ended = [(self.running.pop(future), future) for future in list(self.running) if future in done]
         return [(job, self._records(job, future)) for job, future in ended]
@@ -152,11 +151,11 @@ class _Pool:
             return (cell.record(Status.TIMEOUT, message=message, seconds=job.limits.seconds),)
         except ProcessExpired as error:
             return (cell.record(Status.CRASH, message=f"its process ended with {_ending(error)}{self._tail(cell)}"),)
-        except Exception as error:  # whatever came through the pipe is the cell's own doing
+        except Exception as error:  # an exception from the pipe is the cell's fault
             return (cell.record(Status.ERROR, message=one_line(error)),)
 
     def _tail(self, cell: Cell) -> str:
-        """The last line that the process wrote before it died."""
+        """Return the last line that the process wrote before it died."""
         log = self._log(cell)
         lines = log.read_text(errors="replace").split("\n") if log.exists() else []
         written = [line.strip() for line in lines if line.strip()]
@@ -173,7 +172,12 @@ def _ending(error: ProcessExpired) -> str:
 
 @contextlib.contextmanager
 def _without_main() -> Iterator[None]:
-    """Hide the program: a cell needs nothing of it, and multiprocessing would run an unguarded script once more."""
+    """Hide the main module from multiprocessing.
+
+    A child process that is started by a fork server imports the parent's `__main__` (`spawn.get_preparation_data` in
+    CPython's Lib/multiprocessing), which would run a script without an `if __name__ == "__main__"` guard once more.
+    Cells need nothing from the main module.
+    """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -183,7 +187,7 @@ def _without_main() -> Iterator[None]:
 
 
 def _fork_server(libraries: Sequence[str]) -> ForkServerContext:
-    """A server that has loaded what every cell needs, with one thread a process."""
+    """Start a server that has imported what every cell needs, with one thread per process."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*PRELOADED, *libraries])
     before = os.environ.get("OMP_NUM_THREADS")

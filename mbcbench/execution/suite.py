@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record
+from mbcbench.types import JsonObject
 
 Profile = Literal["smoke", "quick", "thorough", "paper"]
 PROFILES: tuple[Profile, ...] = ("smoke", "quick", "thorough", "paper")
@@ -39,6 +40,22 @@ class Request:
     device: Device = "cpu"
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlanParams:
+    """Parameters of the probe that asks a suite for its cells (internal; see `Request`).
+
+    encoders: all of them; user_encoders: those that the user named. only: the experiments to run, or none for all.
+    """
+
+    suite: str
+    profile: Profile
+    data: DataChoice
+    device: Device
+    encoders: Sequence[str]
+    user_encoders: Sequence[str]
+    only: Sequence[str]
+
+
 Cells = Callable[[Request], list[Cell]]
 
 
@@ -62,7 +79,7 @@ class Experiment:
 
     title: str
     cells: Cells
-    where: Mapping[str, Any] = field(default_factory=dict)
+    where: JsonObject = field(default_factory=dict)
     columns_by: str = "detail.test_size"
     only_train_size: bool = False
 

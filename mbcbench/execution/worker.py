@@ -1,4 +1,4 @@
-"""What happens inside a cell's own process."""
+"""Run one cell, inside a process of its own."""
 
 import gc
 import multiprocessing
@@ -16,18 +16,18 @@ from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
 OUT_OF_MEMORY = ("can't allocate memory", "bad_alloc", "Cannot allocate memory")
-GRACE = 10.0  # seconds: the run ends what takes too long, long before this
+GRACE = 10.0  # seconds; the runner ends a cell that takes too long well before this
 
 
 def execute(cell: Cell, seconds: float, memory_bytes: int, log: str, folder: str) -> list[str]:
-    """Run one cell from `folder` under a memory limit, its output sent to the file `log`.
+    """Run one cell in `folder` under a memory limit, with its output sent to the file `log`.
 
-    Gives its records as lines of JSON, so that nothing of a plug-in reaches the main process. What the cell raises
-    becomes a record.
+    Return its records as lines of JSON, so that no object of a plug-in reaches the main process. An exception becomes a
+    record.
     """
     import torch
 
-    gc.freeze()  # a collection would visit, and so copy, all that the fork server has loaded: a fifth of a second
+    gc.freeze()  # a collection would touch, and so copy, all that the fork server has loaded: a fifth of a second
     torch.set_num_threads(1)
     _die_with_the_run(seconds)
     _redirect_output(log)
@@ -52,7 +52,7 @@ def _suite(name: str) -> Suite:
 
 
 def _nothing(cell: Cell) -> Record:
-    return cell.record(Status.ERROR, message=f"suite {cell.suite} gave no record of this cell")
+    return cell.record(Status.ERROR, message=f"suite {cell.suite} returned no record of this cell")
 
 
 def _stamped(record: Record, began: float) -> Record:

@@ -19,6 +19,8 @@ from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVa
 import torch
 from torch import Tensor, nn
 
+from mbcbench.types import Encoder, State
+
 S = TypeVar("S")
 
 
@@ -26,13 +28,13 @@ S = TypeVar("S")
 class Streaming(Protocol):
     """The methods that make an encoder a streaming one; `merge` is optional."""
 
-    def init_state(self, batch_size: int) -> Any:
+    def init_state(self, batch_size: int) -> State:
         """Return the state of `batch_size` empty streams."""
 
-    def update(self, state: Any, x: Tensor) -> Any:
+    def update(self, state: State, x: Tensor) -> State:
         """Return the state after the chunk `x` (`B x n_c x d`)."""
 
-    def readout(self, state: Any) -> Tensor:
+    def readout(self, state: State) -> Tensor:
         """Return the encoding, `B x ...`."""
 
 
@@ -215,7 +217,7 @@ def _combine(g: Aggregation, a: Tensor, b: Tensor) -> Tensor:
     return a + b
 
 
-def encode_stream(module: Any, chunks: Sequence[Tensor]) -> Tensor:
+def encode_stream(module: Encoder, chunks: Sequence[Tensor]) -> Tensor:
     """Return the encoding of `chunks` (`B x n_c x d` each), streamed through a streaming encoder."""
     state = module.init_state(chunks[0].shape[0])
     for chunk in chunks:

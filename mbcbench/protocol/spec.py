@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from mbcbench.types import Hyper
+
 if TYPE_CHECKING:
     import numpy as np
     from torch import nn
@@ -48,7 +50,7 @@ class EncoderSpec:
     factory: "Callable[..., nn.Module]"
     summary: str = ""
     paper: str = ""
-    hyper: Mapping[str, Any] = field(default_factory=dict)
+    hyper: Hyper = field(default_factory=dict)
     claims: Mapping[str, str] = field(default_factory=dict)
     breaks: Mapping[str, str] = field(default_factory=dict)
     slot_readout: SlotReadout = "concat"

@@ -2,16 +2,16 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from mbcbench.errors import UsageError
 from mbcbench.records import store
 from mbcbench.records.cell import Cell
-from mbcbench.records.files import CELLS, RECORDS, read_cells, read_records
+from mbcbench.records.files import CELLS, RECORDS, read_cells, read_record_lines
 from mbcbench.records.record import BROKEN, Record
+from mbcbench.types import JsonDict, JsonObject
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class RunCache:
         self.unreadable: list[str] = []
         self._records: dict[str, list[Record]] = {}
         self._broke: set[str] = set()
-        self._fields: dict[str, dict[str, Any]] = {}
+        self._fields: dict[str, JsonDict] = {}
         for folder in store.runs(root):
             try:
                 self._add(folder)
@@ -77,7 +77,7 @@ def _complete_cells(folder: Path) -> dict[str, list[Record]]:
     content = path.read_bytes()
     unfinished = None if content.endswith(b"\n") else content.count(b"\n") + 1  # number of the last line
     schema = 0
-    for number, line in read_records(path):
+    for number, line in read_record_lines(path):
         if number != unfinished:
             cells.setdefault(line.cell, []).extend(line.records)
             schema = line.schema
@@ -90,11 +90,11 @@ def _reused(record: Record, run: str) -> Record:
     return replace(record, detail={"reused_from": run, **record.detail})
 
 
-def _same_work(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+def _same_work(a: JsonObject, b: JsonObject) -> bool:
     return all(a.get(name) == b.get(name) for name in ("suite", "case", "encoder", "seed"))
 
 
-def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[str, ...]:
+def _differences(a: JsonObject, b: JsonObject) -> tuple[str, ...]:
     names = sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name))
     return tuple(name.removeprefix("params.") for name in names)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from mbcbench.records.detail import Detail
 from mbcbench.records.record import Record, Status
+from mbcbench.types import JsonDict, JsonObject
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,13 +21,13 @@ class Cell:
     suite: str
     case: str
     encoder: str
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: JsonObject = field(default_factory=dict)
     seed: int = 0
     dtype: str = "float32"
     device: str = "cpu"
     identity: Mapping[str, str] = field(default_factory=dict)
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self) -> JsonDict:
         """Everything that can change the cell's outcome, flat."""
         own = {name: getattr(self, name) for name in ("suite", "case", "encoder", "seed", "dtype", "device")}
         return own | {f"params.{k}": v for k, v in self.params.items()} | dict(self.identity)
@@ -36,7 +37,7 @@ class Cell:
         """A hash of `fields`."""
         return hashlib.sha256(json.dumps(self.fields(), sort_keys=True).encode()).hexdigest()[:20]
 
-    def record(self, status: Status, *, detail: Detail | Mapping[str, Any] | None = None, **more: Any) -> Record:
+    def record(self, status: Status, *, detail: Detail | JsonObject | None = None, **more: Any) -> Record:
         """Return a record of this cell; `more` are fields of `Record`."""
         return Record(
             suite=self.suite,

@@ -1,8 +1,8 @@
-"""Two runs beside each other: what fails now, what was mended, what became slower, larger or worse; and how surely.
+"""Compare two runs: new and fixed failures, and changes of time, memory and scores with their intervals.
 
-Measurements are paired by seed. A change counts when it is larger than a minimum and its 95 % interval (Student's t
-over the seeds' differences) leaves out no change at all; of one seed there is no interval, and the minimum decides.
-Times and memory are compared by their ratio, on a logarithmic scale, so that A beside B says what B beside A says.
+Measurements are paired by seed. A change counts if it is larger than a minimum and its 95 % interval (Student's t over
+the differences of the seeds) excludes zero; with one seed there is no interval, and only the minimum applies. Times and
+memory are compared by their ratio, on a logarithmic scale, so that swapping the runs inverts the result.
 """
 
 import math
@@ -15,11 +15,12 @@ import pandas as pd
 
 from mbcbench.records.record import BROKEN, UNEXPECTED
 from mbcbench.records.statistics import Estimate
+from mbcbench.types import JsonDict
 
 Quantity = Literal["time", "memory", "score"]
-# The least change that counts: a ratio's distance from one, or a difference of scores.
+# Smallest change that counts: distance of a ratio from one, or difference of scores.
 MINIMUM: dict[Quantity, float] = {"time": 0.10, "memory": 0.05, "score": 0.01}
-KINDS: dict[Quantity, tuple[str, str]] = {  # how a change is called that is for the worse, and for the better
+KINDS: dict[Quantity, tuple[str, str]] = {  # names of a change for the worse and for the better
     "time": ("slower", "faster"),
     "memory": ("more-memory", "less-memory"),
     "score": ("worse", "better"),
@@ -30,9 +31,9 @@ COLUMNS = ["kind", "suite", "case", "encoder", "what", "metric", "a", "b", "chan
 
 SUBJECT = ["suite", "case", "encoder"]
 SETUP = ["device", "dtype", "schema"]
-MACHINE = ["processor", "threads"]  # what only times depend on
+MACHINE = ["processor", "threads"]  # only times depend on these
 DATA = "params.data"
-WHAT = (  # what tells a cell's records apart
+WHAT = (  # fields that distinguish the records of a cell
     *("n", "mode", "chunk_size", "test_size", "order", "aggregation", "ways", "num_slots", "estimator"),
     "gradient_size",
 )
@@ -40,32 +41,32 @@ WHAT = (  # what tells a cell's records apart
 
 @dataclass(frozen=True)
 class Options:
-    """The least change of each quantity that counts, and the level of the intervals."""
+    """Smallest change of each quantity that counts, and the level of the intervals."""
 
     minimum: Mapping[Quantity, float] = field(default_factory=lambda: dict(MINIMUM))
     level: float = 0.95
 
 
 def compare(a: pd.DataFrame, b: pd.DataFrame, options: Options = Options()) -> pd.DataFrame:
-    """The changes from run `a` to run `b`, a row each, of `COLUMNS`.
+    """Return the changes from run `a` to run `b`, one row each, with the columns `COLUMNS`.
 
-    a, b: records as `mbcbench.load` gives them, with the columns `schema`, `processor` and `threads` of the run where
-    they are known. `change` is b / a of times and memory, b - a of scores; `low` and `high` are its interval.
+    a, b: records as `mbcbench.load` returns them, with the columns `schema`, `processor` and `threads` of the run where
+    they are known. `change` is b / a for times and memory and b - a for scores; `low` and `high` are its interval.
     """
     before, after = _groups(a), _groups(b)
     keys = sorted(before.keys() | after.keys(), key=repr)
     rows = []
-    for key, shown in zip(keys, _telling(keys), strict=True):
+    for key, label in zip(keys, _without_common_params(keys), strict=True):
         if key not in before or key not in after:
             where = "A" if key in before else "B"
-            rows.append(_row(NOT_COMPARABLE, shown, note=f"only in {where}"))
+            rows.append(_row(NOT_COMPARABLE, label, note=f"only in {where}"))
             continue
         reason = _different(before[key], after[key], [*SETUP, DATA])
         if reason:
-            rows.append(_row(NOT_COMPARABLE, shown, note=reason))
+            rows.append(_row(NOT_COMPARABLE, label, note=reason))
             continue
-        rows += _failures(shown, before[key], after[key])
-        rows += _changes(shown, before[key], after[key], options)
+        rows += _failures(label, before[key], after[key])
+        rows += _changes(label, before[key], after[key], options)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -73,7 +74,7 @@ Key = tuple[Hashable, Hashable, Hashable, tuple[str, ...]]  # suite, case, encod
 
 
 def _groups(table: pd.DataFrame) -> dict[Key, pd.DataFrame]:
-    """The records of each subject under each choice of parameters (but the data), over all seeds."""
+    """Group the records by subject and parameters (except the data), over all seeds."""
     work = table[table["case"] != "plan"] if len(table) else table
     names = sorted(c for c in work.columns if c.startswith("params.") and c != DATA)
     keys: dict[Key, list[Any]] = {}
@@ -84,12 +85,12 @@ def _groups(table: pd.DataFrame) -> dict[Key, pd.DataFrame]:
     return {key: work.loc[rows] for key, rows in keys.items()}
 
 
-def _telling(keys: Sequence[Key]) -> list[Key]:
-    """The keys without the parameters that are the same in every cell of a suite, which tell none from another."""
+def _without_common_params(keys: Sequence[Key]) -> list[Key]:
+    """Return the keys without the parameters that all cells of a suite share: they distinguish nothing."""
     cells: dict[Hashable, list[set[str]]] = {}
     for suite, _, _, params in keys:
         cells.setdefault(suite, []).append(set(params))
-    same = {suite: set.intersection(*found) if len(found) > 1 else set() for suite, found in cells.items()}
+    same = {suite: set.intersection(*sets) if len(sets) > 1 else set() for suite, sets in cells.items()}
     return [(*key[:3], tuple(word for word in key[3] if word not in same[key[0]])) for key in keys]
 
 
@@ -98,18 +99,18 @@ def _missing(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A whole number as such, even where a column's gaps made floats of it."""
+    """Return a whole number as an int: gaps in its column have made it a float."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _different(a: pd.DataFrame, b: pd.DataFrame, names: Sequence[str]) -> str:
-    """How two groups' set-ups differ: `dtype was float32 and is float64`."""
-    said = []
+    """Describe how the set-ups of two groups differ: `dtype was float32 and is float64`."""
+    changes = []
     for name in names:
         was, now = _values(a, name), _values(b, name)
         if was != now:
-            said.append(f"{name.removeprefix('params.')} was {was or 'unknown'} and is {now or 'unknown'}")
-    return "; ".join(said)
+            changes.append(f"{name.removeprefix('params.')} was {was or 'unknown'} and is {now or 'unknown'}")
+    return "; ".join(changes)
 
 
 def _values(table: pd.DataFrame, name: str) -> str:
@@ -118,7 +119,7 @@ def _values(table: pd.DataFrame, name: str) -> str:
     return ", ".join(sorted({str(_plain(v)) for v in table[name] if not _missing(v)}))
 
 
-def _failures(key: Key, a: pd.DataFrame, b: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _failures(key: Key, a: pd.DataFrame, b: pd.DataFrame) -> Iterator[JsonDict]:
     was, now = _bad(a), _bad(b)
     if now and not was:
         yield _row(NEW_FAILURE, key, note=now)
@@ -127,7 +128,7 @@ def _failures(key: Key, a: pd.DataFrame, b: pd.DataFrame) -> Iterator[dict[str, 
 
 
 def _bad(table: pd.DataFrame) -> str:
-    """The first failure of a group, in words; empty where there is none."""
+    """Describe the first failure of a group; return an empty string if there is none."""
     rows = table[table["status"].isin([str(status) for status in BROKEN | UNEXPECTED])]
     if rows.empty:
         return ""
@@ -135,7 +136,7 @@ def _bad(table: pd.DataFrame) -> str:
     return f"{first['status']}: {first['message']}".rstrip(": ")
 
 
-def _changes(key: Key, a: pd.DataFrame, b: pd.DataFrame, options: Options) -> Iterator[dict[str, Any]]:
+def _changes(key: Key, a: pd.DataFrame, b: pd.DataFrame, options: Options) -> Iterator[JsonDict]:
     before, after = _measured(a), _measured(b)
     for name in sorted(before.keys() & after.keys(), key=repr):
         metric, what = name
@@ -145,22 +146,22 @@ def _changes(key: Key, a: pd.DataFrame, b: pd.DataFrame, options: Options) -> It
         if reason:
             yield _row(NOT_COMPARABLE, key, what, metric=metric, note=reason)
             continue
-        found = _change(_paired(one, two), quantity, bool(two["higher_is_better"].iloc[0]), options)
-        if found is not None:
-            yield _row(found.pop("kind"), key, what, metric=metric, **found)
+        change = _change(_paired(one, two), quantity, bool(two["higher_is_better"].iloc[0]), options)
+        if change is not None:
+            yield _row(change.pop("kind"), key, what, metric=metric, **change)
 
 
 def _measured(table: pd.DataFrame) -> dict[tuple[str, tuple[str, ...]], pd.DataFrame]:
-    """The measurements that can be better or worse, by metric and by what tells a cell's records apart."""
-    kept = table[table["higher_is_better"].notna() & table["value"].notna() & table["metric"].notna()]
+    """Group the measurements that can be better or worse by metric and by the fields in `WHAT`."""
+    comparable = table[table["higher_is_better"].notna() & table["value"].notna() & table["metric"].notna()]
     names: dict[tuple[str, tuple[str, ...]], list[Any]] = {}
-    for index, row in zip(kept.index, kept.to_dict("records"), strict=True):
-        what = tuple(f"{n}={_plain(row[f'detail.{n}'])}" for n in WHAT if _told_by_detail(row, n))
+    for index, row in zip(comparable.index, comparable.to_dict("records"), strict=True):
+        what = tuple(f"{n}={_plain(row[f'detail.{n}'])}" for n in WHAT if _is_in_detail_only(row, n))
         names.setdefault((row["metric"], what), []).append(index)
-    return {name: kept.loc[rows] for name, rows in names.items()}
+    return {name: comparable.loc[rows] for name, rows in names.items()}
 
 
-def _told_by_detail(row: Mapping[Hashable, Any], name: str) -> bool:
+def _is_in_detail_only(row: Mapping[Hashable, Any], name: str) -> bool:
     return not _missing(row.get(f"detail.{name}")) and _missing(row.get(f"params.{name}"))
 
 
@@ -171,13 +172,13 @@ def _quantity(unit: str) -> Quantity:
 
 
 def _paired(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
-    """The medians of each seed that both have: columns `a` and `b`."""
+    """Return the median of each seed that both groups have, in the columns `a` and `b`."""
     sides = {"a": a.groupby("seed")["value"].median(), "b": b.groupby("seed")["value"].median()}
     return pd.DataFrame(sides).dropna().astype(float)
 
 
-def _change(pairs: pd.DataFrame, quantity: Quantity, higher: bool, options: Options) -> dict[str, Any] | None:
-    """The change of one measurement, if it counts: its kind and the columns that say how much."""
+def _change(pairs: pd.DataFrame, quantity: Quantity, higher: bool, options: Options) -> JsonDict | None:
+    """Return the kind and the columns of a change of one measurement, or None if it does not count."""
     ratio = quantity != "score"
     if pairs.empty:
         return {"kind": NOT_COMPARABLE, "note": "no seed is in both"}
@@ -186,26 +187,27 @@ def _change(pairs: pd.DataFrame, quantity: Quantity, higher: bool, options: Opti
         equal = bool((was == now).all())
         return None if equal else {"kind": NOT_COMPARABLE, "note": "a measurement of zero has no ratio"}
     differences = Estimate.of(np.log(now) - np.log(was) if ratio else now - was, options.level)
-    least = math.log1p(options.minimum[quantity]) if ratio else options.minimum[quantity]
-    if abs(differences.mean) <= least or differences.low <= 0 <= differences.high:  # of one seed, low and high are NaN
+    minimum = math.log1p(options.minimum[quantity]) if ratio else options.minimum[quantity]
+    includes_zero = differences.low <= 0 <= differences.high  # never with one seed: low and high are NaN
+    if abs(differences.mean) <= minimum or includes_zero:
         return None
     worse, better = KINDS[quantity]
     interval = differences.mean, differences.low, differences.high
     change, low, high = (math.exp(value) if ratio else value for value in interval)
-    many = len(pairs) > 1
+    several = len(pairs) > 1
     return {
         "kind": worse if (differences.mean < 0) == higher else better,
         "a": float(np.median(was)),
         "b": float(np.median(now)),
         "change": change,
-        "low": low if many else None,
-        "high": high if many else None,
+        "low": low if several else None,
+        "high": high if several else None,
         "seeds": len(pairs),
-        "note": "" if many else "one seed: no interval",
+        "note": "" if several else "one seed: no interval",
     }
 
 
-def _row(kind: str, key: Key, what: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
+def _row(kind: str, key: Key, what: tuple[str, ...] = (), **more: Any) -> JsonDict:
     suite, case, encoder, params = key
     assert isinstance(params, tuple)
     return {"kind": kind, "suite": suite, "case": case, "encoder": encoder, "what": " ".join((*params, *what))} | more

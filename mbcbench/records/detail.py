@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
+from mbcbench.types import Hyper, JsonDict, JsonObject
+
 
 @dataclass(frozen=True, kw_only=True)
 class Detail:
@@ -14,7 +16,7 @@ class Detail:
 
     keeps_none: ClassVar[frozenset[str]] = frozenset()
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonDict:
         """Return the detail as a mapping from keys (`Record.detail`) to values."""
         values = {name: getattr(self, name) for name in self._keys()}
         present = {name: value for name, value in values.items() if value is not None or name in self.keeps_none}
@@ -45,7 +47,7 @@ class PairDetail(Detail):
 
     consistent: bool
     examples: int
-    counterexample: Mapping[str, Any] | None = None
+    counterexample: JsonObject | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +66,12 @@ class LawDetail(Detail):
     bound: float
     examples: int
     worst_gap: float
-    counterexample: Mapping[str, Any] | None = None
+    counterexample: JsonObject | None = None
     counterexample_text: str | None = field(default=None, metadata={"key": "text"})
     reproduce: str | None = None
     pairs: Mapping[str, PairDetail] | None = None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonDict:
         detail = super().to_dict()
         if self.pairs is not None:
             detail["pairs"] = {aggregation: pair.to_dict() for aggregation, pair in self.pairs.items()}
@@ -153,7 +155,7 @@ class ScoreDetail(Detail):
     test: EvaluationDetail
     training: TrainingDetail
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonDict:
         return self.test.to_dict() | self.training.to_dict()
 
 
@@ -170,7 +172,7 @@ class CompletionsDetail(Detail):
     completions: Mapping[str, Sequence[Any]]
     training: TrainingDetail
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonDict:
         pictures = {"images": self.images, "order": self.order, "completions": self.completions}
         return pictures | self.training.to_dict()
 
@@ -186,7 +188,7 @@ class EmbeddingsDetail(Detail):
     centroids: Mapping[str, Sequence[Any]]
     training: TrainingDetail
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonDict:
         return {"queries": self.queries, "centroids": self.centroids, **self.training.to_dict()}
 
 
@@ -257,7 +259,7 @@ class AsvDetail(Detail):
 
     commit: str
     python: str
-    hardware: Mapping[str, Any]
+    hardware: JsonObject
     low: float | None = None
     high: float | None = None
 
@@ -270,7 +272,7 @@ class ProbeDetail(Detail):
     """Base class of details that the main process reads back."""
 
     @classmethod
-    def from_dict(cls, detail: Mapping[str, Any]) -> Self:
+    def from_dict(cls, detail: JsonObject) -> Self:
         """Return the detail of a record; keys that are not of this kind are ignored."""
         return cls(**{name: detail[key] for name, key in cls._keys().items() if key in detail})
 
@@ -281,7 +283,7 @@ class EncoderDetail(ProbeDetail):
 
     summary: str
     paper: str
-    hyper: Mapping[str, Any]
+    hyper: Hyper
     claims: Mapping[str, str]
     breaks: Mapping[str, str]
     slot_readout: str
@@ -302,8 +304,8 @@ class PlanDetail(ProbeDetail):
     exclusive: True if no other cell may run at the same time.
     """
 
-    cells: Sequence[Mapping[str, Any]]
-    experiments: Mapping[str, Mapping[str, Any]]
+    cells: Sequence[JsonObject]
+    experiments: Mapping[str, JsonObject]
     seconds: float
     exclusive: bool
 

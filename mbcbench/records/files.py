@@ -23,6 +23,7 @@ from mbcbench.errors import UsageError
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record
 from mbcbench.records.schema import SCHEMA, Fields, check_schema
+from mbcbench.types import JsonObject
 
 Decoded = TypeVar("Decoded")
 
@@ -59,7 +60,7 @@ def decode_cells(line: str) -> dict[str, Cell]:
     return {row.pop("cell"): Cell(**row) for row in rows}
 
 
-def _cell_from_1(flat: Mapping[str, Any]) -> Cell:
+def _cell_from_1(flat: JsonObject) -> Cell:
     """Return the cell whose `fields()` schema 1 kept."""
     params = {name.removeprefix("params."): value for name, value in flat.items() if name.startswith("params.")}
     identity = {
@@ -152,8 +153,13 @@ def read_cells(path: Path) -> dict[str, Cell]:
     return cells
 
 
-def read_records(path: Path) -> Iterator[tuple[int, CellRecords]]:
-    """Yield the records of a file, line by line and with the number of the line.
+def read_records(path: Path) -> list[Record]:
+    """Return the records of a file (see `read_record_lines`)."""
+    return [record for _, line in read_record_lines(path) for record in line.records]
+
+
+def read_record_lines(path: Path) -> Iterator[tuple[int, CellRecords]]:
+    """Yield the number of each line of a file of records, and its records.
 
     path: records.jsonl of a run, with the run's cells.jsonl next to it, or a file of records that have all fields.
     Raises UsageError with the file and the line for a line that cannot be read or has a newer schema.

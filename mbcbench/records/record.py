@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
 from mbcbench.records.schema import RECORD_MIGRATIONS, SCHEMA, Fields, migrate
+from mbcbench.types import JsonDict, JsonObject
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,8 +76,8 @@ class Record:
     higher_is_better: bool | None = None
     seconds: float = 0.0
     message: str = ""
-    params: Mapping[str, Any] = field(default_factory=dict)
-    detail: Mapping[str, Any] = field(default_factory=dict)
+    params: JsonObject = field(default_factory=dict)
+    detail: JsonObject = field(default_factory=dict)
 
     def to_fields(self) -> Fields:
         """Return all fields as JSON has them: numbers that it cannot hold become names ("nan", "inf", "-inf")."""
@@ -87,7 +88,7 @@ class Record:
         return json.dumps({"schema": SCHEMA, **self.to_fields()}, allow_nan=False)
 
     @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> Self:
+    def from_dict(cls, row: JsonObject) -> Self:
         """Return the record of a decoded line, migrated from an older schema; unknown fields are ignored.
 
         Raises UsageError for a newer schema.
@@ -118,7 +119,7 @@ def frame(records: Iterable[Record]) -> "pd.DataFrame":
     return table.reindex(columns=[*columns, *(name for name in table.columns if name not in columns)])
 
 
-def _flat(record: Record, columns: Iterable[str]) -> dict[str, Any]:
+def _flat(record: Record, columns: Iterable[str]) -> JsonDict:
     row = {name: getattr(record, name) for name in columns}
     row["status"] = str(record.status)
     row |= {f"params.{key}": value for key, value in record.params.items()}

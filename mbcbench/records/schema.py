@@ -1,17 +1,17 @@
 """The schema of the files of a run, and how files of an older schema are read."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from mbcbench.errors import UsageError
+from mbcbench.types import JsonDict, JsonObject
 
 SCHEMA = 2
 
-Fields = dict[str, Any]
+Fields = JsonDict
 Migrations = dict[int, Callable[[Fields], Fields]]
 
 
-def migrate(fields: Mapping[str, Any], migrations: Migrations) -> Fields:
+def migrate(fields: JsonObject, migrations: Migrations) -> Fields:
     """Return decoded JSON in the present schema; fields that name no schema have the first.
 
     migrations: by schema, the step to the next one. Raises UsageError for a newer schema.
@@ -22,7 +22,7 @@ def migrate(fields: Mapping[str, Any], migrations: Migrations) -> Fields:
     return {**migrated, "schema": SCHEMA}
 
 
-def check_schema(fields: Mapping[str, Any]) -> int:
+def check_schema(fields: JsonObject) -> int:
     """Return the schema that decoded JSON names. Raises UsageError for a newer one."""
     schema = int(fields.get("schema", 1))
     if schema > SCHEMA:
@@ -31,7 +31,7 @@ def check_schema(fields: Mapping[str, Any]) -> int:
 
 
 def _record_from_1(fields: Fields) -> Fields:
-    """Schema 2 renamed the text of a counterexample; it also changed how a run keeps the records of a cell."""
+    """Rename the text of a counterexample. Schema 2 also changed how a run keeps the records of a cell."""
     detail = fields.get("detail", {})
     if "card" not in detail:
         return fields

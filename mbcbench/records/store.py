@@ -6,10 +6,10 @@ reuse one. records.jsonl grows by a line when a cell ends (see `mbcbench.records
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from mbcbench import system
 from mbcbench.errors import UsageError
@@ -18,6 +18,7 @@ from mbcbench.records.cell import Cell
 from mbcbench.records.files import encode_cells, encode_records, read_records
 from mbcbench.records.record import Record, frame
 from mbcbench.records.schema import RUN_MIGRATIONS, SCHEMA, migrate
+from mbcbench.types import JsonDict, JsonObject
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +54,7 @@ class Run:
         except OSError as error:
             raise UsageError(f"cannot write to {root} ({error.strerror}); choose another folder with --root") from error
 
-    def plan(self, cells: Sequence[Cell], experiments: Mapping[str, Any]) -> None:
+    def plan(self, cells: Sequence[Cell], experiments: JsonObject) -> None:
         """Write the cells of the run, and what its experiments show."""
         self._cells = {cell.key: cell for cell in cells}
         _write_json(self.folder / INFO, {**info(self.folder), "experiments": experiments})
@@ -74,7 +75,7 @@ class Run:
         shutil.rmtree(self.folder)
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+def _write_json(path: Path, content: JsonObject) -> None:
     system.write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
@@ -97,7 +98,7 @@ def _new_folder(runs: Path, name: str) -> Path:
     raise FileExistsError(17, f"{MAX_RUNS_PER_SECOND} runs began in this second")
 
 
-def _describe(run: str, now: datetime) -> dict[str, Any]:
+def _describe(run: str, now: datetime) -> JsonDict:
     return {
         "schema": SCHEMA,
         "run": run,
@@ -130,7 +131,7 @@ def find(run: str | Path = "latest", root: Path = Path(ROOT)) -> Path:
     raise UsageError(f"no run is called {str(run)!r} under {root}; see: mbcbench show --all")
 
 
-def info(folder: Path) -> dict[str, Any]:
+def info(folder: Path) -> JsonDict:
     """Return the content of run.json in the present schema.
 
     Raises UsageError if a newer mbcbench wrote it, or if it cannot be read.
@@ -148,7 +149,7 @@ def records(folder: Path) -> list[Record]:
     """Return the records of a run. Raises UsageError as `info` does, and for a line that is not a record."""
     info(folder)
     path = folder / RECORDS
-    return [record for _, line in read_records(path) for record in line.records] if path.exists() else []
+    return read_records(path) if path.exists() else []
 
 
 def load(run: str | Path = "latest", root: str | Path = ROOT) -> "pd.DataFrame":

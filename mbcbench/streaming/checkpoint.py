@@ -1,7 +1,6 @@
 """Checkpoints of a stream: its state, its position, and everything that the encoding depends on; no pickle."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,10 @@ from safetensors import SafetensorError
 from mbcbench.errors import UsageError, one_line
 from mbcbench.protocol.state import from_bytes, to_bytes
 from mbcbench.system import write_atomically
+from mbcbench.types import JsonObject, State
 
 SCHEMA = 1
-Origin = Mapping[str, Any]  # what an encoding depends on: plain values by name
+Origin = JsonObject  # what an encoding depends on: plain values by name
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Position:
     """A place in a stream: the number of elements before it, and their state."""
 
     elements: int
-    state: Any
+    state: State
 
 
 def save(path: Path, position: Position, origin: Origin) -> None:
@@ -47,7 +47,7 @@ def load(path: Path, start: Position, origin: Origin) -> Position:
     return Position(saved["elements"], _state(data, start.state))
 
 
-def _state(data: bytes, like: Any) -> Any:
+def _state(data: bytes, like: State) -> State:
     saved: Any = from_bytes(data, {"state": like})
     return saved["state"]
 

@@ -2,10 +2,9 @@
 
 import contextlib
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ from mbcbench.streaming.encoder import GuardedEncoder, build_encoder
 from mbcbench.streaming.output import check_writable
 from mbcbench.streaming.sources import Array, Source, open_source
 from mbcbench.streaming.threads import concurrent_map, torch_settings, torch_threads
+from mbcbench.types import Hyper, JsonDict, State
 
 CHUNK_NUMBERS = 2**18  # numbers in a default chunk: the encoder's intermediate results stay in cache
 BLOCK_NUMBERS = 2**20  # numbers in a block; also in a default chunk of an encoder that cuts it into blocks itself
@@ -53,7 +53,7 @@ class EncodeOptions:
 
     path: Path
     encoder: str
-    hyper: Mapping[str, Any] = field(default_factory=dict)
+    hyper: Hyper = field(default_factory=dict)
     weights: Path | None = None
     seed: int = 0
     g: Aggregation | None = None
@@ -233,7 +233,7 @@ class Encoding:
         return torch_threads(self.options.threads // self.concurrency if self._is_on_cpu else 1)
 
 
-def _copy_out(state: Any, buffer: Array) -> Any:
+def _copy_out(state: State, buffer: Array) -> State:
     """Copy the tensors of a state that lie in a block's buffer, which a later block overwrites."""
     first = buffer.ctypes.data
     addresses = range(first, first + buffer.nbytes)
@@ -258,7 +258,7 @@ def _default_chunk(module: nn.Module, width: int, device: str) -> int:
     return max(1, numbers // width)
 
 
-def _origin(options: EncodeOptions, source: Source, encoder: GuardedEncoder, chunk: int) -> dict[str, Any]:
+def _origin(options: EncodeOptions, source: Source, encoder: GuardedEncoder, chunk: int) -> JsonDict:
     """Return everything that the encoding depends on, including what identifies the file."""
     file = source.path.stat()
     device = {} if options.device == "cpu" else {"device": options.device}

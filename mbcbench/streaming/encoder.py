@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mbcbench.errors import BrokenPluginError, UsageError, one_line
 from mbcbench.protocol import target
 from mbcbench.protocol.encoder import ChunkAggregation, is_streaming
+from mbcbench.types import Encoder, State
 
 if TYPE_CHECKING:
     from mbcbench.streaming.encode import EncodeOptions
@@ -22,7 +23,7 @@ class GuardedEncoder:
     """The steps of a streaming encoder, without gradients; an error of the encoder becomes a BrokenPluginError."""
 
     def __init__(self, module: nn.Module, name: str) -> None:
-        self.module: Any = module  # its steps are not part of nn.Module's type
+        self.module: Encoder = module  # its steps are not part of nn.Module's type
         self.name = name
 
     @property
@@ -32,27 +33,27 @@ class GuardedEncoder:
         return np.dtype(np.float64 if first == torch.float64 else np.float32)
 
     @torch.inference_mode()
-    def init_state(self) -> Any:
+    def init_state(self) -> State:
         """Return the state of an empty set."""
         return target.call_plugin(lambda: self.module.init_state(1), f"{self.name}, init_state")
 
     @torch.inference_mode()
-    def update(self, state: Any, chunks: Iterable[Tensor]) -> Any:
+    def update(self, state: State, chunks: Iterable[Tensor]) -> State:
         """Return the state after all chunks (each `1 x n_c x d`)."""
         for x in chunks:
             state = self._update(state, x)
         return state
 
-    def _update(self, state: Any, x: Tensor) -> Any:
+    def _update(self, state: State, x: Tensor) -> State:
         return target.call_plugin(lambda: self.module.update(state, x), f"{self.name}, update on {tuple(x.shape)}")
 
     @torch.inference_mode()
-    def merge(self, a: Any, b: Any) -> Any:
+    def merge(self, a: State, b: State) -> State:
         """Return the state of two streams, one after the other."""
         return target.call_plugin(lambda: self.module.merge(a, b), f"{self.name}, merge")
 
     @torch.inference_mode()
-    def readout(self, state: Any) -> Tensor:
+    def readout(self, state: State) -> Tensor:
         """Return the encoding of a state."""
         encoding: Tensor = target.call_plugin(lambda: self.module.readout(state), f"{self.name}, readout")
         return encoding

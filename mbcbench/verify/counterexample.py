@@ -12,6 +12,7 @@ from torch import Tensor
 from mbcbench.errors import UsageError
 from mbcbench.records.cell import Cell
 from mbcbench.records.files import CELLS, decode_records, read_cells
+from mbcbench.types import JsonDict, JsonObject
 from mbcbench.verify.example import KINDS, Example
 from mbcbench.verify.law import Law, get_law
 from mbcbench.verify.law_run import Observation
@@ -20,7 +21,7 @@ from mbcbench.verify.search import SearchResult
 MAX_VALUE_LENGTH = 120  # characters of a value in the text of a counterexample
 
 
-def counterexample_data(observation: Observation, worst: Observation, *, dim_in: int, dtype: str) -> dict[str, Any]:
+def counterexample_data(observation: Observation, worst: Observation, *, dim_in: int, dtype: str) -> JsonDict:
     """Return a counterexample as plain data, from which `Example.from_json` restores the example."""
     return {
         "n": observation.example.n,
@@ -90,7 +91,7 @@ class RecordedCounterexample:
 
     target: str
     law: str
-    example: Mapping[str, Any]
+    example: JsonObject
     dim_in: int
     seed: int
 
@@ -148,9 +149,7 @@ def _parse_line(path: Path, number: int, line: str, cells: Mapping[str, Cell]) -
         raise UsageError(f"{path}, line {number}: not a record ({error})") from error
 
 
-def replay_counterexample(
-    target: object, law_id: str, example: Mapping[str, Any], *, dim_in: int, seed: int = 0
-) -> None:
+def replay_counterexample(target: object, law_id: str, example: JsonObject, *, dim_in: int, seed: int = 0) -> None:
     """Try a recorded counterexample again.
 
     Parameters

@@ -4,16 +4,18 @@ An example holds a batch of sets, each of a different kind (normal, sorted, with
 chunks of the same sizes, but each has its own order of elements.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from mbcbench.types import JsonDict, JsonObject
 
 Array = NDArray[np.float64]
 Arrangement = Literal["contiguous", "reversed", "interleaved", "shuffled"]
@@ -57,9 +59,9 @@ class Example:
         """Number of elements of each set."""
         return sum(self.sizes)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonDict:
         """Return the example as plain data, without fields that do not apply."""
-        row: dict[str, Any] = {"sizes": list(self.sizes)}
+        row: JsonDict = {"sizes": list(self.sizes)}
         if self.program:
             row |= {"program": [list(step) for step in self.program]}
         elif self.values is not None:
@@ -69,9 +71,9 @@ class Example:
         return row | {"seed": self.seed, "variant": self.variant}
 
     @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> "Example":
+    def from_json(cls, row: JsonObject) -> "Example":
         """Return the example that `to_json` wrote; `kinds` was called `lanes` in earlier versions."""
-        fields: dict[str, Any] = {"seed": row.get("seed", 0), "variant": row.get("variant", 0)}
+        fields: JsonDict = {"seed": row.get("seed", 0), "variant": row.get("variant", 0)}
         if "program" in row:
             fields |= {"program": tuple(map(tuple, row["program"]))}
         elif "x" in row:
@@ -104,7 +106,7 @@ class ExampleData:
 
     def __init__(self, example: Example, dim: int, *, dtype: torch.dtype = torch.float64) -> None:
         self.example = example
-        self.choices: dict[str, Any] = {}
+        self.choices: JsonDict = {}
         if example.values is not None:
             values = np.array(example.values, dtype=np.float64).reshape(1, example.n, dim)
         else:

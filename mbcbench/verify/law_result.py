@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from mbcbench.protocol.encoder import Aggregation
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import LawDetail, PairDetail, UntriedLawDetail
 from mbcbench.records.record import Record, Status
+from mbcbench.types import JsonDict
 from mbcbench.verify.counterexample import counterexample_data, counterexample_text, reproduction_snippet
 from mbcbench.verify.law import Law
 from mbcbench.verify.search import SearchResult
@@ -92,7 +92,7 @@ def _aggregation_detail(search: SearchResult, dim_in: int, cell: Cell) -> PairDe
     )
 
 
-def _counterexample_data(search: SearchResult, dim_in: int, cell: Cell) -> dict[str, Any] | None:
+def _counterexample_data(search: SearchResult, dim_in: int, cell: Cell) -> JsonDict | None:
     if search.counterexample is None:
         return None
     return counterexample_data(search.counterexample, search.worst, dim_in=dim_in, dtype=cell.dtype)

@@ -1,14 +1,14 @@
 """Try one law on examples, and keep count."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from mbcbench.errors import one_line
+from mbcbench.types import JsonObject
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law
 from mbcbench.verify.subject import Subject
@@ -42,7 +42,7 @@ class Observation:
     bound: float = 0.0
     note: str = ""
     error: str = ""
-    choices: Mapping[str, Any] = field(default_factory=dict)
+    choices: JsonObject = field(default_factory=dict)
 
     @property
     def ratio(self) -> float:

@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mbcbench.protocol.encoder import has_merge, is_streaming, takes_mask
+from mbcbench.types import Encoder, State
 from mbcbench.verify import tolerance
 from mbcbench.verify.tolerance import COVERED, NUM_PERTURBATIONS, SPREAD_FACTOR, Comparison
 
 _VARIANT_SCALES = (1.0, 3.0, 0.3)
 
-Quantity = Callable[[Any, Tensor], Tensor]
+Quantity = Callable[[Encoder, Tensor], Tensor]
 Reference = Callable[[nn.Module, NDArray[np.float64]], NDArray[np.float64]]
 
 
-def encoding(module: Any, x: Tensor) -> Tensor:
+def encoding(module: Encoder, x: Tensor) -> Tensor:
     """Return the encoding of `x` in one piece, the quantity that laws compare by default."""
     out: Tensor = module(x)
     return out
@@ -54,7 +55,7 @@ class Subject:
         rebuild: Callable[[], nn.Module] | None = None,
         reference: Reference | None = None,
     ) -> None:
-        self.module: Any = module
+        self.module: Encoder = module
         self.dim_in = dim_in
         self.deterministic = deterministic
         self.rebuild = rebuild if rebuild is not None else lambda: _with_noise(module, seed=99, scale=1.0)
@@ -73,30 +74,30 @@ class Subject:
             shapes = [self.module(torch.zeros(1, n, self.dim_in, dtype=torch.float64)).shape for n in (3, 5)]
         return [len(shape) > 2 and shape[1] for shape in shapes] == [3, 5]
 
-    def init_state(self, batch_size: int) -> Any:
+    def init_state(self, batch_size: int) -> State:
         """Return the state of `batch_size` empty streams; a random encoder draws here."""
         return self.module.init_state(batch_size)
 
-    def update(self, state: Any, chunk: Tensor, mask: Tensor | None = None) -> Any:
+    def update(self, state: State, chunk: Tensor, mask: Tensor | None = None) -> State:
         """Return the state after one more chunk (`B x n_c x d`)."""
         return self.module.update(state, chunk) if mask is None else self.module.update(state, chunk, mask=mask)
 
-    def readout(self, state: Any) -> Tensor:
+    def readout(self, state: State) -> Tensor:
         """Return the encoding of a state."""
         out: Tensor = self.module.readout(state)
         return out
 
-    def stream_state(self, chunks: Sequence[Tensor], state: Any) -> Any:
+    def stream_state(self, chunks: Sequence[Tensor], state: State) -> State:
         """Return the state after feeding `chunks` in order, starting from `state`."""
         for chunk in chunks:
             state = self.update(state, chunk)
         return state
 
-    def stream(self, chunks: Sequence[Tensor], state: Any) -> Tensor:
+    def stream(self, chunks: Sequence[Tensor], state: State) -> Tensor:
         """Return the encoding of `chunks` in order, starting from `state`."""
         return self.readout(self.stream_state(chunks, state))
 
-    def encode(self, x: Tensor, start: Any = None) -> Tensor:
+    def encode(self, x: Tensor, start: State = None) -> Tensor:
         """Return the encoding of `x` (`B x n x d`) in one piece.
 
         An encoder that is not deterministic starts from `start`, the initial state of the stream it is compared with.
@@ -158,7 +159,7 @@ class Subject:
         return self._in_float32[trial]
 
     @staticmethod
-    def replace_slots(state: Any, slots: Tensor) -> Any:
+    def replace_slots(state: State, slots: Tensor) -> State:
         """Return the state with another field `slots` (`B x K x h`)."""
         if isinstance(state, dict):
             return {**state, "slots": slots}

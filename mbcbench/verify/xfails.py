@@ -9,6 +9,7 @@ from typing import Any
 from mbcbench import registry
 from mbcbench.errors import UsageError
 from mbcbench.protocol.spec import EncoderSpec
+from mbcbench.types import JsonObject
 
 SEPARATOR = "::"
 ExpectedFailures = Mapping[str, str] | str | Path | None
@@ -76,7 +77,7 @@ def _parse_toml(path: Path, text: str) -> Iterator[tuple[str, str, str]]:
         yield str(path), key, reason
 
 
-def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flatten(table: JsonObject, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield dotted keys: `mbc.partition = "..."` without quotes is a nested table in TOML."""
     for key, value in table.items():
         if isinstance(value, Mapping):

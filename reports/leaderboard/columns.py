@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import pandas as pd
 
 from mbcbench.paper import Filter
+from mbcbench.types import JsonObject
 
 from ..aggregation import main_setting
 
@@ -35,7 +35,7 @@ class ScoreColumn:
     where: Filter = field(default_factory=dict)
 
 
-def encoders_of(rows: pd.DataFrame, info: Mapping[str, Any]) -> list[str]:
+def encoders_of(rows: pd.DataFrame, info: JsonObject) -> list[str]:
     """Return the encoders that the run was asked for, then any others that have records."""
     return list(dict.fromkeys([*map(str, info.get("encoders") or ()), *rows["encoder"].dropna()]))
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from mbcbench.types import JsonDict
+
 from ..aggregation import MISSING, severity
 from ..columns import Row
 from ..formatting import NOT_RUN, css_class, format_number, where
@@ -27,7 +29,7 @@ def anchors(encoders: Sequence[str]) -> dict[str, str]:
     return ids
 
 
-def encoder_details(rows: pd.DataFrame, row: Row) -> dict[str, Any]:
+def encoder_details(rows: pd.DataFrame, row: Row) -> JsonDict:
     """Return a description of one encoder. rows: tidy records. row: its row of the leaderboard."""
     own = rows[rows["encoder"] == row["encoder"]]
     not_run = own["message"].map(lambda message: _text(message).startswith(NOT_RUN)).astype(bool)

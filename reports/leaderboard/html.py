@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from mbcbench.types import JsonDict, JsonObject
+
 from ..aggregation import MISSING, law_group, law_matrix, outcomes, summarise_outcomes
 from ..captions import sentence
 from ..cost_figures import QUALITY_COST
@@ -24,12 +26,12 @@ COST_KEYS = ("throughput", "memory", "state", "parameters")
 CHANGED = 0.002  # accuracies of one piece and of a stream that differ by more are marked
 
 
-def html(frame: pd.DataFrame, info: Mapping[str, Any]) -> str:
+def html(frame: pd.DataFrame, info: JsonObject) -> str:
     """Return a run as one self-contained page."""
     return template("leaderboard.html").render(context(frame, info))
 
 
-def context(frame: pd.DataFrame, info: Mapping[str, Any], claims: pd.DataFrame | None = None) -> dict[str, Any]:
+def context(frame: pd.DataFrame, info: JsonObject, claims: pd.DataFrame | None = None) -> JsonDict:
     """Return the variables of the page's template.
 
     claims: the table of claims (see `claims.claims_table`); each is shown with the encoders that it is tested on.
@@ -61,7 +63,7 @@ def context(frame: pd.DataFrame, info: Mapping[str, Any], claims: pd.DataFrame |
     }
 
 
-def _details(rows: pd.DataFrame, table: pd.DataFrame, claims: pd.DataFrame | None) -> list[dict[str, Any]]:
+def _details(rows: pd.DataFrame, table: pd.DataFrame, claims: pd.DataFrame | None) -> list[JsonDict]:
     costs = cost_table(rows)
     details = []
     for row in table.to_dict("records"):

@@ -3,12 +3,12 @@
 A cell that failed or is missing is shown as what it is and never averaged away.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
 from mbcbench.reporting import Artefact, Files, Report
+from mbcbench.types import JsonObject
 
 from .html import html
 from .terminal import terminal
@@ -17,7 +17,7 @@ FORMATS = ("html", "md", "latex", "csv", "png", "svg")
 
 
 def write(
-    artefacts: Sequence[Artefact], frame: pd.DataFrame, info: Mapping[str, Any], formats: Sequence[str]
+    artefacts: Sequence[Artefact], frame: pd.DataFrame, info: JsonObject, formats: Sequence[str]
 ) -> tuple[Files, list[str]]:
     """Return the leaderboard and the artefacts as files, and a line for each artefact without records."""
     from .. import writer  # it imports the plotting libraries

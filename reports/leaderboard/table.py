@@ -1,9 +1,10 @@
 """The leaderboard as a table with one row for each encoder, and notes on what the run lacks."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
+
+from mbcbench.types import JsonObject
 
 from ..aggregation import MISSING, badges, law_matrix, outcomes, summarise_outcomes
 from ..selection import tidy
@@ -64,7 +65,7 @@ def _probes(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return probes[list(PROBE_COLUMNS)].rename(columns=PROBE_COLUMNS).reindex(list(names))
 
 
-def notes(frame: pd.DataFrame, info: Mapping[str, Any], table: pd.DataFrame) -> list[str]:
+def notes(frame: pd.DataFrame, info: JsonObject, table: pd.DataFrame) -> list[str]:
     """Return what the run lacks: suites and encoders without records, missing seeds, settings that are left out."""
     rows = tidy(frame)
     if rows.empty:

@@ -1,7 +1,6 @@
 """The leaderboard in the terminal."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import pandas as pd
 from rich import box
@@ -9,6 +8,8 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
+
+from mbcbench.types import JsonObject
 
 from ..formatting import STATUS_WORDS, SYMBOLS, facts, failures, symbol
 from ..selection import tidy
@@ -37,7 +38,7 @@ def style(status: str) -> str:
 class TerminalLeaderboard:
     """One table if the width allows it, or else the laws and the measurements one below the other."""
 
-    def __init__(self, frame: pd.DataFrame, info: Mapping[str, Any]) -> None:
+    def __init__(self, frame: pd.DataFrame, info: JsonObject) -> None:
         rows = tidy(frame)
         table = leaderboard_table(frame, encoders_of(rows, info))
         self._columns = [column for column in view_columns(table, score_columns(rows)) if column.key not in OMITTED]
@@ -156,6 +157,6 @@ def _translate(text: Text, ascii_only: bool) -> Text:
     return text
 
 
-def terminal(frame: pd.DataFrame, info: Mapping[str, Any]) -> RenderableType:
+def terminal(frame: pd.DataFrame, info: JsonObject) -> RenderableType:
     """Return a run as `rich` prints it: the leaderboard, a legend, what went wrong, and what the run lacks."""
     return Group(TerminalLeaderboard(frame, info))

@@ -25,8 +25,10 @@ GREY = 208  # of pixels that were not given
 
 
 def completions(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a row for each pixel: `what` (the context, the image, or a model), image, size of the context, pixel, and
-    the colours from 0 to 255.
+    """Return one row per pixel.
+
+    Columns are `what` (the context, the image, or a model), the image, the size of the context, the pixel, and its
+    colours from 0 to 255.
     """
     records = select(label_models(frame), {"suite": "image-completion", "metric": "completions"})
     rows = records.sort_values(["model", "seed"], kind="stable").drop_duplicates("model").to_dict("records")

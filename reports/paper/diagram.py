@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mbcbench.reporting import Artefact
+from mbcbench.types import JsonDict
 
 from ..columns import Row
 from ..style import INK, canvas, palette, style
@@ -55,7 +56,7 @@ def _draw_box(axes: "Axes", row: Row, colour: Any) -> "Text":
 
 
 def _draw_arrow(axes: "Axes", start: "Text", end: "Text") -> "Annotation":
-    properties: dict[str, Any] = {
+    properties: JsonDict = {
         "arrowstyle": "-|>",
         "color": INK,
         "shrinkA": 3,

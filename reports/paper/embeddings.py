@@ -1,7 +1,7 @@
 """Figures 9 and 10 of the paper: queries and centroids of digits in the plane, by t-SNE."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +9,7 @@ import pandas as pd
 
 from mbcbench.paper import DIGIT_EMBEDDINGS
 from mbcbench.reporting import Artefact
+from mbcbench.types import JsonObject
 
 from ..selection import label_models, select
 from ..style import FAINT, WIDTH, markers, palette, style
@@ -33,7 +34,7 @@ def embed_in_plane(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
 
 
-def _place(model: str, queries: npt.ArrayLike, centroids: Mapping[str, Any]) -> pd.DataFrame:
+def _place(model: str, queries: npt.ArrayLike, centroids: JsonObject) -> pd.DataFrame:
     """Place one model. queries: `C x Q x d`. centroids: size of the support -> `C x d`."""
     sizes = sorted(map(int, centroids))
     points = np.asarray(queries, float)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mbcbench.types import JsonObject
+
 from ..aggregation import BROKEN
 from ..columns import TEST_SETTINGS, Row
 from ..selection import tidy
@@ -59,14 +61,14 @@ class ExperimentTable:
         return any(row.test for row in self.rows)
 
 
-def experiment_tables(frame: pd.DataFrame, info: Mapping[str, Any]) -> list[ExperimentTable]:
+def experiment_tables(frame: pd.DataFrame, info: JsonObject) -> list[ExperimentTable]:
     """Return the tables of the experiments in a run's description, filled from its records."""
     rows = tidy(frame)
-    experiments: Mapping[str, Mapping[str, Any]] = info.get("experiments") or {}
+    experiments: Mapping[str, JsonObject] = info.get("experiments") or {}
     return [experiment_table(name, experiment, rows) for name, experiment in experiments.items()]
 
 
-def experiment_table(name: str, experiment: Mapping[str, Any], rows: pd.DataFrame) -> ExperimentTable:
+def experiment_table(name: str, experiment: JsonObject, rows: pd.DataFrame) -> ExperimentTable:
     """Return the table of one experiment.
 
     experiment: see `mbcbench.execution.suite.Experiment`; instead of a function it has the keys of its cells.
@@ -93,7 +95,7 @@ def experiment_table(name: str, experiment: Mapping[str, Any], rows: pd.DataFram
     )
 
 
-def _shown_rows(experiment: Mapping[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
+def _shown_rows(experiment: JsonObject, rows: pd.DataFrame) -> pd.DataFrame:
     """Return the records that the experiment shows, in the order of its cells.
 
     A broken record matches any setting that it does not specify.
@@ -119,7 +121,7 @@ def _columns_by(tested: pd.DataFrame, asked: str) -> str:
     return asked if asked in tested else "detail.test_size"
 
 
-def _label(rows: pd.DataFrame, tested: pd.DataFrame, experiment: Mapping[str, Any], columns_by: str) -> pd.DataFrame:
+def _label(rows: pd.DataFrame, tested: pd.DataFrame, experiment: JsonObject, columns_by: str) -> pd.DataFrame:
     """Return the records with the columns `model`, `test` and `column`."""
     known = {*experiment["where"], columns_by, columns_by.replace("detail.", "params.")}
     if experiment["only_train_size"]:
@@ -149,7 +151,7 @@ def _model(record: Row, settings: Iterable[str]) -> str:
     return " ".join([record["encoder"], *(f"{name}={_value(value)}" for name, value in values.items())])
 
 
-def _test(record: Row, settings: Iterable[str], where: Mapping[str, Any]) -> str:
+def _test(record: Row, settings: Iterable[str], where: JsonObject) -> str:
     words = []
     mode = record["detail.mode"]
     if "detail.chunk_size" not in where and where.get("detail.mode") != "one piece" and not _is_missing(mode):

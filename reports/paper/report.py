@@ -1,7 +1,6 @@
 """The experiments of a run: for each a table of means with intervals, one row per model and way of testing it."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import pandas as pd
 from rich import box
@@ -10,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mbcbench.reporting import Report
+from mbcbench.types import JsonObject
 
 from ..formatting import css_class, facts, failures, symbol
 from ..rendering import template
@@ -24,12 +24,12 @@ LEGEND = (
 )
 
 
-def terminal(frame: pd.DataFrame, info: Mapping[str, Any]) -> RenderableType:
+def terminal(frame: pd.DataFrame, info: JsonObject) -> RenderableType:
     """Return what `rich` prints: a table for each experiment, and what went wrong."""
     return Group(*_parts(frame, info))
 
 
-def _parts(frame: pd.DataFrame, info: Mapping[str, Any]) -> Iterator[RenderableType]:
+def _parts(frame: pd.DataFrame, info: JsonObject) -> Iterator[RenderableType]:
     rows = tidy(frame)
     yield Text("mbcbench experiments", style="bold")
     for label, text in facts(rows, info):
@@ -66,7 +66,7 @@ def _texts(row: TableRow, table: ExperimentTable) -> Iterator[str]:
         yield row.difference
 
 
-def html(frame: pd.DataFrame, info: Mapping[str, Any]) -> str:
+def html(frame: pd.DataFrame, info: JsonObject) -> str:
     """Return the same as one self-contained page."""
     rows = tidy(frame)
     return template("experiments.html").render(

@@ -1,11 +1,12 @@
 """Tables 1 and 2 of the paper: its numbers next to ours, and a counterexample for each model that fails."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
 from mbcbench.paper import CLOUD_SIZES, DEEPSETS_MAX, ONE_PIECE, SET_TRANSFORMER, SHAPES, SSE_16, SSE_DETERMINISTIC_16
 from mbcbench.reporting import Artefact
+from mbcbench.types import JsonDict
 
 from ..captions import join_sentences
 from ..columns import Row
@@ -77,7 +78,7 @@ def table1(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([_table1_row(mean, rows) for mean in means.to_dict("records")])
 
 
-def _table1_row(mean: Row, rows: pd.DataFrame) -> dict[str, Any]:
+def _table1_row(mean: Row, rows: pd.DataFrame) -> JsonDict:
     model, points = str(mean["model"]), int(mean["detail.test_size"])
     paper = _published(model, points)
     lead = _lead(rows, model, points)
@@ -138,7 +139,7 @@ def table2(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _table2_row(encoder: str, record: Row) -> dict[str, Any]:
+def _table2_row(encoder: str, record: Row) -> JsonDict:
     finding = TABLE2_STATUSES.get(record["status"], record["status"])
     return {
         "model": TABLE2_FAILURES[encoder].name,

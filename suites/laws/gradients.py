@@ -1,11 +1,11 @@
 """Gradients: training through a stream computes the gradients of the full set."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from mbcbench.types import Encoder, State
 from mbcbench.verify.example import TIE_FREE_KINDS, ExampleData
 from mbcbench.verify.law import Law, streams
 from mbcbench.verify.subject import Subject
@@ -13,7 +13,7 @@ from mbcbench.verify.tolerance import Comparison
 
 from .comparison import worse
 
-Encode = Callable[[Any, Tensor], Tensor]
+Encode = Callable[[Encoder, Tensor], Tensor]
 # Gradients for the input, per set (`B x n d`), and for all parameters, repeated for each set (`B x P`).
 Gradients = tuple[Tensor, Tensor]
 
@@ -29,7 +29,7 @@ def check_gradient(subject: Subject, data: ExampleData) -> Comparison:
     How to fix a failure: no `.detach()`, `.data` or `no_grad` on anything that carries the state from chunk to chunk.
     """
 
-    def encode_stream(module: Any, x: Tensor) -> Tensor:
+    def encode_stream(module: Encoder, x: Tensor) -> Tensor:
         state = module.init_state(len(x))
         for chunk in _chunks(x, data):
             state = module.update(state, chunk)
@@ -52,13 +52,13 @@ def check_partial_gradient(subject: Subject, data: ExampleData) -> Comparison:
     return _compare(subject, data, lambda module, x: _sum_over_chunks(module, x, data))
 
 
-def _compare(subject: Subject, data: ExampleData, streamed: Callable[[Any, Tensor], Gradients]) -> Comparison:
+def _compare(subject: Subject, data: ExampleData, streamed: Callable[[Encoder, Tensor], Gradients]) -> Comparison:
     """Compare streamed gradients with those of the full set.
 
     Gradients for parameters are those of the whole batch, so that each set answers for them.
     """
 
-    def full(module: Any, x: Tensor) -> Gradients:
+    def full(module: Encoder, x: Tensor) -> Gradients:
         return _gradients(module, x, lambda m, inputs: m(inputs), data)
 
     actual, expected = streamed(subject.module, data.x), full(subject.module, data.x)
@@ -82,13 +82,13 @@ def _loss(encoding: Tensor, data: ExampleData) -> Tensor:
     return (encoding * weight).sum()
 
 
-def _gradients(module: Any, x: Tensor, encode: Encode, data: ExampleData) -> Gradients:
+def _gradients(module: Encoder, x: Tensor, encode: Encode, data: ExampleData) -> Gradients:
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         return _differentiate(module, x, _loss(encode(module, x), data))
 
 
-def _differentiate(module: Any, x: Tensor, loss: Tensor) -> Gradients:
+def _differentiate(module: Encoder, x: Tensor, loss: Tensor) -> Gradients:
     """Return the gradients of a loss."""
     inputs = [x, *(p for p in module.parameters() if p.requires_grad)]
     if not loss.requires_grad:  # the encoding depends neither on the elements nor on parameters
@@ -99,7 +99,7 @@ def _differentiate(module: Any, x: Tensor, loss: Tensor) -> Gradients:
     return filled[0].flatten(1), parameters.expand(len(x), -1)
 
 
-def _sum_over_chunks(module: Any, x: Tensor, data: ExampleData) -> Gradients:
+def _sum_over_chunks(module: Encoder, x: Tensor, data: ExampleData) -> Gradients:
     """Return the sum of the gradients through one chunk at a time.
 
     Each of them includes the gradient of the read-out itself, which is subtracted so that it counts once.
@@ -116,7 +116,7 @@ def _sum_over_chunks(module: Any, x: Tensor, data: ExampleData) -> Gradients:
     return inputs, parameters
 
 
-def _state_with_graph_through(module: Any, x: Tensor, number: int | None, data: ExampleData) -> Any:
+def _state_with_graph_through(module: Encoder, x: Tensor, number: int | None, data: ExampleData) -> State:
     """Return the state of the stream with a graph through one chunk only, which is fed last, or through none."""
     chunks = _chunks(x, data)
     state = module.init_state(len(x))

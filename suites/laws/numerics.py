@@ -1,11 +1,10 @@
 """Numerics: rounding and the scale of the data."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from mbcbench.errors import one_line
+from mbcbench.types import Encoder
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law, streams
 from mbcbench.verify.subject import Subject
@@ -63,7 +62,7 @@ def check_precision(subject: Subject, data: ExampleData) -> Comparison:
     return Comparison(worst, torch.full_like(worst, torch.inf), ", ".join(messages))
 
 
-def _relative_error(module: Any, data: ExampleData, dtype: torch.dtype) -> Tensor:
+def _relative_error(module: Encoder, data: ExampleData, dtype: torch.dtype) -> Tensor:
     """Return the gap between stream and full set, relative to the encoding, in units of epsilon (`B`)."""
     x = data.x.to(dtype)
     state = module.init_state(len(x))

@@ -2,12 +2,12 @@
 
 import copy
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from mbcbench.protocol import state as pytree
+from mbcbench.types import Encoder, State
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law, streams
 from mbcbench.verify.subject import Subject
@@ -119,7 +119,7 @@ def check_large(subject: Subject, data: ExampleData) -> Comparison:
     return subject.compare(subject.stream(data.chunks, start), subject.encode(data.x, start), data.x)
 
 
-def _compare_steps(subject: Subject, data: ExampleData, start: Any) -> Comparison:
+def _compare_steps(subject: Subject, data: ExampleData, start: State) -> Comparison:
     """Compare the largest step that the encoding takes over a tail of equal elements with an ordinary one.
 
     A count that overflows does so in the full set too, so both encodings agree; but it makes one step unlike all
@@ -170,7 +170,7 @@ def check_train(subject: Subject, data: ExampleData) -> Comparison:
     encoder.
     """
 
-    def encode_whole(module: Any, x: Tensor) -> Tensor:
+    def encode_whole(module: Encoder, x: Tensor) -> Tensor:
         out: Tensor = module.readout(module.update(_seeded_state(module, x, data.example.seed), x))
         return out
 
@@ -181,7 +181,7 @@ def check_train(subject: Subject, data: ExampleData) -> Comparison:
         return training.compare(streamed, encode_whole(training.module, data.x), data.x, encode_whole)
 
 
-def _seeded_state(module: Any, x: Tensor, seed: int) -> Any:
+def _seeded_state(module: Encoder, x: Tensor, seed: int) -> State:
     torch.manual_seed(seed)
     return module.init_state(x.shape[0])
 

@@ -5,12 +5,12 @@ counterexample if none of its sets shows the change.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from mbcbench.protocol import state as pytree
+from mbcbench.types import Encoder
 from mbcbench.verify.example import NORMAL_KINDS, ExampleData
 from mbcbench.verify.law import Classes, Law, encodes_sets, has_parameters, has_slots
 from mbcbench.verify.subject import Subject, encoding
@@ -154,14 +154,14 @@ def check_interactions(subject: Subject, data: ExampleData) -> Comparison:
     return subject.compare(with_both - with_x, with_y - with_none, data.x, quantity)
 
 
-def _flat_state(module: Any, x: Tensor) -> Tensor:
+def _flat_state(module: Encoder, x: Tensor) -> Tensor:
     """Return what the state holds of each set as one vector, `B x ...`."""
     state = module.update(module.init_state(len(x)), x)
     per_set = [t for t in pytree.tensors(state) if t.dim() > 0 and t.shape[0] == len(x)]
     return torch.cat([x.new_zeros(len(x), 0), *(t.reshape(len(x), -1).double() for t in per_set)], 1)
 
 
-def _has_fixed_size_state(module: Any, sets: Sequence[Tensor]) -> bool:
+def _has_fixed_size_state(module: Encoder, sets: Sequence[Tensor]) -> bool:
     """Return True if the state holds something of each set, and as much of a large one as of a small one."""
     widths = {_flat_state(module, x).shape[1] for x in sets}
     return len(widths) == 1 and 0 not in widths

@@ -26,6 +26,7 @@ from mbcbench.protocol.encoder import encode_stream
 from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.protocol.state import nbytes
 from mbcbench.protocol.target import build_from_spec
+from mbcbench.types import Encoder
 
 MAX_OPERATIONS = 20_000  # per encoding; more of them are a loop over elements, which would take minutes
 LINEARITY_SIZES = (2**14, 2**15, 2**16)  # if the costs of these lie on a line, so do those of larger sets
@@ -167,7 +168,7 @@ def predict_streamed(
     grow. Raises PredictionError if it does.
     """
     with FakeTensorMode(), torch.no_grad():
-        module: Any = _build_frozen(spec, dim, seed)
+        module: Encoder = _build_frozen(spec, dim, seed)
         block = torch.empty(batch, min(n, chunk), dim)
         short = [_predict(lambda k=k: encode_stream(module, Chunks(block, k))) for k in (1, 2, CHUNKS)]  # type: ignore[misc]
         count = max(1, n // chunk)
@@ -181,7 +182,7 @@ def predict_streamed(
     return CostPrediction(short[-1].peak_bytes, short[-1].flops + (count - CHUNKS) * flops_of_chunk)
 
 
-def _states(module: Any, block: Tensor) -> Iterator[Any]:
+def _states(module: Encoder, block: Tensor) -> Iterator[Any]:
     """Yield the state after each of `CHUNKS` chunks."""
     state = module.init_state(block.shape[0])
     for chunk in Chunks(block, CHUNKS):

@@ -8,7 +8,6 @@ the same is measured on it.
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from mbcbench.records.cell import Cell
 from mbcbench.records.detail import CostDetail
 from mbcbench.records.record import Record, Status
 from mbcbench.system import available_bytes
+from mbcbench.types import Encoder
 
 from ..metrics import Metric
 from .measurement import Action, cuda_peak_bytes, cuda_seconds, peak_bytes, repeat_for, wall_seconds
@@ -239,7 +239,7 @@ def _measure_peak(cell: Cell, settings: ResourceSettings, encode: Action, warm_u
     yield PEAK_RESERVED.record(cell, reserved, replace(settings.detail, method="torch.cuda reserved"))
 
 
-def _stream(module: Any, chunks: Sequence[Tensor], state_sizes: list[int]) -> Tensor:
+def _stream(module: Encoder, chunks: Sequence[Tensor], state_sizes: list[int]) -> Tensor:
     """Encode a stream, and append the bytes of its last state to `state_sizes`."""
     state = module.init_state(chunks[0].shape[0])
     for chunk in chunks:

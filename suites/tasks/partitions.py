@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mbcbench.protocol.encoder import ChunkAggregation
 from mbcbench.protocol.state import map_state, tensors
+from mbcbench.types import Encoder
 
 Estimator = Literal["full", "partition", "unbiased"]
 
@@ -34,7 +35,7 @@ class Sampling:
     size: int = 0
     generator: torch.Generator | None = None
 
-    def __call__(self, encoder: Any, element: nn.Module, x: Tensor) -> Tensor:
+    def __call__(self, encoder: Encoder, element: nn.Module, x: Tensor) -> Tensor:
         """Encode `x` (`B x n x d`) behind the network `element`, with a graph as the estimator has it."""
         if self.estimator == "full" or self.size >= x.shape[1]:
             encoding: Tensor = encoder(element(x))
@@ -53,13 +54,13 @@ class Sampling:
 FULL_SET = Sampling("full")
 
 
-def encode_subset(encoder: Any, element: nn.Module, x: Tensor, subset: Tensor) -> Tensor:
+def encode_subset(encoder: Encoder, element: nn.Module, x: Tensor, subset: Tensor) -> Tensor:
     """Encode the elements of `x` with the indices `subset` as if they were the whole set."""
     encoding: Tensor = encoder(element(x[:, subset]))
     return encoding
 
 
-def encode_unbiased(encoder: Any, element: nn.Module, x: Tensor, chunks: tuple[Tensor, ...], index: int) -> Tensor:
+def encode_unbiased(encoder: Encoder, element: nn.Module, x: Tensor, chunks: tuple[Tensor, ...], index: int) -> Tensor:
     """Encode all chunks of `x`, with a graph through chunk `index` only, whose gradient counts for all.
 
     Raises ValueError for a plain encoder, which has no state to accumulate the other chunks in.
@@ -92,7 +93,7 @@ def _scale_gradient(factor: int, *, before: Any, after: Any) -> Any:
     return map_state(scale, after)
 
 
-def encode_each_chunk(encoder: Any, element: nn.Module, x: Tensor, sampling: Sampling) -> Iterator[Tensor]:
+def encode_each_chunk(encoder: Encoder, element: nn.Module, x: Tensor, sampling: Sampling) -> Iterator[Tensor]:
     """Yield the estimator's encoding for each chunk of one random partition: all its outcomes, equally likely."""
     chunks = sampling.chunks(x.shape[1])
     for index, chunk in enumerate(chunks):

@@ -1,7 +1,7 @@
 """Shared part of the models of all tasks: network per element, set encoder, vector from its encoding."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypedDict
+from collections.abc import Iterator, Sequence
+from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mbcbench.protocol.encoder import Aggregation, ChunkAggregation, encode_stream, is_streaming
 from mbcbench.protocol.spec import EncoderSpec, SlotReadout
 from mbcbench.protocol.target import build_from_spec
+from mbcbench.types import Encoder, Hyper
 
 from .partitions import FULL_SET, Sampling
 
@@ -25,7 +26,7 @@ def reduce_slots(encoding: Tensor, readout: SlotReadout) -> Tensor:
 class EncoderOptions(TypedDict, total=False):
     """Options of a `SetEmbedding` that models pass on."""
 
-    hyper: Mapping[str, Any] | None
+    hyper: Hyper | None
     readout: SlotReadout | None
     sampling: Sampling
 
@@ -53,7 +54,7 @@ class SetEmbedding(nn.Module):
         Which part of a set the gradient of a training step flows through.
     """
 
-    encoder: Any  # nn.Module's type has no steps: init_state, update, readout
+    encoder: Encoder  # nn.Module's type has no steps: init_state, update, readout
 
     def __init__(
         self,
@@ -63,7 +64,7 @@ class SetEmbedding(nn.Module):
         dim_in: int,
         width: int,
         seed: int,
-        hyper: Mapping[str, Any] | None = None,
+        hyper: Hyper | None = None,
         readout: SlotReadout | None = None,
         sampling: Sampling = FULL_SET,
     ) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mbcbench.protocol import target
 from mbcbench.protocol.encoder import encode_stream
-from tests.encoders.test_all import OWN, STREAMING
+from tests.encoders.test_all import BUILT_IN, STREAMING
 
 pytestmark = pytest.mark.cuda
 N, WIDTH = 200, 8
@@ -38,13 +38,13 @@ def error(got: list[Tensor], want: list[Tensor]) -> float:
     return max(float((a - b).abs().max() / max(float(b.abs().max()), floor)) for a, b in zip(got, want, strict=True))
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_float64_is_that_of_the_cpu(name: str, device: torch.device) -> None:
     expected = outcome(build(name), draw())
     assert error(outcome(build(name).to(device), draw().to(device)), expected) <= 1e-10
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_float32_is_as_exact_as_on_the_cpu(name: str, device: torch.device) -> None:
     expected = outcome(build(name), draw())
     on_cpu = error(outcome(build(name).float(), draw().float()), expected)
@@ -62,7 +62,7 @@ def test_a_stream_on_the_device_is_that_on_the_cpu(name: str, device: torch.devi
     assert error([got.cpu()], [expected]) <= 1e-10
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_autocast_to_bfloat16_is_near(name: str, device: torch.device) -> None:
     module, x = build(name).float().to(device), draw().float().to(device)
     with torch.no_grad():

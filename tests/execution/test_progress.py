@@ -44,7 +44,7 @@ def test_the_time_left_is_unknown_until_each_suite_has_a_cell_behind_it() -> Non
     progress.update(Planned(quick + slow, quick + slow))
     work(progress, clock, quick[0], 1.0)
     assert progress.seconds_left() is None
-    assert "time left unknown as yet" in progress.line()
+    assert "time left: unknown" in progress.line()
     work(progress, clock, slow[0], 10.0)
     assert progress.seconds_left() == (2 * 1.0 + 1 * 10.0) / 2
     assert progress.line() == "2 of 5 cells, 11 s, about 6 s left"

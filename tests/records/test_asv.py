@@ -76,7 +76,7 @@ def test_interval_commit_and_hardware_come_along_and_the_host_name_does_not(resu
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("{}", "no results file of ASV"), ('{"version": 3}', "version 3"), ("no", "no results file of ASV")],
+    [("{}", "not a results file of ASV"), ('{"version": 3}', "version 3"), ("no", "not a results file of ASV")],
 )
 def test_another_format_is_one_line(tmp_path: Path, text: str, said: str) -> None:
     file = tmp_path / "a.json"

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from gpu_stages import page, predictions
+from gpu_stages import page, predictions, stage
 
 from mbcbench import registry, system
 from mbcbench.records import store
-from mbcbench.records.record import Record, read_records
+from mbcbench.records.record import Record
 
 RECORD_FILES = ("fold", "resources", "largest", "encode")
 PROFILE = "gpu"
@@ -45,7 +45,7 @@ def read_run(folder: Path) -> GpuRun:
     """Read the files of a run; those that are missing were not made."""
     path = folder / "run.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    records = [r for name in RECORD_FILES for r in _records(folder / f"{name}.jsonl")]
+    records = [record for name in RECORD_FILES for record in stage.read(folder / f"{name}.jsonl")]
     return GpuRun(
         machine=next((line for line in lines if line["kind"] == "machine"), None),
         stages=[line for line in lines if line["kind"] == "stage"],
@@ -53,10 +53,6 @@ def read_run(folder: Path) -> GpuRun:
         tests=_tests(folder / "tests.xml"),
         jobs=_jobs(folder / "train.tar.gz"),
     )
-
-
-def _records(path: Path) -> list[Record]:
-    return read_records(path) if path.exists() else []
 
 
 def _tests(path: Path) -> dict[str, int] | None:

@@ -29,24 +29,18 @@ while [ $# -gt 0 ]; do
 done
 [ ${#stages[@]} -gt 0 ] || stages=(machine tests fold resources largest encode train)
 
-python=${PYTHON:-python3}
+python=$(command -v "${PYTHON:-python3}")
+python=$(cd "$(dirname "$python")" && pwd)/$(basename "$python")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
+[ -z "$wheels" ] || wheels=$(cd "$wheels" && pwd) || exit
+cd "$work" || exit # in the repository Python would import the folder mbcbench, which is not the whole package
 rm -f "$out"/{run.log,run.jsonl,tests.xml,fold.jsonl,resources.jsonl,largest.jsonl,encode.jsonl,train.tar.gz}
 export PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1 MBCBENCH_DATA=${MBCBENCH_DATA:-$work/data}
 
-[ -z "$dry" ] || export OMP_NUM_THREADS=1
-
-if [ -n "$wheels" ]; then
-    # The wheel of mbcbench says what is installed; its code is that of this checkout, which may be newer.
-    site=$work/site
-    "$python" -m pip install --quiet --no-index --no-deps --no-compile --target "$site" "$wheels"/*.whl || exit
-    cp -r "$repository/mbcbench" "$site/"
-    cp -r "$repository"/{encoders,suites,reports} "$site/mbcbench/"
-    export PYTHONPATH=$site:$PYTHONPATH
-fi
+[ -z "$dry" ] || export MBCBENCH_TEST_DEVICE=cpu OMP_NUM_THREADS=1
 
 # limited SECONDS COMMAND...: interrupt the command when its time or that of the run is up, and kill it if it goes on.
 # Nobody waits for a dry run on a slow machine: it has more time.
@@ -74,9 +68,8 @@ tests() { # tests NAME SECONDS OPTIONS...; on many processes, as a kernel takes 
     local name=$1 seconds=$2 processes=()
     shift 2
     [ -n "$dry" ] || ! "$python" -c "import xdist" 2>/dev/null || processes=(-n 12)
-    (cd "$work" && MBCBENCH_TEST_DEVICE=${dry:+cpu} && export MBCBENCH_TEST_DEVICE=${MBCBENCH_TEST_DEVICE:-cuda} &&
-        stage "$name" "$seconds" "$python" -m pytest -c "$repository/pyproject.toml" --rootdir "$repository" \
-            -o filterwarnings=default -p no:cacheprovider "${processes[@]}" "$@")
+    stage "$name" "$seconds" "$python" -m pytest -c "$repository/pyproject.toml" --rootdir "$repository" \
+        -o filterwarnings=default -p no:cacheprovider "${processes[@]}" "$@"
 }
 
 measured() { # measured NAME SECONDS FILE OPTIONS...
@@ -103,6 +96,15 @@ run() {
         *) echo "$0: no stage is called $1" >&2; return 64 ;;
     esac
 }
+
+if [ -n "$wheels" ]; then
+    # The wheel of mbcbench says what is installed; its code is that of this checkout, which may be newer.
+    site=$work/site
+    stage install 60 "$python" -m pip install --no-index --no-deps --no-compile --target "$site" "$wheels"/*.whl || exit
+    cp -r "$repository/mbcbench" "$site/"
+    cp -r "$repository"/{encoders,suites,reports} "$site/mbcbench/"
+    export PYTHONPATH=$site:$PYTHONPATH
+fi
 
 for name in "${stages[@]}"; do
     if [ -n "$dry" ]; then run "$name" & else run "$name"; fi # a dry run measures nothing: all at once

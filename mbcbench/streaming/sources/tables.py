@@ -8,6 +8,7 @@ import numpy as np
 
 from mbcbench.errors import UsageError, one_line, require
 from mbcbench.streaming.sources.base import Array, SequentialSource, Source
+from mbcbench.types import Encoder
 
 PARQUET_ROWS = 2**14  # rows that are decoded at a time
 
@@ -110,7 +111,7 @@ def _dtype(schema: Any, columns: Sequence[str]) -> np.dtype[Any]:
 class ParquetFile:
     """The row groups of a Parquet file, decoded a few rows at a time."""
 
-    def __init__(self, module: Any, path: Path) -> None:
+    def __init__(self, module: Encoder, path: Path) -> None:
         self._file = module.ParquetFile(path, buffer_size=2**20, pre_buffer=False)
         self.schema, self.length = self._file.schema_arrow, self._file.metadata.num_rows
 
@@ -127,7 +128,7 @@ class ParquetFile:
 class ArrowFile:
     """The record batches of an Arrow file."""
 
-    def __init__(self, module: Any, path: Path) -> None:
+    def __init__(self, module: Encoder, path: Path) -> None:
         reason = f"{path} is read with pyarrow"
         pyarrow, dataset = require("pyarrow", reason), require("pyarrow.dataset", reason)
         self._file = module.open_file(pyarrow.OSFile(str(path)))

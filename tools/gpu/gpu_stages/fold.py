@@ -17,7 +17,7 @@ from mbcbench.encoders.nn import fused_attention
 from mbcbench.protocol.target import build_from_spec, get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
-from mbcbench.suites.resources.measurement import repeated
+from mbcbench.suites.resources.measurement import repeat_for
 
 from .roofline import fold_cost
 from .stage import Options, measure, parse
@@ -66,7 +66,7 @@ def run(cell: Cell, options: Options) -> Iterator[Record]:
             return
         step = make_step(p["way"], p["step"], module, x, slots)
         step()
-        times = repeated(options.meter, step, 0.001 if options.dry else FILL)
+        times = repeat_for(0.001 if options.dry else FILL, options.meter, step)
         error = _error(module, x, slots, step) if p["step"] == "forward" else None
     seconds = median(times)
     cost = fold_cost(tuple(p["shape"]), p["step"], x.element_size())
@@ -128,7 +128,7 @@ def _way(way: str) -> Iterator[None]:
 
 def _has_kernel(module: Any, slots: Tensor, x: Tensor, step: str) -> bool:
     kernel = "forward" if step == "forward" else "backward"
-    return fused_attention._triton_for(kernel, x, module.logits(slots), module.weights()) is not None
+    return fused_attention._triton_for(kernel, x, module.logit_matrix(slots), module.attention_rule()) is not None
 
 
 @torch.no_grad()

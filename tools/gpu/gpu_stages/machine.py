@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from mbcbench import system
-from mbcbench.suites.resources.measurement import repeated
+from mbcbench.suites.resources.measurement import repeat_for
 
 from .roofline import Ceilings
 from .stage import Options, parse
@@ -69,7 +69,7 @@ def _product_rate(options: Options, size: int, dtype: torch.dtype, precision: st
 
 def _seconds(options: Options, action: Any) -> float:
     action()
-    return float(median(repeated(options.meter, action, 0.001 if options.dry else 0.3)))
+    return float(median(repeat_for(0.001 if options.dry else 0.3, options.meter, action)))
 
 
 def _driver() -> str | None:

@@ -1,10 +1,11 @@
 """The tables of docs/gpu.md: predictions, and beside them what was measured."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mbcbench.records.record import Record, Status
+from mbcbench.reports import text_tables
 
 from . import fold, predictions
 from .encode import ENCODERS
@@ -25,7 +26,7 @@ STAGES = (
     ("train", "processes that pay; cells of an experiment", 85),
 )
 SHOWN = (("float32", "highest"), ("float32", "high"), ("float32", "medium"), ("bfloat16", "high"))
-Table = tuple[Sequence[str], Iterable[Sequence[str]]]
+Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 
 
 def words(
@@ -41,11 +42,11 @@ def words(
     ceilings = None if machine is None else Ceilings(**machine["ceilings"])
     return {
         "MACHINE": describe_machine(machine),
-        "STAGES": markdown(stage_table(stages)),
+        "STAGES": markdown(stage_table(stages), texts=2),
         "MINUTES": f"{sum(seconds for *_, seconds in STAGES) / 60:.1f}",
         "TESTS": describe_tests(tests),
         "CEILINGS": markdown(ceiling_table(ceilings)),
-        "BOUNDS": markdown(bound_table()),
+        "BOUNDS": markdown(bound_table(), texts=2),
         "FOLD": fold_times(records, ceilings),
         "ENCODINGS": markdown(encoding_table(predicted, records)),
         "LARGEST": markdown(largest_table(predicted, records)),
@@ -54,11 +55,11 @@ def words(
     }
 
 
-def markdown(table: Table) -> str:
-    """Return a table; numbers are aligned to the right."""
+def markdown(table: Table, texts: int = 1) -> str:
+    """Return a table; all columns but the first `texts` are aligned to the right."""
     headings, rows = table
-    lines = [headings, ["---", *["--:"] * (len(headings) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    text: str = text_tables.markdown(headings, rows, "l" * texts + "r" * (len(headings) - texts))
+    return text.rstrip()
 
 
 def describe_machine(machine: Mapping[str, Any] | None) -> str:
@@ -129,7 +130,7 @@ def fold_times(records: Sequence[Record], ceilings: Ceilings | None) -> str:
     times = {_fold_key(r): r for r in records if r.case == "fold" and r.status is Status.OK}
     if not times or ceilings is None:
         return "Times of the kernel, of blocks and of the direct formula: not run yet."
-    return markdown((headings, [_time_row(shape, step, times, ceilings) for shape, step in _fold_steps()]))
+    return markdown((headings, [_time_row(shape, step, times, ceilings) for shape, step in _fold_steps()]), texts=2)
 
 
 def _fold_steps() -> list[tuple[tuple[int, ...], str]]:

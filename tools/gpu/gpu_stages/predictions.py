@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mbcbench.protocol.target import get_spec
-from mbcbench.suites.resources.prediction import UnforeseeableError, in_one_piece
+from mbcbench.suites.resources.prediction import PredictionError, predict_one_piece
 
 from .roofline import H100, Ceilings, Cost, fold_cost
 
@@ -42,8 +42,8 @@ def predict_encodings(encoders: Iterable[str], sizes: Iterable[int] = SIZES) -> 
 
 def _predict(encoder: str, n: int) -> Encoding:
     try:
-        prediction = in_one_piece(get_spec(encoder), n, dim=DIM)
-    except UnforeseeableError as error:
+        prediction = predict_one_piece(get_spec(encoder), n, dim=DIM)
+    except PredictionError as error:
         return Encoding(message=str(error))
     return Encoding(peak_bytes=float(prediction.peak_bytes), flops=float(prediction.flops))
 

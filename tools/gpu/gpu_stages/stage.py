@@ -2,7 +2,6 @@
 
 import argparse
 import gc
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +12,7 @@ import torch
 
 from mbcbench.errors import one_line
 from mbcbench.records.cell import Cell
+from mbcbench.records.files import encode_records, read_records
 from mbcbench.records.record import Record, Status
 from mbcbench.suites.resources import measurement
 
@@ -37,8 +37,18 @@ class Options:
     @property
     def meter(self) -> Callable[[measurement.Action], float]:
         """What measures the seconds of an action."""
-        meter: Callable[[measurement.Action], float] = measurement.seconds if self.dry else measurement.cuda_seconds
+        meter: Callable[[measurement.Action], float] = (
+            measurement.wall_seconds if self.dry else measurement.cuda_seconds
+        )
         return meter
+
+
+def _wall_seconds(action: measurement.Action) -> float:
+    return float(measurement.wall_seconds(action))
+
+
+def _cuda_seconds(action: measurement.Action) -> float:
+    return float(measurement.cuda_seconds(action))
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -61,16 +71,21 @@ def measure(cells: Sequence[Cell], run: Callable[[Cell], Iterable[Record]], out:
     Cells whose records are there are not run again: after an error that a CUDA process does not survive, the program
     starts anew and goes on with the next cell.
     """
-    done = {json.loads(line)["cell"] for line in out.read_text().splitlines()} if out.exists() else set()
+    done = {record.cell for record in read(out)}
     for cell in cells:
         if cell.key in done:
             continue
         records, is_device_lost = _try(cell, run)
         with out.open("a", encoding="utf-8") as file:
-            file.write("".join(f"{record.to_json()}\n" for record in records))
+            file.write(encode_records(records, {}))
         if is_device_lost:
             os.execv(sys.executable, [sys.executable, "-m", _module(), *sys.argv[1:]])
         _release_memory()
+
+
+def read(path: Path) -> list[Record]:
+    """Return the records of a stage, none if it did not run."""
+    return read_records(path) if path.exists() else []
 
 
 def _try(cell: Cell, run: Callable[[Cell], Iterable[Record]]) -> tuple[list[Record], bool]:

@@ -1,0 +1,17 @@
+"""Names for types that Python cannot spell out: states, encoders and JSON."""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+# State of a stream: a pytree of tensors. Its structure is known to the encoder only.
+State: TypeAlias = Any
+
+# A module with `forward` and perhaps the steps of a stream, which the type nn.Module does not have.
+Encoder: TypeAlias = Any
+
+# What a JSON object holds: numbers, strings, booleans, None, lists and objects by name.
+JsonObject: TypeAlias = Mapping[str, Any]
+JsonDict: TypeAlias = dict[str, Any]
+
+# Hyper-parameters by name.
+Hyper: TypeAlias = Mapping[str, Any]
