@@ -36,7 +36,7 @@ def writer() -> Report:
 
 
 def cloud(encoder: str, size: int, seed: int, value: float, **detail: Any) -> Record:
-    """A record of a point-cloud classifier, trained and tested on `size` points."""
+    """Return a record of a point-cloud classifier that was trained and tested on `size` points."""
     slots = {"num_slots": 16} if encoder.startswith("sse") else {}
     values = {"mode": "one piece", "test_size": size, "train_size": size, "steps": 1000, "data": "shapes"} | detail
     return Record(
@@ -47,7 +47,7 @@ def cloud(encoder: str, size: int, seed: int, value: float, **detail: Any) -> Re
 
 
 def clouds(lead: float = 0.05, seeds: int = 3, **detail: Any) -> list[Record]:
-    """Slot Set Encoders that lead the others by `lead`, more or less."""
+    """Return records in which the accuracy of Slot Set Encoders is higher by about `lead`."""
     noise = np.random.default_rng(0)
     levels = {"deepsets-max": 0.8, "set-transformer": 0.8, "sse-random": 0.8 + lead, "sse-deterministic": 0.8 + lead}
     return [
@@ -186,7 +186,7 @@ def test_an_architecture_lists_every_parameter_of_the_module() -> None:
 
 
 def streams() -> list[Record]:
-    """Records for a figure of image completion."""
+    """Return records of image completion."""
     noise = np.random.default_rng(1)
     return [
         Record(suite="image-completion", case="patches-64", encoder=encoder, status=Status.OK, seed=seed, metric="nll",
@@ -297,7 +297,7 @@ def test_the_page_escapes_what_it_is_given() -> None:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A run with the records of a table."""
+    """Return the folder of a run with the records of Table 1."""
     created = store.Run.create(tmp_path, profile="thorough", seed=0, argv=[], encoders=[])
     created.append(clouds())
     created.close()

@@ -1,4 +1,4 @@
-"""The site in a real browser, where there is one: it sorts, filters, opens what a link names, and fits a phone."""
+"""The site in Chromium, if it is installed: sorting, filters, links to encoders, and the width of a phone."""
 
 import html
 import json
@@ -51,7 +51,7 @@ addEventListener("hashchange", () => {
 
 @pytest.fixture(scope="module")
 def answers(records: pd.DataFrame, info: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the page answered in a frame as wide as a phone, and what the console said."""
+    """Return the answers of the page in a frame as wide as a phone, and the messages of the console."""
     writer: Report = registry.plugin(registry.REPORTS, "leaderboard").load()
     artefacts = [registry.plugin(registry.ARTEFACTS, name).load() for name in ARTEFACTS]
     page = str(writer.write(artefacts, records, info, ["html"])[0]["index.html"])

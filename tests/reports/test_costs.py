@@ -24,7 +24,7 @@ def record(encoder: str, n: int, metric: str | None, value: float | None, **more
 
 
 def measured(encoder: str, time: float, memory: float, predicted: float) -> list[Record]:
-    """Costs that grow with the given exponents, and a time with a constant that weighs at small n alone."""
+    """Return costs that grow with the given exponents, and a time with a constant that matters only at small n."""
     rows = []
     for n in SIZES:
         seconds = 1e-9 * n**time + 1e-6 * (n < 1000)

@@ -20,14 +20,14 @@ def printed(report: Report, table: pd.DataFrame, info: Mapping[str, Any], width:
 
 
 def parts(table: pd.DataFrame, info: dict[str, Any]) -> list[tuple[pd.DataFrame, dict[str, Any]]]:
-    """Runs as they may be found: whole, of one suite, of one encoder, empty, undescribed."""
+    """Return complete, partial, empty and undescribed runs."""
     partial = [(table[table["suite"] == suite], info) for suite in ("probe", "laws", "point-clouds", "resources")]
     partial += [(table[table["encoder"] == name], {}) for name in ("crashing", "hanging")]
     return [(table, info), *partial, (frame([]), info), (pd.DataFrame(), {}), (table, {"hardware": None})]
 
 
 class Page(HTMLParser):
-    """What a page is made of."""
+    """The tags of a page with their attributes."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
