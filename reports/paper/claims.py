@@ -42,7 +42,7 @@ def count_verdicts(data: pd.DataFrame) -> str:
     return f"Of {readings}, {confirmed} are confirmed, {refuted} refuted and {undecided} undecided"
 
 
-CLAIMS_LEDGER = Artefact(
+CLAIMS_TABLE = Artefact(
     id="claims",
     title="The paper's claims",
     caption="Verdicts are computed: laws by counterexamples, numbers by differences that are paired by seed, with "
