@@ -15,7 +15,7 @@ MAX_SIZES = 3  # and sizes at which a series is the best
 
 @dataclass(frozen=True)
 class Measure:
-    """What the values of a figure are: name, unit, and which direction is better."""
+    """A measured quantity: its name, its unit, and which direction is better."""
 
     name: str
     unit: str = ""

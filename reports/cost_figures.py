@@ -105,18 +105,18 @@ def draw_cost_by_size(data: pd.DataFrame, measure: Measure) -> "Figure":
     for name in preferred(list(data["encoder"].unique())):
         exponent = in_one_piece.get(name, np.nan)
         labels[name] = f"{name}: n^{exponent:.2f}" if np.isfinite(exponent) else name
-    shown = data[data["encoder"].isin(labels)]
-    shown = shown.assign(encoder=shown["encoder"].map(labels))
+    curves = data[data["encoder"].isin(labels)]
+    curves = curves.assign(encoder=curves["encoder"].map(labels))
     names = list(labels.values())
     with style():
         figure, axes = canvas(3.4 + legend_height(names))
         sns.lineplot(
-            shown, x="n", y="value", hue="encoder", style="mode", markers={"one piece": "o", "streamed": "s"},
+            curves, x="n", y="value", hue="encoder", style="mode", markers={"one piece": "o", "streamed": "s"},
             hue_order=names, palette=palette(len(names)), errorbar=interval, err_style="bars", ax=axes,
         )  # fmt: skip
         finish(axes, ("elements n", measure.label))
         set_log_ticks(axes)
-        if (shown["value"] > 0).all():
+        if (curves["value"] > 0).all():
             axes.set_yscale("log")
         legend_below(figure, axes, names)
         return figure

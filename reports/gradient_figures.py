@@ -33,9 +33,10 @@ def compare_biases(data: pd.DataFrame) -> str:
 def draw_gradient_bias(data: pd.DataFrame) -> "Figure":
     """Draw the bias of each model by the elements that a gradient is taken through."""
     models = list(dict.fromkeys(data["model"]))[: len(MARKERS)]
-    shown = data[data["model"].isin(models) & data["value"].gt(0)].sort_values("x", kind="stable").astype({"x": int})
+    positive = data[data["model"].isin(models) & data["value"].gt(0)]
+    points = positive.sort_values("x", kind="stable").astype({"x": int})
     labels = ("elements that a gradient is taken through", BIAS.label)
-    return draw_points(shown, "x", "model", labels=labels, log=True)
+    return draw_points(points, "x", "model", labels=labels, log=True)
 
 
 GRADIENT_BIAS = Artefact(

@@ -1,4 +1,4 @@
-"""What the page says about one encoder: its laws, its costs, its claims, and what went wrong."""
+"""Details of one encoder on the page: its laws, costs, claims and failures."""
 
 import re
 from collections.abc import Sequence
@@ -31,10 +31,10 @@ def anchors(encoders: Sequence[str]) -> dict[str, str]:
 
 def encoder_details(rows: pd.DataFrame, row: Row) -> JsonDict:
     """Return a description of one encoder. rows: tidy records. row: its row of the leaderboard."""
-    own = rows[rows["encoder"] == row["encoder"]]
-    not_run = own["message"].map(lambda message: _text(message).startswith(NOT_RUN)).astype(bool)
-    laws = own[own["suite"].eq("laws") & ~not_run].sort_values("status", key=_by_severity, kind="stable")
-    broken = own[~own["suite"].isin(["laws", "probe"]) & own["status"].ne("ok") & ~not_run]
+    records = rows[rows["encoder"] == row["encoder"]]
+    not_run = records["message"].map(lambda message: _text(message).startswith(NOT_RUN)).astype(bool)
+    laws = records[records["suite"].eq("laws") & ~not_run].sort_values("status", key=_by_severity, kind="stable")
+    broken = records[~records["suite"].isin(["laws", "probe"]) & records["status"].ne("ok") & ~not_run]
     broken = broken.assign(message=broken["message"].map(_text))
     return {
         "name": row["encoder"],
@@ -42,9 +42,9 @@ def encoder_details(rows: pd.DataFrame, row: Row) -> JsonDict:
         "paper": _link(_text(row["paper"])),
         "probe": (_text(row["probe"]) or MISSING, _text(row["probe.message"])),
         "laws": list(map(_law, laws.to_dict("records"))),
-        "not_run": where(own[not_run].to_dict("records")),
+        "not_run": where(records[not_run].to_dict("records")),
         "broken": broken[["suite", "seed", "status", "message"]].to_numpy().tolist(),
-        "attention": own["status"].map(css_class).isin(["fail", "xpass", "broken"]).any(),
+        "attention": records["status"].map(css_class).isin(["fail", "xpass", "broken"]).any(),
     }
 
 
@@ -77,8 +77,8 @@ def cost_rows(costs: pd.DataFrame, encoder: str) -> list[list[str]]:
 
     costs: see `growth.cost_table`.
     """
-    own = costs[costs["encoder"].eq(encoder) & costs["cost"].isin(COSTS) & costs["mode"].isin(MODES)]
-    medians = own.groupby(["cost", "mode", "n"])["value"].median()
+    measured = costs[costs["encoder"].eq(encoder) & costs["cost"].isin(COSTS) & costs["mode"].isin(MODES)]
+    medians = measured.groupby(["cost", "mode", "n"])["value"].median()
     series = {}
     for cost, label in COSTS.items():
         for mode in MODES:

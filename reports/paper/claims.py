@@ -10,6 +10,7 @@ from ..selection import label_models
 from .claim_list import CLAIMS
 from .claim_verdicts import Claim, judge
 
+OUTCOMES = ("confirmed", "refuted", "undecided")
 COLUMNS = ["id", "verdict", "claim", "reading", "where", "why", "data", "would decide", "evidence", "encoders"]
 
 
@@ -34,11 +35,19 @@ def _row(claim: Claim, rows: pd.DataFrame) -> dict[str, str]:
     }
 
 
-CLAIMS_LEDGER = Artefact(
+def count_verdicts(data: pd.DataFrame) -> str:
+    """Return how many readings are confirmed, refuted and undecided."""
+    confirmed, refuted, undecided = data["verdict"].value_counts().reindex(OUTCOMES, fill_value=0)
+    readings = f"{len(data)} readings of {data['id'].nunique()} claims"
+    return f"Of {readings}, {confirmed} are confirmed, {refuted} refuted and {undecided} undecided"
+
+
+CLAIMS_TABLE = Artefact(
     id="claims",
     title="The paper's claims",
     caption="Verdicts are computed: laws by counterexamples, numbers by differences that are paired by seed, with "
     "Student's 95 % intervals. A claim is confirmed if every part is, and refuted if one part is, at a level divided "
     "by the number of parts.",
     data=lambda frame: claims_table(label_models(frame)),
+    result=count_verdicts,
 )

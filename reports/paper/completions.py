@@ -53,9 +53,9 @@ def _given_pixels(row: Row) -> Iterator[pd.DataFrame]:
 
 def _pixels(what: str, size: int, images: npt.ArrayLike) -> pd.DataFrame:
     """Return the pixels of images, `N x P x 3`, one row each."""
-    shown = np.asarray(images)[:MAX_IMAGES]
-    count, pixels, _ = shown.shape
-    table = pd.DataFrame(shown.reshape(-1, 3), columns=COLOURS)
+    first_images = np.asarray(images)[:MAX_IMAGES]
+    count, pixels, _ = first_images.shape
+    table = pd.DataFrame(first_images.reshape(-1, 3), columns=COLOURS)
     return table.assign(
         what=what, image=np.repeat(range(count), pixels), size=size, pixel=np.tile(range(pixels), count)
     )

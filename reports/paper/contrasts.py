@@ -23,7 +23,7 @@ NLL_MARGIN = 0.02  # and so are NLLs as near as this, in nats
 
 
 class Quantity(NamedTuple):
-    """What a contrast measures, with the words for a value above and below zero."""
+    """A quantity that contrasts compare, with the words for a difference above and below zero."""
 
     name: str
     above: str

@@ -103,14 +103,14 @@ def _shown_rows(experiment: JsonObject, rows: pd.DataFrame) -> pd.DataFrame:
     place = rows["cell"].map({key: place for place, key in enumerate(experiment["cells"])})
     rows = rows.assign(place=place)[place.notna()].sort_values("place", kind="stable")
     is_broken = rows["status"].isin(BROKEN)
-    shown = pd.Series(True, index=rows.index)
+    matches = pd.Series(True, index=rows.index)
     for column, value in experiment["where"].items():
         values = rows.get(column, pd.Series(np.nan, index=rows.index))
-        matches = values.isna() if value is None else values.eq(value)
-        shown &= matches | (is_broken & values.isna())
+        is_equal = values.isna() if value is None else values.eq(value)
+        matches &= is_equal | (is_broken & values.isna())
     if experiment["only_train_size"]:
-        shown &= is_broken | rows["detail.test_size"].eq(rows["detail.train_size"])
-    return rows[shown]
+        matches &= is_broken | rows["detail.test_size"].eq(rows["detail.train_size"])
+    return rows[matches]
 
 
 def _columns_by(tested: pd.DataFrame, asked: str) -> str:

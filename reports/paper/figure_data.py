@@ -102,8 +102,8 @@ def training_curves(frame: pd.DataFrame) -> pd.DataFrame:
     """Figure 3d: the loss in training of the models of 64 x 64 images."""
     records = label_models(frame)
     rows = select(records, train_size_setting(LARGE_IMAGES, 1000))
-    shown = (*COMPARED, *TRAINED_ON_PARTITIONS)
-    rows = rows[rows["model"].isin(shown) | rows["encoder"].isin(added_encoders(records))]
+    models = (*COMPARED, *TRAINED_ON_PARTITIONS)
+    rows = rows[rows["model"].isin(models) | rows["encoder"].isin(added_encoders(records))]
     table = []
     for row in rows.sort_values(["model", "seed"]).to_dict("records"):
         curve = row["detail.curve"]

@@ -107,9 +107,9 @@ def _lead(rows: pd.DataFrame, model: str, points: int) -> Estimate | None:
     """Return the paired difference to the rival, or None if there is none."""
     if model == RIVAL:
         return None
-    own = values_by_seed(rows, {"detail.test_size": points, "model": model})
+    scores = values_by_seed(rows, {"detail.test_size": points, "model": model})
     rival = values_by_seed(rows, {"detail.test_size": points, "model": RIVAL})
-    lead = Estimate.of((own - rival).dropna())
+    lead = Estimate.of((scores - rival).dropna())
     return lead if lead.seeds else None
 
 

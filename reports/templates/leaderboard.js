@@ -30,12 +30,12 @@ if (filter) {
   const rows = [...document.querySelectorAll("table.board tbody tr")];
   const tables = document.querySelectorAll("table.board").length;
 
-  const wanted = (row) =>
+  const matches = (row) =>
     row.cells[0].dataset.order.toLowerCase().includes(name.value.trim().toLowerCase()) &&
     ["consistent", "ranked"].every((trait) => !filter.elements[trait].checked || row.dataset.traits.split(" ").includes(trait));
 
   const show = () => {
-    for (const row of rows) row.hidden = !wanted(row);
+    for (const row of rows) row.hidden = !matches(row);
     count.value = `${rows.filter((row) => !row.hidden).length / tables} of ${rows.length / tables}`;
   };
   filter.addEventListener("input", show);

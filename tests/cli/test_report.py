@@ -1,4 +1,4 @@
-"""Tables, figures and the ledger, on records made here: pure functions of a frame, and what a command makes of them."""
+"""Tables, figures and claims from synthetic records: as functions of a frame, and as files of the command."""
 
 import io
 import json
@@ -26,28 +26,28 @@ CAD_SIZES = (100, 200, 500, 1000)
 
 
 def artefact(name: str) -> Artefact:
-    made: Artefact = registry.plugin(registry.ARTEFACTS, name).load()
-    return made
+    loaded: Artefact = registry.plugin(registry.ARTEFACTS, name).load()
+    return loaded
 
 
 def writer() -> Report:
-    made: Report = registry.plugin(registry.REPORTS, "leaderboard").load()
-    return made
+    loaded: Report = registry.plugin(registry.REPORTS, "leaderboard").load()
+    return loaded
 
 
 def cloud(encoder: str, size: int, seed: int, value: float, **detail: Any) -> Record:
-    """A record of a point-cloud classifier, trained and tested on `size` points."""
+    """Return a record of a point-cloud classifier that was trained and tested on `size` points."""
     slots = {"num_slots": 16} if encoder.startswith("sse") else {}
-    told = {"mode": "one piece", "test_size": size, "train_size": size, "steps": 1000, "data": "shapes"} | detail
+    values = {"mode": "one piece", "test_size": size, "train_size": size, "steps": 1000, "data": "shapes"} | detail
     return Record(
         suite="point-clouds", case="cad-points", encoder=encoder, status=Status.OK, seed=seed, metric="accuracy",
-        value=value, higher_is_better=True, params={"hyper": slots, "train_size": size}, detail=told,
+        value=value, higher_is_better=True, params={"hyper": slots, "train_size": size}, detail=values,
         cell=f"{encoder} {size} {seed}",
     )  # fmt: skip
 
 
 def clouds(lead: float = 0.05, seeds: int = 3, **detail: Any) -> list[Record]:
-    """Slot Set Encoders that lead the others by `lead`, more or less."""
+    """Return records in which the accuracy of Slot Set Encoders is higher by about `lead`."""
     noise = np.random.default_rng(0)
     levels = {"deepsets-max": 0.8, "set-transformer": 0.8, "sse-random": 0.8 + lead, "sse-deterministic": 0.8 + lead}
     return [
@@ -74,12 +74,12 @@ def verdict(records: Sequence[Record], claim: str, reading: str = "") -> pd.Seri
 def test_table_1_is_the_mean_and_deviation_over_seeds() -> None:
     rows = frame(clouds())
     table = artefact("table1").data(rows).set_index(["model", "points"])
-    own = rows[rows["encoder"].eq("sse-random") & rows["detail.test_size"].eq(200)]["value"].astype(float)
+    scores = rows[rows["encoder"].eq("sse-random") & rows["detail.test_size"].eq(200)]["value"].astype(float)
     at: Any = table.loc[("sse-random K=16", 200)]
-    assert at["ours"] == own.mean()
-    assert at["ours std"] == pytest.approx(own.std())
+    assert at["ours"] == scores.mean()
+    assert at["ours std"] == pytest.approx(scores.std())
     assert (at["paper"], at["seeds"]) == (0.8667, 3)
-    assert at["ours - paper"] == pytest.approx(own.mean() - 0.8667)
+    assert at["ours - paper"] == pytest.approx(scores.mean() - 0.8667)
     assert at["data"] == "shapes (stand-in)"
 
 
@@ -99,8 +99,8 @@ def test_a_verdict_turns_with_the_numbers() -> None:
 
 
 def test_one_size_that_is_missing_leaves_a_claim_undecided() -> None:
-    some = [record for record in clouds() if record.detail["test_size"] != 500]
-    assert verdict(some, "C19", "below 5000")["verdict"] == "undecided"
+    without_500 = [record for record in clouds() if record.detail["test_size"] != 500]
+    assert verdict(without_500, "C19", "below 5000")["verdict"] == "undecided"
 
 
 def test_one_seed_decides_nothing() -> None:
@@ -123,14 +123,14 @@ def test_a_verdict_says_that_it_rests_on_stand_in_data() -> None:
 
 def test_one_counterexample_refutes_that_a_law_holds() -> None:
     names = ("sse-random", "sse-literal-mean", "sse-literal-max", "sse-literal-min")
-    held = [law(name, Status.PASS) for name in names]
-    assert verdict(held, "C1", "as written")["verdict"] == "confirmed"
-    row = verdict([*held[:3], law(names[3], Status.XFAIL)], "C1", "as written")
+    passes = [law(name, Status.PASS) for name in names]
+    assert verdict(passes, "C1", "as written")["verdict"] == "confirmed"
+    row = verdict([*passes[:3], law(names[3], Status.XFAIL)], "C1", "as written")
     assert row["verdict"] == "refuted"
     assert "n = 2 in chunks 1 + 1, off by 0.5" in row["why"]
 
 
-def test_that_a_law_breaks_is_refuted_where_no_counterexample_is_found() -> None:
+def test_that_a_law_breaks_is_refuted_if_no_counterexample_is_found() -> None:
     assert verdict([law("sse-softmax-slots", Status.PASS)], "C3")["verdict"] == "refuted"
     assert verdict([law("sse-softmax-slots", Status.XFAIL)], "C3")["verdict"] == "confirmed"
     assert verdict([law("sse-softmax-slots", Status.ERROR)], "C3")["verdict"] == "undecided"
@@ -138,12 +138,12 @@ def test_that_a_law_breaks_is_refuted_where_no_counterexample_is_found() -> None
 
 def test_table_2_shows_the_counterexample() -> None:
     table = artefact("table2").data(frame([law("fspool", Status.XFAIL), law("set-transformer", Status.PASS)]))
-    told = table.set_index("encoder")[["ours", "counterexample"]].to_dict("index")
-    assert told["fspool"] == {"ours": "fails", "counterexample": "n = 2 in chunks 1 + 1, off by 0.5"}
-    assert told["set-transformer"]["ours"] == "no counterexample"
+    rows = table.set_index("encoder")[["ours", "counterexample"]].to_dict("index")
+    assert rows["fspool"] == {"ours": "fails", "counterexample": "n = 2 in chunks 1 + 1, off by 0.5"}
+    assert rows["set-transformer"]["ours"] == "no counterexample"
 
 
-def test_every_claim_of_the_paper_is_in_the_ledger() -> None:
+def test_every_claim_of_the_paper_is_in_the_table() -> None:
     assert set(artefact("claims").data(frame([]))["id"]) == {f"C{n}" for n in range(1, 25)}
 
 
@@ -155,9 +155,9 @@ def test_without_records_every_claim_is_undecided_and_says_what_would_decide_it(
 
 @pytest.mark.parametrize("name", sorted(registry.plugins(registry.ARTEFACTS)))
 def test_an_artefact_of_an_empty_run_is_empty_or_needs_no_record(name: str) -> None:
-    made = artefact(name)
-    assert made.id == name
-    assert made.data(frame([])).empty == (name not in ("claims", "fig1"))
+    loaded = artefact(name)
+    assert loaded.id == name
+    assert loaded.data(frame([])).empty == (name not in ("claims", "fig1"))
 
 
 def test_the_exponent_of_a_cost_is_the_slope_of_its_logarithm() -> None:
@@ -186,7 +186,7 @@ def test_an_architecture_lists_every_parameter_of_the_module() -> None:
 
 
 def streams() -> list[Record]:
-    """Records for a figure of image completion."""
+    """Return records of image completion."""
     noise = np.random.default_rng(1)
     return [
         Record(suite="image-completion", case="patches-64", encoder=encoder, status=Status.OK, seed=seed, metric="nll",
@@ -203,9 +203,9 @@ def test_a_figure_shows_the_users_encoder_beside_those_of_the_paper() -> None:
 
 @pytest.mark.parametrize("kind", ["svg", "png"])
 def test_the_same_records_give_the_same_bytes(kind: str) -> None:
-    drawn = [writer().write([artefact("fig3b")], frame(streams()), INFO, [kind])[0] for _ in range(2)]
-    assert drawn[0] == drawn[1]
-    assert list(drawn[0]) == [f"fig3b.{kind}"]
+    files = [writer().write([artefact("fig3b")], frame(streams()), INFO, [kind])[0] for _ in range(2)]
+    assert files[0] == files[1]
+    assert list(files[0]) == [f"fig3b.{kind}"]
 
 
 def test_csv_has_unrounded_numbers() -> None:
@@ -234,12 +234,12 @@ def test_latex_takes_no_text_for_a_command() -> None:
     files, _ = hostile(HOSTILE)
     text = str(files["t.tex"])
     (row,) = [line for line in text.splitlines() if line.startswith("{[}1]")]
-    kept = row.removesuffix(r" \\").replace(" & 1.5000", "")
+    rest = row.removesuffix(r" \\").replace(" & 1.5000", "")
     for known in (r"\textbackslash{}", r"\textasciicircum{}", r"\textasciitilde{}", r"$\pm$", r"\textless{}",
                   r"\textgreater{}", r"\%", r"\_", r"\$", r"\#", r"\&", r"\{", r"\}", "{[}"):  # fmt: skip
-        assert known in kept
-        kept = kept.replace(known, "")
-    assert not set(kept) & set("\\%_^~$#&{}<>")
+        assert known in rest
+        rest = rest.replace(known, "")
+    assert not set(rest) & set("\\%_^~$#&{}<>")
     assert text.isascii()
 
 
@@ -273,10 +273,10 @@ def test_markdown_shows_the_figures_and_lists_what_was_drawn_and_what_was_not() 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs LaTeX")
 def test_latex_compiles(tmp_path: Path) -> None:
     files, _ = writer().write([artefact("claims"), artefact("table1")], frame(clouds()), INFO, ["latex"])
-    files = {**files, **{name: held for name, held in hostile(HOSTILE)[0].items() if name == "t.tex"}}
+    files = {**files, **{name: text for name, text in hostile(HOSTILE)[0].items() if name == "t.tex"}}
     text = str(files["report.tex"]).replace("\\end{document}", "\\input{t.tex}\n\\end{document}")
-    for name, held in {**files, "report.tex": text}.items():
-        (tmp_path / name).write_text(str(held))
+    for name, content in {**files, "report.tex": text}.items():
+        (tmp_path / name).write_text(str(content))
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=300, check=False)
     assert ended.returncode == 0, ended.stdout[-2000:]
@@ -297,11 +297,11 @@ def test_the_page_escapes_what_it_is_given() -> None:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A run with the records of a table."""
-    kept = store.Run.create(tmp_path, profile="thorough", seed=0, argv=[], encoders=[])
-    kept.append(clouds())
-    kept.close()
-    return kept.folder
+    """Return the folder of a run with the records of Table 1."""
+    created = store.Run.create(tmp_path, profile="thorough", seed=0, argv=[], encoders=[])
+    created.append(clouds())
+    created.close()
+    return created.folder
 
 
 Invoke = Callable[..., int]
@@ -359,9 +359,9 @@ def test_several_runs_are_put_together_and_the_later_one_counts(run: Path, repor
     assert report(str(run), str(again.folder), "--only", "table1", "--format", "csv", "--out", str(tmp_path / "o")) == 0
     table = pd.read_csv(tmp_path / "o" / "table1.csv")
     assert set(table["model"]) >= {"mine", "sse-random K=16"}
-    own = table[table["model"].eq("deepsets-max") & table["points"].eq(100)]["ours"].item()
+    score = table[table["model"].eq("deepsets-max") & table["points"].eq(100)]["ours"].item()
     first = [record.value or 0.0 for record in clouds() if record.encoder == "deepsets-max"][:3]
-    assert own == pytest.approx(sum(first[1:]) / 3)
+    assert score == pytest.approx(sum(first[1:]) / 3)
 
 
 def test_a_record_of_a_newer_mbcbench_is_refused_in_one_line(

@@ -1,4 +1,4 @@
-"""Records as a run leaves them: six encoders, of which one fails a law, one crashes, one hangs and one lacks seeds."""
+"""Records of a synthetic run with six encoders: one fails a law, one crashes, one hangs and lacks a seed."""
 
 import random
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ LAWS = (
 SEEDS = (0, 1, 2)
 SIZES = (50, 100, 200, 500, 1000)
 ENCODERS = ("sse-random", "deepsets-mean", "set-transformer", "leaky", "crashing", "hanging")
-CARD = """mbc.partition is broken: mean of chunk means
+COUNTEREXAMPLE = """mbc.partition is broken: mean of chunk means
   set        n = 3, d = 1:  [[0.0], [0.0], [1.0]]
   partition  chunks of 1 and 2
   gap        0.1667, bound 3.1e-15 (float64, seed 0)"""
@@ -47,7 +47,7 @@ def law(encoder: str, case: str) -> Record:
     status, gap, message, detail = Status.PASS, 4.4e-16, "", {"bound": 3.1e-15, "examples": 100}
     broken: dict[str, Any] = {
         "counterexample": {"n": 3, "sizes": [1, 2], "seed": 0},
-        "text": CARD,
+        "text": COUNTEREXAMPLE,
         "reproduce": SNIPPET,
     }
     if case == "symmetry.slots" and encoder != "sse-random":
@@ -113,7 +113,7 @@ def crashing() -> Iterator[Record]:
 
 
 def hanging() -> Iterator[Record]:
-    """Two of three seeds gave a value; of the resources nothing was recorded, and of the laws not all."""
+    """Yield the records of an encoder that lacks one seed, one law and all resources."""
     yield probe("hanging")
     yield from (law("hanging", case) for case in LAWS[:-1])
     for seed in SEEDS[:2]:
@@ -125,9 +125,9 @@ def hanging() -> Iterator[Record]:
 
 
 def example_records() -> list[Record]:
-    found = [*whole("sse-random", 0.91, 2.1e6), *whole("deepsets-mean", 0.88, 5.2e6)]
-    found += [*whole("set-transformer", 0.93, 3.4e5), *whole("leaky", 0.80, 4.1e6)]
-    return [*found, *crashing(), *hanging()]
+    records = [*whole("sse-random", 0.91, 2.1e6), *whole("deepsets-mean", 0.88, 5.2e6)]
+    records += [*whole("set-transformer", 0.93, 3.4e5), *whole("leaky", 0.80, 4.1e6)]
+    return [*records, *crashing(), *hanging()]
 
 
 @pytest.fixture(scope="session")

@@ -28,14 +28,14 @@ def test_a_broken_cell_speaks_for_every_size_and_mode(records: pd.DataFrame) -> 
     rows = records[records["suite"] == "point-clouds"]
     for size, mode in ((50, "one piece"), (1000, "streamed")):
         at = {"detail.test_size": size, "detail.mode": mode}
-        found = aggregation.outcomes(rows, "accuracy", at, ["hanging"])
-        assert list(found["status"]) == ["ok", "ok", "timeout"]
+        table = aggregation.outcomes(rows, "accuracy", at, ["hanging"])
+        assert list(table["status"]) == ["ok", "ok", "timeout"]
 
 
 def test_a_value_that_is_not_finite_is_not_averaged(records: pd.DataFrame) -> None:
     spoilt = records.copy()
-    one = spoilt["encoder"].eq("leaky") & spoilt["seed"].eq(1) & spoilt["suite"].eq("point-clouds")
-    spoilt.loc[one, "value"] = float("nan")
+    of_one_seed = spoilt["encoder"].eq("leaky") & spoilt["seed"].eq(1) & spoilt["suite"].eq("point-clouds")
+    spoilt.loc[of_one_seed, "value"] = float("nan")
     row = leaderboard_table(spoilt).set_index("encoder").loc["leaky"]
     assert (row["accuracy.seeds"], row["accuracy.lost"]) == (2, "1 nan")
     assert np.isnan(row["rank"])
@@ -61,11 +61,11 @@ def test_badges_count_the_laws_that_hold_of_those_that_apply(records: pd.DataFra
     table = leaderboard_table(records).set_index("encoder")
     laws = records[records["suite"] == "laws"]
     for group in ("mbc", "symmetry", "hygiene"):
-        own = laws[laws["case"].str.startswith(f"{group}.")]
-        held = own["status"].eq("pass").groupby(own["encoder"]).sum()
-        apply = own["status"].ne("skip").groupby(own["encoder"]).sum()
+        in_group = laws[laws["case"].str.startswith(f"{group}.")]
+        hold = in_group["status"].eq("pass").groupby(in_group["encoder"]).sum()
+        apply = in_group["status"].ne("skip").groupby(in_group["encoder"]).sum()
         for name in ("sse-random", "deepsets-mean", "set-transformer", "leaky", "crashing"):
-            assert table.at[name, f"laws.{group}"] == f"{held[name]}/{apply[name]}"
+            assert table.at[name, f"laws.{group}"] == f"{hold[name]}/{apply[name]}"
     assert list(table.loc[["set-transformer", "leaky", "crashing", "hanging"], "laws.mbc.status"]) == [
         "xfail", "fail", "crash", "timeout",
     ]  # fmt: skip

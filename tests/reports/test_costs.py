@@ -17,12 +17,14 @@ SIZES = [10**k for k in range(2, 7)]
 
 def record(encoder: str, n: int, metric: str | None, value: float | None, **more: Any) -> Record:
     detail = {"n": n, "mode": "streamed", **more.pop("detail", {})}
-    told: dict[str, Any] = {"status": Status.OK, "params": {"n": n, "mode": "streamed"}, **more}
-    return Record(suite="resources", case="encode", encoder=encoder, metric=metric, value=value, detail=detail, **told)
+    fields: dict[str, Any] = {"status": Status.OK, "params": {"n": n, "mode": "streamed"}, **more}
+    return Record(
+        suite="resources", case="encode", encoder=encoder, metric=metric, value=value, detail=detail, **fields
+    )
 
 
 def measured(encoder: str, time: float, memory: float, predicted: float) -> list[Record]:
-    """Costs that grow with the given exponents, and a time with a constant that weighs at small n alone."""
+    """Return costs that grow with the given exponents, and a time with a constant that matters only at small n."""
     rows = []
     for n in SIZES:
         seconds = 1e-9 * n**time + 1e-6 * (n < 1000)
@@ -42,11 +44,11 @@ def table() -> pd.DataFrame:
 
 
 def test_known_exponents_are_found() -> None:
-    found = growth.growth_table(growth.cost_table(table())).set_index(["encoder", "cost"])["exponent"]
+    exponents = growth.growth_table(growth.cost_table(table())).set_index(["encoder", "cost"])["exponent"]
     expected = {("flat", "time"): 1, ("flat", "measured memory"): 0, ("quadratic", "time"): 2}
     expected |= {("quadratic", "measured memory"): 2, ("quadratic", "predicted memory"): 2}
     for key, exponent in expected.items():
-        assert found[key] == pytest.approx(exponent, abs=1e-6)
+        assert exponents[key] == pytest.approx(exponent, abs=1e-6)
 
 
 def test_the_interval_holds_the_exponent_of_noisy_costs_and_widens_with_noise() -> None:
@@ -72,22 +74,22 @@ def test_one_size_gives_no_exponent() -> None:
     assert fitted["exponent"].isna().all()
 
 
-def test_predicted_and_measured_stand_beside_each_other_with_their_ratio() -> None:
-    found = growth.memory_table(growth.cost_table(table()))
-    assert len(found) == 2 * len(SIZES)
-    assert found["ratio"].tolist() == pytest.approx([2.0] * len(found))
+def test_predicted_and_measured_memory_have_a_ratio() -> None:
+    memory = growth.memory_table(growth.cost_table(table()))
+    assert len(memory) == 2 * len(SIZES)
+    assert memory["ratio"].tolist() == pytest.approx([2.0] * len(memory))
 
 
-def test_terminal_and_page_say_the_exponents_and_what_was_not_measured() -> None:
+def test_terminal_and_page_show_the_exponents_and_what_was_not_measured() -> None:
     report = REPORT.load()
     printed = io.StringIO()
     Console(file=printed, width=200).print(report.terminal(table(), {}))
     page = report.html(table(), {})
-    for shown in (printed.getvalue(), page):
-        assert "2.00 [2.00, 2.00] to 1e6" in shown
-        assert "out of memory (predicted)" in shown
-        assert "steps.time_encode" in shown
-        assert "0.2 to 0.3" in shown
+    for text in (printed.getvalue(), page):
+        assert "2.00 [2.00, 2.00] to 1e6" in text
+        assert "out of memory (predicted)" in text
+        assert "steps.time_encode" in text
+        assert "0.2 to 0.3" in text
     assert "&lt;big&gt;" in page
 
 

@@ -33,40 +33,40 @@ RECORDS = [
     Record(suite="image-completion", case="patches-32", encoder="gone", status=Status.CRASH, seed=0, cell="d0"),
     nll("x0", "elsewhere", 0, 200, 9.0),
 ]
-TOLD = {
+EXPERIMENT = {
     "title": "Sizes", "where": {"metric": "nll"}, "columns_by": "detail.test_size", "only_train_size": False,
     "cells": ["a0", "a1", "b0", "b1", "c0", "c1", "d0"],
 }  # fmt: skip
 
 
 def line(text: str, encoder: str) -> str:
-    (found,) = [row for row in text.splitlines() if row.startswith(f" {encoder} ") or row.startswith(f"{encoder} ")]
-    return " ".join(found.split())
+    (match,) = [row for row in text.splitlines() if row.startswith(f" {encoder} ") or row.startswith(f"{encoder} ")]
+    return " ".join(match.split())
 
 
 def test_a_model_is_a_row_of_means_with_intervals(experiments: Report) -> None:
-    text = printed(experiments, frame(RECORDS), {"experiments": {"fig": TOLD}}, 160)
+    text = printed(experiments, frame(RECORDS), {"experiments": {"fig": EXPERIMENT}}, 160)
     assert line(text, "sse") == "sse num_slots=32 one piece 0.250 ±0.635 0.250 ±0.635"
     assert "elsewhere" not in text
 
 
 def test_what_broke_and_what_is_undecided_is_shown_as_what_it_is(experiments: Report) -> None:
-    text = printed(experiments, frame(RECORDS), {"experiments": {"fig": TOLD}}, 160)
+    text = printed(experiments, frame(RECORDS), {"experiments": {"fig": EXPERIMENT}}, 160)
     assert line(text, "pma") == "pma one piece 0.300 ±0.000 ≈1 0.300 ±0.000 ≈1 +0.050 [-0.585, +0.685]"
     assert line(text, "lost") == "lost one piece 0.100 1/2"
     assert line(text, "gone") == "gone crash crash"
 
 
 def test_an_experiment_as_trained_leaves_other_sizes_out(experiments: Report) -> None:
-    told = {**TOLD, "columns_by": "detail.train_size", "only_train_size": True}
-    text = printed(experiments, frame(RECORDS), {"experiments": {"fig": told}}, 160)
+    experiment = {**EXPERIMENT, "columns_by": "detail.train_size", "only_train_size": True}
+    text = printed(experiments, frame(RECORDS), {"experiments": {"fig": experiment}}, 160)
     assert "0.250 ±0.635" in text
     assert "400" not in text
 
 
 @pytest.mark.parametrize("width", [60, 100, 160])
 def test_it_fits_and_an_experiment_without_records_says_so(experiments: Report, width: int) -> None:
-    info = {"experiments": {"fig": TOLD, "none": {**TOLD, "cells": []}}}
+    info = {"experiments": {"fig": EXPERIMENT, "none": {**EXPERIMENT, "cells": []}}}
     text = printed(experiments, frame(RECORDS), info, width)
     assert max(map(len, text.splitlines())) <= width
     assert "no record shows it" in text
@@ -78,8 +78,8 @@ def test_it_fits_and_an_experiment_without_records_says_so(experiments: Report, 
 def test_a_model_is_compared_with_the_first_seed_by_seed(experiments: Report) -> None:
     first = [nll(f"a{seed}", "sse", seed, 200, seed) for seed in range(8)]
     better = [nll(f"b{seed}", "pma", seed, 200, seed - 0.5 - seed % 2 / 100) for seed in range(8)]
-    told = {**TOLD, "cells": [record.cell for record in first + better]}
-    found = line(printed(experiments, frame(first + better), {"experiments": {"fig": told}}, 160), "pma")
-    mean, low, high = (float(number.strip("[],")) for number in found.split()[-3:])
+    experiment = {**EXPERIMENT, "cells": [record.cell for record in first + better]}
+    row = line(printed(experiments, frame(first + better), {"experiments": {"fig": experiment}}, 160), "pma")
+    mean, low, high = (float(number.strip("[],")) for number in row.split()[-3:])
     assert mean == pytest.approx(-0.505, abs=1e-3)  # although the means of both vary by far more
     assert -0.51 <= low < mean < high <= -0.5

@@ -74,12 +74,12 @@ def test_a_figure_is_well_formed(draw: Callable[[], Figure]) -> None:
 def test_no_label_is_clipped(draw: Callable[[], Figure]) -> None:
     figure = draw()
     figure.draw_without_rendering()
-    drawn = figure.get_tightbbox()
+    box = figure.get_tightbbox()
     width, height = figure.get_size_inches()
-    assert drawn.x0 >= -0.01
-    assert drawn.y0 >= -0.01
-    assert drawn.x1 <= width + 0.01
-    assert drawn.y1 <= height + 0.01
+    assert box.x0 >= -0.01
+    assert box.y0 >= -0.01
+    assert box.x1 <= width + 0.01
+    assert box.y1 <= height + 0.01
 
 
 def test_every_axis_has_a_label_and_the_legend_every_name() -> None:

@@ -20,14 +20,14 @@ def printed(report: Report, table: pd.DataFrame, info: Mapping[str, Any], width:
 
 
 def parts(table: pd.DataFrame, info: dict[str, Any]) -> list[tuple[pd.DataFrame, dict[str, Any]]]:
-    """Runs as they may be found: whole, of one suite, of one encoder, empty, undescribed."""
-    found = [(table[table["suite"] == suite], info) for suite in ("probe", "laws", "point-clouds", "resources")]
-    found += [(table[table["encoder"] == name], {}) for name in ("crashing", "hanging")]
-    return [(table, info), *found, (frame([]), info), (pd.DataFrame(), {}), (table, {"hardware": None})]
+    """Return complete, partial, empty and undescribed runs."""
+    partial = [(table[table["suite"] == suite], info) for suite in ("probe", "laws", "point-clouds", "resources")]
+    partial += [(table[table["encoder"] == name], {}) for name in ("crashing", "hanging")]
+    return [(table, info), *partial, (frame([]), info), (pd.DataFrame(), {}), (table, {"hardware": None})]
 
 
 class Page(HTMLParser):
-    """What a page is made of."""
+    """The tags of a page with their attributes."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ def test_a_terminal_without_unicode_gets_plain_symbols(
     assert "x 3/4" in printed(report, records, info, 120, "ascii")
 
 
-def test_the_machine_the_data_and_the_seeds_are_told(
+def test_the_machine_the_data_and_the_seeds_are_named(
     report: Report, records: pd.DataFrame, info: dict[str, Any]
 ) -> None:
     text = printed(report, records, info, 120)
@@ -96,9 +96,9 @@ def test_the_machine_the_data_and_the_seeds_are_told(
 
 
 def test_a_part_of_a_run_still_gives_both_reports(report: Report, records: pd.DataFrame, info: dict[str, Any]) -> None:
-    for some, told in parts(records, info):
-        assert "mbcbench leaderboard" in printed(report, some, told, 100)
-        assert report.html(some, told).endswith("</html>")
+    for rows, description in parts(records, info):
+        assert "mbcbench leaderboard" in printed(report, rows, description, 100)
+        assert report.html(rows, description).endswith("</html>")
 
 
 def test_an_empty_run_says_so(report: Report) -> None:

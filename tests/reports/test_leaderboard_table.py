@@ -63,8 +63,8 @@ def test_a_suite_that_is_absent_is_named(records: pd.DataFrame, suite: str, note
 
 
 def test_what_an_encoder_lacks_is_named(records: pd.DataFrame) -> None:
-    found = notes(records, {"run": "x"}, leaderboard_table(records))
-    assert found == [
+    lines = notes(records, {"run": "x"}, leaderboard_table(records))
+    assert lines == [
         "No record of hygiene.inputs, resources for hanging.",
         "Not ranked, since not every seed of every task gave a score: crashing, hanging.",
     ]
@@ -96,26 +96,26 @@ def test_accuracy_is_shown_as_broken_where_no_size_was_reached() -> None:
 
 
 def test_a_broken_cell_speaks_only_for_the_setting_it_was_asked_for() -> None:
-    one: dict[str, Any] = {"suite": "resources", "case": "encode", "encoder": "a"}
-    late = Record(**one, status=Status.OOM, params={"n": 1000, "mode": "one piece"})
+    shared: dict[str, Any] = {"suite": "resources", "case": "encode", "encoder": "a"}
+    late = Record(**shared, status=Status.OOM, params={"n": 1000, "mode": "one piece"})
     detail = {"n": 1000, "mode": "streamed"}
-    fine = Record(**one, status=Status.OK, metric="peak_memory", value=64.0, params=detail, detail=detail)
+    fine = Record(**shared, status=Status.OK, metric="peak_memory", value=64.0, params=detail, detail=detail)
     row = leaderboard_table(frame([late, fine])).iloc[0]
     assert (row["memory.status"], row["memory.streamed"], row["memory.streamed.lost"]) == ("oom", 64.0, "")
     assert row["throughput.status"] == "oom"
 
 
 def completion(encoder: str, seed: int, *, plateau: bool) -> list[Record]:
-    found = []
+    records = []
     for size, mode in ((100, "one piece"), (400, "streamed")):
         detail = {"test_size": size, "train_size": 100, "mode": mode, "order": "random", "aggregation": "own"}
-        found.append(
+        records.append(
             Record(
                 suite="image-completion", case="patches-32", encoder=encoder, status=Status.OK, seed=seed, metric="nll",
                 value=0.1 * seed, params={"hyper": {}}, detail={**detail, "plateau": plateau},
             )
         )  # fmt: skip
-    return found
+    return records
 
 
 def test_every_task_has_columns_and_a_model_on_the_plateau_is_undecided(records: pd.DataFrame) -> None:

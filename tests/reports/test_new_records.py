@@ -13,8 +13,8 @@ SHARED = {"mode": "one piece", "order": "random", "aggregation": "own", "steps":
 
 
 def data(name: str, records: list[Record]) -> pd.DataFrame:
-    found: pd.DataFrame = registry.plugin(registry.ARTEFACTS, name).load().data(frame(records))
-    return found
+    table: pd.DataFrame = registry.plugin(registry.ARTEFACTS, name).load().data(frame(records))
+    return table
 
 
 def verdicts(records: list[Record]) -> dict[tuple[str, str], str]:
@@ -23,41 +23,41 @@ def verdicts(records: list[Record]) -> dict[tuple[str, str], str]:
 
 
 def nll(size: int, value: float, seed: int, slots: int = 32, estimator: str = "full", **detail: Any) -> Record:
-    told = {**SHARED, "train_size": size, "test_size": size, "chunk_size": size, **detail}
+    values = {**SHARED, "train_size": size, "test_size": size, "chunk_size": size, **detail}
     return Record(
         suite="image-completion", case="patches-64" if size == 1000 else "patches-32", encoder="sse-random",
-        status=Status.OK, seed=seed, metric="nll", value=value, higher_is_better=False, detail=told,
+        status=Status.OK, seed=seed, metric="nll", value=value, higher_is_better=False, detail=values,
         params={"hyper": {"num_slots": slots}, "estimator": estimator},
     )  # fmt: skip
 
 
 def with_slots(tested: dict[int, float]) -> list[Record]:
-    """A model of 32 slots, tested with others: how much is lost with each number."""
+    """Return records of a model with 32 slots. tested: number of slots in the test -> increase of the NLL."""
     noise = np.random.default_rng(0)
-    own = [nll(200, 0.001 * noise.normal(), seed) for seed in range(3)]
+    usual = [nll(200, 0.001 * noise.normal(), seed) for seed in range(3)]
     other = [
         nll(200, lost + 0.001 * noise.normal(), seed, num_slots=k) for k, lost in tested.items() for seed in range(3)
     ]
-    return own + other
+    return usual + other
 
 
 def test_other_slots_at_test_time_are_judged_by_what_they_lose() -> None:
     assert verdicts(with_slots({16: 0.005, 64: 0.005}))["C7", "half and double"] == "confirmed"
-    found = verdicts(with_slots({16: 0.005, 64: 0.4, 2: 0.5, 8: 0.5, 128: 0.5}))
-    assert found["C7", "half and double"] == "refuted"
-    assert found["C7", "a sixteenth to fourfold"] == "refuted"
+    by_reading = verdicts(with_slots({16: 0.005, 64: 0.4, 2: 0.5, 8: 0.5, 128: 0.5}))
+    assert by_reading["C7", "half and double"] == "refuted"
+    assert by_reading["C7", "a sixteenth to fourfold"] == "refuted"
 
 
 def test_a_test_with_other_slots_is_not_taken_for_one_as_trained() -> None:
-    found = data("fig3a", with_slots({16: 9.0, 64: 9.0}))
-    assert found["value"].max() < 1.0
+    table = data("fig3a", with_slots({16: 9.0, 64: 9.0}))
+    assert table["value"].max() < 1.0
 
 
 def test_of_a_short_and_a_long_training_the_long_one_is_shown() -> None:
     short = [nll(100, 3.0, seed, steps=400) for seed in range(3)]
-    found = data("fig3a", [*short, *with_slots({})])
-    assert found["x"].unique().tolist() == [200]
-    assert found["value"].max() < 1.0
+    table = data("fig3a", [*short, *with_slots({})])
+    assert table["x"].unique().tolist() == [200]
+    assert table["value"].max() < 1.0
 
 
 def trained(partition: float, faster: bool) -> list[Record]:
@@ -70,16 +70,22 @@ def trained(partition: float, faster: bool) -> list[Record]:
 
 
 def test_training_on_partitions_is_judged_by_when_it_beats_the_baseline_and_by_full_sets() -> None:
-    found = verdicts(trained(0.0, faster=True))
-    assert (found["C13", "partition: faster"], found["C13", "partition: generalises"]) == ("confirmed", "confirmed")
-    found = verdicts(trained(0.3, faster=False))
-    assert (found["C13", "partition: faster"], found["C13", "partition: generalises"]) == ("refuted", "refuted")
-    assert found["C13", "unbiased: faster"] == "undecided"
+    by_reading = verdicts(trained(0.0, faster=True))
+    assert (by_reading["C13", "partition: faster"], by_reading["C13", "partition: generalises"]) == (
+        "confirmed",
+        "confirmed",
+    )
+    by_reading = verdicts(trained(0.3, faster=False))
+    assert (by_reading["C13", "partition: faster"], by_reading["C13", "partition: generalises"]) == (
+        "refuted",
+        "refuted",
+    )
+    assert by_reading["C13", "unbiased: faster"] == "undecided"
 
 
 def test_models_trained_on_partitions_have_a_line_of_their_own() -> None:
-    found = data("fig3d", trained(0.0, faster=True))
-    assert set(found["model"]) == {"sse-random K=32", "sse-random K=32 partition"}
+    table = data("fig3d", trained(0.0, faster=True))
+    assert set(table["model"]) == {"sse-random K=32", "sse-random K=32 partition"}
     assert set(data("fig3a", trained(9.0, faster=True))["value"]) != {9.0}
     assert data("fig3a", trained(9.0, faster=True))["value"].max() < 1.0
 
@@ -102,14 +108,14 @@ def test_the_strip_shows_the_pixels_given_what_was_made_of_them_and_the_image() 
     given = table[table["what"].eq("context") & table["image"].eq(0) & table["size"].eq(3)]
     assert given["pixel"].tolist() == [3, 2, 1]
     assert given[["red", "green", "blue"]].to_numpy().tolist() == [[9, 10, 11], [6, 7, 8], [3, 4, 5]]
-    made = table[table["what"].eq("e") & table["image"].eq(1) & table["size"].eq(1)]
-    assert made["red"].tolist() == [13, 16, 19, 22]
+    completed_pixels = table[table["what"].eq("e") & table["image"].eq(1) & table["size"].eq(1)]
+    assert completed_pixels["red"].tolist() == [13, 16, 19, 22]
     assert table[table["what"].eq("image")]["blue"].tolist() == [2, 5, 8, 11, 14, 17, 20, 23]
 
 
 def test_the_strip_is_drawn() -> None:
-    made = registry.plugin(registry.ARTEFACTS, "completions").load()
-    figure = made.draw(made.data(frame([completed()])))
+    artefact = registry.plugin(registry.ARTEFACTS, "completions").load()
+    figure = artefact.draw(artefact.data(frame([completed()])))
     assert len(figure.axes) == 2 * 2 * 3  # two images, a row of contexts and one of the model; two sizes and the image
 
 
@@ -141,6 +147,6 @@ def test_gradients_of_partitions_are_shown_by_encoder_and_estimator() -> None:
 @pytest.mark.parametrize("kind", ["svg", "png"])
 def test_the_strip_has_the_same_bytes_for_the_same_records(kind: str) -> None:
     writer = registry.plugin(registry.REPORTS, "leaderboard").load()
-    made = [registry.plugin(registry.ARTEFACTS, "completions").load()]
-    first, second = (writer.write(made, frame([completed()]), {}, [kind])[0] for _ in range(2))
+    artefacts = [registry.plugin(registry.ARTEFACTS, "completions").load()]
+    first, second = (writer.write(artefacts, frame([completed()]), {}, [kind])[0] for _ in range(2))
     assert first == second

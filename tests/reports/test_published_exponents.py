@@ -24,7 +24,7 @@ Exponent = tuple[float, float, float]  # with its interval
 
 @cache
 def records() -> pd.DataFrame:
-    """The committed run of costs: the last one."""
+    """Return the records of the committed run of costs, which is the last one."""
     folder = max(path for path in RUNS.iterdir() if (path / "run.json").exists())
     assert store.info(folder)["suites"] == ["resources"]
     return mbcbench.load(str(folder))
@@ -32,20 +32,20 @@ def records() -> pd.DataFrame:
 
 def printed(text: str) -> Exponent | None:
     """Return the exponent of a cell of the cost page."""
-    found = EXPONENT.match(text)
-    return None if found is None else (float(found[1]), float(found[2]), float(found[3]))
+    match = EXPONENT.match(text)
+    return None if match is None else (float(match[1]), float(match[2]), float(match[3]))
 
 
 @cache
 def of_report() -> dict[tuple[str, str, str], Exponent | None]:
-    """Exponents as the report prints them, by encoder, mode and column."""
+    """Return the exponents that the report prints, by encoder, mode and column."""
     table = tables(records())[GROWTH_TITLE]
     rows = table.to_dict("records")
     return {(row["encoder"], row["mode"], column): printed(row[column]) for row in rows for column in FIGURES.values()}
 
 
 def of_page() -> dict[tuple[str, str, str], Exponent | None]:
-    """Exponents as the committed page has them."""
+    """Return the exponents on the committed page."""
     lines = (ROOT / "docs" / "costs.md").read_text(encoding="utf-8").splitlines()
     start = next(index for index, line in enumerate(lines) if line.startswith("| encoder "))
     table = lines[start : lines.index("", start)]

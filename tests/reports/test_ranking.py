@@ -38,8 +38,8 @@ def test_ranks_are_means_over_tasks_and_borda_counts_the_encoders_that_are_beate
 
 
 def test_a_draw_counts_half() -> None:
-    found = [score(name, "point-clouds", "accuracy", value, 0) for name, value in (("a", 0.5), ("b", 0.5), ("c", 0.1))]
-    table = standing_table(frame(found)).set_index("encoder")
+    scores = [score(name, "point-clouds", "accuracy", value, 0) for name, value in (("a", 0.5), ("b", 0.5), ("c", 0.1))]
+    table = standing_table(frame(scores)).set_index("encoder")
     assert table["borda"].to_dict() == {"a": 1.5, "b": 1.5, "c": 0.0}
 
 
@@ -58,13 +58,13 @@ def test_the_papers_variants_do_not_take_the_place_of_the_registered_encoder() -
     assert table.at["d", "accuracy"] == pytest.approx(0.6)
 
 
-def test_a_profile_tells_how_far_behind_the_best_in_units_of_its_lead_over_the_median() -> None:
-    found = profile_rows(frame(records()))
-    own = found[found["seed"].eq(0)].pivot(index="encoder", columns="task", values="behind")
+def test_a_profile_is_the_distance_to_the_best_in_units_of_its_lead_over_the_median() -> None:
+    rows = profile_rows(frame(records()))
+    by_task = rows[rows["seed"].eq(0)].pivot(index="encoder", columns="task", values="behind")
     losses = pd.Series({name: nll for name, (_, nll) in SCORES.items()})
     expected = (losses - losses.min()) / (losses.median() - losses.min())
-    assert own["nll"].to_dict() == pytest.approx(expected.to_dict())
-    assert own.at["a", "accuracy"] == 0.0
+    assert by_task["nll"].to_dict() == pytest.approx(expected.to_dict())
+    assert by_task.at["a", "accuracy"] == 0.0
 
 
 def test_without_any_score_there_is_no_standing() -> None:

@@ -1,4 +1,4 @@
-"""The site: the leaderboard with the artefacts, the ledger, and a place for every encoder."""
+"""The site: the leaderboard with the artefacts, the claims, and a place for every encoder."""
 
 import re
 from collections.abc import Mapping
@@ -50,8 +50,8 @@ def test_ids_are_unique_and_every_link_within_leads_somewhere(page: str) -> None
 
 def test_the_site_fetches_nothing(page: str) -> None:
     for tag, attributes in Page(page).tags:
-        held = [attributes[name] or "" for name in ("src", "srcset", "poster", "action") if name in attributes]
-        assert all(one.startswith("data:image/png;base64,") for one in held)
+        addresses = [attributes[name] or "" for name in ("src", "srcset", "poster", "action") if name in attributes]
+        assert all(address.startswith("data:image/png;base64,") for address in addresses)
         assert tag != "link" or attributes["href"] == "data:,"
 
 
@@ -66,29 +66,69 @@ def test_an_encoders_place_is_named_after_it_and_holds_its_claims_costs_and_coun
     assert "C17" not in place
 
 
+def test_the_site_introduces_itself_and_explains_its_words(page: str) -> None:
+    assert page.index("A set encoder is a network") < page.index("<nav")
+    for word in ("MBC", "law", "slot", "K, h", "PMA", "NLL", "ways", "support", "plateau", "Borda"):
+        assert re.search(rf"<dt>[^<]*{re.escape(word)}", page)
+
+
+def test_the_contents_have_titles_in_the_order_of_their_numbers(page: str) -> None:
+    contents = page[page.index('<nav aria-label="Contents">') : page.index("</nav>")]
+    titles = re.findall(r'<a href="#([^"]+)">([^<]+)</a>', contents)
+    assert titles == [
+        ("leaderboard", "Leaderboard"),
+        ("matrix", "Law by law"),
+        ("encoders", "Encoder by encoder"),
+        ("claims", "The paper&#39;s claims"),
+        ("table2", "Table 2: models that are not consistent"),
+        ("fig1", "Figure 1: Mini-Batch Consistency"),
+        ("law-matrix", "Encoders and laws"),
+        ("standing", "Standing over all tasks"),
+    ]
+
+
+def test_an_encoder_that_breaks_a_law_of_mbc_is_marked_beside_its_rank(page: str) -> None:
+    ranks = re.findall(r'<span class="rank"[^>]*>([^<]*)</span><a href="#[^"]*">([^<]*)</a>', page)
+    marks = {name: rank for rank, name in ranks}
+    assert marks["set-transformer"] == "1†"
+    assert marks["sse-random"] == "2"
+
+
+def test_ranks_are_whole_numbers_in_tables(page: str) -> None:
+    standing = page[page.index('<section id="standing">') :]
+    assert re.search(r"<td>set-transformer</td>\s*<td>1</td>", standing)
+
+
+def test_a_page_shows_the_picture_beside_it_if_there_is_one(records: pd.DataFrame, info: dict[str, Any]) -> None:
+    files, _ = written(records, info, "fig1", formats=("html", "png"))
+    assert 'src="fig1.png"' in str(files["index.html"])
+    assert "fig1.png" in files
+
+
 def test_names_that_would_share_an_id_do_not() -> None:
-    found = [
+    records = [
         Record(suite="probe", case="build", encoder=name, status=Status.OK) for name in ("a:b", "a-b", "a/b", "<a>")
     ]
-    ids = [one["id"] for _, one in Page(site(frame(found), {})).tags if (one.get("id") or "").startswith("encoder-")]
+    tags = Page(site(frame(records), {})).tags
+    ids = [attributes["id"] for _, attributes in tags if (attributes.get("id") or "").startswith("encoder-")]
     assert len(set(ids)) == 4
     assert all(re.fullmatch(r"[A-Za-z0-9_.~-]+", name or "") for name in ids)
 
 
-def test_rows_tell_what_they_can_be_filtered_by(page: str) -> None:
+def test_rows_name_the_traits_that_filter_them(page: str) -> None:
     traits = re.findall(r'<tr data-traits="([^"]*)">\s*<th scope="row" data-order="([^"]*)"', page)
-    told = {name: set(words.split()) for words, name in traits}
-    assert told["sse-random"] == {"ranked", "consistent"}
-    assert told["set-transformer"] == {"ranked"}
-    assert told["crashing"] == set()
+    traits_of = {name: set(words.split()) for words, name in traits}
+    assert traits_of["sse-random"] == {"ranked", "consistent"}
+    assert traits_of["set-transformer"] == {"ranked"}
+    assert traits_of["crashing"] == set()
 
 
 def test_a_part_of_a_run_still_gives_a_site_that_says_what_is_missing(
     records: pd.DataFrame, info: dict[str, Any]
 ) -> None:
-    found = parts(records, info)
-    for some, told in (found[at] for at in (2, 5, 7)):  # one suite, one encoder, nothing
-        files, missing = written(some, told, "table1", "claims")
+    partial = parts(records, info)
+    for rows, description in (partial[index] for index in (2, 5, 7)):  # one suite, one encoder, nothing
+        files, missing = written(rows, description, "table1", "claims")
         assert missing == ["table1: no records; mbcbench run --suite paper --only table1"]
         assert missing[0] in str(files["index.html"])
 
@@ -100,13 +140,13 @@ def test_an_artefact_that_raises_is_a_line_and_the_others_are_drawn(
         raise ZeroDivisionError("none left")
 
     writer: Report = registry.plugin(registry.REPORTS, "leaderboard").load()
-    made = [Artefact(id="mine", title="t", caption="c", data=broken), *artefacts("fig1")]
-    files, missing = writer.write(made, records, info, ["svg"])
+    both = [Artefact(id="mine", title="t", caption="c", data=broken), *artefacts("fig1")]
+    files, missing = writer.write(both, records, info, ["svg"])
     assert missing == ["mine: broke: ZeroDivisionError: none left"]
     assert list(files) == ["fig1.svg"]
 
 
-def test_runs_of_different_code_are_told_apart(records: pd.DataFrame, info: dict[str, Any]) -> None:
+def test_runs_of_different_code_are_distinguished(records: pd.DataFrame, info: dict[str, Any]) -> None:
     runs = [{"run": name, "versions": {"torch": version}, "commit": None} for name, version in (("r", "2"), ("s", "3"))]
     page = site(records, {**info, "runs": runs})
     assert "made by different code: run r by torch 2" in page
