@@ -67,7 +67,7 @@ def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
     return out
 
 
-_CLAIMS = {
+CLAIMS = {
     "mbc.partition": "each element's features depend on it alone; the state keeps what the pool needs of them",
     "mbc.merge": "sums, counts and elementwise extrema are associative and commutative",
     "mbc.empty": "an empty chunk leaves the state as it is; an empty set encodes as zeros",
@@ -82,7 +82,7 @@ def _spec(g: Aggregation) -> EncoderSpec:
         summary=f"DeepSets, a network per element, then the {g}",
         paper="https://arxiv.org/abs/1703.06114",
         hyper={"pool": g},
-        claims=_CLAIMS,
+        claims=CLAIMS,
         reference=reference,
     )
 

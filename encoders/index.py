@@ -25,6 +25,22 @@ ENCODERS = Index(
             "sse:SSE_DETERMINISTIC_MIN",
             "Slot Set Encoder, deterministic slots, min over elements",
         ),
+        "sum": (
+            "plain_pooling:SUM",
+            "The sum of the elements, without a network: the paper's DeepSets as a pooling layer",
+        ),
+        "mean": (
+            "plain_pooling:MEAN",
+            "The mean of the elements, without a network: the paper's DeepSets as a pooling layer",
+        ),
+        "max": (
+            "plain_pooling:MAX",
+            "The max of the elements, without a network: the paper's DeepSets as a pooling layer",
+        ),
+        "min": (
+            "plain_pooling:MIN",
+            "The min of the elements, without a network: the paper's DeepSets as a pooling layer",
+        ),
         "deepsets-sum": ("deepsets:DEEPSETS_SUM", "DeepSets, a network per element, then the sum"),
         "deepsets-mean": ("deepsets:DEEPSETS_MEAN", "DeepSets, a network per element, then the mean"),
         "deepsets-max": ("deepsets:DEEPSETS_MAX", "DeepSets, a network per element, then the max"),
