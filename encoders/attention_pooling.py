@@ -1,9 +1,12 @@
-"""Attention pooling of multiple-instance learning (arXiv 1802.04712), plain and gated, in one pass.
+"""Attention pooling: a weighted mean of element features with learned weights, in one pass over the set.
 
-    h_i = phi(x_i),  s_i = w^T tanh(V h_i)  or, gated,  w^T (tanh(V h_i) * sigmoid(U h_i)),
+    h_i = phi(x_i)
+    s_i = w^T tanh(V h_i)                            or, gated,  w^T (tanh(V h_i) * sigmoid(U h_i))
     f(X) = sum_i softmax_i(s) h_i
 
-A softmax over elements run per chunk is not consistent; with the state of `softmax.py` it is.
+Paper: Ilse, Tomczak and Welling, "Attention-based Deep Multiple Instance Learning", arXiv 1802.04712.
+
+A softmax over elements, applied to each chunk, is not mini-batch consistent. The state of `nn/softmax.py` makes it so.
 """
 
 import numpy as np
@@ -21,7 +24,19 @@ from .nn.softmax import SoftmaxState
 
 
 class AttentionPooling(SetEncoder[SoftmaxState]):
-    """`B x n x d` to `B x dim`; an empty set encodes as zeros."""
+    """Pool element features by a softmax of learned scores: `B x n x d` to `B x dim`.
+
+    An empty set is encoded as zeros.
+
+    Parameters
+    ----------
+    dim_in : int
+        Width d of an element.
+    dim : int
+        Width of the features, of the scores' hidden layer and of the encoding.
+    gated : bool
+        Whether to multiply the hidden layer of the scores by sigmoid(U h_i).
+    """
 
     def __init__(self, dim_in: int, *, dim: int = 64, gated: bool = False) -> None:
         super().__init__()
@@ -32,11 +47,12 @@ class AttentionPooling(SetEncoder[SoftmaxState]):
         self.w = nn.Linear(dim, 1, bias=False)
 
     def scores(self, h: Tensor, last: Affine) -> Tensor:
-        """s, `B x n`, of the features last(h)."""
-        h, (V, *U) = compose_or_apply(h, last, *(as_affine(layer) for layer in (self.V, self.U) if layer is not None))
-        features = V(h).tanh()
-        for gate in U:
-            features = features * gate(h).sigmoid()
+        """Return s, `B x n`, for the features last(h), `B x n x dim`."""
+        layers = [self.V] if self.U is None else [self.V, self.U]
+        h, maps = compose_or_apply(h, last, *map(as_affine, layers))
+        features = maps[0](h).tanh()
+        if self.U is not None:
+            features = features * maps[1](h).sigmoid()
         out: Tensor = self.w(features).squeeze(2)
         return out
 
@@ -47,8 +63,9 @@ class AttentionPooling(SetEncoder[SoftmaxState]):
         if x.shape[1] == 0:
             return state
         h, last = split_last_layer(self.phi, zero_absent(x, mask))
-        peak, num, den = softmax.attend(self.scores(h, last)[:, None, None], h[:, None], mask)
-        return self.merge(state, SoftmaxState(peak, last.sum_of_outputs(num, den), den))
+        chunk = softmax.attend(self.scores(h, last)[:, None, None], h[:, None], mask)
+        numerator = last.sum_of_outputs(chunk.numerator, chunk.denominator)
+        return self.merge(state, chunk._replace(numerator=numerator))
 
     def merge(self, a: SoftmaxState, b: SoftmaxState) -> SoftmaxState:
         return softmax.merge(a, b)
@@ -58,7 +75,7 @@ class AttentionPooling(SetEncoder[SoftmaxState]):
 
 
 def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
-    """The encoding of `x` (`B x n x d`), element by element, in NumPy."""
+    """Encode `x` (`B x n x d`) element by element in NumPy."""
     assert isinstance(module, AttentionPooling)
     out = np.zeros((len(x), module.dim))
     for b, elements in enumerate(x):

@@ -1,6 +1,10 @@
-"""DeepSets made mini-batch consistent (arXiv 1703.06114): a network per element, then a pool.
+"""DeepSets made mini-batch consistent: a network per element, then a pool.
 
-f(X) = g_i phi(x_i),  phi = Linear, ReLU, Linear
+    f(X) = g_i phi(x_i),    phi = Linear, ReLU, Linear,    g in {sum, mean, max, min}
+
+Paper: Zaheer et al., "Deep Sets", arXiv 1703.06114. The Slot Set Encoder paper (arXiv 2103.01615, Section C.3) compares
+with this version, in which layers that depend on the whole set are replaced by a network per element;
+`deepsets_original.py` has the published layers.
 """
 
 from typing import NamedTuple
@@ -18,14 +22,34 @@ from .nn.pooling import check_choice, combine, count_present, finalize, identity
 
 
 class PoolState(NamedTuple):
-    """The running sum or extremum of the features (`B x d_hat`), and the number of elements (`B`)."""
+    """Pooled features of the elements seen so far.
+
+    Attributes
+    ----------
+    value : Tensor
+        Sum or extremum of the features, `B x dim`.
+    number : Tensor
+        Number of elements, `B`.
+    """
 
     value: Tensor
     number: Tensor
 
 
 class DeepSets(SetEncoder[PoolState]):
-    """`B x n x d` to `B x d_hat`; `pool` is g, and `dim` the width of the network and of the encoding."""
+    """Pool the features of a network per element: `B x n x d` to `B x dim`.
+
+    An empty set is encoded as zeros.
+
+    Parameters
+    ----------
+    dim_in : int
+        Width d of an element.
+    dim : int
+        Width of the network and of the encoding.
+    pool : {"sum", "mean", "max", "min"}
+        Aggregation g over elements.
+    """
 
     def __init__(self, dim_in: int, *, dim: int = 64, pool: Aggregation = "mean") -> None:
         super().__init__()
@@ -57,7 +81,7 @@ class DeepSets(SetEncoder[PoolState]):
 
 
 def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
-    """The encoding of `x` (`B x n x d`), element by element, in NumPy."""
+    """Encode `x` (`B x n x d`) element by element in NumPy."""
     assert isinstance(module, DeepSets)
     out = np.zeros((len(x), module.dim))
     for b, elements in enumerate(x):
@@ -68,10 +92,10 @@ def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
 
 
 CLAIMS = {
-    "mbc.partition": "each element's features depend on it alone; the state keeps what the pool needs of them",
+    "mbc.partition": "the features of an element depend on it alone, and the state keeps what the pool needs of them",
     "mbc.merge": "sums, counts and elementwise extrema are associative and commutative",
-    "mbc.empty": "an empty chunk leaves the state as it is; an empty set encodes as zeros",
-    "symmetry.permutation": "sums, means and elementwise extrema do not see the order of elements",
+    "mbc.empty": "an empty chunk leaves the state unchanged; an empty set is encoded as zeros",
+    "symmetry.permutation": "sums, means and elementwise extrema do not depend on the order of elements",
 }
 
 

@@ -1,8 +1,13 @@
-"""FSPool (arXiv 1906.02795): each feature is sorted over the set, then summed with learned weights of its rank.
+"""FSPool: each feature is sorted over the set, then summed with learned weights of its rank.
 
-    f_c(X) = sum_j w_c(r_j) h_(j)c,  h_(1)c >= h_(2)c >= ...,  r_j = (j - 1) / (n - 1)
+    f_c(X) = sum_j w_c(r_j) h_(j)c,    h_(1)c >= h_(2)c >= ...,    r_j = (j - 1) / (n - 1)
 
-w_c is piecewise linear on [0, 1]. An element's rank needs the whole set: no state of a fixed size will do.
+w_c is piecewise linear on [0, 1], and h_i = phi(x_i).
+
+Paper: Zhang, Hare and Prügel-Bennett, "FSPool: Learning Set Representations with Featurewise Sort Pooling", arXiv
+1906.02795.
+
+The rank of an element needs the whole set, so no state of a fixed size is enough.
 """
 
 import numpy as np
@@ -13,14 +18,23 @@ from mbcbench.protocol.spec import EncoderSpec
 
 from .nn import numpy_layers
 from .nn.networks import element_network
-from .nn.numpy_layers import array
+from .nn.numpy_layers import to_numpy
 from .nn.pooling import count_present, zero_absent
 
 
 class FSPool(nn.Module):
-    """A network per element, then featurewise sort pooling with `pieces` pieces: `B x n x d` to `B x dim`.
+    """Sort each feature over the set and sum it with weights of its rank: `B x n x d` to `B x dim`.
 
-    An empty set encodes as zeros.
+    An empty set is encoded as zeros.
+
+    Parameters
+    ----------
+    dim_in : int
+        Width d of an element.
+    dim : int
+        Width of the features and of the encoding.
+    pieces : int
+        Number of linear pieces of w_c.
     """
 
     def __init__(self, dim_in: int, *, dim: int = 64, pieces: int = 20) -> None:
@@ -31,30 +45,30 @@ class FSPool(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         features = self.phi(zero_absent(x, mask))
         if mask is not None:
-            features = features.masked_fill(~mask.unsqueeze(2), -torch.inf)  # to the end of the order
+            features = features.masked_fill(~mask.unsqueeze(2), -torch.inf)  # sorts absent elements to the end
         features = features.sort(1, descending=True).values
         number = count_present(x, mask)
         if mask is not None:
             present = torch.arange(x.shape[1], device=x.device) < number.unsqueeze(1)
             features = zero_absent(features, present)
-        out: Tensor = (features * self.weights(number, x.shape[1])).sum(1)
+        out: Tensor = (features * self.rank_weights(number, x.shape[1])).sum(1)
         return out
 
-    def weights(self, number: Tensor, n: int) -> Tensor:
-        """w of the first n ranks in sets of the given sizes, `B x n x dim`."""
+    def rank_weights(self, number: Tensor, n: int) -> Tensor:
+        """Return w at the first `n` ranks, `B x n x dim`, for sets of `number` (`B`) elements."""
         pieces = self.weight.shape[1] - 1
         ranks = torch.arange(n, device=number.device, dtype=torch.float64)
-        at = pieces * (ranks / (number - 1).clamp(min=1).unsqueeze(1)).clamp(max=1)
-        left = at.floor().clamp(max=pieces - 1).long()
-        share = (at - left).to(self.weight).unsqueeze(2)
-        table = self.weight.t()
-        return torch.lerp(table[left], table[left + 1], share)
+        position = pieces * (ranks / (number - 1).clamp(min=1).unsqueeze(1)).clamp(max=1)
+        left = position.floor().clamp(max=pieces - 1).long()
+        fraction = (position - left).to(self.weight).unsqueeze(2)
+        knots = self.weight.t()
+        return torch.lerp(knots[left], knots[left + 1], fraction)
 
 
 def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
-    """The encoding of `x` (`B x n x d`), feature by feature, in NumPy."""
+    """Encode `x` (`B x n x d`) feature by feature in NumPy."""
     assert isinstance(module, FSPool)
-    weight = array(module.weight)
+    weight = to_numpy(module.weight)
     knots = np.linspace(0, 1, weight.shape[1])
     out = np.zeros((len(x), len(weight)))
     for b, elements in enumerate(x):
@@ -72,6 +86,6 @@ FSPOOL = EncoderSpec(
     summary="Featurewise sort pooling after a network per element",
     paper="https://arxiv.org/abs/1906.02795",
     claims={"symmetry.permutation": "sorted features do not depend on the order of elements"},
-    breaks={"mbc.partition": "an element is weighed by its rank, which is another one in a chunk than in the set"},
+    breaks={"mbc.partition": "the weight of an element depends on its rank, which differs between chunk and set"},
     reference=reference,
 )

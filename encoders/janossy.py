@@ -1,8 +1,10 @@
-"""Janossy pooling of pairs (arXiv 1811.01900, k = 2): the mean of a network over all ordered pairs of elements.
+"""Janossy pooling of pairs: the mean of a network over all ordered pairs of elements.
 
-    f(X) = mean over i != j of rho(x_i, x_j),  rho(a, b) = Linear(relu(W_1 a + W_2 b))
+    f(X) = mean over i != j of rho(x_i, x_j),    rho(a, b) = Linear(relu(W_1 a + W_2 b))
 
-As in the paper, a tuple with too few elements is padded: f({x}) = rho(x, 0) and f({}) = rho(0, 0).
+Paper: Murphy, Srinivasan, Rao and Ribeiro, "Janossy Pooling: Learning Deep Permutation-Invariant Functions for
+Variable-Size Inputs", arXiv 1811.01900 (k = 2). As there, a tuple with too few elements is padded with zeros:
+f({x}) = rho(x, 0) and f({}) = rho(0, 0).
 """
 
 import itertools
@@ -16,11 +18,19 @@ from mbcbench.protocol.spec import EncoderSpec
 from .nn.numpy_layers import linear
 from .nn.pooling import count_present, zero_absent
 
-_ROWS = 8
+_ROWS_AT_ONCE = 8  # of the n x n table of pairs, so that memory grows with n and not with n^2
 
 
 class Janossy(nn.Module):
-    """`B x n x d` to `B x dim` in O(n^2) time."""
+    """Average a network over ordered pairs of elements: `B x n x d` to `B x dim` in O(n^2) time.
+
+    Parameters
+    ----------
+    dim_in : int
+        Width d of an element.
+    dim : int
+        Width of the network and of the encoding.
+    """
 
     def __init__(self, dim_in: int, *, dim: int = 64) -> None:
         super().__init__()
@@ -32,24 +42,25 @@ class Janossy(nn.Module):
         x = zero_absent(x, mask)
         number = count_present(x, mask).unsqueeze(1)
         a, b = self.first(x), self.second(x)
-        padded = self.first(x.sum(1)).relu()  # the sum of at most one element is that element, or zero
+        padded = self.first(x.sum(1)).relu()  # for sets of at most one element, the sum is that element or zero
         if mask is not None:  # relu(-inf) = 0: a pair with an absent element adds nothing
             a, b = (t.masked_fill(~mask.unsqueeze(2), -torch.inf) for t in (a, b))
-        hidden = _sum_of_pairs(a, b) / (number * (number - 1)).clamp(min=1)
+        # rho's last layer is linear: apply it once to the mean instead of to each pair.
+        hidden = _sum_over_pairs(a, b) / (number * (number - 1)).clamp(min=1)
         out: Tensor = self.out(torch.where(number < 2, padded, hidden))
         return out
 
 
-def _sum_of_pairs(a: Tensor, b: Tensor) -> Tensor:
-    """The sum of relu(a_i + b_j) over i != j, `B x dim`, a few rows of the `n x n` table at a time."""
+def _sum_over_pairs(a: Tensor, b: Tensor) -> Tensor:
+    """Return the sum of relu(a_i + b_j) over i != j, `B x dim`."""
     total = -(a + b).relu().sum(1)
-    for rows in a.split(_ROWS, 1):  # type: ignore[no-untyped-call]
+    for rows in a.split(_ROWS_AT_ONCE, 1):  # type: ignore[no-untyped-call]
         total = total + (rows.unsqueeze(2) + b.unsqueeze(1)).relu().sum((1, 2))
     return total
 
 
 def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
-    """The encoding of `x` (`B x n x d`), pair by pair, in NumPy."""
+    """Encode `x` (`B x n x d`) pair by pair in NumPy."""
     assert isinstance(module, Janossy)
 
     def rho(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -69,6 +80,6 @@ JANOSSY = EncoderSpec(
     summary="Janossy pooling: the mean of a network over ordered pairs of elements",
     paper="https://arxiv.org/abs/1811.01900",
     claims={"symmetry.permutation": "the mean runs over all ordered pairs"},
-    breaks={"mbc.partition": "pairs of elements from different chunks are never seen"},
+    breaks={"mbc.partition": "pairs of elements from different chunks are never formed"},
     reference=reference,
 )

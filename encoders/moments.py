@@ -1,8 +1,13 @@
 """Mean and variance of features over a set, by the parallel update of Chan, Golub and LeVeque.
 
-    n = n_a + n_b,  delta = mean_b - mean_a,  mean = mean_a + delta n_b / n,  M2 = M2_a + M2_b + delta^2 n_a n_b / n
+For two parts a and b with number n, mean and sum of squared deviations M2:
 
-E[h^2] - E[h]^2 would be as consistent in exact arithmetic and loses all digits when the mean is large.
+    n = n_a + n_b,    delta = mean_b - mean_a
+    mean = mean_a + delta n_b / n,    M2 = M2_a + M2_b + delta^2 n_a n_b / n
+
+Paper: Chan, Golub and LeVeque, "Algorithms for Computing the Sample Variance", The American Statistician 37 (1983).
+
+E[h^2] - E[h]^2 would be as consistent in exact arithmetic, but cancels all digits when the mean is large.
 """
 
 from typing import Literal, NamedTuple
@@ -20,7 +25,17 @@ from .nn.pooling import check_choice, count_present, zero_absent
 
 
 class MomentState(NamedTuple):
-    """The number of elements (`B`), their mean, and the sum of squared deviations from it (`B x e`)."""
+    """Moments of the features of the elements seen so far.
+
+    Attributes
+    ----------
+    number : Tensor
+        Number of elements, `B`.
+    mean : Tensor
+        Mean of the features, `B x e`.
+    m2 : Tensor
+        Sum of squared deviations from the mean, `B x e`.
+    """
 
     number: Tensor
     mean: Tensor
@@ -28,17 +43,28 @@ class MomentState(NamedTuple):
 
 
 class Moments(SetEncoder[MomentState]):
-    """`B x n x d` to `B x dim`: the population `variance` of dim features, or with `both` the means of dim / 2
-    features, then their variances. An empty set encodes as zeros."""
+    """Compute moments of the features of a network per element: `B x n x d` to `B x dim`.
+
+    An empty set is encoded as zeros.
+
+    Parameters
+    ----------
+    dim_in : int
+        Width d of an element.
+    dim : int
+        Width of the encoding.
+    statistics : {"variance", "both"}
+        Population variance of `dim` features, or means of dim / 2 features followed by their variances.
+    """
 
     def __init__(self, dim_in: int, *, dim: int = 64, statistics: Literal["variance", "both"] = "both") -> None:
         super().__init__()
         check_choice("statistics", statistics, ("variance", "both"))
         if statistics == "both" and dim % 2:
-            raise ValueError(f"dim={dim} is odd; half of it are means and half variances")
+            raise ValueError(f"dim={dim} is odd; give an even width: one half are means, the other variances")
         self.statistics = statistics
         self.features = dim // 2 if statistics == "both" else dim
-        # A variance does not see a bias.
+        # A variance does not depend on the bias of the last layer.
         self.phi = element_network(dim_in, self.features, last_bias=statistics == "both")
 
     def init_state(self, batch_size: int) -> MomentState:
@@ -55,10 +81,10 @@ class Moments(SetEncoder[MomentState]):
 
     def merge(self, a: MomentState, b: MomentState) -> MomentState:
         number = a.number + b.number
-        share = (b.number.to(a.mean.dtype) / number.clamp(min=1)).unsqueeze(1)
+        fraction = (b.number.to(a.mean.dtype) / number.clamp(min=1)).unsqueeze(1)  # n_b / n
         delta = b.mean - a.mean
-        m2 = a.m2 + b.m2 + delta.square() * share * a.number.unsqueeze(1)
-        return MomentState(number, a.mean + delta * share, m2)
+        m2 = a.m2 + b.m2 + delta.square() * fraction * a.number.unsqueeze(1)
+        return MomentState(number, a.mean + delta * fraction, m2)
 
     def readout(self, state: MomentState) -> Tensor:
         variance = state.m2 / state.number.clamp(min=1).unsqueeze(1)
@@ -66,7 +92,7 @@ class Moments(SetEncoder[MomentState]):
 
 
 def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
-    """The encoding of `x` (`B x n x d`), in NumPy and in two passes."""
+    """Encode `x` (`B x n x d`) in NumPy, in two passes."""
     assert isinstance(module, Moments)
     out = []
     for elements in x:
@@ -80,8 +106,8 @@ def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
 _CLAIMS = {
     "mbc.partition": "number, mean and squared deviations of two parts give those of their union exactly",
     "mbc.merge": "the parallel update is associative and commutative",
-    "mbc.empty": "a part without elements has share 0",
-    "symmetry.permutation": "sums do not see the order of elements",
+    "mbc.empty": "a part without elements has the fraction n_b / n = 0",
+    "symmetry.permutation": "sums do not depend on the order of elements",
 }
 _PAPER = "https://doi.org/10.1080/00031305.1983.10483115"
 

@@ -1,8 +1,13 @@
-"""The Perceiver's encoder without positions (arXiv 2103.03206): latents attend to the set, then to one another.
+"""The Perceiver's encoder without positions: latents attend to the set, then to one another.
 
-Blocks are pre-normalised: with a, b the LayerNorms of the queries Q and of the keys K,
-    O = Q + Linear(heads of softmax(q(a) k(b)^T / sqrt(dim / heads)) v(b)),  block(Q, K) = O + MLP(LayerNorm(O)).
-The set is read once, by the first block: its softmax state makes the encoder mini-batch consistent.
+Blocks are pre-normalised. With a, b the LayerNorms of the queries Q and of the keys K:
+
+    O = Q + Linear(concat over heads of softmax(q(a) k(b)^T / sqrt(dim / heads)) v(b))
+    block(Q, K) = O + MLP(LayerNorm(O))
+
+Paper: Jaegle et al., "Perceiver: General Perception with Iterative Attention", arXiv 2103.03206.
+
+Only the first block reads the set, and only once: its softmax state makes the encoder mini-batch consistent.
 """
 
 import math
@@ -25,7 +30,15 @@ from .nn.softmax import SoftmaxState
 
 
 class AttentionBlock(nn.Module):
-    """Queries (`B x m x dim`) attend to keys (`B x n x dim`) that may come in chunks."""
+    """Let queries (`B x m x dim`) attend to keys (`B x n x dim`) that may come in chunks.
+
+    Parameters
+    ----------
+    dim : int
+        Width of queries, keys and result.
+    heads : int
+        Number of heads; must divide `dim`.
+    """
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -38,9 +51,11 @@ class AttentionBlock(nn.Module):
         self.up, self.down = nn.Linear(dim, dim), nn.Linear(dim, dim)
 
     def init_state(self, Q: Tensor) -> SoftmaxState:
+        """Return the state of no keys for the queries `Q`."""
         return softmax.empty_state(self.q.weight, Q.shape[0], self.heads, Q.shape[1], self.dim // self.heads)
 
     def update(self, state: SoftmaxState, Q: Tensor, K: Tensor, mask: Tensor | None = None) -> SoftmaxState:
+        """Add a chunk of keys to the state."""
         if K.shape[1] == 0:
             return state
         q = split_heads(self.q(self.norm_q(Q)), self.heads)
@@ -49,18 +64,34 @@ class AttentionBlock(nn.Module):
         return softmax.merge(state, softmax.attend_linear(q, k, v, self.norm_k(K), scale, mask))
 
     def readout(self, state: SoftmaxState, Q: Tensor) -> Tensor:
+        """Return the result for the queries `Q`, `B x m x dim`."""
         O = Q + self.o(join_heads(softmax.attended_values(state)))  # noqa: E741 (the symbol of the equation)
         out: Tensor = O + self.down(nn.functional.gelu(self.up(self.norm_o(O))))
         return out
 
     def forward(self, Q: Tensor) -> Tensor:
-        """Attention of the queries to themselves."""
+        """Let the queries attend to one another."""
         return self.readout(self.update(self.init_state(Q), Q, Q), Q)
 
 
 class Perceiver(SetEncoder[SoftmaxState]):
-    """`B x n x d` to `B x latents x dim`: one cross-attention after a network per element, then `layers` of
-    self-attention among the latents. An empty set encodes as the latents do."""
+    """Encode a set by latents that attend to it and to one another: `B x n x d` to `B x latents x dim`.
+
+    An empty set is encoded as the latents are.
+
+    Parameters
+    ----------
+    dim_in : int
+        Width d of an element.
+    dim : int
+        Width of the latents and of the network per element.
+    heads : int
+        Heads of all blocks; must divide `dim`.
+    latents : int
+        Number of latents.
+    layers : int
+        Number of self-attention blocks among the latents.
+    """
 
     def __init__(self, dim_in: int, *, dim: int = 64, heads: int = 4, latents: int = 16, layers: int = 1) -> None:
         super().__init__()
@@ -79,8 +110,10 @@ class Perceiver(SetEncoder[SoftmaxState]):
         return softmax.merge(a, b)
 
     def readout(self, state: SoftmaxState) -> Tensor:
-        out = self.cross.readout(state, self.latents.expand(state.denominator.shape[0], -1, -1))
-        return reduce(lambda rows, layer: layer(rows), self.layers, out)
+        out = self.cross.readout(state, self.latents.expand(len(state.denominator), -1, -1))
+        for layer in self.layers:
+            out = layer(out)
+        return out
 
 
 def _block(module: nn.Module, Q: np.ndarray, K: np.ndarray) -> np.ndarray:
@@ -100,11 +133,14 @@ def _block(module: nn.Module, Q: np.ndarray, K: np.ndarray) -> np.ndarray:
 
 
 def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
-    """The encoding of `x` (`B x n x d`), query by query, in NumPy."""
+    """Encode `x` (`B x n x d`) query by query in NumPy."""
     assert isinstance(module, Perceiver)
-    latents = numpy_layers.array(module.latents)[0]
-    read = [_block(module.cross, latents, numpy_layers.element_network(module.phi, elements)) for elements in x]
-    return np.stack([reduce(lambda rows, layer: _block(layer, rows, rows), module.layers, rows) for rows in read])
+    latents = numpy_layers.to_numpy(module.latents)[0]
+    out = []
+    for elements in x:
+        rows = _block(module.cross, latents, numpy_layers.element_network(module.phi, elements))
+        out.append(reduce(lambda rows, layer: _block(layer, rows, rows), module.layers, rows))
+    return np.stack(out)
 
 
 PERCEIVER = EncoderSpec(

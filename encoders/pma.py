@@ -1,8 +1,11 @@
-"""Pooling by multihead attention (arXiv 1810.00825) after a network per element, in one pass.
+"""Pooling by multihead attention after a network per element, in one pass over the set.
 
     f(X) = MAB(seeds, phi(X))
 
-Without self-attention among elements before it, PMA needs each element once: it is mini-batch consistent.
+Paper: Lee et al., "Set Transformer: A Framework for Attention-based Permutation-Invariant Neural Networks", arXiv
+1810.00825 (PMA; `nn/mab.py` has the equation of a MAB).
+
+Without self-attention among elements before it, PMA reads each element once and is mini-batch consistent.
 """
 
 import numpy as np
@@ -14,13 +17,29 @@ from mbcbench.protocol.spec import EncoderSpec
 from .nn import numpy_layers, softmax
 from .nn.mab import PMA
 from .nn.networks import element_network, split_last_layer
-from .nn.numpy_mab import block
+from .nn.numpy_mab import attention_block
 from .nn.pooling import zero_absent
 from .nn.softmax import SoftmaxState
 
 
 class SinglePassPMA(SetEncoder[SoftmaxState]):
-    """`B x n x d` to `B x seeds x dim`; an empty set encodes as the seeds do."""
+    """Pool element features by learned seeds that attend to them: `B x n x d` to `B x seeds x dim`.
+
+    An empty set is encoded as the seeds are.
+
+    Parameters
+    ----------
+    dim_in : int
+        Width d of an element.
+    dim : int
+        Width of the features and of the encoding.
+    heads : int
+        Number of heads; must divide `dim`.
+    seeds : int
+        Number of seeds.
+    layer_norm : bool
+        Whether a LayerNorm follows the attention and the result.
+    """
 
     def __init__(self, dim_in: int, *, dim: int = 64, heads: int = 4, seeds: int = 1, layer_norm: bool = False) -> None:
         super().__init__()
@@ -38,13 +57,14 @@ class SinglePassPMA(SetEncoder[SoftmaxState]):
         return softmax.merge(a, b)
 
     def readout(self, state: SoftmaxState) -> Tensor:
-        return self.pma.mab.readout(state, self.pma.queries(state.denominator.shape[0]))
+        return self.pma.mab.readout(state, self.pma.queries(len(state.denominator)))
 
 
 def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
-    """The encoding of `x` (`B x n x d`), query by query, in NumPy."""
+    """Encode `x` (`B x n x d`) query by query in NumPy."""
     assert isinstance(module, SinglePassPMA)
-    return np.stack([block(module.pma, numpy_layers.element_network(module.phi, elements)) for elements in x])
+    features = [numpy_layers.element_network(module.phi, elements) for elements in x]
+    return np.stack([attention_block(module.pma, rows) for rows in features])
 
 
 PMA_SINGLE_PASS = EncoderSpec(

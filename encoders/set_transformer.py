@@ -1,4 +1,13 @@
-"""The Set Transformer (arXiv 1810.00825): attention among elements, then pooling by attention."""
+"""The Set Transformer: attention among elements, then pooling by attention.
+
+    f(X) = PMA(block(... block(X))),    block = ISAB or SAB
+
+Paper: Lee et al., "Set Transformer: A Framework for Attention-based Permutation-Invariant Neural Networks", arXiv
+1810.00825; `nn/mab.py` has the equations of the blocks.
+
+Elements attend to all elements that they are given, so a chunk on its own gives a different result (arXiv 2103.01615,
+Table 2).
+"""
 
 from functools import reduce
 from typing import Literal
@@ -9,14 +18,33 @@ from torch import Tensor, nn
 from mbcbench.protocol.spec import EncoderSpec
 
 from .nn.mab import ISAB, PMA, SAB
-from .nn.numpy_mab import block
+from .nn.numpy_mab import attention_block
 from .nn.pooling import check_choice, zero_absent
 
 
 class SetTransformer(nn.Module):
-    """`layers` attention blocks, then PMA: `B x n x d` to `B x seeds x dim`. An empty set encodes as the seeds do.
+    """Apply attention blocks, then PMA: `B x n x d` to `B x seeds x dim`.
 
-    attention: `isab` (through `inducing` points, O(n)) or `sab` (all pairs, O(n^2)).
+    An empty set is encoded as the seeds are.
+
+    Parameters
+    ----------
+    dim_in : int
+        Width d of an element.
+    dim : int
+        Width of the blocks and of the encoding.
+    heads : int
+        Heads of all blocks; must divide `dim`.
+    layers : int
+        Number of attention blocks.
+    attention : {"isab", "sab"}
+        Attention through inducing points, O(n), or among all pairs of elements, O(n^2).
+    inducing : int
+        Number of inducing points of each ISAB.
+    seeds : int
+        Number of seeds of PMA.
+    layer_norm : bool
+        Whether blocks have LayerNorms.
     """
 
     def __init__(
@@ -49,10 +77,10 @@ class SetTransformer(nn.Module):
 
 
 def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
-    """The encoding of `x` (`B x n x d`), query by query, in NumPy."""
+    """Encode `x` (`B x n x d`) query by query in NumPy."""
     assert isinstance(module, SetTransformer)
     layers = [*module.layers, module.pma]
-    return np.stack([reduce(lambda rows, layer: block(layer, rows), layers, elements) for elements in x])
+    return np.stack([reduce(lambda rows, layer: attention_block(layer, rows), layers, elements) for elements in x])
 
 
 def _spec(name: str, attention: str) -> EncoderSpec:
@@ -63,7 +91,7 @@ def _spec(name: str, attention: str) -> EncoderSpec:
         paper="https://arxiv.org/abs/1810.00825",
         hyper={"attention": attention},
         claims={"symmetry.permutation": "attention among elements is equivariant, and PMA invariant"},
-        breaks={"mbc.partition": "elements attend to the elements they are given: in a chunk, to that chunk alone"},
+        breaks={"mbc.partition": "in a chunk, elements attend to that chunk only, not to the whole set"},
         reference=reference,
     )
 

@@ -1,9 +1,13 @@
-"""Slot Attention (arXiv 2006.15055): slots compete for elements and are revised T times.
+"""Slot Attention: slots compete for elements and are revised T times.
 
-    x = LayerNorm(phi(X)),  per iteration:  A = softmax over slots of k(x) q(LayerNorm(S))^T / sqrt(dim) + 1e-8,
-    U = (A / sum of A over elements)^T v(x),  S = GRU(U, S),  S = S + MLP(LayerNorm(S))
+    x = LayerNorm(phi(X)), and in each iteration
+    A = softmax over slots of k(x) q(LayerNorm(S))^T / sqrt(dim) + 1e-8
+    U = (A / sum of A over elements)^T v(x)
+    S = GRU(U, S),  S = S + MLP(LayerNorm(S))
 
-Every iteration needs the set once more, with slots that have already seen all of it.
+Paper: Locatello et al., "Object-Centric Learning with Slot Attention", arXiv 2006.15055 (Algorithm 1).
+
+Every iteration needs the whole set again, for slots that depend on all of it: it is not mini-batch consistent.
 """
 
 import math
@@ -16,7 +20,7 @@ from mbcbench.protocol.spec import EncoderSpec
 
 from .nn import numpy_layers
 from .nn.networks import element_network
-from .nn.numpy_layers import array, layer_norm, linear
+from .nn.numpy_layers import layer_norm, linear, to_numpy
 from .nn.pooling import zero_absent
 from .nn.slots import RandomSlots
 
@@ -24,9 +28,20 @@ _EPSILON = 1e-8
 
 
 class SlotAttention(nn.Module):
-    """`B x n x d` to `B x K x dim`. Slots start from random draws, in eval() always from the same ones.
+    """Revise random slots by attention to the set: `B x n x d` to `B x K x dim`.
 
-    For an empty set there is nothing to add: U is zero.
+    In eval() the initial slots are always the same. For an empty set, U is zero.
+
+    Parameters
+    ----------
+    dim_in : int
+        Width d of an element.
+    num_slots : int
+        Number of slots K.
+    dim : int
+        Width of slots, keys and values.
+    iterations : int
+        Number of iterations T.
     """
 
     def __init__(self, dim_in: int, *, num_slots: int = 7, dim: int = 64, iterations: int = 3) -> None:
@@ -35,7 +50,7 @@ class SlotAttention(nn.Module):
         self.slots = RandomSlots(dim)
         self.phi = element_network(dim_in, dim)
         self.norm_x, self.norm_mlp = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        # A bias common to all slots adds the same to all logits of an element, which the softmax does not see.
+        # A bias common to all slots would add the same number to all logits of an element; a softmax ignores that.
         self.norm_slots = nn.LayerNorm(dim, bias=False)
         self.q, self.k, self.v = (nn.Linear(dim, dim, bias=False) for _ in range(3))
         self.gru = nn.GRUCell(dim, dim)
@@ -55,27 +70,27 @@ class SlotAttention(nn.Module):
         return S
 
 
-def _gru(module: nn.GRUCell, x: np.ndarray, h: np.ndarray) -> np.ndarray:
-    """One step of a GRU for one row."""
-    of_x = np.split(array(module.weight_ih) @ x + array(module.bias_ih), 3)
-    of_h = np.split(array(module.weight_hh) @ h + array(module.bias_hh), 3)
+def _gru_step(module: nn.GRUCell, x: np.ndarray, h: np.ndarray) -> np.ndarray:
+    """Apply a GRU to one row."""
+    of_x = np.split(to_numpy(module.weight_ih) @ x + to_numpy(module.bias_ih), 3)
+    of_h = np.split(to_numpy(module.weight_hh) @ h + to_numpy(module.bias_hh), 3)
     reset, update = expit(of_x[0] + of_h[0]), expit(of_x[1] + of_h[1])
     return np.asarray((1 - update) * np.tanh(of_x[2] + reset * of_h[2]) + update * h)
 
 
 def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
-    """The encoding of `x` (`B x n x d`), element by element and slot by slot, in NumPy."""
+    """Encode `x` (`B x n x d`) element by element and slot by slot in NumPy."""
     assert isinstance(module, SlotAttention)
     out = []
     for elements in x:
         rows = [layer_norm(module.norm_x, numpy_layers.element_network(module.phi, e)) for e in elements]
-        S = array(module.slots(1, module.num_slots))[0]
+        S = to_numpy(module.slots(1, module.num_slots))[0]
         for _ in range(module.iterations):
             q = linear(module.q, layer_norm(module.norm_slots, S))
             A = [numpy_layers.softmax(q @ linear(module.k, row) / math.sqrt(module.dim)) + _EPSILON for row in rows]
             U = np.sum([np.outer(a, linear(module.v, row)) for a, row in zip(A, rows, strict=True)], axis=0)
             U = U / np.sum(A, axis=0)[:, None]
-            S = np.stack([_gru(module.gru, u, s) for u, s in zip(U, S, strict=True)])
+            S = np.stack([_gru_step(module.gru, u, s) for u, s in zip(U, S, strict=True)])
             S = S + numpy_layers.element_network(module.mlp, layer_norm(module.norm_mlp, S))
         out.append(S)
     return np.stack(out)
@@ -86,8 +101,10 @@ SLOT_ATTENTION = EncoderSpec(
     factory=SlotAttention,
     summary="Slot Attention, three iterations",
     paper="https://arxiv.org/abs/2006.15055",
-    claims={"symmetry.permutation": "elements meet in sums over the set alone"},
-    breaks={"mbc.partition": "from the second iteration on, the slots that attend have already seen the elements"},
+    claims={"symmetry.permutation": "elements interact through sums over the set only"},
+    breaks={
+        "mbc.partition": "from the second iteration on, the slots depend on all elements before they attend to them"
+    },
     slot_readout="max",
     reference=reference,
 )

@@ -1,10 +1,14 @@
-"""The Slot Set Encoder (arXiv 2103.01615, Algorithms 1 and 2), with a state that makes every g exact.
+"""The Slot Set Encoder, with a state that makes every aggregation g exact.
 
     q = Linear_q(LayerNorm(S)),  k = Linear_k(X),  v = Linear_v(X)
-    A = sigmoid(k q^T / sqrt(d_hat)) + 1e-8,  W = A / (sum of A over slots),  S_hat = g_i W_ik v(x_i)
+    M = k q^T / sqrt(d_hat),  attn = sigmoid(M) + 1e-8                     (eq. 3)
+    W_ij = attn_ij / sum_l attn_il,  S_hat_j = g_i W_ij v(x_i)              (eq. 4)
 
-W is normalised over slots, hence the sum of S_hat over slots under g=sum is the sum of v(x_i), whatever the slots:
-with K=1, or with a sum or mean over slots behind it, the attention cancels.
+Paper: Bruno, Willette, Lee and Hwang, "Mini-Batch Consistent Slot Set Encoder for Scalable Set Encoding", arXiv
+2103.01615 (Algorithms 1 and 2).
+
+W is normalised over slots, so for g = sum the sum of S_hat over slots is the sum of v(x_i), whatever the slots are:
+with K = 1, or if a sum or mean over slots follows, the attention cancels.
 """
 
 import math
@@ -19,14 +23,23 @@ from mbcbench.protocol.encoder import AGGREGATIONS, Aggregation, SetEncoder
 from mbcbench.protocol.spec import EncoderSpec
 
 from .nn import argmax_pooling, blocks, fused_attention, slot_weights
-from .nn.numpy_layers import array, layer_norm, linear
+from .nn.numpy_layers import layer_norm, linear, to_numpy
 from .nn.pooling import check_choice, combine, count_present, finalize, identity, zero_absent
 from .nn.slots import DeterministicSlots, RandomSlots
 
 
 class SlotState(NamedTuple):
-    """The slots of the stream as they were drawn (`B x K x h`), the running aggregate over elements
-    (`B x K x d_hat`), and the number of elements (`B`)."""
+    """State of a stream.
+
+    Attributes
+    ----------
+    slots : Tensor
+        Slots as they were drawn, `B x K x h`.
+    value : Tensor
+        Sum or extremum of W_ij v(x_i) over the elements seen so far, `B x K x d_hat`.
+    number : Tensor
+        Number of elements, `B`.
+    """
 
     slots: Tensor
     value: Tensor
@@ -34,14 +47,29 @@ class SlotState(NamedTuple):
 
 
 class SlotSetEncoder(SetEncoder[SlotState]):
-    """Attention of elements over slots, aggregated by `g` over elements: `B x n x d` to `B x K x d_hat`.
+    """Encode a set by slots that share out its elements: `B x n x d` to `B x K x d_hat`.
 
-    num_slots: K; with random slots the attribute may be changed after training (Section 2.3).
-    slot_dim: h. dim: d_hat. slots: `random` (eq. 2, drawn once per stream) or `deterministic` (parameters).
-    aggregate: g, taken over *elements*: max is max_i W_ik v(x_i), which is exact for any partition, where the
-    extremum over chunk sums that Algorithm 1 writes is not; mean is the total over the number of elements.
-    bias: whether q, k and v have one. The paper calls them linear projections and its code has none: the default.
-    attention: `sigmoid` normalised over slots (eq. 3 and 4), or a `softmax` over slots, which is as consistent.
+    An empty set is encoded as zeros.
+
+    Parameters
+    ----------
+    dim_in : int
+        Width d of an element.
+    num_slots : int
+        Number of slots K. With random slots, the attribute may be changed after training (Section 2.3).
+    slot_dim : int
+        Width h of a slot.
+    dim : int
+        Width d_hat of queries, keys, values and the encoding.
+    aggregate : {"sum", "mean", "max", "min"}
+        Aggregation g over *elements*: max is max_i W_ij v(x_i) and mean is the sum over the number of elements. Both
+        are exact for any partition; the aggregate of chunk sums that Algorithm 1 writes is not (`sse_literal.py`).
+    slots : {"random", "deterministic"}
+        Slots drawn once per stream (eq. 2) or parameters.
+    bias : bool
+        Whether q, k and v have a bias. The paper calls them linear projections, and its code has no bias.
+    attention : {"sigmoid", "softmax"}
+        Sigmoid normalised over slots (eq. 3 and 4) or softmax over slots, which is as consistent.
     """
 
     blockwise = True
@@ -64,7 +92,7 @@ class SlotSetEncoder(SetEncoder[SlotState]):
         check_choice("attention", attention, ("sigmoid", "softmax"))
         self.num_slots, self.dim, self.aggregate, self.attention = num_slots, dim, aggregate, attention
         self.slots = RandomSlots(slot_dim) if slots == "random" else DeterministicSlots(num_slots, slot_dim)
-        # What all slots share adds the same to all logits of an element, which a softmax over slots does not see.
+        # A bias common to all slots would add the same number to all logits of an element; a softmax ignores that.
         self.norm = nn.LayerNorm(slot_dim, bias=attention == "sigmoid")
         self.q = nn.Linear(slot_dim, dim, bias=bias and attention == "sigmoid")
         self.k = nn.Linear(dim_in, dim, bias=bias)
@@ -74,7 +102,7 @@ class SlotSetEncoder(SetEncoder[SlotState]):
         return self.with_slots(self.slots(batch_size, self.num_slots))
 
     def with_slots(self, slots: Tensor) -> SlotState:
-        """The state of empty streams that have the given slots (`B x K x h`)."""
+        """Return the state of empty streams with the given slots, `B x K x h`."""
         shape, dtype = (*slots.shape[:2], self.dim), blocks.accumulation_dtype(slots.dtype)
         value = slots.new_full(shape, identity(self.aggregate), dtype=dtype)
         return SlotState(slots, value, torch.zeros(len(slots), dtype=torch.int64, device=slots.device))
@@ -82,27 +110,39 @@ class SlotSetEncoder(SetEncoder[SlotState]):
     def update(self, state: SlotState, x: Tensor, mask: Tensor | None = None) -> SlotState:
         if x.shape[1] == 0:
             return state
-        return self.merge(
-            state, SlotState(state.slots, self.aggregate_elements(state.slots, x, mask), count_present(x, mask))
-        )
+        value = self.aggregate_elements(state.slots, x, mask)
+        return self.merge(state, SlotState(state.slots, value, count_present(x, mask)))
 
     def aggregate_elements(self, slots: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The sum or extremum over the elements present of W_ik v(x_i), `B x K x d_hat`; n > 0. Autocast or not, in
-        float32 at least where elements are read in blocks."""
+        """Return the sum or extremum of W_ij v(x_i) over the elements present, without keys and values if cheaper.
+
+        Blocks are accumulated in at least float32, also under autocast.
+
+        Parameters
+        ----------
+        slots : Tensor
+            `B x K x h`.
+        x : Tensor
+            Elements, `B x n x d`, n > 0.
+        mask : Tensor, optional
+            `B x n`, True where an element is present.
+
+        Returns
+        -------
+        Tensor
+            `B x K x d_hat`.
+        """
         with blocks.without_autocast(x.device.type):
-            if self.aggregate not in ("sum", "mean"):
-                return argmax_pooling.weighted_extremum(
-                    self.aggregate, x, self.logit_matrix(slots), self.value_matrix(), self.attention_rule(), mask
-                )
+            if self.aggregate in ("max", "min"):
+                P, V = self.logit_matrix(slots), self.value_matrix()
+                return argmax_pooling.weighted_extremum(self.aggregate, x, P, V, self.attention_rule(), mask)
             if not fused_attention.is_cheaper(x.shape[1], x.shape[2], slots.shape[1], self.dim):
                 return self.aggregate_elements_directly(slots, x, mask)
-            return (
-                fused_attention.fused_weighted_sum(x, self.logit_matrix(slots), self.attention_rule(), mask)
-                @ self.value_matrix().T
-            )
+            P = self.logit_matrix(slots)
+            return fused_attention.fused_weighted_sum(x, P, self.attention_rule(), mask) @ self.value_matrix().T
 
     def aggregate_elements_directly(self, slots: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """`aggregate_elements` as the equations are written, with keys, values and weights of all elements."""
+        """Compute `aggregate_elements` as eq. 3 and 4 are written, with a key, value and weights for each element."""
         x = zero_absent(x, mask).to(self.k.weight.dtype)
         M: Tensor = self.k(x) @ self.q(self.norm(slots)).transpose(1, 2) / math.sqrt(self.dim)
         W, v = self.attention_rule().weights(M.transpose(1, 2)), self.v(x)
@@ -116,17 +156,17 @@ class SlotSetEncoder(SetEncoder[SlotState]):
         return extremum
 
     def attention_rule(self) -> slot_weights.AttentionRule:
-        """How logits become weights over slots."""
+        """Return the rule that turns logits into weights over slots."""
         return slot_weights.SlotSigmoid() if self.attention == "sigmoid" else slot_weights.SlotSoftmax()
 
     def logit_matrix(self, slots: Tensor) -> Tensor:
-        """P, of which the logits are [X 1] P^T: `B x K x d`, or with biases `B x K x (d+1)`."""
+        """Return P = q [Wk bk] / sqrt(d_hat), with logits [X 1] P^T: `B x K x d`, or `B x K x (d+1)` with biases."""
         q: Tensor = self.q(self.norm(slots)) / math.sqrt(self.dim)
         k = blocks.augmented_weight(self.k)
         return q.to(k.dtype) @ k
 
     def value_matrix(self) -> Tensor:
-        """[Wv bv], `d_hat x d` or, with a bias, `d_hat x (d+1)`."""
+        """Return [Wv bv], `d_hat x d`, or `d_hat x (d+1)` with biases."""
         return blocks.augmented_weight(self.v)
 
     def merge(self, a: SlotState, b: SlotState) -> SlotState:
@@ -137,34 +177,32 @@ class SlotSetEncoder(SetEncoder[SlotState]):
 
 
 def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
-    """The encoding of `x` (`B x n x d`) by Algorithm 2, element by element, in NumPy."""
+    """Encode `x` (`B x n x d`) by Algorithm 2, element by element, in NumPy."""
     assert isinstance(module, SlotSetEncoder)
-    S = layer_norm(module.norm, array(module.init_state(1).slots[0]))
+    S = layer_norm(module.norm, to_numpy(module.init_state(1).slots[0]))
     q = linear(module.q, S)
     out = np.zeros((len(x), len(S), module.dim))
     for b, elements in enumerate(x):
-        parts = []
+        terms = []
         for element in elements:
             M = q @ linear(module.k, element) / math.sqrt(module.dim)
             A = np.exp(M - M.max()) if module.attention == "softmax" else expit(M) + slot_weights.SlotSigmoid.epsilon
-            parts.append(np.outer(A / A.sum(), linear(module.v, element)))
-        if parts:
-            out[b] = getattr(np, module.aggregate)(parts, axis=0)
+            terms.append(np.outer(A / A.sum(), linear(module.v, element)))
+        if terms:
+            out[b] = getattr(np, module.aggregate)(terms, axis=0)
     return out
 
 
 _PAPER = "https://arxiv.org/abs/2103.01615"
 _CLAIMS = {
-    "mbc.partition": "each element's term depends on it and the slots alone; the state keeps what g needs of them",
+    "mbc.partition": "the term of an element depends on it and the slots only; the state keeps what g needs of it",
     "mbc.merge": "sums, counts and elementwise extrema are associative and commutative",
-    "mbc.empty": "an empty chunk leaves the state as it is; an empty set encodes as zeros",
-    "symmetry.permutation": "sums, means and elementwise extrema do not see the order of elements (Proposition 2.2)",
-    "symmetry.slots": "each slot's row is computed from that slot, and a sum over slots (Proposition 2.2)",
-    "symmetry.batch": "in eval() all sets are given the same slots, and nothing is shared between sets",
+    "mbc.empty": "an empty chunk leaves the state unchanged; an empty set is encoded as zeros",
+    "symmetry.permutation": "sums, means and extrema do not depend on the order of elements (Proposition 2.2)",
+    "symmetry.slots": "each row is computed from its slot and a sum over slots (Proposition 2.2)",
+    "symmetry.batch": "in eval() all sets get the same slots, and sets share nothing else",
 }
-
-
-NO_BIAS = "without biases an element of zeros adds W v(0) = 0 to a sum; hyper-parameter bias=True lifts this"
+NO_BIAS = "without biases, an element of zeros adds W v(0) = 0 to a sum; the hyper-parameter bias=True changes this"
 
 
 def _spec(slots: Literal["random", "deterministic"], aggregate: Aggregation) -> EncoderSpec:
@@ -177,7 +215,7 @@ def _spec(slots: Literal["random", "deterministic"], aggregate: Aggregation) -> 
         hyper={"slots": slots, "aggregate": aggregate},
         claims=_CLAIMS,
         breaks={"substance.elements": NO_BIAS} if aggregate == "sum" else {},
-        # Slots that are drawn anew are exchangeable: concatenating them would shuffle columns from draw to draw.
+        # Random slots are exchangeable: concatenation would shuffle their columns from draw to draw.
         slot_readout="max" if slots == "random" else "concat",
         reference=reference,
     )
@@ -200,8 +238,8 @@ SSE_SOFTMAX_SLOTS = EncoderSpec(
     hyper={"attention": "softmax"},
     claims={
         **_CLAIMS,
-        "mbc.partition": "a softmax over slots normalises each element on its own; what Section 2.3 of the paper says "
-        "against it holds for a softmax over elements only",
+        "mbc.partition": "a softmax over slots normalises each element on its own; the objection in Section 2.3 of the "
+        "paper applies only to a softmax over elements",
     },
     breaks={"substance.elements": NO_BIAS},
     slot_readout="max",

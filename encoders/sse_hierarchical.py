@@ -1,9 +1,14 @@
-"""The hierarchical Slot Set Encoder (arXiv 2103.01615, eq. 6): SSE_T(... SSE_2(SSE_1(X))), read in two ways.
+"""The hierarchical Slot Set Encoder, in two readings.
 
-Level by level, each level runs once the level below has seen the whole set: consistent. Chunk by chunk, the whole
-stack encodes each chunk and the results are aggregated: not consistent, for SSE_2 is not linear in what SSE_1 gives.
-With K_T = 1, as the paper sets it, the attention of every level cancels under g=sum, and both readings collapse to
-sum_i x_i times a matrix.
+    f(X) = SSE_T(... SSE_2(SSE_1(X)))                                       (eq. 6)
+
+Paper: Bruno, Willette, Lee and Hwang, "Mini-Batch Consistent Slot Set Encoder for Scalable Set Encoding", arXiv
+2103.01615 (Section 2.4).
+
+Level by level, each level runs after the level below has seen the whole set: consistent. Chunk by chunk, the whole
+stack encodes each chunk and the results are aggregated: not consistent, because SSE_2 is not linear in the output of
+SSE_1. With K_T = 1, as the paper sets it, the attention of every level cancels for g = sum, and both readings reduce to
+a matrix times sum_i x_i.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +26,17 @@ from .sse import NO_BIAS, SlotSetEncoder, SlotState
 
 
 class HierarchyState(NamedTuple):
-    """The state of level 1, and the slots of the levels above it: those in between, and those of the last."""
+    """State of a stream.
+
+    Attributes
+    ----------
+    first : SlotState
+        State of level 1.
+    between : tuple of Tensor
+        Slots of levels 2 to T - 1, `B x K_t x h` each.
+    slots : Tensor
+        Slots of level T, `B x K_T x h`.
+    """
 
     first: SlotState
     between: tuple[Tensor, ...]
@@ -29,10 +44,20 @@ class HierarchyState(NamedTuple):
 
 
 class HierarchicalSlotSetEncoder(SetEncoder[HierarchyState]):
-    """T >= 2 Slot Set Encoders of `num_slots` = (K_1, ..., K_T) slots: `B x n x d` to `B x K_T x dim`.
+    """Encode a set by a stack of Slot Set Encoders, level by level: `B x n x d` to `B x K_T x dim`.
 
-    Level 1 streams; the read-out runs the levels above it, each over the slots of the one below.
-    Other arguments are those of SlotSetEncoder, the same for every level.
+    Level 1 streams. The read-out runs the other levels, each over the slots of the level below.
+
+    Parameters
+    ----------
+    dim_in : int
+        Width d of an element.
+    num_slots : sequence of int
+        Numbers of slots (K_1, ..., K_T), T >= 2.
+    dim : int
+        Width of every level and of the encoding.
+    **level
+        Other arguments of SlotSetEncoder, the same for every level.
     """
 
     blockwise = True
@@ -40,7 +65,7 @@ class HierarchicalSlotSetEncoder(SetEncoder[HierarchyState]):
     def __init__(self, dim_in: int, *, num_slots: Sequence[int] = (32, 16), dim: int = 64, **level: Any) -> None:
         super().__init__()
         if len(num_slots) < 2:
-            raise ValueError(f"num_slots={num_slots!r} is no hierarchy: give two levels or more, such as (32, 16)")
+            raise ValueError(f"num_slots={num_slots!r} is not a hierarchy; give at least two levels, such as (32, 16)")
         widths = [dim_in] + [dim] * (len(num_slots) - 1)
         self.stack = nn.ModuleList(
             SlotSetEncoder(width, num_slots=k, dim=dim, **level) for width, k in zip(widths, num_slots, strict=True)
@@ -48,7 +73,7 @@ class HierarchicalSlotSetEncoder(SetEncoder[HierarchyState]):
 
     @property
     def levels(self) -> list[SlotSetEncoder]:
-        """The encoders, from the elements upwards."""
+        """Encoders, from the elements upwards."""
         return cast(list[SlotSetEncoder], list(self.stack))
 
     def init_state(self, batch_size: int) -> HierarchyState:
@@ -69,7 +94,10 @@ class HierarchicalSlotSetEncoder(SetEncoder[HierarchyState]):
 
 
 class PerChunkHierarchy(nn.Module):
-    """The whole stack as a plain f, to be aggregated over chunks by some g."""
+    """Encode a chunk by the whole stack: a plain f, whose results some g aggregates over chunks.
+
+    Parameters are those of HierarchicalSlotSetEncoder.
+    """
 
     def __init__(self, dim_in: int, **hyper: Any) -> None:
         super().__init__()
@@ -81,18 +109,18 @@ class PerChunkHierarchy(nn.Module):
 
 
 def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
-    """The encoding of `x` (`B x n x d`): each level by Algorithm 2 in NumPy."""
+    """Encode `x` (`B x n x d`), each level by Algorithm 2 in NumPy."""
     stack = module.hierarchy if isinstance(module, PerChunkHierarchy) else module
     assert isinstance(stack, HierarchicalSlotSetEncoder)
     return reduce(lambda rows, level: sse.reference(level, rows), stack.levels, x)
 
 
 _CLAIMS = {
-    "mbc.partition": "level 1 keeps an exact aggregate over elements; the levels above run in the read-out alone",
-    "symmetry.permutation": "level 1 does not see the order of elements, and the others see level 1 alone",
-    "symmetry.slots": "the slots of the last level are permuted as those of a Slot Set Encoder (Proposition 2.2)",
+    "mbc.partition": "level 1 keeps an exact aggregate over elements, and the other levels run in the read-out only",
+    "symmetry.permutation": "level 1 does not depend on the order of elements, and the others read level 1 only",
+    "symmetry.slots": "the slots of the last level are permuted like those of a Slot Set Encoder (Proposition 2.2)",
 }
-_LINEAR = "weights sum to one over slots: with one slot at the end, the sum over elements is all that is left"
+_LINEAR = "weights sum to one over slots: with one slot in the last level, only the sum over elements is left"
 
 
 def _spec(
@@ -139,7 +167,7 @@ SSE_HIERARCHICAL_PER_CHUNK = _spec(
     factory=PerChunkHierarchy,
     claims={"symmetry.permutation": _CLAIMS["symmetry.permutation"]},
     breaks={
-        "mbc.partition": "the second level is not linear in the slots of the first, which chunks give in parts",
+        "mbc.partition": "the second level is not linear in the slots of the first, of which each chunk gives a part",
         "substance.elements": NO_BIAS,
     },
 )

@@ -1,10 +1,13 @@
-"""The Slot Set Encoder with g over *chunks*, as Algorithm 1 and eq. 1 of arXiv 2103.01615 write it.
+"""The Slot Set Encoder with g over *chunks*, as its paper writes it.
 
-    Z = g(f(X_1), ..., f(X_p)),  f(X_c) = W^T v(X_c)
+    Z = g(f(X_1), ..., f(X_p))      (eq. 1),      f(X_c) = W^T v(X_c)      (eq. 4)
 
-Eq. 4 sums over the elements of a chunk whatever g is; only g=sum then agrees with f(X). The literal mean is the
-unweighted mean of these sums. `sse-mean-of-chunk-means` is the kinder reading, f the mean over a chunk's elements:
-it passes every split into equal chunks and fails on all others.
+Paper: Bruno, Willette, Lee and Hwang, "Mini-Batch Consistent Slot Set Encoder for Scalable Set Encoding", arXiv
+2103.01615 (Algorithm 1).
+
+Eq. 4 sums over the elements of a chunk, whatever g is, so only g = sum agrees with f(X). The literal mean is the
+unweighted mean of these sums. `sse-mean-of-chunk-means` is a more charitable reading, in which f is the mean over the
+elements of a chunk: it is exact for chunks of equal size, and for no others.
 """
 
 from typing import Any, NamedTuple
@@ -22,8 +25,17 @@ from .sse import NO_BIAS, SlotSetEncoder
 
 
 class LiteralState(NamedTuple):
-    """The slots of the stream (`B x K x h`), the running aggregate over chunk encodings (`B x K x d_hat`),
-    and the number of chunks that held elements (`B`)."""
+    """State of a stream.
+
+    Attributes
+    ----------
+    slots : Tensor
+        Slots of the stream, `B x K x h`.
+    value : Tensor
+        Aggregate of the chunk encodings so far, `B x K x d_hat`.
+    chunks : Tensor
+        Number of chunks with elements, `B`.
+    """
 
     slots: Tensor
     value: Tensor
@@ -31,10 +43,20 @@ class LiteralState(NamedTuple):
 
 
 class LiteralSlotSetEncoder(SetEncoder[LiteralState]):
-    """Chunk encodings f aggregated by `g`: `B x n x d` to `B x K x d_hat`.
+    """Aggregate the encodings of chunks by g: `B x n x d` to `B x K x d_hat`.
 
-    within: what f does over the elements of a chunk, `sum` (eq. 4) or `mean`. Chunks without elements are passed over.
-    Other arguments are those of SlotSetEncoder.
+    Chunks without elements are skipped, for each set on its own.
+
+    Parameters
+    ----------
+    dim_in : int
+        Width d of an element.
+    g : {"sum", "mean", "max", "min"}
+        Aggregation over chunks.
+    within : {"sum", "mean", "max", "min"}
+        Aggregation f over the elements of a chunk; `sum` is eq. 4.
+    **hyper
+        Other arguments of SlotSetEncoder.
     """
 
     def __init__(self, dim_in: int, *, g: Aggregation = "mean", within: Aggregation = "sum", **hyper: Any) -> None:
@@ -61,17 +83,17 @@ class LiteralSlotSetEncoder(SetEncoder[LiteralState]):
 
 
 def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
-    """The encoding of `x` (`B x n x d`) in one chunk: f by Algorithm 2 in NumPy."""
+    """Encode `x` (`B x n x d`) as one chunk, by Algorithm 2 in NumPy."""
     assert isinstance(module, LiteralSlotSetEncoder)
     return sse.reference(module.f, x)
 
 
 _CLAIMS = {
-    "mbc.order": "g does not see the order of chunks",
+    "mbc.order": "g does not depend on the order of chunks",
     "mbc.merge": "sums, counts of chunks and extrema are associative and commutative",
-    "symmetry.permutation": "a chunk's sum does not see the order of its elements",
+    "symmetry.permutation": "the sum over a chunk does not depend on the order of its elements",
 }
-# What says that the stream equals the set: of encodings, gradients, in train(), at any size and at any scale.
+# Laws by which a stream equals the set: its encoding, gradients, train mode, any size and any scale.
 _BROKEN = (
     "mbc.partition",
     "mbc.gradient",
@@ -98,7 +120,7 @@ def _spec(name: str, summary: str, reason: str, **hyper: Aggregation) -> Encoder
 
 
 def _extremum(g: Aggregation) -> EncoderSpec:
-    reason = f"the {g} of sums over chunks is not the sum over the set, nor the {g} over elements"
+    reason = f"the {g} of sums over chunks is neither the sum over the set nor the {g} over elements"
     summary = f"Slot Set Encoder, the {g} over chunk encodings, as Algorithm 1 writes"
     return _spec(f"sse-literal-{g}", summary, reason, g=g)
 
@@ -114,7 +136,7 @@ SSE_LITERAL_MIN = _extremum("min")
 SSE_MEAN_OF_CHUNK_MEANS = _spec(
     "sse-mean-of-chunk-means",
     "Slot Set Encoder, the unweighted mean of means over chunks",
-    "the mean of chunk means is the mean over the set only where all chunks are of one size",
+    "the mean of chunk means is the mean over the set only if all chunks have the same size",
     g="mean",
     within="mean",
 )

@@ -1,8 +1,10 @@
-"""Top-k pooling (after arXiv 1905.05178): the k elements of the largest learned score, in the order of their scores.
+"""Top-k pooling: the k elements with the largest learned scores, in the order of their scores.
 
-    h_i = phi(x_i),  s_i = w^T h_i,  row r of f(X) = sigmoid(s_(r)) h_(r),  s_(1) >= ... >= s_(k)
+    h_i = phi(x_i),    s_i = w^T h_i,    row r of f(X) = sigmoid(s_(r)) h_(r),    s_(1) >= ... >= s_(k)
 
-The k best of a union are among the k best of its parts. The gate lets the score learn.
+After: Gao and Ji, "Graph U-Nets", arXiv 1905.05178 (its gPool layer). The sigmoid passes a gradient to the scores.
+
+The k best elements of a union are among the k best of its parts: it is mini-batch consistent.
 """
 
 from typing import NamedTuple
@@ -21,14 +23,34 @@ from .nn.pooling import zero_absent
 
 
 class TopState(NamedTuple):
-    """The best scores so far (`B x k`, -inf where there is none) and their features (`B x k x dim`)."""
+    """The best elements seen so far.
+
+    Attributes
+    ----------
+    scores : Tensor
+        Scores in descending order, `B x k`; -inf where there are fewer elements.
+    rows : Tensor
+        Features, `B x k x dim`.
+    """
 
     scores: Tensor
     rows: Tensor
 
 
 class TopK(SetEncoder[TopState]):
-    """`B x n x d` to `B x k x dim`; where a set has fewer than k elements, the last rows are zeros."""
+    """Select the elements with the largest scores: `B x n x d` to `B x k x dim`.
+
+    If a set has fewer than k elements, the last rows are zeros.
+
+    Parameters
+    ----------
+    dim_in : int
+        Width d of an element.
+    dim : int
+        Width of the features.
+    k : int
+        Number of elements to select.
+    """
 
     def __init__(self, dim_in: int, *, dim: int = 64, k: int = 8) -> None:
         super().__init__()
@@ -57,7 +79,7 @@ class TopK(SetEncoder[TopState]):
 
 
 def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
-    """The encoding of `x` (`B x n x d`), element by element, in NumPy."""
+    """Encode `x` (`B x n x d`) element by element in NumPy."""
     assert isinstance(module, TopK)
     out = np.zeros((len(x), module.k, module.dim))
     for b, elements in enumerate(x):
@@ -76,8 +98,8 @@ TOP_K = EncoderSpec(
     claims={
         "mbc.partition": "the k best of a union are among the k best of its parts",
         "mbc.merge": "keeping the k best is associative and, without ties, commutative",
-        "mbc.empty": "no elements leave the k best as they are",
-        "symmetry.permutation": "without ties between different elements, scores alone order the rows",
+        "mbc.empty": "an empty chunk leaves the k best unchanged",
+        "symmetry.permutation": "without ties between different elements, only the scores order the rows",
     },
     reference=reference,
 )

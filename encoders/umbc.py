@@ -1,11 +1,18 @@
-"""The UMBC set encoder (arXiv 2208.12401): slots attend to the set, and attend to one another when it is read out.
+"""The UMBC set encoder: slots attend to the set in one pass, and to one another in the read-out.
 
-    S_k ~ N(mu_k, diag(sigma_k)),  L = Linear_q(S) Linear_k(phi(X))^T / sqrt(dim / heads), per head,
-    num_k = sum_i a_ki v_i,  den_k = sum_i a_ki,  f(X) = SAB(LayerNorm(Linear_q(S) + num / den))
+    S_k ~ N(mu_k, diag(sigma_k))
+    L = Linear_q(S) Linear_k(phi(X))^T / sqrt(dim / heads), per head
+    num_k = sum_i a_ki v_i,    den_k = sum_i a_ki
+    f(X) = SAB(LayerNorm(Linear_q(S) + num / den))
 
-a is exp(L) (a softmax over elements), sigmoid(L), or sigmoid(L) normalised over slots. What comes after num / den is
-free to mix slots, for it runs once, in the read-out. num and den are kept relative to the largest log a: nothing
-overflows or vanishes, and no epsilon is needed.
+a is exp(L) (a softmax over elements), sigmoid(L), or sigmoid(L) normalised over slots.
+
+Paper: Willette et al., "Scalable Set Encoding with Universal Mini-Batch Consistency and Unbiased Full Set Gradient
+Approximation", arXiv 2208.12401.
+
+num and den are sums over elements, so they are mini-batch consistent. Whatever follows num / den may mix slots, because
+it runs once, in the read-out. num and den are kept relative to the largest log a: nothing overflows or vanishes, and no
+epsilon is needed.
 """
 
 import math
@@ -22,22 +29,48 @@ from mbcbench.protocol.spec import EncoderSpec
 from .nn import numpy_layers, softmax
 from .nn.mab import SAB, join_heads, split_heads
 from .nn.networks import as_affine, compose_or_apply, element_network, split_last_layer
-from .nn.numpy_layers import array, layer_norm, linear
-from .nn.numpy_mab import block
+from .nn.numpy_layers import layer_norm, linear, to_numpy
+from .nn.numpy_mab import attention_block
 from .nn.pooling import check_choice, zero_absent
 from .nn.slots import DeterministicSlots, RandomSlots
 from .nn.softmax import SoftmaxState
 
 
 class UMBCState(NamedTuple):
-    """The slots of the stream (`B x K x dim`), and what they have attended to so far."""
+    """State of a stream.
+
+    Attributes
+    ----------
+    slots : Tensor
+        Slots of the stream, `B x K x dim`.
+    attended : SoftmaxState
+        num and den of the elements seen so far.
+    """
 
     slots: Tensor
     attended: SoftmaxState
 
 
 class UMBCEncoder(SetEncoder[UMBCState]):
-    """`B x n x d` to `B x K x dim`. An empty set encodes as the slots do."""
+    """Encode a set by slots that attend to it and to one another: `B x n x d` to `B x K x dim`.
+
+    An empty set is encoded as the slots are.
+
+    Parameters
+    ----------
+    dim_in : int
+        Width d of an element.
+    num_slots : int
+        Number of slots K.
+    dim : int
+        Width of slots, features and encoding.
+    heads : int
+        Heads of all attention; must divide `dim`.
+    slots : {"random", "deterministic"}
+        Slots drawn once per stream, each with a mean and variance of its own, or parameters.
+    attention : {"softmax", "sigmoid", "slot-sigmoid"}
+        Weights a, in the order of the equations above.
+    """
 
     def __init__(
         self,
@@ -69,32 +102,33 @@ class UMBCEncoder(SetEncoder[UMBCState]):
     def update(self, state: UMBCState, x: Tensor, mask: Tensor | None = None) -> UMBCState:
         if x.shape[1] == 0:
             return state
-        h, (k, v) = compose_or_apply(
-            *split_last_layer(self.phi, zero_absent(x, mask)), as_affine(self.k), as_affine(self.v)
-        )
+        h, last = split_last_layer(self.phi, zero_absent(x, mask))
+        h, (k, v) = compose_or_apply(h, last, as_affine(self.k), as_affine(self.v))
         q = split_heads(self.q(state.slots), self.heads)
         scale = 1 / math.sqrt(q.shape[3])
         chunk = softmax.attend_linear(q, k, v, h, scale, mask, self.log_attention)
         return UMBCState(state.slots, softmax.merge(state.attended, chunk))
 
     def log_attention(self, L: Tensor) -> Tensor:
-        """log a, `B x H x K x n`."""
+        """Return log a of the logits `L`, `B x H x K x n`."""
         if self.attention == "softmax":
             return L
+        # log(sigmoid_k / sum_l sigmoid_l) is a log-softmax of log-sigmoids over slots.
         return logsigmoid(L) if self.attention == "sigmoid" else logsigmoid(L).log_softmax(2)
 
     def merge(self, a: UMBCState, b: UMBCState) -> UMBCState:
         return UMBCState(a.slots, softmax.merge(a.attended, b.attended))
 
     def readout(self, state: UMBCState) -> Tensor:
-        out: Tensor = self.sab(self.norm(self.q(state.slots) + join_heads(softmax.attended_values(state.attended))))
+        attended = join_heads(softmax.attended_values(state.attended))
+        out: Tensor = self.sab(self.norm(self.q(state.slots) + attended))
         return out
 
 
 def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
-    """The encoding of `x` (`B x n x d`), element by element and head by head, in NumPy."""
+    """Encode `x` (`B x n x d`) element by element and head by head in NumPy."""
     assert isinstance(module, UMBCEncoder)
-    q = linear(module.q, array(module.init_state(1).slots[0]))
+    q = linear(module.q, to_numpy(module.init_state(1).slots[0]))
     width = q.shape[1] // module.heads
     out = []
     for elements in x:
@@ -111,7 +145,7 @@ def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
                 weights = numpy_layers.softmax(np.array([L[slot] for L in logs]))
                 values = [linear(module.v, h)[columns] for h in features]
                 attended[slot, columns] += sum(w * v for w, v in zip(weights, values, strict=True))
-        out.append(block(module.sab, layer_norm(module.norm, attended)))
+        out.append(attention_block(module.sab, layer_norm(module.norm, attended)))
     return np.stack(out)
 
 

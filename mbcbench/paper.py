@@ -12,14 +12,14 @@ DEFAULT_HYPER = {"slot_dim": 64, "num_slots": 1}  # of a Slot Set Encoder whose 
 
 
 class Model(NamedTuple):
-    """An encoder (the name of a plug-in, or a target) with hyper-parameters."""
+    """Encoder (the name of a plug-in, or a target) with hyper-parameters."""
 
     encoder: str
     hyper: Mapping[str, Any]
 
     @property
     def label(self) -> str:
-        """The name in figures and claims, such as `sse-random K=32`."""
+        """Name in figures and claims, such as `sse-random K=32`."""
         return model_label(self.encoder, self.hyper)
 
 

@@ -1,71 +1,96 @@
-"""Descriptions of the models in the paper's Tables 3 to 8, taken from the modules that the experiments build."""
+"""Layers of the models in the paper's Tables 3 to 8, read from the modules that the experiments build."""
 
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 from torch import nn
 
+from mbcbench import paper
 from mbcbench.execution.suite import Request, Suite
 from mbcbench.protocol.target import get_spec
 from mbcbench.records.cell import Cell
-from mbcbench.records.record import Record, Status
+from mbcbench.records.detail import ArchitectureDetail
+from mbcbench.records.record import Record
 
-from .tasks.centroids.prototypes import PrototypicalNetwork, conv_net
+from .metrics import Metric
+from .tasks.centroids.prototypical_network import PrototypicalNetwork, conv_net
 from .tasks.image_completion.neural_process import NeuralProcess
 
+PARAMETERS = Metric(name="parameters", higher_is_better=None)
 CHANNELS = (32, 64, 128)
 FEATURES = 1280  # of EfficientNet-Lite0; a ResNet50 has 2,048
-# The table's model: its encoder, hyper-parameters, and what is built around it.
-MODELS: dict[str, tuple[str, dict[str, Any]]] = {
-    "table3": ("sse-random", {"num_slots": 1}),
-    "table4": ("sse-random", {"num_slots": 1}),
-    "table5": ("sse-hierarchical", {"num_slots": [32, 16], "aggregate": "mean", "dim": 128}),
-    "table6": ("deepsets-mean", {"dim": 128}),
-    "table7": ("sse-random-mean", {"num_slots": 128, "dim": 128}),
-    "table8": ("deepsets-mean", {"dim": 128}),
+MODELS: dict[str, paper.Model] = {
+    "table3": paper.SSE_1,
+    "table4": paper.SSE_1,
+    "table5": paper.DIGIT_HIERARCHY,
+    "table6": paper.DEEPSETS_MEAN_128,
+    "table7": paper.SSE_MEAN_128,
+    "table8": paper.DEEPSETS_MEAN_128,
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class ArchitectureSettings:
+    """Hyper-parameters of the encoder in a table's model."""
+
+    hyper: dict[str, Any]
+
+
+class Layer(NamedTuple):
+    """Layer of a model: name, description and number of own parameters."""
+
+    name: str
+    description: str
+    parameters: int
+
+
 def cells(request: Request) -> list[Cell]:
-    """One cell a table, whatever encoders are judged: the tables are of the paper's."""
+    """Return one cell per table, whichever encoders are requested: the tables show the paper's."""
     return [
-        Cell(suite="architectures", case=table, encoder=encoder, params={"hyper": hyper}, seed=request.seed)
-        for table, (encoder, hyper) in MODELS.items()
+        Cell(
+            suite="architectures",
+            case=table,
+            encoder=model.encoder,
+            params=asdict(ArchitectureSettings(hyper=dict(model.hyper))),
+            seed=request.seed,
+        )
+        for table, model in MODELS.items()
     ]
 
 
 def run(cell: Cell) -> Iterable[Record]:
-    """One record: the number of parameters, and in its detail the layers, each with its own."""
-    layers = described(_model(cell))
-    total = sum(count for _, _, count in layers)
-    detail = {"layers": [list(layer) for layer in layers]}
-    yield cell.record(Status.OK, metric="parameters", value=total, detail=detail)
+    """Yield the number of parameters, with the layers and their parameters in the detail."""
+    layers = describe_layers(_build_model(cell, ArchitectureSettings(**cell.params)))
+    total = sum(layer.parameters for layer in layers)
+    yield PARAMETERS.record(cell, total, ArchitectureDetail(layers=[list(layer) for layer in layers]))
 
 
-def _model(cell: Cell) -> nn.Module:
-    spec, hyper = get_spec(cell.encoder), cell.params["hyper"]
+def _build_model(cell: Cell, settings: ArchitectureSettings) -> nn.Module:
+    spec, hyper = get_spec(cell.encoder), settings.hyper
     if cell.case in ("table3", "table4"):
         model = NeuralProcess(spec, seed=cell.seed, decoder="paper", layer_norm=False, hyper=hyper)
-        return (
-            model.decoder if cell.case == "table4" else nn.ModuleDict({"element": model.element, "set": model.encoder})
-        )
-    features = cell.case in ("table7", "table8")
-    backbone, dim = (nn.Identity(), FEATURES) if features else (conv_net(CHANNELS), CHANNELS[-1])
+        if cell.case == "table4":
+            return model.decoder
+        return nn.ModuleDict({"element": model.element, "set": model.encoder})
+    has_features = cell.case in ("table7", "table8")
+    backbone, dim = (nn.Identity(), FEATURES) if has_features else (conv_net(CHANNELS), CHANNELS[-1])
     return PrototypicalNetwork(spec, backbone, dim=dim, support=2, seed=cell.seed, hyper=hyper)
 
 
-def described(module: nn.Module) -> list[tuple[str, str, int]]:
-    """The layers in the order in which they were made: where each stands, what it is, and its parameters.
+def describe_layers(module: nn.Module) -> list[Layer]:
+    """Return the layers in the order in which they were made.
 
-    Parameters that a module holds beside its layers, such as slots, are a row of their own.
+    Parameters that a module has besides its layers, such as slots, are an entry of their own.
     """
-    found = []
+    layers = []
     for name, part in module.named_modules():
-        own = sum(weight.numel() for weight in part.parameters(recurse=False))
-        leaf = not list(part.children())
-        if (leaf and not isinstance(part, nn.Identity)) or own:
-            found.append((name, str(part) if leaf else f"{type(part).__name__} (its own parameters)", own))
-    return found
+        parameters = sum(weight.numel() for weight in part.parameters(recurse=False))
+        is_leaf = not list(part.children())
+        if (is_leaf and not isinstance(part, nn.Identity)) or parameters:
+            description = str(part) if is_leaf else f"{type(part).__name__} (its own parameters)"
+            layers.append(Layer(name, description, parameters))
+    return layers
 
 
 SUITE = Suite(

@@ -1,10 +1,11 @@
-"""How far an encoding is from the whole set's, by the size of the chunks and what they hold.
+"""Gap between the encodings of a stream and of the whole set, by the size of the chunks and their contents.
 
-Laws look for the smallest set that breaks them; this measures one set of ordinary size, so that encoders can be
-compared. In float64, untrained, in eval().
+Laws look for the smallest set that breaks them. This suite measures sets of one ordinary size, so that encoders can be
+compared: untrained, in float64 and in eval mode.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from functools import reduce
 from typing import Any
 
@@ -15,35 +16,69 @@ from mbcbench.execution.suite import Profile, Request, Suite
 from mbcbench.protocol.encoder import ChunkAggregation, is_streaming
 from mbcbench.protocol.target import build_from_spec, get_spec
 from mbcbench.records.cell import Cell
-from mbcbench.records.record import Record, Status
+from mbcbench.records.detail import ConsistencyDetail
+from mbcbench.records.record import Record
 from mbcbench.verify.tolerance import gaps, max_norms
 
-SIZES: tuple[int, ...] = (128, 64, 16, 4, 1)  # of chunks: the last are singletons
-SHAPE = {"n": 256, "dim": 8, "batch": 4}
-SETS: dict[Profile, int] = {"smoke": 1, "quick": 1, "thorough": 3, "paper": 20}
+from .metrics import Metric
+
+RELATIVE_GAP = Metric(name="relative_gap", unit="max-norm")
 
 
-def equal(x: Tensor, size: int) -> Sequence[Tensor]:
-    """Random chunks of one size: the weakest probe."""
+@dataclass(frozen=True, kw_only=True)
+class ConsistencySettings:
+    """Settings of a measurement.
+
+    Parameters
+    ----------
+    n, dim, batch
+        Elements of a set, numbers of an element, sets of a batch.
+    sizes
+        Elements of a chunk.
+    sets
+        Random batches.
+    """
+
+    n: int = 256
+    dim: int = 8
+    batch: int = 4
+    sizes: tuple[int, ...] = (128, 64, 16, 4, 1)
+    sets: int
+
+
+PROFILES: dict[Profile, ConsistencySettings] = {
+    "smoke": ConsistencySettings(sets=1),
+    "quick": ConsistencySettings(sets=1),
+    "thorough": ConsistencySettings(sets=3),
+    "paper": ConsistencySettings(sets=20),
+}
+
+
+def random_chunks(x: Tensor, size: int) -> Sequence[Tensor]:
+    """Return chunks of one size, which resemble the whole set: the weakest test."""
     return torch.split(x, size, dim=1)
 
 
-def ordered(x: Tensor, size: int) -> Sequence[Tensor]:
-    """Each set of `x` (`B x n x d`) sorted by its first coordinate, so that no chunk looks like the set."""
-    return equal(x.gather(1, x[..., :1].argsort(dim=1).expand_as(x)), size)
+def sorted_chunks(x: Tensor, size: int) -> Sequence[Tensor]:
+    """Return chunks of sets (`B x n x d`) sorted by their first coordinate: no chunk resembles the whole set."""
+    return random_chunks(x.gather(1, x[..., :1].argsort(dim=1).expand_as(x)), size)
 
 
-def uneven(x: Tensor, size: int) -> Sequence[Tensor]:
-    """One element alone, and the others in chunks of one size."""
-    return [x[:, :1], *equal(x[:, 1:], size)]
+def uneven_chunks(x: Tensor, size: int) -> Sequence[Tensor]:
+    """Return a chunk of one element, and chunks of one size."""
+    return [x[:, :1], *random_chunks(x[:, 1:], size)]
 
 
-KINDS: dict[str, Callable[[Tensor, int], Sequence[Tensor]]] = {"random": equal, "sorted": ordered, "uneven": uneven}
+PARTITIONS: dict[str, Callable[[Tensor, int], Sequence[Tensor]]] = {
+    "random": random_chunks,
+    "sorted": sorted_chunks,
+    "uneven": uneven_chunks,
+}
 
 
 def cells(request: Request) -> list[Cell]:
-    """One cell an encoder."""
-    params = {**SHAPE, "sizes": SIZES, "sets": SETS[request.profile]}
+    """Return one cell per encoder."""
+    params = asdict(PROFILES[request.profile])
     return [
         Cell(suite="consistency", case="chunks", encoder=name, params=params, seed=request.seed, dtype="float64")
         for name in request.encoders
@@ -51,33 +86,31 @@ def cells(request: Request) -> list[Cell]:
 
 
 def run(cell: Cell) -> Iterable[Record]:
-    """For each kind and size of chunks the gap of every draw of sets, the largest of a batch."""
-    p = cell.params
-    module = build_from_spec(get_spec(cell.encoder), dim_in=p["dim"], seed=cell.seed).double().eval()
-    for draw in range(p["sets"]):
+    """Yield the largest gap in each batch, for every kind and size of chunks."""
+    settings = ConsistencySettings(**cell.params)
+    module = build_from_spec(get_spec(cell.encoder), dim_in=settings.dim, seed=cell.seed).double().eval()
+    for draw in range(settings.sets):
         generator = torch.Generator().manual_seed(cell.seed + draw)
-        x = torch.randn(p["batch"], p["n"], p["dim"], dtype=torch.float64, generator=generator)
-        yield from _records(cell, module, x, draw)
+        x = torch.randn(settings.batch, settings.n, settings.dim, dtype=torch.float64, generator=generator)
+        yield from _measure(cell, settings, module, x, draw)
 
 
 @torch.inference_mode()
-def _records(cell: Cell, module: nn.Module, x: Tensor, draw: int) -> Iterator[Record]:
-    how = "streamed" if is_streaming(module) else "mean of chunk encodings"
-    encode = encoded(module, len(x))
+def _measure(cell: Cell, settings: ConsistencySettings, module: nn.Module, x: Tensor, draw: int) -> Iterator[Record]:
+    aggregation = "streamed" if is_streaming(module) else "mean of chunk encodings"
+    encode = stream_encoder(module, len(x))
     whole = encode([x])
-    for kind, cut in KINDS.items():
-        for size in cell.params["sizes"]:
-            gap = float((gaps(encode(cut(x, size)), whole) / max_norms(whole)).max())
-            detail = {"n": x.shape[1], "chunk_size": size, "order": kind, "aggregation": how, "draw": draw}
-            yield cell.record(
-                Status.OK, metric="relative_gap", value=gap, unit="max-norm", higher_is_better=False, detail=detail
-            )
+    for order, partition in PARTITIONS.items():
+        for size in settings.sizes:
+            gap = float((gaps(encode(partition(x, size)), whole) / max_norms(whole)).max())
+            detail = ConsistencyDetail(n=settings.n, chunk_size=size, order=order, aggregation=aggregation, draw=draw)
+            yield RELATIVE_GAP.record(cell, gap, detail)
 
 
-def encoded(module: nn.Module, batch: int) -> Callable[[Sequence[Tensor]], Tensor]:
-    """What encodes chunks (each `batch x n_c x d`): as a stream, each from one state, with the same slots.
+def stream_encoder(module: nn.Module, batch: int) -> Callable[[Sequence[Tensor]], Tensor]:
+    """Return a function that encodes chunks (`batch x n_c x d`) as a stream, always from the same initial state.
 
-    A plain module has no state: it is the mean of the encodings of the chunks.
+    So all its streams share their slots, where these are drawn. A plain module is averaged over the chunks.
     """
     stream: Any = module if is_streaming(module) else ChunkAggregation(module, "mean")
     start = stream.init_state(batch)

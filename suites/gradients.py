@@ -1,12 +1,12 @@
-"""Experiment: bias and variance of the gradients that training on partitions takes (Section 2.5 of the paper).
+"""Experiment: bias and deviation of the gradients of training on partitions (Section 2.5 of the paper).
 
-In eval(), so that slots and dropout add no noise of their own: what differs from the full set's gradient is due to
-the part of the set alone.
+Models are in eval mode, so that slots and dropout add no noise: a gradient differs from that of the full set only
+because it flows through a part of the set.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,117 +15,128 @@ from mbcbench.execution.suite import Profile, Request, Suite
 from mbcbench.protocol.encoder import ChunkAggregation
 from mbcbench.protocol.target import get_spec
 from mbcbench.records.cell import Cell
+from mbcbench.records.detail import GradientDetail
 from mbcbench.records.record import Record, Status
 
-from .tasks.image_completion.neural_process import NeuralProcess, nll
-from .tasks.image_completion.pixels import Coordinates
-from .tasks.image_completion.suite import batches, load
-from .tasks.partitions import Sampling, each_chunk
-from .training import Seeds, device_of, fit, on
-from .training_cells import repeated, trial, which_data
+from .metrics import Metric
+from .tasks.image_completion.neural_process import NeuralProcess, mean_nll
+from .tasks.image_completion.settings import ImageSettings
+from .tasks.image_completion.suite import Batch, batches, load_images
+from .tasks.partitions import Sampling, encode_each_chunk
+from .training import Seeds, device_of, fit, to_device
+from .training_cells import choose_dataset, run_training, training_cells
 
 ESTIMATORS: tuple[Literal["partition", "unbiased"], ...] = ("partition", "unbiased")
+BIAS, DEVIATION = Metric(name="gradient_bias"), Metric(name="gradient_deviation")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What a profile chooses. steps: trained on full sets before gradients are compared.
+class GradientSettings(ImageSettings):
+    """Settings of a comparison of gradients; `steps` are trained on full sets before.
 
-    train_size: elements of the full set. gradient_sizes: of the part that a gradient is taken through; `partitions`
-    random partitions of each are gone through whole.
+    Parameters
+    ----------
+    gradient_sizes
+        Elements that a gradient flows through.
+    partitions
+        Random partitions for each size; the gradients of all their chunks are taken.
     """
 
-    seeds: int
-    steps: int
     partitions: int
     gradient_sizes: tuple[int, ...] = (10, 50, 100)
-    size: int = 32
-    train_size: int = 200
-    targets: int = 128
-    batch_size: int = 16
-    lr: float = 2e-3
-    coordinates: Coordinates = "centred"
-    train_images: int = 8000
     test_images: int = 16
-    hyper: Mapping[str, Any] = field(default_factory=dict)
 
 
-PROFILES: dict[Profile, Settings] = {
-    "smoke": Settings(seeds=1, steps=2, partitions=1, gradient_sizes=(50,), batch_size=4, train_images=50),
-    "quick": Settings(seeds=1, steps=50, partitions=2, gradient_sizes=(20, 100), batch_size=8, targets=64),
-    "thorough": Settings(seeds=3, steps=600, partitions=20),
-    "paper": Settings(seeds=5, steps=3000, partitions=100),
+PROFILES: dict[Profile, GradientSettings] = {
+    "smoke": GradientSettings(seeds=1, steps=2, partitions=1, gradient_sizes=(50,), batch_size=4, train_images=50),
+    "quick": GradientSettings(seeds=1, steps=50, partitions=2, gradient_sizes=(20, 100), batch_size=8, targets=64),
+    "thorough": GradientSettings(seeds=3, steps=600, partitions=20),
+    "paper": GradientSettings(seeds=5, steps=3000, partitions=100),
 }
 
 
 def cells(request: Request) -> list[Cell]:
-    """One cell per encoder and seed."""
-    return compared(request, PROFILES[request.profile])
+    """Return one cell per encoder and seed."""
+    return gradient_cells(request, PROFILES[request.profile])
 
 
-def compared(request: Request, settings: Settings) -> list[Cell]:
-    """The cells of any settings."""
-    return repeated("gradients", "patches-32", request, settings, **which_data("patches", request.data))
+def gradient_cells(request: Request, settings: GradientSettings) -> list[Cell]:
+    """Return the cells of any settings."""
+    dataset = choose_dataset("patches", request.data)
+    settings = replace(settings, data=dataset.name, data_sha256=dataset.sha256)
+    return training_cells("gradients", "patches-32", request, settings)
 
 
 def run(cell: Cell) -> Iterable[Record]:
-    """A record of bias and one of variance for each estimator and size of the part."""
-    return trial(cell, lambda seeds: _records(cell, seeds), metric="gradient_bias", higher_is_better=False)
+    """Train one model and compare its gradients; two records per estimator and size."""
+    return run_training(cell, lambda seeds: _train_and_compare(cell, seeds), BIAS)
 
 
-def _records(cell: Cell, seeds: Seeds) -> Iterator[Record]:
-    p = cell.params
-    model, batch, source = _trained(cell, seeds)
-    full = flat_gradient(model, nll(model(batch[0]), batch[1]))
+def _train_and_compare(cell: Cell, seeds: Seeds) -> Iterator[Record]:
+    settings = GradientSettings(**cell.params)
+    model, batch, source = _train(cell, settings, seeds)
+    full = flat_gradient(model, mean_nll(model(batch[0]), batch[1]))
     generator = torch.Generator().manual_seed(seeds.noise)
-    for how in ESTIMATORS:
-        if how == "unbiased" and isinstance(model.encoder, ChunkAggregation):
-            message = "a plain encoder has no state: the rest of a set cannot be encoded apart from its gradient"
-            yield cell.record(Status.SKIP, metric="gradient_bias", message=message, detail={"estimator": how})
+    for estimator in ESTIMATORS:
+        if estimator == "unbiased" and isinstance(model.encoder, ChunkAggregation):
+            message = "a plain encoder has no state, so the rest of a set cannot be encoded without a gradient"
+            detail = GradientDetail(estimator=estimator)
+            yield cell.record(Status.SKIP, metric=BIAS.name, message=message, detail=detail)
             continue
-        for size in p["gradient_sizes"]:
-            sampling = Sampling(how, size, generator)
-            drawn = gradients(model, batch, sampling, p["partitions"])
-            told = {"estimator": how, "gradient_size": size, "train_size": p["train_size"], "steps": p["steps"]}
-            for metric, value in errors(drawn, full).items():
-                detail = told | {"draws": len(drawn), "data": source, "full_norm": float(full.norm())}
-                yield cell.record(Status.OK, metric=metric, value=value, higher_is_better=False, detail=detail)
+        for size in settings.gradient_sizes:
+            gradients = estimate_gradients(model, batch, Sampling(estimator, size, generator), settings.partitions)
+            detail = GradientDetail(
+                estimator=estimator,
+                gradient_size=size,
+                train_size=settings.train_size,
+                steps=settings.steps,
+                draws=len(gradients),
+                data=source,
+                full_norm=float(full.norm()),
+            )
+            bias, deviation = bias_and_deviation(gradients, full)
+            yield BIAS.record(cell, bias, detail)
+            yield DEVIATION.record(cell, deviation, detail)
 
 
-def _trained(cell: Cell, seeds: Seeds) -> tuple[NeuralProcess, Any, str]:
-    """A model trained on full sets, in eval(), and the batch after its last."""
-    p = cell.params
-    images, _, source = load(p)
-    model = NeuralProcess(get_spec(cell.encoder), seed=seeds.init, hyper=p["hyper"]).to(cell.device)
-    steps = list(batches(images, {**p, "steps": p["steps"] + 1}, seeds.data))
-    fit(model, steps[:-1], nll, steps=p["steps"], lr=p["lr"])
-    return model.eval(), on(device_of(model), steps[-1]), source
+def _train(cell: Cell, settings: GradientSettings, seeds: Seeds) -> tuple[NeuralProcess, Batch, str]:
+    """Train a model on full sets; return it in eval mode, the batch after its last, and the name of the data set."""
+    images, _, source = load_images(settings)
+    model = NeuralProcess(get_spec(cell.encoder), seed=seeds.init, hyper=settings.hyper).to(cell.device)
+    *training_batches, next_batch = batches(images, replace(settings, steps=settings.steps + 1), seeds.data)
+    fit(model, training_batches, mean_nll, steps=settings.steps, lr=settings.lr)
+    return model.eval(), to_device(device_of(model), next_batch), source
 
 
-def gradients(model: NeuralProcess, batch: Any, sampling: Sampling, partitions: int) -> Tensor:
-    """The gradients of an estimator, one row for each chunk of each of so many partitions, in float64."""
+def estimate_gradients(model: NeuralProcess, batch: Batch, sampling: Sampling, partitions: int) -> Tensor:
+    """Return the estimator's gradients for each chunk of so many random partitions, one per row, in float64."""
     (x, places), y = batch
-    encodings = (e for _ in range(partitions) for e in each_chunk(model.encoder, model.element, x, sampling))
-    losses = (nll(model.decode(model.vector(encoding), places), y) for encoding in encodings)
-    return torch.stack([flat_gradient(model, loss) for loss in losses])
+    gradients = []
+    for _ in range(partitions):
+        for encoding in encode_each_chunk(model.encoder, model.element, x, sampling):
+            loss = mean_nll(model.decode(model.vector(encoding), places), y)
+            gradients.append(flat_gradient(model, loss))
+    return torch.stack(gradients)
 
 
 def flat_gradient(model: NeuralProcess, loss: Tensor) -> Tensor:
-    """The gradient for all parameters, in float64."""
+    """Return the gradient of a loss for all parameters as one vector, in float64."""
     parameters = list(model.parameters())
-    found = torch.autograd.grad(loss, parameters, allow_unused=True)
-    filled = (torch.zeros_like(w) if g is None else g for w, g in zip(parameters, found, strict=True))
-    return torch.cat([g.flatten() for g in filled]).double()
+    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+    pairs = zip(parameters, gradients, strict=True)
+    filled = [torch.zeros_like(weight) if gradient is None else gradient for weight, gradient in pairs]
+    return torch.cat([gradient.flatten() for gradient in filled]).double()
 
 
-def errors(drawn: Tensor, full: Tensor) -> dict[str, float]:
-    """Bias |E g - full| / |full|, and deviation sqrt(E |g - E g|^2) / |full|, over all draws.
+def bias_and_deviation(gradients: Tensor, full: Tensor) -> tuple[float, float]:
+    """Return |E g - full| / |full| and sqrt(E |g - E g|^2) / |full|, over the rows of `gradients`.
 
-    For equal chunks all outcomes of each partition are there: an unbiased estimator's bias is rounding alone.
+    Where chunks are equal, each partition contributes all its outcomes, so the bias of an unbiased estimator is
+    rounding error only.
     """
-    mean, norm = drawn.mean(dim=0), full.norm()
-    spread = (drawn - mean).square().sum(dim=1).mean().sqrt()
-    return {"gradient_bias": float((mean - full).norm() / norm), "gradient_deviation": float(spread / norm)}
+    mean, norm = gradients.mean(dim=0), full.norm()
+    deviation = (gradients - mean).square().sum(dim=1).mean().sqrt()
+    return float((mean - full).norm() / norm), float(deviation / norm)
 
 
 SUITE = Suite(

@@ -11,11 +11,11 @@ SUITES = Index(
         "laws": ("laws:SUITE", "random search for counterexamples to the laws"),
         "cad-points": (
             "tasks.point_clouds.suite:CAD_SUITE",
-            "classify shapes as clouds of points: the part of point-clouds that is left out where there is little time",
+            "classify CAD shapes as clouds of points: the part of point-clouds that the short profiles leave out",
         ),
         "centroids": (
             "tasks.centroids.suite:SUITE",
-            "classify by the nearest centroid (prototypical networks): over sizes of the support, and numbers of ways",
+            "classify by the nearest centroid (prototypical networks), over support sizes and numbers of ways",
         ),
         "gradients": (
             "gradients:SUITE",
@@ -27,13 +27,13 @@ SUITES = Index(
         ),
         "max-of-set": (
             "tasks.small.max_of_set:SUITE",
-            "the largest of a set of whole numbers: mean absolute error on sets as large as trained on, and larger",
+            "regress the largest of a set of whole numbers (MAE), with sets as large as in training and larger ones",
         ),
         "mixture-of-gaussians": (
             "tasks.small.mixtures:SUITE",
-            "fit mixtures of four Gaussians in the plane in one go: NLL of the points, streamed in four orders",
+            "fit mixtures of four Gaussians in the plane in one pass: NLL of the points, streamed in four orders",
         ),
-        "paper": ("paper:SUITE", "the paper's tables and figures, each model trained once for all that show it"),
+        "paper": ("paper:SUITE", "the paper's tables and figures; a model that several of them show is trained once"),
         "point-clouds": (
             "tasks.point_clouds.suite:SUITE",
             "classify digits and CAD shapes as clouds of points: trained on 100, tested on more, whole and streamed",
@@ -57,11 +57,11 @@ SUITES = Index(
 LAWS = Index(
     __package__,
     {
-        "mbc.partition": ("laws.mbc:PARTITION", "Any partition of X, streamed, equals X in one piece."),
+        "mbc.partition": ("laws.mbc:PARTITION", "Any partition of X, streamed, is encoded like X in one piece."),
         "mbc.order": ("laws.mbc:ORDER", "The order in which chunks arrive does not matter."),
         "mbc.merge": (
             "laws.mbc:MERGE",
-            "Merge is associative and commutative, and the fresh state is its identity: any tree over the chunks agrees.",
+            "Merging is associative and commutative, with the fresh state as identity: any tree over the chunks agrees.",
         ),
         "mbc.empty": (
             "laws.mbc:EMPTY",
@@ -69,7 +69,7 @@ LAWS = Index(
         ),
         "mbc.resume": (
             "laws.states:RESUME",
-            "A state saved to bytes in mid-stream and loaded again continues as if nothing had happened.",
+            "A state that is saved to bytes in mid-stream and loaded again continues as if nothing had happened.",
         ),
         "mbc.fork": (
             "laws.states:FORK",
@@ -81,21 +81,24 @@ LAWS = Index(
         ),
         "mbc.partial_gradient": (
             "laws.gradients:PARTIAL_GRADIENT",
-            "Gradients taken through one chunk at a time sum to the full gradient, the read-out's own part counted once.",
+            "Gradients taken through one chunk at a time sum to the full gradient, counting the read-out's own part once.",
         ),
         "mbc.large": (
             "laws.states:LARGE",
             "Counts, accumulators and caps hold for sets and chunks of ten thousand elements and more.",
         ),
         "mbc.memory": ("laws.states:MEMORY", "The size of the state does not grow with the number of elements."),
-        "mbc.train": ("laws.states:TRAIN", "What holds in eval() holds in train(), for a stream that begins once."),
+        "mbc.train": (
+            "laws.states:TRAIN",
+            "Streams agree with the full set in train mode too, for a stream that starts once.",
+        ),
         "mbc.program": (
             "laws.program:PROGRAM",
             "Any program of start, feed, merge, fork, save, load and read-out computes what the full set does.",
         ),
         "symmetry.permutation": (
             "laws.symmetry:PERMUTATION",
-            "Permuting the elements of a set leaves its encoding unchanged.",
+            "Permuting the elements of a set does not change its encoding.",
         ),
         "symmetry.slots": ("laws.symmetry:SLOTS", "Permuting the slots permutes the output."),
         "symmetry.elements": (
@@ -104,35 +107,35 @@ LAWS = Index(
         ),
         "symmetry.batch": (
             "laws.symmetry:BATCH",
-            "A set's encoding does not depend on its neighbours in the batch, their order or their number.",
+            "The encoding of a set does not depend on the other sets of the batch, their order or their number.",
         ),
-        "symmetry.padding": ("laws.symmetry:PADDING", "Masked elements have no influence, whatever they hold."),
+        "symmetry.padding": ("laws.symmetry:PADDING", "Masked elements have no influence, whatever their values."),
         "symmetry.replication": (
             "laws.symmetry:REPLICATION",
-            "X and (X, X, X) encode alike: the encoder is size-free; otherwise it is size-aware.",
+            "X and (X, X, X) have the same encoding: the encoder is size-free; otherwise it is size-aware.",
         ),
         "hygiene.determinism": (
             "laws.hygiene:DETERMINISM",
-            "In eval(), the same input gives the same output, whatever was encoded in between.",
+            "In eval mode, equal inputs give equal outputs, whatever is encoded in between.",
         ),
-        "hygiene.rng": ("laws.hygiene:RNG", "In eval(), the global random state is left alone."),
+        "hygiene.rng": ("laws.hygiene:RNG", "In eval mode, the global random state is left unchanged."),
         "hygiene.inputs": ("laws.hygiene:INPUTS", "The input is not modified, and its memory layout does not matter."),
         "hygiene.dtype": (
             "laws.hygiene:DTYPE",
-            "Output and state follow the dtype of input and parameters; accumulation is not silently narrowed.",
+            "Output and state have the dtype of input and parameters; accumulation is not silently narrowed.",
         ),
         "hygiene.nonfinite": (
             "laws.hygiene:NONFINITE",
-            "NaN in an element reaches its own set's encoding; NaN or infinity reaches no other set's.",
+            "NaN in an element reaches the encoding of its own set; NaN or infinity reaches that of no other set.",
         ),
-        "hygiene.state_dict": ("laws.hygiene:STATE_DICT", "A state_dict round trip gives the same encoder."),
+        "hygiene.state_dict": ("laws.hygiene:STATE_DICT", "Saving and loading a state_dict gives the same encoder."),
         "numerics.scale": (
             "laws.numerics:SCALE",
-            "Streams agree with the full set, and stay finite, for inputs scaled by 1e-3 to 1e4 and offset by 1e3.",
+            "Streams agree with the full set and stay finite for inputs scaled by 1e-3 to 1e4 and offset by 1e3.",
         ),
         "numerics.precision": (
             "laws.numerics:PRECISION",
-            "Reports the error of streaming against the full set in float32 and bfloat16, in units of that type's epsilon.",
+            "Report the error of streaming against the full set in float32 and bfloat16, in units of the type's epsilon.",
         ),
         "substance.elements": (
             "laws.substance:ELEMENTS",
@@ -150,7 +153,7 @@ LAWS = Index(
         ),
         "reference.equal": (
             "laws.reference:EQUAL",
-            "The encoder equals an independent reference implementation, where one is given.",
+            "The encoder equals an independent reference implementation, if there is one.",
         ),
     },
 )

@@ -1,4 +1,4 @@
-"""Training: a fixed number of steps, seeds apart for what must be alike and what may differ."""
+"""Training: a fixed number of optimizer steps under independent seeds for data, weights and noise."""
 
 import math
 import statistics
@@ -11,18 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench.protocol.state import map_state
+from mbcbench.records.detail import TrainingDetail
 
 X = TypeVar("X")
 
-CLIP = 5.0  # largest norm of the gradient
-LAST = 50  # steps whose losses are averaged in the report
-POINTS = 25  # of a curve that is kept
+MAX_GRADIENT_NORM = 5.0
+FINAL_STEPS = 50  # whose losses `TrainingResult.loss` averages
+CURVE_POINTS = 25
 
 Schedule = Literal["warm-cosine", "milestones"]
 
 
 class Seeds(NamedTuple):
-    """Independent seeds of one run: batches are alike for every encoder that shares the run's seed."""
+    """Independent seeds of one training. Encoders that share a cell's seed see the same batches."""
 
     data: int
     init: int
@@ -30,11 +31,12 @@ class Seeds(NamedTuple):
 
     @classmethod
     def of(cls, seed: int) -> Self:
+        """Derive the seeds from the cell's seed."""
         return cls(*(int(s) for s in np.random.SeedSequence(seed).generate_state(3)))
 
 
-class Trained(NamedTuple):
-    """How a training went: seconds, and the loss of each step."""
+class TrainingResult(NamedTuple):
+    """Duration of a training in seconds, and the loss of each step."""
 
     seconds: float
     losses: tuple[float, ...]
@@ -45,38 +47,40 @@ class Trained(NamedTuple):
 
     @property
     def loss(self) -> float:
-        """The mean loss of the last steps."""
-        return statistics.fmean(self.losses[-LAST:])
+        """Mean loss of the last `FINAL_STEPS` steps."""
+        return statistics.fmean(self.losses[-FINAL_STEPS:])
 
-    def curve(self, points: int = POINTS) -> list[tuple[int, float]]:
-        """The mean losses of at most `points` stretches of equal length, each with the step it ends with."""
+    def curve(self, points: int = CURVE_POINTS) -> list[tuple[int, float]]:
+        """Return at most `points` pairs (step, mean loss of the steps since the previous pair)."""
         length = max(1, math.ceil(self.steps / points))
-        ends = [*range(length, self.steps + 1, length)]
+        ends = range(length, self.steps + 1, length)
         return [(end, statistics.fmean(self.losses[end - length : end])) for end in ends]
 
-    def detail(self, model: nn.Module) -> dict[str, Any]:
-        """What a record says of the training of `model`."""
-        return {
-            "steps": self.steps,
-            "train_seconds": self.seconds,
-            "ms_per_step": 1000 * self.seconds / self.steps,
-            "train_loss": self.loss,
-            "parameters": sum(weight.numel() for weight in model.parameters()),
-        }
+    def detail(self, model: nn.Module, *, data: str, train_size: int) -> TrainingDetail:
+        """Return what records say of the training of `model` on sets of `train_size` elements."""
+        return TrainingDetail(
+            data=data,
+            train_size=train_size,
+            steps=self.steps,
+            train_seconds=self.seconds,
+            ms_per_step=1000 * self.seconds / self.steps,
+            train_loss=self.loss,
+            parameters=sum(weight.numel() for weight in model.parameters()),
+        )
 
 
-def on(device: torch.device, value: X) -> X:
-    """A tensor, or a tuple of tensors and tuples, on a device."""
+def to_device(device: torch.device, value: X) -> X:
+    """Move a tensor, or all tensors in nested tuples, to a device."""
     return map_state(lambda tensor: tensor.to(device), value)
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Where the parameters of `model` are."""
+    """Return the device of the parameters of `model`."""
     return next(model.parameters()).device
 
 
 class DivergedError(Exception):
-    """The loss is no finite number any more."""
+    """Raised when a loss is not finite."""
 
 
 def fit(
@@ -88,41 +92,63 @@ def fit(
     lr: float,
     weight_decay: float = 0.0,
     schedule: Schedule = "warm-cosine",
-) -> Trained:
-    """Train `model`, where it is, on `steps` batches (x, y) by Adam.
+) -> TrainingResult:
+    """Train a model in place by Adam, on the device on which it is.
 
-    schedule: `lr` is scaled by `warm_cosine` or by `milestones`.
-    Raises DivergedError when a loss is not finite.
+    Parameters
+    ----------
+    model
+        Called with the `x` of each batch.
+    batches
+        `steps` pairs (x, y) on any device; `x` is a tensor or a tuple of tensors.
+    loss_of
+        Gives the loss of `model(x)` against `y`.
+    steps
+        Number of batches, by which the schedule is scaled.
+    lr, weight_decay
+        Of Adam.
+    schedule
+        Factor of the learning rate: `warm_cosine` or `milestones`.
+
+    Returns
+    -------
+    TrainingResult
+        The loss of each step, and the seconds that all of them took.
+
+    Raises
+    ------
+    DivergedError
+        If a loss is not finite.
     """
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
     factor = warm_cosine if schedule == "warm-cosine" else milestones
-    rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor(step, steps))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor(step, steps))
     losses, device = [], device_of(model)
-    began = time.perf_counter()
+    start = time.perf_counter()
     model.train()
     for step, batch in enumerate(batches, 1):
-        x, y = on(device, batch)
+        x, y = to_device(device, batch)
         loss = loss_of(model(x), y)
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):
             raise DivergedError(f"the loss was {losses[-1]} at step {step} of {steps}")
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
         optimizer.step()
-        rate.step()
-    return Trained(time.perf_counter() - began, tuple(losses))
+        scheduler.step()
+    return TrainingResult(time.perf_counter() - start, tuple(losses))
 
 
 def warm_cosine(step: int, steps: int) -> float:
-    """The factor of the learning rate: up to one in a tenth of the steps, and down to zero along a cosine.
+    """Return a factor that rises to 1 over a tenth of the steps and falls to 0 along a cosine.
 
-    Without the rise, wide encodings are lost in Adam's first, full-sized steps.
+    Without the rise, wide encodings do not recover from Adam's first steps, all of which have full size.
     """
     rise = (step + 1) / max(1, steps // 10)
     return min(1.0, rise) * (1 + math.cos(math.pi * step / steps)) / 2
 
 
 def milestones(step: int, steps: int) -> float:
-    """The factor of the learning rate in the paper's appendix A: a tenth after 0.2, 0.6 and 0.8 of the steps each."""
-    return float(0.1 ** sum(step >= share * steps for share in (0.2, 0.6, 0.8)))
+    """Return the factor of the paper's appendix A: divided by 10 after 20, 60 and 80 % of the steps."""
+    return float(0.1 ** sum(step >= fraction * steps for fraction in (0.2, 0.6, 0.8)))

@@ -1,45 +1,111 @@
-"""Trials: one training per encoder and seed, each a cell of its own."""
+"""Cells of tasks: one training per encoder and seed."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, NamedTuple
 
 import torch
 
 from mbcbench.datasets import Content, choose
 from mbcbench.execution.suite import DataChoice, Request
 from mbcbench.records.cell import Cell
-from mbcbench.records.record import Record, Status
+from mbcbench.records.record import Record
 
+from .metrics import Metric
 from .training import DivergedError, Seeds
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """Settings of a training; base class of the settings of every task.
+
+    A suite turns settings into the parameters of cells (`training_cells`), and in a cell's own process parameters into
+    settings: `Settings(**cell.params)`.
+
+    Parameters
+    ----------
+    seeds
+        Trainings per encoder. The only field that is not a parameter of the cell.
+    steps
+        Optimizer steps, the same for every encoder.
+    lr
+        The largest learning rate.
+    hyper
+        Hyper-parameters of the encoder.
+    """
+
+    seeds: int = 1
+    steps: int
+    lr: float = 3e-3
+    hyper: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, list):  # cells travel between processes as JSON, which has no tuples
+                object.__setattr__(self, f.name, tuple(value))
 
 
-def repeated(suite: str, case: str, request: Request, settings: "DataclassInstance", **more: Any) -> list[Cell]:
-    """One cell per encoder and seed; the settings (of which `seeds` says how many) and `more` are its parameters."""
-    params: dict[str, Any] = asdict(settings) | more
-    repeats = params.pop("seeds")
+def training_cells(suite: str, case: str, request: Request, settings: TrainingSettings) -> list[Cell]:
+    """Return one cell per encoder and seed, with the settings as its parameters.
+
+    Parameters
+    ----------
+    suite, case
+        Names of the suite and of the task.
+    request
+        Gives the encoders, the first seed and the device.
+    settings
+        Equal settings give equal cell keys, so that equal trainings run once.
+
+    Returns
+    -------
+    list[Cell]
+        `len(request.encoders) * settings.seeds` cells, encoder by encoder.
+    """
+    params = asdict(settings)
+    seeds = params.pop("seeds")
     return [
-        Cell(suite=suite, case=case, encoder=encoder, params=params, seed=request.seed + repeat, device=request.device)
+        Cell(suite=suite, case=case, encoder=encoder, params=params, seed=request.seed + offset, device=request.device)
         for encoder in request.encoders
-        for repeat in range(repeats)
+        for offset in range(seeds)
     ]
 
 
-def which_data(content: Content, data: DataChoice) -> dict[str, str]:
-    """Parameters that say which data set serves, the choice resolved: another one is another cell."""
-    chosen = choose(content, data)
-    return {"data": chosen.name, "data_sha256": chosen.sha256[:12]}
+class DatasetId(NamedTuple):
+    """Name of a data set, and the first digits of its digest."""
+
+    name: str
+    sha256: str
 
 
-def trial(cell: Cell, train_and_test: Callable[[Seeds], Iterable[Record]], **measured: Any) -> list[Record]:
-    """The records of a trial, run under seeds of its own; a loss that is not finite is a record of what is measured."""
+def choose_dataset(content: Content, choice: DataChoice) -> DatasetId:
+    """Return the data set chosen. It belongs into the settings, so that other data make other cells."""
+    dataset = choose(content, choice)
+    return DatasetId(dataset.name, dataset.sha256[:12])
+
+
+def run_training(cell: Cell, train_and_test: Callable[[Seeds], Iterable[Record]], metric: Metric) -> list[Record]:
+    """Train and test one model under the cell's seed.
+
+    Parameters
+    ----------
+    cell
+        Gives the seed from which those of the data, the initial weights and the noise are derived.
+    train_and_test
+        Builds a model, trains it (`mbcbench.suites.training.fit`) and yields the records of its tests.
+    metric
+        Reported as an error if the training diverges.
+
+    Returns
+    -------
+    list[Record]
+        The records of the tests, or one error. The global random state is left as it was.
+    """
     seeds = Seeds.of(cell.seed)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seeds.noise)  # of what the encoder itself draws
+        torch.manual_seed(seeds.noise)  # for what encoders draw themselves, such as slots
         try:
             return list(train_and_test(seeds))
         except DivergedError as error:
-            return [cell.record(Status.ERROR, message=str(error), **measured)]
+            return [metric.error(cell, str(error))]

@@ -1,4 +1,4 @@
-"""Encoders named after their vices, and honest ones beside them. Nothing here runs when the module is imported."""
+"""Encoders named after their defects, and a correct one. Nothing here runs when the module is imported."""
 
 import ctypes
 import os
@@ -42,7 +42,7 @@ class Hangs(Honest):
 
 
 class HangsInNativeCode(Honest):
-    """Holds the interpreter's lock, so that no signal handler of Python's runs."""
+    """Holds the lock of the interpreter, so that no Python signal handler runs."""
 
     def forward(self, x: Tensor) -> Tensor:
         ctypes.PyDLL(None).sleep(1000)

@@ -1,4 +1,4 @@
-"""Small encoders for the tests of what a stranger uses: one that is consistent, and one for each way not to be."""
+"""Small encoders for the tests of the public API: a consistent one, and one for each way of being wrong."""
 
 import numpy as np
 import torch
@@ -25,15 +25,15 @@ class TanhOfMean(Sum):
         return torch.tanh(self.project(x).mean(1))
 
 
-class WeighsByPosition(Sum):
-    """Later elements weigh more."""
+class WeightedByPosition(Sum):
+    """Weights later elements more."""
 
     def forward(self, x: Tensor) -> Tensor:
         return (torch.tanh(self.project(x)) * torch.arange(x.shape[1], dtype=x.dtype)[:, None]).sum(1)
 
 
 class Raises(Sum):
-    """It cannot encode two elements."""
+    """Cannot encode two elements."""
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[1] == 2:
@@ -53,7 +53,7 @@ class Wider(Sum):
 
 
 class SumElementByElement(Sum):
-    """The same weights, another computation."""
+    """Has the same weights and another computation."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.stack(

@@ -1,4 +1,4 @@
-"""Adapters: encoders of other conventions are judged as what they are."""
+"""Adapters: encoders of other conventions are checked like others."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ STREAMS = ["mbc.partition", "mbc.order", "mbc.fork", "mbc.resume", "mbc.gradient
 
 
 class Running(nn.Module):
-    """A mean that is kept on the module, between `reset`, `update` and `compute`."""
+    """A mean whose state is kept on the module, with `reset`, `update` and `compute`."""
 
     def __init__(self, dim_in: int) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class InPlace(Running):
 
 
 class OtherWords(nn.Module):
-    """A sum whose state is a dict, by steps of other names."""
+    """A sum whose state is a dict, with steps of other names."""
 
     def __init__(self, dim_in: int, *, exact: bool = True) -> None:
         super().__init__()
@@ -78,19 +78,19 @@ def steps(module: nn.Module, **more: Callable[..., Any]) -> StepsAdapter:
 
 
 class Inverted(nn.Module):
-    """A masked sum that is told what is absent."""
+    """A masked sum whose mask marks absent elements."""
 
     def __init__(self, dim_in: int) -> None:
         super().__init__()
         self.project = nn.Linear(dim_in, 4)
 
     def forward(self, x: Tensor, absent: Tensor) -> Tensor:
-        kept = torch.where(absent[:, :, None], torch.zeros_like(x), x)
-        return (torch.tanh(self.project(kept)) * ~absent[:, :, None]).sum(1)
+        present = torch.where(absent[:, :, None], torch.zeros_like(x), x)
+        return (torch.tanh(self.project(present)) * ~absent[:, :, None]).sum(1)
 
 
 class SumAggregation(nn.Module):
-    """Called as an aggregation of PyTorch Geometric is."""
+    """A sum with the signature of an aggregation of PyTorch Geometric."""
 
     def forward(self, x: Tensor, index: Tensor, ptr: None = None, dim_size: int = 0, dim: int = -2) -> Tensor:
         assert dim == -2
@@ -107,7 +107,7 @@ def test_a_state_kept_on_the_module_is_carried_as_a_value(encoder: type[Running]
     assert set(result["status"]) == {"pass"}
 
 
-def test_a_field_that_is_forgotten_is_found_out() -> None:
+def test_a_field_that_is_left_out_breaks_mbc_fork() -> None:
     result = mbcbench.check(lambda d: StatefulAdapter(Running(d), ["total"]), laws=["mbc.fork"], examples=100)
     assert not result.ok
 
@@ -117,14 +117,14 @@ def test_steps_of_other_names_are_a_stream() -> None:
     assert status(result) == {**dict.fromkeys(STREAMS, "pass"), "mbc.merge": "skip"}
 
 
-def test_a_merge_is_used_where_one_is_given() -> None:
+def test_a_merge_is_used_if_there_is_one() -> None:
     def build(dim_in: int) -> nn.Module:
         return steps(OtherWords(dim_in), merge=lambda m, a, b: {"total": a["total"] + b["total"]})
 
     assert status(mbcbench.check(build, laws=["mbc.merge"], examples=100)) == {"mbc.merge": "pass"}
 
 
-def test_the_modules_own_forward_is_held_against_the_stream() -> None:
+def test_the_modules_own_forward_is_compared_with_the_stream() -> None:
     def build(dim_in: int) -> nn.Module:
         return steps(OtherWords(dim_in, exact=False), forward=lambda m, x: m(x))
 
@@ -138,7 +138,7 @@ def test_a_mask_may_say_what_is_absent() -> None:
     assert status(mbcbench.check(build, laws=["symmetry.padding"], examples=100)) == {"symmetry.padding": "pass"}
 
 
-def test_sets_are_laid_out_flat_for_an_aggregation() -> None:
+def test_sets_are_flattened_for_an_aggregation() -> None:
     laws = ["mbc.partition", "symmetry.padding", "symmetry.batch"]
     result = mbcbench.check(lambda d: pyg(SumAggregation()), laws=laws, examples=200)
     assert set(result["status"]) == {"pass"}
@@ -150,7 +150,7 @@ def test_aggregations_of_pytorch_geometric_are_what_their_names_say() -> None:
     for name, expected in holds.items():
         result = mbcbench.check(lambda d, name=name: pyg(getattr(aggr, name)()), laws=["mbc.partition"], examples=200)
         pairs = result["detail.pairs"].iloc[0]
-        assert [g for g, found in pairs.items() if found["consistent"]] == expected
+        assert [g for g, pair in pairs.items() if pair["consistent"]] == expected
 
 
 def test_a_pooling_by_multihead_attention_breaks_partition_and_leaks_padding_that_is_not_finite() -> None:

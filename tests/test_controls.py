@@ -36,7 +36,7 @@ def result(wrong: Control, law: str, budget: Budget) -> LawResult:
     return checker(wrong).try_law(laws()[law], budget)
 
 
-def caught(wrong: Control) -> SearchResult:
+def search_result(wrong: Control) -> SearchResult:
     search = result(wrong, wrong.breaks, QUICK).search
     assert search is not None
     return search
@@ -50,8 +50,8 @@ def test_a_control_is_caught_by_its_law(wrong: Control) -> None:
 
 @every_control
 def test_a_control_keeps_all_other_laws(wrong: Control) -> None:
-    kept = [law for law in laws() if law not in (wrong.breaks, EXPENSIVE, *wrong.also)]
-    results = {law: result(wrong, law, GLANCE) for law in kept}
+    other_laws = [law for law in laws() if law not in (wrong.breaks, EXPENSIVE, *wrong.also)]
+    results = {law: result(wrong, law, GLANCE) for law in other_laws}
     broken = {law: r for law, r in results.items() if r.status in (Status.FAIL, Status.ERROR)}
     assert not broken
 
@@ -79,7 +79,7 @@ def test_controls_speak_of_known_laws_and_say_what_they_get_wrong() -> None:
     ],
 )
 def test_counterexamples_are_as_small_as_can_be(name: str, n: int, chunks: list[tuple[int, ...]] | None) -> None:
-    counterexample = caught(control(name)).counterexample
+    counterexample = search_result(control(name)).counterexample
     assert counterexample is not None
     assert counterexample.example.n == n
     assert chunks is None or counterexample.example.sizes in chunks
@@ -87,7 +87,7 @@ def test_counterexamples_are_as_small_as_can_be(name: str, n: int, chunks: list[
 
 @pytest.mark.parametrize("name", ["EpsilonPerChunk", "SinglePrecisionSum", "PositionLeak", "MergePrefersLeft"])
 def test_subtle_faults_are_plain_to_see(name: str) -> None:
-    counterexample = caught(control(name)).counterexample
+    counterexample = search_result(control(name)).counterexample
     assert counterexample is not None
     assert counterexample.gap < 1e-3
     assert counterexample.gap > 100 * counterexample.bound

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-HONEST = Path(__file__).with_name("sound_encoders.py")
+SOUND_ENCODERS = Path(__file__).with_name("sound_encoders.py")
 PLAIN_TEST = "def test_one():\n    pass\n"
 
 
 @pytest.fixture(autouse=True)
 def profile() -> Iterator[None]:
-    """Few examples, and none kept between runs: the inner runs share this process, and with it its profile."""
+    """Use few examples, and store none: the inner runs share this process and its profile."""
     before = settings.get_current_profile_name()
     settings.register_profile("inner", max_examples=50, database=None)
     settings.load_profile("inner")
@@ -25,7 +25,7 @@ def profile() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def enc(pytester: pytest.Pytester) -> Path:
     file = pytester.path / "enc.py"
-    file.write_text(HONEST.read_text())
+    file.write_text(SOUND_ENCODERS.read_text())
     return file
 
 
@@ -34,7 +34,7 @@ def ids(pytester: pytest.Pytester, *arguments: str) -> list[str]:
     return [line for line in lines if "::" in line]
 
 
-def test_the_plugin_loads_nothing_dear() -> None:
+def test_the_plugin_imports_nothing_expensive() -> None:
     code = (
         "import sys, pytest, mbcbench.pytest_plugin; print({'torch', 'hypothesis', 'pandas', 'numpy'} & {*sys.modules})"
     )
@@ -54,17 +54,17 @@ def test_without_the_option_nothing_is_added(pytester: pytest.Pytester) -> None:
 
 
 def test_ids_name_target_and_law_in_order(pytester: pytest.Pytester) -> None:
-    found = ids(pytester, "--mbcbench", "enc.py:Sum", "--mbcbench", "deepsets-sum", "--mbcbench", "enc.py:Sum")
-    assert found[0] == "mbcbench::enc.py:Sum::hygiene.determinism"
-    half = len(found) // 2
-    assert found[:half] == sorted(found[:half])
-    assert found[half:] == [f"mbcbench::deepsets-sum::{name.rpartition('::')[2]}" for name in found[:half]]
+    node_ids = ids(pytester, "--mbcbench", "enc.py:Sum", "--mbcbench", "deepsets-sum", "--mbcbench", "enc.py:Sum")
+    assert node_ids[0] == "mbcbench::enc.py:Sum::hygiene.determinism"
+    half = len(node_ids) // 2
+    assert node_ids[:half] == sorted(node_ids[:half])
+    assert node_ids[half:] == [f"mbcbench::deepsets-sum::{name.rpartition('::')[2]}" for name in node_ids[:half]]
 
 
 def test_ids_can_be_deselected_and_matched(pytester: pytest.Pytester) -> None:
-    every = ids(pytester, "--mbcbench", "enc.py:Sum")
+    all_ids = ids(pytester, "--mbcbench", "enc.py:Sum")
     assert ids(pytester, "--mbcbench", "enc.py:Sum", "-k", "Sum and mbc.order") == ["mbcbench::enc.py:Sum::mbc.order"]
-    assert ids(pytester, "--mbcbench", "enc.py:Sum", "--deselect", every[0]) == every[1:]
+    assert ids(pytester, "--mbcbench", "enc.py:Sum", "--deselect", all_ids[0]) == all_ids[1:]
 
 
 def test_an_id_runs_alone(pytester: pytest.Pytester) -> None:
@@ -74,15 +74,15 @@ def test_an_id_runs_alone(pytester: pytest.Pytester) -> None:
 
 
 def test_tests_and_laws_run_together(pytester: pytest.Pytester) -> None:
-    file = pytester.makepyfile(test_own=PLAIN_TEST)
-    assert "test_own.py::test_one" in ids(pytester, "--mbcbench", "enc.py:Sum")
+    file = pytester.makepyfile(test_user=PLAIN_TEST)
+    assert "test_user.py::test_one" in ids(pytester, "--mbcbench", "enc.py:Sum")
     assert len(ids(pytester, "--mbcbench", "enc.py:Sum", str(file))) > 10
 
 
 def test_a_test_named_by_its_id_runs_without_the_laws(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(test_own=PLAIN_TEST)
+    pytester.makepyfile(test_user=PLAIN_TEST)
     pytester.makeini("[pytest]\naddopts = --mbcbench enc.py:Sum")
-    assert ids(pytester, "test_own.py::test_one") == ["test_own.py::test_one"]
+    assert ids(pytester, "test_user.py::test_one") == ["test_user.py::test_one"]
 
 
 def test_a_broken_law_fails_with_its_counterexample(pytester: pytest.Pytester) -> None:
@@ -128,7 +128,7 @@ def test_a_classification_passes_with_a_note(pytester: pytest.Pytester) -> None:
 @pytest.mark.parametrize(
     ("encoder", "words"), [("Raises", "RuntimeError: two is a crowd"), ("Unbuildable", "RuntimeError: out of clay")]
 )
-def test_an_encoder_that_raises_fails_with_its_own_words(pytester: pytest.Pytester, encoder: str, words: str) -> None:
+def test_an_encoder_that_raises_fails_with_its_message(pytester: pytest.Pytester, encoder: str, words: str) -> None:
     result = pytester.runpytest(f"mbcbench::enc.py:{encoder}::symmetry.permutation", "--mbcbench-examples", "200")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([f"*{words}"])
@@ -171,17 +171,17 @@ def test_workers_share_the_laws(pytester: pytest.Pytester) -> None:
 
 
 def test_a_second_run_fails_with_the_same_counterexample_at_once(pytester: pytest.Pytester) -> None:
-    # Under a name of a CI service Hypothesis would load its profile "ci", which keeps nothing.
+    # On a CI service Hypothesis would load its profile "ci", which stores nothing.
     arguments = ("--hypothesis-profile=default", "mbcbench::enc.py:TanhOfMean::mbc.partition")
     first, second = (pytester.runpytest_subprocess(*arguments) for _ in range(2))
     first.assert_outcomes(failed=1)
     second.assert_outcomes(failed=1)
-    shown = [[line for line in run.outlines if "smallest" in line or "replay" in line] for run in (first, second)]
-    assert shown[0] == shown[1]
+    outputs = [[line for line in run.outlines if "smallest" in line or "replay" in line] for run in (first, second)]
+    assert outputs[0] == outputs[1]
     assert any("in 1 examples" in line for line in second.outlines)
 
 
-OWN = """
+USER_TEST = """
 import mbcbench
 import enc
 
@@ -192,8 +192,8 @@ def test_laws(encoder, check):
 """
 
 
-def test_laws_parametrize_a_test_of_ones_own(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(test_own=OWN)
+def test_laws_parametrize_a_users_test(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_user=USER_TEST)
     pytester.syspathinsert()
     result = pytester.runpytest("-v")
     result.assert_outcomes(passed=2, skipped=4, xfailed=1, failed=3)
@@ -213,7 +213,7 @@ def test_laws_parametrize_a_test_of_ones_own(pytester: pytest.Pytester) -> None:
 
 def test_a_check_takes_any_encoder(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
-        test_own="""
+        test_user="""
         import mbcbench
         import enc
         @mbcbench.parametrize_with_laws([enc.Sum, enc.CLAIMS_TOO_LITTLE], laws=["mbc.partition"])
@@ -225,9 +225,9 @@ def test_a_check_takes_any_encoder(pytester: pytest.Pytester) -> None:
     pytester.runpytest().assert_outcomes(failed=1, xfailed=1)
 
 
-def test_an_unexpected_pass_fails_in_ones_own_test(pytester: pytest.Pytester) -> None:
+def test_an_unexpected_pass_fails_in_a_users_test(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
-        test_own="""
+        test_user="""
         import mbcbench
         import enc
         @mbcbench.parametrize_with_laws([enc.CLAIMS_TOO_LITTLE], laws=["mbc.partition"])

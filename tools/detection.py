@@ -1,14 +1,16 @@
-"""What the laws catch, and after how many examples: `python tools/detection.py` writes controls.md and detection.md.
+"""Measure what the laws catch, and after how many examples: writes docs/controls.md and docs/detection.md.
 
-Every control (tests/controls) is tried by the law it breaks, built under several seeds, by the engine as it is and by
-a plain Hypothesis loop: one set an example, no smallest cases first.
+Every control (tests/controls) is tried by the law it breaks, built under several seeds, by the search of mbcbench and
+by a plain Hypothesis loop, which tries one set per example and does not start with the smallest ones.
 """
 
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
+from typing import Protocol
 
 import hypothesis
 import torch
@@ -29,123 +31,186 @@ sys.path.insert(0, str(DOCS.parent))
 from tests.controls import Control, controls
 
 SEEDS = 20
-PLAIN_SEEDS = 3
+LOOP_SEEDS = 3
 EXAMPLES = 2000
-PLAIN_EXAMPLES = 500
+LOOP_EXAMPLES = 500
 BUDGETS = (20, 50, 100, 200, 320, 600, 1000, 2000)
+SPEED_LAWS = ("mbc.partition", "mbc.merge", "symmetry.permutation", "mbc.gradient")
+SEARCH_NAME = "mbcbench: smallest first, many sets per call"
+LOOP_NAME = "plain Hypothesis loop"
 
-Search = Callable[[Law, Sequence[Subject], int, bool], SearchResult]
+
+class Engine(Protocol):
+    """A way to search for a counterexample."""
+
+    def __call__(self, law: Law, subjects: Sequence[Subject], *, seed: int, independent_sets: bool) -> SearchResult: ...
 
 
-class _Caught(Exception):  # noqa: N818 # ends a Hypothesis run
+@dataclass(frozen=True)
+class Detection:
+    """The examples that a control took under each seed (infinite if it was not caught), and the last result."""
+
+    control: Control
+    examples: list[float]
+    last: SearchResult
+
+
+class _Falsified(Exception):  # noqa: N818 # ends a Hypothesis run
     pass
 
 
-def engine(law: Law, subjects: Sequence[Subject], seed: int, many: bool) -> SearchResult:
-    """The search as it is."""
-    return search(law, subjects, examples=EXAMPLES, seed=seed, independent_sets=many, shrink=False, seconds=10.0)
+def run_search(law: Law, subjects: Sequence[Subject], *, seed: int, independent_sets: bool) -> SearchResult:
+    """Search as mbcbench does."""
+    return search(
+        law, subjects, examples=EXAMPLES, seed=seed, independent_sets=independent_sets, shrink=False, seconds=10.0
+    )
 
 
-def plain(law: Law, subjects: Sequence[Subject], seed: int, many: bool) -> SearchResult:
-    """A plain Hypothesis loop over the same strategy: one set at a time (a batch where the law needs one)."""
+def run_loop(law: Law, subjects: Sequence[Subject], *, seed: int, independent_sets: bool) -> SearchResult:
+    """Run a plain Hypothesis loop over the same strategy: one set per example, or a batch if the law needs one."""
     run = LawRun(law, subjects)
-    drawn = strategies.examples(
-        kinds=law.kinds, variants=len(subjects), all_kinds=not law.batched,
-        min_size=law.min_size, max_size=law.max_size,
-    )  # fmt: skip
+    strategy = strategies.examples(
+        kinds=law.kinds,
+        variants=len(subjects),
+        all_kinds=not law.batched,
+        min_size=law.min_size,
+        max_size=law.max_size,
+    )
 
-    def look(example: Example) -> None:
-        if run.try_example(example).is_counterexample:
-            raise _Caught
-
-    test = hypothesis.settings(
-        max_examples=PLAIN_EXAMPLES, phases=(Phase.generate,), database=None, deadline=None,
+    @hypothesis.settings(
+        max_examples=LOOP_EXAMPLES,
+        phases=(Phase.generate,),
+        database=None,
+        deadline=None,
         suppress_health_check=list(HealthCheck),
-    )(hypothesis.seed(seed)(hypothesis.given(drawn)(look)))  # fmt: skip
+    )
+    @hypothesis.seed(seed)
+    @hypothesis.given(strategy)
+    def try_drawn(example: Example) -> None:
+        if run.try_example(example).is_counterexample:
+            raise _Falsified
+
     with torch.no_grad():
         try:
-            test()
-        except (_Caught, hypothesis.errors.Flaky):  # a control whose vice is to remember
+            try_drawn()
+        except (_Falsified, hypothesis.errors.Flaky):  # a control may remember earlier sets
             return SearchResult(run.examples, run.worst, run.worst)
     return SearchResult(run.examples, run.worst)
 
 
-def needed(wrong: Control, how: Search, seeds: int) -> tuple[list[float], SearchResult]:
-    """The examples it took under each seed (infinite where it was not caught), and the last outcome."""
-    took = []
+def detect(control: Control, engine: Engine, seeds: int) -> Detection:
+    """Search for a counterexample of a control under each seed."""
+    law = get_law(control.breaks)
+    examples = []
     for seed in range(seeds):
-        checker = Checker(wrong.spec, dim_in=3, seed=seed)
-        outcome = how(get_law(wrong.breaks), checker.subjects(), seed, checker.independent_sets)
-        took.append(math.inf if outcome.holds else float(outcome.examples))
-    return took, outcome
+        checker = Checker(control.spec, dim_in=3, seed=seed)
+        result = engine(law, checker.subjects(), seed=seed, independent_sets=checker.independent_sets)
+        examples.append(math.inf if result.holds else float(result.examples))
+    return Detection(control, examples, result)
 
 
-def speed(how: Search, name: str, law: str) -> float:
-    """Examples a second on an encoder that keeps the law."""
-    checker = Checker(name, dim_in=3, seed=0)
-    subjects, many = checker.subjects(), checker.independent_sets
-    how(get_law(law), subjects, 1, many)
+def measure_speed(engine: Engine, encoder: str, law_id: str) -> float:
+    """Return the examples per second for an encoder that keeps the law."""
+    law, checker = get_law(law_id), Checker(encoder, dim_in=3, seed=0)
+    subjects, independent_sets = checker.subjects(), checker.independent_sets
+    engine(law, subjects, seed=1, independent_sets=independent_sets)
     began = time.perf_counter()
-    outcome = how(get_law(law), subjects, 0, many)
-    return outcome.examples / (time.perf_counter() - began)
+    result = engine(law, subjects, seed=0, independent_sets=independent_sets)
+    return result.examples / (time.perf_counter() - began)
 
 
-def rows(found: dict[str, tuple[Control, list[float], SearchResult]]) -> Iterator[str]:
-    yield "| control | its vice | law | also falls | caught | examples | found on |\n|---|---|---|---|--:|--:|---|"
-    for name, (wrong, took, outcome) in found.items():
-        caught = [t for t in took if math.isfinite(t)]
-        case = outcome.counterexample.example if outcome.counterexample else None
-        where = f"n = {case.n}, {' + '.join(map(str, case.sizes[:6]))}{' ...' * (len(case.sizes) > 6)}" if case else ""
-        also = ", ".join(wrong.also)
+def control_rows(detections: Mapping[str, Detection]) -> Iterator[str]:
+    """Yield the table of controls in Markdown."""
+    yield "| control | defect | law | also breaks | caught | examples | found on |\n|---|---|---|---|--:|--:|---|"
+    for name, detection in detections.items():
+        control, examples = detection.control, detection.examples
+        caught = [count for count in examples if math.isfinite(count)]
         middle = f"{median(caught):.0f}" if caught else "–"
-        yield f"| {name} | {wrong.summary} | {wrong.breaks} | {also} | {len(caught)}/{len(took)} | {middle} | {where} |"
+        where = describe_sizes(detection.last.counterexample.example) if detection.last.counterexample else ""
+        cells = (
+            name,
+            control.summary,
+            control.breaks,
+            ", ".join(control.also),
+            f"{len(caught)}/{len(examples)}",
+            middle,
+            where,
+        )
+        yield f"| {' | '.join(cells)} |"
 
 
-def share(took: Sequence[float], budget: float) -> float:
-    return sum(t <= budget for t in took) / len(took)
+def describe_sizes(example: Example) -> str:
+    """Return set size and the first chunk sizes."""
+    chunks = " + ".join(map(str, example.sizes[:6]))
+    return f"n = {example.n}, {chunks}{' ...' if len(example.sizes) > 6 else ''}"
 
 
-def figure(curves: dict[str, list[float]]) -> None:
-    """The share of (control, seed) pairs caught, against the examples looked at."""
+def share_within(examples: Sequence[float], budget: float) -> float:
+    """Return the share of searches that took at most `budget` examples."""
+    return sum(count <= budget for count in examples) / len(examples)
+
+
+def draw_figure(curves: Mapping[str, list[float]]) -> None:
+    """Draw the share of (control, seed) pairs caught against the number of examples."""
     with rc_context({"svg.hashsalt": "detection", "svg.fonttype": "none"}):
         canvas = Figure(figsize=(6, 3.4), layout="constrained")
         axes = canvas.subplots()
-        for (name, took), colour in zip(curves.items(), ("#0072B2", "#D55E00"), strict=True):
-            at = [float(b) for b in range(1, 2001)]
-            axes.step(at, [share(took, b) for b in at], where="post", label=name, color=colour)
-        axes.set(xscale="log", xlabel="examples (sets looked at)", ylabel="share of controls caught", ylim=(0, 1.02))
+        budgets = [float(budget) for budget in range(1, EXAMPLES + 1)]
+        for (name, examples), colour in zip(curves.items(), ("#0072B2", "#D55E00"), strict=True):
+            shares = [share_within(examples, budget) for budget in budgets]
+            axes.step(budgets, shares, where="post", label=name, color=colour)
+        axes.set(
+            xscale="log", xlabel="examples (sets tried)", ylabel="share of controls caught (higher is better)",
+            ylim=(0, 1.02),
+        )  # fmt: skip
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, loc="lower right")
         canvas.savefig(DOCS / "detection.svg", metadata={"Date": None})
 
 
+def curve_rows(curves: Mapping[str, list[float]]) -> Iterator[str]:
+    """Yield the table of shares in Markdown."""
+    yield "| examples | " + " | ".join(map(str, BUDGETS)) + " |\n|---|" + "--:|" * len(BUDGETS)
+    for name, examples in curves.items():
+        limit = EXAMPLES if name == SEARCH_NAME else LOOP_EXAMPLES
+        cells = [f"{share_within(examples, budget):.3f}" if budget <= limit else "–" for budget in BUDGETS]
+        yield f"| {name} | {' | '.join(cells)} |"
+
+
+def speed_rows() -> Iterator[str]:
+    """Yield the table of speeds in Markdown."""
+    for law_id in SPEED_LAWS:
+        loop, mbcbench = (measure_speed(engine, "sse-random", law_id) for engine in (run_loop, run_search))
+        yield f"| {law_id} | {loop:.0f} | {mbcbench:.0f} |"
+
+
+def draws_examples(law: Law) -> bool:
+    """Return True if the law is tried on drawn examples, which the plain loop can draw too."""
+    return not law.fixed and law.explore is None
+
+
 def main() -> None:
+    """Measure, and write the figure and both pages."""
     torch.set_num_threads(1)
-    found = {w.name: (w, *needed(w, engine, SEEDS)) for w in controls()}
-    by_plain = {w.name: needed(w, plain, PLAIN_SEEDS)[0] for w in controls() if not get_law(w.breaks).fixed
-                and get_law(w.breaks).explore is None}  # fmt: skip
-    drawn = {name: found[name][1] for name in by_plain}
-    curves = {
-        "engine: smallest cases first, sets side by side": [t for took in drawn.values() for t in took],
-        "plain Hypothesis loop": [t for took in by_plain.values() for t in took],
-    }
-    figure(curves)
-    head = "| examples | " + " | ".join(map(str, BUDGETS)) + " |\n|---|" + "--:|" * len(BUDGETS)
-    lines = [
-        f"| {name} | " + " | ".join(f"{share(took, b):.3f}" if name[0] == "e" or b <= PLAIN_EXAMPLES else "–"
-                                     for b in BUDGETS) + " |"
-        for name, took in curves.items()
-    ]  # fmt: skip
-    speeds = "\n".join(
-        f"| {law} | {speed(plain, 'sse-random', law):.0f} | {speed(engine, 'sse-random', law):.0f} |"
-        for law in ("mbc.partition", "mbc.merge", "symmetry.permutation", "mbc.gradient")
-    )
-    always = sum(all(map(math.isfinite, took)) for _, took, _ in found.values())
+    detections = {control.name: detect(control, run_search, SEEDS) for control in controls()}
+    tried_by_loop = [control for control in controls() if draws_examples(get_law(control.breaks))]
+    loop_examples = [count for control in tried_by_loop for count in detect(control, run_loop, LOOP_SEEDS).examples]
+    search_examples = [count for control in tried_by_loop for count in detections[control.name].examples]
+    curves = {SEARCH_NAME: search_examples, LOOP_NAME: loop_examples}
+    draw_figure(curves)
+    always_caught = sum(all(map(math.isfinite, detection.examples)) for detection in detections.values())
     words = {
-        "CONTROLS": "\n".join(rows(found)), "COUNT": str(len(found)), "SEEDS": str(SEEDS), "ALWAYS": str(always),
-        "EXAMPLES": str(EXAMPLES), "CURVES": "\n".join([head, *lines]), "SPEEDS": speeds,
-        "PLAIN_SEEDS": str(PLAIN_SEEDS), "DRAWN": str(len(drawn)),
-    }  # fmt: skip
+        "CONTROLS": "\n".join(control_rows(detections)),
+        "COUNT": str(len(detections)),
+        "SEEDS": str(SEEDS),
+        "ALWAYS": str(always_caught),
+        "EXAMPLES": str(EXAMPLES),
+        "CURVES": "\n".join(curve_rows(curves)),
+        "SPEEDS": "\n".join(speed_rows()),
+        "LOOP_SEEDS": str(LOOP_SEEDS),
+        "LOOP_EXAMPLES": str(LOOP_EXAMPLES),
+        "DRAWN": str(len(tried_by_loop)),
+    }
     for name in ("controls", "detection"):
         write(name, words)
 

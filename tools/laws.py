@@ -1,27 +1,28 @@
-"""The law book as a page: `python tools/laws.py > docs/laws.md`."""
+"""Write the page on the laws: `python tools/laws.py > docs/laws.md`."""
 
 from mbcbench import registry
-from mbcbench.verify.law import Law
+from mbcbench.verify.law import Law, get_law
 
-HEAD = """# The law book
+HEAD = """# The laws
 
-Every law is a plain function that random search tries to falsify; the page of a law is its docstring
-(`mbcbench describe law:ID`). The verdict is reached in float64 ([how](verdict.md)); what each law catches is measured
-on deliberately wrong encoders ([controls](controls.md)), and how many examples that takes is in
-[detection](detection.md). This page is made by `make docs`.
+Every law is a plain function that random search tries to falsify; its page is the docstring of that function
+(`mbcbench describe law:ID`). Laws are judged in float64 ([tolerance](tolerance.md)). [controls](controls.md) lists the
+deliberately wrong encoders that each law catches, and [detection](detection.md) the number of examples that takes. This
+page is made by `make docs`.
 """
 
 
-def section(law: Law) -> str:
-    """A law's page in Markdown."""
-    statement, _, rest = law.page.partition("\n")
-    return f"## `{law.id}`\n\n**{statement}**\n{rest}\n"
+def render_section(law: Law) -> str:
+    """Return the page of a law in Markdown."""
+    statement, _, explanation = law.page.partition("\n")
+    return f"## `{law.id}`\n\n**{statement}**\n{explanation}\n"
 
 
 def main() -> None:
-    laws: list[Law] = [plugin.load() for plugin in registry.plugins(registry.LAWS).values()]
+    """Print the page."""
+    sections = [render_section(get_law(law_id)) for law_id in registry.plugins(registry.LAWS)]
     print(HEAD)
-    print("\n".join(section(law) for law in laws).rstrip())
+    print("\n".join(sections).rstrip())
 
 
 if __name__ == "__main__":

@@ -1,111 +1,147 @@
-"""What the harness adds to training: prints the table of tasks.md. Run it on an idle machine, on one thread.
+"""Measure what the harness adds to training, and print the table of docs/tasks.md.
 
-Per task, in one process and in turns: the training loop of the tasks (`fit`), a bare loop over the same batches, and
-the drawing of those batches. Medians of the rounds.
+Run it on an idle machine: OMP_NUM_THREADS=1 python tools/overhead.py
+
+For each task it times, in alternation and in one process, the training loop of the tasks (`fit`), a bare loop over the
+same batches, and drawing those batches. The table shows medians over the rounds.
 """
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mbcbench import registry
 from mbcbench.execution.suite import Request
 from mbcbench.protocol.target import get_spec
+from mbcbench.records.cell import Cell
 from mbcbench.suites import training
 from mbcbench.suites.tasks import classifier
 from mbcbench.suites.tasks.centroids import episodes
-from mbcbench.suites.tasks.centroids import suite as centroids_suite
+from mbcbench.suites.tasks.centroids import settings as centroid_settings
+from mbcbench.suites.tasks.centroids import suite as centroids
 from mbcbench.suites.tasks.image_completion import neural_process
+from mbcbench.suites.tasks.image_completion import settings as image_settings
 from mbcbench.suites.tasks.image_completion import suite as image_completion
-from mbcbench.suites.tasks.point_clouds import data as cloud_data
+from mbcbench.suites.tasks.point_clouds import data
+from mbcbench.suites.tasks.point_clouds import settings as cloud_settings
+from mbcbench.suites.tasks.point_clouds import suite as point_clouds
 
 STEPS, ROUNDS, ENCODER = 60, 7, "deepsets-mean"
+Batches = Iterable[tuple[Any, Tensor]]
 
 
-Task = tuple[Callable[[], nn.Module], Callable[[], Iterator[Any]], Callable[..., Any]]  # model, batches, loss
+class Task(NamedTuple):
+    """Functions that make a model and its batches, and the loss of an output."""
+
+    make_model: Callable[[], nn.Module]
+    make_batches: Callable[[], Batches]
+    loss_of: Callable[..., Tensor]
 
 
-def cell(suite: str) -> Any:
-    """The quick cell of the encoder, cut to a few steps."""
-    found = registry.plugin(registry.SUITES, suite).load().cells(Request(encoders=[ENCODER], profile="quick"))[0]
-    found.params["steps"] = STEPS
-    return found
+class Round(NamedTuple):
+    """Seconds of the bare loop, of the tasks' loop, and of drawing the batches."""
+
+    bare: float
+    tasks: float
+    drawing: float
 
 
-def completion() -> Task:
-    suite, one = image_completion, cell("image-completion")
-    images, _, _ = suite.load(one.params)
-    model = lambda: neural_process.NeuralProcess(get_spec(ENCODER), seed=0)  # noqa: E731
-    return model, lambda: suite.batches(images, one.params, 0), neural_process.nll
+def quick_cell(suite: str) -> Cell:
+    """Return the quick cell of the encoder, shortened to a few steps."""
+    request = Request(encoders=[ENCODER], profile="quick")
+    cell: Cell = registry.plugin(registry.SUITES, suite).load().cells(request)[0]
+    return replace(cell, params={**cell.params, "steps": STEPS})
 
 
-def clouds() -> Task:
-    one = cell("point-clouds")
-    p, task = one.params, cloud_data.load(one.case, one.params)
+def completion_task() -> Task:
+    settings = image_settings.CompletionSettings(**quick_cell("image-completion").params)
+    images, _, _ = image_completion.load_images(settings)
+    return Task(
+        lambda: neural_process.NeuralProcess(get_spec(ENCODER), seed=0),
+        lambda: image_completion.batches(images, settings, 0),
+        neural_process.mean_nll,
+    )
 
-    def batches() -> Iterator[Any]:
+
+def cloud_task() -> Task:
+    settings = cloud_settings.DigitCloudSettings(**quick_cell("point-clouds").params)
+    task = data.load(settings)
+    options = {"dim_in": task.dim, "width": settings.width, "outputs": task.classes, "seed": 0}
+    return Task(
+        lambda: classifier.SetClassifier(get_spec(ENCODER), **options),
+        lambda: point_clouds.batches(task, settings, 0),
+        nn.functional.cross_entropy,
+    )
+
+
+def centroid_task() -> Task:
+    cell = quick_cell("centroids")
+    settings = centroid_settings.DigitCentroidSettings(**cell.params)
+    train = episodes.load(settings).train
+
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
         generator = torch.Generator().manual_seed(0)
-        for _ in range(STEPS):
-            which = torch.randint(len(task.labels), (p["batch_size"],), generator=generator)
-            yield task.draw(which, p["train_size"], generator), task.labels[which]
+        size = 2 * settings.train_support
+        yield from episodes.episodes(train, ways=settings.train_ways, size=size, steps=STEPS, generator=generator)
 
-    how = {"dim_in": task.dim, "width": p["width"], "classes": task.classes, "seed": 0}
-    model = classifier.SetClassifier
-    return lambda: model(get_spec(ENCODER), **how), batches, nn.functional.cross_entropy
+    return Task(lambda: centroids.build_network(cell, settings, train, 0), batches, nn.functional.cross_entropy)
 
 
-def centroids() -> Task:
-    one, module = cell("centroids"), episodes
-    p, train = one.params, module.load(one.case, one.params).train
-    how = {"ways": p["train_ways"], "size": 2 * p["train_support"], "steps": STEPS}
-    batches = lambda: module.episodes(train, generator=torch.Generator().manual_seed(0), **how)  # noqa: E731
-    return lambda: centroids_suite._network(one, train, 0), batches, nn.functional.cross_entropy
-
-
-def bare(model: nn.Module, batches: Sequence[Any], loss_of: Callable[..., Any]) -> None:
-    """No more than training takes."""
+def bare_loop(model: nn.Module, batches: Batches, loss_of: Callable[..., Any]) -> None:
+    """Train with nothing but the necessary steps."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     model.train()
     for x, y in batches:
         loss = loss_of(model(x), y)
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), training.CLIP)
+        nn.utils.clip_grad_norm_(model.parameters(), training.MAX_GRADIENT_NORM)
         optimizer.step()
 
 
 def seconds(action: Callable[[], object]) -> float:
-    began = time.perf_counter()
+    start = time.perf_counter()
     action()
-    return time.perf_counter() - began
+    return time.perf_counter() - start
 
 
-def a_round(task: Task, first: int) -> tuple[float, float, float]:
-    """Seconds of the bare loop, of the tasks' own and of drawing the batches; `first` says which loop goes first."""
-    make, batches, loss_of = task
-    drawn: list[Any] = []
-    drawing = seconds(lambda: drawn.extend(batches()))
-    loops = [
-        lambda: bare(make(), drawn, loss_of),
-        lambda: training.fit(make(), drawn, loss_of, steps=STEPS, lr=1e-3),
-    ]
-    took = {at: seconds(loops[at]) for at in (first, 1 - first)}
-    return took[0], took[1], drawing
+def measure(task: Task, bare_first: bool) -> Round:
+    """Time one round."""
+    batches: list[Any] = []
+    drawing = seconds(lambda: batches.extend(task.make_batches()))
+
+    def time_bare() -> float:
+        return seconds(lambda: bare_loop(task.make_model(), batches, task.loss_of))
+
+    def time_tasks() -> float:
+        return seconds(lambda: training.fit(task.make_model(), batches, task.loss_of, steps=STEPS, lr=1e-3))
+
+    if bare_first:
+        bare = time_bare()
+        return Round(bare, time_tasks(), drawing)
+    tasks = time_tasks()
+    return Round(time_bare(), tasks, drawing)
+
+
+def table_row(name: str, rounds: Sequence[Round]) -> str:
+    bare, tasks, drawing = (1000 * statistics.median(times) / STEPS for times in zip(*rounds, strict=True))
+    added = statistics.median(r.tasks / r.bare for r in rounds) - 1
+    return f"| {name} | {bare:.2f} | {tasks:.2f} | {added:+.1%} | {drawing:.2f} ({drawing / tasks:.0%}) |"
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    print("| task | bare loop, ms a step | the tasks' loop | added | drawing the batches |\n|---|---|---|---|---|")
-    for name, make in (("image-completion", completion), ("point-clouds", clouds), ("centroids", centroids)):
+    print("| task | bare loop, ms per step | the tasks' loop | added | drawing the batches |\n|---|---|---|---|---|")
+    tasks = {"image-completion": completion_task, "point-clouds": cloud_task, "centroids": centroid_task}
+    for name, make in tasks.items():
         task = make()
-        measured = [a_round(task, turn % 2) for turn in range(ROUNDS + 1)][1:]  # the first warms up
-        plain, own, drawing = (1000 * statistics.median(column) / STEPS for column in zip(*measured, strict=True))
-        added = statistics.median(b / a for a, b, _ in measured) - 1
-        print(f"| {name} | {plain:.2f} | {own:.2f} | {added:+.1%} | {drawing:.2f} ({drawing / own:.0%}) |")
+        rounds = [measure(task, bare_first=number % 2 == 0) for number in range(ROUNDS + 1)]
+        print(table_row(name, rounds[1:]))  # the first round warms up
 
 
 if __name__ == "__main__":

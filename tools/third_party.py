@@ -1,6 +1,6 @@
-"""What set poolings of others turn out to break: `python tools/third_party.py > docs/third-party.md`.
+"""Check the set poolings of other packages: `python tools/third_party.py > docs/third-party.md`.
 
-Needs the extra `pyg`. The encoders are taken as they come; a width of heads or a number of steps is all that is chosen.
+Needs the extra `pyg`. The encoders have their default settings, except for widths, heads and numbers of steps.
 """
 
 import importlib.metadata
@@ -23,7 +23,7 @@ EMBEDDING = 4  # with two heads
 
 
 class AttentionPool(nn.Module):
-    """`B x n x d` to `B x K x d_hat`: learnt queries attend to the elements through `torch.nn.MultiheadAttention`."""
+    """Pooling with `torch.nn.MultiheadAttention`: learnt queries attend to elements (`B x n x d` to `B x K x h`)."""
 
     def __init__(self, dim_in: int, *, queries: int = 2, average: bool = False) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class AttentionPool(nn.Module):
         self.average = average
 
     def forward(self, x: Tensor, key_padding_mask: Tensor | None = None) -> Tensor:
-        """The encoding; `key_padding_mask` (`B x n`) is True where an element is absent."""
+        """Return the encoding; `key_padding_mask` (`B x n`) is True where an element is absent."""
         elements = self.embed(x)
         queries = elements if self.average else self.queries.expand(len(x), -1, -1)
         out: Tensor = self.attention(queries, elements, elements, key_padding_mask, need_weights=False)[0]
@@ -41,12 +41,12 @@ class AttentionPool(nn.Module):
 
 
 def attention_pool(dim_in: int) -> nn.Module:
-    """Softmax over the set, masked as `torch.nn.MultiheadAttention` wants it."""
+    """Return the pooling with the mask that `torch.nn.MultiheadAttention` expects."""
     return MaskAdapter(AttentionPool(dim_in), lambda module, x, mask: module(x, key_padding_mask=~mask))
 
 
 def self_attention_mean(dim_in: int) -> nn.Module:
-    """Self-attention among the elements, then their mean."""
+    """Return self-attention among the elements, followed by their mean."""
     return AttentionPool(dim_in, average=True)
 
 
@@ -92,16 +92,19 @@ def main() -> None:
 
 
 def table(results: dict[str, mbcbench.CheckResult]) -> str:
-    """A row for each encoder."""
-    rows = [f"| `{name}` | {_pairs(r)} | {_classes(r)} | {_broken(r)} |" for name, r in results.items()]
-    return "\n".join(["| encoder | consistent with g | is | breaks |", "|---|---|---|---|", *rows])
+    """Return the table in Markdown, one row per encoder."""
+    lines = ["| encoder | consistent with g | is | breaks |", "|---|---|---|---|"]
+    for name, result in results.items():
+        cells = (f"`{name}`", _consistent_aggregations(result), _classes(result), _broken_laws(result))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
-def _pairs(result: pd.DataFrame) -> str:
+def _consistent_aggregations(result: pd.DataFrame) -> str:
     pairs = result.set_index("case").loc["mbc.partition", "detail.pairs"]
     if not isinstance(pairs, dict):
         return "-"
-    return ", ".join(g for g, found in pairs.items() if found["consistent"]) or "none"
+    return ", ".join(g for g, pair in pairs.items() if pair["consistent"]) or "none"
 
 
 def _classes(result: pd.DataFrame) -> str:
@@ -109,22 +112,22 @@ def _classes(result: pd.DataFrame) -> str:
     return ", ".join(classified[classified["status"] == "ok"]["message"])
 
 
-def _broken(result: mbcbench.CheckResult) -> str:
-    return "; ".join(_fault(row) for _, row in result.failures.iterrows()) or "nothing"
+def _broken_laws(result: mbcbench.CheckResult) -> str:
+    return "; ".join(_describe_failure(row) for _, row in result.failures.iterrows()) or "nothing"
 
 
-def _fault(row: "pd.Series[object]") -> str:
+def _describe_failure(row: "pd.Series[object]") -> str:
     if row["status"] == "error" and not isinstance(row["detail.counterexample"], dict):
         return f"{row['case']}: {row['message']}"
-    found = row["detail.counterexample"]
-    what = found["error"] or found["note"] or f"gap {found['gap']:.2g}"
-    return f"{row['case']} (n={found['n']}: {what})"
+    counterexample = row["detail.counterexample"]
+    reason = counterexample["error"] or counterexample["note"] or f"gap {counterexample['gap']:.2g}"
+    return f"{row['case']} (n={counterexample['n']}: {reason})"
 
 
 def _versions() -> str:
     names = ("torch", "torch-geometric", "mbcbench")
-    found = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
-    return f"{found}, Python {platform.python_version()}"
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+    return f"{versions}, Python {platform.python_version()}"
 
 
 if __name__ == "__main__":

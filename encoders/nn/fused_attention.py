@@ -1,11 +1,14 @@
-"""Slot attention without keys and values: what `sse.py` computes, block by block.
+"""Slot attention without keys, values or stored weights: the fused kernel of the Slot Set Encoder.
 
-With [X 1] the elements and a column of ones, the logits are [X 1] P^T for P = q [Wk bk] / sqrt(d_hat), and
+With [X 1] the elements and a column of ones, the logits of eq. 3 (arXiv 2103.01615) are M = [X 1] P^T for
+P = q [Wk bk] / sqrt(d_hat), and the weighted sum of eq. 4 is
 
-    sum_i W_ik v(x_i) = (W^T [X 1]) [Wv bv]^T,
+    W^T v(X) = (W^T [X 1]) [Wv bv]^T.
 
-so an element costs 2 K d multiplications in place of 2 d d_hat + 2 K d_hat. Elements are read in blocks that stay in
-cache, and the gradient computes each block's weights again: nothing as long as the set is written or kept.
+An element then takes 2 K d multiplications in place of 2 d d_hat + 2 K d_hat. `fused_weighted_sum` computes
+W^T [X 1] block by block: neither logits nor weights of the whole set exist at any time. The backward pass computes
+each block's weights again, because one more product with a block in cache costs less than to write the weights of all
+elements to memory and to read them back, and the memory for gradients does not grow with the set.
 """
 
 import math
@@ -18,23 +21,55 @@ from . import blocks
 from .pooling import zero_absent
 from .slot_weights import AttentionRule
 
-TRANSPOSE_BELOW_WIDTH = 16  # numbers of an element: with fewer, products are faster that add to a transposed sum
+# Below this width, products are faster that accumulate into a transposed sum, whose longer side is then contiguous.
+TRANSPOSE_BELOW_WIDTH = 16
 
 
 def is_cheaper(n: int, d: int, slots: int, dim: int) -> bool:
-    """Whether folding takes no more multiplications than keys and values: 2 K d for each of n elements and 2 K d d_hat
-    for a set, in place of 2 d d_hat + 2 K d_hat for each element. It does not for sets of few elements."""
+    """Return True if attention without keys and values takes no more multiplications than with them.
+
+    Without, it takes 2 K d for each of n elements and 2 K d d_hat for the set; with them, 2 d d_hat + 2 K d_hat for
+    each element. Keys and values win for sets of few elements.
+
+    Parameters
+    ----------
+    n : int
+        Elements of a set.
+    d : int
+        Width of an element.
+    slots : int
+        Slots K, or queries of a head.
+    dim : int
+        Width d_hat of keys and values.
+    """
     return slots * d * (n + dim) <= n * dim * (d + slots)
 
 
 def fused_weighted_sum(x: Tensor, P: Tensor, rule: AttentionRule, mask: Tensor | None = None) -> Tensor:
-    """W^T [X 1], `B x K x d` or `B x K x (d+1)` as `P` is, and added up in its type; `x` is `B x n x d`."""
+    """Return W^T [X 1] for the weights W = rule(M) of the logits M = [X 1] P^T.
+
+    Parameters
+    ----------
+    x : Tensor
+        Elements, `B x n x d`, of any floating dtype.
+    P : Tensor
+        Logit matrix, `B x K x d`, or `B x K x (d+1)` to append the column of ones; at least float32.
+    rule : AttentionRule
+        Maps logits to weights over slots.
+    mask : Tensor, optional
+        `B x n`, True where an element is present.
+
+    Returns
+    -------
+    Tensor
+        Weighted sum in the shape and dtype of `P`. It can be differentiated twice with respect to `x` and `P`.
+    """
     if x.shape[0] * x.shape[1] * sum(P.shape[1:]) <= blocks.BLOCK_SCALARS // 2:
         return _weighted_sum_at_once(x, P, rule, mask)
     if not torch.is_grad_enabled():
         return _weighted_sum_by_blocks(x, P, rule, mask)
-    folded: Tensor = _FusedWeightedSum.apply(x, P, rule, mask)  # type: ignore[no-untyped-call]
-    return folded
+    out: Tensor = _FusedWeightedSum.apply(x, P, rule, mask)  # type: ignore[no-untyped-call]
+    return out
 
 
 def _weighted_sum_at_once(x: Tensor, P: Tensor, rule: AttentionRule, mask: Tensor | None) -> Tensor:
@@ -43,25 +78,24 @@ def _weighted_sum_at_once(x: Tensor, P: Tensor, rule: AttentionRule, mask: Tenso
 
 
 def _weighted_sum_by_blocks(x: Tensor, P: Tensor, rule: AttentionRule, mask: Tensor | None) -> Tensor:
-    """`_weighted_sum_at_once` without a graph, block by block, and without a copy of X beside its column of ones."""
+    """Compute `_weighted_sum_at_once` without a graph and without a copy of X for its column of ones."""
     Q, b = blocks.split_bias(P, x.shape[2])
-    out, total = _zeros(Q), torch.zeros_like(b)
+    weighted_sum, total_weight = _zeros_for_sum(Q), torch.zeros_like(b)
     shape = blocks.block_shape(x, sum(P.shape[1:]))
     workspace = P.new_empty(math.prod(shape) * P.shape[1])
-    for sets, found in blocks.iter_blocks(x, mask, P.dtype, shape):
-        Qs, bs, outs, totals = (t[sets] for t in (Q, b, out, total))
-        for X, present, _ in found:
-            W = rule.weights_(
-                blocks.affine_product(Qs, bs, X, blocks.reuse(workspace, len(X), Qs.shape[1], X.shape[1]))
-            )
-            outs.baddbmm_(W, X)
+    for sets, elements in blocks.iter_blocks(x, mask, P.dtype, shape):
+        Qs, bs, sums, totals = (t[sets] for t in (Q, b, weighted_sum, total_weight))
+        for X, present, _ in elements:
+            buffer = blocks.reuse(workspace, len(X), Qs.shape[1], X.shape[1])
+            W = rule.weights_(blocks.affine_product(Qs, bs, X, buffer))
+            sums.baddbmm_(W, X)
             if bs.numel():
                 totals.baddbmm_(W, _ones(X, present))
-    return torch.cat([out, total], 2)
+    return torch.cat([weighted_sum, total_weight], 2)
 
 
 class _FusedWeightedSum(torch.autograd.Function):
-    """`_weighted_sum_by_blocks` and its gradient."""
+    """`_weighted_sum_by_blocks` with a gradient that is computed block by block too."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, P: Tensor, rule: AttentionRule, mask: Tensor | None) -> Tensor:
@@ -73,39 +107,65 @@ class _FusedWeightedSum(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, P, mask = ctx.saved_tensors
         (dU,) = grads
-        if torch.is_grad_enabled():  # a gradient of this gradient may be asked for
-            out = _weighted_sum_at_once(x, P, ctx.rule, mask)
-            wanted = [t for t, needed in zip((x, P), ctx.needs_input_grad, strict=False) if needed]
-            pulled = iter(torch.autograd.grad(out, wanted, dU, create_graph=True))
-            return *(next(pulled) if needed else None for needed in ctx.needs_input_grad[:2]), None, None
-        dx = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        K, d = P.shape[1], x.shape[2]
-        Q, b = blocks.split_bias(torch.cat([dU, P], 1), d)  # one product: the gradients for the weights, and the logits
-        dQ, db = _zeros(Q[:, K:]), torch.zeros_like(b[:, K:])
-        shape = blocks.block_shape(x, P.shape[2] + 2 * K + (0 if dx is None else P.shape[2]))
-        workspace = P.new_empty(math.prod(shape) * 3 * K)
-        for sets, found in blocks.iter_blocks(x, mask, P.dtype, shape):
-            Qs, bs, dQs, dbs = (t[sets] for t in (Q, b, dQ, db))
-            for X, present, place in found:
-                W_dW_M = blocks.reuse(workspace, len(X), 3 * K, X.shape[1])
-                blocks.affine_product(Qs, bs, X, W_dW_M[:, K:])
-                W, dW, M = torch.split(W_dW_M, K, 1)
-                ctx.rule.backward_(M, dW, W, needs_weights=dx is not None)
-                dM = dW
-                dQs.baddbmm_(dM, X)
-                if bs.numel():
-                    dbs.baddbmm_(dM, _ones(X, present))
-                if dx is not None:
-                    dx[sets, place] = zero_absent(W_dW_M[:, : 2 * K].transpose(1, 2) @ Qs, present)
-        return dx, torch.cat([dQ, db], 2), None, None
+        needs_dx, needs_dP = ctx.needs_input_grad[:2]
+        if torch.is_grad_enabled():  # create_graph=True: a second derivative may follow
+            return *_differentiable_gradients(x, P, ctx.rule, mask, dU, needs_dx, needs_dP), None, None
+        return *_gradients_by_blocks(x, P, ctx.rule, mask, dU, needs_dx), None, None
 
 
-def _zeros(Q: Tensor) -> Tensor:
-    """Zeros in the shape of Q, to which products of weights and elements are added."""
+def _differentiable_gradients(
+    x: Tensor, P: Tensor, rule: AttentionRule, mask: Tensor | None, dU: Tensor, needs_dx: bool, needs_dP: bool
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return dL/dx and dL/dP, for the gradient dU of the weighted sum U, with a graph of their own."""
+    inputs = [t for t, needed in ((x, needs_dx), (P, needs_dP)) if needed]
+    U = _weighted_sum_at_once(x, P, rule, mask)
+    gradients = iter(torch.autograd.grad(U, inputs, dU, create_graph=True))
+    return next(gradients) if needs_dx else None, next(gradients) if needs_dP else None
+
+
+def _gradients_by_blocks(
+    x: Tensor, P: Tensor, rule: AttentionRule, mask: Tensor | None, dU: Tensor, needs_dx: bool
+) -> tuple[Tensor | None, Tensor]:
+    """Return dL/dx (if needed) and dL/dP for the gradient dU, `B x K x d` or `B x K x (d+1)`, of the weighted sum.
+
+    For U = W^T [X 1] and M = [X 1] P^T, with weights and logits as `K x n`:
+
+        dW = dU [X 1]^T,    dM = backward of the rule,    dP = dM [X 1],    dX = W^T dU + dM^T P.
+
+    dW and the logits M are one product of [dU; P] with the block, and dX is one product of [W; dM] with [dU; P]: half
+    as many passes over the block. The three `K x n` buffers therefore lie next to one another, in the order W, dW, M.
+    """
+    K, d = P.shape[1], x.shape[2]
+    dx = torch.empty_like(x) if needs_dx else None
+    dU_P, bias = blocks.split_bias(torch.cat([dU, P], 1), d)
+    dQ, db = _zeros_for_sum(dU_P[:, K:]), torch.zeros_like(bias[:, K:])
+    shape = blocks.block_shape(x, P.shape[2] + 2 * K + (P.shape[2] if needs_dx else 0))
+    workspace = P.new_empty(math.prod(shape) * 3 * K)
+    for sets, elements in blocks.iter_blocks(x, mask, P.dtype, shape):
+        dU_Ps, biases, dQs, dbs = (t[sets] for t in (dU_P, bias, dQ, db))
+        for X, present, place in elements:
+            buffers = blocks.reuse(workspace, len(X), 3 * K, X.shape[1])
+            dW_and_M, W_and_dM = buffers[:, K:], buffers[:, : 2 * K]
+            blocks.affine_product(dU_Ps, biases, X, dW_and_M)
+            W, dW, M = torch.split(buffers, K, 1)
+            rule.backward_(M, dW, W, needs_weights=needs_dx)
+            dM = dW  # overwritten in place
+            dQs.baddbmm_(dM, X)
+            if biases.numel():
+                dbs.baddbmm_(dM, _ones(X, present))
+            if dx is not None:
+                dx[sets, place] = zero_absent(W_and_dM.transpose(1, 2) @ dU_Ps, present)
+    return dx, torch.cat([dQ, db], 2)
+
+
+def _zeros_for_sum(Q: Tensor) -> Tensor:
+    """Return zeros in the shape of `Q` (`B x K x d`), laid out for adding products of weights and elements."""
     B, K, d = Q.shape
-    return Q.new_zeros(B, d, K).transpose(1, 2) if d < min(TRANSPOSE_BELOW_WIDTH, K) else Q.new_zeros(B, K, d)
+    if d < min(TRANSPOSE_BELOW_WIDTH, K):
+        return Q.new_zeros(B, d, K).transpose(1, 2)
+    return Q.new_zeros(B, K, d)
 
 
 def _ones(X: Tensor, present: Tensor | None) -> Tensor:
-    """A column of a one for each element of a block, zeros where they are absent: `B x n x 1`."""
+    """Return the column of ones of a block, `b x m x 1`, with zeros where elements are absent."""
     return X.new_ones(*X.shape[:2], 1) if present is None else present.unsqueeze(2).to(X.dtype)

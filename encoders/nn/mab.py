@@ -1,9 +1,10 @@
-"""Attention blocks of the Set Transformer (arXiv 1810.00825), as in its published code, less a bias that has no effect.
+"""Attention blocks of the Set Transformer (arXiv 1810.00825), as in its published code.
 
-    MAB(Q, K) = O + relu(Linear(O)),  O = q + heads of softmax(q k^T / sqrt(dim)) v
+    MAB(Q, K) = O + relu(Linear(O)),    O = q + concat over heads of softmax(q k^T / sqrt(dim)) v
 
-q, k and v are linear in Q, K and K; the scale is that of the full width, not of a head's, and the residual is the
-projected query. With `layer_norm`, a LayerNorm follows O and the result.
+q, k and v are linear in Q, K and K. As in that code, the scale is that of the full width, not of a head's, and the
+residual is the projected query. With `layer_norm`, a LayerNorm follows O and the result. One parameter is left out: the
+bias of the keys, which has no effect.
 """
 
 import math
@@ -16,20 +17,31 @@ from .softmax import SoftmaxState, attend_linear, attended_values, empty_state, 
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
-    """`B x n x d` to `B x H x n x d/H`."""
+    """Reshape `B x n x d` to `B x H x n x d/H`."""
     return x.reshape(*x.shape[:2], heads, x.shape[2] // heads).transpose(1, 2)
 
 
 def join_heads(x: Tensor) -> Tensor:
-    """`B x H x n x d/H` to `B x n x d`."""
+    """Reshape `B x H x n x d/H` to `B x n x d`."""
     return x.transpose(1, 2).flatten(2)
 
 
 class MAB(nn.Module):
-    """Multihead attention block: queries `B x m x d_q` attend to a set `B x n x d_k`, giving `B x m x dim`.
+    """Multihead attention block: queries `B x m x d_q` attend to a set `B x n x d_k`; the result is `B x m x dim`.
 
-    The set may come in chunks: `start`, then `absorb` each, then `finish`; `forward` is derived from these.
+    The set may come in chunks: `init_state`, then `update` with each, then `readout`. `forward` is derived from these.
     An empty set adds nothing to the queries.
+
+    Parameters
+    ----------
+    dim_q, dim_k : int
+        Widths of queries and elements.
+    dim : int
+        Width of the result.
+    heads : int
+        Number of heads; must divide `dim`.
+    layer_norm : bool
+        Whether a LayerNorm follows the attention and the result.
     """
 
     def __init__(self, dim_q: int, dim_k: int, dim: int, heads: int, layer_norm: bool = False) -> None:
@@ -38,19 +50,34 @@ class MAB(nn.Module):
             raise ValueError(f"dim={dim} is not a multiple of heads={heads}")
         self.dim, self.heads = dim, heads
         self.fc_q, self.fc_v = nn.Linear(dim_q, dim), nn.Linear(dim_k, dim)
-        # A bias of the keys adds the same to all logits of a query, which the softmax does not see.
+        # A bias of the keys would add the same number to all logits of a query, and a softmax ignores that.
         self.fc_k = nn.Linear(dim_k, dim, bias=False)
         self.fc_o = nn.Linear(dim, dim)
         self.norm_0 = nn.LayerNorm(dim) if layer_norm else nn.Identity()
         self.norm_1 = nn.LayerNorm(dim) if layer_norm else nn.Identity()
 
     def init_state(self, Q: Tensor) -> SoftmaxState:
+        """Return the state of an empty set for the queries `Q`."""
         return empty_state(self.fc_q.weight, Q.shape[0], self.heads, Q.shape[1], self.dim // self.heads)
 
     def update(
         self, state: SoftmaxState, Q: Tensor, K: Tensor, mask: Tensor | None = None, last: Affine | None = None
     ) -> SoftmaxState:
-        """Add the keys `K`, zero where `mask` is False; `last`: linear layer still to be applied to `K`."""
+        """Add a chunk to the state.
+
+        Parameters
+        ----------
+        state : SoftmaxState
+            State for the same queries.
+        Q : Tensor
+            Queries, `B x m x d_q`.
+        K : Tensor
+            Chunk, `B x n x d_k`, without NaN where `mask` is False.
+        mask : Tensor, optional
+            `B x n`, True where an element is present.
+        last : Affine, optional
+            Linear layer still to be applied to `K`.
+        """
         if K.shape[1] == 0:
             return state
         q = split_heads(self.fc_q(Q), self.heads)
@@ -60,6 +87,7 @@ class MAB(nn.Module):
         return merge(state, attend_linear(q, k, v, K, 1 / math.sqrt(self.dim), mask))
 
     def readout(self, state: SoftmaxState, Q: Tensor) -> Tensor:
+        """Return the result for the queries `Q`, `B x m x dim`."""
         attended = self.norm_0(self.fc_q(Q) + join_heads(attended_values(state)))
         out: Tensor = self.norm_1(attended + self.fc_o(attended).relu())
         return out
@@ -69,7 +97,10 @@ class MAB(nn.Module):
 
 
 class SAB(nn.Module):
-    """Set attention block: elements attend to all elements, `B x n x dim_in` to `B x n x dim`."""
+    """Set attention block, MAB(X, X): elements attend to all elements, `B x n x dim_in` to `B x n x dim`.
+
+    Parameters are those of MAB.
+    """
 
     def __init__(self, dim_in: int, dim: int, heads: int, layer_norm: bool = False) -> None:
         super().__init__()
@@ -81,7 +112,11 @@ class SAB(nn.Module):
 
 
 class ISAB(nn.Module):
-    """Induced set attention block: elements attend to `inducing` points that have attended to all elements."""
+    """Induced set attention block, MAB(X, MAB(I, X)): elements attend to points that have attended to all elements.
+
+    It maps `B x n x dim_in` to `B x n x dim` in O(n) time. `inducing` is the number of learned points I; other
+    parameters are those of MAB.
+    """
 
     def __init__(self, dim_in: int, dim: int, heads: int, inducing: int, layer_norm: bool = False) -> None:
         super().__init__()
@@ -96,7 +131,10 @@ class ISAB(nn.Module):
 
 
 class PMA(nn.Module):
-    """Pooling by multihead attention: `seeds` queries attend to the set, `B x n x dim` to `B x seeds x dim`."""
+    """Pooling by multihead attention, MAB(S, X): learned seeds attend to the set.
+
+    It maps `B x n x dim` to `B x seeds x dim`. `seeds` is the number of seeds S; other parameters are those of MAB.
+    """
 
     def __init__(self, dim: int, heads: int, seeds: int, layer_norm: bool = False) -> None:
         super().__init__()
@@ -104,6 +142,7 @@ class PMA(nn.Module):
         self.mab = MAB(dim, dim, dim, heads, layer_norm)
 
     def queries(self, batch_size: int) -> Tensor:
+        """Return the seeds for each set, `B x seeds x dim`."""
         return self.seeds.expand(batch_size, -1, -1)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -1,7 +1,7 @@
-"""Pooling over elements: the words that every aggregation g in {sum, mean, max, min} is made of.
+"""Pooling over elements for every aggregation g in {sum, mean, max, min}, as a state of value and number.
 
-Each g is exact under mini-batches with the state (value, count): the sum for `sum` and `mean`, the elementwise
-extremum for `max` and `min`, and the number of elements. A mask (`B x n`) is True where an element is present.
+The value is the sum for `sum` and `mean`, and the elementwise extremum for `max` and `min`; the number is that of
+elements. With it, each g is exact for any partition into chunks. A mask (`B x n`) is True where an element is present.
 """
 
 from collections.abc import Sequence
@@ -14,32 +14,40 @@ from mbcbench.protocol.encoder import Aggregation
 _IDENTITY: dict[Aggregation, float] = {"sum": 0.0, "mean": 0.0, "max": -torch.inf, "min": torch.inf}
 
 
-def check_choice(name: str, value: str, known: Sequence[str]) -> str:
-    """`value`, which must be one of `known`. Raises ValueError otherwise."""
-    if value not in known:
-        raise ValueError(f"{name}={value!r} is none of {', '.join(known)}")
-    return value
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Check that the argument `name` is one of `choices`.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    if value not in choices:
+        raise ValueError(f"{name}={value!r}: expected one of {', '.join(choices)}")
 
 
 def zero_absent(x: Tensor, mask: Tensor | None) -> Tensor:
-    """`x` (`B x n x d`) with zeros in place of absent elements; chosen, not multiplied, so that a NaN is hidden too."""
+    """Return `x` (`B x n x d`) with zeros in place of absent elements.
+
+    Absent elements are replaced, not multiplied by 0, because 0 times NaN or infinity is NaN.
+    """
     return x if mask is None else torch.where(mask.unsqueeze(-1), x, torch.zeros_like(x))
 
 
 def count_present(x: Tensor, mask: Tensor | None) -> Tensor:
-    """The number of elements present in each set, `B`."""
+    """Return the number of elements present in each set, `B`."""
     if mask is None:
         return torch.full((x.shape[0],), x.shape[1], dtype=torch.int64, device=x.device)
     return mask.sum(1)
 
 
 def identity(g: Aggregation) -> float:
-    """What `g` gives for no elements: the identity of `combine`."""
+    """Return the value of no elements: the identity of `combine`."""
     return _IDENTITY[g]
 
 
 def pool(g: Aggregation, features: Tensor, mask: Tensor | None) -> Tensor:
-    """The sum or extremum of `features` (`B x n x d`, n > 0) over the elements present, `B x d`."""
+    """Return the sum or extremum of `features` (`B x n x d`, n > 0) over the elements present, `B x d`."""
     if g in ("sum", "mean"):
         return zero_absent(features, mask).sum(1)
     if mask is not None:
@@ -48,7 +56,11 @@ def pool(g: Aggregation, features: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def combine(g: Aggregation, a: Tensor, b: Tensor) -> Tensor:
-    """The value of two disjoint parts. On a tie the gradient goes to `a` alone, as it goes to the first of a set."""
+    """Return the value of the union of two disjoint parts.
+
+    On a tie, only `a` receives the gradient, as the first of equal elements does within a set; `torch.maximum` would
+    share it. A NaN in either part reaches the result.
+    """
     if g in ("sum", "mean"):
         return a + b
     better = b > a if g == "max" else b < a
@@ -56,7 +68,7 @@ def combine(g: Aggregation, a: Tensor, b: Tensor) -> Tensor:
 
 
 def finalize(g: Aggregation, value: Tensor, number: Tensor) -> Tensor:
-    """The encoding, `B x ...`, from the state; an empty set encodes as zeros."""
+    """Return the encoding, `B x ...`, from a value and the number of elements; zeros for an empty set."""
     number = number.reshape(-1, *[1] * (value.dim() - 1))
     if g == "mean":
         return value / number.clamp(min=1)

@@ -1,4 +1,8 @@
-"""How logits become weights over slots: by equations, in place, and backwards."""
+"""Rules that turn logits into attention weights over slots: W = rule(M), with derivatives, in place.
+
+The blockwise kernel keeps no weights for the backward pass but computes them again from the logits. It therefore needs
+each rule three times: differentiable, in place, and as a vector-Jacobian product that reuses its buffers.
+"""
 
 from typing import Protocol
 
@@ -7,20 +11,32 @@ from torch import Tensor
 
 
 class AttentionRule(Protocol):
-    """Weights over slots, each element's on its own. Logits and weights are `B x K x n`."""
+    """Attention weights over slots, computed for each element on its own; logits and weights are `B x K x n`."""
 
     def weights(self, M: Tensor) -> Tensor:
-        """W, by differentiable operations."""
+        """Return the weights W of the logits `M`, by differentiable operations."""
 
     def weights_(self, M: Tensor) -> Tensor:
-        """W in the place of M, without a graph."""
+        """Return W; `M` may be overwritten. No graph is recorded."""
 
     def backward_(self, M: Tensor, dW: Tensor, W: Tensor, needs_weights: bool) -> None:
-        """In the place of dW, the gradient for W, that for M; in the place of W, if `needs_weights`, W. M is lost."""
+        """Replace the gradient for the weights by the gradient for the logits.
+
+        ========  ===================  ==========================================
+        argument  before               after
+        ========  ===================  ==========================================
+        M         logits               undefined
+        dW        dL/dW                dL/dM
+        W         undefined (buffer)   weights if `needs_weights`, else undefined
+        ========  ===================  ==========================================
+        """
 
 
 class SlotSigmoid:
-    """A = sigmoid(M) + 1e-8, W = A / (sum of A over slots): eq. 3 and 4 of arXiv 2103.01615."""
+    """Sigmoid attention normalised over slots (arXiv 2103.01615, eq. 3 and 4, and Algorithm 2, lines 10 and 11).
+
+    A = sigmoid(M) + epsilon,  W_k = A_k / sum_l A_l
+    """
 
     epsilon = 1e-8
 
@@ -33,17 +49,18 @@ class SlotSigmoid:
         return A.div_(A.sum(1, keepdim=True))
 
     def backward_(self, M: Tensor, dW: Tensor, W: Tensor, needs_weights: bool) -> None:
+        # With T = sum_l A_l: dL/dA_k = (dW_k - sum_l A_l dW_l / T) / T, and dL/dM_k = dL/dA_k sigmoid'(M_k).
         sigmoid = M.sigmoid_()
         A = torch.add(sigmoid, self.epsilon, out=W)
         total = A.sum(1, keepdim=True)
         dA = dW.sub_(A.mul_(dW).sum(1, keepdim=True).div_(total)).div_(total)
         torch.ops.aten.sigmoid_backward.grad_input(dA, sigmoid, grad_input=dW)
-        if needs_weights:
+        if needs_weights:  # `A.mul_` has overwritten the buffer
             torch.add(sigmoid, self.epsilon, out=W).div_(total)
 
 
 class SlotSoftmax:
-    """W = softmax of M over slots."""
+    """Softmax over slots: W_k = exp(M_k) / sum_l exp(M_l)."""
 
     def weights(self, M: Tensor) -> Tensor:
         return M.softmax(1)
@@ -52,5 +69,6 @@ class SlotSoftmax:
         return M.softmax(1)
 
     def backward_(self, M: Tensor, dW: Tensor, W: Tensor, needs_weights: bool) -> None:
+        # dL/dM_k = W_k (dW_k - sum_l W_l dW_l)
         torch.softmax(M, 1, out=W)
         dW.sub_(torch.mul(W, dW, out=M).sum(1, keepdim=True)).mul_(W)

@@ -1,6 +1,6 @@
 """Softmax attention over a set as a state: exact for any partition into chunks, and safe from overflow.
 
-For logits l_i and values v_i, a stream keeps (arXiv 1805.02867)
+For logits l_i and values v_i, a stream keeps (Milakov and Gimelshein, arXiv 1805.02867)
 
     m = max_i l_i,    numerator = sum_i exp(l_i - m) v_i,    denominator = sum_i exp(l_i - m),
 
@@ -111,11 +111,11 @@ def _attend_to_elements(
     q: Tensor, Wk: Tensor, Wv: Tensor, x: Tensor, scale: float, mask: Tensor | None, finish_logits: LogWeights
 ) -> SoftmaxState:
     """Attend without keys and values: q (Wk x)^T = (q Wk) x^T, and Wv leaves the sum over elements."""
-    heads_queries = q.shape[1:3]
+    B, heads, queries, _ = q.shape
     P = (q @ Wk * scale).flatten(1, 2)
-    logits = finish_logits((P @ x.transpose(1, 2)).unflatten(1, heads_queries))
+    logits = finish_logits((P @ x.transpose(1, 2)).view(B, heads, queries, x.shape[1]))
     state = attend(logits.flatten(1, 2).unsqueeze(1), x.unsqueeze(1), mask)
-    max_logit, numerator, denominator = (part.squeeze(1).unflatten(1, heads_queries) for part in state)
+    max_logit, numerator, denominator = (part.reshape(B, heads, queries, *part.shape[3:]) for part in state)
     return SoftmaxState(max_logit, numerator @ Wv.transpose(1, 2), denominator)
 
 
@@ -146,8 +146,8 @@ def _zero_if_empty(max_logit: Tensor) -> Tensor:
 
 
 CLAIMS = {
-    "mbc.partition": "largest logit, numerator and denominator are all that a softmax over elements needs of them",
-    "mbc.merge": "the maximum, and sums brought to the same maximum, are associative and commutative",
-    "mbc.empty": "no elements have largest logit -inf, and weigh nothing",
-    "symmetry.permutation": "maxima and sums do not see the order of elements",
+    "mbc.partition": "a softmax over elements needs their largest logit, numerator and denominator only",
+    "mbc.merge": "maxima, and sums relative to a common maximum, are associative and commutative",
+    "mbc.empty": "no elements have the largest logit -inf and no weight",
+    "symmetry.permutation": "maxima and sums do not depend on the order of elements",
 }

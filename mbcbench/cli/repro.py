@@ -21,6 +21,7 @@ def repro(
     """
     from mbcbench.cli.console import print_error, print_line
     from mbcbench.execution import planner
+    from mbcbench.records.detail import ReplayDetail
     from mbcbench.records.record import BROKEN
     from mbcbench.registry import check_target
     from mbcbench.verify.counterexample import read_counterexamples
@@ -34,7 +35,7 @@ def repro(
         if record.status in BROKEN:
             print_error(f"{target}, {law}: {record.message}")
             return ExitCode.BROKE
-        text = record.detail["text"]
+        text = ReplayDetail.from_dict(record.detail).counterexample_text
         broken += text is not None
         print_line(text or f"{law} holds for {target} on the recorded example")
     return ExitCode.LAW_BROKEN if broken else ExitCode.AS_CLAIMED

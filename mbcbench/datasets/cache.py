@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
-from filelock import FileLock
 from numpy.typing import NDArray
 
-from mbcbench.errors import UsageError
+from mbcbench.errors import UsageError, require
 
 Arrays = Mapping[str, NDArray[Any]]
 SUMS = "SHA256SUMS"  # in the format of the program sha256sum
@@ -27,7 +25,10 @@ UNREADABLE = (OSError, ValueError, EOFError)  # missing, cut off or damaged
 def data_folder() -> Path:
     """Return the folder of all data sets; it need not exist."""
     chosen = os.environ.get("MBCBENCH_DATA")
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("mbcbench")
+    if chosen:
+        return Path(chosen).expanduser()
+    platformdirs = require("platformdirs", "the folder of data sets is found by platformdirs")
+    return Path(platformdirs.user_cache_path("mbcbench"))
 
 
 def array_folder(key: str) -> Path:
@@ -98,9 +99,10 @@ def _load(folder: Path) -> Arrays:
 
 def _make(folder: Path, make: Callable[[], Arrays]) -> None:
     """Make and save the arrays, all or none, unless another process does so at the same time."""
+    filelock = require("filelock", "data sets are written with filelock")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.parent / f".{folder.name}.lock"):
+        with filelock.FileLock(folder.parent / f".{folder.name}.lock"):
             if _is_readable(folder):
                 return
             arrays = make()

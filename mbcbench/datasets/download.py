@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mbcbench.datasets.progress import track
-from mbcbench.errors import UsageError, one_line
+from mbcbench.errors import UsageError, one_line, require
 
 if TYPE_CHECKING:
     from requests import Response
@@ -26,9 +26,8 @@ def fetch_file(urls: Sequence[str], path: Path, checksum: str, *, offline: bool)
     checksum: a SHA-256, or `md5:` and an MD5.
     Raises UsageError with the remedy if the file cannot be downloaded, or is not there and `offline` is set.
     """
-    import pooch
-    from pooch.hashes import hash_matches
-
+    pooch = require("pooch", "files are downloaded with pooch")
+    hash_matches = require("pooch.hashes", "files are downloaded with pooch").hash_matches
     if path.is_file() and hash_matches(path, checksum):
         return path
     by_hand = f"download {urls[0]} elsewhere and put it at {path}"

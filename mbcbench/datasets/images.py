@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mbcbench.errors import UsageError
+from mbcbench.errors import UsageError, require
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 def read_image(path: Path, remedy: str) -> "Image":
     """Return an image, completely decoded, in RGB. Raises UsageError with the remedy if it is missing or damaged."""
+    require("PIL", "images are read with Pillow")
     from PIL import Image
 
     try:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mbcbench.datasets import cache
 from mbcbench.datasets.base import PackagedFile, PatchDataSet, Patches
-from mbcbench.errors import UsageError
+from mbcbench.errors import UsageError, require
 
 
 def _photograph(name: str, sha256: str) -> PackagedFile:
@@ -58,6 +58,7 @@ class Parts(NamedTuple):
 
 def iter_photographs(share: float = TRAIN_SHARE, gap: int = GAP) -> Iterator[Parts]:
     """Yield each photograph cut at `share` of its width, without `gap` pixels. Raises UsageError if one is missing."""
+    require("PIL", "images are read with Pillow")
     from PIL import Image as Pillow
 
     for photograph in PHOTOGRAPHS.values():

@@ -13,7 +13,7 @@ import mbcbench
 PLUGIN_KINDS = ("encoders", "suites", "reports")
 # These parts of mbcbench start cells, keep their records or show them. All others count where a suite imports them, so
 # that a new part invalidates too much rather than too little.
-OUTSIDE_CELLS = frozenset({"cli", "errors", "execution", "pytest_plugin", "records", "registry", "report"})
+OUTSIDE_CELLS = frozenset({"api", "cli", "errors", "execution", "pytest_plugin", "records", "registry", "reporting"})
 
 
 def harness(sources: Iterable[Path]) -> str:
@@ -82,7 +82,12 @@ def _package_folder(name: str, file: Path, is_package: bool) -> Path:
 def _loaded_files() -> set[Path]:
     names = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
     paths = {Path(name) for name in names if name and Path(name).is_absolute()}  # torch has modules without a file
-    return {path for path in paths if path.suffix == ".py" and path.is_file()}
+    return {path for path in paths if path.suffix == ".py" and path.is_file() and not _is_index(path)}
+
+
+def _is_index(path: Path) -> bool:
+    """Return True for the list of a package's plug-ins, which a new plug-in changes (see `mbcbench.registry.Index`)."""
+    return path.stem == "index" or path.stem.endswith("_index")
 
 
 def files(paths: Iterable[Path]) -> str:

@@ -14,6 +14,7 @@ from mbcbench.execution.runner import Event, Finished, Job, Limits
 from mbcbench.execution.suite import PROBE, DataChoice, Device, Profile
 from mbcbench.records.cache import RunCache, reasons
 from mbcbench.records.cell import Cell
+from mbcbench.records.detail import PlanDetail
 from mbcbench.records.record import BROKEN, UNEXPECTED, Record, Status
 from mbcbench.registry import default_suites
 
@@ -179,13 +180,13 @@ def _jobs(options: RunOptions, plans: Sequence[Cell], learnt: Mapping[str, Recor
     exclusive: set[str] = set()
     experiments: dict[str, Any] = {}
     for plan in plans:
-        found = learnt[plan.key].detail
         if learnt[plan.key].status in BROKEN:
             continue
-        for cell in (Cell(**planned) for planned in found["cells"]):
-            jobs.setdefault(cell.key, Job(cell, options.limits(found["seconds"])))
-        exclusive |= {plan.params["suite"]} if found["exclusive"] else set()
-        experiments |= found["experiments"] if plan.params["suite"] not in default_suites() else {}
+        detail = PlanDetail.from_dict(learnt[plan.key].detail)
+        for cell in (Cell(**planned) for planned in detail.cells):
+            jobs.setdefault(cell.key, Job(cell, options.limits(detail.seconds)))
+        exclusive |= {plan.params["suite"]} if detail.exclusive else set()
+        experiments |= detail.experiments if plan.params["suite"] not in default_suites() else {}
     return _Work(list(jobs.values()), exclusive, experiments)
 
 

@@ -5,7 +5,7 @@ of. `law`: reads a law's page. `replay`: tries a recorded counterexample again.
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -19,39 +19,46 @@ from mbcbench.execution.suite import PROBE, Device, Experiment, Request, Suite
 from mbcbench.protocol import target
 from mbcbench.protocol.encoder import has_merge, is_streaming, takes_mask
 from mbcbench.records.cell import Cell
+from mbcbench.records.detail import EncoderDetail, LawPageDetail, PlanDetail, ProbeDetail, ReplayDetail, SourceDetail
 from mbcbench.records.record import Record, Status
 from mbcbench.verify.counterexample import replay_counterexample
 
 
 def run(cell: Cell) -> list[Record]:
     """One record, whose detail says what was learnt; or with the status `usage` what the user has to correct."""
-    learn = {"build": _encoder, "plan": _plan, "source": _source, "law": _law, "replay": _replay}[cell.case]
+    probes: dict[str, Callable[[Cell], ProbeDetail]] = {
+        "build": _encoder,
+        "plan": _plan,
+        "source": _source,
+        "law": _law,
+        "replay": _replay,
+    }
     try:
-        return [cell.record(Status.OK, detail=learn(cell))]
+        return [cell.record(Status.OK, detail=probes[cell.case](cell))]
     except UsageError as error:
         return [cell.record(Status.USAGE, message=str(error))]
 
 
-def _encoder(cell: Cell) -> dict[str, Any]:
+def _encoder(cell: Cell) -> EncoderDetail:
     spec = target.get_spec(cell.encoder)
     width = target.element_width(spec)
     module = target.build_from_spec(spec, dim_in=width, seed=cell.seed).eval()
     target.validate(module, dim_in=width, name=cell.encoder)
-    return {
-        "summary": spec.summary,
-        "paper": spec.paper,
-        "hyper": {name: _plain(value) for name, value in spec.hyper.items()},
-        "claims": dict(spec.claims),
-        "breaks": dict(spec.breaks),
-        "slot_readout": spec.slot_readout,
-        "streaming": is_streaming(module),
-        "merge": has_merge(module),
-        "mask": takes_mask(module),
-        "parameters": sum(p.numel() for p in module.parameters()),
-        "dim_in": width,
-        "output_shape": _output_shape(module, width),
-        "identity": {"encoder source": source_digest(cell.encoder, module), "encoder weights": digest.weights(module)},
-    }
+    return EncoderDetail(
+        summary=spec.summary,
+        paper=spec.paper,
+        hyper={name: _plain(value) for name, value in spec.hyper.items()},
+        claims=dict(spec.claims),
+        breaks=dict(spec.breaks),
+        slot_readout=spec.slot_readout,
+        streaming=is_streaming(module),
+        merge=has_merge(module),
+        mask=takes_mask(module),
+        parameters=sum(p.numel() for p in module.parameters()),
+        dim_in=width,
+        output_shape=_output_shape(module, width),
+        identity={"encoder source": source_digest(cell.encoder, module), "encoder weights": digest.weights(module)},
+    )
 
 
 def source_digest(name: str, module: nn.Module) -> str:
@@ -70,7 +77,7 @@ def _dtype(module: nn.Module) -> torch.dtype:
     return next(floating, torch.get_default_dtype())
 
 
-def _plan(cell: Cell) -> dict[str, Any]:
+def _plan(cell: Cell) -> PlanDetail:
     p = cell.params
     suite: Suite = registry.plugin(registry.SUITES, p["suite"]).load()
     encoders = p["user_encoders"] if suite.experiments else p["encoders"]
@@ -82,12 +89,12 @@ def _plan(cell: Cell) -> dict[str, Any]:
         cells |= planned
         told = {key: getattr(experiment, key) for key in ("title", "where", "columns_by", "only_train_size")}
         experiments[name] = told | {"cells": list(planned)}
-    return {
-        "cells": [asdict(planned) for planned in cells.values()],
-        "experiments": experiments,
-        "seconds": suite.seconds[p["profile"]],
-        "exclusive": suite.exclusive,
-    }
+    return PlanDetail(
+        cells=[asdict(planned) for planned in cells.values()],
+        experiments=experiments,
+        seconds=suite.seconds[p["profile"]],
+        exclusive=suite.exclusive,
+    )
 
 
 def _device(p: Mapping[str, Any]) -> Device:
@@ -111,8 +118,8 @@ def _experiments(name: str, suite: Suite, only: Sequence[str]) -> Mapping[str, E
     return {wanted: known[wanted] for wanted in only or known}
 
 
-def _source(cell: Cell) -> dict[str, Any]:
-    return {"identity": source_identity(cell.params["suite"])}
+def _source(cell: Cell) -> SourceDetail:
+    return SourceDetail(identity=source_identity(cell.params["suite"]))
 
 
 def source_identity(suite: str) -> dict[str, str]:
@@ -126,18 +133,18 @@ def source_identity(suite: str) -> dict[str, str]:
     return {"suite source": digest.files(sources), "harness source": digest.harness(sources)}
 
 
-def _law(cell: Cell) -> dict[str, Any]:
+def _law(cell: Cell) -> LawPageDetail:
     law = registry.plugin(registry.LAWS, cell.params["law"]).load()
-    return {"doc": inspect.getdoc(getattr(law, "check", law)) or ""}
+    return LawPageDetail(doc=inspect.getdoc(getattr(law, "check", law)) or "")
 
 
-def _replay(cell: Cell) -> dict[str, Any]:
+def _replay(cell: Cell) -> ReplayDetail:
     p = cell.params
     try:
         replay_counterexample(cell.encoder, p["law"], dict(p["tried"]), dim_in=p["dim_in"], seed=cell.seed)
     except AssertionError as broken:
-        return {"text": str(broken)}
-    return {"text": None}
+        return ReplayDetail(counterexample_text=str(broken))
+    return ReplayDetail(counterexample_text=None)
 
 
 def _plain(value: Any) -> Any:

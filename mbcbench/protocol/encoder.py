@@ -1,9 +1,9 @@
 """The encoder protocol.
 
-A set encoder maps `x` (`B x n x d`, with an optional boolean `mask`, `B x n`, True where an element is present)
-to a tensor whose first dimension is `B`. A *streaming* encoder does so by steps on a state:
+A set encoder maps `x` (`B x n x d`, with an optional boolean `mask`, `B x n`, True where an element is present) to a
+tensor whose first dimension is `B`. A *streaming* encoder does so in steps on a state:
 
-    init_state(batch_size) -> state      the state of an empty stream, and the identity of merge
+    init_state(batch_size) -> state      the state of an empty stream, the identity of merge
     update(state, x[, mask]) -> state    the state after one more chunk, `B x n_c x d`
     merge(a, b) -> state                 the state of both streams (optional)
     readout(state) -> Tensor             the encoding
@@ -24,75 +24,154 @@ S = TypeVar("S")
 
 @runtime_checkable
 class Streaming(Protocol):
-    """What makes an encoder a streaming one; `merge` is optional."""
+    """The methods that make an encoder a streaming one; `merge` is optional."""
 
-    def init_state(self, batch_size: int) -> Any: ...
-    def update(self, state: Any, x: Tensor) -> Any: ...
-    def readout(self, state: Any) -> Tensor: ...
+    def init_state(self, batch_size: int) -> Any:
+        """Return the state of `batch_size` empty streams."""
+
+    def update(self, state: Any, x: Tensor) -> Any:
+        """Return the state after the chunk `x` (`B x n_c x d`)."""
+
+    def readout(self, state: Any) -> Tensor:
+        """Return the encoding, `B x ...`."""
 
 
 class SetEncoder(nn.Module, ABC, Generic[S]):
-    """Base class of streaming encoders: the mathematics is written once, `forward` is derived from it.
+    """Base class of streaming encoders, mini-batch consistent by construction (eq. 1): `forward` is derived.
 
-    A state is a value: no method may modify one in place.
+    Subclasses define the four steps. The encoding of a set X is `readout(update(init_state(B), X))`, and that of its
+    chunks X_1, ..., X_p is the read-out of the state after p updates; both are the same if `update` only accumulates.
+    A state is a value, for example a named tuple of tensors: no method may modify it in place.
+
+    Attributes
+    ----------
+    blockwise : bool
+        True if `update` processes a long chunk in blocks, so that a longer chunk needs no more memory.
     """
 
     blockwise: ClassVar[bool] = False
-    """Whether `update` reads a long chunk in blocks of its own, so that a longer one costs no more memory."""
 
     @abstractmethod
     def init_state(self, batch_size: int) -> S:
-        """The state of `batch_size` empty streams; whatever is drawn at random is drawn here."""
+        """Return the state of empty streams; a random encoder draws here, once per stream.
+
+        Parameters
+        ----------
+        batch_size
+            Number of streams `B`.
+
+        Returns
+        -------
+        S
+            The state, the identity of `merge`.
+        """
 
     @abstractmethod
     def update(self, state: S, x: Tensor, mask: Tensor | None = None) -> S:
-        """The state after the chunk `x` (`B x n_c x d`), of which `mask` (`B x n_c`) says what is present."""
+        """Return the state after one more chunk.
+
+        Parameters
+        ----------
+        state
+            The state so far, which is not modified.
+        x
+            The chunk, `B x n_c x d`; `n_c` may be zero.
+        mask
+            Presence of the elements, `B x n_c`, True where present; None if all are.
+
+        Returns
+        -------
+        S
+            The new state.
+        """
 
     @abstractmethod
     def merge(self, a: S, b: S) -> S:
-        """The state of two streams that began from the same `init_state`."""
+        """Return the state of two streams together.
+
+        Parameters
+        ----------
+        a, b
+            States of streams that started from the same `init_state`; they are not modified.
+
+        Returns
+        -------
+        S
+            The state after the chunks of both.
+        """
 
     @abstractmethod
     def readout(self, state: S) -> Tensor:
-        """The encoding, `B x ...`."""
+        """Return the encoding.
+
+        Parameters
+        ----------
+        state
+            A state, which is not modified.
+
+        Returns
+        -------
+        Tensor
+            The encoding, `B x ...`.
+        """
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The encoding of the whole set `x` (`B x n x d`)."""
+        """Return the encoding of whole sets.
+
+        Parameters
+        ----------
+        x
+            The sets, `B x n x d`.
+        mask
+            Presence of the elements, `B x n`, True where present; None if all are.
+
+        Returns
+        -------
+        Tensor
+            The encoding, `B x ...`.
+        """
         return self.readout(self.update(self.init_state(x.shape[0]), x, mask))
 
 
 def is_streaming(module: nn.Module) -> bool:
-    """Whether `module` encodes by steps on a state."""
+    """Return True if `module` encodes in steps on a state."""
     return isinstance(module, Streaming)
 
 
 def has_merge(module: nn.Module) -> bool:
-    """Whether two streams of `module` can be merged."""
+    """Return True if two streams of `module` can be merged."""
     return callable(getattr(module, "merge", None))
 
 
 def takes_mask(module: nn.Module) -> bool:
-    """Whether the step that reads elements accepts a `mask`."""
-    step: Any = module.update if is_streaming(module) else module.forward
-    return "mask" in inspect.signature(step).parameters
+    """Return True if the method that reads elements accepts a `mask`."""
+    method: Any = module.update if is_streaming(module) else module.forward
+    return "mask" in inspect.signature(method).parameters
 
 
 Aggregation = Literal["sum", "mean", "max", "min"]
 AGGREGATIONS: tuple[Aggregation, ...] = ("sum", "mean", "max", "min")
 
 
-class Aggregate(NamedTuple):
-    """State of a pair (f, g): the aggregate of the chunk encodings so far, and their number."""
+class AggregationState(NamedTuple):
+    """State of a `ChunkAggregation`: the aggregate of the chunk encodings so far, and the number of chunks."""
 
     value: Tensor | None
     chunks: int
 
 
 class ChunkAggregation(nn.Module):
-    """The pair (f, g) of eq. (1): chunks are encoded by `f` on their own and their encodings aggregated by `g`.
+    """A plain encoder f as a streaming one: `g(f(X_1), ..., f(X_p))` (eq. 1).
 
-    `g="mean"` is the unweighted mean of chunk encodings, as the paper writes it. Chunks without elements are
-    passed over: they hold nothing that `f` could encode.
+    Chunks are encoded by `f` independently, and their encodings aggregated by `g`. Chunks without elements are skipped,
+    since `f` may be undefined for them.
+
+    Parameters
+    ----------
+    f
+        Encoder of whole sets, from `B x n x d` to `B x ...`.
+    g
+        Aggregation of chunk encodings. `mean` is the unweighted mean, as in the paper.
     """
 
     def __init__(self, f: nn.Module, g: Aggregation) -> None:
@@ -100,25 +179,30 @@ class ChunkAggregation(nn.Module):
         self.f = f
         self.g = g
 
-    def init_state(self, batch_size: int) -> Aggregate:
-        return Aggregate(None, 0)
+    def init_state(self, batch_size: int) -> AggregationState:
+        """Return the state of an empty stream."""
+        return AggregationState(None, 0)
 
-    def update(self, state: Aggregate, x: Tensor) -> Aggregate:
+    def update(self, state: AggregationState, x: Tensor) -> AggregationState:
+        """Return the state after the chunk `x` (`B x n_c x d`)."""
         if x.shape[1] == 0:
             return state
-        return self.merge(state, Aggregate(self.f(x), 1))
+        return self.merge(state, AggregationState(self.f(x), 1))
 
-    def merge(self, a: Aggregate, b: Aggregate) -> Aggregate:
+    def merge(self, a: AggregationState, b: AggregationState) -> AggregationState:
+        """Return the state after the chunks of both streams."""
         if a.value is None or b.value is None:
             return b if a.value is None else a
-        return Aggregate(_combine(self.g, a.value, b.value), a.chunks + b.chunks)
+        return AggregationState(_combine(self.g, a.value, b.value), a.chunks + b.chunks)
 
-    def readout(self, state: Aggregate) -> Tensor:
+    def readout(self, state: AggregationState) -> Tensor:
+        """Return the encoding, `B x ...`; raise ValueError for a stream without elements."""
         if state.value is None:
-            raise ValueError("an empty set has no encoding under a pair (f, g): give at least one element")
+            raise ValueError("an empty set has no encoding under (f, g): give at least one element")
         return state.value / state.chunks if self.g == "mean" else state.value
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return `f(x)`, the encoding of the set `x` (`B x n x d`) in one piece."""
         out: Tensor = self.f(x)
         return out
 
@@ -132,7 +216,7 @@ def _combine(g: Aggregation, a: Tensor, b: Tensor) -> Tensor:
 
 
 def encode_stream(module: Any, chunks: Sequence[Tensor]) -> Tensor:
-    """The encoding of `chunks` (each `B x n_c x d`), streamed; `module` is a streaming encoder."""
+    """Return the encoding of `chunks` (`B x n_c x d` each), streamed through a streaming encoder."""
     state = module.init_state(chunks[0].shape[0])
     for chunk in chunks:
         state = module.update(state, chunk)

@@ -1,4 +1,4 @@
-"""Specs: how an encoder is named and built, what it claims, what it breaks and why."""
+"""Specs: how an encoder is named and built, and which laws it claims to keep or to break."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,22 +9,39 @@ if TYPE_CHECKING:
     from torch import nn
 
 SlotReadout = Literal["concat", "max", "mean", "sum"]
+SLOT_READOUTS: tuple[SlotReadout, ...] = ("concat", "max", "mean", "sum")
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderSpec:
     """An encoder as the registry knows it.
 
-    name: the registered name.
-    factory: called as `factory(dim_in, **hyper)`, gives the module.
-    summary: one line.
-    paper: where the encoder comes from (a URL).
-    hyper: default hyper-parameters, overridden by the caller's.
-    claims: law id -> why it holds. Laws not spoken of are chosen from the encoder's shape.
-    breaks: law id -> why it is broken. Such a law must fail: if it does not, that is reported.
-    slot_readout: how a task reduces an encoding `B x K x d_hat` to a vector; `concat` also serves `B x d_hat`.
-    reference: an independent, slow computation: called with the module (float64, eval()) and `x` (`B x n x d`), it
-        gives the encoding.
+    Parameters
+    ----------
+    name
+        Registered name.
+    factory
+        Called as `factory(dim_in, **hyper)` with the element width, returns a module.
+    summary
+        Description in one line.
+    paper
+        URL of the paper that introduced the encoder.
+    hyper
+        Default hyper-parameters.
+    claims
+        Laws that the encoder keeps: the reason by law id. Laws that are not mentioned are tried too, if they apply.
+    breaks
+        Laws that the encoder breaks: the reason by law id. Such a law must fail; otherwise that is reported.
+    slot_readout
+        How a task reduces an encoding `B x K x d_hat` to a vector; `concat` also serves `B x d_hat`.
+    reference
+        Independent, slow computation of the encoding: called with the module (float64, eval mode) and `x`
+        (`B x n x d`).
+
+    Raises
+    ------
+    ValueError
+        If a law is both claimed and broken, or `slot_readout` is unknown.
     """
 
     name: str
@@ -40,12 +57,25 @@ class EncoderSpec:
     def __post_init__(self) -> None:
         both = sorted(self.claims.keys() & self.breaks.keys())
         if both:
-            raise ValueError(f"spec {self.name!r} both claims and breaks {', '.join(both)}")
-        if self.slot_readout not in ("concat", "max", "mean", "sum"):
+            raise ValueError(f"spec {self.name!r} both claims and breaks {', '.join(both)}; remove one")
+        if self.slot_readout not in SLOT_READOUTS:
             raise ValueError(
-                f"spec {self.name!r}: slot_readout={self.slot_readout!r} is none of concat, max, mean, sum"
+                f"spec {self.name!r}: slot_readout={self.slot_readout!r}; expected one of {', '.join(SLOT_READOUTS)}"
             )
 
     def build(self, dim_in: int, **hyper: Any) -> "nn.Module":
-        """A fresh module for elements of width `dim_in`; `hyper` overrides the spec's defaults."""
+        """Build a module.
+
+        Parameters
+        ----------
+        dim_in
+            Element width `d`.
+        **hyper
+            Hyper-parameters that override the defaults.
+
+        Returns
+        -------
+        torch.nn.Module
+            A new module, its parameters drawn from the global generator.
+        """
         return self.factory(dim_in, **{**self.hyper, **hyper})

@@ -1,6 +1,7 @@
-"""States are values: pytrees (tuples, named tuples, lists, dicts, dataclasses) whose leaves are tensors.
+"""States as values: trees of tuples, named tuples, lists, dicts and dataclasses whose leaves are tensors.
 
-A leaf that is no tensor (an int, a string, None) is kept as it is.
+A leaf that is not a tensor (a number, a string, None) is kept as it is. `torch.utils._pytree` is private, and treats a
+dataclass that is not registered as a leaf, so the walk is written here.
 """
 
 import json
@@ -16,7 +17,7 @@ State = TypeVar("State")
 
 
 def map_state(function: Callable[[Tensor], Tensor], state: State) -> State:
-    """A state of the same structure with `function` applied to each tensor."""
+    """Return a state of the same structure with `function` applied to each tensor."""
     return _map(function, state)  # type: ignore[no-any-return]
 
 
@@ -29,92 +30,101 @@ def _map(function: Callable[[Tensor], Tensor], state: Any) -> Any:
         return type(state)(_map(function, leaf) for leaf in state)
     if isinstance(state, Mapping):
         return {key: _map(function, leaf) for key, leaf in state.items()}
-    if is_dataclass(state) and not isinstance(state, type):
+    if _is_dataclass_instance(state):
         return replace(state, **{f.name: _map(function, getattr(state, f.name)) for f in fields(state) if f.init})
     return state
 
 
 def tensors(state: object) -> list[Tensor]:
-    """The tensors of a state, in the order of its structure."""
+    """Return the tensors of a state, in the order of its structure."""
     return [leaf for leaf in leaves(state) if isinstance(leaf, Tensor)]
 
 
 def leaves(state: object) -> Iterator[object]:
-    """The tensors and plain values of a state, in the order of its structure."""
+    """Yield the tensors and plain values of a state, in the order of its structure."""
+    children: Iterable[object]
     if isinstance(state, Mapping):
-        parts: Iterable[object] = state.values()
+        children = state.values()
     elif isinstance(state, list | tuple):
-        parts = state
+        children = state
     elif is_dataclass(state) and not isinstance(state, type):
-        parts = [getattr(state, f.name) for f in fields(state)]
+        children = [getattr(state, f.name) for f in fields(state)]
     else:
         yield state
         return
-    for part in parts:
-        yield from leaves(part)
+    for child in children:
+        yield from leaves(child)
 
 
 def nbytes(state: object) -> int:
-    """Bytes that a state occupies: its tensors, and 8 for each plain value."""
+    """Return the size of a state in bytes: that of its tensors, and 8 for each plain value."""
     return sum(leaf.numel() * leaf.element_size() if isinstance(leaf, Tensor) else 8 for leaf in leaves(state))
 
 
 def clone(state: State) -> State:
-    """A copy that shares no memory with `state` and no graph."""
+    """Return a copy that shares no memory and no graph with `state`."""
     return map_state(lambda t: t.detach().clone(), state)
 
 
 def to_bytes(state: object) -> bytes:
-    """A state as safetensors bytes: its tensors, and its structure and plain values as JSON in the metadata.
+    """Return a state as safetensors bytes, with its structure and plain values as JSON in the metadata.
 
-    Raises TypeError naming the leaf that is neither a tensor nor a plain value.
+    Raises TypeError naming the type of a leaf that is neither a tensor nor a plain value.
     """
-    found: dict[str, Tensor] = {}
-    skeleton = _skeleton(state, found)
-    return safetensors.torch.save(found or {"": torch.empty(0)}, metadata={"state": json.dumps(skeleton)})
+    saved: dict[str, Tensor] = {}
+    structure = _to_json(state, saved)
+    # safetensors needs at least one tensor.
+    return safetensors.torch.save(saved or {"": torch.empty(0)}, metadata={"state": json.dumps(structure)})
 
 
 def from_bytes(data: bytes, like: State) -> State:
-    """The state saved by `to_bytes`; its types (named tuples, dataclasses) are those of `like`, a fresh state."""
+    """Return the state saved by `to_bytes`, with the types (named tuples, dataclasses) of the fresh state `like`."""
     saved = safetensors.torch.load(data)
+    # A safetensors file begins with the length of its JSON header, which `load` does not return.
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    return _rebuilt(json.loads(header["__metadata__"]["state"]), like, saved)  # type: ignore[no-any-return]
+    return _from_json(json.loads(header["__metadata__"]["state"]), like, saved)  # type: ignore[no-any-return]
 
 
-def _skeleton(state: Any, found: dict[str, Tensor]) -> Any:
+def _to_json(state: Any, saved: dict[str, Tensor]) -> dict[str, Any]:
+    """Return the structure as JSON, in which a tensor is the key under which it is put into `saved`."""
     if isinstance(state, Tensor):
-        found[str(len(found))] = state.detach().contiguous().clone()
-        return {"tensor": str(len(found) - 1)}
+        key = str(len(saved))
+        saved[key] = state.detach().contiguous().clone()
+        return {"tensor": key}
     if isinstance(state, Mapping):
-        return {"fields": {key: _skeleton(leaf, found) for key, leaf in state.items()}}
-    if is_dataclass(state) and not isinstance(state, type):
-        return {"fields": {f.name: _skeleton(getattr(state, f.name), found) for f in fields(state)}}
+        return {"fields": {key: _to_json(leaf, saved) for key, leaf in state.items()}}
+    if _is_dataclass_instance(state):
+        return {"fields": {f.name: _to_json(getattr(state, f.name), saved) for f in fields(state)}}
     if isinstance(state, list | tuple):
-        return {"items": [_skeleton(leaf, found) for leaf in state]}
+        return {"items": [_to_json(leaf, saved) for leaf in state]}
     if state is None or isinstance(state, bool | int | float | str):
         return {"value": state}
     raise TypeError(f"a state may hold tensors and plain values, not {type(state).__name__}")
 
 
-def _rebuilt(node: Any, like: Any, saved: Mapping[str, Tensor]) -> Any:
+def _from_json(node: dict[str, Any], like: Any, saved: Mapping[str, Tensor]) -> Any:
     if "tensor" in node:
         return saved[node["tensor"]]
     if "value" in node:
         return node["value"]
     if "fields" in node:
-        parts = {key: _rebuilt(leaf, _part(like, key), saved) for key, leaf in node["fields"].items()}
-        return type(like)(**parts) if is_dataclass(like) and not isinstance(like, type) else parts
-    items = [_rebuilt(leaf, _part(like, at), saved) for at, leaf in enumerate(node["items"])]
+        values = {key: _from_json(child, _child(like, key), saved) for key, child in node["fields"].items()}
+        return type(like)(**values) if _is_dataclass_instance(like) else values
+    items = [_from_json(child, _child(like, number), saved) for number, child in enumerate(node["items"])]
     if isinstance(like, tuple):
         return type(like)(*items) if hasattr(like, "_fields") else tuple(items)
     return items
 
 
-def _part(like: Any, key: Any) -> Any:
-    """The part of a fresh state that a saved one corresponds to; None where the fresh state has no such part yet."""
+def _child(like: Any, key: Any) -> Any:
+    """Return the part of a fresh state that a saved one corresponds to, or None if the fresh state has no such part."""
     if is_dataclass(like):
         return getattr(like, key)
     try:
         return like[key]
     except (KeyError, IndexError, TypeError):
         return None
+
+
+def _is_dataclass_instance(state: object) -> bool:
+    return is_dataclass(state) and not isinstance(state, type)

@@ -244,8 +244,8 @@ def _attribute(module: ModuleType, attribute: str, target: str) -> object:
         return getattr(module, attribute)
     except AttributeError:
         names = [name for name in vars(module) if not name.startswith("_")]
-        near = registry.did_you_mean(attribute, names)
-        raise UsageError(f"{target}: the module has no attribute {attribute!r}{near}") from None
+        suggestion = registry.did_you_mean(attribute, names)
+        raise UsageError(f"{target}: the module has no attribute {attribute!r}{suggestion}") from None
 
 
 def _summary(target: object) -> str:

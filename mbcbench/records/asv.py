@@ -4,10 +4,12 @@ import ast
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mbcbench.errors import UsageError
+from mbcbench.records.detail import AsvDetail
 from mbcbench.records.record import Record, Status
 
 VERSION = 2
@@ -38,7 +40,7 @@ def _file(path: Path) -> list[Record]:
 
 def _records(told: Mapping[str, Any]) -> Iterator[Record]:
     machine = {name: told["params"].get(name) for name in ("cpu", "num_cpu", "ram", "os")}  # never its host name
-    context = {"commit": told["commit_hash"], "python": told["python"], "hardware": machine}
+    context = AsvDetail(commit=told["commit_hash"], python=told["python"], hardware=machine)
     for name, row in told["results"].items():
         columns = dict(zip(told["result_columns"], row, strict=False))  # ASV leaves out what is empty at the end
         points = list(itertools.product(*columns.get("params") or []))
@@ -46,17 +48,11 @@ def _records(told: Mapping[str, Any]) -> Iterator[Record]:
             yield _record(name, point, columns, index, context)
 
 
-def _record(
-    name: str, point: Sequence[str], columns: Mapping[str, Any], index: int, context: Mapping[str, Any]
-) -> Record:
+def _record(name: str, point: Sequence[str], columns: Mapping[str, Any], index: int, context: AsvDetail) -> Record:
     value = _at(columns.get("result"), index)
     words = [_literal(word) for word in point]
     params = {f"param{number}": word for number, word in enumerate(words, 1)}
-    detail = {
-        **context,
-        "low": _at(columns.get("stats_ci_99_a"), index),
-        "high": _at(columns.get("stats_ci_99_b"), index),
-    }
+    low, high = (_at(columns.get(f"stats_ci_99_{end}"), index) for end in "ab")
     timed = name.rpartition(".")[2].startswith("time_")
     known = value is not None
     return Record(
@@ -70,7 +66,7 @@ def _record(
         higher_is_better=False,
         message="" if known else "ASV has no result: the benchmark failed, timed out or was left out",
         params=params,
-        detail=detail,
+        detail=replace(context, low=low, high=high).to_dict(),
     )
 
 

@@ -1,7 +1,6 @@
 """Cells of earlier runs: their records, or the reason why a cell has to run again."""
 
 import contextlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -9,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from mbcbench.errors import UsageError
+from mbcbench.records import store
 from mbcbench.records.cell import Cell
+from mbcbench.records.files import CELLS, RECORDS, read_cells, read_records
 from mbcbench.records.record import BROKEN, Record
-from mbcbench.records.store import CELLS, RECORDS, records, runs
 
 
 @dataclass(frozen=True)
 class CacheMiss:
-    """Why a cell has to run: the fields that differ from the nearest earlier cell, `broke` before, or new."""
+    """Reason why a cell has to run: fields that differ from the most similar earlier cell, a failure, or neither."""
 
     changed: tuple[str, ...] = ()
     broke: bool = False
@@ -28,60 +28,62 @@ class CacheMiss:
 
 
 class RunCache:
-    """What the earlier runs under a root hold: the newest good records of every cell."""
+    """The newest records of every cell of the runs under `root`, except cells that broke.
+
+    unreadable: why runs were skipped, one message each.
+    """
 
     def __init__(self, root: Path) -> None:
         self.unreadable: list[str] = []
         self._records: dict[str, list[Record]] = {}
         self._broke: set[str] = set()
         self._fields: dict[str, dict[str, Any]] = {}
-        for folder in runs(root):
+        for folder in store.runs(root):
             try:
-                self._read(folder)
+                self._add(folder)
             except UsageError as error:
                 self.unreadable.append(str(error))
 
     def find(self, cell: Cell) -> list[Record]:
-        """The records of the same cell, marked with the run they come from; none when it has to run."""
+        """Return the records of the same cell, marked with their run; none if it has to run."""
         return self._records.get(cell.key, [])
 
     def miss(self, cell: Cell) -> CacheMiss:
-        """Why a cell is not here."""
+        """Return the reason why `find` has no records of a cell."""
         if cell.key in self._broke:
             return CacheMiss(broke=True)
-        wanted = cell.fields()
-        alike = (f for f in self._fields.values() if _same_work(f, wanted))
-        nearest = min(((_differences(f, wanted)) for f in alike), key=len, default=())
-        return CacheMiss(changed=nearest)
+        fields = cell.fields()
+        similar = (earlier for earlier in self._fields.values() if _same_work(earlier, fields))
+        differences = (_differences(earlier, fields) for earlier in similar)
+        return CacheMiss(changed=min(differences, key=len, default=()))
 
-    def _read(self, folder: Path) -> None:
-        for key, found in _whole_cells(folder).items():
-            if any(record.status in BROKEN for record in found):
+    def _add(self, folder: Path) -> None:
+        for key, records in _complete_cells(folder).items():
+            if any(record.status in BROKEN for record in records):
                 self._broke.add(key)
             else:
-                self._records[key] = [_reused(record, folder.name) for record in found]
-        self._fields |= _fields(folder / CELLS)
+                self._records[key] = [_reused(record, folder.name) for record in records]
+        with contextlib.suppress(UsageError):  # then it cannot be said what changed
+            self._fields |= {key: cell.fields() for key, cell in read_cells(folder / CELLS).items()}
 
 
-def _whole_cells(folder: Path) -> dict[str, list[Record]]:
-    """The records of a run by cell, without the cell whose records were being written when the run was killed."""
-    found: dict[str, list[Record]] = {}
-    for record in records(folder):
-        found.setdefault(record.cell, []).append(record)
+def _complete_cells(folder: Path) -> dict[str, list[Record]]:
+    """Return the records of a run by cell, without a cell whose records were being written when the run was killed."""
+    store.info(folder)
     path = folder / RECORDS
-    if found and not path.read_bytes().endswith(b"\n"):
-        found.popitem()
-    return found
-
-
-def _fields(path: Path) -> dict[str, dict[str, Any]]:
-    """The fields of a run's cells by key; what was being written when the run was killed is passed over."""
-    found = {}
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            found[row["cell"]] = row["fields"]
-    return found
+    cells: dict[str, list[Record]] = {}
+    if not path.exists():
+        return cells
+    content = path.read_bytes()
+    unfinished = None if content.endswith(b"\n") else content.count(b"\n") + 1  # number of the last line
+    schema = 0
+    for number, line in read_records(path):
+        if number != unfinished:
+            cells.setdefault(line.cell, []).extend(line.records)
+            schema = line.schema
+    if unfinished and schema == 1:  # with a line per record, the cell may have had more
+        cells.popitem()
+    return cells
 
 
 def _reused(record: Record, run: str) -> Record:
@@ -98,6 +100,6 @@ def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def reasons(misses: Iterable[CacheMiss]) -> str:
-    """How many cells have to run for which reason, the most frequent first: `encoder source changed (64)`."""
+    """Count the reasons for running cells, most frequent first: `encoder source changed (64), new (2)`."""
     counts = Counter(str(miss) for miss in misses)
     return ", ".join(f"{reason} ({count})" for reason, count in counts.most_common())

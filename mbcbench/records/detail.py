@@ -1,4 +1,4 @@
-"""Details: what the records of one kind hold beside the fields that all records have.
+"""Details: the fields that only records of one kind have.
 
 A detail is a dataclass where it is written, and a mapping in `Record.detail`, on disk and in frames (`detail.*`).
 """
@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 @dataclass(frozen=True, kw_only=True)
 class Detail:
-    """Base class of details. Fields that are None are left out, unless `keeps_none` names them."""
+    """Base class of details. A mapping has no keys for fields that are None, unless `keeps_none` names them."""
 
     keeps_none: ClassVar[frozenset[str]] = frozenset()
 
@@ -22,7 +22,7 @@ class Detail:
 
     @classmethod
     def _keys(cls) -> dict[str, str]:
-        """Return the key of each field: its name, unless its metadata say otherwise."""
+        """Return the key of each field: its name, or `key` in its metadata."""
         return {f.name: f.metadata.get("key", f.name) for f in fields(cls)}
 
 
@@ -31,7 +31,7 @@ class Detail:
 
 @dataclass(frozen=True, kw_only=True)
 class UntriedLawDetail(Detail):
-    """Of a law that was skipped (`examples` is 0), or whose trial raised (None)."""
+    """Detail of a law that was skipped (`examples` is 0), or whose check could not start (None)."""
 
     law: str
     examples: int | None = None
@@ -50,11 +50,11 @@ class PairDetail(Detail):
 
 @dataclass(frozen=True, kw_only=True)
 class LawDetail(Detail):
-    """Of a law that was tried.
+    """Detail of a law that was tried.
 
     bound: the bound of the gap in `Record.value`. worst_gap: the largest of all examples.
-    counterexample: as `mbcbench repro` reads it, or None; counterexample_text: as people read it; reproduce: a program
-    that shows it. pairs: for a plain module, the result of each aggregation g.
+    counterexample: for `mbcbench repro`, or None. counterexample_text: the same for people. reproduce: a program that
+    replays it. pairs: for a plain module, the result with each aggregation g.
     """
 
     keeps_none: ClassVar[frozenset[str]] = frozenset({"counterexample"})
@@ -81,10 +81,10 @@ class LawDetail(Detail):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingDetail(Detail):
-    """Of one training, shared by the records of all its tests.
+    """Detail of one training, shared by the records of all its tests.
 
-    data: the data set. train_size: elements of a training set. train_loss: mean of the last steps.
-    parameters: trainable numbers of the whole model.
+    data: name of the data set. train_size: elements of a training set. train_loss: mean of the last steps.
+    parameters: of the whole model.
     """
 
     data: str
@@ -98,7 +98,7 @@ class TrainingDetail(Detail):
 
 @dataclass(frozen=True, kw_only=True)
 class CompletionTrainingDetail(TrainingDetail):
-    """Of a training of `image-completion`.
+    """Detail of a training of `image-completion`.
 
     plateau: True if the model predicts no better than a Gaussian fitted to the context. beats_baseline_at: the first
     step (of those of the curve) at which the loss was below `train_baseline`, or None.
@@ -115,7 +115,7 @@ class CompletionTrainingDetail(TrainingDetail):
 
 @dataclass(frozen=True, kw_only=True)
 class CentroidTrainingDetail(TrainingDetail):
-    """Of a training of `centroids`: the episodes, and how encodings are scaled."""
+    """Detail of a training of `centroids`: the episodes, and how encodings are scaled."""
 
     train_ways: int
     train_support: int
@@ -126,12 +126,12 @@ class CentroidTrainingDetail(TrainingDetail):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationDetail(Detail):
-    """Of one test of a trained model.
+    """Detail of one test of a trained model.
 
     mode: `one piece` or `streamed`. test_size, chunk_size: elements of a set and of a chunk. order: of a stream.
     aggregation: `own` (the encoder's state), or the g of eq. (1) over chunks encoded on their own.
-    num_slots: where it differs from training. ways: classes to choose among.
-    baseline, pooled_baseline: values of the metric without an encoder; baseline_name: what gives them.
+    num_slots: None if it is that of the training. ways: number of classes.
+    baseline, pooled_baseline: values of the metric without an encoder. baseline_name: the method behind them.
     """
 
     mode: str
@@ -148,7 +148,7 @@ class EvaluationDetail(Detail):
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreDetail(Detail):
-    """Of a score: the test and the training, their keys side by side."""
+    """Detail of a score: the keys of the test and those of the training."""
 
     test: EvaluationDetail
     training: TrainingDetail
@@ -159,9 +159,9 @@ class ScoreDetail(Detail):
 
 @dataclass(frozen=True, kw_only=True)
 class CompletionsDetail(Detail):
-    """Of the pictures of `image-completion`, numbers from 0 to 255.
+    """Detail of completed images, as numbers from 0 to 255.
 
-    images: `count x P x 3`. order: `count x P`, the pixels in the order in which contexts take them.
+    images: `count x P x 3`. order: `count x P`, the order in which contexts take the pixels.
     completions: size of the context -> predicted means, `count x P x 3`.
     """
 
@@ -177,7 +177,7 @@ class CompletionsDetail(Detail):
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingsDetail(Detail):
-    """Of the embeddings of `centroids`, as principal components.
+    """Detail of the embeddings of `centroids`, as principal components.
 
     queries: `C x Q x components`. centroids: size of the support -> `C x components`.
     """
@@ -195,10 +195,10 @@ class EmbeddingsDetail(Detail):
 
 @dataclass(frozen=True, kw_only=True)
 class CostDetail(Detail):
-    """Of a cost of encoding one batch.
+    """Detail of a cost of encoding one batch.
 
-    n, dim, batch: elements of a set, numbers of an element, sets. input_bytes: of what is held while encoding.
-    method: how memory or FLOPs were measured or predicted. median_seconds to sets_per_second: of `throughput` only.
+    n, dim, batch: elements of a set, numbers of an element, sets. input_bytes: of the set, or of the repeated chunk.
+    method: of measuring or predicting. median_seconds to sets_per_second: only of the metric `throughput`.
     """
 
     n: int
@@ -217,9 +217,9 @@ class CostDetail(Detail):
 
 @dataclass(frozen=True, kw_only=True)
 class GradientDetail(Detail):
-    """Of the bias or deviation of a gradient estimator; only `estimator` where it was skipped.
+    """Detail of the bias or deviation of a gradient estimator; if that was skipped, only `estimator`.
 
-    gradient_size: elements that a gradient flows through. draws: gradients that were compared with the full one.
+    gradient_size: elements that a gradient flows through. draws: number of gradients.
     """
 
     estimator: str
@@ -233,7 +233,7 @@ class GradientDetail(Detail):
 
 @dataclass(frozen=True, kw_only=True)
 class ConsistencyDetail(Detail):
-    """Of the gap between the encodings of a stream and of the whole set."""
+    """Detail of the gap between the encodings of a stream and of the whole set."""
 
     n: int
     chunk_size: int
@@ -244,22 +244,22 @@ class ConsistencyDetail(Detail):
 
 @dataclass(frozen=True, kw_only=True)
 class ArchitectureDetail(Detail):
-    """Of a model's layers: its place, description and number of parameters for each."""
+    """Detail of the layers of a model: name, description and number of parameters of each."""
 
     layers: Sequence[Sequence[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AsvDetail(Detail):
-    """Of a result of ASV. low, high: its 99% interval, where ASV gives one. hardware: never a host name."""
+    """Detail of a result of ASV. low, high: its 99 % interval, if ASV has one. hardware: never a host name."""
 
     keeps_none: ClassVar[frozenset[str]] = frozenset({"low", "high"})
 
     commit: str
     python: str
     hardware: Mapping[str, Any]
-    low: float | None
-    high: float | None
+    low: float | None = None
+    high: float | None = None
 
 
 # Probes (mbcbench.execution.probe)
@@ -277,7 +277,7 @@ class ProbeDetail(Detail):
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderDetail(ProbeDetail):
-    """Of a probe that built an encoder and encoded a small batch. identity: digests of its source and weights."""
+    """Detail of a probe that built an encoder and encoded a batch. identity: digests of its source and weights."""
 
     summary: str
     paper: str
@@ -296,43 +296,36 @@ class EncoderDetail(ProbeDetail):
 
 @dataclass(frozen=True, kw_only=True)
 class PlanDetail(ProbeDetail):
-    """Of a probe that asked a suite for its cells.
+    """Detail of a probe that asked a suite for its cells.
 
     cells: fields of each. experiments: title, filter and cell keys by name. seconds: the time limit of one cell.
-    exclusive: True if nothing else may run beside a cell.
+    exclusive: True if no other cell may run at the same time.
     """
 
     cells: Sequence[Mapping[str, Any]]
     experiments: Mapping[str, Mapping[str, Any]]
     seconds: float
-    exclusive: bool = field(metadata={"key": "alone"})
+    exclusive: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceDetail(ProbeDetail):
-    """Of a probe that imported a suite. identity: digests of its source and of the harness."""
+    """Detail of a probe that imported a suite. identity: digests of its source and of the harness."""
 
     identity: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LawPageDetail(ProbeDetail):
-    """Of a probe that read a law's page."""
+    """Detail of a probe that read a law's page."""
 
     doc: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayDetail(ProbeDetail):
-    """Of a probe that tried a counterexample again; counterexample_text is None where the law held."""
+    """Detail of a probe that tried a counterexample again; counterexample_text is None if the law held."""
 
     keeps_none: ClassVar[frozenset[str]] = frozenset({"counterexample_text"})
 
     counterexample_text: str | None = field(metadata={"key": "text"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class UsageErrorDetail(ProbeDetail):
-    """Of a probe that failed by an error that the user has to put right."""
-
-    usage: bool = True

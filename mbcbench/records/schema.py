@@ -16,13 +16,18 @@ def migrate(fields: Mapping[str, Any], migrations: Migrations) -> Fields:
 
     migrations: by schema, the step to the next one. Raises UsageError for a newer schema.
     """
+    migrated = dict(fields)
+    for schema in range(check_schema(fields), SCHEMA):
+        migrated = migrations[schema](migrated)
+    return {**migrated, "schema": SCHEMA}
+
+
+def check_schema(fields: Mapping[str, Any]) -> int:
+    """Return the schema that decoded JSON names. Raises UsageError for a newer one."""
     schema = int(fields.get("schema", 1))
     if schema > SCHEMA:
         raise UsageError(f"has schema {schema} and this mbcbench reads up to {SCHEMA}; install a newer mbcbench")
-    migrated = dict(fields)
-    for step in range(schema, SCHEMA):
-        migrated = migrations[step](migrated)
-    return {**migrated, "schema": SCHEMA}
+    return schema
 
 
 def _record_from_1(fields: Fields) -> Fields:

@@ -1,7 +1,7 @@
-"""Where runs are kept: `<root>/runs/<run>/` with run.json, cells.jsonl and records.jsonl.
+"""The folder of a run, `<root>/runs/<run>/`: run.json, cells.jsonl and records.jsonl.
 
-run.json says once what the run was made with. cells.jsonl keeps the fields of every cell, so that a later run can say
-why it cannot reuse one. records.jsonl grows as cells end.
+run.json says what the run was made with. cells.jsonl describes every cell, so that a later run can say why it cannot
+reuse one. records.jsonl grows by a line when a cell ends (see `mbcbench.records.files`).
 """
 
 import json
@@ -9,19 +9,22 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self
 
 from mbcbench import system
 from mbcbench.errors import UsageError
+from mbcbench.records import files
 from mbcbench.records.cell import Cell
-from mbcbench.records.record import Record, frame, read_records
+from mbcbench.records.files import encode_cells, encode_records, read_records
+from mbcbench.records.record import Record, frame
 from mbcbench.records.schema import RUN_MIGRATIONS, SCHEMA, migrate
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ROOT = ".mbcbench"
-INFO, CELLS, RECORDS = "run.json", "cells.jsonl", "records.jsonl"
+INFO, CELLS, RECORDS = files.INFO, files.CELLS, files.RECORDS
+MAX_RUNS_PER_SECOND = 1000
 
 
 class Run:
@@ -29,58 +32,69 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._records: TextIO = (folder / RECORDS).open("a", encoding="utf-8")
+        self._cells: dict[str, Cell] = {}
+        _drop_torn_line(folder / RECORDS)
+        self._records = (folder / RECORDS).open("a", encoding="utf-8")
 
     @classmethod
-    def create(cls, root: Path, *, profile: str, seed: int, argv: Sequence[str], **told: Sequence[str]) -> Self:
-        """A new run under `root`, with what else is told of it. Raises UsageError when nothing can be written there."""
+    def create(cls, root: Path, *, profile: str, seed: int, argv: Sequence[str], **lists: Sequence[str]) -> Self:
+        """Start a new run under `root`; `lists` (encoders, suites) go into run.json as well.
+
+        Raises UsageError if the folder cannot be written.
+        """
         now = datetime.now(UTC)
         try:
             folder = _new_folder(root / "runs", f"{now:%Y-%m-%dT%H-%M-%SZ}-{profile}")
-            info = _describe(folder.name, now) | {
-                "profile": profile,
-                "seed": seed,
-                **{key: [system.redact_home(w) for w in words] for key, words in {"argv": argv, **told}.items()},
+            words = {
+                name: [system.redact_home(word) for word in values] for name, values in {"argv": argv, **lists}.items()
             }
-            _write(folder / INFO, info)
+            _write_json(folder / INFO, {**_describe(folder.name, now), "profile": profile, "seed": seed, **words})
             return cls(folder)
         except OSError as error:
             raise UsageError(f"cannot write to {root} ({error.strerror}); choose another folder with --out") from error
 
-    def plan(self, cells: Iterable[Cell], experiments: Mapping[str, Any]) -> None:
-        """Keep the fields of the cells that this run is about, and what its experiments show."""
-        _write(self.folder / INFO, {**info(self.folder), "experiments": experiments})
-        lines = [json.dumps({"cell": cell.key, "fields": cell.fields()}) for cell in cells]
-        (self.folder / CELLS).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    def plan(self, cells: Sequence[Cell], experiments: Mapping[str, Any]) -> None:
+        """Write the cells of the run, and what its experiments show."""
+        self._cells = {cell.key: cell for cell in cells}
+        _write_json(self.folder / INFO, {**info(self.folder), "experiments": experiments})
+        system.write_atomically(self.folder / CELLS, encode_cells(cells).encode())
 
     def append(self, records: Iterable[Record]) -> None:
-        """Add the records of one cell, in one write."""
-        self._records.write("".join(record.to_json() + "\n" for record in records))
+        """Add the records of one cell, in one line; those of several cells must come cell by cell."""
+        self._records.write(encode_records(records, self._cells))
         self._records.flush()
 
     def close(self) -> None:
+        """Close the files."""
         self._records.close()
 
     def discard(self) -> None:
-        """Remove the run: it came to nothing."""
+        """Remove the run, which has nothing to keep."""
         self.close()
         shutil.rmtree(self.folder)
 
 
-def _write(path: Path, said: Mapping[str, Any]) -> None:
-    system.write_atomically(path, (json.dumps(said, indent=2) + "\n").encode())
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    system.write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Remove an incomplete last line, so that the next one does not continue it."""
+    data = path.read_bytes() if path.exists() else b""
+    if data and not data.endswith(b"\n"):
+        system.write_atomically(path, data[: data.rfind(b"\n") + 1])
 
 
 def _new_folder(runs: Path, name: str) -> Path:
     runs.mkdir(parents=True, exist_ok=True)
-    for number in range(1, 1000):
+    for number in range(1, MAX_RUNS_PER_SECOND):
         folder = runs / (name if number == 1 else f"{name}-{number:02}")
         try:
             folder.mkdir()
         except FileExistsError:
             continue
         return folder
-    raise FileExistsError(17, "a thousand runs began in this second")
+    raise FileExistsError(17, f"{MAX_RUNS_PER_SECOND} runs began in this second")
 
 
 def _describe(run: str, now: datetime) -> dict[str, Any]:
@@ -96,12 +110,15 @@ def _describe(run: str, now: datetime) -> dict[str, Any]:
 
 
 def runs(root: Path) -> list[Path]:
-    """The folders of the runs under `root`, oldest first."""
+    """Return the folders of the runs under `root`, oldest first."""
     return sorted(path.parent for path in (root / "runs").glob(f"*/{INFO}"))
 
 
 def find(run: str | Path = "latest", root: Path = Path(ROOT)) -> Path:
-    """The folder of a run: a path, the id of a run under `root`, or "latest". Raises UsageError when there is none."""
+    """Return the folder of a run: a path, the id of a run under `root`, or "latest".
+
+    Raises UsageError if there is no such run.
+    """
     known = runs(root)
     if run == "latest":
         if not known:
@@ -114,28 +131,45 @@ def find(run: str | Path = "latest", root: Path = Path(ROOT)) -> Path:
 
 
 def info(folder: Path) -> dict[str, Any]:
-    """What run.json says. Raises UsageError when a newer mbcbench wrote it, or it cannot be read."""
+    """Return the content of run.json in the present schema.
+
+    Raises UsageError if a newer mbcbench wrote it, or if it cannot be read.
+    """
     try:
-        said: dict[str, Any] = json.loads((folder / INFO).read_text(encoding="utf-8"))
-        migrated = migrate({"schema": said["schema"], **said}, RUN_MIGRATIONS)
+        content = json.loads((folder / INFO).read_text(encoding="utf-8"))
+        return migrate({"schema": content["schema"], **content}, RUN_MIGRATIONS)
     except UsageError as error:
         raise UsageError(f"{folder / INFO} {error}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{folder / INFO} describes no run ({error}); remove the folder") from error
-    return migrated
+        raise UsageError(f"{folder / INFO} does not describe a run ({error}); remove the folder") from error
 
 
 def records(folder: Path) -> list[Record]:
-    """The records of a run. Raises UsageError as `info` does, and for a line that is no record."""
+    """Return the records of a run. Raises UsageError as `info` does, and for a line that is not a record."""
     info(folder)
     path = folder / RECORDS
-    return read_records(path) if path.exists() else []
+    return [record for _, line in read_records(path) for record in line.records] if path.exists() else []
 
 
 def load(run: str | Path = "latest", root: str | Path = ROOT) -> "pd.DataFrame":
-    """The records of a run as a frame, one row each.
+    """Return the records of a run as a frame, one row each.
 
-    run: the path of a run's folder, the id of a run under `root`, or "latest".
-    Raises UsageError when there is no such run or a newer mbcbench wrote it.
+    Parameters
+    ----------
+    run
+        Path of a run's folder, id of a run under `root`, or "latest".
+    root
+        Folder that keeps the runs.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The fields of `Record`, with a column `params.*` for each parameter and a column `detail.*` for each entry of
+        the details.
+
+    Raises
+    ------
+    UsageError
+        If there is no such run, or a newer mbcbench wrote it.
     """
     return frame(records(find(run, Path(root))))

@@ -1,7 +1,6 @@
 """Checkpoints of a stream: its state, its position, and everything that the encoding depends on; no pickle."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from safetensors import SafetensorError
 
 from mbcbench.errors import UsageError, one_line
 from mbcbench.protocol.state import from_bytes, to_bytes
+from mbcbench.system import write_atomically
 
 SCHEMA = 1
 Origin = Mapping[str, Any]  # what an encoding depends on: plain values by name
@@ -63,16 +63,3 @@ def _check_origin(path: Path, saved: Origin, current: Origin) -> None:
             f"checkpoint {path} belongs to another encoding: {'; '.join(changes)}; repeat the original options, "
             "or use another checkpoint"
         )
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file in one step, with the data on disk before it is seen."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -211,9 +211,9 @@ def _check_checkpoint(options: EncodeOptions) -> None:
         raise UsageError("--resume continues from a checkpoint; name it with --checkpoint STATE")
     if options.checkpoint is None:
         return
+    check_writable(options.checkpoint)
     if options.checkpoint.exists() and not options.resume:
         raise UsageError(f"the checkpoint {options.checkpoint} exists; continue from it with --resume, or remove it")
-    check_writable(options.checkpoint)
 
 
 def _default_chunk(module: nn.Module, width: int) -> int:

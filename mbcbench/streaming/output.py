@@ -9,7 +9,7 @@ import safetensors.torch
 from torch import Tensor
 
 from mbcbench.errors import UsageError, one_line
-from mbcbench.streaming.checkpoint import write_atomically
+from mbcbench.system import write_atomically
 
 SUFFIXES = (".npy", ".safetensors")
 

@@ -92,20 +92,19 @@ def check(
     dim_in
         Element width `d`; by default one that fits the encoder.
     expected_failures
-        Reasons by law id, for laws that the encoder is known to break, or a file of them (see
-        `mbcbench.verify.xfails.read_xfails`).
+        Reasons by law id, or a file of them (see `mbcbench.verify.xfails.read_xfails`).
     reference
         Independent implementation for the law `reference.equal` (see `mbcbench.verify.reference.with_reference`).
 
     Returns
     -------
     CheckResult
-        A frame with one row per law; its `ok` is True if every law is as claimed.
+        A frame with one row per law.
 
     Raises
     ------
     UsageError
-        If the target is not an encoder, or a law, an option or an expected failure cannot be used.
+        If the target is not an encoder, or another argument cannot be used.
     BrokenPluginError
         If the encoder cannot be imported or built.
     """
@@ -114,8 +113,8 @@ def check(
     xfails = load_xfails(expected_failures, [target_name(target)])
     checker = Checker(target, dim_in=dim_in, seed=seed, expected_failures=xfails, reference=reference)
     checker.validate()  # a fault of the encoder itself is raised once, not reported for every law
-    budget = Budget(examples, seconds)
-    return _to_result(checker.judge(law_id, budget) for law_id in select_laws(laws))
+    records = [checker.judge(law_id, Budget(examples, seconds)) for law_id in select_laws(laws)]
+    return _to_result(records)
 
 
 def _to_result(records: Iterable[Record]) -> CheckResult:

@@ -10,6 +10,8 @@ import numpy as np
 from torch import Tensor
 
 from mbcbench.errors import UsageError
+from mbcbench.records.cell import Cell
+from mbcbench.records.files import CELLS, decode_records, read_cells
 from mbcbench.verify.example import KINDS, Example
 from mbcbench.verify.law import Law, get_law
 from mbcbench.verify.law_run import Observation
@@ -116,7 +118,8 @@ def read_counterexamples(location: str) -> list[RecordedCounterexample]:
     if line is not None and not 1 <= line <= len(lines):
         raise UsageError(f"{path} has {len(lines)} lines, none numbered {line}")
     numbers = [line] if line is not None else range(1, len(lines) + 1)
-    counterexamples = [c for number in numbers for c in _parse_record(path, number, lines[number - 1])]
+    cells = read_cells(path.with_name(CELLS))
+    counterexamples = [c for number in numbers for c in _parse_line(path, number, lines[number - 1], cells)]
     if not counterexamples:
         raise UsageError(f"{location} holds no counterexample; records whose status is fail, xfail or error have one")
     return counterexamples
@@ -127,16 +130,20 @@ def _split_location(location: str) -> tuple[Path, int | None]:
     return (Path(name), int(line)) if colon and line.isdigit() else (Path(location), None)
 
 
-def _parse_record(path: Path, number: int, line: str) -> Iterator[RecordedCounterexample]:
+def _parse_line(path: Path, number: int, line: str, cells: Mapping[str, Cell]) -> Iterator[RecordedCounterexample]:
     if not line.strip():
         return
     try:
-        record = json.loads(line)
-        # `check --json` writes the detail next to the other fields.
-        flat = {**record, **record.get("detail", {})}
-        example = flat.get("counterexample")
-        if example:
-            yield RecordedCounterexample(flat["encoder"], flat["law"], example, example["dim_in"], flat["seed"])
+        content = json.loads(line)
+        # A run has one line per cell and omits what the cell says; `check --json` writes records with all fields, the
+        # detail next to the others.
+        is_from_run = "records" in content
+        rows = [record.to_fields() for record in decode_records(line, cells).records] if is_from_run else [content]
+        for row in rows:
+            flat = {**row, **row.get("detail", {})}
+            example = flat.get("counterexample")
+            if example:
+                yield RecordedCounterexample(flat["encoder"], flat["law"], example, example["dim_in"], flat["seed"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path}, line {number}: not a record ({error})") from error
 

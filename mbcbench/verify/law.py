@@ -62,9 +62,10 @@ def has_parameters(subject: Subject) -> str | None:
 
 
 class Explore(Protocol):
-    """A search of a law's own: return a counterexample, or None."""
+    """A search of a law's own."""
 
-    def __call__(self, run: "LawRun", *, examples: int, seed: int, shrink: bool) -> "Observation | None": ...
+    def __call__(self, run: "LawRun", *, examples: int, seed: int, shrink: bool) -> "Observation | None":
+        """Try about `examples` examples of the run; return a counterexample, or None."""
 
 
 class Classes(NamedTuple):

@@ -104,18 +104,13 @@ def parametrize_with_laws(
     laws
         Ids of the laws, by default all.
     examples
-        Number of sets to try per law; by default four times `max_examples` of the active Hypothesis profile.
+        Sets to try per law; by default four times `max_examples` of the active Hypothesis profile.
     dim_in
         Element width `d`; by default one that fits the encoder.
     expected_failures
         Reasons by `law-id` or `TARGET::law-id`, or a file of them (see `mbcbench.verify.xfails.read_xfails`).
     reference
         Independent implementation for the law `reference.equal` (see `mbcbench.verify.reference.with_reference`).
-
-    Returns
-    -------
-    Callable
-        A decorator for the test function.
 
     Raises
     ------
@@ -125,14 +120,13 @@ def parametrize_with_laws(
     names = [target_name(encoder) for encoder in encoders]
     options = CheckerOptions(dim_in, load_xfails(expected_failures, names), reference)
     law_ids = sorted(select_laws(laws))
-    parameters = []
+    parameters: list[pytest.ParameterSet] = []
     for position, encoder in enumerate(encoders):
         checker = _try_make_checker(encoder, options)
         name = _unique_name(names, position)
         for law_id in law_ids:
             law_check = LawCheck(law_id, checker, examples, options)
-            marks = _marks(checker, law_id)
-            parameters.append(pytest.param(encoder, law_check, id=f"{name}-{law_id}", marks=marks))
+            parameters.append(_parameter(encoder, law_check, f"{name}-{law_id}"))
     return pytest.mark.parametrize(("encoder", "check"), parameters)
 
 
@@ -144,9 +138,11 @@ def _try_make_checker(encoder: object, options: CheckerOptions) -> Checker | Non
         return None
 
 
-def _marks(checker: Checker | None, law_id: str) -> list[pytest.MarkDecorator]:
-    reason = checker.spec.breaks.get(law_id) if checker is not None else None
-    return [pytest.mark.xfail(reason=reason, raises=LawBrokenError, strict=True)] if reason else []
+def _parameter(encoder: object, law_check: LawCheck, test_id: str) -> "pytest.ParameterSet":
+    """Return the arguments of one test, marked if the encoder is expected to break the law."""
+    reason = law_check.checker.spec.breaks.get(law_check.law_id) if law_check.checker is not None else None
+    marks = [pytest.mark.xfail(reason=reason, raises=LawBrokenError, strict=True)] if reason else []
+    return pytest.param(encoder, law_check, id=test_id, marks=marks)
 
 
 def _unique_name(names: Sequence[str], position: int) -> str:

@@ -52,21 +52,17 @@ class ExampleStore:
     database: ExampleDatabase
     key: bytes
 
-    def load(self) -> list[Example]:
-        """Return the stored examples."""
-        return [Example.from_json(json.loads(value)) for value in self.database.fetch(self.key)]
+    def load(self) -> dict[bytes, Example]:
+        """Return the stored examples by entry; an earlier version may have written an example as other bytes."""
+        return {entry: Example.from_json(json.loads(entry)) for entry in self.database.fetch(self.key)}
 
     def save(self, example: Example) -> None:
         """Store an example."""
-        self.database.save(self.key, self._encode(example))
+        self.database.save(self.key, json.dumps(example.to_json()).encode())
 
-    def delete(self, example: Example) -> None:
-        """Delete an example that no longer breaks the law."""
-        self.database.delete(self.key, self._encode(example))
-
-    @staticmethod
-    def _encode(example: Example) -> bytes:
-        return json.dumps(example.to_json()).encode()
+    def delete(self, entry: bytes) -> None:
+        """Delete an entry whose example no longer breaks the law."""
+        self.database.delete(self.key, entry)
 
 
 def search(
@@ -95,17 +91,11 @@ def search(
     independent_sets
         True if the encoder treats the sets of a batch independently, so that one call can try many.
     shrink
-        Whether to spend time on making a counterexample small. Its data is written out and rounded in any case, which
-        costs a few calls.
+        Whether to spend time on making a counterexample small. Its data is written out and rounded in any case.
     seconds
         Time after which no new examples are tried.
     store
         Stored counterexamples, which are tried first; a new one is added.
-
-    Returns
-    -------
-    SearchResult
-        The counterexample, if one was found.
     """
     run = LawRun(law, subjects)
     with torch.no_grad():
@@ -118,10 +108,7 @@ def search(
         # A law about the batch as a whole needs batches even if the sets of the encoder are not independent.
         all_kinds = independent_sets or not law.batched
         deadline = time.perf_counter() + seconds
-        counterexample = _try_smallest(run, all_kinds, examples, deadline)
-        if counterexample is None and not law.fixed and run.sets_tried < examples:
-            remaining = examples - run.sets_tried
-            counterexample = _try_random(run, all_kinds, remaining, seed, shrink=shrink, deadline=deadline)
+        counterexample = _find_counterexample(run, all_kinds, examples, seed, shrink=shrink, deadline=deadline)
         if counterexample is not None:
             counterexample = simplify(run, counterexample, drop_elements=shrink)
     if counterexample is not None and store is not None:
@@ -131,12 +118,23 @@ def search(
 
 def _try_stored(run: LawRun, store: ExampleStore) -> Observation | None:
     """Return a stored counterexample that still breaks the law; delete the others."""
-    for example in store.load():
+    for entry, example in store.load().items():
         observation = run.try_example(example)
         if observation.is_counterexample:
             return observation
-        store.delete(example)
+        store.delete(entry)
     return None
+
+
+def _find_counterexample(
+    run: LawRun, all_kinds: bool, examples: int, seed: int, *, shrink: bool, deadline: float
+) -> Observation | None:
+    """Try the smallest examples, then drawn ones with the rest of the budget."""
+    counterexample = _try_smallest(run, all_kinds, examples, deadline)
+    remaining = examples - run.sets_tried
+    if counterexample is not None or run.law.fixed or remaining <= 0:
+        return counterexample
+    return _try_random(run, all_kinds, remaining, seed, shrink=shrink, deadline=deadline)
 
 
 def _try_smallest(run: LawRun, all_kinds: bool, examples: int, deadline: float) -> Observation | None:

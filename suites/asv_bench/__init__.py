@@ -1,1 +1,1 @@
-"""Benchmarks for ASV (asv.conf.json): timing bodies of one statement, what they need made in setup."""
+"""Benchmarks for ASV (asv.conf.json). Each times one statement, whose inputs `setup` makes."""

@@ -1,4 +1,4 @@
-"""Encoding, its steps and its gradient: time against encoder and set size."""
+"""Time of encoding, of its steps and of its gradient, by encoder and set size."""
 
 from typing import Any, cast
 
@@ -10,7 +10,7 @@ DIM = 64
 
 
 def elements(n: int) -> torch.Tensor:
-    """`1 x n x 64` standard normal numbers."""
+    """Return standard normal numbers, `1 x n x 64`."""
     return torch.randn(1, n, DIM, generator=torch.Generator().manual_seed(0))
 
 

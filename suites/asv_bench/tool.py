@@ -1,4 +1,4 @@
-"""The tool itself: checking a law, and starting the command line."""
+"""Time of checking a law, and of starting the command line."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Gradients: what training through a stream must not change."""
+"""Gradients: training through a stream computes the gradients of the full set."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,106 +14,126 @@ from mbcbench.verify.tolerance import Comparison
 from .comparison import worse
 
 Encode = Callable[[Any, Tensor], Tensor]
+# Gradients for the input, per set (`B x n d`), and for all parameters, repeated for each set (`B x P`).
+Gradients = tuple[Tensor, Tensor]
 
 
 def check_gradient(subject: Subject, data: ExampleData) -> Comparison:
     """The gradient through the stream equals the gradient through the full set, for inputs and every parameter.
 
-    Source: the chain rule; both compute one function. On data without ties, where it is differentiable.
+    Source: the chain rule; both compute one function. Tried on data without ties, where that is differentiable.
 
-    Why it matters: a detached state, an update under no_grad, or a maximum that is shifted by a constant that is not
-    one gives the right encoding and the wrong gradient: training on streams then quietly optimises something else.
+    Why it matters: a detached state, an update under no_grad, or a maximum that is treated as a constant gives the
+    right encoding and a wrong gradient: training on streams then silently optimises something else.
 
-    How to fix a failure: no `.detach()`, `.data` or `no_grad` on what carries the state from chunk to chunk.
+    How to fix a failure: no `.detach()`, `.data` or `no_grad` on anything that carries the state from chunk to chunk.
     """
 
-    def streamed(module: Any, x: Tensor) -> Tensor:
-        arranged = x.gather(1, data.order[:, :, None].expand_as(x))
+    def encode_stream(module: Any, x: Tensor) -> Tensor:
         state = module.init_state(len(x))
-        for chunk in torch.split(arranged, list(data.example.sizes), dim=1):
+        for chunk in _chunks(x, data):
             state = module.update(state, chunk)
         out: Tensor = module.readout(state)
         return out
 
-    return _compare(subject, data, lambda module, x: _gradients(module, x, streamed, data))
+    return _compare(subject, data, lambda module, x: _gradients(module, x, encode_stream, data))
 
 
 def check_partial_gradient(subject: Subject, data: ExampleData) -> Comparison:
-    """Gradients taken through one chunk at a time sum to the full gradient, the read-out's own part counted once.
+    """Gradients taken through one chunk at a time sum to the full gradient, counting the read-out's own part once.
 
     Source: Section 2.5 of the Slot Set Encoder paper, made exact: the other chunks are streamed without a graph.
 
-    Why it matters: it is how a set larger than memory is trained on without bias; it fails where the contribution of
-    one chunk depends on the others other than through the state.
+    Why it matters: this is how to train without bias on a set that is larger than memory. It fails if the contribution
+    of one chunk depends on the others other than through the state.
 
     How to fix a failure: let update add the chunk's own term to the state, and let gradients flow through merging.
     """
-    return _compare(subject, data, lambda module, x: _one_chunk_at_a_time(module, x, data))
+    return _compare(subject, data, lambda module, x: _sum_over_chunks(module, x, data))
 
 
-def _compare(subject: Subject, data: ExampleData, taken: Callable[[Any, Tensor], tuple[Tensor, Tensor]]) -> Comparison:
-    """Gradients for inputs (per set) and parameters (of the whole batch, so each set answers for them)."""
+def _compare(subject: Subject, data: ExampleData, streamed: Callable[[Any, Tensor], Gradients]) -> Comparison:
+    """Compare streamed gradients with those of the full set.
 
-    def full(module: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+    Gradients for parameters are those of the whole batch, so that each set answers for them.
+    """
+
+    def full(module: Any, x: Tensor) -> Gradients:
         return _gradients(module, x, lambda m, inputs: m(inputs), data)
 
-    got, want = taken(subject.module, data.x), full(subject.module, data.x)
-    comparison = subject.compare(got[0], want[0], data.x, lambda module, x: full(module, x)[0])
+    actual, expected = streamed(subject.module, data.x), full(subject.module, data.x)
+    comparison = subject.compare(actual[0], expected[0], data.x, lambda module, x: full(module, x)[0])
     if not subject.parameters:
         return comparison
-    return worse(comparison, subject.compare(got[1], want[1], data.x, lambda module, x: full(module, x)[1]))
+    parameters = subject.compare(actual[1], expected[1], data.x, lambda module, x: full(module, x)[1])
+    return worse(comparison, parameters)
+
+
+def _chunks(x: Tensor, data: ExampleData) -> tuple[Tensor, ...]:
+    """Return the chunks of `x`, a perturbed copy of the data, with the graph to it."""
+    arranged = x.gather(1, data.order[:, :, None].expand_as(x))
+    return torch.split(arranged, list(data.example.sizes), dim=1)
 
 
 def _loss(encoding: Tensor, data: ExampleData) -> Tensor:
-    """A fixed linear function of the encoding, the same for every set."""
+    """Return a fixed linear function of the encoding, the same for every set."""
     generator = torch.Generator().manual_seed(data.example.seed)
     weight = torch.randn(encoding.shape[1:], generator=generator, dtype=torch.float64).to(encoding.dtype)
     return (encoding * weight).sum()
 
 
-def _gradients(module: Any, x: Tensor, encode: Encode, data: ExampleData) -> tuple[Tensor, Tensor]:
+def _gradients(module: Any, x: Tensor, encode: Encode, data: ExampleData) -> Gradients:
     with torch.enable_grad():
         x = x.detach().requires_grad_()
-        return _flat(module, x, _loss(encode(module, x), data))
+        return _differentiate(module, x, _loss(encode(module, x), data))
 
 
-def _flat(module: Any, x: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradients of a loss for `x` (`B x n d`) and for all parameters (`B x P`, the same in each row)."""
-    wanted = [x, *(p for p in module.parameters() if p.requires_grad)]
-    if not loss.requires_grad:  # the encoding does not depend on anything that is asked for
+def _differentiate(module: Any, x: Tensor, loss: Tensor) -> Gradients:
+    """Return the gradients of a loss."""
+    inputs = [x, *(p for p in module.parameters() if p.requires_grad)]
+    if not loss.requires_grad:  # the encoding depends neither on the elements nor on parameters
         return torch.zeros_like(x).flatten(1), torch.zeros(len(x), 1, dtype=x.dtype)
-    found = torch.autograd.grad(loss, wanted, allow_unused=True)
-    filled = [torch.zeros_like(w) if g is None else g for w, g in zip(wanted, found, strict=True)]
+    gradients = torch.autograd.grad(loss, inputs, allow_unused=True)
+    filled = [torch.zeros_like(i) if g is None else g for i, g in zip(inputs, gradients, strict=True)]
     parameters = torch.cat([g.flatten() for g in filled[1:]] or [x.new_zeros(1)])
     return filled[0].flatten(1), parameters.expand(len(x), -1)
 
 
-def _one_chunk_at_a_time(module: Any, x: Tensor, data: ExampleData) -> tuple[Tensor, Tensor]:
+def _sum_over_chunks(module: Any, x: Tensor, data: ExampleData) -> Gradients:
+    """Return the sum of the gradients through one chunk at a time.
+
+    Each of them includes the gradient of the read-out itself, which is subtracted so that it counts once.
+    """
     parts = []
-    for with_graph in [*range(len(data.example.sizes)), None]:
+    for chunk_with_graph in [*range(len(data.example.sizes)), None]:
         with torch.enable_grad():
             leaf = x.detach().requires_grad_()
-            state = _with_graph_through(module, leaf, with_graph, data)
-            parts.append(_flat(module, leaf, _loss(module.readout(state), data)))
-    direct = parts.pop()  # the read-out's own part
-    inputs = sum((part[0] - direct[0] for part in parts), start=direct[0])
-    parameters = sum((part[1] - direct[1] for part in parts), start=direct[1])
+            state = _state_with_graph_through(module, leaf, chunk_with_graph, data)
+            parts.append(_differentiate(module, leaf, _loss(module.readout(state), data)))
+    readout = parts.pop()
+    inputs = sum((part[0] - readout[0] for part in parts), start=readout[0])
+    parameters = sum((part[1] - readout[1] for part in parts), start=readout[1])
     return inputs, parameters
 
 
-def _with_graph_through(module: Any, x: Tensor, number: int | None, data: ExampleData) -> Any:
-    """The state of the stream with a graph through one chunk alone (the last to be fed), or through none."""
-    chunks = torch.split(x.gather(1, data.order[:, :, None].expand_as(x)), list(data.example.sizes), dim=1)
+def _state_with_graph_through(module: Any, x: Tensor, number: int | None, data: ExampleData) -> Any:
+    """Return the state of the stream with a graph through one chunk only, which is fed last, or through none."""
+    chunks = _chunks(x, data)
     state = module.init_state(len(x))
     with torch.no_grad():
-        for at, chunk in enumerate(chunks):
-            if at != number:
+        for position, chunk in enumerate(chunks):
+            if position != number:
                 state = module.update(state, chunk)
     return state if number is None else module.update(state, chunks[number])
 
 
 GRADIENT = Law(
-    id="mbc.gradient", check=check_gradient, requires=(streams,), kinds=TIE_FREE_KINDS, budget_fraction=0.4, max_size=65
+    id="mbc.gradient",
+    check=check_gradient,
+    requires=(streams,),
+    kinds=TIE_FREE_KINDS,
+    budget_fraction=0.4,
+    max_size=65,
 )
 PARTIAL_GRADIENT = Law(
     id="mbc.partial_gradient",

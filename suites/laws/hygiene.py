@@ -1,4 +1,4 @@
-"""Hygiene: an encoder in eval() is a function, and leaves what it is given alone."""
+"""Hygiene: an encoder in eval mode is a function without side effects."""
 
 import copy
 import hashlib
@@ -22,14 +22,14 @@ from .comparison import no_gap, violation, worse
 
 
 def check_determinism(subject: Subject, data: ExampleData) -> Comparison:
-    """In eval(), the same input gives the same output, whatever was encoded in between.
+    """In eval mode, equal inputs give equal outputs, whatever is encoded in between.
 
-    Source: every other law compares two encodings, and means nothing where one input has two.
+    Source: every other law compares two encodings, which means nothing if one input has two.
 
-    Why it matters: slots drawn anew at each call, dropout that stays on, buffers that remember the last set, results
+    Why it matters: slots drawn again at each call, dropout that stays on, buffers that remember the last set, results
     cached by the shape of their input.
 
-    How to fix a failure: draw in training only, or once per stream from a generator of the encoder's own; keep
+    How to fix a failure: draw in train mode only, or once per stream from a generator of the encoder's own; store
     nothing on the module during a call.
     """
     twin = copy.deepcopy(subject.module)
@@ -42,47 +42,47 @@ def check_determinism(subject: Subject, data: ExampleData) -> Comparison:
 def check_inputs(subject: Subject, data: ExampleData) -> Comparison:
     """The input is not modified, and its memory layout does not matter.
 
-    Source: a function of values must not depend on strides, nor write to what it was lent.
+    Source: a function of values does not depend on strides, and does not write to its arguments.
 
-    Why it matters: chunks are views of a larger tensor; an operation in place on one changes the others, and
-    `view` where `reshape` is meant fails or scrambles on a transposed input.
+    Why it matters: chunks are views of a larger tensor. An operation in place on one chunk changes the others, and
+    `view` instead of `reshape` raises or mixes up the elements of a transposed input.
 
-    How to fix a failure: no in-place operation on x (`x -= mean`, `x.clamp_()`), `reshape` instead of `view`.
+    How to fix a failure: no operation in place on x (`x -= mean`, `x.clamp_()`), and `reshape` instead of `view`.
     """
-    given = data.x.clone()
-    want = subject.encode(given)
+    x = data.x.clone()
+    expected = subject.encode(x)
     if subject.takes_mask:
         first = data.x[:, :, 0]
-        subject.encode_masked(given, first >= first.median(1, keepdim=True).values)
-    if not torch.equal(given, data.x):
+        subject.encode_masked(x, first >= first.median(1, keepdim=True).values)
+    if not torch.equal(x, data.x):
         return violation(data, "the input was modified")
-    comparison = subject.compare(subject.encode(_strided(data.x)), want, data.x)
-    return worse(comparison, subject.compare(subject.encode(_transposed(data.x)), want, data.x))
+    comparison = subject.compare(subject.encode(_with_stride(data.x)), expected, data.x)
+    return worse(comparison, subject.compare(subject.encode(_element_first(data.x)), expected, data.x))
 
 
-def _strided(x: Tensor) -> Tensor:
-    """The same values, as every second entry of a larger tensor."""
+def _with_stride(x: Tensor) -> Tensor:
+    """Return the same values, as every second entry of a larger tensor."""
     wide = x.new_full((*x.shape[:-1], 2 * x.shape[-1]), 7.0)
     wide[..., ::2] = x
     return wide[..., ::2]
 
 
-def _transposed(x: Tensor) -> Tensor:
-    """The same values, stored element-first."""
+def _element_first(x: Tensor) -> Tensor:
+    """Return the same values, stored element by element instead of set by set."""
     return x.transpose(0, 1).contiguous().transpose(0, 1)
 
 
 def check_rng(subject: Subject, data: ExampleData) -> Comparison:
-    """In eval(), the global random state is left alone.
+    """In eval mode, the global random state is left unchanged.
 
     Source: reproducible experiments; an evaluation must not change what is drawn after it.
 
-    Why it matters: an encoder that draws its slots from the global generator shifts every later draw, so a run with
-    one more evaluation is another run; one that seeds the generator makes later draws repeat.
+    Why it matters: an encoder that draws its slots from the global generator shifts every later draw, so that a run
+    with one more evaluation is another run; one that seeds the generator makes later draws repeat.
 
-    How to fix a failure: draw from a `torch.Generator` of the encoder's own in eval().
+    How to fix a failure: in eval mode, draw from a `torch.Generator` of the encoder's own.
     """
-    with _drawn_from():  # so that a generator that was seeded before does not return to the state it is in
+    with _advanced_generators():
         before = _global_states()
         subject.module(data.x)
         if subject.streaming:
@@ -92,16 +92,21 @@ def check_rng(subject: Subject, data: ExampleData) -> Comparison:
 
 
 @contextmanager
-def _drawn_from() -> Iterator[None]:
-    """The global generators a number further on; afterwards where they were."""
-    python, numpy = random.getstate(), np.random.get_state()
+def _advanced_generators() -> Iterator[None]:
+    """Draw a number from each global generator first, and restore their states afterwards.
+
+    Without the draw, an encoder that seeds a generator could bring it back to exactly the state it is in.
+    """
+    python_state, numpy_state = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
-        torch.rand(1), np.random.random_sample(), random.random()
+        torch.rand(1)
+        np.random.random_sample()
+        random.random()
         try:
             yield
         finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)
 
 
 def _global_states() -> dict[str, str]:
@@ -114,14 +119,14 @@ def _global_states() -> dict[str, str]:
 
 
 def check_dtype(subject: Subject, data: ExampleData) -> Comparison:
-    """Output and state follow the dtype of input and parameters; accumulation is not silently narrowed.
+    """Output and state have the dtype of input and parameters; accumulation is not silently narrowed.
 
-    Source: a float64 encoder is asked for float64 precision, a float32 one must not return float64.
+    Source: a float64 encoder is used for float64 precision, and a float32 one must not return float64.
 
-    Why it matters: a float32 buffer in a float64 stream loses half its digits, and a float64 result of a float32
-    encoder doubles memory downstream or fails on devices without float64.
+    Why it matters: a float32 buffer in a float64 stream loses half of its digits, and a float64 result of a float32
+    encoder doubles memory downstream, or fails on devices without float64.
 
-    How to fix a failure: make tensors with `x.new_zeros` or from a parameter, and move constants with the module.
+    How to fix a failure: create tensors with `x.new_zeros` or from a parameter, and move constants with the module.
     """
     out = subject.in_dtype(torch.float32)(data.x.float())
     if out.dtype is not torch.float32:
@@ -138,47 +143,44 @@ def check_dtype(subject: Subject, data: ExampleData) -> Comparison:
 
 
 def check_nonfinite(subject: Subject, data: ExampleData) -> Comparison:
-    """NaN in an element reaches its own set's encoding; NaN or infinity reaches no other set's.
+    """NaN in an element reaches the encoding of its own set; NaN or infinity reaches that of no other set.
 
-    Source: IEEE arithmetic; bad data must be seen, where it is and nowhere else.
+    Source: IEEE arithmetic; bad data must show where it is, and nowhere else.
 
-    Why it matters: an encoder that swallows NaN (`nan_to_num`, a comparison that is false) reports a number for broken
-    data; a statistic over the batch spreads one bad set over all.
+    Why it matters: an encoder that swallows NaN (`nan_to_num`, a comparison that is false) returns a number for broken
+    data; a statistic over the batch spreads one bad set to all.
 
-    How to fix a failure: no `nan_to_num` on data; multiply by no mask what may be NaN, choose with `torch.where`.
+    How to fix a failure: no `nan_to_num` on data; select with `torch.where` instead of multiplying by a mask.
     """
     row, element = int(data.rng.integers(len(data.x))), int(data.rng.integers(data.x.shape[1]))
     data.choices["set and element"] = [row, element]
-    want = subject.encode(data.x)
+    expected = subject.encode(data.x)
     comparison = no_gap(data)
-    others = [at for at in range(len(data.x)) if at != row]
+    other_rows = [i for i in range(len(data.x)) if i != row]
     for bad in (torch.nan, torch.inf):
-        spoiled = data.x.clone()
-        spoiled[row, element, 0] = bad
-        got = subject.encode(spoiled)
-        if bad is torch.nan and bool(got[row].isfinite().all()):
+        x = data.x.clone()
+        x[row, element, 0] = bad
+        actual = subject.encode(x)
+        if bad is torch.nan and bool(actual[row].isfinite().all()):
             return violation(data, "NaN in an element does not reach the encoding of its set")
-        if bool((want[others].isfinite() & ~got[others].isfinite()).any()):
+        if bool((expected[other_rows].isfinite() & ~actual[other_rows].isfinite()).any()):
             return violation(data, f"{bad} in one set reaches the encoding of another")
-        comparison = worse(comparison, subject.compare(_with_row(got, row, want), want, data.x))
+        # Only the other sets are compared.
+        actual = actual.clone()
+        actual[row] = expected[row]
+        comparison = worse(comparison, subject.compare(actual, expected, data.x))
     return comparison
 
 
-def _with_row(got: Tensor, row: int, want: Tensor) -> Tensor:
-    got = got.clone()
-    got[row] = want[row]
-    return got
-
-
 def check_state_dict(subject: Subject, data: ExampleData) -> Comparison:
-    """A state_dict round trip gives the same encoder.
+    """Saving and loading a state_dict gives the same encoder.
 
-    Source: `torch.nn.Module.state_dict`; the one format in which encoders are kept.
+    Source: `torch.nn.Module.state_dict`, the format in which encoders are stored.
 
-    Why it matters: a tensor that is neither parameter nor persistent buffer (fixed slots, a random projection, running
-    statistics) is drawn again in the new process, and the loaded encoder is another one.
+    Why it matters: a tensor that is neither a parameter nor a persistent buffer (fixed slots, a random projection,
+    running statistics) is drawn again in the new process, and the loaded encoder is another one.
 
-    How to fix a failure: `register_buffer` for what is not trained, `nn.Parameter` for what is.
+    How to fix a failure: `register_buffer` for tensors that are not trained, `nn.Parameter` for those that are.
     """
     loaded: Any = subject.rebuild()
     loaded.load_state_dict(subject.module.state_dict())

@@ -1,4 +1,4 @@
-"""Numerics: what rounding and scale may do."""
+"""Numerics: rounding and the scale of the data."""
 
 from typing import Any
 
@@ -18,15 +18,15 @@ _OFFSETS = (0.0, 1e3, -1e3)
 
 
 def check_scale(subject: Subject, data: ExampleData) -> Comparison:
-    """Streams agree with the full set, and stay finite, for inputs scaled by 1e-3 to 1e4 and offset by 1e3.
+    """Streams agree with the full set and stay finite for inputs scaled by 1e-3 to 1e4 and offset by 1e3.
 
-    Source: Property 2.1 of the Slot Set Encoder paper holds for every X, not for standardised ones only.
+    Source: Property 2.1 of the Slot Set Encoder paper, which holds for every X, not only for standardised ones.
 
     Why it matters: exp without a running maximum overflows for logits in the hundreds, E[x^2] - E[x]^2 loses all its
-    digits at an offset, an epsilon that is small beside 1 is large beside 1e-3.
+    digits at an offset, and an epsilon that is small compared with 1 is large compared with 1e-3.
 
-    How to fix a failure: subtract the running maximum before exp, merge variances by Chan's formula, add no absolute
-    epsilon to what has a scale.
+    How to fix a failure: subtract the running maximum before exp, merge variances with Chan's formula, and do not add
+    an absolute epsilon to a quantity that scales with the data.
     """
     scale = float(data.rng.choice(_SCALES))
     offset = float(data.rng.choice(_OFFSETS))
@@ -41,45 +41,48 @@ def check_scale(subject: Subject, data: ExampleData) -> Comparison:
 
 
 def check_precision(subject: Subject, data: ExampleData) -> Comparison:
-    """Reports the error of streaming against the full set in float32 and bfloat16, in units of that type's epsilon.
+    """Report the error of streaming against the full set in float32 and bfloat16, in units of the type's epsilon.
 
-    Source: facts about correct encoders: 2e-7 to 2e-5 in float32, 7e-3 to 2e-2 in bfloat16.
+    Source: measured on correct encoders: 2e-7 to 2e-5 in float32, 7e-3 to 2e-2 in bfloat16.
 
-    Why it matters: consistency in exact arithmetic may still cost digits in the precision one trains in. Reported,
-    never failed: the verdict is reached in float64.
+    Why it matters: an encoder that is consistent in exact arithmetic may still lose digits in the precision used for
+    training. The error is only reported; whether a law holds is decided in float64.
 
-    How to fix a failure: accumulate in float32 where elements are bfloat16.
+    How to fix a failure: accumulate in float32 if the elements are bfloat16.
     """
-    errors, worst = [], torch.zeros(len(data.x), dtype=torch.float64)
+    messages, worst = [], torch.zeros(len(data.x), dtype=torch.float64)
     for dtype in (torch.float32, torch.bfloat16):
         name = str(dtype).removeprefix("torch.")
         try:
-            error = _error(subject.in_dtype(dtype), data, dtype)
+            error = _relative_error(subject.in_dtype(dtype), data, dtype)
         except RuntimeError as unsupported:
-            errors.append(f"{name} not supported ({one_line(unsupported)})")
+            messages.append(f"{name} not supported ({one_line(unsupported)})")
             continue
-        errors.append(f"{name} {float(error.max()):.2g} eps")
+        messages.append(f"{name} {float(error.max()):.2g} eps")
         worst = torch.maximum(worst, error)
-    return Comparison(worst, torch.full_like(worst, torch.inf), ", ".join(errors))
+    return Comparison(worst, torch.full_like(worst, torch.inf), ", ".join(messages))
 
 
-def _error(module: Any, data: ExampleData, dtype: torch.dtype) -> Tensor:
+def _relative_error(module: Any, data: ExampleData, dtype: torch.dtype) -> Tensor:
+    """Return the gap between stream and full set, relative to the encoding, in units of epsilon (`B`)."""
     x = data.x.to(dtype)
     state = module.init_state(len(x))
     for chunk in data.chunks:
         state = module.update(state, chunk.to(dtype))
-    got, want = module.readout(state).double(), module(x).double()
-    size = max_norms(want)
-    relative = torch.where(size > 0, gaps(got, want) / size, torch.zeros_like(size))
+    streamed, whole = module.readout(state).double(), module(x).double()
+    norm = max_norms(whole)
+    relative = torch.where(norm > 0, gaps(streamed, whole) / norm, torch.zeros_like(norm))
     return relative / torch.finfo(dtype).eps
 
 
+_PRECISION_SIZES = ((1,), (1, 2), (5, 1, 9), (1,) * 16, (64, 65), (100, 100, 57))
+_PRECISION_KINDS = (0, 3, 5, 13)  # normal, sorted, negative, class by class
+
 SCALE = Law(id="numerics.scale", check=check_scale, requires=(streams,), budget_fraction=0.5, max_size=129)
-_SIZES = ((1,), (1, 2), (5, 1, 9), (1,) * 16, (64, 65), (100, 100, 57))
 PRECISION = Law(
     id="numerics.precision",
     check=check_precision,
     requires=(streams,),
-    fixed=tuple(Example(sizes=sizes, kinds=(0, 3, 5, 13), seed=n) for n, sizes in enumerate(_SIZES)),
+    fixed=tuple(Example(sizes=sizes, kinds=_PRECISION_KINDS, seed=seed) for seed, sizes in enumerate(_PRECISION_SIZES)),
     measures=True,
 )

@@ -76,9 +76,9 @@ def check_program(subject: Subject, data: ExampleData) -> Comparison:
     Source: the laws of a commutative monoid acting on values, taken together.
 
     Why it matters: each operation may be right on its own and wrong after another: a merge after a load, a read-out
-    after a fork. A random program meets the combinations that no single law spells out.
+    after a fork. A random program finds the combinations that no single law lists.
 
-    How to fix a failure: read the program, the shortest that was found; at its end, every state it made is read out.
+    How to fix a failure: read the program, the shortest that was found. At its end every state it made is read out.
     """
     runner = ProgramRunner(subject, _pool(subject).to(data.x.dtype))
     for step in data.example.program:

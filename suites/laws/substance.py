@@ -1,7 +1,7 @@
-"""Substance: a constant function passes every invariance. Does the encoder do what it is there for?
+"""Substance: laws that a constant function breaks, although it passes every invariance.
 
-These laws say that something *can* change the encoding, so a case is judged by all its sets together: it is a
-counterexample when none of them shows the change.
+They say that something *can* change the encoding. An example is therefore judged as a whole: it is a
+counterexample if none of its sets shows the change.
 """
 
 from collections.abc import Sequence
@@ -18,14 +18,16 @@ from mbcbench.verify.tolerance import Comparison, gaps, rounding_bound
 
 from .comparison import no_gap, violation
 
-_BEYOND_ROUNDING = 1e3  # a change counts when it is that many times the rounding bound
+_BEYOND_ROUNDING = 1e3  # a change counts if it is this many times the rounding bound
+_ABOVE, _BELOW = 5.0, -5.0  # above and below nearly all normal data
+_NEGLIGIBLE = 1e-12  # a gradient this much smaller than the largest one is rounding
 
 
-def changes(got: Tensor, want: Tensor, n: int) -> bool:
-    """Whether two encodings differ by more than rounding in at least one set."""
-    if got.shape != want.shape:
+def is_changed(actual: Tensor, expected: Tensor, n: int) -> bool:
+    """Return True if two encodings differ by more than rounding in at least one set."""
+    if actual.shape != expected.shape:
         return True
-    return bool((gaps(got, want) > _BEYOND_ROUNDING * rounding_bound(want, n)).any())
+    return bool((gaps(actual, expected) > _BEYOND_ROUNDING * rounding_bound(expected, n)).any())
 
 
 def check_elements(subject: Subject, data: ExampleData) -> Comparison:
@@ -38,34 +40,35 @@ def check_elements(subject: Subject, data: ExampleData) -> Comparison:
 
     How to fix a failure: use each element in at least one statistic; give the element network a bias.
     """
-    at, coordinate = int(data.rng.integers(data.x.shape[1])), int(data.rng.integers(data.x.shape[2]))
-    data.choices["element and coordinate"] = [at, coordinate]
-    others = data.x[:, [i for i in range(data.x.shape[1]) if i != at]]
-    own = data.x[:, at : at + 1]
-    only = torch.nn.functional.one_hot(torch.tensor(coordinate), own.shape[2])
-    there = [_inserted(others, at, own + shift * only) for shift in (0.0, _ABOVE, _BELOW)]
-    if not _tell_apart(subject, there):
+    n, dim = data.x.shape[1:]
+    position, coordinate = int(data.rng.integers(n)), int(data.rng.integers(dim))
+    data.choices["element and coordinate"] = [position, coordinate]
+    others = data.x[:, [i for i in range(n) if i != position]]
+    element = data.x[:, position : position + 1]
+    direction = torch.nn.functional.one_hot(torch.tensor(coordinate), dim)
+    moved = [_insert(others, position, element + shift * direction) for shift in (0.0, _ABOVE, _BELOW)]
+    if not _can_distinguish(subject, moved):
         return violation(data, "moving a coordinate of an element changes nothing")
-    there = [_inserted(others, at, value) for value in (own, _ABOVE, _BELOW)]
-    if not _tell_apart(subject, [others, *there]):
+    present = [_insert(others, position, value) for value in (element, _ABOVE, _BELOW)]
+    if not _can_distinguish(subject, [others, *present]):
         return violation(data, "leaving an element out changes nothing")
-    for shift in (0.0, _ABOVE, _BELOW):  # a maximum sees a zero only above the others, a minimum only below
-        if _tell_apart(subject, [others + shift, _inserted(others + shift, at, 0.0)]):
+    # A maximum notices a zero only if all others are negative, a minimum only if all are positive.
+    for shift in (0.0, _ABOVE, _BELOW):
+        if _can_distinguish(subject, [others + shift, _insert(others + shift, position, 0.0)]):
             return no_gap(data)
-    return violation(data, "an element of zeros is not seen")
+    return violation(data, "an element of zeros changes nothing")
 
 
-_ABOVE, _BELOW = 5.0, -5.0
+def _insert(others: Tensor, position: int, value: Tensor | float) -> Tensor:
+    """Return the sets `others` with one more element."""
+    element = torch.zeros_like(others[:, :1]) + value
+    return torch.cat([others[:, :position], element, others[:, position:]], 1)
 
 
-def _inserted(others: Tensor, at: int, value: Tensor | float) -> Tensor:
-    return torch.cat([others[:, :at], torch.zeros_like(others[:, :1]) + value, others[:, at:]], 1)
-
-
-def _tell_apart(subject: Subject, sets: Sequence[Tensor]) -> bool:
-    """Whether the encodings of some two of these sets differ."""
-    first, *rest = [subject.encode(x) for x in sets]
-    return any(changes(other, first, sets[0].shape[1] + 1) for other in rest)
+def _can_distinguish(subject: Subject, sets: Sequence[Tensor]) -> bool:
+    """Return True if one of these sets is encoded differently from the first."""
+    first, *others = [subject.encode(x) for x in sets]
+    return any(is_changed(other, first, sets[0].shape[1] + 1) for other in others)
 
 
 def check_slots(subject: Subject, data: ExampleData) -> Comparison:
@@ -74,59 +77,62 @@ def check_slots(subject: Subject, data: ExampleData) -> Comparison:
     Source: equations 2 to 4 of the Slot Set Encoder paper. Its weights sum to one over slots, so that with K=1, and
     under a sum or mean over slots, sum_k W_ik v(x_i) = v(x_i): the slots cancel.
 
-    Why it matters: slots, keys and queries are then dead parameters and the encoder is sum pooling of v(x).
+    Why it matters: slots, keys and queries are then unused parameters, and the encoder is sum pooling of v(x).
 
-    How to fix a failure: K of two or more, and a read-out that keeps slots apart (maximum, concatenation).
+    How to fix a failure: two slots or more, and a read-out that keeps them apart (maximum, concatenation).
     """
     start = subject.init_state(len(data.x))
-    other = torch.from_numpy(data.rng.standard_normal(tuple(start.slots.shape)))
-    got = subject.stream([data.x], subject.replace_slots(start, start.slots + other))
-    if changes(got, subject.stream([data.x], start), data.x.shape[1]):
+    noise = torch.from_numpy(data.rng.standard_normal(tuple(start.slots.shape)))
+    actual = subject.stream([data.x], subject.replace_slots(start, start.slots + noise))
+    if is_changed(actual, subject.stream([data.x], start), data.x.shape[1]):
         return no_gap(data)
-    return violation(data, "other slots, the same encoding")
+    return violation(data, "other slots give the same encoding")
 
 
 def check_parameters(subject: Subject, data: ExampleData) -> Comparison:
     """Every trainable parameter can receive a gradient.
 
-    Source: a parameter that never does is not trained, whatever the optimiser says.
+    Source: a parameter that never receives one is not trained, whatever the optimiser reports.
 
     Why it matters: `torch.normal(mean, std)` passes no gradient to mean and std; a key bias cancels in a softmax over
     keys; with one slot the whole attention does.
 
-    How to fix a failure: reparametrise (mu + sigma * noise), drop what cancels, or freeze it openly.
+    How to fix a failure: reparametrise (mu + sigma * noise), remove what cancels, or freeze it explicitly.
     """
     with torch.enable_grad():
         out = subject.module(data.x)
         generator = torch.Generator().manual_seed(data.example.seed)
         loss = (out * torch.randn(out.shape, generator=generator, dtype=torch.float64)).sum()
-        wanted = [parameter for _, parameter in subject.parameters]
         if not loss.requires_grad:
             return violation(data, "the encoding has no graph: no parameter receives a gradient")
-        found = torch.autograd.grad(loss, wanted, allow_unused=True)
-    sizes = [0.0 if g is None else float(g.abs().max()) for g in found]
-    floor = 1e-12 * max(sizes)
-    dead = [name for (name, _), size in zip(subject.parameters, sizes, strict=True) if size <= floor]
-    return violation(data, f"no gradient: {', '.join(dead)}") if dead else no_gap(data)
+        parameters = [parameter for _, parameter in subject.parameters]
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+    sizes = [0.0 if gradient is None else float(gradient.abs().max()) for gradient in gradients]
+    floor = _NEGLIGIBLE * max(sizes)
+    unused = [name for (name, _), size in zip(subject.parameters, sizes, strict=True) if size <= floor]
+    return violation(data, f"no gradient: {', '.join(unused)}") if unused else no_gap(data)
 
 
 def check_attention(subject: Subject, data: ExampleData) -> Comparison:
     """The encoder is not a linear pooling of its elements in disguise.
 
-    Source: facts about the Slot Set Encoder: with K=1, or slots that are summed, it is sum_i v(x_i) to the last digit.
+    Source: with K=1, or slots that are summed, a Slot Set Encoder is sum_i v(x_i) to the last digit.
 
-    Why it matters: what is advertised as attention then is `x.sum(1) @ W`, with many more parameters.
+    Why it matters: what is called attention is then `x.sum(1) @ W`, with many more parameters.
 
     How to fix a failure: let weights depend on the data (two slots or more, a read-out that is not their sum), or put a
-    nonlinearity before the pool. Plain sums and means of the raw elements break this law, and may say so.
+    nonlinearity before the pool. Plain sums and means of the raw elements break this law, and may declare so.
     """
-    n = data.x.shape[1]
-    one, two = (torch.from_numpy(data.rng.standard_normal(tuple(data.x.shape))) for _ in range(2))
-    first = subject.encode(data.x + one) - subject.encode(data.x)
-    second = subject.encode(data.x + one + two) - subject.encode(data.x + two)
-    scale = subject.encode(data.x + one + two)
-    curved = gaps(first, second) > _BEYOND_ROUNDING * (rounding_bound(scale, n) + rounding_bound(first, n))
-    return no_gap(data) if bool(curved.any()) else violation(data, "the encoding is affine in the elements")
+    n, shape = data.x.shape[1], tuple(data.x.shape)
+    step, offset = (torch.from_numpy(data.rng.standard_normal(shape)) for _ in range(2))
+    # An affine function changes by the same amount wherever the same step is taken.
+    first = subject.encode(data.x + step) - subject.encode(data.x)
+    second = subject.encode(data.x + step + offset) - subject.encode(data.x + offset)
+    scale = subject.encode(data.x + step + offset)
+    is_nonlinear = gaps(first, second) > _BEYOND_ROUNDING * (rounding_bound(scale, n) + rounding_bound(first, n))
+    if bool(is_nonlinear.any()):
+        return no_gap(data)
+    return violation(data, "the encoding is affine in the elements")
 
 
 def check_interactions(subject: Subject, data: ExampleData) -> Comparison:
@@ -134,29 +140,30 @@ def check_interactions(subject: Subject, data: ExampleData) -> Comparison:
 
     Source: second differences: s(A+x+y) - s(A+x) - s(A+y) + s(A) vanishes for every sum over elements.
 
-    Why it matters: the paper says that stacking models pairwise and higher-order interactions between elements; what a
-    sum over elements feeds, however deep the read-out, knows elements only one by one.
-    This classifies, in the coordinates of the state (the output, for a plain module); only a claim can fail.
+    Why it matters: the paper says that stacking models pairwise and higher-order interactions between elements. A sum
+    over elements knows them only one by one, however deep the read-out. This classifies, in the coordinates of the
+    state (the output, for a plain module); only an encoder that claims the law can fail it.
 
     How to fix a failure: nothing to fix: choose the encoder that the task needs.
     """
     A, x, y = data.x[:, 2:], data.x[:, :1], data.x[:, 1:2]
     sets = (data.x, torch.cat([x, A], 1), torch.cat([y, A], 1), A)
-    quantity = _state if subject.streaming and _of_fixed_size(subject.module, sets) else encoding
-    both, with_x, with_y, alone = (quantity(subject.module, s) for s in sets)
-    return subject.compare(both - with_x, with_y - alone, data.x, quantity)
+    has_comparable_state = subject.streaming and _has_fixed_size_state(subject.module, sets)
+    quantity = _flat_state if has_comparable_state else encoding
+    with_both, with_x, with_y, with_none = (quantity(subject.module, s) for s in sets)
+    return subject.compare(with_both - with_x, with_y - with_none, data.x, quantity)
 
 
-def _state(module: Any, x: Tensor) -> Tensor:
-    """What the state holds of each set, `B x ...`."""
+def _flat_state(module: Any, x: Tensor) -> Tensor:
+    """Return what the state holds of each set as one vector, `B x ...`."""
     state = module.update(module.init_state(len(x)), x)
-    parts = [t for t in pytree.tensors(state) if t.dim() > 0 and t.shape[0] == len(x)]
-    return torch.cat([x.new_zeros(len(x), 0), *(t.reshape(len(x), -1).double() for t in parts)], 1)
+    per_set = [t for t in pytree.tensors(state) if t.dim() > 0 and t.shape[0] == len(x)]
+    return torch.cat([x.new_zeros(len(x), 0), *(t.reshape(len(x), -1).double() for t in per_set)], 1)
 
 
-def _of_fixed_size(module: Any, sets: Sequence[Tensor]) -> bool:
-    """Whether the state holds something of each set, and as much of a large one as of a small one."""
-    widths = {_state(module, x).shape[1] for x in sets}
+def _has_fixed_size_state(module: Any, sets: Sequence[Tensor]) -> bool:
+    """Return True if the state holds something of each set, and as much of a large one as of a small one."""
+    widths = {_flat_state(module, x).shape[1] for x in sets}
     return len(widths) == 1 and 0 not in widths
 
 

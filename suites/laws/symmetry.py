@@ -1,4 +1,4 @@
-"""Symmetries: what an encoding of a set must not depend on."""
+"""Symmetries: what the encoding of a set must not depend on."""
 
 import numpy as np
 import torch
@@ -11,22 +11,23 @@ from mbcbench.verify.tolerance import Comparison
 
 from .comparison import violation, worse
 
+_NUM_RAGGED = 3  # sets of unequal sizes in one batch
+
 
 def check_permutation(subject: Subject, data: ExampleData) -> Comparison:
-    """Permuting the elements of a set leaves its encoding unchanged.
+    """Permuting the elements of a set does not change its encoding.
 
-    Source: Definition C.1 of the Slot Set Encoder paper; each set of the batch is permuted in its own way.
+    Source: Definition C.1 of the Slot Set Encoder paper; each set of the batch has its own permutation.
 
-    Why it matters: a set has no order. Position leaks through a forgotten positional term, a recurrent layer, a
+    Why it matters: a set has no order. Positions leak through a forgotten positional term, a recurrent layer, a
     convolution along n, or ties that are broken by position.
 
-    How to fix a failure: let elements meet only in symmetric operations (sum, mean, maximum, attention without
+    How to fix a failure: combine elements only through symmetric operations (sum, mean, maximum, attention without
     positions), and break ties by value.
     """
-    n = data.x.shape[1]
-    orders = torch.from_numpy(data.rng.permuted(torch.arange(n).expand(len(data.x), n).numpy(), axis=1))
-    data.choices["permutation"] = orders
-    return subject.compare(subject.encode(_arranged(data.x, orders)), subject.encode(data.x), data.x)
+    permutations = _draw_permutations(data)
+    permuted = _permute(data.x, permutations)
+    return subject.compare(subject.encode(permuted), subject.encode(data.x), data.x)
 
 
 def check_slots(subject: Subject, data: ExampleData) -> Comparison:
@@ -34,108 +35,115 @@ def check_slots(subject: Subject, data: ExampleData) -> Comparison:
 
     Source: Proposition 2.2 of the Slot Set Encoder paper, SSE(X, pi S) = pi SSE(X, S).
 
-    Why it matters: slots are drawn alike, so no slot may be special; a mask, bias or normalisation that knows the
-    position of a slot makes the number of slots a constant of the architecture.
+    Why it matters: all slots are drawn from one distribution, so none is special; a mask, bias or normalisation that
+    knows the position of a slot makes the number of slots a constant of the architecture.
 
-    How to fix a failure: treat slots as a set too. Deterministic slots keep the law: it permutes them in the state.
+    How to fix a failure: treat the slots as a set too. Learnt slots can keep the law: it permutes them in the state.
     """
     start = subject.init_state(len(data.x))
-    order = torch.from_numpy(data.rng.permutation(start.slots.shape[1]))
-    data.choices["permutation of the slots"] = order
-    got = subject.stream([data.x], subject.replace_slots(start, start.slots[:, order]))
-    want = subject.stream([data.x], start)
-    if want.dim() > 2 and want.shape[1] == len(order):
-        want = want[:, order]
-    return subject.compare(got, want, data.x)
+    permutation = torch.from_numpy(data.rng.permutation(start.slots.shape[1]))
+    data.choices["permutation of the slots"] = permutation
+    actual = subject.stream([data.x], subject.replace_slots(start, start.slots[:, permutation]))
+    expected = subject.stream([data.x], start)
+    if expected.dim() > 2 and expected.shape[1] == len(permutation):
+        expected = expected[:, permutation]
+    return subject.compare(actual, expected, data.x)
 
 
 def check_batch(subject: Subject, data: ExampleData) -> Comparison:
-    """A set's encoding does not depend on its neighbours in the batch, their order or their number.
+    """The encoding of a set does not depend on the other sets of the batch, their order or their number.
 
     Source: a batch is a convenience; the encoder is a function of one set.
 
     Why it matters: a statistic over the batch (BatchNorm in train mode, a maximum over all sets, slots drawn by
-    position in the batch) makes a result depend on what else was encoded, and breaks down at batch size one.
+    position in the batch) makes a result depend on what else is encoded, and fails for a batch of one.
 
     How to fix a failure: reduce over the elements of a set only; keep the batch dimension out of every reduction.
     """
-    size = len(data.x)
-    chosen = torch.from_numpy(data.rng.integers(0, size, size=int(data.rng.integers(1, size + 1))))
-    data.choices["sets of the other batch"] = chosen
-    whole = subject.encode(data.x)
-    if whole.shape[0] != size:
-        return violation(data, f"{whole.shape[0]} encodings of {size} sets")
-    return subject.compare(subject.encode(data.x[chosen]), whole[chosen], data.x[chosen])
+    batch_size = len(data.x)
+    rows = torch.from_numpy(data.rng.integers(0, batch_size, size=int(data.rng.integers(1, batch_size + 1))))
+    data.choices["sets of the other batch"] = rows
+    encoding = subject.encode(data.x)
+    if encoding.shape[0] != batch_size:
+        return violation(data, f"{encoding.shape[0]} encodings of {batch_size} sets")
+    return subject.compare(subject.encode(data.x[rows]), encoding[rows], data.x[rows])
 
 
 def check_elements(subject: Subject, data: ExampleData) -> Comparison:
     """A set-to-set layer is equivariant: permuting the elements permutes its outputs.
 
-    Source: Definition C.2 of the Slot Set Encoder paper; each set of the batch is permuted in its own way.
+    Source: Definition C.2 of the Slot Set Encoder paper; each set of the batch has its own permutation.
 
-    Why it matters: an encoder built of equivariant layers and an invariant pool is invariant; one layer that knows
+    Why it matters: an encoder made of equivariant layers and an invariant pool is invariant; one layer that knows
     positions spoils it.
 
-    How to fix a failure: treat elements alike, and mix them only through symmetric statistics or attention.
+    How to fix a failure: treat all elements alike, and mix them only through symmetric statistics or attention.
     """
-    n = data.x.shape[1]
-    orders = torch.from_numpy(data.rng.permuted(torch.arange(n).expand(len(data.x), n).numpy(), axis=1))
-    data.choices["permutation"] = orders
-    got = subject.encode(_arranged(data.x, orders))
-    want = _arranged(subject.encode(data.x), orders)
-    return subject.compare(got, want, data.x)
+    permutations = _draw_permutations(data)
+    actual = subject.encode(_permute(data.x, permutations))
+    expected = _permute(subject.encode(data.x), permutations)
+    return subject.compare(actual, expected, data.x)
 
 
-def _arranged(x: Tensor, orders: Tensor) -> Tensor:
-    return x.gather(1, orders[:, :, None].expand(-1, -1, x.shape[2]))
+def _draw_permutations(data: ExampleData) -> Tensor:
+    """Return a permutation of the elements for each set, `B x n`."""
+    batch_size, n = data.x.shape[:2]
+    permutations = torch.from_numpy(data.rng.permuted(torch.arange(n).expand(batch_size, n).numpy(), axis=1))
+    data.choices["permutation"] = permutations
+    return permutations
+
+
+def _permute(x: Tensor, permutations: Tensor) -> Tensor:
+    return x.gather(1, permutations[:, :, None].expand(-1, -1, x.shape[2]))
 
 
 def check_padding(subject: Subject, data: ExampleData) -> Comparison:
-    """Masked elements have no influence, whatever they hold.
+    """Masked elements have no influence, whatever their values.
 
-    Source: batches of sets of unequal sizes are padded; the mask (`B x n`) says what is present.
+    Source: batches of sets of unequal sizes are padded; the mask (`B x n`) marks the elements that are present.
 
-    Why it matters: zeros times NaN are NaN, a mean over padded n is too small, a maximum over padding that holds zeros
-    is never negative, a softmax that counts padding leaks weight to it.
+    Why it matters: zero times NaN is NaN, a mean over the padded n is too small, a maximum over padding that holds
+    zeros is never negative, and a softmax that counts padding leaks weight to it.
 
     How to fix a failure: replace masked entries (`torch.where`) before they are used, and count present elements only.
     """
-    size, n, dim = data.x.shape
-    extra = int(data.rng.integers(1, 4))
-    padding = torch.from_numpy(data.rng.standard_normal((size, extra, dim))) * 1e3
+    batch_size, n, dim = data.x.shape
+    num_padding = int(data.rng.integers(1, 4))
+    padding = torch.from_numpy(data.rng.standard_normal((batch_size, num_padding, dim))) * 1e3
     padding[:, 0] = (torch.nan, torch.inf, 0.0)[data.example.seed % 3]
-    places = torch.from_numpy(data.rng.permuted(torch.arange(n + extra).expand(size, -1).numpy(), axis=1))
-    present = places < n
-    orders = torch.where(present, present.cumsum(1) - 1, n + (~present).cumsum(1) - 1)  # the elements keep their order
-    padded = _arranged(torch.cat([data.x, padding.to(data.x.dtype)], 1), orders)
+    positions = torch.arange(n + num_padding).expand(batch_size, -1).numpy()
+    shuffled = torch.from_numpy(data.rng.permuted(positions, axis=1))
+    # Present elements take the first n numbers in turn, and so keep their order; padding takes the others.
+    present = shuffled < n
+    sources = torch.where(present, present.cumsum(1) - 1, n + (~present).cumsum(1) - 1)
+    padded = _permute(torch.cat([data.x, padding.to(data.x.dtype)], 1), sources)
     data.choices["positions of the padding"] = ~present
     comparison = subject.compare(subject.encode_masked(padded, present), subject.encode(data.x), data.x)
-    return worse(comparison, _ragged(subject, data)) if subject.deterministic else comparison
+    return worse(comparison, _compare_ragged(subject, data)) if subject.deterministic else comparison
 
 
-_RAGGED = 3  # sets of unequal sizes in one batch
-
-
-def _ragged(subject: Subject, data: ExampleData) -> Comparison:
-    """Sets cut to unequal sizes by the mask, side by side, against each on its own without a mask."""
-    x = data.x[:_RAGGED]
-    rng = np.random.default_rng([data.example.seed, 3])  # as many draws however many sets there are
-    counts = rng.integers(1, x.shape[1] + 1, size=_RAGGED)[: len(x)]
-    data.choices["sizes of the first sets"] = counts.tolist()
-    present = torch.arange(x.shape[1]) < torch.from_numpy(counts)[:, None]
-    alone = [subject.encode(one[None, :count]) for one, count in zip(x, counts, strict=True)]
-    found = subject.compare(subject.encode_masked(x, present), torch.cat(alone), x)
-    rest = torch.zeros(len(data.x) - len(x), dtype=found.gap.dtype)
-    return Comparison(torch.cat([found.gap, rest]), torch.cat([found.bound, rest]), found.note)
+def _compare_ragged(subject: Subject, data: ExampleData) -> Comparison:
+    """Compare sets that a mask cuts to unequal sizes, in one batch, with each set alone and without a mask."""
+    x = data.x[:_NUM_RAGGED]
+    rng = np.random.default_rng([data.example.seed, 3])
+    # Always as many draws, so that a set keeps its size when the search tries it alone.
+    sizes = rng.integers(1, x.shape[1] + 1, size=_NUM_RAGGED)[: len(x)]
+    data.choices["sizes of the first sets"] = sizes.tolist()
+    present = torch.arange(x.shape[1]) < torch.from_numpy(sizes)[:, None]
+    expected = torch.cat([subject.encode(elements[None, :size]) for elements, size in zip(x, sizes, strict=True)])
+    comparison = subject.compare(subject.encode_masked(x, present), expected, x)
+    other_sets = torch.zeros(len(data.x) - len(x), dtype=comparison.gap.dtype)
+    gap, bound = torch.cat([comparison.gap, other_sets]), torch.cat([comparison.bound, other_sets])
+    return Comparison(gap, bound, comparison.note)
 
 
 def check_replication(subject: Subject, data: ExampleData) -> Comparison:
-    """X and (X, X, X) encode alike: the encoder is size-free; otherwise it is size-aware.
+    """X and (X, X, X) have the same encoding: the encoder is size-free; otherwise it is size-aware.
 
     Source: multisets; a mean or a maximum is size-free, a sum counts.
 
-    Why it matters: a size-free encoder cannot count, a size-aware one extrapolates to other sizes than trained on.
-    This classifies; only an encoder that claims it can fail.
+    Why it matters: a size-free encoder cannot count, a size-aware one extrapolates to other sizes than it was trained
+    on. This classifies; only an encoder that claims the law can fail it.
 
     How to fix a failure: divide what is summed by the number of elements in the read-out.
     """

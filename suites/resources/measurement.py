@@ -1,4 +1,4 @@
-"""What measures an action: peak memory and time, on the processor or on a CUDA device."""
+"""Peak memory and duration of an action, on the processor or on a CUDA device."""
 
 import gc
 import time
@@ -11,20 +11,29 @@ from mbcbench import system
 Action = Callable[[], object]
 
 
-def peak_bytes(action: Action, warm: Action | None = None) -> tuple[int, str]:
-    """Bytes that `action` adds to the process's resident memory at its highest, and how they were measured.
+def peak_bytes(action: Action, warm_up: Action | None = None) -> tuple[int, str]:
+    """Measure by how much an action raises the resident memory of this process.
 
-    `warm`, or `action` itself, runs once beforehand, so that code and tables that are loaded on first use do not
-    count; what that run left in the allocator is given back, so that it is counted when taken anew. Where the kernel
-    cannot reset the high-water mark (anywhere but Linux), the first run of `action` is measured, against the highest
-    the process had been before.
+    Parameters
+    ----------
+    action
+        Run once before it is measured, unless `warm_up` is given.
+    warm_up
+        Run once before, so that code and tables that are loaded on first use are not counted. The memory that it
+        leaves in the allocator is given back to the system, so that `action` has to take it again.
+
+    Returns
+    -------
+    tuple[int, str]
+        Bytes, and the method. Only Linux can reset the high-water mark. Elsewhere the first run of `action` is
+        measured, against the highest mark before.
     """
     before = system.peak_resident_bytes()
-    (warm or action)()
+    (warm_up or action)()
     gc.collect()
     system.trim_memory()
     if not system.reset_peak_resident():
-        if warm is not None:
+        if warm_up is not None:
             action()
         return system.peak_resident_bytes() - before, "ru_maxrss of the first run"
     idle = system.peak_resident_bytes()
@@ -33,7 +42,7 @@ def peak_bytes(action: Action, warm: Action | None = None) -> tuple[int, str]:
 
 
 def cuda_peak_bytes(action: Action) -> tuple[int, int]:
-    """Bytes that `action` adds on the current CUDA device at most: allocated to tensors, and reserved for them."""
+    """Return by how many bytes an action raises the memory of the current CUDA device: allocated and reserved."""
     action()
     torch.cuda.synchronize()
     torch.cuda.empty_cache()
@@ -44,27 +53,27 @@ def cuda_peak_bytes(action: Action) -> tuple[int, int]:
     return torch.cuda.max_memory_allocated() - allocated, torch.cuda.max_memory_reserved() - reserved
 
 
-def seconds(action: Action) -> float:
-    """Seconds that one run takes."""
-    began = time.perf_counter()
+def wall_seconds(action: Action) -> float:
+    """Return the duration of one run."""
+    start = time.perf_counter()
     action()
-    return time.perf_counter() - began
+    return time.perf_counter() - start
 
 
 def cuda_seconds(action: Action) -> float:
-    """Seconds that one run takes on the current CUDA device, between two events."""
-    began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-    began.record()
+    """Return the duration of one run on the current CUDA device, between two events."""
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+    start.record()
     action()
-    ended.record()
+    end.record()
     torch.cuda.synchronize()
-    return float(began.elapsed_time(ended)) / 1000
+    return float(start.elapsed_time(end)) / 1000
 
 
-def repeated(meter: Callable[[Action], float], action: Action, fill: float) -> list[float]:
-    """What `meter` says of `action`, again and again until `fill` seconds have passed; at least once."""
-    times: list[float] = []
-    end = time.perf_counter() + fill
-    while not times or time.perf_counter() < end:
-        times.append(meter(action))
-    return times
+def repeat_for(seconds: float, measure: Callable[[Action], float], action: Action) -> list[float]:
+    """Measure an action again and again until `seconds` have passed, at least once."""
+    values: list[float] = []
+    end = time.perf_counter() + seconds
+    while not values or time.perf_counter() < end:
+        values.append(measure(action))
+    return values

@@ -1,7 +1,8 @@
-"""Memory and FLOPs of an encoding that is not carried out: fake tensors have shapes and no numbers.
+"""Predict memory and FLOPs of an encoding without running it: fake tensors have shapes but no numbers.
 
-Counted are the storages that torch's operations allocate and that are alive together. What a kernel takes for itself
-while it runs, and what an allocator keeps or rounds up, is not: a measurement may lie above the prediction.
+The prediction counts the storages that torch's operations allocate and that are alive at the same time. It counts
+neither what a kernel allocates for itself while it runs, nor what an allocator keeps or rounds up, so a measurement may
+be higher.
 """
 
 import weakref
@@ -26,148 +27,162 @@ from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.protocol.state import nbytes
 from mbcbench.protocol.target import build_from_spec
 
-MOST_OPERATIONS = 20_000  # of one encoding: more are a loop over elements, which would take minutes
-LINE = (2**14, 2**15, 2**16)  # sizes whose costs say whether cost grows by the same amount with each element
-CHUNKS = 3  # a state that the third chunk leaves as large as the first did will not grow
+MAX_OPERATIONS = 20_000  # per encoding; more of them are a loop over elements, which would take minutes
+LINEARITY_SIZES = (2**14, 2**15, 2**16)  # if the costs of these lie on a line, so do those of larger sets
+CHUNKS = 3  # a state that has not grown after so many chunks does not grow
 
 
-class UnforeseeableError(Exception):
-    """No prediction can be had; the message says why.
-
-    too_long: the encoding itself would take minutes.
-    """
+class PredictionError(Exception):
+    """Raised when a prediction is impossible. `too_long`: the encoding itself would take minutes."""
 
     def __init__(self, message: str, *, too_long: bool = False) -> None:
         super().__init__(message)
         self.too_long = too_long
 
 
-def _too_many(most: int) -> UnforeseeableError:
-    return UnforeseeableError(f"it takes more than {most:,} operations of torch", too_long=True)
+def _too_many_operations(limit: int) -> PredictionError:
+    return PredictionError(f"it takes more than {limit:,} operations of torch", too_long=True)
 
 
 class LiveStorage(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of storages that are allocated within it and alive: `now`, and at most `peak`.
+    """Counts the bytes of storages that are allocated while it is active: alive `now`, and at most (`peak`).
 
-    Works on real and on fake tensors alike. Raises UnforeseeableError after `most` operations.
+    Works on real and on fake tensors. Raises PredictionError after `max_operations` operations.
     """
 
-    def __init__(self, most: int | None = None) -> None:
+    def __init__(self, max_operations: int | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.now = self.peak = self.operations = 0
-        self._most = most
-        self._known: dict[int, Any] = {}
+        self._max_operations = max_operations
+        self._finalizers: dict[int, Any] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.operations += _pieces(func, args)
-        if self._most is not None and self.operations > self._most:
-            raise _too_many(self._most)
-        given = {_key(t) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
-        out = _all_of(args[0]) if _is_unknown(func, args) else func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(out):
-            if isinstance(tensor, Tensor) and _key(tensor) not in given:
+        self.operations += _count_operations(func, args)
+        if self._max_operations is not None and self.operations > self._max_operations:
+            raise _too_many_operations(self._max_operations)
+        inputs = {_storage_key(t) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
+        outputs = _largest_nonzero(args[0]) if _is_fake_nonzero(func, args) else func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(outputs):
+            if isinstance(tensor, Tensor) and _storage_key(tensor) not in inputs:  # not a view, nor in place
                 self._add(tensor)
-        return out
+        return outputs
 
     def _add(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in self._known:
-            self._known[storage._cdata] = weakref.finalize(storage, self._drop, storage._cdata, storage.nbytes())
+        storage, key = tensor.untyped_storage(), _storage_key(tensor)
+        if key not in self._finalizers:
+            self._finalizers[key] = weakref.finalize(storage, self._drop, key, storage.nbytes())
             self.now += storage.nbytes()
             self.peak = max(self.peak, self.now)
 
     def _drop(self, key: int, size: int) -> None:
-        del self._known[key]
+        del self._finalizers[key]
         self.now -= size
 
 
-def _is_unknown(func: Any, args: Sequence[Any]) -> bool:
-    """Whether the shape of the result depends on numbers that fake tensors do not have."""
+def _is_fake_nonzero(func: Any, args: Sequence[Any]) -> bool:
+    """Return True for `nonzero` of a fake tensor: the shape of the result depends on numbers that there are not."""
     return func is torch.ops.aten.nonzero.default and isinstance(args[0], FakeTensor)
 
 
-def _all_of(x: Tensor) -> Tensor:
-    """The places of all numbers, the most that any question about them can give."""
+def _largest_nonzero(x: Tensor) -> Tensor:
+    """Return the upper bound of `x.nonzero()`: the indices of all entries."""
     return x.new_empty((x.numel(), x.dim()), dtype=torch.int64)
 
 
-def _pieces(func: Any, args: Sequence[Any]) -> int:
-    """1, and the number of its results for a split, which alone could make 1e8 of them before the next operation."""
+def _count_operations(func: Any, args: Sequence[Any]) -> int:
+    """Return 1, or for a split its parts too: one split into 1e8 parts would take minutes."""
     if func is not torch.ops.aten.split.Tensor:
         return 1
     x, size, dim = (*args, 0)[:3]
     return 1 + int(x.shape[dim]) // int(size)
 
 
-def _key(tensor: Tensor) -> int:
+def _storage_key(tensor: Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
 
 
 @dataclass(frozen=True)
-class Foreseen:
-    """Bytes that an encoding takes at most beside input and parameters, and its FLOPs by torch's counter."""
+class CostPrediction:
+    """Predicted costs of an encoding.
+
+    Parameters
+    ----------
+    peak_bytes
+        The most memory at any time, without the input and the parameters.
+    flops
+        By torch's counter.
+    operations
+        Of torch, in the run with fake tensors.
+    """
 
     peak_bytes: int
     flops: int
-    operations: int = field(default=0, compare=False)  # of torch, that it took to say so
+    operations: int = field(default=0, compare=False)
 
 
-def in_one_piece(spec: EncoderSpec, n: int, *, dim: int, batch: int = 1, seed: int = 0) -> Foreseen:
-    """The prediction for one set (`B x n x d`), from smaller ones where it loops over parts of it.
+def predict_one_piece(spec: EncoderSpec, n: int, *, dim: int, batch: int = 1, seed: int = 0) -> CostPrediction:
+    """Predict the costs of encoding `batch x n x dim`.
 
-    Raises UnforeseeableError.
+    An encoder that loops over the elements is extrapolated from smaller sets, if its costs grow linearly.
+    Raises PredictionError.
     """
-    sizes = [size for size in LINE if n > LINE[-1]]
-    few = [_in_one_piece(spec, size, dim=dim, batch=batch, seed=seed) for size in sizes]
-    if few and few[0].operations < few[-1].operations:
-        if _is_a_line(few):
-            return _on_the_line(few, n)
-        if few[-1].operations * n > MOST_OPERATIONS * LINE[-1]:
-            raise _too_many(MOST_OPERATIONS)
-    return _in_one_piece(spec, n, dim=dim, batch=batch, seed=seed)
+    if n > LINEARITY_SIZES[-1]:
+        small = [_predict_one_piece(spec, size, dim=dim, batch=batch, seed=seed) for size in LINEARITY_SIZES]
+        if small[0].operations < small[-1].operations:  # it loops: a run with n elements would take too long
+            if _is_linear(small):
+                return _extrapolate(small, n)
+            if small[-1].operations * n > MAX_OPERATIONS * LINEARITY_SIZES[-1]:
+                raise _too_many_operations(MAX_OPERATIONS)
+    return _predict_one_piece(spec, n, dim=dim, batch=batch, seed=seed)
 
 
-def _in_one_piece(spec: EncoderSpec, n: int, *, dim: int, batch: int, seed: int) -> Foreseen:
+def _predict_one_piece(spec: EncoderSpec, n: int, *, dim: int, batch: int, seed: int) -> CostPrediction:
     with FakeTensorMode(), torch.no_grad():
-        module = _frozen(spec, dim, seed)
+        module = _build_frozen(spec, dim, seed)
         x = torch.empty(batch, n, dim)
-        return _watched(lambda: module(x))
+        return _predict(lambda: module(x))
 
 
-def _is_a_line(few: Sequence[Foreseen]) -> bool:
-    """Whether memory and FLOPs grow by the same amount with each element, or not at all."""
-    a, b, c = LINE
-    first, second, third = ((found.peak_bytes, found.flops) for found in few)
-    return all((z - y) * (b - a) == (y - x) * (c - b) for x, y, z in zip(first, second, third, strict=True))
+def _is_linear(predictions: Sequence[CostPrediction]) -> bool:
+    """Return True if memory and FLOPs grow by the same amount with each element (which may be zero)."""
+    a, b, c = LINEARITY_SIZES
+    costs = ((prediction.peak_bytes, prediction.flops) for prediction in predictions)
+    return all((z - y) * (b - a) == (y - x) * (c - b) for x, y, z in zip(*costs, strict=True))
 
 
-def _on_the_line(few: Sequence[Foreseen], n: int) -> Foreseen:
-    a, b, _ = LINE
-    first, second, _ = ((found.peak_bytes, found.flops) for found in few)
+def _extrapolate(predictions: Sequence[CostPrediction], n: int) -> CostPrediction:
+    """Return the costs at `n` on the line through those of the two smallest sets."""
+    a, b, _ = LINEARITY_SIZES
+    first, second, _ = ((prediction.peak_bytes, prediction.flops) for prediction in predictions)
     peak, flops = (x + (y - x) * (n - a) // (b - a) for x, y in zip(first, second, strict=True))
-    return Foreseen(peak, flops)
+    return CostPrediction(peak, flops)
 
 
-def streamed(spec: EncoderSpec, n: int, *, dim: int, chunk: int, batch: int = 1, seed: int = 0) -> Foreseen:
-    """The prediction for a stream of chunks (`B x chunk x d`), with the chunk in hand. Raises UnforeseeableError.
+def predict_streamed(
+    spec: EncoderSpec, n: int, *, dim: int, chunk: int, batch: int = 1, seed: int = 0
+) -> CostPrediction:
+    """Predict the costs of streaming `batch x n x dim` in chunks, including the chunk in use.
 
-    Up to three chunks are gone through; where more come, a state of constant size says that the peak is reached.
+    Up to three chunks are run with fake tensors. A longer stream has the same peak, provided that its state does not
+    grow. Raises PredictionError if it does.
     """
     with FakeTensorMode(), torch.no_grad():
-        module: Any = _frozen(spec, dim, seed)
+        module: Any = _build_frozen(spec, dim, seed)
         block = torch.empty(batch, min(n, chunk), dim)
-        few = [_watched(lambda k=k: encode_stream(module, Chunks(block, k))) for k in (1, 2, CHUNKS)]  # type: ignore[misc]
+        short = [_predict(lambda k=k: encode_stream(module, Chunks(block, k))) for k in (1, 2, CHUNKS)]  # type: ignore[misc]
         count = max(1, n // chunk)
         with LiveStorage():
-            sizes = {nbytes(state) for state in _states(module, block)}
-        if count > CHUNKS and len(sizes) > 1:
-            raise UnforeseeableError("its state grows with the stream")
+            state_sizes = {nbytes(state) for state in _states(module, block)}
+        if count > CHUNKS and len(state_sizes) > 1:
+            raise PredictionError("its state grows with the stream")
     if count <= CHUNKS:
-        return few[count - 1]
-    return Foreseen(few[-1].peak_bytes, few[-1].flops + (count - CHUNKS) * (few[-1].flops - few[-2].flops))
+        return short[count - 1]
+    flops_of_chunk = short[-1].flops - short[-2].flops
+    return CostPrediction(short[-1].peak_bytes, short[-1].flops + (count - CHUNKS) * flops_of_chunk)
 
 
 def _states(module: Any, block: Tensor) -> Iterator[Any]:
+    """Yield the state after each of `CHUNKS` chunks."""
     state = module.init_state(block.shape[0])
     for chunk in Chunks(block, CHUNKS):
         state = module.update(state, chunk)
@@ -175,7 +190,7 @@ def _states(module: Any, block: Tensor) -> Iterator[Any]:
 
 
 class Chunks(Sequence[Tensor]):
-    """`number` chunks, each a new copy of `block` made when it is asked for: the stream is never held."""
+    """`number` chunks, each a copy of `block` that is made on access, so that the stream is never in memory."""
 
     def __init__(self, block: Tensor, number: int) -> None:
         self.block, self.number = block, number
@@ -189,21 +204,22 @@ class Chunks(Sequence[Tensor]):
         return self.block.clone()
 
 
-def _frozen(spec: EncoderSpec, dim: int, seed: int) -> nn.Module:
-    """Without gradients, at whose mere mention the FLOP counter fails under no_grad."""
+def _build_frozen(spec: EncoderSpec, dim: int, seed: int) -> nn.Module:
+    """Build an encoder whose parameters need no gradient: with them FlopCounterMode fails under no_grad."""
     return build_from_spec(spec, dim_in=dim, seed=seed).eval().requires_grad_(False)
 
 
-def _watched(action: Callable[[], object]) -> Foreseen:
+def _predict(action: Callable[[], object]) -> CostPrediction:
+    """Run an action on fake tensors and count."""
     flops = FlopCounterMode(display=False)
-    live = LiveStorage(MOST_OPERATIONS)
+    live = LiveStorage(MAX_OPERATIONS)
     try:
         with flops, live:
             action()
     except (DataDependentOutputException, DynamicOutputShapeException) as error:
-        raise UnforeseeableError("what it does depends on the values of its tensors") from error
+        raise PredictionError("its behaviour depends on the values of its tensors") from error
     except RuntimeError as error:
         if "Storage size calculation overflowed" not in str(error):
             raise
-        raise UnforeseeableError("it takes more bytes than 64 bits can count") from error
-    return Foreseen(live.peak, flops.get_total_flops(), live.operations)
+        raise PredictionError("it takes more bytes than 64 bits can count") from error
+    return CostPrediction(live.peak, flops.get_total_flops(), live.operations)

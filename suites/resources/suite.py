@@ -1,10 +1,12 @@
-"""Resources: what encoding one set costs, in time, memory, state, parameters and FLOPs.
+"""Resources: time, memory, state size, parameters and FLOPs of encoding one set.
 
-One set (B = 1) of standard normal elements, 64 numbers each, in eval mode, on one thread: in one piece, or streamed in
-chunks of 1,000. A stream repeats one chunk, so that it is never held. Where there is a CUDA device, the same on it.
+The set (B = 1) has standard normal elements of 64 numbers each. It is encoded in eval mode on one thread, in one piece
+or streamed in chunks of 1,000; a stream repeats one chunk, so that it is never in memory. If there is a CUDA device,
+the same is measured on it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,37 +20,93 @@ from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.protocol.state import nbytes
 from mbcbench.protocol.target import build_from_spec, get_spec
 from mbcbench.records.cell import Cell
+from mbcbench.records.detail import CostDetail
 from mbcbench.records.record import Record, Status
 from mbcbench.system import available_bytes
 
-from .measurement import Action, cuda_peak_bytes, cuda_seconds, peak_bytes, repeated, seconds
-from .prediction import Chunks, Foreseen, UnforeseeableError, in_one_piece, streamed
+from ..metrics import Metric
+from .measurement import Action, cuda_peak_bytes, cuda_seconds, peak_bytes, repeat_for, wall_seconds
+from .prediction import Chunks, CostPrediction, PredictionError, predict_one_piece, predict_streamed
 
-CHUNK = 1000
-DECADES = (100, 1000, 10_000, 100_000, 1_000_000)
-BETWEEN = (2000, 3000, 5000)  # in one piece, so that what grows with the square has sizes enough within memory
-SIZES: dict[Profile, tuple[int, ...]] = {"smoke": (1000,), "quick": (2000,), "thorough": DECADES, "paper": DECADES}
-LONGER: dict[Profile, tuple[int, ...]] = {"thorough": (10_000_000,), "paper": (10_000_000,)}  # streamed only
-LARGE = 10_000  # a set of more elements is tried in part first
-FORESEEN = 1_000_000_000  # a size that nothing is measured at
-SECONDS: dict[Profile, float] = {"smoke": 0.02, "quick": 0.1, "thorough": 0.2, "paper": 5.0}
-LONGEST: dict[Profile, float] = {"smoke": 10.0, "quick": 10.0, "thorough": 10.0, "paper": 600.0}  # seconds an encoding
+ENCODE, PREDICT = "encode", "foresee"  # cases
 ONE_PIECE, STREAMED = "one piece", "streamed"
+
+DECADES = (100, 1000, 10_000, 100_000, 1_000_000)
+# In one piece, so that what grows quadratically has enough sizes that fit into memory.
+BETWEEN_DECADES = (2000, 3000, 5000)
+SIZES: dict[Profile, tuple[int, ...]] = {"smoke": (1000,), "quick": (2000,), "thorough": DECADES, "paper": DECADES}
+STREAMED_SIZES: dict[Profile, tuple[int, ...]] = {"thorough": (10_000_000,), "paper": (10_000_000,)}
+PREDICTED_SIZE = 1_000_000_000  # nothing is measured at this size
+PARTIAL_FIRST = 10_000  # of larger sets a tenth is encoded first
+
+TIMING_SECONDS: dict[Profile, float] = {"smoke": 0.02, "quick": 0.1, "thorough": 0.2, "paper": 5.0}
+LONGEST_SECONDS: dict[Profile, float] = {"smoke": 10.0, "quick": 10.0, "thorough": 10.0, "paper": 600.0}
+
+PEAK_MEMORY = Metric(name="peak_memory", unit="bytes")
+PEAK_RESERVED = Metric(name="peak_reserved", unit="bytes")
+PREDICTED_PEAK_MEMORY = Metric(name="predicted_peak_memory", unit="bytes")
+FLOPS = Metric(name="flops", unit="FLOP")
+STATE_SIZE = Metric(name="state_size", unit="bytes")
+PARAMETERS = Metric(name="parameters")
+THROUGHPUT = Metric(name="throughput", unit="elements/s", higher_is_better=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceSettings:
+    """Settings of a cell.
+
+    Parameters
+    ----------
+    n, dim, batch
+        Elements of a set, numbers of an element, sets.
+    mode
+        `one piece` or `streamed`.
+    chunk_size
+        Elements of a chunk in a stream.
+    foresee
+        Predict memory and FLOPs, and measure nothing that is predicted not to fit into memory.
+    timing_seconds
+        Encoding is repeated for so long.
+    longest_seconds
+        Encodings that are estimated to take longer are not run.
+    """
+
+    n: int
+    mode: str
+    dim: int = 64
+    batch: int = 1
+    chunk_size: int = 1000
+    foresee: bool
+    timing_seconds: float
+    longest_seconds: float
+
+    @property
+    def input_size(self) -> int:
+        """Elements of the tensor that is encoded: the set, or the chunk that a stream repeats."""
+        return self.n if self.mode == ONE_PIECE else min(self.n, self.chunk_size)
+
+    @property
+    def input_bytes(self) -> int:
+        """Bytes of that tensor. They are in memory beforehand, so the peak does not include them."""
+        return self.batch * self.input_size * self.dim * 4
+
+    @property
+    def detail(self) -> CostDetail:
+        return CostDetail(
+            n=self.n,
+            mode=self.mode,
+            dim=self.dim,
+            batch=self.batch,
+            chunk_size=self.chunk_size if self.mode == STREAMED else None,
+            input_bytes=self.input_bytes,
+        )
 
 
 def cells(request: Request) -> list[Cell]:
-    """Per encoder and device one cell for each set size and mode, and in the longer profiles one that only predicts.
+    """Return one cell per encoder, device, set size and mode; in the longer profiles also cells that only predict.
 
-    Each measures in a process of its own, and a size that is too large for one mode spares the other.
+    So every measurement has a process of its own, and a size that is too large in one mode does not prevent the other.
     """
-    profile = request.profile
-    grid = profile in LONGER
-    ways = [("encode", n, mode) for n in SIZES[profile] for mode in (ONE_PIECE, STREAMED)]
-    ways += [("encode", n, ONE_PIECE) for n in BETWEEN if grid]
-    ways += [("encode", n, STREAMED) for n in LONGER.get(profile, ())]
-    ways += [("foresee", FORESEEN, mode) for mode in (ONE_PIECE, STREAMED) if grid]
-    shared: dict[str, Any] = {"dim": 64, "batch": 1, "chunk_size": CHUNK, "foresee": grid}
-    shared |= {"timing_seconds": SECONDS[profile], "longest_seconds": LONGEST[profile]}
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     return [
         Cell(
@@ -57,141 +115,153 @@ def cells(request: Request) -> list[Cell]:
             encoder=encoder,
             seed=request.seed,
             device=device,
-            params={"n": n, "mode": mode, **shared},
+            params=asdict(_settings(request.profile, n, mode)),
         )
         for encoder in request.encoders
-        for case, n, mode in ways
-        for device in (devices if case == "encode" else ["cpu"])
+        for case, n, mode in _grid(request.profile)
+        for device in (devices if case == ENCODE else ["cpu"])
     ]
 
 
-def run(cell: Cell) -> Iterable[Record]:
-    """What is predicted of one encoding, and what is measured of it unless memory would not do."""
-    p = cell.params
-    spec = get_spec(cell.encoder)
-    module = build_from_spec(spec, dim_in=p["dim"], seed=cell.seed).eval()
-    if p["mode"] == STREAMED and not is_streaming(module):
-        return [cell.record(Status.SKIP, message="a plain module has no state to stream: it encodes in one piece")]
-    found: list[Record] = []
-    if p["foresee"]:
-        try:
-            foreseen = _foresee(cell, spec)
-        except UnforeseeableError as error:
-            if error.too_long or cell.case == "foresee":
-                return [cell.record(Status.SKIP, message=f"not run: {error} (predicted)")]
-        else:
-            found = _predictions(cell, foreseen)
-            needed = foreseen.peak_bytes + _input_bytes(cell)
-            available = available_bytes()
-            if cell.case == "encode" and cell.device == "cpu" and needed > available:
-                message = (
-                    f"out of memory (predicted): it would take {needed:,} bytes, and {available:,.0f} are to be had"
-                )
-                return [*found, cell.record(Status.SKIP, message=message)]
-    if cell.case == "encode":
-        with torch.inference_mode():
-            found += _measured(cell, module.to(cell.device))
-    return found
+def _predicts(profile: Profile) -> bool:
+    return profile in STREAMED_SIZES
 
 
-def _foresee(cell: Cell, spec: EncoderSpec) -> Foreseen:
-    p = cell.params
-    shape = {"dim": p["dim"], "batch": p["batch"], "seed": cell.seed}
-    if p["mode"] == ONE_PIECE:
-        return in_one_piece(spec, p["n"], **shape)
-    return streamed(spec, p["n"], chunk=p["chunk_size"], **shape)
+def _grid(profile: Profile) -> Iterator[tuple[str, int, str]]:
+    """Yield the case, size and mode of each cell of one encoder."""
+    for n in SIZES[profile]:
+        yield ENCODE, n, ONE_PIECE
+        yield ENCODE, n, STREAMED
+    if _predicts(profile):
+        for n in BETWEEN_DECADES:
+            yield ENCODE, n, ONE_PIECE
+        for n in STREAMED_SIZES[profile]:
+            yield ENCODE, n, STREAMED
+        yield PREDICT, PREDICTED_SIZE, ONE_PIECE
+        yield PREDICT, PREDICTED_SIZE, STREAMED
 
 
-def _predictions(cell: Cell, foreseen: Foreseen) -> list[Record]:
-    detail = _detail(cell)
-    return [
-        _smaller(cell, "predicted_peak_memory", "bytes", foreseen.peak_bytes, detail | {"method": "fake tensors"}),
-        _smaller(cell, "flops", "FLOP", foreseen.flops, detail | {"method": "torch.utils.flop_counter"}),
-    ]
-
-
-def _measured(cell: Cell, module: nn.Module) -> Iterator[Record]:
-    """Memory first: what is measured first finds the process as it was.
-
-    Of a large set a tenth comes before all, to warm up and to say how long the whole would take.
-    """
-    p, detail = cell.params, _detail(cell)
-    size = p["n"] if p["mode"] == ONE_PIECE else min(p["n"], p["chunk_size"])
-    generator = torch.Generator().manual_seed(cell.seed)
-    x = torch.randn(p["batch"], size, p["dim"], generator=generator).to(cell.device)
-    count = p["n"] // size
-    meter = seconds if cell.device == "cpu" else cuda_seconds
-    part = None
-    if p["n"] > LARGE:
-        tenth = [x] * (count // 10)
-        part = partial(encode_stream, module, tenth) if tenth else partial(module, x[:, : size // 10])
-        expected = 10 * meter(part)
-        if expected > p["longest_seconds"]:
-            message = f"not run: a tenth of the set says {expected:.0f} s, and {p['longest_seconds']:g} s are allowed"
-            yield cell.record(Status.SKIP, message=message)
-            return
-    if p["mode"] == ONE_PIECE:
-        encode = partial(module, x)
-        yield from _peak(cell, encode, part, detail)
-        yield _smaller(cell, "parameters", "", sum(weight.numel() for weight in module.parameters()), detail)
-    else:
-        encode = partial(encode_stream, module, [x] * count)
-        sizes: list[int] = []
-        yield from _peak(cell, partial(_encode_and_weigh, module, Chunks(x, count), sizes), part, detail)
-        yield _smaller(cell, "state_size", "bytes", sizes[-1], detail)
-    yield _throughput(cell, repeated(meter, encode, p["timing_seconds"]), detail)
-
-
-def _detail(cell: Cell) -> dict[str, Any]:
-    kept = ("n", "mode", "dim", "batch", *(("chunk_size",) if cell.params["mode"] == STREAMED else ()))
-    return {name: cell.params[name] for name in kept} | {"input_bytes": _input_bytes(cell)}
-
-
-def _input_bytes(cell: Cell) -> int:
-    """Bytes of the set in one piece, or of the chunk that the stream repeats: held, and not counted as the peak."""
-    p = cell.params
-    n = p["n"] if p["mode"] == ONE_PIECE else min(p["n"], p["chunk_size"])
-    return int(p["batch"] * n * p["dim"] * 4)
-
-
-def _peak(cell: Cell, encode: Action, part: Action | None, detail: dict[str, Any]) -> Iterator[Record]:
-    if cell.device == "cpu":
-        peak, method = peak_bytes(encode, part)
-        yield _smaller(cell, "peak_memory", "bytes", peak, detail | {"method": method})
-        return
-    allocated, reserved = cuda_peak_bytes(encode)
-    yield _smaller(cell, "peak_memory", "bytes", allocated, detail | {"method": "torch.cuda allocated"})
-    yield _smaller(cell, "peak_reserved", "bytes", reserved, detail | {"method": "torch.cuda reserved"})
-
-
-def _encode_and_weigh(module: Any, chunks: Sequence[Tensor], sizes: list[int]) -> Tensor:
-    """The encoding of a stream; the bytes of its last state are added to `sizes`."""
-    state = module.init_state(chunks[0].shape[0])
-    for chunk in chunks:
-        state = module.update(state, chunk)
-    sizes.append(nbytes(state))
-    out: Tensor = module.readout(state)
-    return out
-
-
-def _throughput(cell: Cell, times: Sequence[float], detail: dict[str, Any]) -> Record:
-    """By the median of the repetitions."""
-    p = cell.params
-    low, median, high = (float(q) for q in np.percentile(times, (25, 50, 75)))
-    spent = {"median_seconds": median, "iqr_seconds": high - low, "repetitions": len(times)}
-    each = {"seconds_per_element": median / (p["batch"] * p["n"]), "sets_per_second": p["batch"] / median}
-    return cell.record(
-        Status.OK,
-        metric="throughput",
-        value=p["batch"] * p["n"] / median,
-        unit="elements/s",
-        higher_is_better=True,
-        detail=detail | spent | each,
+def _settings(profile: Profile, n: int, mode: str) -> ResourceSettings:
+    return ResourceSettings(
+        n=n,
+        mode=mode,
+        foresee=_predicts(profile),
+        timing_seconds=TIMING_SECONDS[profile],
+        longest_seconds=LONGEST_SECONDS[profile],
     )
 
 
-def _smaller(cell: Cell, metric: str, unit: str, value: float, detail: dict[str, Any]) -> Record:
-    return cell.record(Status.OK, metric=metric, value=value, unit=unit, higher_is_better=False, detail=detail)
+def run(cell: Cell) -> Iterator[Record]:
+    """Predict the costs of one encoding, if the settings say so, and measure them, if memory suffices."""
+    settings = ResourceSettings(**cell.params)
+    spec = get_spec(cell.encoder)
+    module = build_from_spec(spec, dim_in=settings.dim, seed=cell.seed).eval()
+    if settings.mode == STREAMED and not is_streaming(module):
+        yield cell.record(Status.SKIP, message="a plain module has no state to stream: it encodes in one piece")
+        return
+    if settings.foresee:
+        try:
+            prediction = _predict(spec, settings, cell.seed)
+        except PredictionError as error:
+            if error.too_long or cell.case == PREDICT:
+                yield cell.record(Status.SKIP, message=f"not run: {error} (predicted)")
+                return
+        else:
+            yield from _prediction_records(cell, settings, prediction)
+            needed, available = prediction.peak_bytes + settings.input_bytes, available_bytes()
+            if cell.case == ENCODE and cell.device == "cpu" and needed > available:
+                message = f"out of memory (predicted): it needs {needed:,} bytes, and {available:,.0f} are available"
+                yield cell.record(Status.SKIP, message=message)
+                return
+    if cell.case == ENCODE:
+        yield from _measure(cell, settings, module.to(cell.device))
+
+
+def _predict(spec: EncoderSpec, settings: ResourceSettings, seed: int) -> CostPrediction:
+    n, dim, batch = settings.n, settings.dim, settings.batch
+    if settings.mode == ONE_PIECE:
+        return predict_one_piece(spec, n, dim=dim, batch=batch, seed=seed)
+    return predict_streamed(spec, n, dim=dim, batch=batch, seed=seed, chunk=settings.chunk_size)
+
+
+def _prediction_records(cell: Cell, settings: ResourceSettings, prediction: CostPrediction) -> list[Record]:
+    memory = replace(settings.detail, method="fake tensors")
+    flops = replace(settings.detail, method="torch.utils.flop_counter")
+    return [
+        PREDICTED_PEAK_MEMORY.record(cell, prediction.peak_bytes, memory),
+        FLOPS.record(cell, prediction.flops, flops),
+    ]
+
+
+@torch.inference_mode()
+def _measure(cell: Cell, settings: ResourceSettings, module: nn.Module) -> Iterator[Record]:
+    """Yield what is measured of one encoding: memory first, while the process has allocated little.
+
+    A tenth of a large set is encoded before all, as a warm-up and to estimate the duration of the whole.
+    """
+    generator = torch.Generator().manual_seed(cell.seed)
+    x = torch.randn(settings.batch, settings.input_size, settings.dim, generator=generator).to(cell.device)
+    timer = wall_seconds if cell.device == "cpu" else cuda_seconds
+    tenth = _encode_tenth(settings, module, x) if settings.n > PARTIAL_FIRST else None
+    if tenth is not None:
+        estimate = 10 * timer(tenth)
+        if estimate > settings.longest_seconds:
+            limit = f"the limit is {settings.longest_seconds:g} s"
+            message = f"not run: estimated from a tenth of the set to take {estimate:.0f} s; {limit}"
+            yield cell.record(Status.SKIP, message=message)
+            return
+    if settings.mode == ONE_PIECE:
+        encode = partial(module, x)
+        yield from _measure_peak(cell, settings, encode, tenth)
+        yield PARAMETERS.record(cell, sum(weight.numel() for weight in module.parameters()), settings.detail)
+    else:
+        count = settings.n // settings.input_size
+        encode = partial(encode_stream, module, [x] * count)
+        state_sizes: list[int] = []
+        yield from _measure_peak(cell, settings, partial(_stream, module, Chunks(x, count), state_sizes), tenth)
+        yield STATE_SIZE.record(cell, state_sizes[-1], settings.detail)
+    yield _throughput(cell, settings, repeat_for(settings.timing_seconds, timer, encode))
+
+
+def _encode_tenth(settings: ResourceSettings, module: nn.Module, x: Tensor) -> Action:
+    """Return an action that encodes a tenth of the set: of the chunks of a stream, or of the elements of one piece."""
+    count = settings.n // settings.input_size // 10
+    return partial(encode_stream, module, [x] * count) if count else partial(module, x[:, : settings.input_size // 10])
+
+
+def _measure_peak(cell: Cell, settings: ResourceSettings, encode: Action, warm_up: Action | None) -> Iterator[Record]:
+    if cell.device == "cpu":
+        peak, method = peak_bytes(encode, warm_up)
+        yield PEAK_MEMORY.record(cell, peak, replace(settings.detail, method=method))
+        return
+    allocated, reserved = cuda_peak_bytes(encode)
+    yield PEAK_MEMORY.record(cell, allocated, replace(settings.detail, method="torch.cuda allocated"))
+    yield PEAK_RESERVED.record(cell, reserved, replace(settings.detail, method="torch.cuda reserved"))
+
+
+def _stream(module: Any, chunks: Sequence[Tensor], state_sizes: list[int]) -> Tensor:
+    """Encode a stream, and append the bytes of its last state to `state_sizes`."""
+    state = module.init_state(chunks[0].shape[0])
+    for chunk in chunks:
+        state = module.update(state, chunk)
+    state_sizes.append(nbytes(state))
+    encoding: Tensor = module.readout(state)
+    return encoding
+
+
+def _throughput(cell: Cell, settings: ResourceSettings, durations: Sequence[float]) -> Record:
+    """Return the record of the throughput, by the median duration."""
+    low, median, high = (float(quartile) for quartile in np.percentile(durations, (25, 50, 75)))
+    elements = settings.batch * settings.n
+    detail = replace(
+        settings.detail,
+        median_seconds=median,
+        iqr_seconds=high - low,
+        repetitions=len(durations),
+        seconds_per_element=median / elements,
+        sets_per_second=settings.batch / median,
+    )
+    return THROUGHPUT.record(cell, elements / median, detail)
 
 
 SUITE = Suite(

@@ -1,4 +1,4 @@
-"""Training on partitions (Section 2.5 of the paper): how much of a set a step takes its gradient through."""
+"""Training on partitions (Section 2.5 of the paper): gradients that flow through a part of each set only."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,79 +15,88 @@ Estimator = Literal["full", "partition", "unbiased"]
 
 @dataclass(frozen=True)
 class Sampling:
-    """An estimator of the gradient; `size` is the number of elements that it takes it through.
+    """Estimator of the gradient of a loss on whole sets.
 
-    full: the gradient of the whole set.
-    partition: a random subset is all that is encoded, as the paper trains. Biased: it is another set's gradient.
-    unbiased: all chunks of a random partition are encoded, all but one of them without a graph, and the gradient
-        through that one is multiplied by their number. What the read-out adds of its own is counted once.
+    Parameters
+    ----------
+    estimator
+        `full`: the gradient of the whole set.
+        `partition`: only a random subset is encoded, as in the paper. Biased: this is the gradient of another set.
+        `unbiased`: all chunks of a random partition are encoded, all but one without a graph, and the gradient through
+        that one is multiplied by their number. Parameters that only the read-out uses are counted once.
+    size
+        Elements that the gradient flows through.
+    generator
+        Draws the partitions.
     """
 
-    how: Estimator
+    estimator: Estimator
     size: int = 0
     generator: torch.Generator | None = None
 
     def __call__(self, encoder: Any, element: nn.Module, x: Tensor) -> Tensor:
-        """The encoding of `x` (`B x n x d`)."""
-        if self.how == "full" or self.size >= x.shape[1]:
-            out: Tensor = encoder(element(x))
-            return out
+        """Encode `x` (`B x n x d`) behind the network `element`, with a graph as the estimator has it."""
+        if self.estimator == "full" or self.size >= x.shape[1]:
+            encoding: Tensor = encoder(element(x))
+            return encoding
         chunks = self.chunks(x.shape[1])
-        if self.how == "partition":
-            return partition(encoder, element, x, chunks[0])
-        chosen = int(torch.randint(len(chunks), (), generator=self.generator))
-        return unbiased(encoder, element, x, chunks, chosen)
+        if self.estimator == "partition":
+            return encode_subset(encoder, element, x, chunks[0])
+        index = int(torch.randint(len(chunks), (), generator=self.generator))
+        return encode_unbiased(encoder, element, x, chunks, index)
 
     def chunks(self, n: int) -> tuple[Tensor, ...]:
-        """The places of the elements of each chunk of a random partition of n elements; the last may be smaller."""
+        """Draw a partition of `n` elements: the indices of each chunk, of which the last may be smaller."""
         return torch.split(torch.randperm(n, generator=self.generator), self.size)
 
 
 FULL_SET = Sampling("full")
 
 
-def partition(encoder: Any, element: nn.Module, x: Tensor, chunk: Tensor) -> Tensor:
-    """The encoding of one chunk of `x`, its places given, as if it were the set."""
-    out: Tensor = encoder(element(x[:, chunk]))
-    return out
+def encode_subset(encoder: Any, element: nn.Module, x: Tensor, subset: Tensor) -> Tensor:
+    """Encode the elements of `x` with the indices `subset` as if they were the whole set."""
+    encoding: Tensor = encoder(element(x[:, subset]))
+    return encoding
 
 
-def unbiased(encoder: Any, element: nn.Module, x: Tensor, chunks: tuple[Tensor, ...], chosen: int) -> Tensor:
-    """The encoding of `x` with a graph through one chunk alone, whose gradient counts for all.
+def encode_unbiased(encoder: Any, element: nn.Module, x: Tensor, chunks: tuple[Tensor, ...], index: int) -> Tensor:
+    """Encode all chunks of `x`, with a graph through chunk `index` only, whose gradient counts for all.
 
-    Raises ValueError for a plain encoder, which has no state to leave the others in.
+    Raises ValueError for a plain encoder, which has no state to accumulate the other chunks in.
     """
     if isinstance(encoder, ChunkAggregation):
-        raise ValueError("a plain encoder has no state: the rest of the set cannot be encoded apart from its gradient")
+        raise ValueError("a plain encoder has no state, so the rest of the set cannot be encoded without a gradient")
     state = encoder.init_state(len(x))
     with torch.no_grad():
-        for at, chunk in enumerate(chunks):
-            state = state if at == chosen else encoder.update(state, element(x[:, chunk]))
-    after = encoder.update(state, element(x[:, chunks[chosen]]))
-    out: Tensor = encoder.readout(_gradient_times(len(chunks), before=state, after=after))
-    return out
+        for other, chunk in enumerate(chunks):
+            if other != index:
+                state = encoder.update(state, element(x[:, chunk]))
+    after = encoder.update(state, element(x[:, chunks[index]]))
+    encoding: Tensor = encoder.readout(_scale_gradient(len(chunks), before=state, after=after))
+    return encoding
 
 
-def _gradient_times(factor: int, *, before: Any, after: Any) -> Any:
-    """The state `after` a chunk, with the gradient through what the chunk changed multiplied.
+def _scale_gradient(factor: int, *, before: Any, after: Any) -> Any:
+    """Return the state `after` a chunk, with the gradient through what the chunk changed multiplied by `factor`.
 
-    What it left alone (the slots) leads to the read-out's own gradient.
+    Tensors that the chunk left as they were `before`, such as slots, carry the read-out's own gradient, which is
+    complete already.
     """
-    kept = {id(tensor) for tensor in tensors(before)}
+    unchanged = {id(tensor) for tensor in tensors(before)}
 
-    def scaled(tensor: Tensor) -> Tensor:
-        if tensor.requires_grad and id(tensor) not in kept:
+    def scale(tensor: Tensor) -> Tensor:
+        if tensor.requires_grad and id(tensor) not in unchanged:
             tensor.register_hook(lambda gradient: gradient * factor)  # type: ignore[no-untyped-call]
         return tensor
 
-    return map_state(scaled, after)
+    return map_state(scale, after)
 
 
-def each_chunk(encoder: Any, element: nn.Module, x: Tensor, sampling: Sampling) -> Iterator[Tensor]:
-    """The encodings of an estimator for each chunk of one random partition: all its outcomes, equally likely."""
+def encode_each_chunk(encoder: Any, element: nn.Module, x: Tensor, sampling: Sampling) -> Iterator[Tensor]:
+    """Yield the estimator's encoding for each chunk of one random partition: all its outcomes, equally likely."""
     chunks = sampling.chunks(x.shape[1])
-    for at, chunk in enumerate(chunks):
-        if sampling.how == "partition":
-            yield partition(encoder, element, x, chunk)
+    for index, chunk in enumerate(chunks):
+        if sampling.estimator == "partition":
+            yield encode_subset(encoder, element, x, chunk)
         else:
-            yield unbiased(encoder, element, x, chunks, at)
+            yield encode_unbiased(encoder, element, x, chunks, index)

@@ -1,7 +1,7 @@
-"""What every task's model begins with: a network per element, the set encoder, a vector from its encoding."""
+"""Shared part of the models of all tasks: network per element, set encoder, vector from its encoding."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,8 @@ from mbcbench.protocol.target import build_from_spec
 from .partitions import FULL_SET, Sampling
 
 
-def slot_vector(encoding: Tensor, readout: SlotReadout) -> Tensor:
-    """An encoding `B x d` as it is, `B x K x d` reduced over its slots (`concat`: laid side by side)."""
+def reduce_slots(encoding: Tensor, readout: SlotReadout) -> Tensor:
+    """Return an encoding `B x d` as it is, and `B x K x d` reduced over (`concat`: flattened to) its slots."""
     if readout == "concat" or encoding.dim() == 2:
         return encoding.flatten(1)
     if readout == "max":
@@ -22,16 +22,38 @@ def slot_vector(encoding: Tensor, readout: SlotReadout) -> Tensor:
     return encoding.mean(dim=1) if readout == "mean" else encoding.sum(dim=1)
 
 
-class SetEmbedding(nn.Module):
-    """Sets `B x n x d` to vectors `B x features`, in one piece or streamed.
+class EncoderOptions(TypedDict, total=False):
+    """Options of a `SetEmbedding` that models pass on."""
 
-    element: the network of each element, whose output is `width` wide. hyper: of the encoder.
-    readout: of its slots, in place of the spec's.
-    sampling: how much of a set a training step takes its gradient through.
-    A plain encoder is streamed as the pair (f, mean): the unweighted mean of its chunk encodings.
+    hyper: Mapping[str, Any] | None
+    readout: SlotReadout | None
+    sampling: Sampling
+
+
+class SetEmbedding(nn.Module):
+    """Sets `B x n x dim_in` to vectors `B x features`, in one piece or streamed.
+
+    A plain encoder f is streamed as the pair (f, mean): the unweighted mean of its chunk encodings.
+
+    Parameters
+    ----------
+    spec
+        The encoder.
+    element
+        Network of each element, with outputs of width `width`.
+    dim_in, width
+        Width of an element, and of what the encoder gets.
+    seed
+        Of the encoder's weights.
+    hyper
+        Hyper-parameters of the encoder.
+    readout
+        How slots are reduced to a vector, in place of the spec's.
+    sampling
+        Which part of a set the gradient of a training step flows through.
     """
 
-    encoder: Any  # streaming: its steps are no part of nn.Module's type
+    encoder: Any  # nn.Module's type has no steps: init_state, update, readout
 
     def __init__(
         self,
@@ -54,22 +76,25 @@ class SetEmbedding(nn.Module):
             self.features = self.vector(self.encoder(self.element(torch.zeros(2, 16, dim_in)))).shape[1]
 
     def encode(self, x: Tensor) -> Tensor:
-        """The vectors of sets given in one piece; in training, as `sampling` says."""
+        """Return the vectors of sets given in one piece; in training, with a graph as `sampling` has it."""
         sampling = self.sampling if self.training else FULL_SET
         return self.vector(sampling(self.encoder, self.element, x))
 
     def encode_stream(self, chunks: Sequence[Tensor]) -> Iterator[Tensor]:
-        """The vectors after each chunk of one stream."""
+        """Yield the vectors after each chunk of one stream."""
         state = self.encoder.init_state(chunks[0].shape[0])
         for chunk in chunks:
             state = self.encoder.update(state, self.element(chunk))
             yield self.vector(self.encoder.readout(state))
 
-    def encode_apart(self, chunks: Sequence[Tensor], g: Aggregation) -> Tensor:
-        """The vectors of the literal eq. (1): each chunk encoded on its own, the encodings aggregated by `g`."""
-        whole = self.encoder.f if isinstance(self.encoder, ChunkAggregation) else self.encoder
-        return self.vector(encode_stream(ChunkAggregation(whole, g), [self.element(chunk) for chunk in chunks]))
+    def encode_chunks_separately(self, chunks: Sequence[Tensor], g: Aggregation) -> Tensor:
+        """Return the vectors by eq. (1) as written: each chunk is encoded on its own, the encodings aggregated by `g`.
+
+        Streaming encoders too are used as plain ones here.
+        """
+        f = self.encoder.f if isinstance(self.encoder, ChunkAggregation) else self.encoder
+        return self.vector(encode_stream(ChunkAggregation(f, g), [self.element(chunk) for chunk in chunks]))
 
     def vector(self, encoding: Tensor) -> Tensor:
-        """The vector of an encoding, its slots read out as the spec says."""
-        return slot_vector(encoding, self.readout)
+        """Return an encoding with its slots, if it has any, reduced as `readout` says."""
+        return reduce_slots(encoding, self.readout)

@@ -1,7 +1,7 @@
-"""Controls: deliberately wrong encoders, each named after its vice, each breaking one law.
+"""Controls: deliberately wrong encoders, each named after its defect, each breaking one law.
 
-A control is a class with an attribute `breaks`: the law it must be caught by. `also` names laws that it cannot help
-breaking too; `claims` are its spec's, `reference` is an independent computation to be compared with.
+A control is a class with an attribute `breaks`, the law that must catch it. `also` lists laws that it inevitably breaks
+too; `claims` are those of its spec, `reference` is an independent computation to compare with.
 """
 
 from dataclasses import dataclass
@@ -12,55 +12,56 @@ from torch import nn
 
 from mbcbench.protocol.spec import EncoderSpec
 
-# What mbc.program tries together: who breaks one of these breaks it too.
+# mbc.program tries these laws together, so an encoder that breaks one of them breaks it too.
 MONOID = {"mbc.partition", "mbc.order", "mbc.merge", "mbc.empty", "mbc.resume", "mbc.fork"}
 GROUPS = ("mbc", "merge", "states", "gradients", "symmetry", "hygiene", "numerics", "substance", "reference")
 
 
 @dataclass(frozen=True)
 class Control:
-    """A wrong encoder, the law it breaks, and the laws that fall with it."""
+    """A wrong encoder, the law it breaks, and the laws that it inevitably breaks too."""
 
-    vice: type[nn.Module]
+    encoder: type[nn.Module]
     group: str
 
     @property
     def name(self) -> str:
-        return self.vice.__name__
+        return self.encoder.__name__
 
     @property
     def breaks(self) -> str:
-        return str(getattr(self.vice, "breaks"))  # noqa: B009 # declared by each class on its own
+        return str(getattr(self.encoder, "breaks"))  # noqa: B009 # each class declares its own
 
     @property
     def also(self) -> tuple[str, ...]:
-        said = getattr(self.vice, "also", ())
-        together = ("mbc.program",) if MONOID & {self.breaks, *said} else ()
-        return tuple(law for law in (*said, *together) if law != self.breaks)
+        declared = getattr(self.encoder, "also", ())
+        program = ("mbc.program",) if MONOID & {self.breaks, *declared} else ()
+        return tuple(law for law in (*declared, *program) if law != self.breaks)
 
     @property
     def summary(self) -> str:
-        return (self.vice.__doc__ or "").strip().partition("\n")[0]
+        return (self.encoder.__doc__ or "").strip().partition("\n")[0]
 
     @property
     def spec(self) -> EncoderSpec:
-        said: dict[str, Any] = {
-            key: getattr(self.vice, key) for key in ("claims", "reference") if key in dir(self.vice)
+        optional: dict[str, Any] = {
+            name: getattr(self.encoder, name) for name in ("claims", "reference") if hasattr(self.encoder, name)
         }
-        return EncoderSpec(name=self.name, factory=self.vice, summary=self.summary, **said)
+        return EncoderSpec(name=self.name, factory=self.encoder, summary=self.summary, **optional)
 
 
 def controls() -> list[Control]:
-    """Every control, in the order in which they are written down."""
-    modules = [(group, import_module(f".{group}", __package__)) for group in GROUPS]
-    return [
-        Control(vice, group)
-        for group, module in modules
-        for vice in vars(module).values()
-        if isinstance(vice, type) and "breaks" in vars(vice) and vice.__module__ == module.__name__
-    ]
+    """Return every control, in the order of the source."""
+    all_controls = []
+    for group in GROUPS:
+        module = import_module(f".{group}", __package__)
+        for encoder in vars(module).values():
+            is_own_class = isinstance(encoder, type) and encoder.__module__ == module.__name__
+            if is_own_class and "breaks" in vars(encoder):
+                all_controls.append(Control(encoder, group))
+    return all_controls
 
 
 def control(name: str) -> Control:
-    """The control of that name."""
+    """Return the control of that name."""
     return next(control for control in controls() if control.name == name)

@@ -1,4 +1,4 @@
-"""Small encoders that keep every law; a control gets one of their words wrong."""
+"""Small encoders that keep every law; a control changes one detail of them."""
 
 from typing import Any, NamedTuple
 
@@ -9,11 +9,11 @@ from torch.nn.functional import silu
 WIDTH = 4
 SLOTS = 3
 
-# Compare a stream with the full set: an encoder that breaks mbc.partition cannot keep them.
+# Laws that compare a stream with the full set; an encoder that breaks mbc.partition cannot keep them.
 STREAM = ("mbc.gradient", "mbc.large", "mbc.partial_gradient", "mbc.train", "numerics.scale")
-# An encoder whose result depends on the order of elements gives streams in another order another result.
+# Laws that an encoder breaks whose result depends on the order of elements.
 ORDERED = ("mbc.partition", "mbc.order", "mbc.merge", "mbc.resume", *STREAM)
-# Begin two streams from one state, which the first of them has changed.
+# Laws that start two streams from one state; they fail if the first stream modifies it.
 FORKED = ("mbc.order", "mbc.merge", "mbc.empty", "mbc.resume")
 
 
@@ -25,12 +25,12 @@ class Sums(NamedTuple):
 
 
 def hide(x: Tensor, mask: Tensor | None, value: float = 0.0) -> Tensor:
-    """`x` (`B x n x d`) with `value` in place of absent elements."""
+    """Return `x` (`B x n x d`) with `value` in place of absent elements."""
     return x if mask is None else x.masked_fill(~mask.unsqueeze(-1), value)
 
 
 def count(x: Tensor, mask: Tensor | None) -> Tensor:
-    """The number of elements present in each set, `B`."""
+    """Return the number of elements present in each set, `B`."""
     return torch.full((len(x),), x.shape[1]) if mask is None else mask.sum(1)
 
 
@@ -48,11 +48,11 @@ class Mean(nn.Module):
         return silu(self.phi(x))
 
     def part(self, x: Tensor, mask: Tensor | None) -> Any:
-        """The state of one chunk."""
+        """Return the state of one chunk."""
         return Sums(hide(self.features(hide(x, mask)), mask).sum(1), count(x, mask))
 
     def add(self, a: Any, b: Any) -> Any:
-        """The state of both."""
+        """Return the state of both streams."""
         return Sums(a.total + b.total, a.number + b.number)
 
     def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
@@ -98,7 +98,7 @@ class Max(Mean):
 
 
 class Weighed(NamedTuple):
-    """The largest logit so far, and relative to it numerator and denominator; `B x 4` each."""
+    """The largest logit so far, and numerator and denominator relative to it; `B x 4` each."""
 
     peak: Tensor
     num: Tensor
@@ -136,12 +136,12 @@ class Softmax(Mean):
 
 
 def finite(peak: Tensor) -> Tensor:
-    """`peak` with zeros for no elements."""
+    """Return `peak` with zeros for streams without elements."""
     return peak.masked_fill(peak == -torch.inf, 0)
 
 
 class Slotted(NamedTuple):
-    """The slots of the stream (`B x K x 4`), and what each gathered of the features (`B x K x 4`)."""
+    """The slots of the stream (`B x K x 4`), and the features that each has gathered (`B x K x 4`)."""
 
     slots: Tensor
     total: Tensor
@@ -162,7 +162,7 @@ class Slots(Mean):
         return Slotted(slots, torch.zeros_like(slots))
 
     def weights(self, slots: Tensor, x: Tensor) -> Tensor:
-        """The attention of each element over slots, `B x n x K`."""
+        """Return the attention of each element over slots, `B x n x K`."""
         weights: Tensor = (self.key(x) @ slots.transpose(1, 2)).softmax(2)
         return weights
 

@@ -1,4 +1,4 @@
-"""Correct encoders that are hard to judge: rounding moves their encodings by far more than an epsilon."""
+"""Correct encoders that are ill-conditioned: rounding changes their encodings by far more than an epsilon."""
 
 from typing import Any, ClassVar, NamedTuple
 
@@ -106,7 +106,7 @@ class Oscillating(Sum):
 
 
 class SignedSum(Sum):
-    """A sum of both signs, which may come to nearly nothing."""
+    """A sum of terms of both signs, which may nearly cancel."""
 
     def features(self, x: Tensor) -> Tensor:
         linear: Tensor = self.phi(x)

@@ -1,4 +1,4 @@
-"""Encoders that encode rightly and train wrongly."""
+"""Encoders with the right encoding and wrong gradients."""
 
 from typing import Any, ClassVar
 
@@ -18,10 +18,10 @@ class DetachedState(Mean):
 
 
 class NoGradAfterFirstChunk(Mean):
-    """Reads all chunks but the first under no_grad."""
+    """Reads all chunks except the first under no_grad."""
 
     breaks: ClassVar[str] = "mbc.gradient"
-    # With the others streamed before it, no chunk is the first.
+    # The law streams the other chunks before, so that no chunk is the first.
     also: ClassVar[tuple[str, ...]] = ("mbc.partial_gradient",)
 
     def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
@@ -31,7 +31,7 @@ class NoGradAfterFirstChunk(Mean):
 
 
 class GradientDecays(Sum):
-    """Halves the gradient on its way through each chunk."""
+    """Halves the gradient that passes through each chunk."""
 
     breaks: ClassVar[str] = "mbc.gradient"
 
@@ -41,7 +41,7 @@ class GradientDecays(Sum):
 
 
 class PeakWithGradient(Softmax):
-    """Shifts by a maximum that is constant in the chunk and not in the merge."""
+    """Shifts by a maximum that is a constant in the chunk but not in the merge."""
 
     breaks: ClassVar[str] = "mbc.gradient"
     also: ClassVar[tuple[str, ...]] = ("mbc.partial_gradient",)
@@ -76,7 +76,7 @@ class ParameterGradientOfFirstChunk(Mean):
 
 
 class _Part(torch.nn.Module):
-    """A chunk's state as a module's forward."""
+    """The state of a chunk, as the forward of a module."""
 
     def __init__(self, of: Mean) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class _Part(torch.nn.Module):
 
 
 class GraphFollowsState(Mean):
-    """Records a graph for a chunk only where the state has one already."""
+    """Records a graph for a chunk only if the state already has one."""
 
     breaks: ClassVar[str] = "mbc.partial_gradient"
 
@@ -98,8 +98,8 @@ class GraphFollowsState(Mean):
         return self.add(state, part)
 
 
-class WeighsDetachedTwice(Sum):
-    """Doubles a chunk's gradient where what came before carries none."""
+class DetachedCountedTwice(Sum):
+    """Doubles the gradient of a chunk if the state before it carries none."""
 
     breaks: ClassVar[str] = "mbc.partial_gradient"
 

@@ -1,4 +1,4 @@
-"""Encoders that are no functions, or do not leave alone what they are given."""
+"""Encoders that are not functions, or have side effects."""
 
 import random
 from typing import Any, ClassVar
@@ -9,13 +9,13 @@ from torch import Tensor
 
 from tests.controls.base import ORDERED, WIDTH, Max, Mean, Slots, Slotted, Sum, Sums
 
-# Encode one set twice: nothing is equal where one input has two encodings.
+# Laws that encode one set twice, and fail if one input has two encodings.
 TWICE = ("symmetry.permutation", "symmetry.batch", "symmetry.padding", "hygiene.inputs", "hygiene.nonfinite",
     "hygiene.state_dict", "mbc.fork", "mbc.empty")  # fmt: skip
 
 
-class SlotsDrawnAnew(Slots):
-    """Draws other slots for each stream, from a generator of its own."""
+class NewSlotsPerStream(Slots):
+    """Draws other slots for each stream, from its own generator."""
 
     breaks: ClassVar[str] = "hygiene.determinism"
     also: ClassVar[tuple[str, ...]] = (*TWICE, "mbc.gradient", "mbc.partial_gradient", "mbc.train")
@@ -33,7 +33,7 @@ class SlotsDrawnAnew(Slots):
 
 
 class DropoutLeftOn(Mean):
-    """Drops features in eval() too, from a generator of its own."""
+    """Drops features in eval mode too, with its own generator."""
 
     breaks: ClassVar[str] = "hygiene.determinism"
     also: ClassVar[tuple[str, ...]] = (*ORDERED, *TWICE)
@@ -83,8 +83,8 @@ class CachedByShape(Mean):
         return self.cache[x.shape]
 
 
-class BurnsRandomNumbers(Mean):
-    """Draws from torch's global generator in eval()."""
+class DrawsFromTorch(Mean):
+    """Draws from torch's global generator in eval mode."""
 
     breaks: ClassVar[str] = "hygiene.rng"
 
@@ -104,17 +104,17 @@ class SeedsGlobalGenerator(Slots):
         return Slotted(state.slots + torch.randn(self.slots.shape).to(state.slots.dtype), state.total)
 
 
-class BurnsNumPyNumbers(Mean):
+class DrawsFromNumPy(Mean):
     """Draws from NumPy's global generator."""
 
     breaks: ClassVar[str] = "hygiene.rng"
 
     def readout(self, state: Any) -> Tensor:
-        np.random.rand()  # the vice
+        np.random.rand()  # the defect
         return super().readout(state)
 
 
-class BurnsPythonNumbers(Mean):
+class DrawsFromPython(Mean):
     """Draws from the module `random` for each chunk."""
 
     breaks: ClassVar[str] = "hygiene.rng"
@@ -125,7 +125,7 @@ class BurnsPythonNumbers(Mean):
 
 
 class ViewOfTransposed(Mean):
-    """Flattens its input by `view`, which fails where strides do not allow it."""
+    """Flattens its input with `view`, which fails for some strides."""
 
     breaks: ClassVar[str] = "hygiene.inputs"
     # Chunks of a batch are slices of a larger tensor.
@@ -137,7 +137,7 @@ class ViewOfTransposed(Mean):
 
 
 class BitsOfTheInput(Mean):
-    """Reads the signs from the bits, which only lie in a row where the last stride is one."""
+    """Reads the signs from the bits, which are contiguous only if the last stride is one."""
 
     breaks: ClassVar[str] = "hygiene.inputs"
 
@@ -158,7 +158,7 @@ class ClampsInPlace(Mean):
 
 
 class ZeroesPaddingInPlace(Mean):
-    """Writes zeros over the caller's padding."""
+    """Overwrites the caller's padding with zeros."""
 
     breaks: ClassVar[str] = "hygiene.inputs"
 
@@ -185,7 +185,7 @@ class Float32State(Mean):
 
 
 class Float32Output(Mean):
-    """Returns float32, whatever it is given."""
+    """Returns float32 for any input."""
 
     breaks: ClassVar[str] = "hygiene.dtype"
 
@@ -194,7 +194,7 @@ class Float32Output(Mean):
 
 
 class Float64Output(Mean):
-    """Returns float64, whatever it is given."""
+    """Returns float64 for any input."""
 
     breaks: ClassVar[str] = "hygiene.dtype"
 
@@ -211,7 +211,7 @@ class NaNToNumber(Mean):
         return super().features(x).nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
 
 
-class MaximumOverlooksNaN(Max):
+class MaximumIgnoresNaN(Max):
     """Takes a maximum for which NaN is smaller than any number."""
 
     breaks: ClassVar[str] = "hygiene.nonfinite"
@@ -235,7 +235,7 @@ class SpreadsNaN(Mean):
 
 
 class PlainTensor(Mean):
-    """Projects by a random matrix that is no part of its state_dict."""
+    """Projects with a random matrix that is not in its state_dict."""
 
     breaks: ClassVar[str] = "hygiene.state_dict"
 
@@ -247,7 +247,7 @@ class PlainTensor(Mean):
         return super().readout(state) @ self.projection.to(state.total.dtype)
 
 
-class BufferNotKept(Sum):
+class BufferNotPersistent(Sum):
     """Scales by a buffer that is not persistent."""
 
     breaks: ClassVar[str] = "hygiene.state_dict"
@@ -260,8 +260,8 @@ class BufferNotKept(Sum):
         return super().readout(state) * self.get_buffer("scale")
 
 
-class SeedOfItsOwn(Mean):
-    """Projects by a matrix drawn from a seed that is drawn when it is built."""
+class SeedDrawnWhenBuilt(Mean):
+    """Projects with a matrix drawn from a seed that is drawn when it is built."""
 
     breaks: ClassVar[str] = "hygiene.state_dict"
 

@@ -10,7 +10,7 @@ from tests.controls.base import ORDERED, STREAM, WIDTH, Max, Mean, Sum, Sums, co
 
 
 def any_present(x: Tensor, mask: Tensor | None) -> Tensor:
-    """1 for each chunk with at least one element, else 0; `B`."""
+    """Return 1 for each chunk with at least one element, else 0; `B`."""
     return count(x, mask).clamp(max=1)
 
 
@@ -36,7 +36,7 @@ class CountsChunks(Mean):
 
 
 class ChunkSoftmax(Sum):
-    """Takes the softmax within each chunk, and adds the chunks up."""
+    """Takes the softmax within each chunk, and sums over chunks."""
 
     breaks: ClassVar[str] = "mbc.partition"
     also: ClassVar[tuple[str, ...]] = STREAM
@@ -100,7 +100,7 @@ class MaximumOfChunkSums(Max):
 
 
 class MeanOfChunkVariances(Mean):
-    """Averages the variances of chunks by their sizes: what lies between chunks is lost."""
+    """Averages the variances of chunks by their sizes, without the variance between chunks."""
 
     breaks: ClassVar[str] = "mbc.partition"
     also: ClassVar[tuple[str, ...]] = STREAM
@@ -136,7 +136,7 @@ class ChunkNormalised(Sum):
 
 
 class ChunkHierarchy(Sum):
-    """Runs the second layer on each chunk, and adds the results up."""
+    """Applies the second layer to each chunk, and sums the results."""
 
     breaks: ClassVar[str] = "mbc.partition"
     also: ClassVar[tuple[str, ...]] = STREAM
@@ -154,7 +154,7 @@ class ChunkMedian(Mean):
     """Averages the medians of chunks by their sizes."""
 
     breaks: ClassVar[str] = "mbc.partition"
-    also: ClassVar[tuple[str, ...]] = (*STREAM, "hygiene.nonfinite")  # the median overlooks NaN too
+    also: ClassVar[tuple[str, ...]] = (*STREAM, "hygiene.nonfinite")  # the median ignores NaN too
 
     def part(self, x: Tensor, mask: Tensor | None) -> Any:
         number = count(x, mask)
@@ -168,7 +168,7 @@ class ChunkCap100(Mean):
     """Reads the first hundred elements of a chunk."""
 
     breaks: ClassVar[str] = "mbc.partition"
-    # The first hundred of a chunk are others in another order.
+    # Another order gives other first hundred elements.
     also: ClassVar[tuple[str, ...]] = ("symmetry.permutation", "symmetry.padding", *STREAM)
 
     def part(self, x: Tensor, mask: Tensor | None) -> Any:
@@ -176,10 +176,10 @@ class ChunkCap100(Mean):
 
 
 class SinglePrecisionSum(Mean):
-    """Adds chunks up in float32, and hides it by a float64 state."""
+    """Sums chunks in float32, but has a float64 state."""
 
     breaks: ClassVar[str] = "mbc.partition"
-    # What is added in another order is rounded otherwise, in the float32 digits.
+    # Another order of additions rounds differently, in float32.
     also: ClassVar[tuple[str, ...]] = (*ORDERED, "symmetry.permutation", "symmetry.padding", "hygiene.inputs")
 
     def add(self, a: Any, b: Any) -> Any:
@@ -194,17 +194,17 @@ class Decay(Sum):
     also: ClassVar[tuple[str, ...]] = ("mbc.partition", "mbc.merge", *STREAM)
 
     def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
-        kept = 1 - 0.1 * any_present(x, mask).unsqueeze(1)
-        return self.add(Sums(state.total * kept, state.number), self.part(x, mask))
+        remaining = 1 - 0.1 * any_present(x, mask).unsqueeze(1)
+        return self.add(Sums(state.total * remaining, state.number), self.part(x, mask))
 
 
 class Chunked(NamedTuple):
-    """Sums, the number of chunks seen (`B`), and one chunk that is treated apart."""
+    """Sums, the number of chunks seen (`B`), and the part of one special chunk."""
 
     total: Tensor
     number: Tensor
     chunks: Tensor
-    apart: Tensor
+    special: Tensor
 
 
 class NoMerge(Mean):
@@ -218,11 +218,11 @@ class NoMerge(Mean):
 
     def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
         total, number = self.add(state, self.part(x, mask))
-        return Chunked(total, number, state.chunks + any_present(x, mask), state.apart)
+        return Chunked(total, number, state.chunks + any_present(x, mask), state.special)
 
 
 class FirstChunkDropped(NoMerge):
-    """Leaves the first chunk out once a second has come."""
+    """Leaves out the first chunk once a second one has arrived."""
 
     breaks: ClassVar[str] = "mbc.order"
     also: ClassVar[tuple[str, ...]] = ("mbc.partition", *STREAM)
@@ -230,15 +230,15 @@ class FirstChunkDropped(NoMerge):
     def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
         new = super().update(state, x, mask)
         first = (new.chunks == 1).unsqueeze(1)
-        return new._replace(apart=torch.where(first, new.total, state.apart))
+        return new._replace(special=torch.where(first, new.total, state.special))
 
     def readout(self, state: Any) -> Tensor:
-        left_out = state.apart * (state.chunks > 1).unsqueeze(1)
+        left_out = state.special * (state.chunks > 1).unsqueeze(1)
         return super().readout(state._replace(total=state.total - left_out))
 
 
 class LastChunkDropped(NoMerge):
-    """Leaves the last chunk out, unless there is one only."""
+    """Leaves out the last chunk, unless it is the only one."""
 
     breaks: ClassVar[str] = "mbc.order"
     also: ClassVar[tuple[str, ...]] = ("mbc.partition", *STREAM)
@@ -246,15 +246,15 @@ class LastChunkDropped(NoMerge):
     def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
         new = super().update(state, x, mask)
         came = (new.chunks > state.chunks).unsqueeze(1)
-        return new._replace(apart=torch.where(came, new.total - state.total, state.apart))
+        return new._replace(special=torch.where(came, new.total - state.total, state.special))
 
     def readout(self, state: Any) -> Tensor:
-        left_out = state.apart * (state.chunks > 1).unsqueeze(1)
+        left_out = state.special * (state.chunks > 1).unsqueeze(1)
         return super().readout(state._replace(total=state.total - left_out))
 
 
-class LaterChunksWeighLess(NoMerge):
-    """Weighs the i-th chunk by 1/i."""
+class LaterChunksWeightedLess(NoMerge):
+    """Weights the i-th chunk by 1/i."""
 
     breaks: ClassVar[str] = "mbc.order"
     also: ClassVar[tuple[str, ...]] = ("mbc.partition", *STREAM)
@@ -266,7 +266,7 @@ class LaterChunksWeighLess(NoMerge):
 
 
 class LargestChunkTwice(NoMerge):
-    """Counts the largest chunk twice; of equal ones the first."""
+    """Counts the largest chunk twice; the first of equal ones."""
 
     breaks: ClassVar[str] = "mbc.order"
     also: ClassVar[tuple[str, ...]] = ("mbc.partition", *STREAM)
@@ -276,14 +276,14 @@ class LargestChunkTwice(NoMerge):
         larger = part.number > state.chunks  # here: the size of the largest
         total, number = self.add(state, part)
         largest = torch.where(larger, part.number, state.chunks)
-        return Chunked(total, number, largest, torch.where(larger.unsqueeze(1), part.total, state.apart))
+        return Chunked(total, number, largest, torch.where(larger.unsqueeze(1), part.total, state.special))
 
     def readout(self, state: Any) -> Tensor:
-        return super().readout(state._replace(total=state.total + state.apart))
+        return super().readout(state._replace(total=state.total + state.special))
 
 
 class Recurrent(NoMerge):
-    """Lets what came before gate a chunk."""
+    """Gates a chunk by the state before it."""
 
     breaks: ClassVar[str] = "mbc.order"
     also: ClassVar[tuple[str, ...]] = ("mbc.partition", *STREAM)

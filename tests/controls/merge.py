@@ -29,7 +29,7 @@ class MergeAveragesMeans(Mean):
 
 
 class MergePrefersLeft(Mean):
-    """Weighs the left side of a merge by 1 + 1e-4."""
+    """Weights the left side of a merge by 1 + 1e-4."""
 
     breaks: ClassVar[str] = "mbc.merge"
 
@@ -67,7 +67,7 @@ class MergeTakesLargerSum(Max):
 
 
 class EmptyChunkCounted(Mean):
-    """Counts at least one element a chunk."""
+    """Counts at least one element per chunk."""
 
     breaks: ClassVar[str] = "mbc.empty"
 
@@ -77,7 +77,7 @@ class EmptyChunkCounted(Mean):
 
 
 class MaskedChunkCounted(Mean):
-    """Counts at least one element a masked chunk."""
+    """Counts at least one element per masked chunk."""
 
     breaks: ClassVar[str] = "mbc.empty"
 
@@ -96,7 +96,7 @@ class MaximumOfNothing(Max):
 
 
 class EmptyChunkResets(Mean):
-    """Begins anew at an empty chunk."""
+    """Starts again at an empty chunk."""
 
     breaks: ClassVar[str] = "mbc.empty"
 
@@ -114,8 +114,8 @@ class EmptySetIsNaN(Mean):
         return mean
 
 
-class SpeechlessOnEmptySet(Mean):
-    """Raises an error without a word for the empty set."""
+class EmptySetErrorWithoutMessage(Mean):
+    """Raises an error without a message for the empty set."""
 
     breaks: ClassVar[str] = "mbc.empty"
 
@@ -125,8 +125,8 @@ class SpeechlessOnEmptySet(Mean):
         return super().readout(state)
 
 
-class MergeOfOneStateWithItself(Mean):
-    """Takes a state that is merged with itself for one stream, not for two that are alike."""
+class MergeWithItself(Mean):
+    """Treats a state that is merged with itself as one stream, not as two equal ones."""
 
     breaks: ClassVar[str] = "mbc.program"
 
@@ -135,15 +135,15 @@ class MergeOfOneStateWithItself(Mean):
 
 
 class Merged(NamedTuple):
-    """Sums, and whether they are those of a merge."""
+    """Sums, and True if they come from a merge."""
 
     total: Tensor
     number: Tensor
     merged: bool = False
 
 
-class DeafAfterMerge(Mean):
-    """Does not count what is fed to a state that came from a merge."""
+class UncountedAfterMerge(Mean):
+    """Does not count elements that are fed after a merge."""
 
     breaks: ClassVar[str] = "mbc.program"
 

@@ -1,4 +1,4 @@
-"""Encoders that hold for numbers of ordinary size."""
+"""Encoders that work only for numbers of ordinary size."""
 
 from typing import Any, ClassVar
 
@@ -9,7 +9,7 @@ from tests.controls.base import Mean, Softmax, Sum, Sums, Weighed, count, hide
 
 
 class ExpWithoutMaximum(Softmax):
-    """Takes the exponential of logits as they are."""
+    """Takes the exponential of logits without subtracting the maximum."""
 
     breaks: ClassVar[str] = "numerics.scale"
 
@@ -28,7 +28,7 @@ class ExpWithoutMaximum(Softmax):
 
 
 class SaturatedSum(Sum):
-    """Holds running sums between -2e6 and 2e6."""
+    """Clamps running sums to between -2e6 and 2e6."""
 
     breaks: ClassVar[str] = "numerics.scale"
 
@@ -41,7 +41,7 @@ class SaturatedSum(Sum):
 
 
 class ExpOfFeatures(Mean):
-    """Takes a mean of exponentials, and its logarithm: it overflows in the thousands."""
+    """Takes the logarithm of a mean of exponentials, which overflows for inputs in the thousands."""
 
     breaks: ClassVar[str] = "numerics.scale"
 
@@ -53,7 +53,7 @@ class ExpOfFeatures(Mean):
 
 
 class SaturatedChunk(Sum):
-    """Holds the sum of a chunk below 64 times the largest float16."""
+    """Clamps the sum of a chunk to 64 times the largest float16."""
 
     breaks: ClassVar[str] = "numerics.scale"
 

@@ -1,4 +1,4 @@
-"""Encoders that keep every law of streams and compute something else than their reference."""
+"""Encoders that keep every law of streams, but differ from their reference."""
 
 import math
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 
 
 def features(module: nn.Module, x: Array) -> Array:
-    """silu(W x + b), `B x n x 4`."""
+    """Return silu(W x + b), `B x n x 4`."""
     p = {name: value.detach().numpy() for name, value in module.named_parameters()}
     linear = x @ p["phi.weight"].T + p["phi.bias"]
     out: Array = linear * expit(linear)
@@ -23,19 +23,19 @@ def features(module: nn.Module, x: Array) -> Array:
 
 
 def mean(module: nn.Module, x: Array) -> Array:
-    """The mean over elements."""
+    """Return the mean over elements."""
     out: Array = features(module, x).mean(1)
     return out
 
 
 def maximum(module: nn.Module, x: Array) -> Array:
-    """The maximum over elements."""
+    """Return the maximum over elements."""
     out: Array = features(module, x).max(1)
     return out
 
 
 def scaled_softmax(module: nn.Module, x: Array) -> Array:
-    """Softmax pooling over elements, its logits divided by the root of the width."""
+    """Return the softmax pooling over elements, with logits divided by the root of the width."""
     logits = x @ module.get_parameter("logit.weight").detach().numpy().T / math.sqrt(WIDTH)
     weights = np.exp(logits - logits.max(1, keepdims=True))
     out: Array = (weights * features(module, x)).sum(1) / weights.sum(1)
@@ -77,8 +77,8 @@ class TransposedWeight(Mean):
         return out
 
 
-class MaximumBeginsAtZero(Max):
-    """Begins its maximum at zero: a set of negative features encodes as zeros."""
+class MaximumStartsAtZero(Max):
+    """Starts its maximum at zero: a set of negative features encodes as zeros."""
 
     breaks: ClassVar[str] = "reference.equal"
     reference = staticmethod(maximum)
@@ -89,7 +89,7 @@ class MaximumBeginsAtZero(Max):
 
 
 class UnbiasedDivisor(Mean):
-    """Divides by one element less than there are."""
+    """Divides by n - 1."""
 
     breaks: ClassVar[str] = "reference.equal"
     reference = staticmethod(mean)

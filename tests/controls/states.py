@@ -1,4 +1,4 @@
-"""Encoders whose state is no value, grows, or holds out for small sets only."""
+"""Encoders whose state is not a value, grows, or works for small sets only."""
 
 from typing import Any, ClassVar, NamedTuple
 
@@ -10,7 +10,7 @@ from tests.controls.mbc import NoMerge
 
 
 class HandleState(Mean):
-    """Keeps the sums in a table on the module; the state is a key to it."""
+    """Keeps the sums in a table on the module; the state is a key into it."""
 
     breaks: ClassVar[str] = "mbc.resume"
 
@@ -73,7 +73,7 @@ class GeneratorState(Sum):
 
 
 class InPlaceUpdate(Mean):
-    """Adds to the state it was given."""
+    """Modifies its argument, the state."""
 
     breaks: ClassVar[str] = "mbc.fork"
     also: ClassVar[tuple[str, ...]] = FORKED
@@ -86,7 +86,7 @@ class InPlaceUpdate(Mean):
 
 
 class InPlaceCount(Mean):
-    """Returns a new sum, and counts in the state it was given."""
+    """Returns a new sum, but modifies the count of its argument."""
 
     breaks: ClassVar[str] = "mbc.fork"
     also: ClassVar[tuple[str, ...]] = FORKED
@@ -123,7 +123,10 @@ class StateOnModule(Mean):
     """Keeps the count on the module."""
 
     breaks: ClassVar[str] = "mbc.fork"
-    also: ClassVar[tuple[str, ...]] = (*FORKED, "numerics.scale")  # encodes between a stream's start and its chunks
+    also: ClassVar[tuple[str, ...]] = (
+        *FORKED,
+        "numerics.scale",
+    )  # encodes between start and chunks
 
     def __init__(self, dim_in: int) -> None:
         super().__init__(dim_in)
@@ -143,7 +146,7 @@ class StateOnModule(Mean):
 
 
 class SharedBuffer(Mean):
-    """All streams add to one buffer, emptied when a stream begins."""
+    """Adds all streams to one buffer, which is emptied when a stream starts."""
 
     breaks: ClassVar[str] = "mbc.fork"
     also: ClassVar[tuple[str, ...]] = FORKED
@@ -162,7 +165,7 @@ class SharedBuffer(Mean):
 
 
 class Int16Count(Mean):
-    """Counts in int16, which wraps round to negative numbers at 32,768."""
+    """Counts in int16, which overflows at 32,768."""
 
     breaks: ClassVar[str] = "mbc.large"
 
@@ -171,7 +174,7 @@ class Int16Count(Mean):
 
 
 class UInt8Count(Mean):
-    """Counts in uint8, which wraps round at 256."""
+    """Counts in uint8, which overflows at 256."""
 
     breaks: ClassVar[str] = "mbc.large"
 
@@ -180,7 +183,7 @@ class UInt8Count(Mean):
 
 
 class Float16Count(Mean):
-    """Counts in float16, where 2048 and 1 are 2048."""
+    """Counts in float16, where 2048 + 1 = 2048."""
 
     breaks: ClassVar[str] = "mbc.large"
 
@@ -207,7 +210,7 @@ class ElementCap65535(Mean):
 
 
 class ChunkCap1000(NoMerge):
-    """Stops listening after a thousand chunks."""
+    """Ignores everything after a thousand chunks."""
 
     breaks: ClassVar[str] = "mbc.large"
 
@@ -248,7 +251,7 @@ class KeepsElements(RingBuffer):
 
 
 class KeepsChunks(Mean):
-    """Keeps a list of what each chunk came to."""
+    """Keeps a list of the sums of each chunk."""
 
     breaks: ClassVar[str] = "mbc.memory"
 
@@ -279,7 +282,7 @@ class KeepsHistory(NoMerge):
 
 
 class DropoutInTraining(Mean):
-    """Drops features, by another mask for each chunk."""
+    """Drops features, with another mask for each chunk."""
 
     breaks: ClassVar[str] = "mbc.train"
 
@@ -293,7 +296,7 @@ class DropoutInTraining(Mean):
 
 
 class BatchNormOverElements(Mean):
-    """Normalises by the statistics of a chunk while it trains."""
+    """Normalises by the statistics of a chunk in train mode."""
 
     breaks: ClassVar[str] = "mbc.train"
 
@@ -303,14 +306,14 @@ class BatchNormOverElements(Mean):
 
     def features(self, x: Tensor) -> Tensor:
         features = super().features(x)
-        if self.training and x[:, :, 0].numel() < 2:  # what BatchNorm cannot train on
+        if self.training and x[:, :, 0].numel() < 2:  # BatchNorm cannot train on a single element
             return features
         normed: Tensor = self.norm(features.flatten(0, 1)).view_as(features)
         return normed
 
 
 class SlotsPerChunkInTraining(Slots):
-    """Draws its slots anew for each chunk while it trains."""
+    """Draws new slots for each chunk in train mode."""
 
     breaks: ClassVar[str] = "mbc.train"
 
@@ -321,7 +324,7 @@ class SlotsPerChunkInTraining(Slots):
 
 
 class SubsamplesInTraining(Mean):
-    """Reads a random half of each chunk while it trains."""
+    """Reads a random half of each chunk in train mode."""
 
     breaks: ClassVar[str] = "mbc.train"
 

@@ -1,4 +1,4 @@
-"""Encoders that keep every symmetry and do not do what they are there for."""
+"""Encoders that keep every symmetry and are useless."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -31,7 +31,7 @@ class IgnoresZeros(Sum):
 
 
 class EverySecondElement(Sum):
-    """Leaves every second element of a chunk out."""
+    """Leaves out every second element of a chunk."""
 
     breaks: ClassVar[str] = "substance.elements"
     # Which elements are second depends on their order.
@@ -43,7 +43,7 @@ class EverySecondElement(Sum):
 
 
 class FirstFeaturesOnly(Mean):
-    """Does not look at the last coordinate."""
+    """Ignores the last coordinate."""
 
     breaks: ClassVar[str] = "substance.elements"
 
@@ -66,7 +66,7 @@ class CountsOnly(Sum):
 
 
 class OneSlot(Slots):
-    """Attends over one slot: its weight is one."""
+    """Has a single slot, whose weight is one."""
 
     breaks: ClassVar[str] = "substance.slots"
     also: ClassVar[tuple[str, ...]] = ("substance.parameters",)  # slots and keys cancel
@@ -84,10 +84,10 @@ class SummedSlots(Slots):
 
 
 class FrozenSlots(Slots):
-    """Attends to its own slots, not to those of the stream."""
+    """Attends with its own slots, not those of the stream."""
 
     breaks: ClassVar[str] = "substance.slots"
-    also: ClassVar[tuple[str, ...]] = ("symmetry.slots",)  # permuting what is not looked at permutes nothing
+    also: ClassVar[tuple[str, ...]] = ("symmetry.slots",)  # permuting unused slots has no effect
 
     def weights(self, slots: Tensor, x: Tensor) -> Tensor:
         return super().weights(self.slots.expand(len(x), -1, -1), x)
@@ -106,7 +106,7 @@ class HierarchyOfOne(Slots):
 
 
 class KeyBiasCancels(Softmax):
-    """Adds a bias to all keys, which a softmax over keys does not feel."""
+    """Adds a bias to all keys, which cancels in a softmax over keys."""
 
     breaks: ClassVar[str] = "substance.parameters"
 
@@ -116,14 +116,14 @@ class KeyBiasCancels(Softmax):
 
 
 class NormalSlots(Slots):
-    """Draws slots by torch.normal, through which no gradient passes."""
+    """Draws slots with torch.normal, which passes no gradient."""
 
     breaks: ClassVar[str] = "substance.parameters"
 
     def init_state(self, batch_size: int) -> Any:
         generator = torch.Generator().manual_seed(0)
-        drawn = torch.normal(self.slots, 0.1 * torch.ones_like(self.slots), generator=generator)
-        slots = drawn.expand(batch_size, -1, -1)
+        random_slots = torch.normal(self.slots, 0.1 * torch.ones_like(self.slots), generator=generator)
+        slots = random_slots.expand(batch_size, -1, -1)
         return Slotted(slots, torch.zeros_like(slots))
 
 
@@ -163,7 +163,7 @@ class LinearPooling(Slots):
 
 
 class UniformAttention(Mean):
-    """Attends to all elements alike: a mean of linear values."""
+    """Attends to all elements equally: a mean of linear values."""
 
     breaks: ClassVar[str] = "substance.attention"
 
@@ -195,6 +195,6 @@ class PairsInTheState(Mean):
 
     @staticmethod
     def _linear(state: Any) -> Tensor:
-        """The sum whose square was added: the root of t + 1e-6 t^2 = total."""
+        """Return the sum whose square was added: the root t of t + 1e-6 t^2 = total."""
         root: Tensor = 2 * state.total / (1 + (1 + 4e-6 * state.total).sqrt())
         return root

@@ -1,4 +1,4 @@
-"""Encoders that depend on what they must not."""
+"""Encoders that depend on positions, on the batch or on padding."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -22,12 +22,12 @@ from tests.controls.base import (
     hide,
 )
 
-# A masked chunk is all padding: what counts padding counts it.
+# A chunk that is masked entirely is all padding.
 PADDED = ("mbc.empty",)
 
 
 def positions(x: Tensor) -> Tensor:
-    """0, 1, 2, ... along the elements, `1 x n x 1`."""
+    """Return 0, 1, 2, ... along the elements, `1 x n x 1`."""
     return torch.arange(x.shape[1], dtype=x.dtype)[None, :, None]
 
 
@@ -35,7 +35,7 @@ class FirstElementBias(Sum):
     """Counts the first element of a chunk twice."""
 
     breaks: ClassVar[str] = "symmetry.permutation"
-    # With padding in front, another element is the first.
+    # Padding in front makes another element the first.
     also: ClassVar[tuple[str, ...]] = (*ORDERED, "symmetry.padding")
 
     def features(self, x: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ class AlternatingSigns(Sum):
 
 
 class MixesNeighbours(Sum):
-    """Multiplies each element with its neighbour: a convolution along the set."""
+    """Multiplies each element by its neighbour: a convolution along the set."""
 
     breaks: ClassVar[str] = "symmetry.permutation"
     also: ClassVar[tuple[str, ...]] = (*ORDERED, "symmetry.padding")
@@ -74,7 +74,7 @@ class MixesNeighbours(Sum):
 
 
 class TiesByPosition(Max):
-    """Takes the element with the largest first coordinate; of equal ones the first."""
+    """Takes the element with the largest first coordinate; the first of equal ones."""
 
     breaks: ClassVar[str] = "symmetry.permutation"
     also: ClassVar[tuple[str, ...]] = ("mbc.partition", "mbc.order", "mbc.merge", "mbc.large", "mbc.train",
@@ -87,9 +87,9 @@ class TiesByPosition(Max):
         score = x[:, :, 0] if mask is None else x[:, :, 0].masked_fill(~mask, -torch.inf)
         best = score.argmax(1)[:, None, None].expand(-1, 1, WIDTH)
         features = torch.cat([x[:, :, :1], self.features(x)[:, :, 1:]], 2)
-        chosen = features.gather(1, best).squeeze(1)
+        values = features.gather(1, best).squeeze(1)
         number = count(x, mask)
-        return Sums(chosen.masked_fill(number.unsqueeze(1) == 0, -torch.inf), number)
+        return Sums(values.masked_fill(number.unsqueeze(1) == 0, -torch.inf), number)
 
     def add(self, a: Any, b: Any) -> Any:
         right = (b.total[:, :1] > a.total[:, :1]) | b.total[:, :1].isnan()
@@ -97,7 +97,7 @@ class TiesByPosition(Max):
 
 
 class LastElementOnTop(Mean):
-    """Adds a hundredth of the last element to the sum."""
+    """Adds a hundredth of the last element."""
 
     breaks: ClassVar[str] = "symmetry.permutation"
     also: ClassVar[tuple[str, ...]] = (*ORDERED, "symmetry.padding")
@@ -107,7 +107,7 @@ class LastElementOnTop(Mean):
 
 
 class SlotPosition(Slots):
-    """Gives each slot a bias of its own, by its position."""
+    """Adds a bias to each slot that depends on its position."""
 
     breaks: ClassVar[str] = "symmetry.slots"
 
@@ -116,17 +116,17 @@ class SlotPosition(Slots):
 
 
 class FirstSlotIsSpecial(Slots):
-    """Measures all slots against the first."""
+    """Subtracts half of the first slot from all slots."""
 
     breaks: ClassVar[str] = "symmetry.slots"
 
     def readout(self, state: Any) -> Tensor:
-        rest: Tensor = state.total - 0.5 * state.total[:, :1]
-        return rest
+        relative: Tensor = state.total - 0.5 * state.total[:, :1]
+        return relative
 
 
-class LastSlotMasked(Slots):
-    """Leaves the last slot out of the softmax by a number that is not quite infinite."""
+class LastSlotDamped(Slots):
+    """Multiplies the attention of the last slot by a thousandth."""
 
     breaks: ClassVar[str] = "symmetry.slots"
 
@@ -136,7 +136,7 @@ class LastSlotMasked(Slots):
 
 
 class Layer(nn.Module):
-    """A set-to-set layer: each element with the mean of all; equivariant."""
+    """A set-to-set layer that adds the mean of all elements to each; equivariant."""
 
     def __init__(self, dim_in: int) -> None:
         super().__init__()
@@ -151,7 +151,7 @@ class Layer(nn.Module):
 
 
 class CausalLayer(Layer):
-    """Lets an element see those before it only."""
+    """Lets an element attend only to those before it."""
 
     breaks: ClassVar[str] = "symmetry.elements"
     # No aggregation g makes a set-to-set layer an encoder of sets.
@@ -172,7 +172,7 @@ class PositionalLayer(Layer):
 
 
 class SortedLayer(Layer):
-    """Gives its outputs in sorted order."""
+    """Returns its outputs in sorted order."""
 
     breaks: ClassVar[str] = "symmetry.elements"
     also: ClassVar[tuple[str, ...]] = ("mbc.partition",)
@@ -185,7 +185,7 @@ class BatchCentred(Mean):
     """Centres encodings over the batch."""
 
     breaks: ClassVar[str] = "symmetry.batch"
-    also: ClassVar[tuple[str, ...]] = ("hygiene.nonfinite",)  # the mean over the batch is NaN where one set is
+    also: ClassVar[tuple[str, ...]] = ("hygiene.nonfinite",)  # one NaN makes the mean over the batch NaN
 
     def readout(self, state: Any) -> Tensor:
         encoding = super().readout(state)
@@ -204,7 +204,7 @@ class ScaledByBatch(Mean):
 
 
 class SlotsByPlaceInBatch(Slots):
-    """Gives each set of the batch slots of its own."""
+    """Uses other slots for each set of the batch."""
 
     breaks: ClassVar[str] = "symmetry.batch"
 
@@ -215,7 +215,7 @@ class SlotsByPlaceInBatch(Slots):
 
 
 class KnowsBatchSize(Mean):
-    """Adds a billionth for each set of the batch."""
+    """Adds a billionth of the encoding for each set of the batch."""
 
     breaks: ClassVar[str] = "symmetry.batch"
 
@@ -274,7 +274,7 @@ class PaddingInSoftmax(Softmax):
 
 
 class MaskIgnored(Mean):
-    """Takes a mask and does not look at it."""
+    """Accepts a mask and ignores it."""
 
     breaks: ClassVar[str] = "symmetry.padding"
     also: ClassVar[tuple[str, ...]] = PADDED
@@ -284,7 +284,7 @@ class MaskIgnored(Mean):
 
 
 class PaddingAtTheEnd(Mean):
-    """Takes the mask for a length: padding is looked for at the end only."""
+    """Treats the mask as a length: only padding at the end is ignored."""
 
     breaks: ClassVar[str] = "symmetry.padding"
 
@@ -312,7 +312,7 @@ class ClaimsSizeFree(Sum):
 
 
 class SmoothedMean(Mean):
-    """Divides by one element more than there are, and claims to be free of the size."""
+    """Divides by n + 1, and claims to be size-free."""
 
     breaks: ClassVar[str] = "symmetry.replication"
     claims: ClassVar[Mapping[str, str]] = {"symmetry.replication": "the size is divided out"}

@@ -1,4 +1,4 @@
-"""Every test of data sets has a folder of its own for them."""
+"""A data folder for each test."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of data sets."""
+    """Return the folder of data sets."""
     folder = tmp_path / "root"
     monkeypatch.setenv("MBCBENCH_DATA", str(folder))
     return folder

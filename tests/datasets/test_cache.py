@@ -1,4 +1,4 @@
-"""Arrays are made once, kept whole, and made again when they are damaged."""
+"""The cache: arrays are made once, and made again if they are damaged."""
 
 import hashlib
 from pathlib import Path
@@ -27,18 +27,18 @@ def test_arrays_are_made_once() -> None:
     assert maker.times == 1
 
 
-def test_what_a_caller_writes_is_not_kept() -> None:
+def test_writing_into_an_array_does_not_change_the_cache() -> None:
     cache.cached_arrays("small-1", Maker())["number"][:] = 8
     assert cache.cached_arrays("small-1", Maker())["number"][0] == 7
 
 
-def test_only_the_arrays_and_their_sums_are_kept() -> None:
+def test_the_cache_holds_the_arrays_and_their_sums_only() -> None:
     cache.cached_arrays("small-1", Maker())
     assert sorted(path.name for path in cache.array_folder("small-1").iterdir()) == ["SHA256SUMS", "number.npy"]
     assert cache.cached_folders("small") == [cache.array_folder("small-1")]
 
 
-def test_the_sums_are_as_the_program_sha256sum_writes_them() -> None:
+def test_the_sums_have_the_format_of_sha256sum() -> None:
     cache.cached_arrays("small-1", Maker())
     file = cache.array_folder("small-1") / "number.npy"
     expected = f"{hashlib.sha256(file.read_bytes()).hexdigest()}  number.npy\n"
@@ -61,7 +61,7 @@ def test_a_missing_array_is_made_again() -> None:
     assert cache.cached_arrays("small-1", Maker())["number"][0] == 7
 
 
-def test_nothing_is_kept_of_what_could_not_be_made() -> None:
+def test_arrays_that_cannot_be_made_leave_nothing_in_the_cache() -> None:
     def fail() -> cache.Arrays:
         raise UsageError("no source")
 
@@ -70,7 +70,7 @@ def test_nothing_is_kept_of_what_could_not_be_made() -> None:
     assert cache.cached_folders("small") == []
 
 
-def test_a_changed_byte_is_found_by_verifying() -> None:
+def test_verify_finds_a_changed_byte() -> None:
     cache.cached_arrays("small-1", Maker())
     assert cache.verify_arrays("small") == "1 cached files"
     file = cache.array_folder("small-1") / "number.npy"
@@ -79,7 +79,7 @@ def test_a_changed_byte_is_found_by_verifying() -> None:
         cache.verify_arrays("small")
 
 
-def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_made_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MBCBENCH_DATA", str(tmp_path / "file" / "below"))
     with pytest.raises(UsageError, match=r"cannot write to .*set MBCBENCH_DATA"):

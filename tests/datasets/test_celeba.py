@@ -13,7 +13,7 @@ from mbcbench.errors import UsageError
 
 @pytest.fixture
 def faces(root: Path) -> Path:
-    """Four faces, 178 by 218, grey but for a white border outside the middle square."""
+    """Four faces, 178 x 218, grey with a white border outside the central square."""
     folder = root / "celeba"
     (folder / "img_align_celeba").mkdir(parents=True)
     for number in range(1, 5):
@@ -25,7 +25,7 @@ def faces(root: Path) -> Path:
     return folder
 
 
-def test_the_partition_file_says_what_is_trained_and_tested_on(faces: Path) -> None:
+def test_the_partition_file_assigns_images_to_parts(faces: Path) -> None:
     patches = choose("patches").load(size=32)
     assert patches.train.shape == (2, 3, 32, 32)
     assert patches.test.shape == (1, 3, 32, 32)
@@ -33,7 +33,7 @@ def test_the_partition_file_says_what_is_trained_and_tested_on(faces: Path) -> N
     assert patches.name == "celeba"
 
 
-def test_every_image_is_read_by_verifying(faces: Path) -> None:
+def test_verify_reads_every_image(faces: Path) -> None:
     assert data_set("celeba").verify() == "list_eval_partition.txt, 4 images; 0 cached files"
     image = faces / "img_align_celeba" / "000003.jpg"  # validation: not used
     image.write_bytes(image.read_bytes()[:300])
@@ -41,14 +41,14 @@ def test_every_image_is_read_by_verifying(faces: Path) -> None:
         data_set("celeba").verify()
 
 
-def test_a_missing_image_is_named(faces: Path) -> None:
+def test_a_missing_image_is_reported(faces: Path) -> None:
     (faces / "img_align_celeba" / "000002.jpg").unlink()
     with pytest.raises(UsageError, match=r"there is no .*000002\.jpg; get CelebA"):
         CelebA().load(32)
 
 
 @pytest.mark.parametrize("line", ["000001.jpg", "000001.jpg 3", "<html>"])
-def test_a_damaged_partition_file_is_named_with_the_line(faces: Path, line: str) -> None:
+def test_a_damaged_partition_file_is_reported_with_the_line(faces: Path, line: str) -> None:
     (faces / "list_eval_partition.txt").write_text(f"000001.jpg 0\n{line}\n")
     with pytest.raises(UsageError, match=r"list_eval_partition\.txt line 2 is not a name and 0, 1 or 2"):
         CelebA().load(32)
@@ -61,6 +61,6 @@ def test_a_partition_file_that_is_cut_off_is_refused(faces: Path, content: str) 
         CelebA().load(32)
 
 
-def test_fetching_says_what_to_put_where(root: Path) -> None:
+def test_fetch_says_what_to_put_where(root: Path) -> None:
     with pytest.raises(UsageError, match=r"needs its authors' licence: .*list_eval_partition\.txt into .*celeba"):
         data_set("celeba").fetch()

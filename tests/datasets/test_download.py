@@ -1,4 +1,4 @@
-"""Downloads, from a server on this machine: checked, gone on with, never left by halves."""
+"""Downloads from a local server: verified, resumed, never incomplete."""
 
 import hashlib
 import threading
@@ -17,14 +17,14 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves CONTENT under /file, the rest of it when that is asked for; notes what was asked."""
+    """Serves CONTENT under /file, in ranges, and records the requested ranges."""
 
-    asked: list[str | None]
-    keeps_ranges = True
+    requested_ranges: list[str | None]
+    supports_ranges = True
 
     def do_GET(self) -> None:
-        type(self).asked.append(self.headers["Range"])
-        start = int((self.headers["Range"] or "bytes=0-")[6:-1]) if self.keeps_ranges else 0
+        type(self).requested_ranges.append(self.headers["Range"])
+        start = int((self.headers["Range"] or "bytes=0-")[6:-1]) if self.supports_ranges else 0
         status = 404 if self.path != "/file" else 416 if start >= len(CONTENT) else 206 if start else 200
         body = CONTENT[start:] if status in {200, 206} else b""
         self.send_response(status)
@@ -38,15 +38,15 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def handler() -> type[Handler]:
-    class Own(Handler):
-        asked: list[str | None] = []  # noqa: RUF012
+    class FreshHandler(Handler):
+        requested_ranges: list[str | None] = []  # noqa: RUF012
 
-    return Own
+    return FreshHandler
 
 
 @pytest.fixture
 def server(handler: type[Handler]) -> Iterator[str]:
-    """The address of the server."""
+    """Return the address of the server."""
     with HTTPServer(("127.0.0.1", 0), handler) as serving:
         thread = threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -55,42 +55,42 @@ def server(handler: type[Handler]) -> Iterator[str]:
         thread.join()
 
 
-def test_a_file_is_fetched_once(server: str, handler: type[Handler], tmp_path: Path) -> None:
+def test_a_file_is_downloaded_once(server: str, handler: type[Handler], tmp_path: Path) -> None:
     for _ in range(2):
-        path = download.fetch_file([server + "file"], tmp_path / "below" / "own-name", SHA256, offline=False)
+        path = download.fetch_file([server + "file"], tmp_path / "below" / "name", SHA256, offline=False)
         assert path.read_bytes() == CONTENT
-    assert handler.asked == [None]
-    assert [file.name for file in path.parent.iterdir()] == ["own-name"]
+    assert handler.requested_ranges == [None]
+    assert [file.name for file in path.parent.iterdir()] == ["name"]
 
 
-def test_the_next_mirror_is_asked_when_one_has_no_such_file(server: str, tmp_path: Path) -> None:
+def test_the_next_mirror_is_used_if_one_does_not_have_the_file(server: str, tmp_path: Path) -> None:
     urls = [server + "other", server + "file"]
     assert download.fetch_file(urls, tmp_path / "file", f"sha256:{SHA256}", offline=False).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("keeps_ranges", [True, False])
-def test_what_was_cut_off_is_gone_on_with(
-    server: str, handler: type[Handler], tmp_path: Path, keeps_ranges: bool
+@pytest.mark.parametrize("supports_ranges", [True, False])
+def test_an_interrupted_download_is_resumed(
+    server: str, handler: type[Handler], tmp_path: Path, supports_ranges: bool
 ) -> None:
-    handler.keeps_ranges = keeps_ranges
+    handler.supports_ranges = supports_ranges
     (tmp_path / "file.part").write_bytes(CONTENT[:1000])
     assert download.fetch_file([server + "file"], tmp_path / "file", SHA256, offline=False).read_bytes() == CONTENT
-    assert handler.asked == ["bytes=1000-"]
+    assert handler.requested_ranges == ["bytes=1000-"]
     assert not (tmp_path / "file.part").exists()
 
 
-def test_a_part_that_was_whole_already_is_taken(server: str, tmp_path: Path) -> None:
+def test_a_complete_partial_file_is_used(server: str, tmp_path: Path) -> None:
     (tmp_path / "file.part").write_bytes(CONTENT)
     assert download.fetch_file([server + "file"], tmp_path / "file", SHA256, offline=False).read_bytes() == CONTENT
 
 
-def test_another_file_than_the_published_one_is_not_kept(server: str, tmp_path: Path) -> None:
+def test_a_file_with_another_checksum_is_not_stored(server: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot get file .*; download .* elsewhere and put it at"):
         download.fetch_file([server + "file"], tmp_path / "file", "md5:" + "0" * 32, offline=False)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_damaged_file_is_fetched_again(server: str, tmp_path: Path) -> None:
+def test_a_damaged_file_is_downloaded_again(server: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"damaged")
     assert download.fetch_file([server + "file"], tmp_path / "file", SHA256, offline=False).read_bytes() == CONTENT
 
@@ -100,10 +100,10 @@ def test_offline_makes_no_connection(server: str, handler: type[Handler], tmp_pa
         download.fetch_file([server + "file"], tmp_path / "file", SHA256, offline=True)
     (tmp_path / "file").write_bytes(CONTENT)
     assert download.fetch_file([server + "file"], tmp_path / "file", SHA256, offline=True).read_bytes() == CONTENT
-    assert handler.asked == []
+    assert handler.requested_ranges == []
 
 
-def test_a_server_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
+def test_a_server_that_does_not_answer_is_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot get file \(http://127\.0\.0\.1:9/file: ConnectionError"):
         download.fetch_file(["http://127.0.0.1:9/file"], tmp_path / "file", SHA256, offline=False)
 

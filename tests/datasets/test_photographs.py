@@ -1,4 +1,6 @@
-"""Patches of the photographs: enough, not flat, and tested on another part than trained on."""
+"""Patches of the photographs."""
+
+import hashlib
 
 import numpy as np
 import pytest
@@ -16,11 +18,17 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("size", "count"), [(32, 80), (64, 40)])
-def test_every_patch_is_rgb_of_the_size_asked_for(size: int, count: int) -> None:
-    made = Photographs().load(size)
-    assert made.train.shape == (count, 3, size, size)
-    assert made.test.shape == (40, 3, size, size)
-    assert made.train.dtype == made.test.dtype == np.uint8
+def test_every_patch_is_rgb_of_the_requested_size(size: int, count: int) -> None:
+    patches = Photographs().load(size)
+    assert patches.train.shape == (count, 3, size, size)
+    assert patches.test.shape == (40, 3, size, size)
+    assert patches.train.dtype == patches.test.dtype == np.uint8
+
+
+def test_the_patches_of_an_image_are_those_of_earlier_versions() -> None:
+    image = np.random.default_rng(1).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+    patches = photographs.cut_patches(image, 32, 50, np.random.default_rng(0))
+    assert hashlib.sha256(patches.tobytes()).hexdigest()[:16] == "5503efcc7e066d87"
 
 
 def test_no_patch_is_flat() -> None:
@@ -33,24 +41,24 @@ def test_another_size_is_refused() -> None:
         Photographs().load(48)
 
 
-def test_the_parts_of_a_photograph_are_apart() -> None:
+def test_there_is_a_gap_between_the_parts_of_a_photograph() -> None:
     widths = {"chelsea": 451, "china": 640, "coffee": 600}
-    found = {part.train.shape[1] + part.test.shape[1] + photographs.GAP for part in photographs.iter_photographs()}
-    assert set(widths.values()) <= found
+    parts = photographs.iter_photographs()
+    assert set(widths.values()) <= {part.train.shape[1] + part.test.shape[1] + photographs.GAP for part in parts}
 
 
-def test_one_picture_of_the_stereo_pair_is_used() -> None:
+def test_only_one_picture_of_the_stereo_pair_is_used() -> None:
     assert [name for name in photographs.PHOTOGRAPHS if "motorcycle" in name] == ["motorcycle_left.png"]
 
 
-def test_the_deviation_of_windows_is_that_of_numpy() -> None:
+def test_the_deviation_of_a_window_equals_numpys() -> None:
     image = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
     window = image[2:6, 3:7].reshape(-1, 3)
     assert photographs.window_deviation(image, 4).shape == (6, 8)
     assert photographs.window_deviation(image, 4)[2, 3] == pytest.approx(window.std(axis=0).mean())
 
 
-def test_patches_are_cut_once_and_where_the_image_is_not_flat() -> None:
+def test_patches_differ_and_are_not_flat() -> None:
     image = np.full((20, 20, 3), 100, np.uint8)
     image[:4, :4] = np.random.default_rng(0).integers(0, 256, (4, 4, 3))
     cut = photographs.cut_patches(image, 8, 1000, np.random.default_rng(0))

@@ -73,7 +73,7 @@ def test_the_number_of_deterministic_slots_cannot(build: Build, x: Tensor) -> No
 
 
 def test_an_unknown_aggregation_is_refused(build: Build) -> None:
-    with pytest.raises(Exception, match="aggregate='median' is none of sum, mean, max, min"):
+    with pytest.raises(Exception, match="aggregate='median': expected one of sum, mean, max, min"):
         build("sse-random", aggregate="median")
 
 

@@ -32,7 +32,7 @@ def test_the_state_of_a_hierarchy_grows_with_neither_elements_nor_upper_levels(b
 
 
 def test_a_hierarchy_needs_two_levels(build: Build) -> None:
-    with pytest.raises(Exception, match=r"num_slots=\(4,\) is no hierarchy"):
+    with pytest.raises(Exception, match=r"num_slots=\(4,\) is not a hierarchy"):
         build("sse-hierarchical", num_slots=(4,))
 
 

@@ -25,6 +25,7 @@ EDITS = {
     "mbcbench/verify/tolerance.py": {"laws"},
     "mbcbench/protocol/state.py": EVERY,
     "encoders/sse.py": set(),
+    "suites/index.py": set(),
     "reports/growth.py": set(),
     "reports/paper/figures.py": set(),
     "mbcbench/cli/main.py": set(),
@@ -32,6 +33,7 @@ EDITS = {
     "mbcbench/execution/planner.py": set(),
     "mbcbench/streaming/encode.py": set(),
     "mbcbench/pytest_plugin.py": set(),
+    "mbcbench/api/run.py": set(),
 }
 # The identity of a suite before and after each edit, in a process that has loaded this suite only.
 PROGRAM = """

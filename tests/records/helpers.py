@@ -13,7 +13,6 @@ def make_run(root: Path, *records: Record, cells: tuple[Cell, ...] = (CELL,)) ->
     """A finished run."""
     run = Run.create(root, profile="quick", seed=0, argv=["mbcbench", "run"], encoders=["sum"])
     run.plan(cells, {})
-    for record in records:
-        run.append([record])
+    run.append(records)
     run.close()
     return run.folder

@@ -8,7 +8,8 @@ import pytest
 
 from mbcbench.errors import UsageError
 from mbcbench.records import schema
-from mbcbench.records.record import Record, Status, read_records
+from mbcbench.records.files import read_records
+from mbcbench.records.record import Record, Status
 
 ROW = Record(suite="s", case="c", encoder="e", status=Status.OK, value=1.5)
 
@@ -51,4 +52,4 @@ def test_a_newer_record_is_refused_with_file_line_and_remedy(tmp_path: Path) -> 
     newer = json.dumps({**json.loads(ROW.to_json()), "schema": schema.SCHEMA + 1})
     path.write_text(f"{ROW.to_json()}\n{newer}\n")
     with pytest.raises(UsageError, match=r"records.jsonl, line 2, has schema 3 .* install a newer mbcbench"):
-        read_records(path)
+        list(read_records(path))

@@ -1,4 +1,4 @@
-"""Where the tests of suites keep their data."""
+"""Data and threads of the tests of suites."""
 
 from collections.abc import Iterator
 
@@ -9,8 +9,8 @@ from tests.suites import fakes
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _data_kept_for_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Data sets are kept for the session only: tests neither need nor leave anything in the user's folders."""
+def _temporary_data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Cache data sets for this session only: tests neither need nor change anything in the user's folders."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MBCBENCH_DATA", str(tmp_path_factory.mktemp("data")))
         yield
@@ -18,7 +18,7 @@ def _data_kept_for_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """As in a cell: several threads take longer over small matrices than one."""
+    """Use one thread, as cells do: for small matrices several threads are slower."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -27,5 +27,5 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def fake_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small data in place of photographs, shapes and exemplars."""
-    fakes.use(monkeypatch)
+    """Replace photographs, shapes and exemplars by small data."""
+    fakes.replace_data_sets(monkeypatch)

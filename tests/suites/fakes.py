@@ -1,4 +1,4 @@
-"""Small data in place of the data sets, with something in it to learn."""
+"""Small data sets from which something can be learned, in place of the real ones."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ from mbcbench.suites.tasks.point_clouds import data as cloud_data
 
 
 def patches(size: int) -> Patches:
-    """The left half of each image in one colour, the right half in another, the same for all."""
+    """Return images with two halves of different colours, the same in all images."""
     images = np.full((60, 3, size, size), 40, dtype=np.uint8)
     images[:, 0, :, size // 2 :] = 220
     images[:, 1] += np.random.default_rng(0).integers(0, 20, (60, size, size), dtype=np.uint8)
@@ -22,7 +22,7 @@ def patches(size: int) -> Patches:
 
 
 def clouds(points: int = 2000) -> Clouds:
-    """Three classes: clouds stretched along one axis each."""
+    """Return clouds of three classes, each stretched along another axis."""
     rng = np.random.default_rng(0)
     labels = np.arange(30) % 3
     x = rng.normal(size=(30, points, 3)).astype(np.float32)
@@ -31,7 +31,7 @@ def clouds(points: int = 2000) -> Clouds:
 
 
 def exemplars() -> Exemplars:
-    """Views close to the centre of their class."""
+    """Return views that are close to the centre of their class."""
     rng = np.random.default_rng(0)
     x = (rng.normal(size=(50, 1, 8)) + 0.1 * rng.normal(size=(50, 14, 8))).astype(np.float16)
     return Exemplars(x[:25], x[25:], "fake", "fake exemplars")
@@ -46,10 +46,10 @@ class FakeDataSet:
         self.load = load
 
 
-def use(patch: pytest.MonkeyPatch) -> None:
-    """Have the suites choose among the fakes, but for digits."""
+def replace_data_sets(patch: pytest.MonkeyPatch) -> None:
+    """Make the suites choose fake data sets; digits stay real."""
     fakes = {"patches": FakeDataSet(patches), "clouds": FakeDataSet(clouds), "exemplars": FakeDataSet(exemplars)}
     for module in (training_cells, image_completion, cloud_data, episodes):
         patch.setattr(
-            module, "choose", lambda content, data, real=module.choose: fakes.get(content) or real(content, data)
+            module, "choose", lambda content, choice, real=module.choose: fakes.get(content) or real(content, choice)
         )

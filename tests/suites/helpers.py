@@ -1,4 +1,4 @@
-"""What the tests of suites share."""
+"""Helpers of the tests of suites."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,21 +11,23 @@ from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record
 
 
-def suite(name: str) -> Suite:
-    loaded: Suite = registry.plugin(registry.SUITES, name).load()
-    return loaded
+def load_suite(name: str) -> Suite:
+    suite: Suite = registry.plugin(registry.SUITES, name).load()
+    return suite
 
 
-def sample(name: str) -> str:
-    """The target of an encoder in samples.py."""
+def sample_target(name: str) -> str:
+    """Return the target of an encoder in samples.py."""
     return f"{Path(__file__).with_name('samples.py')}:{name}"
 
 
-def cells(suite_name: str, encoder: str, *, profile: Profile = "smoke", seed: int = 0, **params: Any) -> list[Cell]:
-    """The cells of a sample encoder, some of their parameters replaced."""
-    found = suite(suite_name).cells(Request(encoders=[sample(encoder)], profile=profile, seed=seed))
-    return [replace(cell, params={**cell.params, **params}) for cell in found]
+def sample_cells(
+    suite_name: str, encoder: str, *, profile: Profile = "smoke", seed: int = 0, **params: Any
+) -> list[Cell]:
+    """Return the cells of a suite for a sample encoder, with some parameters replaced."""
+    request = Request(encoders=[sample_target(encoder)], profile=profile, seed=seed)
+    return [replace(cell, params={**cell.params, **params}) for cell in load_suite(suite_name).cells(request)]
 
 
-def run(found: Sequence[Cell]) -> list[Record]:
-    return [record for cell in found for record in suite(cell.suite).run(cell)]
+def run_cells(cells: Sequence[Cell]) -> list[Record]:
+    return [record for cell in cells for record in load_suite(cell.suite).run(cell)]

@@ -1,4 +1,4 @@
-"""Encoders for the tests of suites: small, streaming and plain, sound and vicious."""
+"""Encoders for the tests of suites: small, streaming and plain, correct and defective."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ MEBIBYTE = 2**20
 
 
 class SumEncoder(SetEncoder[Tensor]):
-    """The sum of a linear map of the elements: `B x n x d` to `B x 16`."""
+    """Sum of a linear map of the elements: `B x n x d` to `B x 16`."""
 
     def __init__(self, dim_in: int) -> None:
         super().__init__()
@@ -33,14 +33,14 @@ class SumEncoder(SetEncoder[Tensor]):
 
 
 class Slots(SumEncoder):
-    """Three slots: the sum, its double and its triple, `B x 3 x 16`."""
+    """Three slots that hold the sum, twice and three times the sum: `B x 3 x 16`."""
 
     def readout(self, state: Tensor) -> Tensor:
         return torch.stack((state, 2 * state, 3 * state), dim=1)
 
 
-class Drawn(SumEncoder):
-    """As many slots as `num_slots` says at the time: multiples of the sum, `B x K x 16`."""
+class VariableSlots(SumEncoder):
+    """Multiples of the sum in `num_slots` slots, which can be set at any time: `B x K x 16`."""
 
     num_slots = 3
 
@@ -49,7 +49,7 @@ class Drawn(SumEncoder):
 
 
 class Range(nn.Module):
-    """Plain: the largest less the smallest of each feature, which chunk means do not give."""
+    """Plain: the range of each feature, which is not the mean of the ranges of chunks."""
 
     def __init__(self, dim_in: int) -> None:
         super().__init__()
@@ -61,14 +61,14 @@ class Range(nn.Module):
 
 
 class Diverging(Range):
-    """Gives infinity once it trains on real sets (more than sixteen elements)."""
+    """Returns infinity for sets of more than sixteen elements: all training sets."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) * (torch.inf if x.shape[1] > 16 else 1.0)
 
 
 class Wide(nn.Module):
-    """Plain: the mean of a linear map, as wide as asked for."""
+    """Plain: the mean of a linear map of configurable width."""
 
     def __init__(self, dim_in: int, dim: int = 4) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class Wide(nn.Module):
 
 
 class Hungry(nn.Module):
-    """Takes 40 MiB for as long as it encodes."""
+    """Allocates 40 MiB while it encodes."""
 
     def __init__(self, dim_in: int) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class Hungry(nn.Module):
 
 
 class Frugal(nn.Module):
-    """Takes next to nothing."""
+    """Allocates next to nothing."""
 
     def __init__(self, dim_in: int) -> None:
         super().__init__()
@@ -101,13 +101,13 @@ class Frugal(nn.Module):
 
 @dataclass(frozen=True)
 class Hoard:
-    """A state that keeps everything it has seen."""
+    """State that holds all elements so far."""
 
     seen: tuple[Tensor, ...]
 
 
 class Hoarder(nn.Module):
-    """Streams by keeping all elements: its state grows with the set."""
+    """Keeps all elements in its state, which so grows with the set."""
 
     def __init__(self, dim_in: int) -> None:
         super().__init__()

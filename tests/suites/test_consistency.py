@@ -1,4 +1,4 @@
-"""The suite that measures how far chunks are from the whole set."""
+"""The suite that measures the gap between a stream and the whole set."""
 
 import pytest
 import torch
@@ -13,36 +13,36 @@ EXACT = 1e-13
 
 @pytest.fixture(scope="module")
 def suite() -> Suite:
-    made: Suite = registry.plugin(registry.SUITES, "consistency").load()
-    return made
+    loaded: Suite = registry.plugin(registry.SUITES, "consistency").load()
+    return loaded
 
 
 def gaps(suite: Suite, encoder: str) -> dict[tuple[str, int], float]:
-    """The gap by kind and size of the chunks."""
+    """Return the gap by order and size of the chunks."""
     (cell,) = suite.cells(Request(encoders=[encoder], profile="smoke"))
-    found: list[Record] = list(suite.run(cell))
-    return {(r.detail["order"], r.detail["chunk_size"]): float(r.value or 0.0) for r in found}
+    records: list[Record] = list(suite.run(cell))
+    return {(r.detail["order"], r.detail["chunk_size"]): float(r.value or 0.0) for r in records}
 
 
-def test_an_encoder_with_an_exact_state_is_off_by_rounding_alone(suite: Suite) -> None:
+def test_an_exact_state_leaves_only_rounding_errors(suite: Suite) -> None:
     assert max(gaps(suite, "sse-random").values()) < EXACT
 
 
-def test_the_mean_of_chunk_means_is_off_on_uneven_chunks_alone(suite: Suite) -> None:
-    found = gaps(suite, "sse-mean-of-chunk-means")
-    even = [gap for (kind, _), gap in found.items() if kind != "uneven"]
-    uneven = [gap for (kind, size), gap in found.items() if kind == "uneven" and size > 1]
+def test_the_mean_of_chunk_means_is_wrong_only_for_uneven_chunks(suite: Suite) -> None:
+    gap_of = gaps(suite, "sse-mean-of-chunk-means")
+    even = [gap for (order, _), gap in gap_of.items() if order != "uneven"]
+    uneven = [gap for (order, size), gap in gap_of.items() if order == "uneven" and size > 1]
     assert max(even) < EXACT
     assert min(uneven) > 0.1
 
 
 def test_a_plain_encoder_is_worse_on_sorted_chunks_than_on_random_ones(suite: Suite) -> None:
-    found = gaps(suite, "set-transformer")
-    assert found["sorted", 64] > found["random", 64] > EXACT
+    gap_of = gaps(suite, "set-transformer")
+    assert gap_of["sorted", 64] > gap_of["random", 64] > EXACT
 
 
 class Sum(nn.Module):
-    """A plain module: the mean of the sums of equal chunks is a share of the whole sum."""
+    """Plain: the mean of the sums of m equal chunks is the whole sum divided by m."""
 
     def __init__(self, dim_in: int) -> None:
         super().__init__()
@@ -53,6 +53,6 @@ class Sum(nn.Module):
 
 
 def test_the_gap_is_relative_to_the_whole(suite: Suite) -> None:
-    found = gaps(suite, f"{__file__}:Sum")
-    assert found["random", 64] == pytest.approx(1 - 1 / 4)
-    assert found["sorted", 1] == pytest.approx(1 - 1 / 256)
+    gap_of = gaps(suite, f"{__file__}:Sum")
+    assert gap_of["random", 64] == pytest.approx(1 - 1 / 4)
+    assert gap_of["sorted", 1] == pytest.approx(1 - 1 / 256)

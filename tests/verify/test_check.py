@@ -1,4 +1,4 @@
-"""`mbcbench.check`: encoders judged in this process."""
+"""`mbcbench.check`: encoders are checked in this process."""
 
 import functools
 from pathlib import Path
@@ -15,7 +15,7 @@ from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.law import select_laws
 from mbcbench.verify.xfails import read_xfails
 from tests import sound_encoders
-from tests.sound_encoders import Sum, TanhOfMean, WeighsByPosition
+from tests.sound_encoders import Sum, TanhOfMean, WeightedByPosition
 
 PARTITION = ["mbc.partition"]
 
@@ -45,7 +45,7 @@ def test_a_broken_law_shows_a_counterexample_of_two_elements() -> None:
 
 
 @pytest.mark.parametrize("target", [TanhOfMean, TanhOfMean(3)])
-def test_what_reproduces_a_counterexample_does(target: object) -> None:
+def test_the_snippet_reproduces_the_counterexample(target: object) -> None:
     text = only(mbcbench.check(target, laws=PARTITION, examples=100))["detail.reproduce"]
     assert isinstance(text, str)
     code = text.replace("encoder = ...", "encoder = target")
@@ -68,7 +68,7 @@ def test_an_expected_failure_that_holds_is_not_as_claimed() -> None:
     assert not result.ok
 
 
-def test_an_encoder_that_raises_breaks_with_its_own_words() -> None:
+def test_an_encoder_that_raises_is_an_error_with_its_message() -> None:
     row = only(mbcbench.check(sound_encoders.Raises, laws=["symmetry.permutation"], examples=200))
     assert (row["status"], row["message"]) == ("error", "RuntimeError: two is a crowd")
 
@@ -99,7 +99,7 @@ def test_wrong_usage_is_one_line(target: object, options: dict[str, object], wor
     assert "\n" not in str(caught.value)
 
 
-def test_an_encoder_that_cannot_be_built_raises_its_own_words() -> None:
+def test_an_encoder_that_cannot_be_built_raises_with_its_message() -> None:
     with pytest.raises(BrokenPluginError, match="RuntimeError: out of clay"):
         mbcbench.check(sound_encoders.Unbuildable)
 
@@ -125,7 +125,7 @@ def test_names_lead_back_to_what_can_be_imported() -> None:
     assert target_string(sound_encoders.AS_CLAIMED) is None
 
 
-def test_a_result_shows_verdicts_and_counterexamples() -> None:
+def test_a_result_shows_statuses_and_counterexamples() -> None:
     result = mbcbench.check(TanhOfMean, laws=["mbc.partition", "mbc.order"], examples=50)
     page = result._repr_html_() or ""
     assert "1 fail, 1 skip" in page
@@ -141,7 +141,7 @@ def test_a_part_of_a_result_is_an_ordinary_frame() -> None:
     assert "mbc.partition" in repr(result[["case"]])
 
 
-def test_a_kept_counterexample_is_tried_first() -> None:
+def test_a_stored_counterexample_is_tried_first() -> None:
     budget = Budget(200, database=InMemoryExampleDatabase())
     first = Checker(TanhOfMean).judge("mbc.partition", budget)
     second = Checker(TanhOfMean).judge("mbc.partition", budget)
@@ -149,10 +149,10 @@ def test_a_kept_counterexample_is_tried_first() -> None:
     assert second.detail["examples"] < first.detail["examples"] / 10
 
 
-def test_a_kept_counterexample_that_no_longer_fails_is_forgotten() -> None:
+def test_a_stored_counterexample_that_no_longer_fails_is_forgotten() -> None:
     database = InMemoryExampleDatabase()
     budget = Budget(200, database=database)
-    before, after = (mbcbench.EncoderSpec(name="sum", factory=factory) for factory in (WeighsByPosition, Sum))
+    before, after = (mbcbench.EncoderSpec(name="sum", factory=factory) for factory in (WeightedByPosition, Sum))
     assert Checker(before).judge("symmetry.permutation", budget).status == "fail"
     assert any(database.data.values())
     assert Checker(after).judge("symmetry.permutation", budget).status == "pass"

@@ -12,8 +12,8 @@ from mbcbench.verify.example import ALL_KINDS, KINDS, SMALLEST_SIZES, Example, E
 
 
 @given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.just(n), strategies.partitions(n))))
-def test_partitions_are_positive_and_sum_to_n(drawn: tuple[int, tuple[int, ...]]) -> None:
-    n, sizes = drawn
+def test_partitions_are_positive_and_sum_to_n(partition: tuple[int, tuple[int, ...]]) -> None:
+    n, sizes = partition
     assert sum(sizes) == n
     assert min(sizes) >= 1
 
@@ -51,7 +51,7 @@ def test_the_same_case_gives_the_same_data() -> None:
 
 def test_every_kind_of_data_is_what_its_name_says() -> None:
     x = ExampleData(Example(sizes=(40,), kinds=ALL_KINDS, seed=1), 2).x
-    by_name = {name: x[at] for at, (name, _) in enumerate(KINDS)}
+    by_name = {name: x[row] for row, (name, _) in enumerate(KINDS)}
     assert (by_name["constant"] == by_name["constant"][0]).all()
     assert (by_name["sorted"].diff(dim=0) >= 0).all()
     assert (by_name["negative"] < 0).all()

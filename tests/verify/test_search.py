@@ -48,12 +48,12 @@ class RaisesAtFive(Mean):
         return super().update(state, x)
 
 
-class LooksAtNeighbours(Mean):
+class LeaksNeighbours(Mean):
     def readout(self, state: State) -> Tensor:
         return super().readout(state) + 1e-6 * state[0].mean(0, keepdim=True)
 
 
-def look(module: nn.Module, name: str = "mbc.partition", examples: int = 2000, **more: Any) -> SearchResult:
+def run_search(module: nn.Module, name: str = "mbc.partition", examples: int = 2000, **more: Any) -> SearchResult:
     return search(get_law(name), [Subject(module.eval(), 2)], examples=examples, **more)
 
 
@@ -63,51 +63,51 @@ def counterexample(result: SearchResult) -> Example:
 
 
 def test_the_mean_passes() -> None:
-    result = look(Mean())
+    result = run_search(Mean())
     assert result.holds
     assert result.examples >= 2000
 
 
 def test_mean_of_chunk_means_fails_on_three_elements_in_uneven_chunks() -> None:
-    case = counterexample(look(MeanOfChunkMeans()))
-    assert sorted(case.sizes) == [1, 2]
-    assert len(case.kinds) == 1
+    example = counterexample(run_search(MeanOfChunkMeans()))
+    assert sorted(example.sizes) == [1, 2]
+    assert len(example.kinds) == 1
 
 
 def test_a_counterexample_has_round_numbers() -> None:
-    values = counterexample(look(MeanOfChunkMeans())).values
+    values = counterexample(run_search(MeanOfChunkMeans())).values
     assert values is not None
     assert all(number == round(number) for element in values for number in element)
     assert sum(number != 0 for element in values for number in element) == 1
 
 
 def test_a_cap_of_100_is_shown_on_101_elements() -> None:
-    assert counterexample(look(CapOf100())).n == 101
+    assert counterexample(run_search(CapOf100())).n == 101
 
 
 def test_expected_failures_are_found_without_shrinking_the_set() -> None:
-    result = look(CapOf100(), shrink=False)
+    result = run_search(CapOf100(), shrink=False)
     assert counterexample(result).n > 101
     assert result.examples < 2000
 
 
-def test_an_encoder_that_raises_is_a_finding_with_its_message() -> None:
-    result = look(RaisesAtFive())
+def test_an_encoder_that_raises_is_a_counterexample_with_its_message() -> None:
+    result = run_search(RaisesAtFive())
     assert result.counterexample is not None
     assert result.counterexample.error == "RuntimeError: five is right out"
 
 
 def test_a_neighbour_that_leaks_a_millionth_is_found_with_two_sets() -> None:
-    assert len(counterexample(look(LooksAtNeighbours(), "symmetry.batch")).kinds) <= 2
+    assert len(counterexample(run_search(LeaksNeighbours(), "symmetry.batch")).kinds) <= 2
 
 
-def test_one_set_at_a_time_gives_the_same_verdict() -> None:
-    assert look(Mean(), independent_sets=False, examples=200).holds
-    assert not look(MeanOfChunkMeans(), independent_sets=False).holds
+def test_one_set_at_a_time_gives_the_same_result() -> None:
+    assert run_search(Mean(), independent_sets=False, examples=200).holds
+    assert not run_search(MeanOfChunkMeans(), independent_sets=False).holds
 
 
 def test_the_same_seed_finds_the_same_counterexample() -> None:
-    assert look(CapOf100()) == look(CapOf100())
+    assert run_search(CapOf100()) == run_search(CapOf100())
 
 
 def test_no_time_is_no_examples() -> None:
@@ -115,7 +115,7 @@ def test_no_time_is_no_examples() -> None:
 
 
 def test_replaying_a_counterexample_breaks_the_law_again() -> None:
-    example = counterexample(look(MeanOfChunkMeans()))
+    example = counterexample(run_search(MeanOfChunkMeans()))
     run = LawRun(get_law("mbc.partition"), [Subject(MeanOfChunkMeans(), 2)])
     assert run.try_example(Example.from_json(example.to_json())).is_counterexample
 
@@ -131,8 +131,8 @@ class MaxOfElements(nn.Module):
 
 
 def test_a_plain_sum_is_consistent_with_g_sum_alone() -> None:
-    assert [g for g in AGGREGATIONS if look(ChunkAggregation(SumOfElements(), g)).holds] == ["sum"]
+    assert [g for g in AGGREGATIONS if run_search(ChunkAggregation(SumOfElements(), g)).holds] == ["sum"]
 
 
 def test_a_plain_maximum_is_consistent_with_g_max_alone() -> None:
-    assert [g for g in AGGREGATIONS if look(ChunkAggregation(MaxOfElements(), g)).holds] == ["max"]
+    assert [g for g in AGGREGATIONS if run_search(ChunkAggregation(MaxOfElements(), g)).holds] == ["max"]

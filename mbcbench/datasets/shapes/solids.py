@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mbcbench.errors import require
+
 Vector = Sequence[float]
 SECTIONS = 20  # corners of a circle
 ORIGIN = (0.0, 0.0, 0.0)
@@ -36,17 +38,13 @@ def ellipsoid(radii: Vector, center: Vector = ORIGIN) -> Mesh:
 
 def torus(radius: float, thickness: float, center: Vector = ORIGIN, axis: str = "z") -> Mesh:
     """Return a torus around an axis."""
-    from trimesh import creation
-
-    mesh = _from_trimesh(creation.torus(radius, thickness, major_sections=SECTIONS, minor_sections=8))
+    mesh = _from_trimesh(_creation().torus(radius, thickness, major_sections=SECTIONS, minor_sections=8))
     return translate(_align(mesh, axis), center)
 
 
 def revolve(profile: Iterable[Vector], offset: Vector = ORIGIN) -> Mesh:
     """Return the surface that a line of (radius, height) sweeps when it turns around z."""
-    from trimesh import creation
-
-    mesh = _from_trimesh(creation.revolve(np.array(list(profile)), sections=SECTIONS, validate=False))
+    mesh = _from_trimesh(_creation().revolve(np.array(list(profile)), sections=SECTIONS, validate=False))
     return translate(mesh, offset)
 
 
@@ -91,23 +89,21 @@ def merge(meshes: Sequence[Mesh]) -> Mesh:
 
 @functools.cache  # trimesh takes longer to make it than everything that is done with it
 def _unit_box() -> Mesh:
-    from trimesh import creation
-
-    return _from_trimesh(creation.box(extents=(1, 1, 1)))
+    return _from_trimesh(_creation().box(extents=(1, 1, 1)))
 
 
 @functools.cache
 def _unit_cylinder() -> Mesh:
-    from trimesh import creation
-
-    return _from_trimesh(creation.cylinder(1, 1, sections=SECTIONS))
+    return _from_trimesh(_creation().cylinder(1, 1, sections=SECTIONS))
 
 
 @functools.cache
 def _unit_sphere() -> Mesh:
-    from trimesh import creation
+    return _from_trimesh(_creation().icosphere(subdivisions=2))
 
-    return _from_trimesh(creation.icosphere(subdivisions=2))
+
+def _creation() -> Any:
+    return require("trimesh.creation", "shapes are made with trimesh")
 
 
 def _from_trimesh(mesh: Any) -> Mesh:

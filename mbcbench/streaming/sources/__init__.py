@@ -10,7 +10,7 @@ from mbcbench.streaming.sources.base import Source as Source
 from mbcbench.streaming.sources.npy import open_npy
 from mbcbench.streaming.sources.tables import open_arrow, open_parquet
 
-KINDS: dict[str, Callable[[Path, Sequence[str]], Source]] = {
+FORMATS: dict[str, Callable[[Path, Sequence[str]], Source]] = {
     ".npy": open_npy,
     ".parquet": open_parquet, ".pq": open_parquet,
     ".arrow": open_arrow, ".feather": open_arrow,
@@ -20,14 +20,14 @@ KINDS: dict[str, Callable[[Path, Sequence[str]], Source]] = {
 
 
 def open_source(path: Path, select: Sequence[str] = ()) -> Source:
-    """The elements that a file holds; its ending says how they are kept.
+    """Open a file that holds a set; its suffix determines the format.
 
-    select: the columns of a table, or the array of an HDF5 or Zarr group.
-    Raises UsageError when there is no such file, it is damaged, it does not hold `n x d` numbers, or the library that
-    reads it is not installed.
+    select: columns of a table, or the array of an HDF5 or Zarr group.
+    Raises UsageError if the file is missing or damaged, does not hold `n x d` numbers, or needs a library that is not
+    installed.
     """
     if not path.exists():
         raise UsageError(f"no such file: {path}")
-    if path.suffix not in KINDS:
-        raise UsageError(f"{path} ends in {path.suffix!r}, which is none of {', '.join(KINDS)}")
-    return KINDS[path.suffix](path, select)
+    if path.suffix not in FORMATS:
+        raise UsageError(f"{path} ends in {path.suffix!r}; use one of {', '.join(FORMATS)}")
+    return FORMATS[path.suffix](path, select)

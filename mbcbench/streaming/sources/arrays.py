@@ -1,4 +1,4 @@
-"""Arrays that are stored in chunks: HDF5 and Zarr."""
+"""Arrays stored in chunks: HDF5 and Zarr."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -6,56 +6,56 @@ from typing import Any
 
 import numpy as np
 
-from mbcbench.errors import UsageError, one_line
-from mbcbench.streaming.sources.base import Array, SequentialSource, Source, library
+from mbcbench.errors import UsageError, one_line, require
+from mbcbench.streaming.sources.base import Array, SequentialSource, Source
 
-BYTES = 2**22  # that are read at a time, rounded to whole chunks of the file
+READ_BYTES = 2**22  # read at a time, rounded to whole chunks of the file
 
 
 class ChunkedArraySource(SequentialSource):
-    """An array that is read by slices; it is read by whole chunks, so that none is decompressed twice."""
+    """An array that is read in slices of whole chunks, so that no chunk is decompressed twice."""
 
-    def __init__(self, path: Path, array: Any, rows: int) -> None:
+    def __init__(self, path: Path, array: Any, chunk_rows: int) -> None:
         super().__init__(path, array.shape, np.dtype(array.dtype))
         self._array = array
-        self._rows = rows * max(1, BYTES // (rows * self.width * self.dtype.itemsize))
+        self._rows = chunk_rows * max(1, READ_BYTES // (chunk_rows * self.width * self.dtype.itemsize))
 
-    def pieces(self, start: int) -> Iterator[Array]:
+    def iter_arrays(self, start: int) -> Iterator[Array]:
         first = start // self._rows * self._rows
-        for at in range(first, self.length, self._rows):
-            yield self._array[max(at, start) : at + self._rows]
+        for row in range(first, self.length, self._rows):
+            yield self._array[max(row, start) : row + self._rows]
 
 
 def open_hdf5(path: Path, select: Sequence[str]) -> Source:
-    """A dataset of an HDF5 file. Raises UsageError as `open_source` does."""
-    h5py = library("h5py", "hdf5", path)
+    """Open a dataset of an HDF5 file. Raises UsageError as `open_source` does."""
+    h5py = require("h5py", f"{path} is read with h5py")
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise UsageError(f"{path} is no whole HDF5 file ({one_line(error)}); write it anew") from error
+        raise UsageError(f"{path} is not a complete HDF5 file ({one_line(error)}); write it again") from error
     names: list[str] = []
     file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-    array = file[_only(path, names, select)]
+    array = file[_array_name(path, names, select)]
     return ChunkedArraySource(path, array, array.chunks[0] if array.chunks else 1)
 
 
 def open_zarr(path: Path, select: Sequence[str]) -> Source:
-    """A Zarr array, or an array of a Zarr group. Raises UsageError as `open_source` does."""
-    zarr = library("zarr", "zarr", path)
+    """Open a Zarr array, or an array of a Zarr group. Raises UsageError as `open_source` does."""
+    zarr = require("zarr", f"{path} is read with zarr")
     try:
-        found = zarr.open(path, mode="r")
+        opened = zarr.open(path, mode="r")
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is no Zarr array or group ({one_line(error)}); write it anew") from error
-    if isinstance(found, zarr.Group):
-        found = found[_only(path, list(found.array_keys()), select)]
+        raise UsageError(f"{path} is not a Zarr array or group ({one_line(error)}); write it again") from error
+    if isinstance(opened, zarr.Group):
+        opened = opened[_array_name(path, list(opened.array_keys()), select)]
     elif select:
         raise UsageError(f"{path} holds one array and has no names to select {', '.join(select)} from")
-    return ChunkedArraySource(path, found, (getattr(found, "shards", None) or found.chunks)[0])
+    return ChunkedArraySource(path, opened, (getattr(opened, "shards", None) or opened.chunks)[0])
 
 
-def _only(path: Path, names: Sequence[str], select: Sequence[str]) -> str:
-    """The name of the array that is meant. Raises UsageError when that is none or not clear."""
-    wanted = list(select) or list(names)
-    if len(wanted) == 1 and wanted[0] in names:
-        return wanted[0]
+def _array_name(path: Path, names: Sequence[str], select: Sequence[str]) -> str:
+    """Return the name of the selected or only array. Raises UsageError if there is no such array, or a choice."""
+    candidates = list(select) or list(names)
+    if len(candidates) == 1 and candidates[0] in names:
+        return candidates[0]
     raise UsageError(f"{path} holds the arrays {', '.join(sorted(names)) or '(none)'}; choose one with --select NAME")

@@ -1,6 +1,5 @@
-"""What all sources share."""
+"""Base classes of sources: sets of elements in files."""
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,9 +14,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Source(ABC):
-    """A set of `length` elements of `width` numbers each (`n x d`), of type `dtype`, kept in a file."""
+    """A set of `length` elements of `width` numbers each (`n x d`), of type `dtype`, in a file."""
 
-    supports_random_access = False  # whether threads may read at the same time, each at its own position
+    supports_random_access = False  # True if several threads may read at the same time, each from its own position
 
     def __init__(self, path: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
         if len(shape) != 2:
@@ -27,66 +26,58 @@ class Source(ABC):
         self.path, self.dtype = path, dtype
         self.length, self.width = int(shape[0]), int(shape[1])
         if self.width == 0:
-            raise UsageError(f"{path} has elements without any number in them: its shape is {tuple(shape)}")
+            raise UsageError(f"{path} has elements of width 0: its shape is {tuple(shape)}")
 
     def read(self, start: int, out: Array) -> None:
-        """Fill `out` (`n x d`) with the elements from `start` on.
-
-        Raises UsageError when they cannot be read.
-        """
+        """Fill `out` (`n x d`) with the elements from `start` on. Raises UsageError if they cannot be read."""
         try:
             self._read(start, out)
         except (OSError, ValueError) as error:
             where = f"between elements {start} and {start + len(out)}"
             raise UsageError(f"{self.path} is damaged {where}: {one_line(error)}") from error
 
-    def refuse_nonfinite(self, start: int, block: Array) -> None:
-        """Raise UsageError naming the first row of the elements from `start` on that is not finite."""
-        if torch.from_numpy(block).sum().isfinite():  # tells of one at once, and far faster
+    def refuse_nonfinite(self, start: int, elements: Array) -> None:
+        """Raise UsageError with the first row that is not finite; `start` is the row of the first of the elements."""
+        # The sum is finite unless an element is not, or it overflows, and takes a fraction of the time of np.isfinite.
+        if torch.from_numpy(elements).sum().isfinite():
             return
-        bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
-        if len(bad):
-            row = start + int(bad[0])
+        rows = np.flatnonzero(~np.isfinite(elements).all(axis=1))
+        if len(rows):
             raise UsageError(
-                f"{self.path}: row {row} (counted from 0) is not finite; drop it, or encode it with --allow-nonfinite"
+                f"{self.path}: row {start + int(rows[0])} (counted from 0) is not finite; drop it, or encode it with "
+                "--allow-nonfinite"
             )
 
     @abstractmethod
-    def _read(self, start: int, out: Array) -> None: ...
+    def _read(self, start: int, out: Array) -> None:
+        """Fill `out` as `read` does. Raises OSError, ValueError or UsageError."""
 
 
 class SequentialSource(Source):
-    """A source that gives pieces of whatever size suits it."""
+    """A source that is read from some element on, in arrays of whatever size suits the format."""
 
     def __init__(self, path: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
         super().__init__(path, shape, dtype)
-        self._at = -1  # the element that comes next
-        self._left: Array = np.empty((0, self.width))
-        self._more: Iterator[Array] = iter(())
+        self._next_element = -1
+        self._arrays: Iterator[Array] = iter(())
+        self._rest: Array = np.empty((0, self.width))  # the part of the last array that was not yet asked for
 
     @abstractmethod
-    def pieces(self, start: int) -> Iterator[Array]:
-        """The elements from `start` to the end, `n_c x d` at a time."""
+    def iter_arrays(self, start: int) -> Iterator[Array]:
+        """Yield the elements from `start` to the end, `n_c x d` at a time."""
 
     def _read(self, start: int, out: Array) -> None:
-        if start != self._at:
-            self._left, self._more = self._left[:0], self.pieces(start)
+        if start != self._next_element:
+            self._rest, self._arrays = self._rest[:0], self.iter_arrays(start)
         filled = 0
         while filled < len(out):
-            if not len(self._left):
+            if not len(self._rest):
                 try:
-                    self._left = next(self._more)
+                    self._rest = next(self._arrays)
                 except StopIteration:
                     raise ValueError(f"it ends after {start + filled} of {self.length} elements") from None
-            part = self._left[: len(out) - filled]
+            part = self._rest[: len(out) - filled]
             out[filled : filled + len(part)] = part
-            self._left, filled = self._left[len(part) :], filled + len(part)
-        self._at = start + filled
-
-
-def library(name: str, extra: str, path: Path) -> Any:
-    """An optional library. Raises UsageError naming the extra when it is not installed."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise UsageError(f"{path} is read with {name}; install it with: pip install 'mbcbench[{extra}]'") from error
+            self._rest = self._rest[len(part) :]
+            filled += len(part)
+        self._next_element = start + filled

@@ -1,6 +1,7 @@
-"""NumPy's .npy files. Rows in the type that is asked for are read to where they are wanted: faster than to map them.
+"""NumPy's .npy files.
 
-What must be converted or lies by columns is mapped; its pages are let go as soon as they are used, so none add up.
+Rows of the requested type are read directly into the output buffer, which is faster than mapping the file. The file is
+mapped if its elements must be converted or are in column order; pages are dropped after use, so they do not add up.
 """
 
 import mmap
@@ -17,31 +18,35 @@ from mbcbench.streaming.sources.base import Array, Source
 
 
 class NpySource(Source):
-    """The array that `np.load` finds in a file, in either order."""
+    """The array in a .npy file, in row or column order; `header` is what `np.load` returns for it."""
 
     supports_random_access = True
 
-    def __init__(self, path: Path, found: "np.memmap[Any, np.dtype[Any]]") -> None:
-        super().__init__(path, found.shape, found.dtype)
-        self._offset, self._end, self._by_rows = found.offset, found.offset + found.nbytes, found.flags.c_contiguous
+    def __init__(self, path: Path, header: "np.memmap[Any, np.dtype[Any]]") -> None:
+        super().__init__(path, header.shape, header.dtype)
+        self._offset, self._end = header.offset, header.offset + header.nbytes
+        self._row_order = header.flags.c_contiguous
         self._file = path.open("rb")
         weakref.finalize(self, self._file.close)
         self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._array: Array = np.ndarray(found.shape, found.dtype, self._map, found.offset, found.strides)
+        self._array: Array = np.ndarray(header.shape, header.dtype, self._map, header.offset, header.strides)
 
     def _read(self, start: int, out: Array) -> None:
-        whole = self._rows(start, out) if self._by_rows and out.dtype == self.dtype else self._mapped(start, out)
-        if not whole:
+        direct = self._row_order and out.dtype == self.dtype
+        complete = self._read_directly(start, out) if direct else self._read_mapped(start, out)
+        if not complete:
             raise ValueError("the file has become shorter")
 
-    def _rows(self, start: int, out: Array) -> bool:
-        left, offset = out.data.cast("B"), self._offset + start * self.width * self.dtype.itemsize
-        while left and (got := os.preadv(self._file.fileno(), [left], offset)):  # two gigabytes at most
-            left, offset = left[got:], offset + got
-        return not left
+    def _read_directly(self, start: int, out: Array) -> bool:
+        """Read bytes into `out`; return False if the file ends before."""
+        rest, offset = out.data.cast("B"), self._offset + start * self.width * self.dtype.itemsize
+        while rest and (count := os.preadv(self._file.fileno(), [rest], offset)):  # 2 GiB at most per call
+            rest, offset = rest[count:], offset + count
+        return not rest
 
-    def _mapped(self, start: int, out: Array) -> bool:
-        if self._map.size() < self._end:  # to touch what is gone would kill the process
+    def _read_mapped(self, start: int, out: Array) -> bool:
+        """Copy from the mapped file; return False if the file ends before."""
+        if self._map.size() < self._end:  # touching a page behind the end of the file would kill the process
             return False
         out[:] = self._array[start : start + len(out)]
         if hasattr(self._map, "madvise"):
@@ -50,11 +55,13 @@ class NpySource(Source):
 
 
 def open_npy(path: Path, select: Sequence[str]) -> Source:
-    """A .npy file. Raises UsageError when it is damaged or holds something other than `n x d` numbers."""
+    """Open a .npy file. Raises UsageError if it is damaged or does not hold `n x d` numbers."""
     if select:
         raise UsageError(f"{path} holds one array and has no names to select {', '.join(select)} from")
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        header = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is no whole .npy file of numbers ({one_line(error)}); write it anew") from error
-    return NpySource(path, found)
+        raise UsageError(
+            f"{path} is not a complete .npy file of numbers ({one_line(error)}); write it again"
+        ) from error
+    return NpySource(path, header)

@@ -1,8 +1,7 @@
-"""Examples by class, for prototypical networks: episodes to train on, support sets and queries to test on."""
+"""Examples by class for prototypical networks: episodes for training, supports and queries for tests."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,17 +9,18 @@ from torch import Tensor
 
 from mbcbench.datasets import Split, choose
 
-from .prototypes import negative_squared_distances
+from .prototypical_network import negative_squared_distances
+from .settings import CentroidSettings, DigitCentroidSettings, ExemplarCentroidSettings
 
-BATCH = 500  # sets encoded at a time in a test
-SUBSETS = 20  # of the classes, drawn for each support set where fewer ways than classes are tested
+SETS_AT_A_TIME = 500  # encoded in tests, to bound their memory
+CLASS_SUBSETS = 20  # drawn for each support where fewer ways than classes are tested
 
 Encode = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Classes:
-    """Examples to train on (`C x V x ...`), and of the classes tested on a pool of supports, and queries."""
+class ClassExamples:
+    """Examples by class, `C x V x ...`: for training, and of the test classes a pool of supports, and queries."""
 
     train: Tensor
     pool: Tensor
@@ -28,79 +28,95 @@ class Classes:
     source: str
 
 
-def load(case: str, p: Mapping[str, Any]) -> Classes:
-    """The classes of a case, as the parameters of its cell say."""
-    return _digits(p) if case == "mnist-centroids" else _exemplars(p)
+def load(settings: CentroidSettings) -> ClassExamples:
+    """Load the data of a cell's settings."""
+    if isinstance(settings, DigitCentroidSettings):
+        return _digits(settings)
+    assert isinstance(settings, ExemplarCentroidSettings)
+    return _exemplars(settings)
 
 
-def _digits(p: Mapping[str, Any]) -> Classes:
-    """Digits; the supports are drawn from those that are trained on, and the queries are not."""
-    data = choose("digits", p["data"]).load()
+def _digits(settings: DigitCentroidSettings) -> ClassExamples:
+    """Load digits; supports are drawn from the training images, queries are test images."""
+    data = choose("digits", settings.data).load()
     train, test = by_class(data.train), by_class(data.test)
-    return Classes(train, train, test, data.source)
+    return ClassExamples(train, train, test, data.source)
 
 
 def by_class(split: Split) -> Tensor:
-    """Images in [0, 1] by class, `C x V x 1 x H x W`; V is the size of the smallest class."""
-    rows = [split.images[split.labels == label] for label in np.unique(split.labels)]
-    smallest = min(map(len, rows))
-    return torch.from_numpy(np.stack([row[:smallest] for row in rows])).unsqueeze(2).float() / 255
+    """Return images in [0, 1] by class, `C x V x 1 x H x W`, as many of each class as the smallest has."""
+    images_of_class = [split.images[split.labels == label] for label in np.unique(split.labels)]
+    smallest = min(map(len, images_of_class))
+    images = np.stack([images[:smallest] for images in images_of_class])
+    return torch.from_numpy(images).unsqueeze(2).float() / 255
 
 
-def _exemplars(p: Mapping[str, Any]) -> Classes:
-    """Features of classes that training does not see."""
-    data = choose("exemplars", p["data"]).load()
+def _exemplars(settings: ExemplarCentroidSettings) -> ClassExamples:
+    """Load features; training does not see the test classes."""
+    with torch.random.fork_rng(devices=[]):  # if they are not cached, a network is built, which draws random weights
+        data = choose("exemplars", settings.data).load()
     train, test = (torch.from_numpy(np.asarray(part, dtype=np.float32)) for part in (data.train, data.test))
-    pool, queries = test[:, : p["pool"]], test[:, p["pool"] : p["pool"] + p["queries"]]
-    return Classes(train, pool, queries, data.source)
+    pool, queries = test[:, : settings.pool], test[:, settings.pool : settings.pool + settings.queries]
+    return ClassExamples(train, pool, queries, data.source)
 
 
 def episodes(
     train: Tensor, *, ways: int, size: int, steps: int, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """For each step `size` examples each of so many classes, and the class of each query, half of them."""
+    """Yield for each step `size` examples of each of `ways` random classes, and the class of each query.
+
+    The second half of a class's examples are its queries.
+    """
     labels = torch.arange(ways).repeat_interleave(size // 2)
     for _ in range(steps):
         classes = torch.randperm(len(train), generator=generator)[:ways]
-        yield draw(train[classes], size, generator), labels
+        yield draw_examples(train[classes], size, generator), labels
 
 
-def draw(pool: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """`size` different examples of each class, `C x V x ...` to `C x size x ...`."""
-    chosen = torch.rand(pool.shape[:2], generator=generator).argsort(dim=1)[:, :size]
-    return pool[torch.arange(len(pool))[:, None], chosen]
+def draw_examples(pool: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """Draw `size` different examples of each class: `C x V x ...` to `C x size x ...`."""
+    indices = torch.rand(pool.shape[:2], generator=generator).argsort(dim=1)[:, :size]
+    return pool[torch.arange(len(pool))[:, None], indices]
 
 
 def accuracies(
     encode: Encode, queries: Tensor, pool: Tensor, *, size: int, ways: Sequence[int], repeats: int, seed: int
 ) -> dict[int, float]:
-    """The accuracy for each number of ways, with supports of `size` examples, over so many draws of them.
+    """Return the accuracy for each number of ways, averaged over `repeats` random supports of `size` examples.
 
-    encode: sets of features to vectors. queries: the encodings of the queries, `C x Q x d`. pool: `C x V x D`.
+    Parameters
+    ----------
+    encode
+        Maps sets of features `B x n x D` to centroids `B x d`.
+    queries
+        Encodings of the queries, `C x Q x d`.
+    pool
+        Features that supports are drawn from, `C x V x D`.
     """
     generator = torch.Generator().manual_seed(seed)
-    right: dict[int, list[float]] = {way: [] for way in ways}
+    by_ways: dict[int, list[float]] = {count: [] for count in ways}
     for _ in range(repeats):
-        centroids = in_batches(encode, draw(pool, size, generator))
-        scores = grouped(negative_squared_distances(queries.flatten(0, 1), centroids), queries)
-        for way in ways:
-            right[way].append(_accuracy(scores, min(way, len(pool)), generator))
-    return {way: sum(found) / len(found) for way, found in right.items()}
+        centroids = encode_in_batches(encode, draw_examples(pool, size, generator))
+        scores = group_by_class(negative_squared_distances(queries.flatten(0, 1), centroids), queries)
+        for count in ways:
+            by_ways[count].append(_accuracy(scores, min(count, len(pool)), generator))
+    return {count: sum(values) / len(values) for count, values in by_ways.items()}
 
 
-def in_batches(encode: Encode, sets: Tensor) -> Tensor:
-    """The encodings of many sets."""
-    return torch.cat([encode(part) for part in torch.split(sets, BATCH)])
+def encode_in_batches(encode: Encode, sets: Tensor) -> Tensor:
+    """Return the encodings of many sets."""
+    return torch.cat([encode(batch) for batch in torch.split(sets, SETS_AT_A_TIME)])
 
 
-def grouped(rows: Tensor, like: Tensor) -> Tensor:
-    """Rows `(C V) x d` by class, as `like` is (`C x V x ...`)."""
+def group_by_class(rows: Tensor, like: Tensor) -> Tensor:
+    """Return rows `(C V) x d` as `C x V x d`, where `like` is `C x V x ...`."""
     return rows.reshape(*like.shape[:2], -1)
 
 
-def _accuracy(scores: Tensor, way: int, generator: torch.Generator) -> float:
-    """The accuracy of scores `C x Q x C` among all classes, or among random subsets of them."""
+def _accuracy(scores: Tensor, ways: int, generator: torch.Generator) -> float:
+    """Return the accuracy of scores `C x Q x C` among all classes, or averaged over random subsets of `ways`."""
     classes, scores = len(scores), scores.cpu()
-    subsets = [torch.randperm(classes, generator=generator)[:way] for _ in range(1 if way == classes else SUBSETS)]
-    right = [scores[s][:, :, s].argmax(dim=2) == torch.arange(way)[:, None] for s in subsets]
-    return float(torch.stack(right).float().mean())
+    count = 1 if ways == classes else CLASS_SUBSETS
+    subsets = [torch.randperm(classes, generator=generator)[:ways] for _ in range(count)]
+    correct = [scores[s][:, :, s].argmax(dim=2) == torch.arange(ways)[:, None] for s in subsets]
+    return float(torch.stack(correct).float().mean())

@@ -1,179 +1,202 @@
-"""How a model that completes images is tested: contexts in one piece and in chunks, in several orders and ways."""
+"""Tests of models that complete images: contexts in one piece and in chunks, in several orders and aggregations."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from mbcbench.protocol.encoder import AGGREGATIONS, Aggregation
+from mbcbench.records.detail import CompletionsDetail, EvaluationDetail, TrainingDetail
 
-from ...training import device_of, on
-from .neural_process import NeuralProcess, nll
-from .pixels import Images, Order, arranged, as_bytes, baselines, context, shuffled
+from ...training import device_of, to_device
+from .neural_process import NeuralProcess, mean_nll
+from .pixels import Images, PixelOrder, arrange, as_bytes, baseline_nlls, make_context, random_orders
 
-Way = Aggregation | Literal["own"]
-BATCH = 32  # images at a time
-KEPT = (1, 5, 20, 80)  # sizes of the contexts whose completions are kept, in hundredths of the pixels
+ChunkAggregate = Aggregation | Literal["own"]
+IMAGES_AT_A_TIME = 32
+COMPLETED_PERCENT = (1, 5, 20, 80)  # of the pixels: contexts whose completions are recorded
 
 
-class Test(NamedTuple):
-    """One test: the size of the context, its chunks (as large: one piece), the order in which they come, and what
-    aggregates them: the encoder's `own` state, or a g of eq. (1) over chunks encoded on their own.
+class CompletionTest(NamedTuple):
+    """Test of a model.
 
-    num_slots: how many slots are drawn, where that is not the number trained with (Section 2.3)."""
+    size, chunk: pixels of the context and of its chunks; equal for one piece. order: of the pixels in a stream.
+    aggregation: `own` for the encoder's own state, or the g of eq. (1) over chunks encoded on their own.
+    num_slots: where it differs from training (Section 2.3).
+    """
 
     size: int
     chunk: int
-    order: Order = "random"
-    aggregation: Way = "own"
+    order: PixelOrder = "random"
+    aggregation: ChunkAggregate = "own"
     num_slots: int | None = None
 
-    def detail(self) -> dict[str, Any]:
-        mode = "one piece" if self.chunk >= self.size else "streamed"
-        told = {"test_size": self.size, "chunk_size": self.chunk, "order": self.order, "aggregation": self.aggregation}
-        return {"mode": mode, **told, **({"num_slots": self.num_slots} if self.num_slots else {})}
+
+def one_piece_tests(*sizes: int) -> tuple[CompletionTest, ...]:
+    """Return tests of contexts in one piece."""
+    return tuple(CompletionTest(size, size) for size in sizes)
 
 
-def whole(*sizes: int) -> tuple[Test, ...]:
-    """Contexts in one piece."""
-    return tuple(Test(size, size) for size in sizes)
+def streamed_tests(
+    *sizes: int, chunk: int, orders: Sequence[PixelOrder] = ("random",), aggregation: ChunkAggregate = "own"
+) -> tuple[CompletionTest, ...]:
+    """Return tests of contexts in chunks."""
+    return tuple(CompletionTest(size, chunk, order, aggregation) for size in sizes for order in orders)
 
 
-def streams(
-    *sizes: int, chunk: int, orders: Sequence[Order] = ("random",), aggregation: Way = "own"
-) -> tuple[Test, ...]:
-    """Contexts in chunks."""
-    return tuple(Test(size, chunk, order, aggregation) for size in sizes for order in orders)
+def aggregation_tests(size: int, chunk: int) -> tuple[CompletionTest, ...]:
+    """Return tests of one context in chunks, under each g of eq. (1)."""
+    return tuple(CompletionTest(size, chunk, "random", g) for g in AGGREGATIONS)
 
 
-def literal(size: int, chunk: int) -> tuple[Test, ...]:
-    """One context under each g."""
-    return tuple(Test(size, chunk, "random", g) for g in AGGREGATIONS)
+def separate_chunk_tests(size: int) -> tuple[CompletionTest, ...]:
+    """Return tests in which chunks are encoded on their own and averaged, which inconsistent encoders suffer from."""
+    return tuple(
+        test
+        for chunk in (50, 10, 1)
+        for test in streamed_tests(size, chunk=chunk, orders=("random", "rows"), aggregation="mean")
+    )
 
 
-def order_tests(size: int) -> tuple[Test, ...]:
-    """What a stream can do to an encoder that is not consistent: its chunks encoded on their own and averaged."""
-    both: tuple[Order, ...] = ("random", "rows")
-    return tuple(t for chunk in (50, 10, 1) for t in streams(size, chunk=chunk, orders=both, aggregation="mean"))
-
-
-def slot_tests(size: int, *numbers: int) -> tuple[Test, ...]:
-    """Other numbers of slots than the one trained with."""
-    return tuple(Test(size, size, num_slots=number) for number in numbers)
+def slot_tests(size: int, *numbers: int) -> tuple[CompletionTest, ...]:
+    """Return tests with other numbers of slots than in training."""
+    return tuple(CompletionTest(size, size, num_slots=number) for number in numbers)
 
 
 TESTS_32 = (
-    *whole(50, 100, 200, 400, 500, 800),
-    *streams(200, chunk=50, orders=("random", "rows")),
-    *streams(200, chunk=7),
-    *streams(400, 800, chunk=100),
-    *order_tests(200),
-    *literal(800, 200),
+    *one_piece_tests(50, 100, 200, 400, 500, 800),
+    *streamed_tests(200, chunk=50, orders=("random", "rows")),
+    *streamed_tests(200, chunk=7),
+    *streamed_tests(400, 800, chunk=100),
+    *separate_chunk_tests(200),
+    *aggregation_tests(800, 200),
     *slot_tests(200, 2, 8, 16, 64, 128),
 )
 TESTS_64 = (
-    *whole(100, 500, 1000),
-    *streams(200, 300, 400, 500, chunk=100),
-    *streams(2000, 3000, 4000, chunk=1000),
-    *literal(4000, 1000),
+    *one_piece_tests(100, 500, 1000),
+    *streamed_tests(200, 300, 400, 500, chunk=100),
+    *streamed_tests(2000, 3000, 4000, chunk=1000),
+    *aggregation_tests(4000, 1000),
 )
-QUICK = (*whole(50, 100, 400), *streams(400, chunk=50, orders=("random", "rows")))
+QUICK_TESTS = (*one_piece_tests(50, 100, 400), *streamed_tests(400, chunk=50, orders=("random", "rows")))
 
 
 class Score(NamedTuple):
-    """The NLL that a test gave, and those of a Gaussian for each channel of a context, and of one for all alike."""
+    """Mean NLL of a test, and those of the baselines (`baseline_nlls`)."""
 
-    test: Test
+    test: CompletionTest
     value: float
     baseline: float
     pooled_baseline: float
 
-    def detail(self) -> dict[str, Any]:
-        return self.test.detail() | {"baseline": self.baseline, "pooled_baseline": self.pooled_baseline}
+    @property
+    def detail(self) -> EvaluationDetail:
+        test = self.test
+        return EvaluationDetail(
+            mode="one piece" if test.chunk >= test.size else "streamed",
+            test_size=test.size,
+            chunk_size=test.chunk,
+            order=test.order,
+            aggregation=test.aggregation,
+            num_slots=test.num_slots,
+            baseline=self.baseline,
+            pooled_baseline=self.pooled_baseline,
+        )
 
 
 @torch.inference_mode()
-def scores(model: NeuralProcess, images: Images, tests: Sequence[Test], seed: int) -> Iterator[Score]:
-    """The scores of all tests; the first m pixels of an image's order, drawn under `seed`, are its context."""
+def score_tests(model: NeuralProcess, images: Images, tests: Sequence[CompletionTest], seed: int) -> Iterator[Score]:
+    """Yield the scores of all tests that apply to the model.
+
+    Each image has one random order of its pixels, drawn under `seed`; its first m pixels are the context of size m.
+    """
     model.eval()
-    orders = _orders(images, seed)
-    images, orders = on(device_of(model), (images, orders))
-    colours, unit = images.colours(torch.arange(len(orders))), model.decoder.kind == "paper"
+    orders = _pixel_orders(images, seed)
+    images, orders = to_device(device_of(model), (images, orders))
+    colours, unit_variance = images.colours(torch.arange(len(orders))), model.decoder.kind == "paper"
     sizes = {test.size for test in tests}
-    trivial = {size: baselines(colours, orders[:, :size], unit_variance=unit) for size in sizes}
+    baselines = {size: baseline_nlls(colours, orders[:, :size], unit_variance=unit_variance) for size in sizes}
     for test in tests:
-        with slots(model, test.num_slots) as possible:
-            if possible:
-                yield Score(test, score(model, images, orders, test), *trivial[test.size])
+        with num_slots_set(model, test.num_slots) as is_possible:
+            if is_possible:
+                yield Score(test, _score(model, images, orders, test), *baselines[test.size])
 
 
-def _orders(images: Images, seed: int) -> Tensor:
-    """Each image's pixels in the order in which a context takes them, `N x P`."""
+def _pixel_orders(images: Images, seed: int) -> Tensor:
+    """Draw for each image the order in which contexts take its pixels, `N x P`."""
     count, pixels = images.pixels.shape[:2]
-    return shuffled(count, pixels, torch.Generator().manual_seed(seed))
+    return random_orders(count, pixels, torch.Generator().manual_seed(seed))
 
 
 @contextmanager
-def slots(model: NeuralProcess, number: int | None) -> Iterator[bool]:
-    """Let the encoder draw another number of slots; whether it, and the network behind it, can take that."""
+def num_slots_set(model: NeuralProcess, number: int | None) -> Iterator[bool]:
+    """Set the encoder's number of slots for a while (None: leave it).
+
+    Yields False if the encoder, or the network behind it, cannot take that number, or has it already.
+    """
     before = getattr(model.encoder, "num_slots", None)
     if number is None or before is None:
         yield number is None
         return
     model.encoder.num_slots = number
     try:
-        yield number != before and _fits(model)
+        yield number != before and _works_as_set(model)
     finally:
         model.encoder.num_slots = before
 
 
-def _fits(model: NeuralProcess) -> bool:
-    """Whether the encoder has as many slots as it says, and their read-out is as wide as before."""
+def _works_as_set(model: NeuralProcess) -> bool:
+    """Return True if the encoding has `num_slots` slots, and the vector made of them its former width."""
     x = torch.zeros(1, 2, 5, device=device_of(model))
     try:
         encoding = model.encoder(model.element(x))
-    except Exception:  # the slots of this one are given: any encoder may have an attribute of that name
+    except Exception:  # `num_slots` may be an attribute without effect, or one that other attributes have to match
         return False
     rows = encoding.shape[1] if encoding.dim() == 3 else 0
     return bool(rows == model.encoder.num_slots and model.vector(encoding).shape[1] == model.features)
 
 
-def score(model: NeuralProcess, images: Images, orders: Tensor, test: Test) -> float:
-    """The mean NLL of all pixels; `orders` is `N x P`."""
+def _score(model: NeuralProcess, images: Images, orders: Tensor, test: CompletionTest) -> float:
+    """Return the mean NLL of all pixels; `orders` is `N x P`."""
     total = 0.0
-    for which in torch.split(torch.arange(len(orders)), BATCH):
-        colours = images.colours(which)
-        chosen = arranged(orders[which, : test.size], test.order)
-        chunks = torch.split(context(colours, images.places, chosen), test.chunk, dim=1)
-        total += float(nll(model.decode(_encoding(model, chunks, test), images.places), colours)) * len(which)
+    for indices in torch.split(torch.arange(len(orders)), IMAGES_AT_A_TIME):
+        colours = images.colours(indices)
+        pixels = arrange(orders[indices, : test.size], test.order)
+        chunks = torch.split(make_context(colours, images.places, pixels), test.chunk, dim=1)
+        prediction = model.decode(_encode(model, chunks, test), images.places)
+        total += float(mean_nll(prediction, colours)) * len(indices)
     return total / len(orders)
 
 
-def _encoding(model: NeuralProcess, chunks: Sequence[Tensor], test: Test) -> Tensor:
+def _encode(model: NeuralProcess, chunks: Sequence[Tensor], test: CompletionTest) -> Tensor:
     if len(chunks) == 1:
         return model.encode(chunks[0])
     if test.aggregation != "own":
-        return model.encode_apart(chunks, test.aggregation)
-    return model.streamed(chunks)
+        return model.encode_chunks_separately(chunks, test.aggregation)
+    return model.encode_last(chunks)
 
 
 @torch.inference_mode()
-def completed(model: NeuralProcess, images: Images, count: int, seed: int) -> dict[str, Any]:
-    """The first images as predicted from growing contexts: numbers of 0 to 255.
+def complete_images(
+    model: NeuralProcess, images: Images, count: int, seed: int, training: TrainingDetail
+) -> tuple[CompletionsDetail, float]:
+    """Predict the first `count` images from growing contexts, whose pixels are ordered as in `score_tests`.
 
-    images: `count x P x 3`. order: `count x P`, each image's pixels in the order in which a context takes them, as in
-    `scores`. completions: size of the context -> the means, `count x P x 3`. error: the mean absolute one of the last.
+    The second value is the mean absolute error of the predictions from the largest context, in 1/255 of the range.
     """
     model.eval()
-    pixels, orders = images.pixels.shape[1], _orders(images, seed)[:count]
-    images, orders = on(device_of(model), (images._replace(pixels=images.pixels[:count]), orders))
+    pixels, orders = images.pixels.shape[1], _pixel_orders(images, seed)[:count]
+    images, orders = to_device(device_of(model), (images._replace(pixels=images.pixels[:count]), orders))
     colours = images.colours(torch.arange(count))
-    means = {}
-    for size in [pixels * share // 100 for share in KEPT]:
-        encoding = model.encode(context(colours, images.places, orders[:, :size]))
-        means[str(size)] = as_bytes(model.decode(encoding, images.places).mean)
-    error = (means[str(size)].float() - images.pixels).abs().mean()
-    kept = {size: mean.tolist() for size, mean in means.items()}
-    return {"images": images.pixels.tolist(), "order": orders.tolist(), "completions": kept, "error": float(error)}
+    completions = {}
+    for size in [pixels * percent // 100 for percent in COMPLETED_PERCENT]:
+        encoding = model.encode(make_context(colours, images.places, orders[:, :size]))
+        completion = as_bytes(model.decode(encoding, images.places).mean)
+        completions[str(size)] = completion.tolist()
+    error = (completion.float() - images.pixels).abs().mean()
+    detail = CompletionsDetail(
+        images=images.pixels.tolist(), order=orders.tolist(), completions=completions, training=training
+    )
+    return detail, float(error)

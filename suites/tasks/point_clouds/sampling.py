@@ -1,45 +1,56 @@
-"""Two-dimensional points drawn from images, any number from each, as often as asked."""
+"""Two-dimensional points drawn from images, any number per image."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-SCALE = 6.0  # pixels per unit: digits then spread by about one unit in each coordinate
+PIXELS_PER_UNIT = 6.0  # the points of a digit then spread by about one unit in each coordinate
 
 
 class PointSampler:
-    """Draws points from images (`N x H x W`, no image blank), in proportion to intensity.
+    """Draws points from images in proportion to intensity, uniformly within each pixel.
 
-    A point lies uniformly within its pixel. Coordinates are (right, down) from the image's centre, in units of six
-    pixels: within +-2.34 for 28 x 28. The map is fixed, so that a point's place depends on no other point of its set.
+    Coordinates are (right, down) from the image's centre in units of six pixels: within +-2.34 for 28 x 28. They depend
+    on nothing but the point itself, not on the other points of its set.
+
+    Parameters
+    ----------
+    images
+        `N x H x W`, whole numbers.
+
+    Raises
+    ------
+    ValueError
+        If an image is blank.
     """
 
     def __init__(self, images: Tensor) -> None:
         self.height, self.width = images.shape[1:]
-        self.cumulative = images.flatten(1).float().cumsum(dim=1)  # whole numbers below 2^24: exact
+        self.cumulative = images.flatten(1).float().cumsum(dim=1)  # whole numbers below 2^24, so float32 is exact
         if not bool((self.cumulative[:, -1] > 0).all()):
-            raise ValueError("a blank image holds no points")
+            raise ValueError("an image is blank: no points can be drawn from it")
 
-    def draw(self, which: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """`n` points from each image in `which` (`B`, indices), as `B x n x 2`."""
-        cumulative = self.cumulative[which]
+    def draw(self, indices: Tensor, n: int, generator: torch.Generator) -> Tensor:
+        """Draw `n` points from each of the images `indices` (`B`), `B x n x 2`."""
+        cumulative = self.cumulative[indices]
         total = cumulative[:, -1:]
-        ink = (torch.rand(len(which), n, generator=generator) * total).floor().minimum(total - 1)
+        # rand() * total may round up to the total, which lies behind the last pixel
+        ink = (torch.rand(len(indices), n, generator=generator) * total).floor().minimum(total - 1)
         pixel = torch.searchsorted(cumulative, ink, right=True)
         corner = torch.stack((pixel % self.width, pixel // self.width), dim=-1)
-        place = corner + torch.rand(len(which), n, 2, generator=generator)
-        return (place - torch.tensor([self.width / 2, self.height / 2])) / SCALE
+        place = corner + torch.rand(len(indices), n, 2, generator=generator)
+        return (place - torch.tensor([self.width / 2, self.height / 2])) / PIXELS_PER_UNIT
 
 
-class Clouds(NamedTuple):
-    """Sets of points (`N x n x 2`) and their labels (`N`)."""
+class LabelledClouds(NamedTuple):
+    """Sets of points (`N x n x d`) and their labels (`N`)."""
 
     points: Tensor
     labels: Tensor
 
 
-def fixed_clouds(images: Tensor, labels: Tensor, n: int, seed: int) -> Clouds:
-    """`n` points from each image, drawn once; the first m of them are the set of size m."""
+def fixed_clouds(images: Tensor, labels: Tensor, n: int, seed: int) -> LabelledClouds:
+    """Draw `n` points from each image once; the first m of them serve as the set of size m."""
     generator = torch.Generator().manual_seed(seed)
-    return Clouds(PointSampler(images).draw(torch.arange(len(images)), n, generator), labels)
+    return LabelledClouds(PointSampler(images).draw(torch.arange(len(images)), n, generator), labels)

@@ -1,9 +1,9 @@
-"""Task: fit a mixture of four Gaussians in the plane to a set of points at once, the points streamed in four orders."""
+"""Task: fit a mixture of four Gaussians in the plane to a set of points, which are streamed in four orders."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,18 +11,19 @@ from torch import Tensor
 from mbcbench.execution.suite import Profile, Request, Suite
 from mbcbench.protocol.target import get_spec
 from mbcbench.records.cell import Cell
-from mbcbench.records.record import Record, Status
+from mbcbench.records.detail import EvaluationDetail, ScoreDetail
+from mbcbench.records.record import Record
 
-from ...training import Seeds, device_of, fit, on
-from ...training_cells import repeated, trial
+from ...metrics import NLL
+from ...training import Seeds, device_of, fit, to_device
+from ...training_cells import TrainingSettings, run_training, training_cells
 from ..classifier import SetClassifier
 
 TEST_SEED = 60
 K, D = 4, 2
-OUTPUTS = K * (1 + 2 * D)
-SPREAD, SCALE = 4.0, 0.3  # centres lie within +-SPREAD, points about SCALE around them
+OUTPUTS = K * (1 + 2 * D)  # logits, means and log standard deviations
+SPREAD, SCALE = 4.0, 0.3  # centres lie within +-SPREAD, points within about SCALE of them
 CHUNK = 64
-MEASURED = {"metric": "nll", "unit": "nats", "higher_is_better": False}
 
 
 class Points(NamedTuple):
@@ -33,125 +34,141 @@ class Points(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What a profile chooses. sizes: the fewest and the most points of a set. hyper: of the encoder."""
+class MixtureSettings(TrainingSettings):
+    """Settings of a training on mixtures.
 
-    seeds: int
-    steps: int
-    lr: float = 3e-3
+    Parameters
+    ----------
+    batch_size
+        Sets of a step, all of the same random size.
+    sizes
+        The fewest and the most points of a training set.
+    test_sets, test_sizes, test_seed
+        The number of sets of each test, their points, and their seed.
+    """
+
     batch_size: int = 16
     sizes: tuple[int, int] = (300, 600)
     test_sets: int = 200
     test_sizes: tuple[int, ...] = (300, 600)
-    hyper: Mapping[str, Any] = field(default_factory=dict)
+    test_seed: int = TEST_SEED
 
 
-PROFILES: dict[Profile, Settings] = {
-    "smoke": Settings(seeds=1, steps=5, batch_size=4, test_sets=4, test_sizes=(300,)),
-    "quick": Settings(seeds=1, steps=200, batch_size=8, test_sets=16, test_sizes=(300,)),
-    "thorough": Settings(seeds=3, steps=3000),
-    "paper": Settings(seeds=5, steps=50_000, lr=1e-3),
+PROFILES: dict[Profile, MixtureSettings] = {
+    "smoke": MixtureSettings(seeds=1, steps=5, batch_size=4, test_sets=4, test_sizes=(300,)),
+    "quick": MixtureSettings(seeds=1, steps=200, batch_size=8, test_sets=16, test_sizes=(300,)),
+    "thorough": MixtureSettings(seeds=3, steps=3000),
+    "paper": MixtureSettings(seeds=5, steps=50_000, lr=1e-3),
 }
 
 
 def cells(request: Request) -> list[Cell]:
-    """One cell per encoder and seed."""
-    return repeated("mixture-of-gaussians", "plane", request, PROFILES[request.profile], test_seed=TEST_SEED)
+    """Return one cell per encoder and seed."""
+    return training_cells("mixture-of-gaussians", "plane", request, PROFILES[request.profile])
 
 
 def run(cell: Cell) -> Iterable[Record]:
-    """Train one model and test it: a record per size, in one piece and for each order of the stream."""
-    return trial(cell, lambda seeds: _records(cell, seeds), **MEASURED)
+    """Train one model and test it; one record per size, in one piece and for each order of the stream."""
+    return run_training(cell, lambda seeds: _train_and_test(cell, seeds), NLL)
 
 
-def draw(count: int, n: int, generator: torch.Generator) -> Points:
-    """n points of each of `count` mixtures: centres uniform, shares Dirichlet(1), deviations 0.5 to 1.5 of SCALE."""
+def draw_points(count: int, n: int, generator: torch.Generator) -> Points:
+    """Draw `n` points of each of `count` mixtures.
+
+    Centres are uniform, weights Dirichlet(1), standard deviations 0.5 to 1.5 times SCALE.
+    """
     centre = SPREAD * (2 * torch.rand(count, K, D, generator=generator) - 1)
-    share = -torch.rand(count, K, generator=generator).clamp_min(1e-9).log()
-    component = torch.multinomial(share, n, replacement=True, generator=generator)
+    weight = -torch.rand(count, K, generator=generator).clamp_min(1e-9).log()  # exponential, so Dirichlet if normalized
+    component = torch.multinomial(weight, n, replacement=True, generator=generator)
     deviation = SCALE * (0.5 + torch.rand(count, K, D, generator=generator))
-    at = component[..., None].expand(-1, -1, D)
+    index = component[..., None].expand(-1, -1, D)
     noise = torch.randn(count, n, D, generator=generator)
-    return Points(centre.gather(1, at) + deviation.gather(1, at) * noise, component)
+    return Points(centre.gather(1, index) + deviation.gather(1, index) * noise, component)
 
 
 def mixture_nll(outputs: Tensor, x: Tensor) -> Tensor:
-    """-mean over points of log sum_k pi_k N(x; mu_k, diag(sigma_k^2)), for outputs `B x OUTPUTS`."""
+    """Return -log sum_k pi_k N(x; mu_k, diag(sigma_k^2)), averaged over points, for outputs `B x OUTPUTS`."""
     logits, mean, log_scale = torch.split(outputs, [K, K * D, K * D], dim=1)
     mean = SPREAD * mean.reshape(-1, 1, K, D)
     log_scale = log_scale.reshape(-1, 1, K, D).clamp(-5, 5)
     z = (x[:, :, None] - mean) / log_scale.exp()
     log_density = -(0.5 * z.square() + log_scale + 0.5 * math.log(2 * math.pi)).sum(dim=3)
-    out: Tensor = (logits.log_softmax(dim=1)[:, None] + log_density).logsumexp(dim=2)
-    return -out.mean()
+    log_likelihood: Tensor = (logits.log_softmax(dim=1)[:, None] + log_density).logsumexp(dim=2)
+    return -log_likelihood.mean()
 
 
-def orders(points: Points) -> dict[str, list[Tensor]]:
-    """The four streams: single points, component by component, one of each component at a time, and plain chunks.
+def streams(points: Points) -> dict[str, list[Tensor]]:
+    """Return the four streams by the name of their order.
 
-    The points of a set whose components are not equally large end with chunks of what is left.
+    Where components are not equally large, `one of each component` ends with points of the larger ones.
     """
     by_component = points.component.argsort(dim=1, stable=True)
-    turn = _turns(points.component).argsort(dim=1, stable=True)
+    by_rank = _rank_within_component(points.component).argsort(dim=1, stable=True)
     return {
         "single points": list(torch.split(points.x, 1, dim=1)),
-        "component by component": list(torch.split(_arranged(points.x, by_component), CHUNK, dim=1)),
-        "one of each component": list(torch.split(_arranged(points.x, turn), K, dim=1)),
+        "component by component": list(torch.split(_reorder(points.x, by_component), CHUNK, dim=1)),
+        "one of each component": list(torch.split(_reorder(points.x, by_rank), K, dim=1)),
         "chunks": list(torch.split(points.x, CHUNK, dim=1)),
     }
 
 
-def _turns(component: Tensor) -> Tensor:
-    """For each point how many of its component stand before it, `B x n`."""
+def _rank_within_component(component: Tensor) -> Tensor:
+    """Return for each point how many points before it belong to its component, `B x n`."""
     member = torch.nn.functional.one_hot(component, K)
     return ((member.cumsum(dim=1) - 1) * member).sum(dim=2)
 
 
-def _arranged(x: Tensor, order: Tensor) -> Tensor:
+def _reorder(x: Tensor, order: Tensor) -> Tensor:
     return x.gather(1, order[..., None].expand(-1, -1, D))
 
 
-def single_gaussian(x: Tensor) -> float:
-    """The NLL under one Gaussian with each set's own mean and deviations: the baseline."""
+def single_gaussian_nll(x: Tensor) -> float:
+    """Return the NLL under one Gaussian with the mean and deviations of each set: the baseline."""
     scale = x.std(dim=1, keepdim=True, correction=0).clamp_min(1e-3)
     return float((0.5 + scale.log() + 0.5 * math.log(2 * math.pi)).sum(dim=2).mean())
 
 
-def _records(cell: Cell, seeds: Seeds) -> Iterator[Record]:
-    p = cell.params
-    how = {"dim_in": D, "width": 64, "classes": OUTPUTS, "seed": seeds.init, "hyper": p["hyper"]}
-    model = SetClassifier(get_spec(cell.encoder), **how).to(cell.device)
-    trained = fit(model, _batches(p, seeds.data), mixture_nll, steps=p["steps"], lr=p["lr"])
-    detail = {"data": "drawn", "train_size": p["sizes"][1], **trained.detail(model)}
-    for test, value in _tests(model, p):
-        yield cell.record(Status.OK, value=value, detail=test | detail, **MEASURED)
+def _train_and_test(cell: Cell, seeds: Seeds) -> Iterator[Record]:
+    settings = MixtureSettings(**cell.params)
+    spec = get_spec(cell.encoder)
+    model = SetClassifier(spec, dim_in=D, width=64, outputs=OUTPUTS, seed=seeds.init, hyper=settings.hyper)
+    model = model.to(cell.device)
+    training = fit(model, _batches(settings, seeds.data), mixture_nll, steps=settings.steps, lr=settings.lr)
+    training_detail = training.detail(model, data="drawn", train_size=settings.sizes[1])
+    for test, nll in _evaluate(model, settings):
+        yield NLL.record(cell, nll, ScoreDetail(test=test, training=training_detail))
 
 
-def _batches(p: Mapping[str, Any], seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(settings: MixtureSettings, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(seed)
-    fewest, most = p["sizes"]
-    for _ in range(p["steps"]):
+    fewest, most = settings.sizes
+    for _ in range(settings.steps):
         n = int(torch.randint(fewest, most + 1, (), generator=generator))
-        x = draw(p["batch_size"], n, generator).x
+        x = draw_points(settings.batch_size, n, generator).x
         yield x, x
 
 
 @torch.inference_mode()
-def _tests(model: SetClassifier, p: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], float]]:
+def _evaluate(model: SetClassifier, settings: MixtureSettings) -> Iterator[tuple[EvaluationDetail, float]]:
+    """Yield every test with its NLL."""
     model.eval()
-    for n in p["test_sizes"]:
-        points = on(device_of(model), draw(p["test_sets"], n, torch.Generator().manual_seed(p["test_seed"])))
-        told = {"test_size": n, "baseline": single_gaussian(points.x)}
-        yield told | {"mode": "one piece", "chunk_size": n}, float(mixture_nll(model(points.x), points.x))
-        for order, chunks in orders(points).items():
+    for n in settings.test_sizes:
+        generator = torch.Generator().manual_seed(settings.test_seed)
+        points = to_device(device_of(model), draw_points(settings.test_sets, n, generator))
+        baseline = single_gaussian_nll(points.x)
+        test = EvaluationDetail(mode="one piece", test_size=n, chunk_size=n, baseline=baseline)
+        yield test, float(mixture_nll(model(points.x), points.x))
+        for order, chunks in streams(points).items():
             outputs = list(model.stream(chunks))[-1]
-            test = {"mode": "streamed", "order": order, "chunk_size": chunks[0].shape[1]}
-            yield told | test, float(mixture_nll(outputs, points.x))
+            test = EvaluationDetail(
+                mode="streamed", test_size=n, chunk_size=chunks[0].shape[1], order=order, baseline=baseline
+            )
+            yield test, float(mixture_nll(outputs, points.x))
 
 
 SUITE = Suite(
     name="mixture-of-gaussians",
-    summary="fit mixtures of four Gaussians in the plane in one go: NLL of the points, streamed in four orders",
+    summary="fit mixtures of four Gaussians in the plane in one pass: NLL of the points, streamed in four orders",
     cells=cells,
     run=run,
     seconds={"smoke": 60, "quick": 300, "thorough": 3600, "paper": 24 * 3600},

@@ -1,0 +1,115 @@
+"""Settings of the centroid task, and their values in each profile."""
+
+from dataclasses import dataclass
+
+from mbcbench.execution.suite import Profile
+from mbcbench.protocol.spec import SlotReadout
+
+from ...training import Schedule
+from ...training_cells import TrainingSettings
+from .prototypical_network import Scale
+
+TEST_SEED = 40  # of the supports in tests: the same for every encoder and seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class CentroidSettings(TrainingSettings):
+    """Settings of a training of a prototypical network.
+
+    Parameters
+    ----------
+    weight_decay, schedule
+        See `fit`.
+    train_ways, train_support
+        Classes of a training episode, and examples in the support of each, with as many queries.
+    scale, layer_norm
+        See `PrototypicalNetwork`.
+    readout
+        Slot read-out in place of the encoder's.
+    ways, supports
+        Numbers of classes, and of examples in a support, in tests: all pairs are tested.
+    repeats
+        Random supports of each size that tests average over.
+    chunk_size
+        Examples of a chunk where the largest support is streamed.
+    data, data_sha256, test_seed
+        Name and digest of the data set; of the supports in tests.
+    """
+
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    schedule: Schedule = "warm-cosine"
+    train_ways: int = 5
+    train_support: int = 10
+    scale: Scale = 1.0
+    layer_norm: bool = True
+    readout: SlotReadout | None = None
+    ways: tuple[int, ...] = (5, 10)
+    supports: tuple[int, ...] = (1, 2, 5, 10, 20, 50, 100, 200, 400)
+    repeats: int = 10
+    chunk_size: int = 10
+    data: str = ""
+    data_sha256: str = ""
+    test_seed: int = TEST_SEED
+
+
+@dataclass(frozen=True, kw_only=True)
+class DigitCentroidSettings(CentroidSettings):
+    """MNIST digits, behind a convolutional network that is trained too.
+
+    Parameters
+    ----------
+    channels
+        Of each convolution.
+    embeddings
+        Record the embeddings of queries and centroids, under the first seed.
+    """
+
+    channels: tuple[int, ...] = (32, 64, 128)
+    embeddings: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExemplarCentroidSettings(CentroidSettings):
+    """Views of image patches, as features of a pretrained network that is not trained further.
+
+    Parameters
+    ----------
+    pool
+        Views of a test class that supports are drawn from.
+    queries
+        Views of a test class after these, which are classified.
+    """
+
+    pool: int = 10
+    queries: int = 4
+    weight_decay: float = 5e-4
+    train_ways: int = 20
+    train_support: int = 2
+    ways: tuple[int, ...] = (5, 20, 100, 1000)
+    supports: tuple[int, ...] = (1, 2, 5, 10)
+    repeats: int = 1
+    chunk_size: int = 2
+
+
+# quick: 35 encoders under two seeds take about 170 of the 1,200 core seconds that a whole `mbcbench run` may take.
+DIGIT_PROFILES: dict[Profile, DigitCentroidSettings] = {
+    "smoke": DigitCentroidSettings(seeds=1, steps=5, channels=(4, 8, 16), supports=(1, 10), repeats=2),
+    "quick": DigitCentroidSettings(
+        seeds=2, steps=100, lr=3e-3, train_support=5, channels=(8, 16, 32), supports=(1, 5, 10, 50), repeats=5
+    ),
+    "thorough": DigitCentroidSettings(seeds=3, steps=400, channels=(16, 32, 64)),
+    "paper": DigitCentroidSettings(
+        seeds=5,
+        steps=50_000,  # 50 epochs, taken for a thousand episodes each
+        weight_decay=5e-4,
+        schedule="milestones",
+        layer_norm=False,
+    ),
+}
+EXEMPLAR_PROFILES: dict[Profile, ExemplarCentroidSettings] = {
+    "smoke": ExemplarCentroidSettings(seeds=1, steps=5, supports=(2,), repeats=1),
+    "quick": ExemplarCentroidSettings(seeds=1, steps=100, supports=(1, 2, 5), repeats=1),
+    "thorough": ExemplarCentroidSettings(seeds=3, steps=800),
+    "paper": ExemplarCentroidSettings(seeds=5, steps=50_000, schedule="milestones", layer_norm=False),
+}

@@ -1,0 +1,60 @@
+"""The same set in files of every format."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+X = np.random.default_rng(0).standard_normal((103, 3)).astype(np.float32)
+
+
+def npy(path: Path) -> Path:
+    np.save(path.with_suffix(".npy"), X)
+    return path.with_suffix(".npy")
+
+
+def npy_by_columns(path: Path) -> Path:
+    np.save(path.with_suffix(".npy"), np.asfortranarray(X))
+    return path.with_suffix(".npy")
+
+
+def npy_big_endian(path: Path) -> Path:
+    np.save(path.with_suffix(".npy"), X.astype(">f8"))
+    return path.with_suffix(".npy")
+
+
+def _table(lists: Any = None) -> Any:
+    pa = pytest.importorskip("pyarrow")
+    if lists is None:
+        return pa.table({name: X[:, i] for i, name in enumerate("abc")})
+    return pa.table({"x": pa.array(X.tolist(), lists(pa))})
+
+
+def parquet(path: Path) -> Path:
+    pytest.importorskip("pyarrow.parquet").write_table(_table(), path.with_suffix(".parquet"), row_group_size=20)
+    return path.with_suffix(".parquet")
+
+
+def parquet_lists(path: Path) -> Path:
+    lists = _table(lambda pa: pa.list_(pa.float32()))
+    pytest.importorskip("pyarrow.parquet").write_table(lists, path.with_suffix(".parquet"), row_group_size=20)
+    return path.with_suffix(".parquet")
+
+
+def arrow(path: Path) -> Path:
+    lists = _table(lambda pa: pa.list_(pa.float32(), 3))
+    pytest.importorskip("pyarrow.feather").write_feather(lists, path.with_suffix(".arrow"), chunksize=20)
+    return path.with_suffix(".arrow")
+
+
+def hdf5(path: Path) -> Path:
+    with pytest.importorskip("h5py").File(path.with_suffix(".h5"), "w") as file:
+        file.create_dataset("group/x", data=X, chunks=(20, 2))
+    return path.with_suffix(".h5")
+
+
+def zarr_array(path: Path) -> Path:
+    zarr = pytest.importorskip("zarr")
+    zarr.create_array(path.with_suffix(".zarr"), data=X, chunks=(20, 2))
+    return path.with_suffix(".zarr")

@@ -1,0 +1,57 @@
+"""Jobs that are killed or interrupted, and resumed from their checkpoint."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Command
+from tests.streaming.conftest import ENCODERS
+
+ENCODE = [sys.executable, "-m", "mbcbench.cli.main", "encode", "x.npy", "--encoder", "mine.py:Sum"]
+
+
+def test_a_killed_job_resumes_and_gives_the_identical_encoding(encode: Command, folder: Path) -> None:
+    options = ["--chunk", "10", "--threads", "1", "--checkpoint", "state", "--every", "0", "--quiet"]
+    encode("x.npy", "mine.py:Sum", "--chunk", "10", "--out", "whole.npy", "--quiet")
+    (folder / "kill").touch()
+    assert subprocess.run([*ENCODE, *options], check=False).returncode == -signal.SIGKILL
+    assert not (folder / "x.npy.encoding.npy").exists()
+    code, _, _ = encode("x.npy", "mine.py:Sum", *options, "--resume")
+    assert code == 0
+    assert (folder / "x.npy.encoding.npy").read_bytes() == (folder / "whole.npy").read_bytes()
+
+
+def test_ctrl_c_prints_the_command_that_resumes(folder: Path) -> None:
+    (folder / "mine.py").write_text(ENCODERS.replace("KILL = True", "KILL = False"))
+    (folder / "kill").touch()
+    command = [*ENCODE, "--chunk", "10", "--checkpoint", "state"]
+    result = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert result.returncode == 130
+    assert result.stderr.startswith("mbcbench: interrupted after 30 of 103 elements; stored in state, go on with: ")
+    assert result.stderr.endswith("--checkpoint state --resume\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--chunk", "20"], "chunk was 10 and is 20"),
+        (["--chunk", "10", "--seed", "1"], "seed was 0 and is 1"),
+        (["--chunk", "10", "--g", "max"], "g was sum and is max"),
+    ],
+)
+def test_a_checkpoint_of_another_encoding_is_refused(encode: Command, options: list[str], message: str) -> None:
+    first = ["--chunk", "10", "--checkpoint", "state", "--g", "sum"]
+    assert encode("x.npy", "mine.py:Plain", *first)[0] == 0
+    code, _, err = encode("x.npy", "mine.py:Plain", *first, *options, "--resume", "--quiet")
+    assert code == 3
+    assert message in err.splitlines()[-1]
+
+
+def test_a_file_that_is_not_a_checkpoint_is_neither_overwritten_nor_read(encode: Command, folder: Path) -> None:
+    (folder / "state").write_bytes(b"something else")
+    assert "exists; continue from it with --resume" in encode("x.npy", "mine.py:Sum", "--checkpoint", "state")[2]
+    assert "is not a checkpoint" in encode("x.npy", "mine.py:Sum", "--checkpoint", "state", "--resume")[2]
+    assert (folder / "state").read_bytes() == b"something else"

@@ -1,0 +1,104 @@
+"""Files of every format, and the faults of files."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mbcbench.errors import UsageError
+from mbcbench.streaming.blocks import iter_blocks
+from mbcbench.streaming.sources import open_source
+from tests.conftest import Command
+from tests.streaming.files import (
+    X,
+    arrow,
+    hdf5,
+    npy,
+    npy_big_endian,
+    npy_by_columns,
+    parquet,
+    parquet_lists,
+    zarr_array,
+)
+
+FORMATS = [npy, npy_by_columns, npy_big_endian, parquet, parquet_lists, arrow, hdf5, zarr_array]
+
+
+@pytest.mark.parametrize("write", FORMATS)
+@pytest.mark.parametrize("start", [0, 20, 33])
+def test_every_format_yields_the_elements_from_any_start(
+    write: Callable[[Path], Path], start: int, tmp_path: Path
+) -> None:
+    source = open_source(write(tmp_path / "x"))
+    assert (source.length, source.width) == X.shape
+    blocks = iter_blocks(source, start, 14, dtype=np.dtype(np.float32))
+    chunks = [(index, chunk.copy()) for block in blocks for index, chunk in block.chunks(7)]
+    assert [index for index, _ in chunks] == list(range(start, len(X), 7))
+    np.testing.assert_array_equal(np.concatenate([chunk for _, chunk in chunks]), X[start:])
+
+
+def test_columns_and_arrays_are_selected_by_name(tmp_path: Path) -> None:
+    source, out = open_source(parquet(tmp_path / "x"), ["c", "a"]), np.empty((103, 2), np.float32)
+    source.read(0, out)
+    np.testing.assert_array_equal(out, X[:, [2, 0]])
+    with pytest.raises(UsageError, match="has no column 'z'; it has a, b, c"):
+        open_source(parquet(tmp_path / "x"), ["z"])
+    with pytest.raises(UsageError, match="choose one with --select"):
+        open_source(hdf5(tmp_path / "x"), ["y"])
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (X[0], "has the shape (3,), and a set is n x d"),
+        (X[None], "has the shape (1, 103, 3)"),
+        (X.astype(complex), "holds complex128"),
+        (X[:, :0], "has elements of width 0"),
+        (np.array([[1, 2], [3]], dtype=object), "is not a complete .npy file of numbers"),
+        (np.where(np.arange(309).reshape(103, 3) == 151, np.nan, X), "row 50 (counted from 0) is not finite"),
+    ],
+)
+def test_an_array_that_is_not_a_set_is_reported_in_one_line(encode: Command, array: Any, message: str) -> None:
+    np.save("bad.npy", array, allow_pickle=True)
+    code, out, err = encode("bad.npy", "mine.py:Sum")
+    assert (code, out, err.count("\n")) == (3, "", 1)
+    assert message in err
+
+
+@pytest.mark.parametrize("write", [npy, parquet, arrow, hdf5])
+def test_a_truncated_file_is_reported_in_one_line(encode: Command, write: Callable[[Path], Path], folder: Path) -> None:
+    path = write(folder / "cut")
+    path.write_bytes(path.read_bytes()[:-200])
+    code, out, err = encode(path.name, "mine.py:Sum")
+    assert (code, out, err.count("\n")) == (3, "", 1)
+    assert "is not a complete" in err
+
+
+@pytest.mark.parametrize(("row", "message"), [([1.0], "has 1 numbers"), (None, "is missing")])
+def test_a_ragged_column_is_reported_with_the_row(encode: Command, row: Any, message: str) -> None:
+    pa = pytest.importorskip("pyarrow")
+    rows = [[0.0, 1.0]] * 30 + [row]
+    pytest.importorskip("pyarrow.parquet").write_table(pa.table({"x": rows}), "ragged.parquet", row_group_size=20)
+    code, _, err = encode("ragged.parquet", "mine.py:Sum")
+    assert (code, err.count("\n")) == (3, 1)
+    assert f"ragged.parquet is ragged: row 30 (counted from 0) {message}, and the rows before have 2" in err
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_file_that_becomes_shorter_is_reported_in_one_line(tmp_path: Path, dtype: type) -> None:
+    source = open_source(npy(tmp_path / "x"))
+    blocks = iter_blocks(source, 0, 50, dtype=np.dtype(dtype))
+    os.truncate(source.path, 1000)
+    with pytest.raises(UsageError, match=r"is damaged between elements (0 and 50|50 and 100): .*shorter"):
+        [list(block.chunks(50)) for block in blocks]
+
+
+def test_a_missing_library_is_reported_with_its_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "x.h5").touch()
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(UsageError, match=r"read with h5py; install it with: pip install 'mbcbench\[hdf5\]'"):
+        open_source(tmp_path / "x.h5")
