@@ -55,6 +55,10 @@ ENCODERS = Index(
         ),
         "set-transformer": ("set_transformer:SET_TRANSFORMER", "Set Transformer: two ISAB blocks, then PMA"),
         "set-transformer-sab": ("set_transformer:SET_TRANSFORMER_SAB", "Set Transformer: two SAB blocks, then PMA"),
+        "isab-pma": (
+            "set_transformer:ISAB_PMA",
+            "One ISAB block, then PMA: the paper's Set Transformer as a pooling layer",
+        ),
         "sse-softmax-slots": (
             "sse:SSE_SOFTMAX_SLOTS",
             "Slot Set Encoder, random slots, softmax over slots in place of the normalised sigmoid, sum over elements",
@@ -96,6 +100,10 @@ ENCODERS = Index(
             "Gated attention pooling of a network per element, softmax over elements in one pass",
         ),
         "pma": ("pma:PMA_SINGLE_PASS", "Pooling by multihead attention after a network per element, in one pass"),
+        "pma-block": (
+            "pma:PMA_BLOCK",
+            "Pooling by multihead attention of the elements themselves: the paper's PMA as a pooling layer",
+        ),
         "umbc": ("umbc:UMBC", "UMBC: slots attend to the set in one pass, then to one another in the read-out"),
         "perceiver": (
             "perceiver:PERCEIVER",

@@ -2,8 +2,8 @@
 
     f(X) = g_i x_i
 
-This is the pooling layer that the Slot Set Encoder paper (arXiv 2103.01615) calls DeepSets where it replaces the pooling
-behind one and the same element network.
+This is the pooling layer that the Slot Set Encoder paper (arXiv 2103.01615) calls DeepSets where it compares poolings
+behind the same element network.
 """
 
 import numpy as np
