@@ -91,7 +91,7 @@ def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
     return out
 
 
-_CLAIMS = {
+CLAIMS = {
     "mbc.partition": "the features of an element depend on it alone, and the state keeps what the pool needs of them",
     "mbc.merge": "sums, counts and elementwise extrema are associative and commutative",
     "mbc.empty": "an empty chunk leaves the state unchanged; an empty set is encoded as zeros",
@@ -106,7 +106,7 @@ def _spec(g: Aggregation) -> EncoderSpec:
         summary=f"DeepSets, a network per element, then the {g}",
         paper="https://arxiv.org/abs/1703.06114",
         hyper={"pool": g},
-        claims=_CLAIMS,
+        claims=CLAIMS,
         reference=reference,
     )
 

@@ -25,6 +25,22 @@ ENCODERS = Index(
             "sse:SSE_DETERMINISTIC_MIN",
             "Slot Set Encoder, deterministic slots, min over elements",
         ),
+        "sum": (
+            "plain_pooling:SUM",
+            "The sum of the elements, without a network: the paper's DeepSets as a pooling layer",
+        ),
+        "mean": (
+            "plain_pooling:MEAN",
+            "The mean of the elements, without a network: the paper's DeepSets as a pooling layer",
+        ),
+        "max": (
+            "plain_pooling:MAX",
+            "The max of the elements, without a network: the paper's DeepSets as a pooling layer",
+        ),
+        "min": (
+            "plain_pooling:MIN",
+            "The min of the elements, without a network: the paper's DeepSets as a pooling layer",
+        ),
         "deepsets-sum": ("deepsets:DEEPSETS_SUM", "DeepSets, a network per element, then the sum"),
         "deepsets-mean": ("deepsets:DEEPSETS_MEAN", "DeepSets, a network per element, then the mean"),
         "deepsets-max": ("deepsets:DEEPSETS_MAX", "DeepSets, a network per element, then the max"),
@@ -39,6 +55,10 @@ ENCODERS = Index(
         ),
         "set-transformer": ("set_transformer:SET_TRANSFORMER", "Set Transformer: two ISAB blocks, then PMA"),
         "set-transformer-sab": ("set_transformer:SET_TRANSFORMER_SAB", "Set Transformer: two SAB blocks, then PMA"),
+        "isab-pma": (
+            "set_transformer:ISAB_PMA",
+            "One ISAB block, then PMA: the paper's Set Transformer as a pooling layer",
+        ),
         "sse-softmax-slots": (
             "sse:SSE_SOFTMAX_SLOTS",
             "Slot Set Encoder, random slots, softmax over slots in place of the normalised sigmoid, sum over elements",
@@ -80,6 +100,10 @@ ENCODERS = Index(
             "Gated attention pooling of a network per element, softmax over elements in one pass",
         ),
         "pma": ("pma:PMA_SINGLE_PASS", "Pooling by multihead attention after a network per element, in one pass"),
+        "pma-block": (
+            "pma:PMA_BLOCK",
+            "Pooling by multihead attention of the elements themselves: the paper's PMA as a pooling layer",
+        ),
         "umbc": ("umbc:UMBC", "UMBC: slots attend to the set in one pass, then to one another in the read-out"),
         "perceiver": (
             "perceiver:PERCEIVER",

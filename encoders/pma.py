@@ -39,18 +39,31 @@ class SinglePassPMA(SetEncoder[SoftmaxState]):
         Number of seeds.
     layer_norm : bool
         Whether a LayerNorm follows the attention and the result.
+    network : bool
+        Whether there is a network per element. Without it the seeds attend to the elements themselves.
     """
 
-    def __init__(self, dim_in: int, *, dim: int = 64, heads: int = 4, seeds: int = 1, layer_norm: bool = False) -> None:
+    def __init__(
+        self,
+        dim_in: int,
+        *,
+        dim: int = 64,
+        heads: int = 4,
+        seeds: int = 1,
+        layer_norm: bool = False,
+        network: bool = True,
+    ) -> None:
         super().__init__()
-        self.phi = element_network(dim_in, dim)
-        self.pma = PMA(dim, heads, seeds, layer_norm)
+        self.phi = element_network(dim_in, dim) if network else None
+        self.pma = PMA(dim, heads, seeds, layer_norm, dim_in=dim if network else dim_in)
 
     def init_state(self, batch_size: int) -> SoftmaxState:
         return self.pma.mab.init_state(self.pma.queries(batch_size))
 
     def update(self, state: SoftmaxState, x: Tensor, mask: Tensor | None = None) -> SoftmaxState:
-        h, last = split_last_layer(self.phi, zero_absent(x, mask))
+        h, last = zero_absent(x, mask), None
+        if self.phi is not None:
+            h, last = split_last_layer(self.phi, h)
         return self.pma.mab.update(state, self.pma.queries(x.shape[0]), h, mask, last)
 
     def merge(self, a: SoftmaxState, b: SoftmaxState) -> SoftmaxState:
@@ -63,7 +76,8 @@ class SinglePassPMA(SetEncoder[SoftmaxState]):
 def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
     """Encode `x` (`B x n x d`) query by query in NumPy."""
     assert isinstance(module, SinglePassPMA)
-    features = [numpy_layers.element_network(module.phi, elements) for elements in x]
+    phi = module.phi
+    features = x if phi is None else [numpy_layers.element_network(phi, elements) for elements in x]
     return np.stack([attention_block(module.pma, rows) for rows in features])
 
 
@@ -72,6 +86,16 @@ PMA_SINGLE_PASS = EncoderSpec(
     factory=SinglePassPMA,
     summary="Pooling by multihead attention after a network per element, in one pass",
     paper="https://arxiv.org/abs/1810.00825",
+    claims=softmax.CLAIMS,
+    reference=reference,
+)
+
+PMA_BLOCK = EncoderSpec(
+    name="pma-block",
+    factory=SinglePassPMA,
+    summary="Pooling by multihead attention of the elements themselves: the paper's PMA as a pooling layer",
+    paper="https://arxiv.org/abs/1810.00825",
+    hyper={"network": False},
     claims=softmax.CLAIMS,
     reference=reference,
 )

@@ -83,18 +83,24 @@ def reference(module: nn.Module, x: np.ndarray) -> np.ndarray:
     return np.stack([reduce(lambda rows, layer: attention_block(layer, rows), layers, elements) for elements in x])
 
 
-def _spec(name: str, attention: str) -> EncoderSpec:
+def _spec(name: str, summary: str, **hyper: str | int) -> EncoderSpec:
     return EncoderSpec(
         name=name,
         factory=SetTransformer,
-        summary=f"Set Transformer: two {attention.upper()} blocks, then PMA",
+        summary=summary,
         paper="https://arxiv.org/abs/1810.00825",
-        hyper={"attention": attention},
+        hyper=hyper,
         claims={"symmetry.permutation": "attention among elements is equivariant, and PMA invariant"},
         breaks={"mbc.partition": "in a chunk, elements attend to that chunk only, not to the whole set"},
         reference=reference,
     )
 
 
-SET_TRANSFORMER = _spec("set-transformer", "isab")
-SET_TRANSFORMER_SAB = _spec("set-transformer-sab", "sab")
+SET_TRANSFORMER = _spec("set-transformer", "Set Transformer: two ISAB blocks, then PMA", attention="isab")
+SET_TRANSFORMER_SAB = _spec("set-transformer-sab", "Set Transformer: two SAB blocks, then PMA", attention="sab")
+ISAB_PMA = _spec(
+    "isab-pma",
+    "One ISAB block, then PMA: the paper's Set Transformer as a pooling layer",
+    attention="isab",
+    layers=1,
+)

@@ -216,7 +216,7 @@ def _spec(slots: Literal["random", "deterministic"], aggregate: Aggregation) -> 
         claims=_CLAIMS,
         breaks={"substance.elements": NO_BIAS} if aggregate == "sum" else {},
         # Random slots are exchangeable: concatenation would shuffle their columns from draw to draw.
-        slot_readout="max" if slots == "random" else "concat",
+        slot_readout="max",
         reference=reference,
     )
 

@@ -133,13 +133,16 @@ class ISAB(nn.Module):
 class PMA(nn.Module):
     """Pooling by multihead attention, MAB(S, X): learned seeds attend to the set.
 
-    It maps `B x n x dim` to `B x seeds x dim`. `seeds` is the number of seeds S; other parameters are those of MAB.
+    It maps `B x n x dim` to `B x seeds x dim`. `seeds` is the number of seeds S, `dim_in` the width of the elements
+    if it is not `dim`; other parameters are those of MAB.
     """
 
-    def __init__(self, dim: int, heads: int, seeds: int, layer_norm: bool = False) -> None:
+    def __init__(
+        self, dim: int, heads: int, seeds: int, layer_norm: bool = False, *, dim_in: int | None = None
+    ) -> None:
         super().__init__()
         self.seeds = nn.Parameter(nn.init.xavier_uniform_(torch.empty(1, seeds, dim)))
-        self.mab = MAB(dim, dim, dim, heads, layer_norm)
+        self.mab = MAB(dim, dim_in or dim, dim, heads, layer_norm)
 
     def queries(self, batch_size: int) -> Tensor:
         """Return the seeds for each set, `B x seeds x dim`."""

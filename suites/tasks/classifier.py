@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import Literal, Unpack
 
-import torch
 from torch import Tensor, nn
 
 from mbcbench.protocol.spec import EncoderSpec
 
+from .initialization import PartSeeds, seeded
 from .set_embedding import EncoderOptions, SetEmbedding
 
 Architecture = Literal["small", "deepsets"]
@@ -44,10 +44,11 @@ class SetClassifier(SetEmbedding):
         architecture: Architecture = "small",
         **options: Unpack[EncoderOptions],
     ) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        seeds = PartSeeds.spawn(seed)
+        with seeded(seeds.element):
             element = _element_network(dim_in, width, architecture)
-            super().__init__(spec, element, dim_in=dim_in, width=width, seed=seed, **options)
+        super().__init__(spec, element, dim_in=dim_in, width=width, seed=seeds.encoder, **options)
+        with seeded(seeds.head):
             self.head = _head(self.features, width, outputs, architecture)
 
     def forward(self, x: Tensor) -> Tensor:

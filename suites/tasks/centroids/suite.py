@@ -23,6 +23,7 @@ from mbcbench.records.record import Record
 from ...metrics import ACCURACY, Metric
 from ...training import Seeds, TrainingResult, device_of, fit
 from ...training_cells import choose_dataset, run_training, training_cells
+from ..initialization import PartSeeds, seeded
 from .episodes import (
     ClassExamples,
     accuracies,
@@ -104,23 +105,23 @@ def _train_and_test(cell: Cell, seeds: Seeds) -> Iterator[Record]:
 
 def build_network(cell: Cell, settings: CentroidSettings, train: Tensor, seed: int) -> PrototypicalNetwork:
     """Build the network for training examples `C x V x ...`: images, or features, which need no backbone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        if isinstance(settings, DigitCentroidSettings):
+    seeds = PartSeeds.spawn(seed)
+    if isinstance(settings, DigitCentroidSettings):
+        with seeded(seeds.element):
             backbone, dim = conv_net(settings.channels), settings.channels[-1]
-        else:
-            backbone, dim = nn.Identity(), train.shape[2]
-        return PrototypicalNetwork(
-            get_spec(cell.encoder),
-            backbone,
-            dim=dim,
-            support=settings.train_support,
-            seed=seed,
-            scale=settings.scale,
-            layer_norm=settings.layer_norm,
-            hyper=settings.hyper,
-            readout=settings.readout,
-        ).to(cell.device)
+    else:
+        backbone, dim = nn.Identity(), train.shape[2]
+    return PrototypicalNetwork(
+        get_spec(cell.encoder),
+        backbone,
+        dim=dim,
+        support=settings.train_support,
+        seed=seeds.encoder,
+        scale=settings.scale,
+        layer_norm=settings.layer_norm,
+        hyper=settings.hyper,
+        readout=settings.readout,
+    ).to(cell.device)
 
 
 def _train(model: nn.Module, train: Tensor, settings: CentroidSettings, seed: int) -> TrainingResult:

@@ -10,6 +10,7 @@ from torch.nn.functional import softplus
 
 from mbcbench.protocol.spec import EncoderSpec
 
+from ..initialization import PartSeeds, seeded
 from ..set_embedding import EncoderOptions, SetEmbedding
 from .pixels import gaussian_nll
 
@@ -91,12 +92,13 @@ class NeuralProcess(SetEmbedding):
         layer_norm: bool = True,
         **options: Unpack[EncoderOptions],
     ) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        seeds = PartSeeds.spawn(seed)
+        with seeded(seeds.element):
             first, second, third = nn.Linear(5, WIDTH), nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
             element = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), third)
-            super().__init__(spec, element, dim_in=5, width=WIDTH, seed=seed, **options)
-            self.norm = nn.LayerNorm(self.features) if layer_norm else nn.Identity()
+        super().__init__(spec, element, dim_in=5, width=WIDTH, seed=seeds.encoder, **options)
+        self.norm = nn.LayerNorm(self.features) if layer_norm else nn.Identity()
+        with seeded(seeds.head):
             self.decoder = Decoder(self.features, decoder)
 
     def forward(self, inputs: tuple[Tensor, Tensor]) -> Prediction:
