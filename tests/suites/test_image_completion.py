@@ -57,7 +57,7 @@ def test_a_plain_encoder_does_worse_on_sorted_single_pixels() -> None:
 
 def test_the_literal_sum_over_chunks_is_the_streamed_sum() -> None:
     tests = ((90, 30, "random", "own"), (90, 30, "random", "sum"), (90, 30, "random", "max"))
-    own, literal, other = (r.value for r in records_of(tests=tests, steps=20))
+    own, literal, other = (r.value for r in records_of(tests=tests, steps=60))
     assert literal == pytest.approx(own, rel=1e-5)
     assert other != pytest.approx(own, rel=1e-5)
 
