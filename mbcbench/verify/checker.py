@@ -189,9 +189,10 @@ class Checker:
 
     @cached_property
     def _variants(self) -> list[nn.Module]:
-        module = build_from_spec(self.spec, dim_in=self.dim_in, seed=self.seed)
-        validate(module, dim_in=self.dim_in, name=self.spec.name)
-        return parameter_variants(module, self.dim_in, self.seed)
+        with isolated(self.seed):
+            module = build_from_spec(self.spec, dim_in=self.dim_in, seed=self.seed)
+            validate(module, dim_in=self.dim_in, name=self.spec.name)
+            return parameter_variants(module, self.dim_in, self.seed)
 
     @property
     def _is_plain(self) -> bool:
