@@ -39,5 +39,5 @@ SUITE = Suite(
     summary="random search for counterexamples to the laws",
     cells=cells,
     run=run,
-    seconds={"smoke": 60.0, "quick": 60.0, "thorough": 300.0, "paper": 300.0},
+    seconds={"smoke": 60.0, "quick": 60.0, "thorough": 600.0, "paper": 600.0},
 )
