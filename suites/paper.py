@@ -11,6 +11,9 @@ from typing import Any, TypeVar
 
 from mbcbench.execution.suite import Cells, Experiment, Profile, Request, Suite
 from mbcbench.paper import (
+    ADDED_TO_FIG3,
+    ADDED_TO_FIG8,
+    ADDED_TO_TABLE1,
     CLOUD_SIZES,
     COMPARED_IN_FIG3,
     COMPARED_IN_FIG5,
@@ -19,6 +22,7 @@ from mbcbench.paper import (
     COMPLETION,
     COMPLETION_TRAINED_SLOTS,
     DEEPSETS_MAX,
+    DEEPSETS_MAX_NETWORK,
     DEEPSETS_MEAN,
     DEEPSETS_ORIGINAL,
     DIGIT_EMBEDDINGS,
@@ -29,7 +33,8 @@ from mbcbench.paper import (
     LARGE_TRAIN_SIZE,
     ONE_PIECE,
     PMA,
-    SET_TRANSFORMER_1,
+    POOLINGS,
+    SET_TRANSFORMER,
     SHAPES,
     SMALL_TRAIN_SIZE,
     SSE_1,
@@ -114,12 +119,14 @@ def ablation(request: Request, models: Iterable[Model]) -> list[Cell]:
 
 
 def fig2(request: Request) -> list[Cell]:
-    return small_images(request, with_user_encoders(request, [SET_TRANSFORMER_1, PMA]))
+    return small_images(request, with_user_encoders(request, [SET_TRANSFORMER, PMA]))
 
 
 def fig3a(request: Request) -> list[Cell]:
+    """Return the cells of full sets; the deeper baselines are trained on small images only."""
     models = with_user_encoders(request, COMPARED_IN_FIG3)
-    return _small_of_all_sizes(request, models) + large_images(request, models)
+    cells = _small_of_all_sizes(request, [*models, *ADDED_TO_FIG3])
+    return cells + large_images(request, models)
 
 
 def _small_of_all_sizes(request: Request, models: Sequence[Model]) -> list[Cell]:
@@ -194,7 +201,7 @@ def partitions(request: Request) -> list[Cell]:
     """Return the cells of an experiment that the paper lacks: it trains on partitions without measuring the effect."""
     settings = gradients.PROFILES[request.profile]
     cells = []
-    for model in with_user_encoders(request, [DEEPSETS_MEAN, SSE_32, PMA, SET_TRANSFORMER_1]):
+    for model in with_user_encoders(request, [DEEPSETS_MEAN, SSE_32, PMA, SET_TRANSFORMER]):
         model_request = replace(request, encoders=[model.encoder])
         cells += gradients.gradient_cells(model_request, replace(settings, hyper=model.hyper))
     return cells
@@ -211,9 +218,10 @@ def clouds(request: Request, models: Iterable[Model], train_size: int) -> list[C
     if train_size > 100:
         settings = replace(settings, test_sizes=(train_size,), streamed_sizes=(train_size,))
     paper_hyper = {"dim": settings.width} if settings.width != 64 else {}
+    defaults = {*request.encoders, *POOLINGS}  # a pooling is as wide as its elements
     cells = []
     for model in models:
-        hyper = dict(model.hyper) if model.encoder in request.encoders else {**model.hyper, **paper_hyper}
+        hyper = dict(model.hyper) if model.encoder in defaults else {**model.hyper, **paper_hyper}
         cells += point_clouds.shape_cells(replace(request, encoders=[model.encoder]), replace(settings, hyper=hyper))
     return cells
 
@@ -221,14 +229,15 @@ def clouds(request: Request, models: Iterable[Model], train_size: int) -> list[C
 def table1(request: Request) -> list[Cell]:
     cells = []
     for size in TABLE1_SIZES[request.profile]:
-        # The shorter profiles train maxima only for the smallest sets.
-        maxima = EXACT_MAXIMA if size == 100 or request.profile == "paper" else ()
-        cells += clouds(request, with_user_encoders(request, [*COMPARED_IN_TABLE1, *maxima]), size)
+        # The shorter profiles train what is not in the paper's table only for the smallest sets.
+        added = (*ADDED_TO_TABLE1, *EXACT_MAXIMA) if size == 100 or request.profile == "paper" else ()
+        cells += clouds(request, with_user_encoders(request, [*COMPARED_IN_TABLE1, *added]), size)
     return cells
 
 
 def fig4d(request: Request) -> list[Cell]:
-    models = [DEEPSETS_MAX, DEEPSETS_ORIGINAL, SSE_DETERMINISTIC_16, SSE_16, *EXACT_MAXIMA]
+    added = [DEEPSETS_MAX_NETWORK, DEEPSETS_ORIGINAL, *EXACT_MAXIMA]
+    models = [DEEPSETS_MAX, SSE_DETERMINISTIC_16, SSE_16, *added]
     return clouds(request, with_user_encoders(request, models), 100)
 
 
@@ -242,9 +251,19 @@ def fig5(request: Request) -> list[Cell]:
 
 def fig8(request: Request) -> list[Cell]:
     settings = centroid_settings.DIGIT_PROFILES[request.profile]
-    if request.profile in ("thorough", "paper"):
-        settings = replace(settings, embeddings=True)
-    return _with_scales(request, COMPARED_IN_FIG8, settings, centroids.digit_cells)
+    width = settings.channels[-1]  # of the features, and so of DeepSets' mean of them: all centroids are as wide
+    compared, added = ([_with_width(model, width) for model in models] for models in (COMPARED_IN_FIG8, ADDED_TO_FIG8))
+    embedded = replace(settings, embeddings=request.profile in ("thorough", "paper"))
+    cells = _with_scales(request, compared, embedded, centroids.digit_cells)
+    for model in added:
+        model_request = replace(request, encoders=[model.encoder])
+        cells += centroids.digit_cells(model_request, replace(settings, hyper=model.hyper, layer_norm=True))
+    return cells
+
+
+def _with_width(model: Model, width: int) -> Model:
+    """Return the model with encodings of that width; a pooling is as wide as its elements."""
+    return model if model.encoder in POOLINGS else Model(model.encoder, {**model.hyper, "dim": width})
 
 
 def _with_scales(

@@ -18,7 +18,7 @@ from .columns import encoders_of, score_columns
 from .table import leaderboard_table, notes
 
 STYLES = {"pass": "green", "ok": "", "xfail": "yellow"}
-STYLES |= dict.fromkeys(("skip", "missing", "unranked", "undecided"), "dim")
+STYLES |= dict.fromkeys(("skip", "missing", "unranked", "unlearnt"), "dim")
 ASCII = str.maketrans({"✓": "+", "✗": "x", "±": "~", "–": "-", "·": ".", "×": "x", "…": ".", "≈": "=", "†": "*"})
 NAME_WIDTH = 24  # longer names are folded
 OMITTED = ("memory.streamed", "state")  # for lack of width; the page has them
@@ -126,8 +126,6 @@ def _cell(cell: Cell) -> Text:
     if not cell.text:
         name = "" if cell.status in SYMBOLS else f" {cell.status}"
         return Text(f"{symbol(cell.status)}{name}", style=style(cell.status))
-    if cell.status == "undecided":
-        return Text(f"{symbol(cell.status)} {cell.text} {cell.beside}", style=style(cell.status))
     if cell.status != "ok":
         seeds = cell.beside.partition(" seeds")[0].replace(" of ", "/")
         return Text(f"! {cell.text} {seeds:>6}", style=style(cell.status))

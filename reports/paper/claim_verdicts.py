@@ -1,7 +1,8 @@
 """Verdicts on claims: laws that hold or break, and contrasts between models that are paired by seed.
 
 A claim of several parts is confirmed if every part is, and refuted if one is. Confirmation uses the 95 % interval of
-each part. Refutation uses intervals widened by the number of parts (Bonferroni), since any of them may refute.
+each part. Refutation uses intervals widened by the number of parts (Bonferroni), since any of them may refute. The
+parts are judged in one setting, and a model that has not learnt is compared like any other, with a remark.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,11 +12,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from mbcbench.paper import Filter
-
+from ..captions import list_all
 from ..columns import Row
-from ..formatting import plural
-from ..selection import select, weighted_sum
+from ..formatting import format_parameters, plural
+from ..selection import has_not_learnt, select, weighted_sum
 from ..stats import LEVEL, MAX_SEEDS, Estimate, bonferroni, half_at, seeds_needed
 from .contrasts import Contrast, Quantity, Term, describe_setting
 
@@ -41,6 +41,9 @@ class Breaks:
     encoders: tuple[str, ...]
 
 
+Test = Holds | Breaks | Contrast
+
+
 @dataclass(frozen=True)
 class Claim:
     """One reading of a claim of the paper, and what tests it.
@@ -52,7 +55,7 @@ class Claim:
     reading: str
     where: str
     says: str
-    tests: tuple[Holds | Breaks | Contrast, ...]
+    tests: tuple[Test, ...]
 
     @property
     def encoders(self) -> list[str]:
@@ -93,14 +96,15 @@ class Verdict:
 def judge(claim: Claim, rows: pd.DataFrame) -> Verdict:
     """Return the verdict on a claim. rows: see `label_models`."""
     parts: list[Part] = []
+    place = chosen_setting(claim.tests, rows)
     for test in claim.tests:
-        parts += _parts(test, rows, len(claim.tests))
+        parts += _parts(test, rows, len(claim.tests), place)
     outcome = _combine(parts)
     deciding = [part for part in parts if part.outcome == outcome]
     return Verdict(
         verdict=outcome,
         why=_why(deciding),
-        data=_data(claim, rows),
+        data=_data(claim, rows, place),
         would_decide=_would_decide(deciding) if outcome == "undecided" else "",
         evidence="\n".join(map(str, parts)),
     )
@@ -134,9 +138,9 @@ def _would_decide(undecided: Sequence[Part]) -> str:
     return "; ".join(filter(None, needs))
 
 
-def _parts(test: Holds | Breaks | Contrast, rows: pd.DataFrame, tests: int) -> list[Part]:
+def _parts(test: Test, rows: pd.DataFrame, tests: int, place: int) -> list[Part]:
     if isinstance(test, Contrast):
-        return [judge_contrast(test, rows, tests)]
+        return [judge_contrast(test, rows, tests, place)]
     return [judge_law(test, encoder, rows) for encoder in test.encoders]
 
 
@@ -175,20 +179,21 @@ def describe_counterexample(record: Row) -> str:
     return f"{text}, off by {float(record['value']):.2g}"
 
 
-def judge_contrast(test: Contrast, rows: pd.DataFrame, tests: int) -> Part:
-    """Judge a paired difference by its interval. tests: the number of parts of the claim."""
-    setting = chosen_setting(test, rows)
+def judge_contrast(test: Contrast, rows: pd.DataFrame, tests: int, place: int) -> Part:
+    """Judge a paired difference by its interval. tests: the number of parts of the claim. place: of the setting."""
+    terms = test.terms_in(place)
+    notes = [describe_setting(test.settings[min(place, len(test.settings) - 1)]), _describe_parameters(terms, rows)]
     label = test.label
-    if setting:
-        label += f" ({describe_setting(setting)})"
-    terms = _with_setting(test, setting)
+    if any(notes):
+        label += f" ({'; '.join(filter(None, notes))})"
     estimate = Estimate.of(weighted_sum(rows, terms, test.column))
     if not estimate.seeds:
-        return Part("undecided", f"{label}: no records", COMMAND)
+        return Part("undecided", f"{label}: {_describe_missing(terms, rows)}", COMMAND)
     text = f"{label}: {describe_estimate(estimate, test.quantity)}"
     problem = _training_problem(terms, rows)
     if problem:
         return Part("undecided", f"{text}; {problem[0]}", problem[1])
+    text += _training_remark(terms, rows)
     if estimate.seeds < 2:
         return Part("undecided", text, "more seeds")
     outcome = _outcome(estimate, bonferroni(LEVEL, tests), test.margin)
@@ -196,6 +201,22 @@ def judge_contrast(test: Contrast, rows: pd.DataFrame, tests: int) -> Part:
     if outcome == "undecided" and seeds is None:
         return Part(outcome, text, f"more than {MAX_SEEDS} seeds: the difference is too small to matter")
     return Part(outcome, text, seeds=seeds or 0)
+
+
+def _describe_missing(terms: Sequence[Term], rows: pd.DataFrame) -> str:
+    """Return `no records of DeepSets (mean)`: the models without records in their settings."""
+    missing = dict.fromkeys(str(term.where["model"]) for term in terms if select(rows, term.where).empty)
+    return f"no records of {list_all(list(missing))}" if missing else "no records of the same seeds"
+
+
+def _describe_parameters(terms: Sequence[Term], rows: pd.DataFrame) -> str:
+    """Return `20 k and 61 k parameters`, in the order of the models; nothing for one model, or without records."""
+    counts: dict[str, str] = {}
+    for term in terms:
+        known = pd.to_numeric(select(rows, term.where)["detail.parameters"]).dropna()
+        if len(known):
+            counts[str(term.where["model"])] = format_parameters(float(known.iloc[0]))
+    return f"{list_all(list(counts.values()))} parameters" if len(counts) > 1 else ""
 
 
 def describe_estimate(estimate: Estimate, quantity: Quantity) -> str:
@@ -212,16 +233,15 @@ def describe_estimate(estimate: Estimate, quantity: Quantity) -> str:
     return f"{quantity.name} {direction} by {size} ({seeds})"
 
 
-def chosen_setting(test: Contrast, rows: pd.DataFrame) -> Filter:
-    """Return the first setting of a contrast under which there are pairs, or its last."""
-    for setting in test.settings[:-1]:
-        if len(weighted_sum(rows, _with_setting(test, setting), test.column)):
-            return setting
-    return test.settings[-1]
+def chosen_setting(tests: Sequence[Test], rows: pd.DataFrame) -> int:
+    """Return the place of the setting in which most contrasts of a claim have pairs; the first of several.
 
-
-def _with_setting(test: Contrast, setting: Filter) -> list[Term]:
-    return [Term(term.weight, {**setting, **term.where}) for term in test.terms]
+    A claim is judged in one setting: contrasts of different image sizes do not make one verdict.
+    """
+    contrasts = [test for test in tests if isinstance(test, Contrast)]
+    places = range(max((len(test.settings) for test in contrasts), default=1))
+    counts = [sum(len(weighted_sum(rows, t.terms_in(place), t.column)) > 0 for t in contrasts) for place in places]
+    return counts.index(max(counts))
 
 
 def _outcome(estimate: Estimate, joint_level: float, margin: float | None) -> Outcome:
@@ -241,25 +261,38 @@ def _outcome(estimate: Estimate, joint_level: float, margin: float | None) -> Ou
 
 
 def _training_problem(terms: Sequence[Term], rows: pd.DataFrame) -> tuple[str, str] | None:
-    """Return why models are not trained enough to be compared, and what would change that; None if they are."""
-    records = pd.concat([select(rows, term.where) for term in terms])
-    steps = pd.to_numeric(records["detail.steps"]).min()
-    if steps < MIN_STEPS:
-        return f"trained for {steps:g} steps", "a longer training: --profile thorough"
-    on_plateau = int(records["detail.plateau"].eq(True).sum())
-    if on_plateau:
-        why = f"{on_plateau} of {len(records)} tests are no better than the mean of the pixels yet"
-        return why, "a longer training: --profile paper"
+    """Return why models cannot be compared, and what would change that; None if they can.
+
+    Only the length of a training can exclude it. What came of it is what the comparison is about.
+    """
+    steps = sorted(pd.to_numeric(_trainings(terms, rows)["detail.steps"]).dropna().unique())
+    if len(steps) > 1:
+        return f"trained for different numbers of steps, {list_all([f'{n:,g}' for n in steps])}", COMMAND
+    if steps and steps[0] < MIN_STEPS:
+        return f"trained for {steps[0]:g} steps", "a longer training: --profile thorough"
     return None
 
 
-def _data(claim: Claim, rows: pd.DataFrame) -> str:
+def _training_remark(terms: Sequence[Term], rows: pd.DataFrame) -> str:
+    """Return a remark on trainings that ended at the baseline. It changes no verdict."""
+    trainings = _trainings(terms, rows)
+    count = int(has_not_learnt(trainings).sum())
+    return f"; remark: {count} of {len(trainings)} trainings ended at the loss of the baseline" if count else ""
+
+
+def _trainings(terms: Sequence[Term], rows: pd.DataFrame) -> pd.DataFrame:
+    """Return one record of each training that a contrast compares."""
+    records = pd.concat([select(rows, term.where) for term in terms])
+    return records.drop_duplicates(["model", "seed"])
+
+
+def _data(claim: Claim, rows: pd.DataFrame, place: int) -> str:
     """Return the data sets that a claim was tested on, marked if they stand in for the paper's."""
     names: set[str] = set()
     for test in claim.tests:
         if not isinstance(test, Contrast):
             return "random sets"
-        for term in _with_setting(test, chosen_setting(test, rows)):
+        for term in test.terms_in(place):
             names |= set(select(rows, term.where)["detail.data"].dropna())
     return "; ".join(name + stand_in(name) for name in sorted(names))
 

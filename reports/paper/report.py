@@ -18,7 +18,8 @@ from .experiment_table import ExperimentTable, TableRow, experiment_tables
 
 LEGEND = (
     "Mean over seeds, ± its 95 % t interval. n/m: n of m seeds gave a value. "
-    "≈: that many seeds are still on the plateau, where a model knows only the mean colour: undecided. "
+    "≈: that many trainings ended at the loss of the baseline, which knows only the mean colour. "
+    "parameters: of the whole model. "
     "against: the difference to the first model, paired by seed and averaged over the columns, with its 95 % t "
     "interval."
 )
@@ -48,6 +49,8 @@ def _view(table: ExperimentTable) -> Table:
     view.add_column("model", overflow="fold")
     if table.has_tests:
         view.add_column("test", overflow="fold")
+    if table.has_parameters:
+        view.add_column("parameters", justify="right")
     for value in table.columns:
         view.add_column(f"{table.columns_by} {value}".strip(), justify="right")
     if table.has_differences:
@@ -61,6 +64,8 @@ def _texts(row: TableRow, table: ExperimentTable) -> Iterator[str]:
     yield row.model
     if table.has_tests:
         yield row.test
+    if table.has_parameters:
+        yield row.parameters
     yield from row.cells
     if table.has_differences:
         yield row.difference
