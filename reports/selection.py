@@ -1,13 +1,12 @@
 """Selection of rows from a frame of records: complete columns, names of models, rows of one setting, values by seed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from mbcbench.paper import Filter, model_label
 
-from . import stats
 from .columns import ALL, MODEL_SETTINGS, SETTINGS, SIZES, TEXT, Row
 
 REPAIR_HINT = r" \(pip install [^)]*\)"  # in the names of data sets that old versions recorded
@@ -62,6 +61,8 @@ def select(rows: pd.DataFrame, where: Filter) -> pd.DataFrame:
     """
     measured = select_all(rows, where)
     steps = pd.to_numeric(measured["detail.steps"])
+    if steps.nunique() < 2:
+        return measured
     most = steps.groupby([measured[column] for column in ("suite", "case", "model")], dropna=False).transform("max")
     return measured[steps.isna() | steps.eq(most)]
 
@@ -95,11 +96,9 @@ def has_not_learnt(rows: pd.DataFrame) -> pd.Series:
 
 def values_by_seed(rows: pd.DataFrame, where: Filter, column: str = "value") -> pd.Series:
     """Return the value of each seed under a setting: the mean of its records, without missing values."""
-    measured = select(rows, where)
+    return mean_by_seed(select(rows, where), column)
+
+
+def mean_by_seed(measured: pd.DataFrame, column: str = "value") -> pd.Series:
+    """Return the mean of the records of each seed, without missing values."""
     return pd.to_numeric(measured[column]).groupby(measured["seed"]).mean().dropna()
-
-
-def weighted_sum(rows: pd.DataFrame, terms: Sequence[tuple[float, Filter]], column: str = "value") -> pd.Series:
-    """Return the weighted sum of the values under several settings, by seed: +1 and -1 give a paired difference."""
-    samples = [values_by_seed(rows, where, column) for _, where in terms]
-    return stats.paired_sum(samples, [weight for weight, _ in terms])

@@ -14,9 +14,9 @@ import pandas as pd
 
 from ..captions import list_all
 from ..columns import Row
-from ..formatting import format_parameters, plural
-from ..selection import has_not_learnt, select, weighted_sum
-from ..stats import LEVEL, MAX_SEEDS, Estimate, bonferroni, half_at, seeds_needed
+from ..formatting import parameter_range, plural
+from ..selection import has_not_learnt, mean_by_seed, select
+from ..stats import LEVEL, MAX_SEEDS, Estimate, bonferroni, half_at, paired_sum, seeds_needed
 from .contrasts import Contrast, Quantity, Term, describe_setting
 
 Outcome = Literal["confirmed", "refuted", "undecided"]
@@ -71,12 +71,14 @@ class Part:
     """One part of a claim, judged.
 
     text: the result in words. would_decide, seeds: if undecided, what would decide it, or about how many seeds.
+    data: names of the data sets.
     """
 
     outcome: Outcome
     text: str
     would_decide: str = ""
     seeds: int = 0
+    data: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         return f"{self.outcome}: {self.text}"
@@ -104,7 +106,7 @@ def judge(claim: Claim, rows: pd.DataFrame) -> Verdict:
     return Verdict(
         verdict=outcome,
         why=_why(deciding),
-        data=_data(claim, rows, place),
+        data=_data(claim, parts),
         would_decide=_would_decide(deciding) if outcome == "undecided" else "",
         evidence="\n".join(map(str, parts)),
     )
@@ -182,41 +184,49 @@ def describe_counterexample(record: Row) -> str:
 def judge_contrast(test: Contrast, rows: pd.DataFrame, tests: int, place: int) -> Part:
     """Judge a paired difference by its interval. tests: the number of parts of the claim. place: of the setting."""
     terms = test.terms_in(place)
-    notes = [describe_setting(test.settings[min(place, len(test.settings) - 1)]), _describe_parameters(terms, rows)]
-    label = test.label
-    if any(notes):
-        label += f" ({'; '.join(filter(None, notes))})"
-    estimate = Estimate.of(weighted_sum(rows, terms, test.column))
+    records = [select(rows, term.where) for term in terms]
+    data = frozenset(name for part in records for name in part["detail.data"].dropna())
+    notes = [describe_setting(test.setting_in(place)), _describe_parameters(records)]
+    label = f"{test.label} ({'; '.join(filter(None, notes))})" if any(notes) else test.label
+    estimate = Estimate.of(_weighted_sum(test, terms, records))
     if not estimate.seeds:
-        return Part("undecided", f"{label}: {_describe_missing(terms, rows)}", COMMAND)
+        return Part("undecided", f"{label}: {_describe_missing(terms, records)}", COMMAND, data=data)
     text = f"{label}: {describe_estimate(estimate, test.quantity)}"
-    problem = _training_problem(terms, rows)
+    trainings = pd.concat(records).drop_duplicates(["model", "seed"])
+    problem = _training_problem(trainings)
     if problem:
-        return Part("undecided", f"{text}; {problem[0]}", problem[1])
-    text += _training_remark(terms, rows)
+        return Part("undecided", f"{text}; {problem[0]}", problem[1], data=data)
+    text += _training_remark(trainings)
     if estimate.seeds < 2:
-        return Part("undecided", text, "more seeds")
+        return Part("undecided", text, "more seeds", data=data)
     outcome = _outcome(estimate, bonferroni(LEVEL, tests), test.margin)
     seeds = seeds_needed(estimate, test.margin or 0.0)
     if outcome == "undecided" and seeds is None:
-        return Part(outcome, text, f"more than {MAX_SEEDS} seeds: the difference is too small to matter")
-    return Part(outcome, text, seeds=seeds or 0)
+        needed = f"more than {MAX_SEEDS} seeds: the difference is too small to matter"
+        return Part(outcome, text, needed, data=data)
+    return Part(outcome, text, seeds=seeds or 0, data=data)
 
 
-def _describe_missing(terms: Sequence[Term], rows: pd.DataFrame) -> str:
+def _weighted_sum(test: Contrast, terms: Sequence[Term], records: Sequence[pd.DataFrame]) -> pd.Series:
+    """Return the value of a contrast by seed: +1 and -1 give a paired difference. records: of each term."""
+    samples = [mean_by_seed(part, test.column) for part in records]
+    return paired_sum(samples, [term.weight for term in terms])
+
+
+def _describe_missing(terms: Sequence[Term], records: Sequence[pd.DataFrame]) -> str:
     """Return `no records of DeepSets (mean)`: the models without records in their settings."""
-    missing = dict.fromkeys(str(term.where["model"]) for term in terms if select(rows, term.where).empty)
+    pairs = zip(terms, records, strict=True)
+    missing = dict.fromkeys(str(term.where["model"]) for term, part in pairs if part.empty)
     return f"no records of {list_all(list(missing))}" if missing else "no records of the same seeds"
 
 
-def _describe_parameters(terms: Sequence[Term], rows: pd.DataFrame) -> str:
+def _describe_parameters(records: Sequence[pd.DataFrame]) -> str:
     """Return `20 k and 61 k parameters`, in the order of the models; nothing for one model, or without records."""
     counts: dict[str, str] = {}
-    for term in terms:
-        known = pd.to_numeric(select(rows, term.where)["detail.parameters"]).dropna()
-        if len(known):
-            counts[str(term.where["model"])] = format_parameters(float(known.iloc[0]))
-    return f"{list_all(list(counts.values()))} parameters" if len(counts) > 1 else ""
+    for part in records:
+        for model, known in part.groupby("model")["detail.parameters"]:
+            counts[str(model)] = parameter_range(known)
+    return f"{list_all(list(counts.values()))} parameters" if len(counts) > 1 and all(counts.values()) else ""
 
 
 def describe_estimate(estimate: Estimate, quantity: Quantity) -> str:
@@ -240,8 +250,15 @@ def chosen_setting(tests: Sequence[Test], rows: pd.DataFrame) -> int:
     """
     contrasts = [test for test in tests if isinstance(test, Contrast)]
     places = range(max((len(test.settings) for test in contrasts), default=1))
-    counts = [sum(len(weighted_sum(rows, t.terms_in(place), t.column)) > 0 for t in contrasts) for place in places]
+    if len(places) == 1:
+        return 0
+    counts = [sum(_has_pairs(test, rows, place) for test in contrasts) for place in places]
     return counts.index(max(counts))
+
+
+def _has_pairs(test: Contrast, rows: pd.DataFrame, place: int) -> bool:
+    terms = test.terms_in(place)
+    return len(_weighted_sum(test, terms, [select(rows, term.where) for term in terms])) > 0
 
 
 def _outcome(estimate: Estimate, joint_level: float, margin: float | None) -> Outcome:
@@ -260,12 +277,12 @@ def _outcome(estimate: Estimate, joint_level: float, margin: float | None) -> Ou
     return "undecided"
 
 
-def _training_problem(terms: Sequence[Term], rows: pd.DataFrame) -> tuple[str, str] | None:
+def _training_problem(trainings: pd.DataFrame) -> tuple[str, str] | None:
     """Return why models cannot be compared, and what would change that; None if they can.
 
     Only the length of a training can exclude it. What came of it is what the comparison is about.
     """
-    steps = sorted(pd.to_numeric(_trainings(terms, rows)["detail.steps"]).dropna().unique())
+    steps = sorted(pd.to_numeric(trainings["detail.steps"]).dropna().unique())
     if len(steps) > 1:
         return f"trained for different numbers of steps, {list_all([f'{n:,g}' for n in steps])}", COMMAND
     if steps and steps[0] < MIN_STEPS:
@@ -273,27 +290,17 @@ def _training_problem(terms: Sequence[Term], rows: pd.DataFrame) -> tuple[str, s
     return None
 
 
-def _training_remark(terms: Sequence[Term], rows: pd.DataFrame) -> str:
+def _training_remark(trainings: pd.DataFrame) -> str:
     """Return a remark on trainings that ended at the baseline. It changes no verdict."""
-    trainings = _trainings(terms, rows)
     count = int(has_not_learnt(trainings).sum())
     return f"; remark: {count} of {len(trainings)} trainings ended at the loss of the baseline" if count else ""
 
 
-def _trainings(terms: Sequence[Term], rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one record of each training that a contrast compares."""
-    records = pd.concat([select(rows, term.where) for term in terms])
-    return records.drop_duplicates(["model", "seed"])
-
-
-def _data(claim: Claim, rows: pd.DataFrame, place: int) -> str:
+def _data(claim: Claim, parts: Sequence[Part]) -> str:
     """Return the data sets that a claim was tested on, marked if they stand in for the paper's."""
-    names: set[str] = set()
-    for test in claim.tests:
-        if not isinstance(test, Contrast):
-            return "random sets"
-        for term in test.terms_in(place):
-            names |= set(select(rows, term.where)["detail.data"].dropna())
+    if not all(isinstance(test, Contrast) for test in claim.tests):
+        return "random sets"
+    names = frozenset[str]().union(*(part.data for part in parts))
     return "; ".join(name + stand_in(name) for name in sorted(names))
 
 

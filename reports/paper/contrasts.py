@@ -64,8 +64,11 @@ class Contrast:
 
     def terms_in(self, place: int) -> tuple[Term, ...]:
         """Return the terms in the setting at `place`; a contrast that has one setting is always in it."""
-        setting = self.settings[min(place, len(self.settings) - 1)]
-        return tuple(Term(term.weight, {**setting, **term.where}) for term in self.terms)
+        return tuple(Term(term.weight, {**self.setting_in(place), **term.where}) for term in self.terms)
+
+    def setting_in(self, place: int) -> Filter:
+        """Return the setting at `place`, or the last."""
+        return self.settings[min(place, len(self.settings) - 1)]
 
     @property
     def encoders(self) -> tuple[str, ...]:

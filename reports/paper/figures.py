@@ -58,10 +58,10 @@ def _compare_supports(data: pd.DataFrame) -> str:
 
 def compare_panels(data: pd.DataFrame, at: str) -> str:
     """Compare the models in each panel. at: a phrase for values of `x`."""
-    parts = [
-        f"{panel}: {compare_series(rows, ACCURACY, at, hue='series')}"
-        for panel, rows in data.groupby("panel", sort=False)
-    ]
+    parts = []
+    for panel, rows in data.groupby("panel", sort=False):
+        text = compare_series(rows, ACCURACY, at, hue="series")
+        parts.append(f"{panel}, {text[0].lower()}{text[1:]}")
     return join_sentences(parts)
 
 
