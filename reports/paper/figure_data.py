@@ -231,5 +231,5 @@ def _in_panels(table: pd.DataFrame) -> pd.DataFrame:
     Claims compare models with a LayerNorm with one another, and models without one, rescaled or not.
     """
     is_bare = table["model"].str.endswith((NO_NORM, RESCALED))
-    panel = is_bare.map({True: "without a LayerNorm", False: "with a LayerNorm"})
+    panel = is_bare.map({True: "without LayerNorm", False: "with LayerNorm"})
     return table.assign(panel=panel, series=table["model"].str.removesuffix(f" {NO_NORM}"))

@@ -1,9 +1,10 @@
 """Figures 2 to 8 of the paper, from the records of its experiments."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mbcbench.paper import COMPLETION_OWN_STATE, SSE_1, SSE_32, sse
@@ -74,10 +75,21 @@ def draw_panels(data: pd.DataFrame, x: str, by: tuple[str, ...] = ("panel",)) ->
         for axes, (values, rows) in zip(grid, groups, strict=False):
             line_plot(axes, rows, names, "series")
             axes.set_xscale("log")
-            axes.set_title(", ".join(value if isinstance(value, str) else f"{value:g} ways" for value in values))
+            words = [value if isinstance(value, str) else f"{value:g} ways" for value in values]
+            axes.set_title(", ".join(words), fontsize=9)
             finish(axes, (x, ACCURACY.name), ticks=rows["x"])
+        _share_heights([values[:-1] for values, _ in groups], grid)
         legend_below(figure, grid[0], names)
         return figure
+
+
+def _share_heights(rows: Sequence[tuple[object, ...]], grid: Sequence[Axes]) -> None:
+    """Give panels of one row the same range of `y`, so that they can be compared."""
+    for row in dict.fromkeys(rows):
+        group = [axes for axes, other in zip(grid, rows, strict=False) if other == row]
+        limits = [axes.get_ylim() for axes in group]
+        for axes in group:
+            axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
 
 
 FIG2 = Artefact(
