@@ -95,12 +95,13 @@ class MAB(nn.Module):
         return self.readout(self.update(self.init_state(Q), Q, K, mask), Q)
 
     def attend_at_once(self, Q: Tensor, K: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return what `forward` does, faster where there are many queries; for blocks that never stream.
+        """Return what `forward` does, faster in training; for blocks that never stream.
 
         PyTorch's fused attention keeps no `B x H x m x n` logits for the gradient. It gives NaN for a set without
-        elements, so a mask goes the other way.
+        elements, so a mask goes the other way, and its FLOPs on the CPU are not counted, so only a gradient goes this
+        way.
         """
-        if mask is not None or K.shape[1] == 0:
+        if mask is not None or K.shape[1] == 0 or not torch.is_grad_enabled():
             return self.forward(Q, K, mask)
         projected = self.fc_q(Q)
         q, k, v = (split_heads(x, self.heads) for x in (projected, self.fc_k(K), self.fc_v(K)))

@@ -244,7 +244,7 @@ def _execute(
     planned_before: tuple[Cell, ...] = (),
 ) -> Steps:
     """Yield the plan; then the cells that cannot run, those that the cache has, and the others as they run."""
-    jobs = _identify(work.jobs, probed)
+    jobs = _identify(work.jobs, probed, work.exclusive)
     broken = {record.encoder: record for record in probed if record.case == "build" and record.status in BROKEN}
     lost = [job for job in jobs if job.cell.encoder in broken]
     sound = [job for job in jobs if job.cell.encoder not in broken]
@@ -268,23 +268,29 @@ def _execute(
     yield from runner.run(_interleave_suites(concurrent), workers=options.jobs, libraries=options.libraries)
 
 
-def _identify(jobs: Sequence[Job], probed: Sequence[Record]) -> list[Job]:
-    """Return the jobs with the identity of their cells: everything outside the cell that can change its outcome."""
-    environment = _environment()
+def _identify(jobs: Sequence[Job], probed: Sequence[Record], exclusive: Collection[str]) -> list[Job]:
+    """Return the jobs with the identity of their cells: everything outside the cell that can change its outcome.
+
+    exclusive: suites that measure time or memory, and so this machine.
+    """
     suites = {r.params["suite"]: SourceDetail.from_dict(r.detail).identity for r in _sound(probed, "source")}
     encoders = {r.encoder: EncoderDetail.from_dict(r.detail).identity for r in _sound(probed, "build")}
     identified = []
     for job in jobs:
         cell, suite, encoder = job.cell, suites.get(job.cell.suite, {}), encoders.get(job.cell.encoder, {})
+        environment = _environment(measures_machine=cell.suite in exclusive)
         identity = {**environment, **suite, **cell.identity, **encoder}
         identified.append(replace(job, cell=replace(cell, identity=identity)))
     return identified
 
 
-def _environment() -> dict[str, str]:
-    """Return the part of the identity that all cells have."""
+def _environment(*, measures_machine: bool) -> dict[str, str]:
+    """Return the part of the identity that cells of all suites have, with the processor where it is measured.
+
+    Scores and verdicts on laws differ between processors by rounding only, so that records of another one are valid.
+    """
     versions = {f"{name} version": version for name, version in system.versions().items()}
-    return {**versions, "processor": system.processor()}
+    return {**versions, "processor": system.processor()} if measures_machine else versions
 
 
 def _experiments_of(work: _Work, jobs: Sequence[Job]) -> dict[str, JsonObject]:

@@ -37,12 +37,13 @@ def prototypical_network(encoder: str) -> nn.Module:
 
 
 def pair_network(encoder: str) -> nn.Module:
-    return TASK.build(get_spec(encoder), seed=0)
+    model: nn.Module = TASK.build(get_spec(encoder), seed=0)
+    return model
 
 
 def drawn_values(parameter: Tensor) -> Tensor:
     """Return the distinct values of a parameter; none if they are constants, such as the zeros of a bias."""
-    values = torch.unique(parameter.detach().flatten())
+    values: Tensor = torch.unique(parameter.detach().flatten())
     return values if len(values) > 2 else values[:0]
 
 

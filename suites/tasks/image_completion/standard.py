@@ -39,8 +39,8 @@ class StandardImages(StandardTask[ImageData]):
     """Complete images from contexts of 200 pixels by a Conditional Neural Process."""
 
     suite, case, metric = "image-completion", "standard-images", NLL
-    settings = StandardSettings(steps=6000, batch_size=8, train_size=200)
-    search_steps = 1500
+    settings = StandardSettings(steps=5000, batch_size=8, train_size=200)
+    search_steps = 1250
     rates = (3e-4, 1e-3, 3e-3)
     other_sizes = (800,)
     converged_within = 0.02
