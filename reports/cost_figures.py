@@ -142,13 +142,9 @@ def accuracy_by_cost(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def _commonest_training(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the scores of the task and the number of steps that most encoders have: others cannot be compared."""
-    keys = ["case", "detail.steps"]
-    counts = scores.groupby(keys, dropna=False)["encoder"].nunique()
-    if counts.empty:
-        return scores
-    case, steps = counts.idxmax()
-    is_steps = scores["detail.steps"].isna() if pd.isna(steps) else scores["detail.steps"].eq(steps)
-    return scores[scores["case"].eq(case) & is_steps]
+    trainings = scores["case"].astype(str) + " " + scores["detail.steps"].astype(str)
+    counts = scores["encoder"].groupby(trainings).nunique()
+    return scores[trainings.eq(str(counts.idxmax()))] if len(counts) else scores
 
 
 def consistent_encoders(rows: pd.DataFrame) -> set[str]:

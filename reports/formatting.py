@@ -156,7 +156,7 @@ def facts(rows: pd.DataFrame, info: JsonObject) -> list[tuple[str, str]]:
         "created": str(info.get("created") or ""),
         "data": _join(sorted(set(map("{} ({})".format, tasks["suite"], tasks["case"])))),
         "seeds": _join(sorted(tasks["seed"].dropna().unique())),
-        "machine": _machine(info),
+        "machine": machine(info),
         "device": _join(sorted(set(map(str, rows["device"].dropna())))),
         "versions": _join(map("{0[0]} {0[1]}".format, (info.get("versions") or {}).items())),
         "commit": str(info.get("commit") or "")[:12],
@@ -164,7 +164,8 @@ def facts(rows: pd.DataFrame, info: JsonObject) -> list[tuple[str, str]]:
     return [(label, text) for label, text in known.items() if text]
 
 
-def _machine(info: JsonObject) -> str:
+def machine(info: JsonObject) -> str:
+    """Return the processor, cores, memory and threads of a run, as far as they are known."""
     hardware = info.get("hardware") or {}
     parts = []
     if hardware.get("cpu"):

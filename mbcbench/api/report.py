@@ -6,6 +6,7 @@ from itertools import chain
 from pathlib import Path
 
 from mbcbench import registry
+from mbcbench.api.provenance import describe_run
 from mbcbench.errors import UsageError, explain_missing_libraries
 from mbcbench.records import store
 from mbcbench.records.record import Record, frame
@@ -87,7 +88,7 @@ def merge_runs(folders: Sequence[Path]) -> tuple[JsonDict, list[Record]]:
     merged = {key: value for info in infos for key, value in info.items()}
     for name in ("encoders", "suites"):
         merged[name] = list(dict.fromkeys(value for info in infos for value in info.get(name) or ()))
-    merged["runs"] = [{name: info.get(name) for name in ("run", "versions", "commit")} for info in infos]
+    merged["runs"] = [describe_run(folder) for folder in folders]
     merged["run"] = ", ".join(info["run"] for info in infos)
     return merged, list(chain(*cells.values()))
 

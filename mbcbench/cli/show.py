@@ -49,10 +49,11 @@ def print_reports(folder: Path, page: Path | None = None, *, name: str | None = 
     The page of the first report is written to `page`; with `pages`, the others are written to the run's folder.
     """
     from mbcbench import registry
+    from mbcbench.api.provenance import describe_run
     from mbcbench.records import store
     from mbcbench.records.record import frame
 
-    info = store.info(folder)
+    info = {**store.info(folder), "runs": [describe_run(folder)]}
     names = _needed_reports(info) if name is None else [registry.plugin(registry.REPORTS, name).name]
     records = frame(store.records(folder))
     paths = {name: folder / f"{name}.html" for name in names} if pages else {}

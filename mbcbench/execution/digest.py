@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import importlib.util
 import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -96,6 +97,58 @@ def _loaded_files() -> set[Path]:
     names = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
     paths = {Path(name) for name in names if name and Path(name).is_absolute()}  # torch has modules without a file
     return {path for path in paths if path.suffix == ".py" and path.is_file() and not _is_index(path)}
+
+
+def sources_unloaded(module: str) -> set[Path]:
+    """Return what `sources` returns for a module of this distribution's plug-ins, without importing it.
+
+    That is what a process has that loads this module and no other plug-in, if all imports are at the top of files.
+    """
+    package = ".".join(module.split(".")[:2])
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        return set()
+    folder = Path(spec.origin).parent
+    files: dict[str, Path] = {}
+    pending = {module}
+    while pending:
+        name = pending.pop()
+        path = _file_in(folder, name.removeprefix(package))
+        if path is not None and name not in files:
+            files[name] = path
+            parent = name.rpartition(".")[0]
+            imported = {parent, *_imports_at_top(path, name if path.name == "__init__.py" else parent)}
+            pending |= {other for other in imported if other.startswith(package)}
+    whole = files[module].parent.rglob("*.py") if files[module].name == "__init__.py" else ()
+    return {path for path in (*files.values(), *whole) if not _is_index(path)}
+
+
+def _file_in(folder: Path, dotted: str) -> Path | None:
+    """Return the file of a module, from its dotted name below a folder; None if there is no such module."""
+    path = folder.joinpath(*dotted.strip(".").split(".")) if dotted else folder
+    candidates = (path / "__init__.py", path.with_suffix(".py"))
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _imports_at_top(path: Path, package: str) -> Iterator[str]:
+    """Yield the modules that importing a file may import: of `from a import b`, both `a` and `a.b`.
+
+    package: of the file, to which relative imports refer.
+    """
+    pending: list[ast.stmt] = list(ast.parse(path.read_text(encoding="utf-8")).body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - max(node.level - 1, 0)] if node.level else []
+            module = ".".join([*parents, *([node.module] if node.module else [])])
+            yield from (module, *(f"{module}.{alias.name}" for alias in node.names))
+        elif isinstance(node, ast.If):
+            is_for_types = ast.unparse(node.test).endswith("TYPE_CHECKING")
+            pending += node.orelse if is_for_types else [*node.body, *node.orelse]
+        elif isinstance(node, ast.Try):
+            pending += [*node.body, *node.orelse, *(statement for each in node.handlers for statement in each.body)]
 
 
 def _is_index(path: Path) -> bool:

@@ -12,6 +12,7 @@ from mbcbench.reporting import Report
 from mbcbench.types import JsonObject
 
 from ..formatting import css_class, facts, failures, symbol
+from ..provenance import record_lines
 from ..rendering import template
 from ..selection import tidy
 from .experiment_table import ExperimentTable, TableRow, experiment_tables
@@ -35,6 +36,7 @@ def _parts(frame: pd.DataFrame, info: JsonObject) -> Iterator[RenderableType]:
     yield Text("mbcbench experiments", style="bold")
     for label, text in facts(rows, info):
         yield Text(f"{label:9} {text}")
+    yield from map(Text, record_lines(info))
     yield Text()
     for table in experiment_tables(frame, info):
         yield _view(table) if table.rows else Text(f"{table.name}: {table.title}\n  no record shows it\n")
@@ -77,6 +79,7 @@ def html(frame: pd.DataFrame, info: JsonObject) -> str:
     return template("experiments.html").render(
         tables=experiment_tables(frame, info),
         facts=facts(rows, info),
+        origin=record_lines(info),
         failures=failures(rows),
         legend=LEGEND,
         css_class=css_class,
