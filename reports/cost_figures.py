@@ -13,7 +13,7 @@ from mbcbench.reporting import Artefact
 from .aggregation import law_group, main_setting
 from .captions import ACCURACY, Measure, join_sentences, list_names
 from .growth import cost_table
-from .selection import label_models, select, select_all
+from .selection import label_models, select
 from .stats import FITTED_SIZES, fit_growth, summarise_by
 from .style import (
     FAINT,
@@ -129,7 +129,9 @@ def accuracy_by_cost(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     consistent: it keeps all laws of mbc that apply.
     """
     rows = label_models(frame)
-    scores = _commonest_training(select_all(rows, POINT_CLOUDS))
+    scores = select(rows, POINT_CLOUDS)
+    cases = scores["case"].value_counts()
+    scores = scores[scores["case"].eq(cases.index[0])] if len(cases) else scores
     costs = select(rows, {"suite": "resources", "metric": metric})
     costs = costs[costs["detail.n"].eq(costs["detail.n"].max())]
     cost = costs.groupby("encoder")["value"].mean().rename("cost")
@@ -138,13 +140,6 @@ def accuracy_by_cost(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     table = summarise_by(scores, ["encoder", "model"]).merge(cost, left_on="encoder", right_index=True)
     consistent = table["encoder"].isin(consistent_encoders(rows))
     return table.assign(consistent=consistent, pareto=pareto_front(table)).reset_index(drop=True)
-
-
-def _commonest_training(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return the scores of the task and the number of steps that most encoders have: others cannot be compared."""
-    trainings = scores["case"].astype(str) + " " + scores["detail.steps"].astype(str)
-    counts = scores["encoder"].groupby(trainings).nunique()
-    return scores[trainings.eq(str(counts.idxmax()))] if len(counts) else scores
 
 
 def consistent_encoders(rows: pd.DataFrame) -> set[str]:

@@ -56,21 +56,10 @@ def _model_name(row: Row) -> str:
 def select(rows: pd.DataFrame, where: Filter) -> pd.DataFrame:
     """Return the measured rows of a setting, of the longest training of each model in it.
 
+    where: a tuple matches any of its values, None a missing value.
+
     Profiles train a model of one name for different numbers of steps. What counts is the longest training that has
     records in this setting: a longer one in another setting, such as another training size, hides nothing here.
-    """
-    measured = select_all(rows, where)
-    steps = pd.to_numeric(measured["detail.steps"])
-    if steps.nunique() < 2:
-        return measured
-    most = steps.groupby([measured[column] for column in ("suite", "case", "model")], dropna=False).transform("max")
-    return measured[steps.isna() | steps.eq(most)]
-
-
-def select_all(rows: pd.DataFrame, where: Filter) -> pd.DataFrame:
-    """Return the measured rows of a setting, of all trainings.
-
-    where: a tuple matches any of its values, None a missing value.
     """
     matches = rows["status"].eq("ok")
     for column, value in where.items():
@@ -79,7 +68,15 @@ def select_all(rows: pd.DataFrame, where: Filter) -> pd.DataFrame:
         else:
             matches &= rows[column].isin(value if isinstance(value, tuple) else (value,))
     measured = rows.loc[matches]
-    return measured.assign(value=pd.to_numeric(measured["value"]))
+    return _longest_trainings(measured.assign(value=pd.to_numeric(measured["value"])))
+
+
+def _longest_trainings(rows: pd.DataFrame) -> pd.DataFrame:
+    steps = pd.to_numeric(rows["detail.steps"])
+    if steps.nunique() < 2:
+        return rows
+    most = steps.groupby([rows[column] for column in ("suite", "case", "model")], dropna=False).transform("max")
+    return rows[steps.isna() | steps.eq(most)]
 
 
 def has_not_learnt(rows: pd.DataFrame) -> pd.Series:

@@ -1,6 +1,5 @@
 """Comparisons are like with like: one setting for each claim, one training of each model, and what claims compare."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -10,7 +9,6 @@ from matplotlib.figure import Figure
 from mbcbench import registry
 from mbcbench.records.record import Record, Status, frame
 from mbcbench.reporting import Artefact
-from mbcbench.reports.cost_figures import accuracy_by_cost
 from mbcbench.reports.paper.claims import claims_table
 from mbcbench.reports.selection import label_models, select
 from tests.cli.test_report import cloud
@@ -66,25 +64,6 @@ def test_a_model_that_was_trained_for_less_than_the_others_of_a_figure_says_so()
     short = [cloud("max", 100, seed, 0.7, chunk_size=100, steps=200) for seed in SEEDS]
     table = artefact("fig4d").data(frame([*usual, *short]))
     assert set(table["model"]) == {"sse-random K=16", "DeepSets (max) (200 steps)"}
-
-
-def quality(encoder: str, case: str, steps: int) -> Iterator[Record]:
-    detail = {"mode": "one piece", "test_size": 100, "train_size": 100, "steps": steps}
-    yield Record(
-        suite="point-clouds", case=case, encoder=encoder, status=Status.OK, metric="accuracy", value=0.5,
-        params={"hyper": {}}, detail=detail,
-    )  # fmt: skip
-    cost = {"n": 1000, "mode": "one piece"}
-    yield Record(
-        suite="resources", case="encode", encoder=encoder, status=Status.OK, metric="throughput", value=1e6, detail=cost
-    )
-
-
-def test_quality_against_cost_shows_every_encoder_after_the_same_training() -> None:
-    records = [record for name in "abc" for record in quality(name, "mnist-points", 120)]
-    records += [record for name in "ab" for record in quality(name, "mnist-points", 2000)]
-    records += [record for name in "ab" for record in quality(name, "cad-points", 700)]
-    assert set(accuracy_by_cost(frame(records), "throughput")["encoder"]) == {"a", "b", "c"}
 
 
 def artefact(name: str) -> Artefact:
