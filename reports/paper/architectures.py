@@ -22,7 +22,7 @@ SHORT_NAMES = (
     (r"LayerNorm\(\((\d+),\), .*\)", r"LayerNorm(\1)"),
     (r"AdaptiveAvgPool2d\(.*\)", "AvgPool"),
     (r"(?:Batch(Norm))2d\(.*\)", r"Batch\1"),
-    (r"(ReLU|LeakyReLU|Flatten|RandomSlots)\(.*\)", r"\1"),
+    (r"(ReLU|LeakyReLU|Flatten|RandomSlots|PlainPooling)\(.*\)", r"\1"),
 )
 
 
