@@ -7,10 +7,12 @@ import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 import mbcbench
+
+if TYPE_CHECKING:  # reports compare digests, and need no torch
+    from torch import nn
 
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 PLUGIN_KINDS = ("encoders", "suites", "reports")
@@ -44,6 +46,12 @@ def _imported_parts(paths: Iterable[Path]) -> Iterator[str]:
 
 
 @cache
+def _parse(content: bytes) -> ast.Module:
+    """Parse a file; plug-ins import many of the same."""
+    return ast.parse(content)
+
+
+@cache
 def _public_names() -> dict[str, str]:
     """Return the part of mbcbench that each name of `mbcbench.__all__` comes from."""
     stub = ast.parse(Path(mbcbench.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
@@ -53,7 +61,7 @@ def _public_names() -> dict[str, str]:
 
 def _imported_modules(path: Path) -> Iterator[str]:
     """Yield the modules that the absolute imports of a file may mean: of `from a import b`, `a.b`."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(_parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
@@ -135,7 +143,7 @@ def _imports_at_top(path: Path, package: str) -> Iterator[str]:
 
     package: of the file, to which relative imports refer.
     """
-    pending: list[ast.stmt] = list(ast.parse(path.read_text(encoding="utf-8")).body)
+    pending = list(_parse(path.read_bytes()).body)
     while pending:
         node = pending.pop()
         if isinstance(node, ast.Import):
@@ -165,7 +173,7 @@ def files(paths: Iterable[Path]) -> str:
 @cache
 def _code_digest(content: bytes) -> str:
     try:
-        tree = ast.parse(content)
+        tree = ast.parse(content)  # it is changed below, so not one that `_parse` keeps
     except (SyntaxError, ValueError):  # not Python, or not of this version
         return hashlib.sha256(content).hexdigest()
     for node in ast.walk(tree):
@@ -174,8 +182,10 @@ def _code_digest(content: bytes) -> str:
     return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
 
 
-def weights(module: nn.Module) -> str:
+def weights(module: "nn.Module") -> str:
     """Return a digest of a module's parameters and buffers."""
+    from torch import Tensor
+
     digest = hashlib.sha256()
     for name, value in module.state_dict().items():
         if isinstance(value, Tensor):
