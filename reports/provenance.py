@@ -16,13 +16,18 @@ def record_lines(info: JsonObject) -> list[str]:
     """Return `Records: commit abc1234 (2026-11-28); machine ...`, and a warning if the installed sources differ.
 
     info: description of a run, or of several in its `runs` (see `mbcbench.api.provenance`). Without one, nothing is
-    known, and the line says so.
+    known, and the line says so. Reference results that the runs show have a line of their own.
     """
     runs: Sequence[JsonObject] = info.get("runs") or [info]
+    reference: Sequence[JsonObject] = [info["reference"]] if info.get("reference") else []
+    lines = [_line("Records", runs), *(_line("Reference results", [each]) for each in reference)]
+    return [*lines, *_warning([*runs, *reference])]
+
+
+def _line(what: str, runs: Sequence[JsonObject]) -> str:
     made = _join(map(_made_by, runs)) or "of an unknown commit"
     machines = _join(map(machine, runs))
-    line = f"Records: {made}; machine {machines}" if machines else f"Records: {made}"
-    return [line, *_warning(runs)]
+    return f"{what}: {made}; machine {machines}" if machines else f"{what}: {made}"
 
 
 def _made_by(run: JsonObject) -> str:

@@ -10,11 +10,20 @@ from mbcbench.execution import digest
 from mbcbench.records import store
 from mbcbench.records.cell import Cell
 from mbcbench.records.files import read_cells
+from mbcbench.records.reference import load
 from mbcbench.types import JsonDict
 
 FACTS = ("run", "created", "versions", "commit", "hardware", "threads")
 OWN = "mbcbench."  # the targets of this distribution's plug-ins begin so
 SUITE_SOURCE, HARNESS_SOURCE, ENCODER_SOURCE = "suite source", "harness source", "encoder source"  # in identities
+
+
+def with_origin(info: JsonDict, folders: Iterable[Path]) -> JsonDict:
+    """Return the description of some runs with what made each of them (`runs`), and the reference results they show."""
+    reference = info.get("reference")
+    if reference:
+        reference = {**reference, "changed": changed_sources(load().cells.values())}
+    return {**info, "runs": [describe_run(folder) for folder in folders], "reference": reference}
 
 
 def describe_run(folder: Path) -> JsonDict:

@@ -114,6 +114,9 @@ def _request(params: PlanParams, suite: Suite, seed: int) -> Request:
         seed=seed,
         data=params.data,
         device=params.device,
+        seeds=params.seeds,
+        reference=params.reference,
+        draw=params.draw,
     )
 
 

@@ -50,6 +50,14 @@ def test_a_warning_names_what_has_changed(info: dict[str, Any]) -> None:
     assert warning.startswith(WARNING)
 
 
+def test_reference_results_have_a_line_of_their_own(info: dict[str, Any]) -> None:
+    reference = {"commit": "abc1234567", "created": "2026-11-27T00:00:00", "hardware": {"cpu": "Other CPU"}, **CHANGED}
+    lines = record_lines({**info, "reference": reference})
+    assert lines[:2] == [LINE, "Reference results: commit abc1234 (2026-11-27); machine Other CPU"]
+    assert lines[2].startswith(WARNING)
+    assert record_lines({**info, "reference": None}) == [LINE]
+
+
 @pytest.mark.parametrize("name", ["leaderboard", "experiments", "costs"])
 def test_every_report_shows_the_lines(name: str, records: pd.DataFrame, info: dict[str, Any]) -> None:
     described = {**info, "runs": [{**info, **CHANGED}], "experiments": {}}

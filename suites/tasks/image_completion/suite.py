@@ -32,7 +32,7 @@ Batch = tuple[tuple[Tensor, Tensor], Tensor]  # (context, places of the targets)
 
 def cells(request: Request) -> list[Cell]:
     """Return one cell per encoder and seed."""
-    if request.profile == standard.PROFILE:
+    if request.profile in standard.PROFILES:
         dataset = choose_dataset("patches", "built-in")
         return standard.cells(STANDARD, request, dataset.name, dataset.sha256)
     return completion_cells(request, PROFILES[request.profile])
