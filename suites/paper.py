@@ -55,7 +55,7 @@ from .tasks.centroids import settings as centroid_settings
 from .tasks.centroids import suite as centroids
 from .tasks.image_completion import settings as completion_settings
 from .tasks.image_completion import suite as image_completion
-from .tasks.image_completion.protocol import TESTS_64
+from .tasks.image_completion.protocol import QUICK_TESTS, TESTS_64, one_piece_tests
 from .tasks.partitions import Estimator
 from .tasks.point_clouds import settings as cloud_settings
 from .tasks.point_clouds import suite as point_clouds
@@ -67,6 +67,29 @@ PICTURES = 4
 # The paper chooses g = max for clouds. Over encodings of chunks, as eq. (1) is written, it equals the sum where a set
 # is one chunk. Over elements it is a model of its own, which takes twice as long to train.
 EXACT_MAXIMA = (sse("deterministic", 16, g="max"), sse("random", 16, g="max"))
+# quick: a look at every experiment in a few minutes. It trains for less than what a verdict takes.
+IMAGE_PROFILES: dict[Profile, completion_settings.CompletionSettings] = {
+    **completion_settings.PROFILES,
+    "quick": completion_settings.CompletionSettings(
+        seeds=2,
+        steps=400,
+        lr=5e-3,
+        targets=32,
+        batch_size=8,
+        test_images=32,
+        tests=(*QUICK_TESTS, *one_piece_tests(SMALL_TRAIN_SIZE)),
+    ),
+}
+DIGIT_PROFILES: dict[Profile, centroid_settings.DigitCentroidSettings] = {
+    **centroid_settings.DIGIT_PROFILES,
+    "quick": centroid_settings.DigitCentroidSettings(
+        seeds=2, steps=100, lr=3e-3, train_support=5, channels=(8, 16, 32), supports=(1, 5, 10, 50), repeats=5
+    ),
+}
+EXEMPLAR_PROFILES: dict[Profile, centroid_settings.ExemplarCentroidSettings] = {
+    **centroid_settings.EXEMPLAR_PROFILES,
+    "quick": centroid_settings.ExemplarCentroidSettings(seeds=1, steps=100, supports=(1, 2, 5), repeats=1),
+}
 TABLE1_SIZES: dict[Profile, Sequence[int]] = {
     "smoke": (100,),
     "quick": (100,),
@@ -85,7 +108,7 @@ def with_user_encoders(request: Request, models: Iterable[Model]) -> list[Model]
 
 def small_images(request: Request, models: Iterable[Model], train_size: int = SMALL_TRAIN_SIZE) -> list[Cell]:
     """Return the cells of models of 32 x 32 images."""
-    settings = replace(completion_settings.PROFILES[request.profile], train_size=train_size)
+    settings = replace(IMAGE_PROFILES[request.profile], train_size=train_size)
     return _completions(request, models, settings, pictures=PICTURES if train_size == SMALL_TRAIN_SIZE else 0)
 
 
@@ -93,7 +116,7 @@ def large_images(
     request: Request, models: Iterable[Model], estimator: Estimator = "full", gradient_size: int = 0
 ) -> list[Cell]:
     """Return the cells of models of 64 x 64 images, trained on 1,000 pixels."""
-    settings = completion_settings.PROFILES[request.profile]
+    settings = IMAGE_PROFILES[request.profile]
     if request.profile == "thorough":
         settings = replace(settings, steps=1500)
     settings = replace(settings, size=64, train_size=LARGE_TRAIN_SIZE, tests=TESTS_64)
@@ -245,12 +268,12 @@ def fig4d(request: Request) -> list[Cell]:
 
 
 def fig5(request: Request) -> list[Cell]:
-    settings = centroid_settings.EXEMPLAR_PROFILES[request.profile]
+    settings = EXEMPLAR_PROFILES[request.profile]
     return _with_scales(request, COMPARED_IN_FIG5, settings, centroids.exemplar_cells)
 
 
 def fig8(request: Request) -> list[Cell]:
-    settings = centroid_settings.DIGIT_PROFILES[request.profile]
+    settings = DIGIT_PROFILES[request.profile]
     width = settings.channels[-1]  # of the features, and so of DeepSets' mean of them: all centroids are as wide
     compared, added = ([_with_width(model, width) for model in models] for models in (COMPARED_IN_FIG8, ADDED_TO_FIG8))
     embedded = replace(settings, embeddings=request.profile in ("thorough", "paper"))
@@ -364,6 +387,6 @@ SUITE = Suite(
     summary="the paper's tables and figures; a model that several of them show is trained once",
     cells=cells,
     run=run,
-    seconds=image_completion.SUITE.seconds,
+    seconds={"smoke": 120, "quick": 600, "thorough": 3600, "paper": 7 * 24 * 3600},
     experiments=EXPERIMENTS,
 )
