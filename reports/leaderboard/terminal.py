@@ -12,13 +12,14 @@ from rich.text import Text
 from mbcbench.types import JsonObject
 
 from ..formatting import STATUS_WORDS, SYMBOLS, facts, failures, symbol
+from ..provenance import record_lines
 from ..selection import tidy
 from .cells import Cell, Column, law_groups, view_columns
 from .columns import encoders_of, score_columns
 from .table import leaderboard_table, notes
 
 STYLES = {"pass": "green", "ok": "", "xfail": "yellow"}
-STYLES |= dict.fromkeys(("skip", "missing", "unranked", "undecided"), "dim")
+STYLES |= dict.fromkeys(("skip", "missing", "unranked", "unlearnt"), "dim")
 ASCII = str.maketrans({"✓": "+", "✗": "x", "±": "~", "–": "-", "·": ".", "×": "x", "…": ".", "≈": "=", "†": "*"})
 NAME_WIDTH = 24  # longer names are folded
 OMITTED = ("memory.streamed", "state")  # for lack of width; the page has them
@@ -44,6 +45,7 @@ class TerminalLeaderboard:
         self._columns = [column for column in view_columns(table, score_columns(rows)) if column.key not in OMITTED]
         self._groups = law_groups(table)
         self._facts = facts(rows, info)
+        self._origin = record_lines(info)
         self._failures = failures(rows)
         self._notes = notes(frame, info, table)
 
@@ -52,6 +54,8 @@ class TerminalLeaderboard:
         yield Text("mbcbench leaderboard", style="bold")
         for label, text in self._facts:
             yield _hanging(f"{label:9}", Text(text), ascii_only)
+        for origin in self._origin:
+            yield _hanging("", Text(origin), ascii_only)
         yield from self._tables(console, options)
         yield _legend(ascii_only)
         if self._failures:
@@ -126,8 +130,6 @@ def _cell(cell: Cell) -> Text:
     if not cell.text:
         name = "" if cell.status in SYMBOLS else f" {cell.status}"
         return Text(f"{symbol(cell.status)}{name}", style=style(cell.status))
-    if cell.status == "undecided":
-        return Text(f"{symbol(cell.status)} {cell.text} {cell.beside}", style=style(cell.status))
     if cell.status != "ok":
         seeds = cell.beside.partition(" seeds")[0].replace(" of ", "/")
         return Text(f"! {cell.text} {seeds:>6}", style=style(cell.status))
