@@ -57,9 +57,9 @@ class Ranking:
 
 INTERVALS_RULE = (
     "Intervals of ranks hold 95 % of the ranks under a bootstrap over seeds (those of all encoders together, then test "
-    "items where they are recorded; widened to Student's t, for a bootstrap of few seeds is too narrow). A group (A, B, "
-    "...) runs from its first encoder down to the last before one that can be told apart from it: by the difference in "
-    "mean rank under the same resamples, at 5 % with Holm's correction. Inside a group, the order means little."
+    "items where they are recorded; widened to Student's t, for a bootstrap of few seeds is too narrow). A group (A, "
+    "B, ...) runs from its first encoder down to the last before one that can be told apart from it: by the difference "
+    "in mean rank under the same resamples, at 5 % with Holm's correction. Inside a group, the order means little."
 )
 
 

@@ -71,8 +71,9 @@ class TaskScores:
 
     table: a row for each encoder: score, half (mean over seeds of the worst, and its 95 % t interval), worst_order (in
     words), one_piece, random, other (means; `other` is the second size), lost (of accuracy or nats, from one piece to
-    the worst), seeds, unlearnt (trainings that ended at the loss of the baseline), gain (by twice the steps; NaN if
-    that was not tried), unconverged, parameters, lr, steps, seconds, and lacks (what is missing, in words).
+    the worst), seeds (those with all tests), unlearnt (trainings that ended at the loss of the baseline), gain (by
+    twice the steps; NaN if that was not tried), unconverged, parameters, lr, steps, seconds, and lacks (what is
+    missing, in words).
     losses: worst loss (encoder x seed), of the encoders that lack nothing. sizes: train size and second test size.
     item_covariances: see `stats.resample_means`; None where not every encoder has outcomes of single items.
     tests: the mean of every order and size, for details.
@@ -107,14 +108,12 @@ def _task_scores(rows: pd.DataFrame, task: Task, encoders: Sequence[str]) -> Tas
     lacks = _missing_tests(losses, task)
     complete = losses[lacks.eq("")]
     sizes = _sizes(tests)
-    table = _summarise(losses[lacks.eq("")], task).reindex(list(encoders))
+    table = _summarise(losses, task)
     table = table.join(_other_size(tests, sizes[1])).join(_trainings(tests)).join(_convergence(rows, tests, task))
-    seeds = tests.groupby("encoder")["seed"].nunique().reindex(table.index, fill_value=0)
-    by_seed = complete.T.groupby(level="seed").max().T
     return TaskScores(
         task=task,
-        table=table.assign(lacks=lacks, seeds=seeds),
-        losses=by_seed,
+        table=table.assign(lacks=lacks, unconverged=table["unconverged"].eq(True)),
+        losses=complete.T.groupby(level="seed").max().T,
         sizes=sizes,
         item_covariances=_item_covariances(as_trained, complete),
         tests=tests.groupby(["encoder", "order", "detail.test_size"])["value"].mean().reset_index(),
@@ -131,7 +130,8 @@ def _final_tests(rows: pd.DataFrame, task: Task) -> pd.DataFrame:
 
 def _missing_tests(losses: pd.DataFrame, task: Task) -> "pd.Series[str]":
     """Return for each encoder which of the columns (seed, order) it lacks, in words."""
-    return pd.Series({name: _describe_gap(row.index[row.isna()], losses.columns, task) for name, row in losses.iterrows()})
+    gaps = {name: _describe_gap(row.index[row.isna()], losses.columns, task) for name, row in losses.iterrows()}
+    return pd.Series(gaps, dtype=object)
 
 
 def _describe_gap(missing: pd.MultiIndex, expected: pd.MultiIndex, task: Task) -> str:
@@ -161,21 +161,24 @@ def _sizes(tests: pd.DataFrame) -> tuple[float, float | None]:
 
 
 def _summarise(losses: pd.DataFrame, task: Task) -> pd.DataFrame:
-    """Return the scores of encoders with all tests (columns: seed, order)."""
-    worst = losses.T.groupby(level="seed").max().T
-    means = losses.T.groupby(level="order").mean().T
+    """Return the scores of all encoders over the seeds of which they have all tests (columns: seed, order)."""
+    complete = losses.mask(losses.isna().T.groupby(level="seed").transform("any").T)
+    worst = complete.T.groupby(level="seed").max().T
+    means = complete.T.groupby(level="order").mean().T
+    count = worst.notna().sum(axis=1)
     table = pd.DataFrame(
         {
             "score": worst.mean(axis=1) * task.sign,
-            "half": half_width(worst.std(axis=1), len(worst.columns)),
+            "half": half_width(worst.std(axis=1), count),
+            "seeds": count,
             "one_piece": means.get(ONE_PIECE, np.nan) * task.sign,
             "random": means.get(RANDOM, np.nan) * task.sign,
             "lost": means.max(axis=1) - means.get(ONE_PIECE, np.nan),
         }
     )
     spread = means.max(axis=1) - means.min(axis=1)
-    worst_order = means.idxmax(axis=1).map(order_words) if len(means) else pd.Series(dtype=object)
-    return table.assign(worst_order=worst_order.mask(spread < UNCHANGED, ANY_ORDER))
+    worst_order = means.fillna(-np.inf).idxmax(axis=1).map(order_words)
+    return table.assign(worst_order=worst_order.mask(spread < UNCHANGED, ANY_ORDER).mask(count.eq(0), ""))
 
 
 def _other_size(tests: pd.DataFrame, size: float | None) -> "pd.Series[float]":

@@ -115,9 +115,7 @@ def _tests(encoder: Encoder, task: Setting, seed: int, *, outcomes: bool) -> Ite
         yield _score(encoder, task, seed, score + sign * loss, test, outcomes)
 
 
-def _score(
-    encoder: Encoder, task: Setting, seed: int, value: float, test: dict[str, Any], outcomes: bool
-) -> Record:
+def _score(encoder: Encoder, task: Setting, seed: int, value: float, test: dict[str, Any], outcomes: bool) -> Record:
     detail = {**test, **_training(encoder, task, seed)}
     if outcomes:
         luck = _generator(task.case, seed, "items").random(ITEMS)
