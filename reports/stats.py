@@ -133,7 +133,10 @@ def resample_means(
     if item_covariances is not None:
         for seed, covariance in enumerate(item_covariances):
             variances, axes = np.linalg.eigh(covariance)
-            error = rng.standard_normal((count, encoders)) @ (axes * np.sqrt(variances.clip(min=0))).T
+            root = (
+                axes * np.sqrt(variances.clip(min=0))
+            ) @ axes.T  # symmetric: the only root that rounding leaves alone
+            error = rng.standard_normal((count, encoders)) @ root
             means += np.sqrt(weights[:, seed, None] / seeds) * error
     return np.asarray(means)
 

@@ -71,7 +71,7 @@ def rank_encoders(rows: pd.DataFrame, encoders: Sequence[str]) -> Ranking:
     ranked = sorted(name for name, reason in reasons.items() if not reason)
     table = pd.DataFrame({"reason": reasons, "is_apart": {name: name in apart for name in encoders}})
     table = table.join(_ranks(tasks, ranked)).reindex(list(encoders))
-    return Ranking(table.assign(group=table["group"].fillna("")).rename_axis("encoder"), tuple(tasks))
+    return Ranking(table.assign(group=table["group"].astype(object).fillna("")).rename_axis("encoder"), tuple(tasks))
 
 
 def deliberately_wrong(rows: pd.DataFrame) -> set[str]:

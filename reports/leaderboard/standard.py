@@ -103,7 +103,9 @@ def _task_scores(rows: pd.DataFrame, task: Task, encoders: Sequence[str]) -> Tas
     if tests.empty:
         return None
     as_trained = tests[tests["detail.test_size"].eq(tests["detail.train_size"])]
-    losses = as_trained.pivot(index="encoder", columns=["seed", "order"], values="value").mul(task.sign)
+    losses = (
+        as_trained.pivot(index="encoder", columns=["seed", "order"], values="value").sort_index(axis=1).mul(task.sign)
+    )
     losses = losses.loc[:, losses.notna().mean() >= COMMON].reindex(list(encoders))
     lacks = _missing_tests(losses, task)
     complete = losses[lacks.eq("")]
