@@ -156,7 +156,7 @@ def widening(seeds: int) -> float:
 def bootstrap_p(differences: Numbers) -> Numbers:
     """Return two-sided p-values of differences (`count x M`, by resample) from zero."""
     below, above = (differences <= 0).sum(axis=0), (differences >= 0).sum(axis=0)
-    return np.minimum(1.0, (1 + 2 * np.minimum(below, above)) / (len(differences) + 1))
+    return np.asarray(np.minimum(1.0, (1 + 2 * np.minimum(below, above)) / (len(differences) + 1)))
 
 
 def reject_holm(p_values: Numbers) -> npt.NDArray[np.bool_]:

@@ -9,6 +9,7 @@ Holm's correction.
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -115,9 +116,9 @@ def _covariances(scores: TaskScores, ranked: Sequence[str]) -> Numbers | None:
     return scores.item_covariances[:, places[:, None], places]
 
 
-def _rank_rows(values: Numbers, method: str = "average") -> Numbers:
+def _rank_rows(values: Numbers, method: Literal["average", "min"] = "average") -> Numbers:
     """Return the ranks within each row; NaN where the values are."""
-    return np.asarray(rankdata(values, method=method, axis=1, nan_policy="propagate"), dtype=float)
+    return rankdata(values, method, axis=1)
 
 
 def _with_interval(prefix: str, losses: Numbers, resamples: Numbers) -> dict[str, Numbers]:

@@ -6,6 +6,7 @@ training.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -132,11 +133,12 @@ def _final_tests(rows: pd.DataFrame, task: Task) -> pd.DataFrame:
 
 def _missing_tests(losses: pd.DataFrame, task: Task) -> "pd.Series[str]":
     """Return for each encoder which of the columns (seed, order) it lacks, in words."""
-    gaps = {name: _describe_gap(row.index[row.isna()], losses.columns, task) for name, row in losses.iterrows()}
-    return pd.Series(gaps, dtype=object)
+    is_missing = losses.isna().to_numpy()
+    gaps = [_describe_gap(losses.columns[missing], losses.columns, task) for missing in is_missing]
+    return pd.Series(gaps, index=losses.index, dtype=object)
 
 
-def _describe_gap(missing: pd.MultiIndex, expected: pd.MultiIndex, task: Task) -> str:
+def _describe_gap(missing: "pd.Index[Any]", expected: "pd.Index[Any]", task: Task) -> str:
     if missing.empty:
         return ""
     if len(missing) == len(expected):
@@ -184,6 +186,8 @@ def _summarise(losses: pd.DataFrame, task: Task) -> pd.DataFrame:
 
 
 def _other_size(tests: pd.DataFrame, size: float | None) -> "pd.Series[float]":
+    if size is None:
+        return pd.Series(dtype=float, name="other")
     here = tests[tests["detail.test_size"].eq(size) & tests["order"].eq(ONE_PIECE)]
     return here.groupby("encoder")["value"].mean().rename("other")
 
@@ -192,18 +196,21 @@ def _trainings(tests: pd.DataFrame) -> pd.DataFrame:
     """Return facts about the trainings of each encoder."""
     trainings = tests.drop_duplicates(["encoder", "seed"])
     facts = {"lr": "lr", "parameters": "parameters", "steps": "steps", "seconds": "train_seconds"}
-    numbers = trainings[[f"detail.{name}" for name in facts.values()]].apply(pd.to_numeric, errors="coerce")
-    table = numbers.set_axis(list(facts), axis=1).groupby(trainings["encoder"]).mean()
+    names = trainings["encoder"]
+    table = pd.DataFrame()
+    for key, column in facts.items():
+        table[key] = pd.to_numeric(trainings[f"detail.{column}"], errors="coerce").groupby(names).mean()
     loss, baseline = pd.to_numeric(trainings["detail.train_loss"]), pd.to_numeric(trainings["detail.train_baseline"])
-    return table.assign(unlearnt=(loss >= baseline).groupby(trainings["encoder"]).sum())
+    table["unlearnt"] = (loss >= baseline).groupby(names).sum()
+    return table
 
 
 def _convergence(rows: pd.DataFrame, tests: pd.DataFrame, task: Task) -> pd.DataFrame:
     """Return by how much twice the steps improve the validation score (`gain`), and if that is too much."""
     doubled = rows[rows["params.role"].eq("doubled") & rows["metric"].eq("validation_score")]
     doubled = doubled.drop_duplicates("encoder", keep="last").set_index("encoder")
-    seed = doubled["seed"].reindex(tests["encoder"]).to_numpy()
-    final = tests[tests["seed"].eq(seed)].drop_duplicates("encoder").set_index("encoder")
+    is_same_seed = tests["seed"].eq(tests["encoder"].map(doubled["seed"]))
+    final = tests[is_same_seed].drop_duplicates("encoder").set_index("encoder")
     before = pd.to_numeric(final["detail.validation_score"]).reindex(doubled.index)
     gain = task.sign * (before - doubled["value"])
     return pd.DataFrame({"gain": gain, "unconverged": gain > pd.to_numeric(doubled["detail.converged_within"])})
@@ -217,8 +224,9 @@ def _item_covariances(tests: pd.DataFrame, complete: pd.DataFrame) -> npt.NDArra
     packed = tests.set_index(["encoder", "seed", "order"])["detail.outcomes"]
     covariances = []
     for seed in complete.columns.unique("seed"):
-        worst = complete[seed].idxmax(axis=1) if len(complete) else pd.Series(dtype=object)
-        items = _unpack_all(packed.get((name, seed, order)) for name, order in worst.items())
+        losses = complete.loc[:, [seed]]
+        worst = losses.columns.get_level_values("order")[losses.to_numpy().argmax(axis=1)]
+        items = _unpack_all(packed.get((name, seed, order)) for name, order in zip(losses.index, worst, strict=True))
         if items is None:
             return None
         covariances.append(np.cov(items, ddof=0).reshape(len(items), len(items)) / items.shape[1])

@@ -124,13 +124,13 @@ def profile_rows(frame: pd.DataFrame) -> pd.DataFrame:
     be put together. Encoders are in the order of the ranking.
     """
     ranking = ranking_of(frame)
-    ranked = [name for name in ranking.order if pd.notna(ranking.table.at[name, "rank"])]
+    ranked = list(ranking.table.loc[ranking.order, "rank"].dropna().index)
     parts = []
     for scores in ranking.tasks if ranked else ():
         losses = scores.losses.loc[ranked]
         lead = losses.median() - losses.min()
         behind = ((losses - losses.min()) / lead.where(lead > 0)).fillna(0.0)
-        part = behind.rename_axis(columns="seed").stack().rename("behind").reset_index()
+        part = behind.rename_axis(columns="seed").reset_index().melt("encoder", value_name="behind")
         parts.append(part.assign(task=scores.task.key))
     if not parts:
         return pd.DataFrame()

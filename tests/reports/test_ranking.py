@@ -63,7 +63,7 @@ def test_the_rank_is_by_the_mean_over_tasks_of_the_rank(table: pd.DataFrame, ran
     for setting in TASKS:
         means = pd.Series({name: worst_by_hand(table, name, setting.case).mean() for name in names})
         ranks.append(means.rank(ascending=setting.metric == "nll"))
-    mean_rank = sum(ranks) / len(ranks)
+    mean_rank = pd.concat(ranks, axis=1).mean(axis=1)
     pd.testing.assert_series_equal(ranking.table.loc[names, "mean_rank"], mean_rank, check_names=False)
     by_mean = mean_rank.rank(method="min")
     pd.testing.assert_series_equal(ranking.table.loc[names, "rank"], by_mean, check_names=False)
