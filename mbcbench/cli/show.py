@@ -51,10 +51,11 @@ def print_reports(folder: Path, page: Path | None = None, *, name: str | None = 
     from mbcbench import registry
     from mbcbench.records import store
     from mbcbench.records.record import frame
+    from mbcbench.records.reference import add_reference
 
     info = store.info(folder)
     names = _needed_reports(info) if name is None else [registry.plugin(registry.REPORTS, name).name]
-    records = frame(store.records(folder))
+    records = add_reference(frame(store.records(folder)), info)
     paths = {name: folder / f"{name}.html" for name in names} if pages else {}
     if page is not None:
         paths[names[0]] = page

@@ -45,6 +45,9 @@ TRAIN_COUNT = {32: 8000, 64: 4000}
 TEST_COUNT = 320
 MIN_DEVIATION = 0.08 * 255  # of a patch's channels, on average: flatter patches are left out
 SEED = 40
+# Three strips of each photograph, with a gap between them: shares of the width, and patches cut from each.
+STRIP_SHARES = (0.5, 0.2)  # the last strip is the rest
+STRIP_COUNTS = (8000, 320, 640)
 
 Image = NDArray[np.uint8]  # height x width x 3
 
@@ -58,14 +61,27 @@ class Parts(NamedTuple):
 
 def iter_photographs(share: float = TRAIN_SHARE, gap: int = GAP) -> Iterator[Parts]:
     """Yield each photograph cut at `share` of its width, without `gap` pixels. Raises UsageError if one is missing."""
+    for pixels in _iter_pixels():
+        cut = int(pixels.shape[1] * share)
+        yield Parts(pixels[:, :cut], pixels[:, cut + gap :])
+
+
+def _iter_pixels() -> Iterator[Image]:
+    """Yield each photograph whole. Raises UsageError if one is missing."""
     require("PIL", "images are read with Pillow")
     from PIL import Image as Pillow
 
     for photograph in PHOTOGRAPHS.values():
         with Pillow.open(photograph.verified_path()) as file:
-            pixels = np.asarray(file.convert("RGB"))
-        cut = int(pixels.shape[1] * share)
-        yield Parts(pixels[:, :cut], pixels[:, cut + gap :])
+            yield np.asarray(file.convert("RGB"))
+
+
+class Strips(NamedTuple):
+    """Patches (`N x 3 x size x size`, uint8) from the three strips of the photographs, none of which overlap."""
+
+    train: NDArray[np.uint8]
+    validation: NDArray[np.uint8]
+    test: NDArray[np.uint8]
 
 
 class Photographs(PatchDataSet):
@@ -88,6 +104,17 @@ class Photographs(PatchDataSet):
         arrays = cache.cached_arrays(key, lambda: _cut_all(size))
         return Patches(arrays["train"], arrays["test"], name=self.name, source=self.source)
 
+    def load_strips(self, size: int = 32, seed: int = 0) -> Strips:
+        """Return patches for training, validation and tests, from strips of their own.
+
+        `seed` mirrors photographs at random, so that their left or their right part is for tests, and draws the
+        patches. Raises UsageError for another size.
+        """
+        if size != 32:
+            raise UsageError(f"there are no strips of {size} x {size} pixels; use 32")
+        key = f"{self.name}-strips-{size}-{seed}-{cache.digest(self.sha256, Path(__file__))[:12]}"
+        return Strips(**cache.cached_arrays(key, lambda: _cut_strips(size, seed)))
+
     def path(self) -> Path:
         return PHOTOGRAPHS["astronaut.png"].path()
 
@@ -109,6 +136,29 @@ def _cut_all(size: int) -> cache.Arrays:
     train = _cut_part([part.train for part in parts], size, TRAIN_COUNT[size] // images, rng)
     test = _cut_part([part.test for part in parts], size, TEST_COUNT // images, rng)
     return {"train": rng.permutation(train), "test": rng.permutation(test)}
+
+
+def _cut_strips(size: int, seed: int) -> cache.Arrays:
+    """Cut the patches of the strips of all photographs, of which a random half is mirrored."""
+    rng = np.random.default_rng(np.random.SeedSequence([SEED, seed]))
+    strips: list[list[Image]] = [[] for _ in STRIP_COUNTS]
+    for pixels in _iter_pixels():
+        image = pixels[:, ::-1] if rng.random() < 0.5 else pixels
+        for images, strip in zip(strips, _split_columns(image), strict=True):
+            images.append(strip)
+    per_image = [count // (len(PHOTOGRAPHS) * len(REDUCTIONS)) for count in STRIP_COUNTS]
+    patches = [_cut_part(images, size, count, rng) for images, count in zip(strips, per_image, strict=True)]
+    return dict(zip(Strips._fields, map(rng.permutation, patches), strict=True))
+
+
+def _split_columns(image: Image) -> Iterator[Image]:
+    """Yield the strips of an image, from the left to the right, without the gaps between them."""
+    start = 0
+    for share in STRIP_SHARES:
+        end = start + int(image.shape[1] * share)
+        yield image[:, start : end - GAP]
+        start = end
+    yield image[:, start:]
 
 
 def _cut_part(images: list[Image], size: int, count: int, rng: np.random.Generator) -> Image:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+PLANNING = ("plan", "follow-up")  # probes that ask suites for cells
+
 
 @dataclass
 class RunResult:
@@ -73,7 +75,7 @@ def consume(steps: Steps, jobs: int, *, run: store.Run | None = None, quiet: boo
         except KeyboardInterrupt:
             result.interrupted = True
     for record in result.records:
-        if record.case == "plan":
+        if record.case in PLANNING:
             logger.warning("the suite %s broke: %s", record.params["suite"], record.message)
     return result
 
@@ -90,4 +92,4 @@ def _store(step: Step, result: RunResult, run: store.Run | None) -> None:
 
 def _is_sound_probe(record: Record) -> bool:
     """Return True for the record of a probe that found nothing wrong, which nobody needs to see."""
-    return record.case in ("plan", "source") and record.status not in BROKEN
+    return record.case in (*PLANNING, "source") and record.status not in BROKEN

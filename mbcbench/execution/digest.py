@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import mbcbench
 
+DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 PLUGIN_KINDS = ("encoders", "suites", "reports")
 # These parts of mbcbench start cells, keep their records or show them. All others count where a suite imports them, so
 # that a new part invalidates too much rather than too little.
@@ -103,9 +104,21 @@ def _is_index(path: Path) -> bool:
 
 
 def files(paths: Iterable[Path]) -> str:
-    """Return a digest of the contents of some files, wherever they lie."""
-    parts = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
+    """Return a digest of the contents of some files, wherever they lie; comments and docstrings do not count."""
+    parts = sorted(_code_digest(path.read_bytes()) for path in paths)
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+
+
+@cache
+def _code_digest(content: bytes) -> str:
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError):  # not Python, or not of this version
+        return hashlib.sha256(content).hexdigest()
+    for node in ast.walk(tree):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
 
 
 def weights(module: nn.Module) -> str:

@@ -32,7 +32,8 @@ class RunOptions:
 
     user_encoders: encoders given on the command line; if one of them cannot be built, that is a usage error.
     seconds: time limit of a cell, in place of its suite's. libraries: see `runner.run`.
-    only: experiments to run of the suites. data, device: see `mbcbench.execution.suite.Request`.
+    only: experiments to run of the suites. data, device, seeds, reference, draw: see
+    `mbcbench.execution.suite.Request`.
     """
 
     encoders: tuple[str, ...]
@@ -45,6 +46,9 @@ class RunOptions:
     only: tuple[str, ...] = ()
     data: DataChoice = "auto"
     device: Device = "cpu"
+    seeds: int | None = None
+    reference: bool = True
+    draw: int = 0
 
     @property
     def has_filters(self) -> bool:
@@ -58,7 +62,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class Planned:
-    """The plan: all cells, those to run, how many are reused, and why the others are not.
+    """The plan: all cells so far, those of this stage to run, how many of it are reused, and why the others are not.
 
     experiments: by name, what each shows (see `mbcbench.execution.suite.Experiment`) and the keys of its cells.
     """
@@ -86,7 +90,11 @@ def run_suites(options: RunOptions, suites: Sequence[str], profile: Profile, cac
     suites_used = dict.fromkeys(job.cell.suite for job in work.jobs)
     source_probes = [Cell(suite=PROBE, case="source", encoder="", params={"suite": suite}) for suite in suites_used]
     probed = yield from _run_probes(options, [*_build_probes(options, work.jobs), *source_probes])
-    yield from _execute(options, work, probed, cache)
+    first = yield from _record_steps(_execute(options, work, probed, cache))
+    follow_up_probes = _follow_up_probes(plans, first.records)
+    if follow_up_probes:
+        work = _collect_work(options, (yield from _run_probes(options, follow_up_probes)))
+        yield from _execute(options, work, probed, cache, first.planned)
 
 
 def check_laws(options: RunOptions, laws: Collection[str], profile: Profile, params: JsonObject) -> Steps:
@@ -135,8 +143,43 @@ def _plan_probe(options: RunOptions, suite: str, profile: Profile) -> Cell:
         encoders=options.encoders,
         user_encoders=tuple(sorted(options.user_encoders)),
         only=options.only,
+        seeds=options.seeds,
+        reference=options.reference,
+        draw=options.draw,
     )
     return Cell(suite=PROBE, case="plan", encoder="", params=asdict(params), seed=options.seed)
+
+
+@dataclass
+class _Stage:
+    """What has come of a stage of cells."""
+
+    planned: tuple[Cell, ...] = ()
+    records: list[Record] = field(default_factory=list)
+
+
+def _record_steps(steps: Steps) -> Generator[Step, None, _Stage]:
+    """Yield all steps, and return their cells and records."""
+    stage = _Stage()
+    for step in steps:
+        if isinstance(step, Planned):
+            stage.planned = step.cells
+        if isinstance(step, Finished):
+            stage.records += step.records
+        yield step
+    return stage
+
+
+def _follow_up_probes(plans: Sequence[Record], records: Sequence[Record]) -> list[Cell]:
+    """Return the probes that ask suites for the cells that depend on the records of their first ones."""
+    probes = []
+    for plan in _sound(plans, "plan"):
+        if PlanDetail.from_dict(plan.detail).has_follow_up:
+            suite = plan.params["suite"]
+            of_suite = [record.to_fields() for record in records if record.suite == suite]
+            params = {**plan.params, "records": of_suite}
+            probes.append(Cell(suite=PROBE, case="follow-up", encoder="", params=params, seed=plan.seed))
+    return probes
 
 
 def _build_probes(options: RunOptions, jobs: Iterable[Job]) -> list[Cell]:
@@ -184,7 +227,7 @@ def _collect_work(options: RunOptions, probed: Sequence[Record]) -> _Work:
     jobs: dict[str, Job] = {}
     exclusive: set[str] = set()
     experiments: dict[str, JsonObject] = {}
-    for record in _sound(probed, "plan"):
+    for record in [*_sound(probed, "plan"), *_sound(probed, "follow-up")]:
         suite, plan = record.params["suite"], PlanDetail.from_dict(record.detail)
         for cell in (Cell(**fields) for fields in plan.cells):
             jobs.setdefault(cell.key, Job(cell, options.limits(plan.seconds)))
@@ -200,9 +243,15 @@ def _sound(probed: Sequence[Record], case: str) -> list[Record]:
     return [record for record in probed if record.case == case and record.status not in BROKEN]
 
 
-def _execute(options: RunOptions, work: _Work, probed: Sequence[Record], cache: RunCache | None) -> Steps:
+def _execute(
+    options: RunOptions,
+    work: _Work,
+    probed: Sequence[Record],
+    cache: RunCache | None,
+    planned_before: tuple[Cell, ...] = (),
+) -> Steps:
     """Yield the plan; then the cells that cannot run, those that the cache has, and the others as they run."""
-    jobs = _identify(work.jobs, probed)
+    jobs = _identify(work.jobs, probed, work.exclusive)
     broken = {record.encoder: record for record in probed if record.case == "build" and record.status in BROKEN}
     lost = [job for job in jobs if job.cell.encoder in broken]
     sound = [job for job in jobs if job.cell.encoder not in broken]
@@ -210,7 +259,7 @@ def _execute(options: RunOptions, work: _Work, probed: Sequence[Record], cache: 
     reused = [job for job in sound if cached[job.cell.key]]
     to_run = [job for job in sound if not cached[job.cell.key]]
     yield Planned(
-        cells=tuple(job.cell for job in jobs),
+        cells=(*planned_before, *(job.cell for job in jobs)),
         to_run=tuple(job.cell for job in to_run),
         reused=len(reused),
         reasons=reasons(cache.miss(job.cell) for job in to_run) if cache is not None else "",
@@ -226,23 +275,29 @@ def _execute(options: RunOptions, work: _Work, probed: Sequence[Record], cache: 
     yield from runner.run(_interleave_suites(concurrent), workers=options.jobs, libraries=options.libraries)
 
 
-def _identify(jobs: Sequence[Job], probed: Sequence[Record]) -> list[Job]:
-    """Return the jobs with the identity of their cells: everything outside the cell that can change its outcome."""
-    environment = _environment()
+def _identify(jobs: Sequence[Job], probed: Sequence[Record], exclusive: Collection[str]) -> list[Job]:
+    """Return the jobs with the identity of their cells: everything outside the cell that can change its outcome.
+
+    exclusive: suites that measure time or memory, and so this machine.
+    """
     suites = {r.params["suite"]: SourceDetail.from_dict(r.detail).identity for r in _sound(probed, "source")}
     encoders = {r.encoder: EncoderDetail.from_dict(r.detail).identity for r in _sound(probed, "build")}
     identified = []
     for job in jobs:
         cell, suite, encoder = job.cell, suites.get(job.cell.suite, {}), encoders.get(job.cell.encoder, {})
+        environment = _environment(measures_machine=cell.suite in exclusive)
         identity = {**environment, **suite, **cell.identity, **encoder}
         identified.append(replace(job, cell=replace(cell, identity=identity)))
     return identified
 
 
-def _environment() -> dict[str, str]:
-    """Return the part of the identity that all cells have."""
+def _environment(*, measures_machine: bool) -> dict[str, str]:
+    """Return the part of the identity that cells of all suites have, with the processor where it is measured.
+
+    Scores and verdicts on laws differ between processors by rounding only, so that records of another one are valid.
+    """
     versions = {f"{name} version": version for name, version in system.versions().items()}
-    return {**versions, "processor": system.processor()}
+    return {**versions, "processor": system.processor()} if measures_machine else versions
 
 
 def _experiments_of(work: _Work, jobs: Sequence[Job]) -> dict[str, JsonObject]:

@@ -1,6 +1,7 @@
 """Probes: cells that import a plug-in and describe it, since only the process of a cell may import plug-ins.
 
-`build` builds an encoder and encodes a small batch. `plan` asks a suite for its cells. `source` digests the sources of
+`build` builds an encoder and encodes a small batch. `plan` asks a suite for its cells, and `follow-up` for those
+that depend on the records of the first ones. `source` digests the sources of
 a suite. `law` reads the page of a law. `replay` tries a recorded counterexample again.
 """
 
@@ -15,7 +16,7 @@ from torch import nn
 from mbcbench import registry, system
 from mbcbench.errors import UsageError
 from mbcbench.execution import digest
-from mbcbench.execution.suite import PROBE, Experiment, PlanParams, Request, Suite
+from mbcbench.execution.suite import PROBE, Experiment, PlanParams, Profile, Request, Suite
 from mbcbench.protocol import target
 from mbcbench.protocol.encoder import has_merge, is_streaming, takes_mask
 from mbcbench.records.cell import Cell
@@ -30,6 +31,7 @@ def run(cell: Cell) -> list[Record]:
     probes: dict[str, Callable[[Cell], ProbeDetail]] = {
         "build": _build,
         "plan": _plan,
+        "follow-up": _follow_up,
         "source": _source,
         "law": _law,
         "replay": _replay,
@@ -84,13 +86,7 @@ def _plan(cell: Cell) -> PlanDetail:
     params = PlanParams(**cell.params)
     suite: Suite = registry.plugin(registry.SUITES, params.suite).load()
     system.check_device(params.device)
-    request = Request(
-        encoders=params.user_encoders if suite.experiments else params.encoders,
-        profile=params.profile,
-        seed=cell.seed,
-        data=params.data,
-        device=params.device,
-    )
+    request = _request(params, suite, cell.seed)
     cells: dict[str, Cell] = {}
     experiments: dict[str, JsonObject] = {}
     for name, experiment in _select_experiments(params.suite, suite, params.only).items():
@@ -106,7 +102,40 @@ def _plan(cell: Cell) -> PlanDetail:
     return PlanDetail(
         cells=[asdict(planned) for planned in cells.values()],
         experiments=experiments,
-        seconds=suite.seconds[params.profile],
+        seconds=suite.seconds[_profile(params, suite)],
+        exclusive=suite.exclusive,
+        has_follow_up=suite.follow_up is not None,
+    )
+
+
+def _request(params: PlanParams, suite: Suite, seed: int) -> Request:
+    return Request(
+        encoders=params.user_encoders if suite.experiments else params.encoders,
+        profile=_profile(params, suite),
+        seed=seed,
+        data=params.data,
+        device=params.device,
+        seeds=params.seeds,
+        reference=params.reference,
+        draw=params.draw,
+    )
+
+
+def _profile(params: PlanParams, suite: Suite) -> Profile:
+    """Return the profile of a suite's cells: `quick` instead of `standard` if the suite has no such protocol."""
+    return "quick" if params.profile == "standard" and "standard" not in suite.seconds else params.profile
+
+
+def _follow_up(cell: Cell) -> PlanDetail:
+    params = PlanParams(**cell.params)
+    suite: Suite = registry.plugin(registry.SUITES, params.suite).load()
+    assert suite.follow_up is not None
+    records = [Record.from_dict(row) for row in params.records]
+    cells = suite.follow_up(_request(params, suite, cell.seed), records)
+    return PlanDetail(
+        cells=[asdict(planned) for planned in cells],
+        experiments={},
+        seconds=suite.seconds[_profile(params, suite)],
         exclusive=suite.exclusive,
     )
 

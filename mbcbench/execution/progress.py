@@ -50,8 +50,9 @@ class Progress:
         match step:
             case Planned():
                 self.total = len(step.cells)
-                self.reused, self.reasons, self.to_run = step.reused, step.reasons, len(step.to_run)
-                self._waiting = {cell.key: cell.suite for cell in step.to_run}
+                self.reused, self.to_run = self.reused + step.reused, self.to_run + len(step.to_run)
+                self.reasons = step.reasons or self.reasons
+                self._waiting |= {cell.key: cell.suite for cell in step.to_run}
             case Started():
                 self.running[step.cell.key] = (step.cell, self._clock())
             case Finished():

@@ -8,8 +8,8 @@ from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record
 from mbcbench.types import JsonObject
 
-Profile = Literal["smoke", "quick", "thorough", "paper"]
-PROFILES: tuple[Profile, ...] = ("smoke", "quick", "thorough", "paper")
+Profile = Literal["smoke", "quick", "standard", "thorough", "paper"]
+PROFILES: tuple[Profile, ...] = ("smoke", "quick", "standard", "thorough", "paper")
 DataChoice = Literal["auto", "built-in", "paper"]
 Device = Literal["cpu", "cuda"]
 PROBE = "probe"  # the suite whose cells import plug-ins and describe them (mbcbench.execution.probe)
@@ -31,6 +31,12 @@ class Request:
         `auto` uses the paper's data sets where they are present, `built-in` never, `paper` always.
     device
         Device on which models are trained.
+    seeds
+        Trainings per encoder, in place of the profile's number.
+    reference
+        Whether the reference results that ship with mbcbench stand for trainings that they hold.
+    draw
+        Seed of the choice of the reference cells that are trained again as a spot check.
     """
 
     encoders: Sequence[str]
@@ -38,6 +44,9 @@ class Request:
     seed: int = 0
     data: DataChoice = "auto"
     device: Device = "cpu"
+    seeds: int | None = None
+    reference: bool = True
+    draw: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +54,7 @@ class PlanParams:
     """Parameters of the probe that asks a suite for its cells (internal; see `Request`).
 
     encoders: all of them; user_encoders: those that the user named. only: the experiments to run, or none for all.
+    records: those of the suite's first cells, where its follow-up is planned.
     """
 
     suite: str
@@ -54,9 +64,14 @@ class PlanParams:
     encoders: Sequence[str]
     user_encoders: Sequence[str]
     only: Sequence[str]
+    seeds: int | None = None
+    reference: bool = True
+    draw: int = 0
+    records: Sequence[JsonObject] = ()
 
 
 Cells = Callable[[Request], list[Cell]]
+FollowUp = Callable[[Request, Sequence[Record]], list[Cell]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +117,9 @@ class Suite:
         Time limit of one cell, by profile.
     exclusive
         Run the cells with nothing else at the same time, because they measure time or memory.
+    follow_up
+        Request, records of the first cells -> more cells: those that depend on what the first ones gave, such as
+        trainings with the learning rate that a search has chosen. The records are those of this suite only.
     experiments
         Parts that can be run alone, by name. A suite with experiments has encoders of its own and adds only those that
         the user names. Its cells may belong to another suite, which then runs them.
@@ -113,4 +131,5 @@ class Suite:
     run: Callable[[Cell], Iterable[Record]]
     seconds: Mapping[Profile, float]
     exclusive: bool = False
+    follow_up: FollowUp | None = None
     experiments: Mapping[str, Experiment] = field(default_factory=dict)

@@ -127,6 +127,36 @@ class CentroidTrainingDetail(TrainingDetail):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StandardTrainingDetail(TrainingDetail):
+    """Detail of a training of the profile `standard`.
+
+    lr: the learning rate. train_baseline: the training loss of the best prediction that ignores the set.
+    validation_loss, validation_score: on validation data; the score is in the metric of the task.
+    curve: pairs of a step and the mean loss of the steps up to it.
+    """
+
+    lr: float
+    train_baseline: float
+    validation_loss: float
+    validation_score: float
+    curve: Sequence[tuple[int, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationDetail(Detail):
+    """Detail of a training that only validation data judge.
+
+    converged_within: largest gain of the score by twice the steps with which a training counts as converged.
+    """
+
+    training: StandardTrainingDetail
+    converged_within: float
+
+    def to_dict(self) -> JsonDict:
+        return {"converged_within": self.converged_within, **self.training.to_dict()}
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluationDetail(Detail):
     """Detail of one test of a trained model.
 
@@ -134,6 +164,7 @@ class EvaluationDetail(Detail):
     aggregation: `own` (the encoder's state), or the g of eq. (1) over chunks encoded on their own.
     num_slots: None if it is that of the training. ways: number of classes.
     baseline, pooled_baseline: values of the metric without an encoder. baseline_name: the method behind them.
+    outcomes: of each test item, packed (`mbcbench.records.outcomes`).
     """
 
     mode: str
@@ -146,6 +177,7 @@ class EvaluationDetail(Detail):
     baseline: float | None = None
     pooled_baseline: float | None = None
     baseline_name: str | None = None
+    outcomes: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,13 +334,14 @@ class PlanDetail(ProbeDetail):
     """Detail of a probe that asked a suite for its cells.
 
     cells: fields of each. experiments: title, filter and cell keys by name. seconds: the time limit of one cell.
-    exclusive: True if no other cell may run at the same time.
+    exclusive: True if no other cell may run at the same time. has_follow_up: True if more cells depend on the records.
     """
 
     cells: Sequence[JsonObject]
     experiments: Mapping[str, JsonObject]
     seconds: float
     exclusive: bool
+    has_follow_up: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

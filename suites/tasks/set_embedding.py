@@ -88,6 +88,13 @@ class SetEmbedding(nn.Module):
             state = self.encoder.update(state, self.element(chunk))
             yield self.vector(self.encoder.readout(state))
 
+    def encode_last(self, chunks: Sequence[Tensor]) -> Tensor:
+        """Return the vectors after the last chunk of a stream."""
+        state = self.encoder.init_state(chunks[0].shape[0])
+        for chunk in chunks:
+            state = self.encoder.update(state, self.element(chunk))
+        return self.vector(self.encoder.readout(state))
+
     def encode_chunks_separately(self, chunks: Sequence[Tensor], g: Aggregation) -> Tensor:
         """Return the vectors by eq. (1) as written: each chunk is encoded on its own, the encodings aggregated by `g`.
 

@@ -128,3 +128,12 @@ def test_attention_pooling_is_a_weighted_mean(build: Build, x: Tensor) -> None:
 def test_heads_must_divide_the_width(build: Build) -> None:
     with pytest.raises(Exception, match="dim=10 is not a multiple of heads=4"):
         build("set-transformer", dim=10)
+
+
+@pytest.mark.parametrize("name", ["set-transformer", "set-transformer-sab", "isab-pma"])
+def test_attention_with_a_gradient_is_the_same_as_without(build: Build, x: Tensor, name: str) -> None:
+    module = build(name)
+    for rows in (x, x[:, :0]):
+        with torch.no_grad():
+            expected = module(rows)
+        assert torch.allclose(module(rows), expected, rtol=1e-12)

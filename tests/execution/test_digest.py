@@ -105,3 +105,16 @@ def test_the_public_names_stand_for_the_modules_that_define_them(
     digest.harness([tmp_path / "suite.py"])
     looked_for = {ROOT / "mbcbench/protocol/target.py", ROOT / "mbcbench/verify/tolerance.py"}
     assert looked_for & digested == {ROOT / module for module in modules}
+
+
+def test_comments_and_docstrings_do_not_count(tmp_path: Path) -> None:
+    def digest_of(text: str) -> str:
+        path = tmp_path / "encoder.py"
+        path.write_text(text)
+        return digest.files([path])
+
+    plain = digest_of("def f(x):\n    return x + 1\n")
+    assert digest_of('"""A module."""\n\ndef f(x):\n    """Add one."""\n    return x + 1  # one\n') == plain
+    assert digest_of("def f(x):\n    return x + 2\n") != plain
+    assert digest_of("def f(x):\n    'a'\n    return 'b'\n") != digest_of("def f(x):\n    'a'\n    return 'c'\n")
+    assert digest_of("no python (") != digest_of("no python [")

@@ -11,6 +11,7 @@ from mbcbench.protocol.target import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.suites.tasks.centroids import suite as centroids
 from mbcbench.suites.tasks.centroids.settings import DIGIT_PROFILES
+from mbcbench.suites.tasks.centroids.standard import TASK
 from mbcbench.suites.tasks.classifier import SetClassifier
 from mbcbench.suites.tasks.image_completion.neural_process import NeuralProcess
 
@@ -35,9 +36,14 @@ def prototypical_network(encoder: str) -> nn.Module:
     return model
 
 
+def pair_network(encoder: str) -> nn.Module:
+    model: nn.Module = TASK.build(get_spec(encoder), seed=0)
+    return model
+
+
 def drawn_values(parameter: Tensor) -> Tensor:
     """Return the distinct values of a parameter; none if they are constants, such as the zeros of a bias."""
-    values = parameter.detach().flatten().unique()
+    values: Tensor = torch.unique(parameter.detach().flatten())
     return values if len(values) > 2 else values[:0]
 
 
@@ -53,7 +59,7 @@ def shared(model: nn.Module) -> list[str]:
 
 
 @pytest.mark.parametrize("encoder", list(registry.plugins(registry.ENCODERS)))
-@pytest.mark.parametrize("build", [classifier, neural_process, prototypical_network])
+@pytest.mark.parametrize("build", [classifier, neural_process, prototypical_network, pair_network])
 def test_no_two_parameters_of_a_model_share_values(build: object, encoder: str) -> None:
     assert callable(build)
     assert shared(build(encoder)) == []
@@ -63,7 +69,10 @@ def test_shared_values_are_found() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
     assert shared(model) == []
-    model[1].weight.data[0] = model[0].weight.data[3]
+    first, second = model.children()
+    assert isinstance(first, nn.Linear)
+    assert isinstance(second, nn.Linear)
+    second.weight.data[0] = first.weight.data[3]
     assert shared(model) == ["0.weight and 1.weight"]
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from mbcbench import system
-from mbcbench.execution.suite import PROFILES, Request
+from mbcbench.execution.suite import Request
 from mbcbench.records.record import Record, Status
 from mbcbench.suites.resources import measurement
 from mbcbench.suites.resources import suite as resources
@@ -71,7 +71,7 @@ def test_records_of_streams_hold_the_chunk_size() -> None:
 
 
 def test_each_profile_measures_in_one_piece_and_streamed() -> None:
-    for profile in PROFILES:
+    for profile in load_suite(NAME).seconds:
         selected = load_suite(NAME).cells(Request(encoders=["a", "b"], profile=profile))
         assert {(cell.encoder, cell.params["mode"]) for cell in selected} == {
             (encoder, mode) for encoder in "ab" for mode in ("one piece", "streamed")

@@ -19,10 +19,15 @@ def conv_net(channels: Sequence[int]) -> nn.Module:
 
     Each block is a convolution, BatchNorm, LeakyReLU and a pool; the last pool averages over all pixels.
     """
+    return nn.Sequential(*conv_blocks(channels), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def conv_blocks(channels: Sequence[int]) -> list[nn.Module]:
+    """Return the layers of `conv_net` before its last pool."""
     layers: list[nn.Module] = []
     for a, b in pairwise([1, *channels]):
         layers += [nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.LeakyReLU(), nn.MaxPool2d(2)]
-    return nn.Sequential(*layers[:-1], nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return layers[:-1]
 
 
 def negative_squared_distances(queries: Tensor, centroids: Tensor) -> Tensor:
@@ -99,7 +104,7 @@ class PrototypicalNetwork(nn.Module):
 
     def encode_stream(self, features: Tensor, chunk_size: int) -> Tensor:
         """Return the centroids of sets that are streamed in chunks."""
-        return self._normalize(list(self.sets.encode_stream(torch.split(features, chunk_size, dim=1)))[-1])
+        return self._normalize(self.sets.encode_last(torch.split(features, chunk_size, dim=1)))
 
     def _normalize(self, vector: Tensor) -> Tensor:
         centroid: Tensor = self.norm(self.scale * vector)

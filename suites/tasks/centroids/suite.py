@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mbcbench.datasets import MNIST_5K
 from mbcbench.execution.suite import Request, Suite
 from mbcbench.protocol.target import get_spec
 from mbcbench.records.cell import Cell
@@ -23,6 +24,7 @@ from mbcbench.records.record import Record
 from ...metrics import ACCURACY, Metric
 from ...training import Seeds, TrainingResult, device_of, fit
 from ...training_cells import choose_dataset, run_training, training_cells
+from .. import standard
 from ..initialization import PartSeeds, seeded
 from .episodes import (
     ClassExamples,
@@ -41,6 +43,7 @@ from .settings import (
     DigitCentroidSettings,
     ExemplarCentroidSettings,
 )
+from .standard import TASK as STANDARD
 
 SETTINGS: dict[str, type[CentroidSettings]] = {
     "mnist-centroids": DigitCentroidSettings,
@@ -54,8 +57,10 @@ SIGNIFICANT_DIGITS = 5  # of embeddings: pictures show no more, and records stay
 
 def cells(request: Request) -> list[Cell]:
     """Return the cells of the digits and, in the longer profiles, of the exemplars."""
+    if request.profile in standard.PROFILES:
+        return standard.cells(STANDARD, request, MNIST_5K.name, MNIST_5K.sha256[:12])
     digits = digit_cells(request, DIGIT_PROFILES[request.profile])
-    if request.profile in ("smoke", "quick"):
+    if request.profile == "smoke":
         return digits
     return digits + exemplar_cells(request, EXEMPLAR_PROFILES[request.profile])
 
@@ -80,6 +85,8 @@ def exemplar_cells(request: Request, settings: ExemplarCentroidSettings) -> list
 
 def run(cell: Cell) -> Iterable[Record]:
     """Train one network and test it; one record per number of ways, support size and mode."""
+    if cell.case == STANDARD.case:
+        return standard.run(STANDARD, cell)
     return run_training(cell, lambda seeds: _train_and_test(cell, seeds), ACCURACY)
 
 
@@ -226,5 +233,6 @@ SUITE = Suite(
     summary="classify by the nearest centroid (prototypical networks), over support sizes and numbers of ways",
     cells=cells,
     run=run,
-    seconds={"smoke": 120, "quick": 600, "thorough": 3600, "paper": 7 * 24 * 3600},
+    seconds={"smoke": 120, "quick": 600, "standard": 3600, "thorough": 3600, "paper": 7 * 24 * 3600},
+    follow_up=partial(standard.follow_up, STANDARD),
 )

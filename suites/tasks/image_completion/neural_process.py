@@ -1,6 +1,5 @@
 """Conditional Neural Process (arXiv 1807.01613): a set encoder for the context, a decoder for each target."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple, Unpack
 
@@ -110,7 +109,3 @@ class NeuralProcess(SetEmbedding):
         """Return the prediction for encodings `B x features` at places `T x 2`."""
         prediction: Prediction = self.decoder(self.norm(encoding), places)
         return prediction
-
-    def encode_last(self, chunks: Sequence[Tensor]) -> Tensor:
-        """Return the encoding after the last chunk of a stream."""
-        return list(self.encode_stream(chunks))[-1]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,11 +17,13 @@ from mbcbench.records.record import Record
 from ...metrics import NLL, Metric
 from ...training import Seeds, TrainingResult, fit
 from ...training_cells import choose_dataset, run_training, training_cells
+from .. import standard
 from ..partitions import Sampling
 from .neural_process import NeuralProcess, mean_nll
 from .pixels import Images, as_images, baseline_nlls, make_context, random_orders, random_subsets
 from .protocol import Score, complete_images, score_tests
 from .settings import PROFILES, CompletionSettings, ImageSettings
+from .standard import TASK as STANDARD
 
 COMPLETIONS = Metric(name="completions", higher_is_better=None)
 BASELINE_IMAGES = 1000  # of the training set: enough for the baseline's mean
@@ -29,6 +32,9 @@ Batch = tuple[tuple[Tensor, Tensor], Tensor]  # (context, places of the targets)
 
 def cells(request: Request) -> list[Cell]:
     """Return one cell per encoder and seed."""
+    if request.profile in standard.PROFILES:
+        dataset = choose_dataset("patches", "built-in")
+        return standard.cells(STANDARD, request, dataset.name, dataset.sha256)
     return completion_cells(request, PROFILES[request.profile])
 
 
@@ -44,6 +50,8 @@ def completion_cells(request: Request, settings: CompletionSettings) -> list[Cel
 
 def run(cell: Cell) -> Iterable[Record]:
     """Train one model and test it; one record per test."""
+    if cell.case == STANDARD.case:
+        return standard.run(STANDARD, cell)
     return run_training(cell, lambda seeds: _train_and_test(cell, seeds), NLL)
 
 
@@ -145,5 +153,6 @@ SUITE = Suite(
     summary="complete images from some of their pixels (NLL): contexts in one piece and streamed, larger and smaller",
     cells=cells,
     run=run,
-    seconds={"smoke": 120, "quick": 600, "thorough": 3600, "paper": 7 * 24 * 3600},
+    seconds={"smoke": 120, "quick": 600, "standard": 3600, "thorough": 3600, "paper": 7 * 24 * 3600},
+    follow_up=partial(standard.follow_up, STANDARD),
 )

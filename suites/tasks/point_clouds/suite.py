@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +18,12 @@ from mbcbench.records.record import Record
 from ...metrics import ACCURACY
 from ...training import Seeds, TrainingResult, device_of, fit, to_device
 from ...training_cells import choose_dataset, run_training, training_cells
+from .. import standard
 from ..classifier import SetClassifier
 from .data import PointCloudTask, load
 from .sampling import LabelledClouds
 from .settings import DIGIT_PROFILES, SHAPE_PROFILES, DigitCloudSettings, PointCloudSettings, ShapeCloudSettings
+from .standard import TASK as STANDARD
 
 POINTS_AT_A_TIME = 5_000  # in tests, to bound their memory
 SETTINGS: dict[str, type[PointCloudSettings]] = {"mnist-points": DigitCloudSettings, "cad-points": ShapeCloudSettings}
@@ -28,8 +31,10 @@ SETTINGS: dict[str, type[PointCloudSettings]] = {"mnist-points": DigitCloudSetti
 
 def cells(request: Request) -> list[Cell]:
     """Return the cells of the digits and, in the longer profiles, of the shapes."""
+    if request.profile in standard.PROFILES:
+        return standard.cells(STANDARD, request, MNIST_5K.name, MNIST_5K.sha256[:12])
     digits = digit_cells(request, DIGIT_PROFILES[request.profile])
-    return digits if request.profile in ("smoke", "quick") else digits + _shape_cells_of_profile(request)
+    return digits if request.profile == "smoke" else digits + _shape_cells_of_profile(request)
 
 
 def digit_cells(request: Request, settings: DigitCloudSettings) -> list[Cell]:
@@ -50,6 +55,8 @@ def _shape_cells_of_profile(request: Request) -> list[Cell]:
 
 def run(cell: Cell) -> Iterable[Record]:
     """Train one classifier and test it; one record per test size and mode."""
+    if cell.case == STANDARD.case:
+        return standard.run(STANDARD, cell)
     return run_training(cell, lambda seeds: _train_and_test(cell, seeds), ACCURACY)
 
 
@@ -143,7 +150,8 @@ SUITE = Suite(
     summary="classify digits and CAD shapes as clouds of points: trained on 100, tested on more, whole and streamed",
     cells=cells,
     run=run,
-    seconds={"smoke": 120, "quick": 600, "thorough": 1800, "paper": 24 * 3600},
+    seconds={"smoke": 120, "quick": 600, "standard": 3600, "thorough": 1800, "paper": 24 * 3600},
+    follow_up=partial(standard.follow_up, STANDARD),
 )
 
 CAD_SUITE = Suite(
