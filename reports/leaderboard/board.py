@@ -22,7 +22,7 @@ UNLEARNT = "≈"
 MARKS = {
     INCONSISTENT: "breaks a law of mbc: chunks change its encoding",
     UNCONVERGED: "not converged: twice the steps improve its validation score by more than the task's tolerance",
-    UNLEARNT: "at chance: the loss of its training never fell below that of a constant prediction",
+    UNLEARNT: "at chance: a training ended within .02 nats of the loss of the best prediction that ignores the set",
 }
 LAW_COLUMNS = ("mbc", "other laws")
 COST_LABELS = {"throughput": "elem/s", "memory": "mem.", "parameters": "params"}
