@@ -23,6 +23,7 @@ __all__ = [
     "fit_growth",
     "half_at",
     "half_width",
+    "one_per_seed",
     "paired_sum",
     "reject_holm",
     "resample_means",
@@ -37,9 +38,23 @@ FITTED_SIZES = 4  # a growth exponent is fitted to that many of the largest size
 MAX_SEEDS = 100  # a difference that more seeds than these would have to show is too small to matter
 
 
+def one_per_seed(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Return one row for each group and seed, with the mean of `value`; of other columns, the first value.
+
+    The records of a seed are not independent: an interval over seeds takes one value from each. Without a column
+    `seed` the table is returned as it is.
+    """
+    keys = [*by, "seed"]
+    if "seed" not in table or not table.duplicated(keys).any():
+        return table
+    others = {column: "first" for column in table.columns if column not in (*keys, "value")}
+    means = table.groupby(keys, sort=False, dropna=False, as_index=False).agg({"value": "mean", **others})
+    return means[list(table.columns)]
+
+
 def summarise_by(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Return the mean of `value` in each group, its standard deviation `std`, `half` its interval, and `seeds`."""
-    groups = rows.groupby(list(by), sort=True)["value"]
+    groups = one_per_seed(rows, by).groupby(list(by), sort=True)["value"]
     table = groups.agg(["mean", "std", "count"]).reset_index().rename(columns={"count": "seeds"})
     table["half"] = half_width(table["std"], table["seeds"])
     return table[[*by, "mean", "std", "half", "seeds"]]

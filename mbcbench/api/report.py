@@ -6,6 +6,7 @@ from itertools import chain
 from pathlib import Path
 
 from mbcbench import registry
+from mbcbench.api.provenance import with_origin
 from mbcbench.errors import UsageError, explain_missing_libraries
 from mbcbench.records import store
 from mbcbench.records.record import Record, frame
@@ -89,9 +90,8 @@ def merge_runs(folders: Sequence[Path]) -> tuple[JsonDict, list[Record]]:
     for name in ("encoders", "suites"):
         merged[name] = list(dict.fromkeys(value for info in infos for value in info.get(name) or ()))
     merged["reference"] = next((info["reference"] for info in infos if info.get("reference")), None)
-    merged["runs"] = [{name: info.get(name) for name in ("run", "versions", "commit")} for info in infos]
     merged["run"] = ", ".join(info["run"] for info in infos)
-    return merged, list(chain(*cells.values()))
+    return with_origin(merged, folders), list(chain(*cells.values()))
 
 
 def _write_files(folder: Path, files: Files) -> list[Path]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..aggregation import BROKEN, MISSING
 from ..columns import Row
-from ..formatting import STATUS_WORDS, format_number
+from ..formatting import STATUS_WORDS, format_number, symbol
 from .columns import TASKS, ScoreColumn
 
 OTHER_TASKS = ("nll", "centroids")  # their columns form a table of their own where width is short
@@ -106,7 +106,7 @@ def _badge(row: Row, group: str) -> Cell:
 def _score_cell(row: Row, score: ScoreColumn) -> Cell:
     mean, half, status = row[score.key], row[f"{score.key}.half"], row[f"{score.key}.status"]
     seeds, expected, lost = row[f"{score.key}.seeds"], row[f"{score.key}.expected"], row[f"{score.key}.lost"]
-    undecided, message = row[f"{score.key}.undecided"], row[f"{score.key}.message"]
+    unlearnt, message = row[f"{score.key}.unlearnt"], row[f"{score.key}.message"]
     if status == MISSING and score.where.get("detail.mode") == "streamed" and row["streaming"] is False:
         return Cell("", "", "skip", None, "it does not stream")
     story = "; ".join(filter(None, (f"{seeds} of {expected} seeds", lost)))
@@ -116,9 +116,8 @@ def _score_cell(row: Row, score: ScoreColumn) -> Cell:
     text = format_number(mean, score.metric)
     if lost:  # without a sort key: it cannot be compared with means over all seeds
         return Cell(text, story, status, None, title)
-    if undecided:
-        title = f"{undecided} of {expected} seeds still on the plateau where training begins"
-        return Cell(text, f"{undecided:g}/{expected:g}", "undecided", None, title)
-    if math.isnan(half):
-        return Cell(text, "", "ok", mean, title)
-    return Cell(text, f"±{half:.3f}", "ok", mean, title)
+    notes = [] if math.isnan(half) else [f"±{half:.3f}"]
+    if unlearnt:
+        notes.append(f"{symbol('unlearnt')}{unlearnt:g}")
+        title += f"; {unlearnt:g} of {expected:g} trainings ended at the loss of the baseline"
+    return Cell(text, " ".join(notes), "ok", mean, title)

@@ -15,6 +15,7 @@ from ..captions import sentence
 from ..cost_figures import QUALITY_COST
 from ..formatting import STATUS_WORDS, css_class, facts, failures, symbol
 from ..growth import cost_table
+from ..provenance import record_lines
 from ..rendering import template
 from ..selection import label_models, tidy
 from ..style import image
@@ -51,6 +52,7 @@ def context(frame: pd.DataFrame, info: JsonObject, claims: pd.DataFrame | None =
         "law_group": law_group,
         "anchors": anchors(encoders),
         "facts": facts(rows, info),
+        "origin": record_lines(info),
         "summary": summary(table, matrix, rows),
         "boards": boards(table, ranking, score_columns(rows)),
         "entries": entries(table),

@@ -15,7 +15,7 @@ import pandas as pd
 from mbcbench.records.outcomes import unpack
 
 from ..captions import list_all
-from ..selection import is_standard
+from ..selection import has_not_learnt, is_standard
 from ..stats import half_width
 from .columns import ACCURACY, CENTROIDS, COMPLETION, ONE_PIECE
 
@@ -201,8 +201,7 @@ def _trainings(tests: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame()
     for key, column in facts.items():
         table[key] = pd.to_numeric(trainings[f"detail.{column}"], errors="coerce").groupby(names).mean()
-    loss, baseline = pd.to_numeric(trainings["detail.train_loss"]), pd.to_numeric(trainings["detail.train_baseline"])
-    table["unlearnt"] = (loss > baseline - AT_CHANCE).groupby(names).sum()
+    table["unlearnt"] = has_not_learnt(trainings, AT_CHANCE).groupby(names).sum()
     return table
 
 

@@ -47,7 +47,7 @@ def leaderboard_table(frame: pd.DataFrame, encoders: Sequence[str] = ()) -> pd.D
 
     rank, low, high, group, mean_rank, reason, is_apart: see `ranking.Ranking`.
     laws.<group>, laws.<group>.status: see `aggregation.badges`.
-    <key>, <key>.half, .seeds, .expected, .undecided, .status, .lost, .message: of each score column, see
+    <key>, <key>.half, .seeds, .expected, .unlearnt, .status, .lost, .message: of each score column, see
     `aggregation.summarise_outcomes`.
     streaming, summary, paper, probe: results of the probe, and how it ended.
     """

@@ -12,6 +12,7 @@ from rich.text import Text
 from mbcbench.types import JsonObject
 
 from ..formatting import STATUS_WORDS, SYMBOLS, facts, failures, symbol
+from ..provenance import record_lines
 from ..selection import tidy
 from .board import INCONSISTENT, MARKS, UNCONVERGED, UNLEARNT, Entry, board_columns, entries
 from .cells import Cell, Column, law_groups, view_columns
@@ -21,7 +22,7 @@ from .standard import ANY_ORDER, ORDERS
 from .table import notes, ranked_table
 
 STYLES = {"pass": "green", "ok": "", "xfail": "yellow"}
-STYLES |= dict.fromkeys(("skip", "missing", "unranked", "undecided"), "dim")
+STYLES |= dict.fromkeys(("skip", "missing", "unranked", "unlearnt"), "dim")
 ASCII = str.maketrans(
     {"✓": "+", "✗": "x", "±": "~", "–": "-", "·": ".", "×": "x", "…": ".", "≈": "=", "†": "*", "°": "'"}
 )
@@ -54,6 +55,7 @@ class TerminalLeaderboard:
         self._columns = [column for column in columns if column.key not in OMITTED]
         self._groups = law_groups(table)
         self._facts = facts(rows, info)
+        self._origin = record_lines(info)
         self._failures = failures(rows)
         self._notes = notes(frame, info, table)
 
@@ -62,6 +64,8 @@ class TerminalLeaderboard:
         yield Text("mbcbench leaderboard", style="bold")
         for label, text in self._facts:
             yield _hanging(f"{label:9}", Text(text), ascii_only)
+        for origin in self._origin:
+            yield _hanging("", Text(origin), ascii_only)
         yield from self._tables(console, options)
         yield _legend(self._ranking, ascii_only)
         if self._failures:
@@ -169,8 +173,6 @@ def _cell(cell: Cell) -> Text:
     if not cell.text:
         name = "" if cell.status in SYMBOLS else f" {cell.status}"
         return Text(f"{symbol(cell.status)}{name}", style=style(cell.status))
-    if cell.status == "undecided":
-        return Text(f"{symbol(cell.status)} {cell.text} {cell.beside}", style=style(cell.status))
     if cell.status != "ok":
         seeds = cell.beside.partition(" seeds")[0].replace(" of ", "/")
         return Text(f"! {cell.text} {seeds:>6}", style=style(cell.status))
@@ -184,7 +186,7 @@ def _legend(ranking: Ranking, ascii_only: bool) -> Text:
     marks = [
         Text.assemble((symbol(status), style(status)), f" {word}")
         for status, word in STATUS_WORDS.items()
-        if not (ranking.tasks and status == "undecided")
+        if not (ranking.tasks and status == "unlearnt")
     ]
     text = Text("   ").join(marks)
     text.append(LEGEND)
