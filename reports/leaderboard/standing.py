@@ -95,7 +95,7 @@ def _draw_ranks(axes: "Axes", ranked: pd.DataFrame) -> None:
     known = ranked["low"].notna().to_numpy()
     axes.hlines(places[known], ranked["low"][known], ranked["high"][known], color=FAINT, linewidth=3)
     axes.plot(ranked["rank"], places, "o", color=INK, markersize=5)
-    axes.set(xlabel="rank with 95 % interval\nlower is better", xlim=(0.5, len(ranked) + 0.5))
+    axes.set(xlabel="rank with 95 % interval\nlower is better", xlim=(0.5, 1.06 * len(ranked) + 1))
     starts = ranked["group"].ne("") & ~ranked["group"].duplicated()
     for place, letter in zip(places[starts], ranked["group"][starts], strict=True):
         axes.axhline(place - 0.5, color=FAINT, linewidth=0.7, linestyle=":")
