@@ -61,6 +61,7 @@ def _build(cell: Cell) -> EncoderDetail:
         dim_in=dim_in,
         output_shape=_output_shape(module, dim_in),
         identity={"encoder source": source_digest(cell.encoder, module), "encoder weights": digest.weights(module)},
+        deliberately_wrong=spec.deliberately_wrong,
     )
 
 

@@ -327,6 +327,7 @@ class EncoderDetail(ProbeDetail):
     dim_in: int
     output_shape: Sequence[int]
     identity: Mapping[str, str]
+    deliberately_wrong: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
