@@ -67,7 +67,8 @@ def efficientnet_lite0() -> "Network":
     _speed_up(network)
 
     def features(images: "Tensor") -> "Tensor":
-        batches = (2 * images - 1).contiguous(memory_format=torch.channels_last).split(IMAGES_AT_A_TIME)
+        normalised = (2 * images - 1).contiguous(memory_format=torch.channels_last)
+        batches = torch.split(normalised, IMAGES_AT_A_TIME)
         return torch.cat([network.extract_features(batch).mean(dim=(2, 3)) for batch in batches])
 
     return features

@@ -1,9 +1,8 @@
 """Work in parts: by all cores, and each part is saved when it ends, so that interrupted work continues from there."""
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from mbcbench import system
 from mbcbench.datasets import cache
-from mbcbench.datasets.progress import progress
+from mbcbench.datasets.progress import Tracker, progress
 
 Task = TypeVar("Task")
 
@@ -38,32 +37,33 @@ def compute_in_parts(
     folder.mkdir(parents=True, exist_ok=True)
     workers = system.cores()
     files: list[Path] = []
-    running: deque[tuple[int, Future[None]]] = deque()
+    running: dict[Future[None], int] = {}  # with their amounts of work
     pool = ThreadPoolExecutor(workers)
-    with progress(*work) as advance:
+    with progress(*work) as tracker:
         try:
             for number, (amount, task) in enumerate(tasks):
                 files.append(folder / f"{number:05}.npy")
-                running.append((amount, pool.submit(_compute_part, files[-1], task, compute)))
-                if len(running) > 2 * workers:
-                    _wait_for_first(running, advance)
+                if _is_readable(files[-1]):
+                    tracker.reuse(amount)
+                    continue
+                running[pool.submit(_compute_part, files[-1], task, compute)] = amount
+                if len(running) > workers:  # one more, so that no thread waits for its task
+                    _wait_for_any(running, tracker)
             while running:
-                _wait_for_first(running, advance)
+                _wait_for_any(running, tracker)
         finally:
             pool.shutdown(cancel_futures=True)
     return np.concatenate([np.load(file, mmap_mode="r", allow_pickle=False) for file in files])
 
 
-def _wait_for_first(running: deque[tuple[int, Future[None]]], advance: Callable[[float], None]) -> None:
-    amount, future = running.popleft()
-    future.result()
-    advance(amount)
+def _wait_for_any(running: dict[Future[None], int], tracker: Tracker) -> None:
+    for future in wait(running, return_when=FIRST_COMPLETED).done:
+        future.result()
+        tracker.advance(running.pop(future))
 
 
 def _compute_part(file: Path, task: Task, compute: Callable[[Task], NDArray[Any]]) -> None:
-    """Compute and save one part, unless its file is there."""
-    if _is_readable(file):
-        return
+    """Compute and save one part, all of it or nothing."""
     part = file.with_suffix(".part")
     with part.open("wb") as open_file:
         np.save(open_file, compute(task), allow_pickle=False)

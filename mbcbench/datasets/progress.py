@@ -3,25 +3,47 @@
 import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 Item = TypeVar("Item")
-Advance = Callable[[float], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """State of some work: `done` of `total` units, where the total is known."""
+    """State of some work: `done` of `total` units, where the total is known; `reused` of them were done earlier."""
 
     description: str
     done: float = 0
     total: float | None = None
     unit: str = ""
+    reused: float = 0
 
 
 Listener = Callable[[Report], None]
-_listeners: list[Listener] = []  # the last one hears of all work
+_listeners: list[Listener] = []  # the last one gets the reports of all work
+
+
+class Tracker:
+    """Counts the work that has been done, and reports it."""
+
+    def __init__(self, first: Report, listener: Listener) -> None:
+        self._report = first
+        self._listener = listener
+        listener(first)
+
+    def advance(self, amount: float = 1) -> None:
+        """Count work that has just been done."""
+        self._update(replace(self._report, done=self._report.done + amount))
+
+    def reuse(self, amount: float) -> None:
+        """Count work that an earlier process has done."""
+        done, reused = self._report.done + amount, self._report.reused + amount
+        self._update(replace(self._report, done=done, reused=reused))
+
+    def _update(self, report: Report) -> None:
+        self._report = report
+        self._listener(report)
 
 
 @contextlib.contextmanager
@@ -35,41 +57,33 @@ def listen(listener: Listener) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def progress(description: str, total: float | None = None, unit: str = "") -> Iterator[Advance]:
-    """Yield a function to call with the amount of work that has been done since its last call."""
-    if not _listeners:
-        with _bar(description, total) as advance:
-            yield advance
+def progress(description: str, total: float | None = None, unit: str = "") -> Iterator[Tracker]:
+    """Yield the tracker of some work."""
+    first = Report(description=description, total=total, unit=unit)
+    if _listeners:
+        yield Tracker(first, _listeners[-1])
         return
-    done = 0.0
-    listener = _listeners[-1]
-    listener(Report(description=description, total=total, unit=unit))
-
-    def report(amount: float) -> None:
-        nonlocal done
-        done += amount
-        listener(Report(description=description, done=done, total=total, unit=unit))
-
-    yield report
+    with _bar(first) as listener:
+        yield Tracker(first, listener)
 
 
 def track(items: Iterable[Item], description: str, total: float | None = None, unit: str = "") -> Iterator[Item]:
     """Yield the items and show how many there have been."""
     if total is None and isinstance(items, Sized):
         total = len(items)
-    with progress(description, total, unit) as advance:
+    with progress(description, total, unit) as tracker:
         for item in items:
             yield item
-            advance(1)
+            tracker.advance()
 
 
 @contextlib.contextmanager
-def _bar(description: str, total: float | None) -> Iterator[Advance]:
+def _bar(first: Report) -> Iterator[Listener]:
     """Show a bar on standard error, if that is a terminal."""
     from rich.console import Console
     from rich.progress import Progress
 
     hidden = not sys.stderr.isatty()
     with Progress(console=Console(stderr=True), transient=True, disable=hidden) as bar:
-        task = bar.add_task(description, total=total)
-        yield lambda amount: bar.advance(task, amount)
+        task = bar.add_task(first.description, total=first.total)
+        yield lambda report: bar.update(task, completed=report.done)
