@@ -10,8 +10,9 @@ from typing import Any
 from mbcbench import system
 from mbcbench.errors import ExitCode, UsageError
 from mbcbench.execution import runner
+from mbcbench.execution.prepare import prepare_data
 from mbcbench.execution.runner import Event, Finished, Job, Limits
-from mbcbench.execution.suite import PROBE, DataChoice, Device, PlanParams, Profile
+from mbcbench.execution.suite import PROBE, DataChoice, DataNeed, Device, PlanParams, Profile
 from mbcbench.records.cache import RunCache, reasons
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EncoderDetail, PlanDetail, SourceDetail
@@ -229,8 +230,10 @@ def _collect_work(options: RunOptions, probed: Sequence[Record]) -> _Work:
     experiments: dict[str, JsonObject] = {}
     for record in [*_sound(probed, "plan"), *_sound(probed, "follow-up")]:
         suite, plan = record.params["suite"], PlanDetail.from_dict(record.detail)
-        for cell in (Cell(**fields) for fields in plan.cells):
-            jobs.setdefault(cell.key, Job(cell, options.limits(plan.seconds)))
+        for fields, needs in zip(plan.cells, plan.needs, strict=True):
+            cell = Cell(**fields)
+            job = Job(cell, options.limits(plan.seconds), tuple(DataNeed(**need) for need in needs))
+            jobs.setdefault(cell.key, job)
         if plan.exclusive:
             exclusive.add(suite)
         if suite not in default_suites():
@@ -269,6 +272,7 @@ def _execute(
         yield Finished(job.cell, (_not_run(job.cell, broken[job.cell.encoder]),))
     for job in reused:
         yield Finished(job.cell, cached[job.cell.key], reused=True)
+    to_run = yield from prepare_data(to_run, options.jobs)
     exclusive = [job for job in to_run if job.cell.suite in work.exclusive]
     concurrent = [job for job in to_run if job.cell.suite not in work.exclusive]
     yield from runner.run(exclusive, workers=1, libraries=options.libraries)

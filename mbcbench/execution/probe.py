@@ -2,7 +2,7 @@
 
 `build` builds an encoder and encodes a small batch. `plan` asks a suite for its cells, and `follow-up` for those
 that depend on the records of the first ones. `source` digests the sources of
-a suite. `law` reads the page of a law. `replay` tries a recorded counterexample again.
+a suite. `prepare` makes data ready. `law` reads the page of a law. `replay` tries a recorded counterexample again.
 """
 
 import inspect
@@ -15,7 +15,7 @@ from torch import nn
 
 from mbcbench import registry, system
 from mbcbench.errors import UsageError
-from mbcbench.execution import digest
+from mbcbench.execution import digest, prepare
 from mbcbench.execution.suite import PROBE, Experiment, PlanParams, Profile, Request, Suite
 from mbcbench.protocol import target
 from mbcbench.protocol.encoder import has_merge, is_streaming, takes_mask
@@ -33,6 +33,7 @@ def run(cell: Cell) -> list[Record]:
         "plan": _plan,
         "follow-up": _follow_up,
         "source": _source,
+        prepare.PREPARE: _prepare,
         "law": _law,
         "replay": _replay,
     }
@@ -104,8 +105,18 @@ def _plan(cell: Cell) -> PlanDetail:
         experiments=experiments,
         seconds=suite.seconds[_profile(params, suite)],
         exclusive=suite.exclusive,
+        needs=[_needs(planned, suite) for planned in cells.values()],
         has_follow_up=suite.follow_up is not None,
     )
+
+
+def _needs(cell: Cell, planned_by: Suite) -> list[JsonObject]:
+    """Return the data that a cell needs, as the suite says that runs it."""
+    if cell.suite == planned_by.name or cell.suite not in registry.plugins(registry.SUITES):
+        suite = planned_by
+    else:
+        suite = registry.plugin(registry.SUITES, cell.suite).load()
+    return [asdict(need) for need in suite.needs(cell)]
 
 
 def _request(params: PlanParams, suite: Suite, seed: int) -> Request:
@@ -137,6 +148,7 @@ def _follow_up(cell: Cell) -> PlanDetail:
         experiments={},
         seconds=suite.seconds[_profile(params, suite)],
         exclusive=suite.exclusive,
+        needs=[_needs(planned, suite) for planned in cells],
     )
 
 
@@ -170,6 +182,11 @@ def source_identity(suite: str) -> dict[str, str]:
     plugin.load()
     sources = digest.sources([plugin.module])
     return {"suite source": digest.files(sources), "harness source": digest.harness(sources)}
+
+
+def _prepare(cell: Cell) -> ProbeDetail:
+    prepare.run_probe(cell)
+    return ProbeDetail()
 
 
 def _law(cell: Cell) -> LawPageDetail:

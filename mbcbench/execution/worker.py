@@ -20,7 +20,7 @@ OUT_OF_MEMORY = ("can't allocate memory", "bad_alloc", "Cannot allocate memory")
 GRACE_SECONDS = 10.0  # the runner kills a process that takes too long well before this
 
 
-def execute(cell: Cell, seconds: float, memory_bytes: int, log: str, folder: str) -> list[str]:
+def execute(cell: Cell, seconds: float | None, memory_bytes: int, log: str, folder: str) -> list[str]:
     """Run one cell in `folder` under a memory limit, and send its output to the file `log`.
 
     Return its records as lines of JSON, so that no object of a plug-in reaches the main process. An exception of the
@@ -84,7 +84,7 @@ def _redirect_output(log: str) -> None:
     os.close(descriptor)
 
 
-def _end_with_main_process(seconds: float) -> None:
+def _end_with_main_process(seconds: float | None) -> None:
     """End this process when the main process is gone, even if it was killed.
 
     A thread waits for that. Where native code lets no thread run, the kernel's alarm ends the process in the end.
@@ -97,6 +97,6 @@ def _end_with_main_process(seconds: float) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-    if hasattr(signal, "setitimer"):  # POSIX
+    if seconds is not None and hasattr(signal, "setitimer"):  # POSIX
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, seconds + GRACE_SECONDS)

@@ -37,7 +37,9 @@ def test_places_and_views_are_those_of_earlier_versions() -> None:
     image = np.random.default_rng(1).integers(0, 256, (70, 90, 3), dtype=np.uint8)
     places = photo_exemplars.choose_places([np.concatenate([image] * 2), image], 5, 3, np.random.default_rng(0))
     assert places.tolist() == [[0, 24, 0], [0, 48, 0], [0, 24, 24], [1, 0, 0], [1, 0, 24]]
-    views = photo_exemplars.render_views(image, np.array([[0, 0], [3, 20]]), np.random.default_rng(0)).numpy()
+    views = photo_exemplars.render_views(
+        photo_exemplars.as_pixels(image), np.array([[0, 0], [3, 20]]), np.random.default_rng(0)
+    ).numpy()
     weights = np.cos(np.arange(views.size)).reshape(views.shape)
     assert (views.astype(np.float64) * weights).sum() == pytest.approx(46.067, abs=1e-2)
 
@@ -55,13 +57,17 @@ def test_with_strength_0_a_view_is_the_window_or_its_mirror_image() -> None:
     image = np.random.default_rng(0).integers(0, 256, (100, 120, 3), dtype=np.uint8)
     window = image[20:84, 30:94].transpose(2, 0, 1) / 255
     corners = np.array([[20, 30]] * 8)
-    for view in photo_exemplars.render_views(image, corners, np.random.default_rng(0), strength=0.0).numpy():
+    for view in photo_exemplars.render_views(
+        photo_exemplars.as_pixels(image), corners, np.random.default_rng(0), strength=0.0
+    ).numpy():
         assert min(np.abs(view - window).max(), np.abs(view - window[:, :, ::-1]).max()) < 1e-4
 
 
 def test_views_differ_and_stay_in_range() -> None:
     image = np.random.default_rng(0).integers(0, 256, (100, 120, 3), dtype=np.uint8)
-    views = photo_exemplars.render_views(image, np.array([[0, 0], [0, 0]]), np.random.default_rng(0))
+    views = photo_exemplars.render_views(
+        photo_exemplars.as_pixels(image), np.array([[0, 0], [0, 0]]), np.random.default_rng(0)
+    )
     assert float((views[0] - views[1]).abs().max()) > 0.1
     assert 0 <= float(views.min()) < float(views.max()) <= 1
 
