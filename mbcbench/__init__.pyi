@@ -11,12 +11,12 @@ from .execution.consume import RunResult as RunResult
 from .execution.suite import Experiment as Experiment
 from .execution.suite import Request as Request
 from .execution.suite import Suite as Suite
+from .protocol.build import build as build
+from .protocol.build import get_spec as get_spec
 from .protocol.encoder import ChunkAggregation as ChunkAggregation
 from .protocol.encoder import SetEncoder as SetEncoder
 from .protocol.encoder import Streaming as Streaming
 from .protocol.spec import EncoderSpec as EncoderSpec
-from .protocol.target import build as build
-from .protocol.target import get_spec as get_spec
 from .records.cell import Cell as Cell
 from .records.record import Record as Record
 from .records.record import Status as Status

@@ -46,7 +46,7 @@ ARTEFACTS = Index(
         "table6": ("paper.architectures:TABLE6", "Table 6: DeepSets on MNIST"),
         "table7": ("paper.architectures:TABLE7", "Table 7: the Slot Set Encoder on ImageNet"),
         "table8": ("paper.architectures:TABLE8", "Table 8: DeepSets on ImageNet"),
-        "claims": ("paper.claims:CLAIMS_TABLE", "The paper's claims"),
+        "claims": ("paper.claims_table:CLAIMS_TABLE", "The paper's claims"),
         "completions": ("paper.completions:COMPLETIONS", "Images completed as their context grows"),
         "law-matrix": ("law_figures:LAW_MATRIX", "Encoders and laws"),
         "consistency": ("law_figures:CONSISTENCY", "Consistency error by chunk size"),

@@ -1,6 +1,6 @@
 """Statistics of all reports: means with intervals, paired differences, tests and growth exponents.
 
-Means over seeds and their intervals are those of `mbcbench.records.statistics`, which also compares runs.
+Means over seeds and their intervals are those of `mbcbench.records.intervals`, which also compares runs.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from mbcbench.records.statistics import LEVEL, Estimate, half_width
+from mbcbench.records.intervals import LEVEL, Estimate, half_width
 
 __all__ = [
     "LEVEL",

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from mbcbench.execution.suite import Profile, Request, Suite
+from mbcbench.protocol.build import get_spec
 from mbcbench.protocol.encoder import ChunkAggregation
-from mbcbench.protocol.target import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import GradientDetail
 from mbcbench.records.record import Record, Status

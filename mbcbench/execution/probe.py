@@ -17,7 +17,7 @@ from mbcbench import registry, system
 from mbcbench.errors import UsageError
 from mbcbench.execution import digest, prepare
 from mbcbench.execution.suite import PROBE, Experiment, PlanParams, Profile, Request, Suite
-from mbcbench.protocol import target
+from mbcbench.protocol.build import build_from_spec, element_width, get_spec, import_target_module, validate
 from mbcbench.protocol.encoder import has_merge, is_streaming, takes_mask
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EncoderDetail, LawPageDetail, PlanDetail, ProbeDetail, ReplayDetail, SourceDetail
@@ -44,10 +44,10 @@ def run(cell: Cell) -> list[Record]:
 
 
 def _build(cell: Cell) -> EncoderDetail:
-    spec = target.get_spec(cell.encoder)
-    dim_in = target.element_width(spec)
-    module = target.build_from_spec(spec, dim_in=dim_in, seed=cell.seed).eval()
-    target.validate(module, dim_in=dim_in, name=cell.encoder)
+    spec = get_spec(cell.encoder)
+    dim_in = element_width(spec)
+    module = build_from_spec(spec, dim_in=dim_in, seed=cell.seed).eval()
+    validate(module, dim_in=dim_in, name=cell.encoder)
     return EncoderDetail(
         summary=spec.summary,
         paper=spec.paper,
@@ -68,7 +68,7 @@ def _build(cell: Cell) -> EncoderDetail:
 
 def source_digest(encoder: str, module: nn.Module) -> str:
     """Return a digest of the sources of the target, and of the classes of the module and its submodules."""
-    names = {target.import_target_module(encoder).__name__} | {type(m).__module__ for m in module.modules()}
+    names = {import_target_module(encoder).__name__} | {type(m).__module__ for m in module.modules()}
     return digest.files(digest.sources(names))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from mbcbench.errors import UsageError
-from mbcbench.protocol.target import target_name
+from mbcbench.protocol.build import target_name
 from mbcbench.records.record import BROKEN, UNEXPECTED, Record, count_statuses, frame
 from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.law import select_laws

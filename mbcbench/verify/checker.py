@@ -14,8 +14,7 @@ from hypothesis.database import ExampleDatabase
 from torch import nn
 
 from mbcbench.errors import BrokenPluginError, UsageError, one_line
-from mbcbench.protocol.encoder import AGGREGATIONS, Aggregation, ChunkAggregation, is_streaming
-from mbcbench.protocol.target import (
+from mbcbench.protocol.build import (
     build_from_spec,
     element_width,
     resolve_target,
@@ -23,6 +22,7 @@ from mbcbench.protocol.target import (
     target_string,
     validate,
 )
+from mbcbench.protocol.encoder import AGGREGATIONS, Aggregation, ChunkAggregation, is_streaming
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import UntriedLawDetail
 from mbcbench.records.record import Record, Status

@@ -23,8 +23,8 @@ from mbcbench import registry
 from mbcbench.errors import UsageError, one_line
 from mbcbench.execution import digest
 from mbcbench.execution.suite import DataNeed, Request
+from mbcbench.protocol.build import get_spec
 from mbcbench.protocol.spec import EncoderSpec
-from mbcbench.protocol.target import get_spec
 from mbcbench.records import outcomes, reference
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EvaluationDetail, ScoreDetail, StandardTrainingDetail, ValidationDetail

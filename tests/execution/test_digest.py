@@ -90,10 +90,10 @@ def test_an_edit_invalidates_the_suites_that_it_can_change(invalidated: Mapping[
 @pytest.mark.parametrize(
     ("source", "modules"),
     [
-        ("from mbcbench import build", {"mbcbench/protocol/target.py"}),
-        ("from mbcbench.protocol.target import build", {"mbcbench/protocol/target.py"}),
+        ("from mbcbench import build", {"mbcbench/protocol/build.py"}),
+        ("from mbcbench.protocol.build import build", {"mbcbench/protocol/build.py"}),
         ("from mbcbench import Suite, Cell", set()),
-        ("import mbcbench\nmbcbench.build", {"mbcbench/protocol/target.py", "mbcbench/verify/tolerance.py"}),
+        ("import mbcbench\nmbcbench.build", {"mbcbench/protocol/build.py", "mbcbench/verify/tolerance.py"}),
     ],
 )
 def test_the_public_names_stand_for_the_modules_that_define_them(
@@ -103,7 +103,7 @@ def test_the_public_names_stand_for_the_modules_that_define_them(
     digested: set[Path] = set()
     monkeypatch.setattr(digest, "files", digested.update)
     digest.harness([tmp_path / "suite.py"])
-    looked_for = {ROOT / "mbcbench/protocol/target.py", ROOT / "mbcbench/verify/tolerance.py"}
+    looked_for = {ROOT / "mbcbench/protocol/build.py", ROOT / "mbcbench/verify/tolerance.py"}
     assert looked_for & digested == {ROOT / module for module in modules}
 
 

@@ -5,15 +5,15 @@ import pandas as pd
 import pytest
 from scipy import stats as scipy_stats
 
-from mbcbench.records import statistics
+from mbcbench.records import intervals
 from mbcbench.reports import stats
 
 VALUES = [0.1, 0.3, 0.2, 0.6]
 
 
 def test_reports_and_the_comparison_of_runs_share_one_interval() -> None:
-    assert stats.Estimate is statistics.Estimate
-    assert stats.half_width is statistics.half_width
+    assert stats.Estimate is intervals.Estimate
+    assert stats.half_width is intervals.half_width
 
 
 def test_a_paired_difference_has_the_interval_of_a_paired_t_test() -> None:

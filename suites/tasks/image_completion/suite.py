@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mbcbench.datasets import choose
 from mbcbench.execution.suite import DataNeed, Request, Suite
-from mbcbench.protocol.target import get_spec
+from mbcbench.protocol.build import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import CompletionTrainingDetail, ScoreDetail
 from mbcbench.records.record import Record

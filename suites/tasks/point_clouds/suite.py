@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mbcbench.datasets import MNIST_5K
 from mbcbench.execution.suite import DataNeed, Request, Suite
-from mbcbench.protocol.target import get_spec
+from mbcbench.protocol.build import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EvaluationDetail, ScoreDetail
 from mbcbench.records.record import Record
