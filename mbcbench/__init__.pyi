@@ -25,8 +25,8 @@ from .registry import Index as Index
 from .reporting import Artefact as Artefact
 from .reporting import Report as Report
 from .verify import strategies as strategies
-from .verify.check import CheckResult as CheckResult
 from .verify.check import check as check
+from .verify.check_result import CheckResult as CheckResult
 from .verify.counterexample import replay_counterexample as replay_counterexample
 from .verify.example import ExampleData as ExampleData
 from .verify.law import Law as Law

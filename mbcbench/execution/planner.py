@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from mbcbench import system
-from mbcbench.errors import ExitCode, UsageError
+from mbcbench.errors import UsageError
 from mbcbench.execution import runner
 from mbcbench.execution.prepare import prepare_data
 from mbcbench.execution.runner import Event, Finished, Job, Limits
@@ -16,7 +16,7 @@ from mbcbench.execution.suite import PROBE, DataChoice, DataNeed, Device, PlanPa
 from mbcbench.records.cache import RunCache, reasons
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EncoderDetail, PlanDetail, SourceDetail
-from mbcbench.records.record import BROKEN, UNEXPECTED, Record, Status
+from mbcbench.records.record import BROKEN, Record, Status
 from mbcbench.registry import default_suites
 from mbcbench.types import JsonObject
 
@@ -124,14 +124,6 @@ def run_probe(case: str, *, encoder: str = "", seed: int = 0, **params: Any) -> 
     if record.status is Status.USAGE:
         raise UsageError(record.message)
     return record
-
-
-def exit_code(records: Iterable[Record]) -> ExitCode:
-    """Return the exit code for some records; a cell that broke takes precedence over a broken law."""
-    statuses = {record.status for record in records}
-    if statuses & BROKEN:
-        return ExitCode.BROKE
-    return ExitCode.LAW_BROKEN if statuses & UNEXPECTED else ExitCode.AS_CLAIMED
 
 
 def _plan_probe(options: RunOptions, suite: str, profile: Profile) -> Cell:
