@@ -2,8 +2,12 @@
 
 import contextlib
 import importlib
+import os
+import sysconfig
+import traceback
 from collections.abc import Iterator
 from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 # Optional libraries, by the name they are imported under, and the extra of mbcbench that installs each.
@@ -35,6 +39,14 @@ EXTRAS = {
 }
 
 
+_ROOT = Path(__file__).resolve().parent
+# Folders whose frames are not the user's: Python's own, and those of mbcbench with its plug-ins.
+_FOREIGN = (
+    sysconfig.get_paths()["stdlib"] + os.sep,
+    *(str(_ROOT.parent / name) + os.sep for name in ("mbcbench", "suites", "encoders", "reports")),
+)
+
+
 class ExitCode(IntEnum):
     """Exit codes of the commands."""
 
@@ -56,6 +68,16 @@ class BrokenPluginError(Exception):
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C ended a run or an encoding. The message says how far it came and what is stored."""
+
+
+def user_frame(error: BaseException) -> str:
+    """Return ` (file.py:12)` for the innermost frame of an exception that is the user's own code, or nothing."""
+    inner = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((*_FOREIGN, "<")) and f"{os.sep}site-packages{os.sep}" not in frame.filename
+    ]
+    return f" ({os.path.relpath(inner[-1].filename)}:{inner[-1].lineno})" if inner else ""
 
 
 def one_line(error: BaseException) -> str:

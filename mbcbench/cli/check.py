@@ -2,18 +2,23 @@
 
 import json as json_module
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mbcbench.cli.conclusions import advice, by_importance, common_error, conclusions, fold
 from mbcbench.cli.options import (
+    DimIn,
+    Hyper,
     Jobs,
     MemoryLimit,
     Profiles,
     Quiet,
     Seed,
     TimeLimit,
+    Weights,
     as_profile,
     split_commas,
 )
@@ -50,6 +55,9 @@ def check(
         Path | None,
         typer.Option(metavar="PATH", help="Expected failures: lines `law-id: reason`.", show_default=False),
     ] = None,
+    dim_in: DimIn = None,
+    hyper: Hyper = None,
+    weights: Weights = None,
     seed: Seed = 0,
     jobs: Jobs = None,
     time_limit: TimeLimit = None,
@@ -68,6 +76,7 @@ def check(
       mbcbench check sse-random
       mbcbench check my.py:Encoder --law 'mbc.*,symmetry.padding'
       mbcbench check my.py:Encoder --profile thorough --json laws.jsonl
+      mbcbench check my.py:Encoder --dim-in 64 --hyper heads=4 --weights w.pt
 
     About 10 seconds per encoder with the profile quick, some minutes with thorough. Exit code 0: all laws are as
     claimed; 1: a law is broken; 2: an encoder raised, crashed or took too long.
@@ -78,10 +87,12 @@ def check(
     from mbcbench.execution import planner
     from mbcbench.execution.consume import consume
     from mbcbench.execution.suite import PROBE
+    from mbcbench.protocol.customize import BuildOptions, parse_hyper
     from mbcbench.system import check_writable
     from mbcbench.verify.xfails import load_xfails
 
-    options = run_options(targets, targets, seed, jobs, time_limit, memory_limit)
+    build = BuildOptions(dim_in=dim_in, hyper=parse_hyper(hyper or []), weights=str(weights or ""))
+    options = replace(run_options(targets, targets, seed, jobs, time_limit, memory_limit), build=build)
     chosen = as_profile(profile)
     params = {
         "examples": examples or EXAMPLES.get(chosen),
@@ -100,6 +111,7 @@ def check(
     records.sort(key=lambda record: (options.encoders.index(record.encoder), known.index(record.case)))
     if json is not None:
         _write_json(json, records)
+    _print_widths(result.records)
     _print_laws(options.encoders, records)
     if result.interrupted:
         return print_interrupted(result.progress_text)
@@ -108,15 +120,42 @@ def check(
 
 
 def _print_laws(encoders: Sequence[str], records: "Sequence[Record]") -> None:
-    from mbcbench.cli.console import print_out
+    from mbcbench.cli.console import print_line, print_out
 
     for encoder in encoders:
         of_encoder = [record for record in records if record.encoder == encoder]
+        error = common_error(of_encoder)
+        if error is not None:
+            print_line(f"{encoder}  {of_encoder[0].status}  {error}")
+            continue
         print_out(laws_table(encoder, of_encoder))
-        for record in of_encoder:
-            text = counterexample_text(record)
-            if text is not None:
-                print_out(text, soft_wrap=True)
+        _print_counterexamples(of_encoder)
+        for line in (*conclusions(of_encoder), *advice(of_encoder)):
+            print_line(line)
+
+
+def _print_counterexamples(records: "Sequence[Record]") -> None:
+    """Print counterexamples, the most telling first, and the laws whose failures have a cause that is shown."""
+    from mbcbench.cli.console import print_line, print_out
+
+    shown, folded = fold(records)
+    for record in by_importance(shown):
+        text = counterexample_text(record)
+        if text is not None:
+            print_out(text, soft_wrap=True)
+    if folded:
+        laws = ", ".join(record.case for record in folded)
+        print_line(f"Not shown, since an encoder that is not deterministic breaks them too: {laws}\n")
+
+
+def _print_widths(records: "Sequence[Record]") -> None:
+    """Say which width was chosen for an instance that does not name its own."""
+    from mbcbench.cli.console import print_line
+
+    for record in records:
+        if record.detail.get("guesses_dim_in"):
+            width = record.detail["dim_in"]
+            print_line(f"{record.encoder}: elements of width {width}, from its layers; another with --dim-in N")
 
 
 def _print_counts(records: "Sequence[Record]", seconds: float) -> None:

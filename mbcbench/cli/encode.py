@@ -1,17 +1,16 @@
 """`mbcbench encode`: encode a set from a file that may be larger than memory."""
 
 import contextlib
-import json
 import shlex
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mbcbench.cli.options import Quiet, Seed
-from mbcbench.errors import ExitCode, Interrupted, UsageError
+from mbcbench.cli.options import Hyper, Quiet, Seed, Weights
+from mbcbench.errors import ExitCode, Interrupted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,16 +30,8 @@ def encode(
             metavar="NAME", help="A column of a table, or an array of a group. May be repeated.", show_default="all"
         ),
     ] = None,
-    hyper: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="A hyper-parameter. May be repeated.", show_default="the spec's"),
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PATH", help="Trained weights: a state_dict saved by torch or safetensors.", show_default=False
-        ),
-    ] = None,
+    hyper: Hyper = None,
+    weights: Weights = None,
     g: Annotated[
         Literal["sum", "mean", "max", "min"] | None,
         typer.Option("--g", help="Aggregation of the chunk encodings of a non-streaming module.", show_default=False),
@@ -77,6 +68,7 @@ def encode(
     """
     from mbcbench.api.encode import encode as encode_file
     from mbcbench.cli.console import log_to_stderr, print_interrupted, stderr
+    from mbcbench.protocol.customize import parse_hyper
     from mbcbench.streaming.output import write_encoding
 
     goal = _output_path(file, out)
@@ -87,7 +79,7 @@ def encode(
             encoding = encode_file(
                 file,
                 encoder,
-                hyper=dict(map(_parse_hyper, hyper or [])),
+                hyper=parse_hyper(hyper or []),
                 weights=weights,
                 seed=seed,
                 g=g,
@@ -114,15 +106,6 @@ def _output_path(file: Path, out: Path | None) -> Path:
     path = out or file.with_name(f"{file.name}.encoding.npy")
     check_output(path)
     return path
-
-
-def _parse_hyper(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
-        raise UsageError(f"--hyper {text} is not NAME=VALUE, as in --hyper dim=64")
-    with contextlib.suppress(ValueError):
-        return name, json.loads(value)
-    return name, value
 
 
 def _how_to_resume(resume: bool) -> str:

@@ -30,6 +30,19 @@ TimeLimit = Annotated[
     float | None, typer.Option(min=0.1, metavar="SECONDS", help="Time limit of a cell.", show_default="the suite's")
 ]
 MemoryLimit = Annotated[float, typer.Option(min=0.1, metavar="GIB", help="Memory limit of a cell.")]
+DimIn = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Width of the elements.", show_default="one that fits")
+]
+Hyper = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="A hyper-parameter. May be repeated.", show_default="the spec's"),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH", help="Trained weights: a state_dict saved by torch or safetensors.", show_default=False
+    ),
+]
 Root = Annotated[Path, typer.Option(metavar="DIR", help="Folder of the runs.")]
 OldRoot = Annotated[Path | None, typer.Option("--out", hidden=True)]  # the name of --root in earlier releases
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]

@@ -13,6 +13,7 @@ from mbcbench.execution import runner
 from mbcbench.execution.prepare import prepare_data
 from mbcbench.execution.runner import Event, Finished, Job, Limits
 from mbcbench.execution.suite import PROBE, DataChoice, DataNeed, Device, PlanParams, Profile
+from mbcbench.protocol.customize import BuildOptions
 from mbcbench.records.cache import RunCache, reasons
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EncoderDetail, PlanDetail, SourceDetail
@@ -34,7 +35,7 @@ class RunOptions:
     user_encoders: encoders given on the command line; if one of them cannot be built, that is a usage error.
     seconds: time limit of a cell, in place of its suite's. libraries: see `runner.run`.
     only: experiments to run of the suites. data, device, seeds, reference, draw: see
-    `mbcbench.execution.suite.Request`.
+    `mbcbench.execution.suite.Request`. build: how to build encoders.
     """
 
     encoders: tuple[str, ...]
@@ -50,6 +51,7 @@ class RunOptions:
     seeds: int | None = None
     reference: bool = True
     draw: int = 0
+    build: BuildOptions = field(default_factory=BuildOptions)
 
     @property
     def has_filters(self) -> bool:
@@ -106,7 +108,7 @@ def check_laws(options: RunOptions, laws: Collection[str], profile: Profile, par
     plan_probe = _plan_probe(options, LAWS_SUITE, profile)
     probed = yield from _run_probes(options, [*_build_probes(options, ()), plan_probe])
     jobs = [
-        replace(job, cell=replace(job.cell, params={**job.cell.params, **params}))
+        replace(job, cell=replace(job.cell, params={**job.cell.params, **options.build.to_params(), **params}))
         for job in _collect_work(options, probed).jobs
         if job.cell.case in laws
     ]
@@ -178,8 +180,9 @@ def _follow_up_probes(plans: Sequence[Record], records: Sequence[Record]) -> lis
 def _build_probes(options: RunOptions, jobs: Iterable[Job]) -> list[Cell]:
     """Return the probes that build encoders: those of the user, and those that the jobs need."""
     from_user = (encoder for encoder in options.encoders if encoder in options.user_encoders)
+    params = options.build.to_params()
     encoders = dict.fromkeys([*from_user, *(job.cell.encoder for job in jobs)])
-    return [Cell(suite=PROBE, case="build", encoder=encoder, seed=options.seed) for encoder in encoders]
+    return [Cell(suite=PROBE, case="build", encoder=encoder, seed=options.seed, params=params) for encoder in encoders]
 
 
 def _run_probes(options: RunOptions, probes: Sequence[Cell]) -> Generator[Step, None, list[Record]]:

@@ -6,6 +6,7 @@ a suite. `prepare` makes data ready. `law` reads the page of a law. `replay` tri
 """
 
 import inspect
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -17,8 +18,10 @@ from mbcbench import registry, system
 from mbcbench.errors import UsageError
 from mbcbench.execution import digest, prepare
 from mbcbench.execution.suite import PROBE, Experiment, PlanParams, Profile, Request, Suite
-from mbcbench.protocol.build import build_from_spec, element_width, get_spec, import_target_module, validate
+from mbcbench.protocol.build import build_from_spec, get_spec, import_target_module
+from mbcbench.protocol.customize import BuildOptions
 from mbcbench.protocol.encoder import has_merge, is_streaming, takes_mask
+from mbcbench.protocol.validate import element_width, is_width_guessed, validate
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EncoderDetail, LawPageDetail, PlanDetail, ProbeDetail, ReplayDetail, SourceDetail
 from mbcbench.records.record import Record, Status
@@ -44,8 +47,11 @@ def run(cell: Cell) -> list[Record]:
 
 
 def _build(cell: Cell) -> EncoderDetail:
-    spec = get_spec(cell.encoder)
-    dim_in = element_width(spec)
+    options = BuildOptions.from_params(cell.params)
+    start = time.perf_counter()
+    spec = options.apply(get_spec(cell.encoder))
+    import_seconds = time.perf_counter() - start
+    dim_in = options.dim_in or element_width(spec)
     module = build_from_spec(spec, dim_in=dim_in, seed=cell.seed).eval()
     validate(module, dim_in=dim_in, name=cell.encoder)
     return EncoderDetail(
@@ -60,6 +66,8 @@ def _build(cell: Cell) -> EncoderDetail:
         mask=takes_mask(module),
         parameters=sum(p.numel() for p in module.parameters()),
         dim_in=dim_in,
+        guesses_dim_in=options.dim_in is None and is_width_guessed(spec),
+        import_seconds=import_seconds,
         output_shape=_output_shape(module, dim_in),
         identity={"encoder source": source_digest(cell.encoder, module), "encoder weights": digest.weights(module)},
         deliberately_wrong=spec.deliberately_wrong,
@@ -197,7 +205,15 @@ def _law(cell: Cell) -> LawPageDetail:
 def _replay(cell: Cell) -> ReplayDetail:
     params = cell.params
     try:
-        replay_counterexample(cell.encoder, params["law"], params["tried"], dim_in=params["dim_in"], seed=cell.seed)
+        replay_counterexample(
+            cell.encoder,
+            params["law"],
+            params["tried"],
+            dim_in=params["dim_in"],
+            seed=cell.seed,
+            hyper=params["tried"].get("hyper"),
+            weights=params["tried"].get("weights", ""),
+        )
     except AssertionError as broken:
         return ReplayDetail(counterexample_text=str(broken))
     return ReplayDetail(counterexample_text=None)

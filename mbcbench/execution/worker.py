@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from mbcbench import registry, system
-from mbcbench.errors import BrokenPluginError, one_line
+from mbcbench.errors import BrokenPluginError, one_line, user_frame
 from mbcbench.execution.suite import PROBE, Suite
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
@@ -71,7 +71,7 @@ def _status(error: BaseException) -> Status:
 def _message(error: BaseException) -> str:
     if isinstance(error, MemoryError) and not str(error):  # Python's own has no message
         return "MemoryError: the cell's memory limit was reached"
-    return str(error) if isinstance(error, BrokenPluginError) else one_line(error)
+    return str(error) if isinstance(error, BrokenPluginError) else f"{one_line(error)}{user_frame(error)}"
 
 
 def _redirect_output(log: str) -> None:

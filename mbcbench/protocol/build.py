@@ -16,13 +16,11 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mbcbench import registry
-from mbcbench.errors import BrokenPluginError, UsageError, one_line
+from mbcbench.errors import BrokenPluginError, UsageError, one_line, user_frame
 from mbcbench.protocol.spec import EncoderSpec
-
-DEFAULT_DIM_IN = 3
 
 
 def get_spec(name: str) -> EncoderSpec:
@@ -87,7 +85,7 @@ def build_from_spec(spec: EncoderSpec, *, dim_in: int, seed: int = 0, **hyper: A
 
     module = call_plugin(make, f"building {spec.name} for elements of width {dim_in}")
     if not isinstance(module, nn.Module):
-        raise UsageError(f"{spec.name}: its factory returned {_shorten(module)}, which is not a torch.nn.Module")
+        raise UsageError(f"{spec.name}: its factory returned {shorten(module)}, which is not a torch.nn.Module")
     return module
 
 
@@ -117,24 +115,29 @@ def spec_from_object(target: object, name: str) -> EncoderSpec:
     if isinstance(target, EncoderSpec):
         return target
     if isinstance(target, nn.Module):
-        return EncoderSpec(name=name, factory=_InstanceFactory(target), summary=_summary(type(target)))
+        return EncoderSpec(name=name, factory=InstanceFactory(target), summary=_summary(type(target)))
     if inspect.isclass(target) and not issubclass(target, nn.Module):
         raise UsageError(f"{name} is the class {target.__name__}, which is not a torch.nn.Module")
     if callable(target):
         return EncoderSpec(name=name, factory=target, summary=_summary(target))
     raise UsageError(
-        f"{name} is {_shorten(target)}, which is not an encoder; "
+        f"{name} is {shorten(target)}, which is not an encoder; "
         "give an EncoderSpec, a torch.nn.Module class or factory (called with the element width), or an instance"
     )
 
 
-class _InstanceFactory:
+class InstanceFactory:
     """Factory that copies a module, so that changes to a copy do not reach the original."""
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
 
-    def __call__(self, dim_in: int) -> nn.Module:
+    def __call__(self, dim_in: int, **hyper: Any) -> nn.Module:
+        """Return a copy; raise UsageError for hyper-parameters."""
+        if hyper:
+            raise UsageError(
+                f"{', '.join(hyper)}: a module that is built already takes no hyper-parameters; name its class instead"
+            )
         return copy.deepcopy(self.module)
 
 
@@ -170,34 +173,6 @@ def _is_registered(spec: EncoderSpec) -> bool:
     return module is not None and getattr(module, plugin.attribute, None) is spec
 
 
-def element_width(spec: EncoderSpec) -> int:
-    """Return an element width that `spec` can be built for: any fits a factory, an instance has its own."""
-    if not isinstance(spec.factory, _InstanceFactory):
-        return DEFAULT_DIM_IN
-    module = spec.factory.module
-    declared = getattr(module, "dim_in", None)
-    if isinstance(declared, int):
-        return declared
-    return next((m.in_features for m in module.modules() if isinstance(m, nn.Linear)), DEFAULT_DIM_IN)
-
-
-def validate(module: nn.Module, *, dim_in: int, name: str) -> None:
-    """Encode a small batch; raise UsageError if the output is not an encoding, BrokenPluginError if forward fails."""
-    x = torch.linspace(-1, 1, 2 * 3 * dim_in, dtype=torch.get_default_dtype()).reshape(2, 3, dim_in)
-    first = next(iter(module.parameters()), None)
-    if first is not None and first.is_floating_point():
-        x = x.to(device=first.device, dtype=first.dtype)
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        out = call_plugin(lambda: module(x), f"{name} on an input of shape {tuple(x.shape)}")
-    if not isinstance(out, Tensor):
-        raise UsageError(f"{name}: forward returned {_shorten(out)}, not a tensor")
-    if out.dim() < 2 or out.shape[0] != 2:
-        raise UsageError(
-            f"{name}: forward returned shape {tuple(out.shape)} for an input of shape {tuple(x.shape)}; "
-            "the first dimension must be the batch size (2), and the encoding at least one number wide"
-        )
-
-
 def call_plugin(action: Callable[[], object], what: str) -> Any:
     """Call a plug-in's code and return its result; turn whatever it raises into a BrokenPluginError of one line."""
     try:
@@ -205,13 +180,16 @@ def call_plugin(action: Callable[[], object], what: str) -> Any:
     except (KeyboardInterrupt, UsageError, BrokenPluginError):
         raise
     except BaseException as error:  # a plug-in may call sys.exit
-        raise BrokenPluginError(f"{what}: {one_line(error)}") from error
+        raise BrokenPluginError(f"{what}: {one_line(error)}{user_frame(error)}") from error
 
 
 def _module_from_path(where: str) -> ModuleType:
     path = Path(where).expanduser()
     if not path.is_file():
         raise UsageError(f"no such file: {where}")
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:  # as for a script: the file may import its neighbours
+        sys.path.append(folder)
     name = f"mbcbench_target_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -257,6 +235,7 @@ def _summary(target: object) -> str:
     return inspect.cleandoc(doc).partition("\n")[0] if doc else ""
 
 
-def _shorten(value: object) -> str:
+def shorten(value: object) -> str:
+    """Return the repr of a value, cut to 80 characters."""
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -312,7 +312,11 @@ class ProbeDetail(Detail):
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderDetail(ProbeDetail):
-    """Detail of a probe that built an encoder and encoded a batch. identity: digests of its source and weights."""
+    """Detail of a probe that built an encoder and encoded a batch.
+
+    identity: digests of its source and weights. guesses_dim_in: True if the width comes from the layers of an
+    instance. import_seconds: time to import the target.
+    """
 
     summary: str
     paper: str
@@ -328,6 +332,8 @@ class EncoderDetail(ProbeDetail):
     output_shape: Sequence[int]
     identity: Mapping[str, str]
     deliberately_wrong: bool = False
+    guesses_dim_in: bool = False
+    import_seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,17 +2,17 @@
 
 import copy
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from mbcbench.errors import BrokenPluginError, UsageError, one_line
-from mbcbench.protocol.build import build_from_spec, call_plugin, get_spec, validate
+from mbcbench.errors import BrokenPluginError, UsageError
+from mbcbench.protocol.build import build_from_spec, call_plugin, get_spec
 from mbcbench.protocol.encoder import ChunkAggregation, is_streaming
+from mbcbench.protocol.validate import validate
+from mbcbench.protocol.weights import load_weights
 from mbcbench.types import Encoder, State
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def build_encoder(options: "EncodeOptions", width: int) -> GuardedEncoder:
     spec = get_spec(options.encoder)
     module = build_from_spec(spec, dim_in=width, seed=options.seed, **options.hyper).eval()
     if options.weights is not None:
-        _load_weights(module, options.weights, options.encoder)
+        load_weights(module, options.weights, options.encoder)
     try:
         validate(module, dim_in=width, name=options.encoder)
     except BrokenPluginError as error:
@@ -91,18 +91,3 @@ def _as_streaming(module: nn.Module, options: "EncodeOptions") -> nn.Module:
             f"{options.encoder} is a plain module; choose how to aggregate chunk encodings: --g sum, mean, max or min"
         )
     return ChunkAggregation(module, options.g)
-
-
-def _load_weights(module: nn.Module, weights: Path, name: str) -> None:
-    """Load a state_dict from a .safetensors file or a file saved by torch."""
-    if not weights.is_file():
-        raise UsageError(f"no such file: {weights}")
-    try:
-        if weights.suffix == ".safetensors":
-            state_dict = safetensors.torch.load_file(weights)
-        else:
-            state_dict = torch.load(weights, map_location="cpu", weights_only=True)
-        module.load_state_dict(state_dict)
-    except Exception as error:  # torch and safetensors raise many types
-        reason = " ".join(str(error).split()) or one_line(error)
-        raise UsageError(f"{weights} does not hold weights for {name} as it was built: {reason}") from error

@@ -5,9 +5,12 @@ Unlike the command line, nothing here protects against an encoder that hangs or 
 
 import math
 from collections.abc import Collection
+from pathlib import Path
 
 from mbcbench.errors import UsageError
 from mbcbench.protocol.build import target_name
+from mbcbench.protocol.customize import BuildOptions
+from mbcbench.types import Hyper
 from mbcbench.verify.check_result import CheckResult, to_check_result
 from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.law import select_laws
@@ -16,7 +19,7 @@ from mbcbench.verify.xfails import ExpectedFailures, load_xfails
 DEFAULT_EXAMPLES = 400
 
 
-def check(
+def check(  # noqa: PLR0913 # an option of a command is an argument here
     target: object,
     *,
     laws: Collection[str] | None = None,
@@ -26,6 +29,8 @@ def check(
     dim_in: int | None = None,
     expected_failures: ExpectedFailures = None,
     reference: object = None,
+    hyper: Hyper | None = None,
+    weights: str | Path = "",
 ) -> CheckResult:
     """Try to falsify the laws on one encoder, in this process.
 
@@ -48,6 +53,10 @@ def check(
         Reasons by law id, or a file of them (see `mbcbench.verify.xfails.read_xfails`).
     reference
         Independent implementation for the law `reference.equal` (see `mbcbench.verify.reference.with_reference`).
+    hyper
+        Hyper-parameters in place of the spec's.
+    weights
+        File with trained weights: a state_dict saved by torch or safetensors.
 
     Returns
     -------
@@ -64,7 +73,8 @@ def check(
     if examples < 1:
         raise UsageError(f"examples={examples}: give at least 1")
     xfails = load_xfails(expected_failures, [target_name(target)])
-    checker = Checker(target, dim_in=dim_in, seed=seed, expected_failures=xfails, reference=reference)
+    options = BuildOptions(dim_in=dim_in, hyper=hyper or {}, weights=str(weights))
+    checker = Checker(target, seed=seed, expected_failures=xfails, reference=reference, options=options)
     checker.validate()  # a fault of the encoder itself is raised once, not reported for every law
     budget = Budget(examples, math.inf if seconds is None else seconds)
     records = [checker.judge(law_id, budget) for law_id in select_laws(laws)]

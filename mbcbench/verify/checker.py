@@ -13,16 +13,16 @@ import torch
 from hypothesis.database import ExampleDatabase
 from torch import nn
 
-from mbcbench.errors import BrokenPluginError, UsageError, one_line
+from mbcbench.errors import BrokenPluginError, UsageError, one_line, user_frame
 from mbcbench.protocol.build import (
     build_from_spec,
-    element_width,
     resolve_target,
     target_name,
     target_string,
-    validate,
 )
+from mbcbench.protocol.customize import BuildOptions
 from mbcbench.protocol.encoder import AGGREGATIONS, Aggregation, ChunkAggregation, is_streaming
+from mbcbench.protocol.validate import element_width, validate
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import UntriedLawDetail
 from mbcbench.records.record import Record, Status
@@ -86,6 +86,8 @@ class Checker:
         Reasons by `law-id` or `TARGET::law-id`, for laws that the encoder is known to break.
     reference
         Independent implementation (see `mbcbench.verify.reference.with_reference`).
+    options
+        Hyper-parameters and weights of the encoder, and its width where `dim_in` is None.
 
     Raises
     ------
@@ -103,12 +105,14 @@ class Checker:
         seed: int = 0,
         expected_failures: Mapping[str, str] | None = None,
         reference: object = None,
+        options: BuildOptions | None = None,
     ) -> None:
         self.target = target
         self.name = target_name(target)
         self.seed = seed
-        spec = resolve_target(target)
-        self.dim_in = dim_in or element_width(spec)
+        self.options = options or BuildOptions()
+        spec = self.options.apply(resolve_target(target))
+        self.dim_in = dim_in or self.options.dim_in or element_width(spec)
         spec = with_xfails(spec, expected_failures or {}, self.name)
         self.spec = spec if reference is None else with_reference(spec, reference, dim_in=self.dim_in)
 
@@ -152,7 +156,7 @@ class Checker:
         except LawTimeout:
             status, message = Status.TIMEOUT, f"took longer than its limit of {budget.seconds:g} s"
         except Exception as error:
-            message = one_line(error)
+            message = f"{one_line(error)}{user_frame(error)}"
         return cell.record(status, message=message, detail=UntriedLawDetail(law=law_id))
 
     def judge_cell(self, cell: Cell, budget: Budget) -> Record:

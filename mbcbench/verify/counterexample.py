@@ -10,9 +10,10 @@ import numpy as np
 from torch import Tensor
 
 from mbcbench.errors import UsageError
+from mbcbench.protocol.customize import BuildOptions
 from mbcbench.records.cell import Cell
 from mbcbench.records.files import CELLS, decode_records, read_cells
-from mbcbench.types import JsonDict, JsonObject
+from mbcbench.types import Hyper, JsonDict, JsonObject
 from mbcbench.verify.example import KINDS, Example
 from mbcbench.verify.law import Law, get_law
 from mbcbench.verify.law_run import Observation
@@ -62,7 +63,14 @@ def counterexample_text(target: str, law: Law, result: SearchResult) -> str:
 
 
 def reproduction_snippet(
-    target: str, law: Law, example: Example, *, dim_in: int, build_seed: int, is_reachable: bool = True
+    target: str,
+    law: Law,
+    example: Example,
+    *,
+    dim_in: int,
+    build_seed: int,
+    is_reachable: bool = True,
+    options: BuildOptions | None = None,
 ) -> str:
     """Return Python code that fails with the same counterexample.
 
@@ -71,7 +79,10 @@ def reproduction_snippet(
     case = json.dumps(example.to_json())
     placeholder = "" if is_reachable else f"encoder = ...  # the {target} that was checked\n"
     encoder = repr(target) if is_reachable else "encoder"
-    call = f"mbcbench.replay_counterexample({encoder}, {law.id!r}, {case}, dim_in={dim_in}, seed={build_seed})"
+    changes = "".join(
+        f", {name}={value!r}" for name, value in (options or BuildOptions()).to_params().items() if name != "dim_in"
+    )
+    call = f"mbcbench.replay_counterexample({encoder}, {law.id!r}, {case}, dim_in={dim_in}, seed={build_seed}{changes})"
     return f"import mbcbench\n\n{placeholder}{call}\n"
 
 
@@ -149,7 +160,16 @@ def _parse_line(path: Path, number: int, line: str, cells: Mapping[str, Cell]) -
         raise UsageError(f"{path}, line {number}: not a record ({error})") from error
 
 
-def replay_counterexample(target: object, law_id: str, example: JsonObject, *, dim_in: int, seed: int = 0) -> None:
+def replay_counterexample(
+    target: object,
+    law_id: str,
+    example: JsonObject,
+    *,
+    dim_in: int,
+    seed: int = 0,
+    hyper: Hyper | None = None,
+    weights: str = "",
+) -> None:
     """Try a recorded counterexample again.
 
     Parameters
@@ -164,6 +184,10 @@ def replay_counterexample(target: object, law_id: str, example: JsonObject, *, d
         Element width `d`.
     seed
         Seed that the encoder is built with.
+    hyper
+        Hyper-parameters in place of the spec's.
+    weights
+        File with trained weights.
 
     Raises
     ------
@@ -176,7 +200,7 @@ def replay_counterexample(target: object, law_id: str, example: JsonObject, *, d
     """
     from mbcbench.verify.checker import Checker  # which builds on this module
 
-    checker = Checker(target, dim_in=dim_in, seed=seed)
+    checker = Checker(target, seed=seed, options=BuildOptions(dim_in=dim_in, hyper=hyper or {}, weights=weights))
     law = get_law(law_id)
     result = checker.replay(law, Example.from_json(example))
     if result is not None:

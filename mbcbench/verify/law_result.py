@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from mbcbench.protocol.customize import BuildOptions
 from mbcbench.protocol.encoder import Aggregation
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import LawDetail, PairDetail, UntriedLawDetail
@@ -77,6 +78,7 @@ def _search_detail(cell: Cell, law: Law, search: SearchResult, *, dim_in: int, i
         dim_in=dim_in,
         build_seed=cell.seed,
         is_reachable=is_reachable,
+        options=BuildOptions.from_params(cell.params),
     )
     return replace(
         detail,
@@ -95,4 +97,5 @@ def _aggregation_detail(search: SearchResult, dim_in: int, cell: Cell) -> PairDe
 def _counterexample_data(search: SearchResult, dim_in: int, cell: Cell) -> JsonDict | None:
     if search.counterexample is None:
         return None
-    return counterexample_data(search.counterexample, search.worst, dim_in=dim_in, dtype=cell.dtype)
+    data = counterexample_data(search.counterexample, search.worst, dim_in=dim_in, dtype=cell.dtype)
+    return {**data, **BuildOptions.from_params(cell.params).to_params(), "dim_in": dim_in}

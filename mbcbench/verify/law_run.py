@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from mbcbench.errors import one_line
+from mbcbench.errors import one_line, user_frame
 from mbcbench.types import JsonObject
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law
@@ -100,7 +100,7 @@ class LawRun:
         try:
             observation = _observe_worst_set(data, self._compare(subject, data))
         except Exception as error:  # the encoder's own
-            observation = Observation(example, error=one_line(error), choices=data.choices)
+            observation = Observation(example, error=f"{one_line(error)}{user_frame(error)}", choices=data.choices)
         if observation.is_counterexample and not self.sets_until_broken:
             self.sets_until_broken = self.sets_tried
         rank = (observation.ratio, observation.gap)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from mbcbench import registry
 from mbcbench.execution.suite import Profile, Request, Suite
+from mbcbench.protocol.customize import BuildOptions
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record
 from mbcbench.verify.checker import Budget, Checker
@@ -26,10 +27,10 @@ def run(cell: Cell) -> Iterable[Record]:
     """Search for a counterexample to one law."""
     checker = Checker(
         cell.encoder,
-        dim_in=cell.params.get("dim_in"),
         seed=cell.seed,
         expected_failures=cell.params.get("expected_failures"),
         reference=cell.params.get("reference"),
+        options=BuildOptions.from_params(cell.params),
     )
     yield checker.judge_cell(cell, Budget(int(cell.params["examples"])))
 

@@ -1,0 +1,67 @@
+"""What the records of a check mean for an encoder, as sentences."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mbcbench.records.record import Record
+
+# The questions that most users have, and the law that answers each.
+QUESTIONS = (
+    ("symmetry.permutation", "permutation invariant"),
+    ("symmetry.padding", "safe with masks"),
+    ("mbc.partition", "mini-batch consistent"),
+)
+ANSWERS = {"pass": "yes", "fail": "no", "xfail": "no, as expected", "xpass": "yes, though a failure was expected"}
+DETERMINISM = "hygiene.determinism"
+DEPENDENT = "not deterministic in eval mode"  # in the message of a failure that another law explains
+# Most telling first: what makes other laws fail, then what a user asks for, then the rest.
+FIRST = (DETERMINISM, "hygiene.dtype", *(law for law, _ in QUESTIONS))
+
+
+def conclusions(records: "Iterable[Record]") -> list[str]:
+    """Return a sentence for each question whose law was checked."""
+    by_law = {record.case: record for record in records}
+    return [f"{question}: {_answer(by_law[law])}" for law, question in QUESTIONS if law in by_law]
+
+
+def _answer(record: "Record") -> str:
+    status = str(record.status)
+    answer = ANSWERS.get(status, "not known")
+    reason = record.message
+    if status == "pass" and record.case == "mbc.partition" and not reason:
+        reason = "as a stream"
+    return f"{answer}, {reason}" if reason else answer
+
+
+def advice(records: "Iterable[Record]") -> list[str]:
+    """Return what a user can do next, where one line says it."""
+    by_law = {record.case: record for record in records}
+    partition = by_law.get("mbc.partition")
+    if partition is None or str(partition.status) != "fail" or not partition.detail.get("pairs"):
+        return []
+    return [
+        "If it is not meant to be mini-batch consistent, declare that: "
+        "EncoderSpec(..., breaks={'mbc.partition': 'reason'}), "
+        "or a line `mbc.partition: reason` in a file for --xfails-file"
+    ]
+
+
+def by_importance(records: "Iterable[Record]") -> "list[Record]":
+    """Return records with the most telling failure first."""
+    order = {law: position for position, law in enumerate(FIRST)}
+    return sorted(records, key=lambda record: order.get(record.case, len(order)))
+
+
+def fold(records: "Sequence[Record]") -> "tuple[list[Record], list[Record]]":
+    """Return the failures to show, and those that another failure explains."""
+    cause = any(record.case == DETERMINISM and str(record.status) == "fail" for record in records)
+    folded = [record for record in records if cause and record.case != DETERMINISM and DEPENDENT in record.message]
+    return [record for record in records if record not in folded], folded
+
+
+def common_error(records: "Sequence[Record]") -> str | None:
+    """Return the message if all laws broke for one reason, for example an import that fails, else None."""
+    messages = {record.message for record in records}
+    is_broken = all(str(record.status) in ("error", "crash", "oom", "timeout") for record in records)
+    return messages.pop() if len(records) > 1 and len(messages) == 1 and is_broken else None

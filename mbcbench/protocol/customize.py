@@ -1,0 +1,70 @@
+"""What a user says about the encoder to build: its width, its hyper-parameters and its weights."""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from mbcbench.errors import UsageError
+from mbcbench.protocol.spec import EncoderSpec
+from mbcbench.protocol.weights import load_weights
+from mbcbench.types import Hyper, JsonDict
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """How to build an encoder.
+
+    dim_in: element width, or None for one that fits the encoder. hyper: hyper-parameters in place of the spec's.
+    weights: file with trained weights, or an empty string.
+    """
+
+    dim_in: int | None = None
+    hyper: Hyper = field(default_factory=dict)
+    weights: str = ""
+
+    def to_params(self) -> JsonDict:
+        """Return the options that are set, as parameters of a cell; `BuildOptions.from_params` reads them."""
+        params = {"dim_in": self.dim_in, "hyper": dict(self.hyper), "weights": self.weights}
+        return {name: value for name, value in params.items() if value}
+
+    @classmethod
+    def from_params(cls, params: "JsonDict | Any") -> "BuildOptions":
+        """Return the options in the parameters of a cell."""
+        return cls(
+            dim_in=params.get("dim_in"), hyper=params.get("hyper") or {}, weights=str(params.get("weights") or "")
+        )
+
+    def apply(self, spec: EncoderSpec) -> EncoderSpec:
+        """Return a spec whose factory builds the encoder with these hyper-parameters and weights."""
+        if not self.hyper and not self.weights:
+            return spec
+        factory = _with_weights(spec, Path(self.weights)) if self.weights else spec.factory
+        return replace(spec, factory=factory, hyper={**spec.hyper, **self.hyper})
+
+
+def _with_weights(spec: EncoderSpec, weights: Path) -> Callable[..., nn.Module]:
+    def factory(dim_in: int, **hyper: Any) -> nn.Module:
+        module = spec.factory(dim_in, **hyper)
+        load_weights(module, weights, spec.name)
+        return module
+
+    return factory
+
+
+def parse_hyper(texts: Iterable[str]) -> dict[str, Any]:
+    """Return hyper-parameters given as `NAME=VALUE`; a value is JSON, or else a string."""
+    return dict(map(_parse_one, texts))
+
+
+def _parse_one(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise UsageError(f"--hyper {text} is not NAME=VALUE, as in --hyper dim=64")
+    with contextlib.suppress(ValueError):
+        return name, json.loads(value)
+    return name, value
