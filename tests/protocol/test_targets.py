@@ -1,0 +1,47 @@
+"""Targets: files with neighbours, widths of instances, hyper-parameters and weights."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mbcbench.errors import BrokenPluginError
+from mbcbench.protocol.build import build_from_spec, get_spec, spec_from_object
+from mbcbench.protocol.customize import BuildOptions
+from mbcbench.protocol.validate import element_width, validate
+
+
+class Mean(nn.Module):
+    def __init__(self, dim_in: int, width: int = 4) -> None:
+        super().__init__()
+        self.head = nn.Linear(width, 5)
+        self.project = nn.Linear(dim_in, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(self.project(x).mean(1))
+        return out
+
+
+def test_a_target_file_can_import_its_neighbours(tmp_path: Path) -> None:
+    (tmp_path / "neighbour_of_target.py").write_text("from torch.nn import Identity as Encoder\n")
+    (tmp_path / "target.py").write_text("from neighbour_of_target import Encoder\n")
+    assert get_spec(f"{tmp_path / 'target.py'}:Encoder").factory is nn.Identity
+
+
+def test_the_width_of_an_instance_is_one_that_it_encodes() -> None:
+    assert element_width(spec_from_object(Mean(7), "mean")) == 7  # its first Linear layer takes 4
+
+
+def test_hyper_parameters_and_weights_of_a_checkpoint_are_used(tmp_path: Path) -> None:
+    trained = Mean(3, width=6)
+    weights = tmp_path / "w.pt"
+    torch.save({"state_dict": {f"module.{name}": value for name, value in trained.state_dict().items()}}, weights)
+    options = BuildOptions(hyper={"width": 6}, weights=str(weights))
+    module = build_from_spec(options.apply(spec_from_object(Mean, "mean")), dim_in=3)
+    assert torch.equal(module.state_dict()["head.weight"], trained.head.weight)
+
+
+def test_an_error_names_the_line_of_the_user() -> None:
+    with pytest.raises(BrokenPluginError, match=r"test_targets\.py:\d+.*--dim-in N"):
+        validate(Mean(7), dim_in=3, name="mean")
