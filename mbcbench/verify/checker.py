@@ -27,6 +27,7 @@ from mbcbench.records.cell import Cell
 from mbcbench.records.detail import UntriedLawDetail
 from mbcbench.records.record import Record, Status
 from mbcbench.verify import tolerance
+from mbcbench.verify.domain import Domain, declared_domain
 from mbcbench.verify.example import ALL_KINDS, Example, ExampleData, smallest_examples
 from mbcbench.verify.isolation import isolated
 from mbcbench.verify.law import Law, get_law
@@ -191,8 +192,15 @@ class Checker:
     def _variants(self) -> list[nn.Module]:
         with isolated(self.seed):
             module = build_from_spec(self.spec, dim_in=self.dim_in, seed=self.seed)
-            validate(module, dim_in=self.dim_in, name=self.spec.name)
-            return parameter_variants(module, self.dim_in, self.seed)
+            self._domain = declared_domain(self.spec, module, self.dim_in)
+            validate(module, dim_in=self.dim_in, name=self.spec.name, min_size=self._domain.min_size)
+            return parameter_variants(module, self.dim_in, self.seed, self._domain.min_size)
+
+    @property
+    def domain(self) -> Domain:
+        """Inputs that the encoder admits."""
+        _ = self._variants
+        return self._domain
 
     @property
     def _is_plain(self) -> bool:
@@ -207,7 +215,7 @@ class Checker:
         module = copy.deepcopy(self._variants[0])
         with isolated(self.seed), torch.no_grad():
             for example in _PROBES:
-                x = ExampleData(example, self.dim_in).x
+                x = ExampleData(self.domain.fit(example), self.dim_in).x
                 first = module(x)
                 module(2 * x)
                 if bool((tolerance.gaps(module(x), first) > tolerance.rounding_bound(first, x.shape[1])).any()):
@@ -219,13 +227,15 @@ class Checker:
         """True if the encoder treats the sets of a batch independently, so that one call can try many examples."""
         if not self.deterministic:
             return False
-        subject = Subject(copy.deepcopy(self._variants[-1]), self.dim_in)
+        subject = Subject(copy.deepcopy(self._variants[-1]), self.dim_in, domain=self.domain)
         run = LawRun(get_law("symmetry.batch"), [subject])
-        probes = [replace(example, kinds=ALL_KINDS) for example in _PROBES]
+        probes = [self.domain.fit(replace(example, kinds=ALL_KINDS)) for example in _PROBES]
         with isolated(self.seed), torch.no_grad():
             return not any(run.try_example(probe).is_counterexample for probe in probes)
 
-    def subjects(self, wrap: Callable[[nn.Module], nn.Module] = lambda module: module) -> list[Subject]:
+    def subjects(
+        self, wrap: Callable[[nn.Module], nn.Module] = lambda module: module, domain: Domain | None = None
+    ) -> list[Subject]:
         """Return fresh copies of the encoder, wrapped, one per parameter set, so that laws do not affect each other."""
 
         def rebuild() -> nn.Module:
@@ -239,13 +249,14 @@ class Checker:
                 deterministic=self.deterministic,
                 rebuild=rebuild,
                 reference=self.spec.reference,
+                domain=domain or self.domain,
             )
             for module in self._variants
         ]
 
     def aggregated(self, g: Aggregation) -> list[Subject]:
         """Return the plain encoder f as a stream (f, g): chunk encodings aggregated by `g`."""
-        return self.subjects(lambda module: ChunkAggregation(module, g).eval())
+        return self.subjects(lambda module: ChunkAggregation(module, g).eval(), replace(self.domain, every_chunk=True))
 
     @cached_property
     def _consistent_aggregation(self) -> Aggregation | None:
@@ -258,7 +269,7 @@ class Checker:
         smallest = smallest_examples(len(subjects), law.kinds, all_kinds=self.independent_sets)
         with isolated(self.seed), torch.no_grad():
             examples = islice(smallest, AGGREGATION_EXAMPLES)
-            return not any(run.try_example(example).is_counterexample for example in examples)
+            return not any(run.try_example(run.domain.fit(example)).is_counterexample for example in examples)
 
     def _try_all_aggregations(self, law: Law, budget: Budget) -> LawResult:
         """Try a plain module with each aggregation; the law holds if it holds for one of them."""

@@ -56,6 +56,11 @@ def has_reference(subject: Subject) -> str | None:
     return None if subject.reference is not None else "no reference implementation is given"
 
 
+def admits_nonfinite(subject: Subject) -> str | None:
+    """Require an encoder that admits NaN and infinity."""
+    return "it admits finite elements only, as it declares" if subject.domain.finite_only else None
+
+
 def has_parameters(subject: Subject) -> str | None:
     """Require trainable parameters."""
     return None if subject.parameters else "it has no trainable parameters"

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mbcbench.errors import one_line
 from mbcbench.types import JsonObject
+from mbcbench.verify.domain import Domain
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law
 from mbcbench.verify.subject import Subject
@@ -84,6 +85,16 @@ class LawRun:
     sets_tried: int = 0
     sets_until_broken: int = 0
     worst: Observation = field(default_factory=lambda: Observation(Example(sizes=())))
+
+    @property
+    def domain(self) -> Domain:
+        """Inputs that the encoder admits."""
+        return self.subjects[0].domain
+
+    @property
+    def min_size(self) -> int:
+        """Smallest number of elements on which the law may be tried."""
+        return self.law.min_size + self.domain.num_added
 
     @property
     def examples(self) -> int:

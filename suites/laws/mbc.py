@@ -1,5 +1,11 @@
 """Mini-batch consistency: the encoding of a stream does not depend on how the set is cut into chunks."""
 
+from collections.abc import Callable
+
+from torch import Tensor
+
+from mbcbench.types import State
+from mbcbench.verify.domain import is_refusal
 from mbcbench.verify.example import ExampleData
 from mbcbench.verify.law import Law, merges, streams
 from mbcbench.verify.subject import Subject
@@ -74,26 +80,56 @@ def check_empty(subject: Subject, data: ExampleData) -> Comparison:
     Why it matters: filters, shards and windows are often empty. A chunk without elements that is counted, or whose
     maximum is taken, corrupts the whole stream; with masks, so does a chunk whose elements are all masked.
 
+    A chunk that is refused, by a ValueError with a message, counts as a clear error too.
+
     How to fix a failure: give sums over no elements their identity (0, or -inf for a maximum), count elements instead
     of chunks, and let the read-out of the fresh state return a number or raise ValueError with a message.
     """
     start = subject.init_state(len(data.x))
     expected = subject.stream(data.chunks, start)
-    empty = data.x[:, :0]
     position = int(data.rng.integers(0, len(data.chunks) + 1))
     data.choices["empty chunks before chunk"] = position
-    last = [empty] if data.example.seed % 2 else []
-    chunks = [*data.chunks[:position], empty, empty, *data.chunks[position:], *last]
-    comparison = subject.compare(subject.stream(chunks, start), expected, data.x)
+    comparison = _compare_unless_refused(
+        subject, data, expected, lambda: _stream_with_empty_chunks(subject, data, start)
+    )
     if subject.takes_mask:
-        state = start
-        for number, chunk in enumerate(data.chunks):
-            if number == position % len(data.chunks):
-                absent = chunk.new_zeros(chunk.shape[:2]).bool()
-                state = subject.update(state, chunk * 3 + 1, absent)
-            state = subject.update(state, chunk)
-        comparison = worse(comparison, subject.compare(subject.readout(state), expected, data.x))
+        masked = _compare_unless_refused(
+            subject,
+            data,
+            expected,
+            lambda: _stream_with_masked_chunk(subject, data, start, position % len(data.chunks)),
+        )
+        comparison = worse(comparison, masked)
     return worse(comparison, _compare_empty_set(subject, data))
+
+
+def _compare_unless_refused(
+    subject: Subject, data: ExampleData, expected: Tensor, stream: Callable[[], Tensor]
+) -> Comparison:
+    """Compare a stream with `expected`; one that is refused with a message cannot be wrong."""
+    try:
+        actual = stream()
+    except ValueError as error:
+        if not is_refusal(error):
+            raise
+        return no_gap(data)
+    return subject.compare(actual, expected, data.x)
+
+
+def _stream_with_empty_chunks(subject: Subject, data: ExampleData, start: State) -> Tensor:
+    empty = data.x[:, :0]
+    position = data.choices["empty chunks before chunk"]
+    last = [empty] if data.example.seed % 2 else []
+    return subject.stream([*data.chunks[:position], empty, empty, *data.chunks[position:], *last], start)
+
+
+def _stream_with_masked_chunk(subject: Subject, data: ExampleData, state: State, position: int) -> Tensor:
+    for number, chunk in enumerate(data.chunks):
+        if number == position:
+            absent = chunk.new_zeros(chunk.shape[:2]).bool()
+            state = subject.update(state, chunk * 3 + 1, absent)
+        state = subject.update(state, chunk)
+    return subject.readout(state)
 
 
 def _compare_empty_set(subject: Subject, data: ExampleData) -> Comparison:

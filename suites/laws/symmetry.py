@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mbcbench.verify.domain import is_refusal
 from mbcbench.verify.example import ExampleData
 from mbcbench.verify.law import Classes, Law, encodes_sets, has_slots, maps_elements, masks
 from mbcbench.verify.subject import Subject
@@ -110,7 +111,8 @@ def check_padding(subject: Subject, data: ExampleData) -> Comparison:
     batch_size, n, dim = data.x.shape
     num_padding = int(data.rng.integers(1, 4))
     padding = torch.from_numpy(data.rng.standard_normal((batch_size, num_padding, dim))) * 1e3
-    padding[:, 0] = (torch.nan, torch.inf, 0.0)[data.example.seed % 3]
+    if not subject.domain.finite_only:
+        padding[:, 0] = (torch.nan, torch.inf, 0.0)[data.example.seed % 3]
     positions = torch.arange(n + num_padding).expand(batch_size, -1).numpy()
     shuffled = torch.from_numpy(data.rng.permuted(positions, axis=1))
     # Present elements take the first n numbers in turn, and so keep their order; padding takes the others.
@@ -118,7 +120,14 @@ def check_padding(subject: Subject, data: ExampleData) -> Comparison:
     sources = torch.where(present, present.cumsum(1) - 1, n + (~present).cumsum(1) - 1)
     padded = _permute(torch.cat([data.x, padding.to(data.x.dtype)], 1), sources)
     data.choices["positions of the padding"] = ~present
-    comparison = subject.compare(subject.encode_masked(padded, present), subject.encode(data.x), data.x)
+    try:
+        actual = subject.encode_masked(padded, present)
+    except ValueError as error:
+        if not is_refusal(error):
+            raise
+        # It refuses what is not finite, in padding too: that is loud. Finite padding must still be without influence.
+        actual = subject.encode_masked(padded.nan_to_num(posinf=0.0), present)
+    comparison = subject.compare(actual, subject.encode(data.x), data.x)
     return worse(comparison, _compare_ragged(subject, data)) if subject.deterministic else comparison
 
 
@@ -127,7 +136,7 @@ def _compare_ragged(subject: Subject, data: ExampleData) -> Comparison:
     x = data.x[:_NUM_RAGGED]
     rng = np.random.default_rng([data.example.seed, 3])
     # Always as many draws, so that a set keeps its size when the search tries it alone.
-    sizes = rng.integers(1, x.shape[1] + 1, size=_NUM_RAGGED)[: len(x)]
+    sizes = rng.integers(subject.domain.min_size, x.shape[1] + 1, size=_NUM_RAGGED)[: len(x)]
     data.choices["sizes of the first sets"] = sizes.tolist()
     present = torch.arange(x.shape[1]) < torch.from_numpy(sizes)[:, None]
     expected = torch.cat([subject.encode(elements[None, :size]) for elements, size in zip(x, sizes, strict=True)])
