@@ -39,6 +39,11 @@ from mbcbench.verify.subject import Subject, parameter_variants
 from mbcbench.verify.xfails import with_xfails
 
 PARTITION = "mbc.partition"
+# Laws that an order-sensitive encoder breaks, if they apply to it.
+BROKEN_BY_ORDER = ("symmetry.permutation", "symmetry.elements", "mbc.order")
+ORDER_HINT = (
+    "it holds for contiguous chunks in order: if the order of elements is meant, declare `order_sensitive = True`"
+)
 AGGREGATION_EXAMPLES = 24  # smallest examples on which an aggregation must be consistent to be used for other laws
 # Examples that decide what the search may rely on: is the encoder deterministic, are the sets of a batch independent?
 _PROBES = (Example(sizes=(1,), seed=1), Example(sizes=(2, 3), seed=2), Example(sizes=(9,), seed=3))
@@ -202,6 +207,14 @@ class Checker:
         _ = self._variants
         return self._domain
 
+    @cached_property
+    def _breaks(self) -> Mapping[str, str]:
+        """Laws that the encoder breaks: those of its spec, and those that an order-sensitive encoder breaks."""
+        if not self.domain.order_sensitive:
+            return self.spec.breaks
+        broken = (law for law in BROKEN_BY_ORDER if law not in self.spec.claims)
+        return {**dict.fromkeys(broken, "it reads the elements in order, as it declares"), **self.spec.breaks}
+
     @property
     def _is_plain(self) -> bool:
         return not is_streaming(self._variants[0])
@@ -284,7 +297,7 @@ class Checker:
 
     def _try_through_aggregation(self, law: Law, budget: Budget) -> LawResult:
         """Try another law about streams on a plain module, with the aggregation that makes it consistent."""
-        if PARTITION in self.spec.breaks:  # which is judged as a law of its own
+        if PARTITION in self._breaks:  # which is judged as a law of its own
             return LawResult(Status.SKIP, f"a plain module whose spec says that it breaks {PARTITION}")
         g = self._consistent_aggregation
         if g is None:
@@ -296,10 +309,19 @@ class Checker:
         reason = law.unmet_requirement(subjects[0])
         if reason:
             return LawResult(Status.SKIP, reason)
-        return self._conclude(law, self._search(law, subjects, budget))
+        result = self._search(law, subjects, budget)
+        return self._conclude(law, result, "" if result.holds else self._order_hint(law))
+
+    def _order_hint(self, law: Law) -> str:
+        """Return how to declare a stream that is consistent for contiguous chunks in order, and for these only."""
+        is_plain_or_known = self._is_plain or self.domain.order_sensitive or law.id in self._breaks
+        if law.id != PARTITION or is_plain_or_known:
+            return ""
+        in_order = self.subjects(domain=replace(self.domain, order_sensitive=True))
+        return ORDER_HINT if self._survives_smallest(law, in_order) else ""
 
     def _search(self, law: Law, subjects: list[Subject], budget: Budget, g: str = "") -> SearchResult:
-        is_expected = law.id in self.spec.breaks  # an expected counterexample is neither shrunk nor worth storing
+        is_expected = law.id in self._breaks  # an expected counterexample is neither shrunk nor worth storing
         store = None
         if budget.database is not None and not is_expected:
             parts = ("mbcbench", self.spec.name, law.id, g, str(self.dim_in))
@@ -327,11 +349,11 @@ class Checker:
 
     def _outcome(self, law: Law, result: SearchResult, note: str) -> tuple[Status, str]:
         """Return status and message, given what the spec claims and expects to fail."""
-        expected = self.spec.breaks.get(law.id, "")
+        expected = self._breaks.get(law.id, "")
         error = result.counterexample.error if result.counterexample is not None else ""
         if error:
             return (Status.XFAIL, f"{expected} ({error})") if expected else (Status.ERROR, error)
-        if not law.can_fail(self.spec.claims, self.spec.breaks):
+        if not law.can_fail(self.spec.claims, self._breaks):
             return Status.OK, law.describe_outcome(holds=result.holds, note=result.worst.note)
         if not result.holds:
             doubt = "" if self.deterministic else "not deterministic in eval mode: fix hygiene.determinism first"

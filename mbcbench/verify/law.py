@@ -61,6 +61,11 @@ def admits_nonfinite(subject: Subject) -> str | None:
     return "it admits finite elements only, as it declares" if subject.domain.finite_only else None
 
 
+def ignores_order(subject: Subject) -> str | None:
+    """Require an encoder that does not declare itself order-sensitive."""
+    return "it reads the elements in order, as it declares" if subject.domain.order_sensitive else None
+
+
 def has_parameters(subject: Subject) -> str | None:
     """Require trainable parameters."""
     return None if subject.parameters else "it has no trainable parameters"

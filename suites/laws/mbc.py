@@ -22,7 +22,7 @@ def check_partition(subject: Subject, data: ExampleData) -> Comparison:
     Why it matters: if a set does not fit into memory, its encoding must not depend on how it was cut. Equal random
     chunks are a weak test: the mean of chunk means passes for every split into equal parts, and is off by more than its
     own size for a chunk of one element next to a large one. So the chunks here are uneven, single, interleaved and
-    sorted.
+    sorted. For an encoder that declares itself order-sensitive they are contiguous and in order.
 
     How to fix a failure: keep in the state what the read-out needs of all elements (a sum with its count, a running
     maximum with numerator and denominator), and divide, normalise or apply nonlinearities in the read-out only.
@@ -53,7 +53,8 @@ def check_order(subject: Subject, data: ExampleData) -> Comparison:
 def check_merge(subject: Subject, data: ExampleData) -> Comparison:
     """Merging is associative and commutative, with the fresh state as identity: any tree over the chunks agrees.
 
-    Source: mini-batch consistency asks for a commutative monoid; these are its laws.
+    Source: mini-batch consistency asks for a commutative monoid; these are its laws. An encoder that declares itself
+    order-sensitive has a monoid that does not commute: only neighbouring chunks are merged, in order.
 
     Why it matters: parallel encoding merges partial states in the order in which workers finish. A merge that forgets a
     count, averages two means or prefers its left argument is silently wrong there and nowhere else.
@@ -62,12 +63,16 @@ def check_merge(subject: Subject, data: ExampleData) -> Comparison:
     """
     start = subject.init_state(len(data.x))
     trees = [(str(number), subject.update(start, chunk)) for number, chunk in enumerate(data.chunks)]
-    trees.append(("fresh", start))
+    trees.insert(int(data.rng.integers(len(trees) + 1)), ("fresh", start))
     while len(trees) > 1:
-        left, right = (int(i) for i in data.rng.choice(len(trees), size=2, replace=False))
+        if subject.domain.order_sensitive:  # only neighbours, the earlier one first
+            left = int(data.rng.integers(len(trees) - 1))
+            right = left + 1
+        else:
+            left, right = (int(i) for i in data.rng.choice(len(trees), size=2, replace=False))
         (a, state_a), (b, state_b) = trees[left], trees[right]
-        trees = [tree for i, tree in enumerate(trees) if i not in (left, right)]
-        trees.append((f"({a} {b})", subject.module.merge(state_a, state_b)))
+        trees[left] = (f"({a} {b})", subject.module.merge(state_a, state_b))
+        del trees[right]
     data.choices["tree over the chunks"], merged = trees[0]
     return subject.compare(subject.readout(merged), subject.stream(data.chunks, start), data.x)
 

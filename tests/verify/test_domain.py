@@ -65,7 +65,8 @@ class Nearest(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         distances = (x[:, :, None] - x[:, None]).square().sum(3)
         near = distances.topk(4, largest=False).values
-        return torch.cat([self.phi(x).mean(1), near.mean((1, 2))[:, None]], 1)
+        features: Tensor = self.phi(x)
+        return torch.cat([features.mean(1), near.mean((1, 2))[:, None]], 1)
 
 
 class DeclaresFour(Nearest):
@@ -83,7 +84,8 @@ class NearestByPosition(DeclaresFour):
     """Weights elements by position."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) + self.phi(x)[:, :1].sum(2)
+        out: Tensor = super().forward(x) + self.phi(x)[:, :1].sum(2)
+        return out
 
 
 class MaximumOfFour(nn.Module):
