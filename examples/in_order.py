@@ -24,7 +24,7 @@ class Recurrence(nn.Module):
         self.gru = nn.GRU(dim_in, WIDTH, batch_first=True)
 
     def init_state(self, batch_size: int) -> Tensor:
-        return self.gru.weight_hh_l0.new_zeros(batch_size, WIDTH)
+        return next(self.parameters()).new_zeros(batch_size, WIDTH)
 
     def update(self, state: Tensor, x: Tensor) -> Tensor:
         if x.shape[1] == 0:

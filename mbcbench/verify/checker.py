@@ -39,6 +39,7 @@ from mbcbench.verify.subject import Subject, parameter_variants
 from mbcbench.verify.xfails import with_xfails
 
 PARTITION = "mbc.partition"
+MIN_BATCHES = 4  # tried for a law about a batch as a whole: to hold on one says little
 # Laws that an order-sensitive encoder breaks, if they apply to it.
 BROKEN_BY_ORDER = ("symmetry.permutation", "symmetry.elements", "mbc.order")
 ORDER_HINT = (
@@ -73,7 +74,7 @@ class Budget:
 
     def sets_for(self, law: Law) -> int:
         """Return the number of sets to try for a law."""
-        minimum = self.min_examples * len(law.kinds) if law.batched else 1
+        minimum = self.min_examples * len(law.kinds) if law.batched else min(self.min_examples, MIN_BATCHES)
         return max(round(self.examples * law.budget_fraction), minimum)
 
 

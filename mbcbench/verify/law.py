@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from mbcbench import registry
 from mbcbench.errors import UsageError
 from mbcbench.verify.example import ALL_KINDS, Example, ExampleData
-from mbcbench.verify.subject import Subject
+from mbcbench.verify.subject import Subject, slots_of
 from mbcbench.verify.tolerance import Comparison
 
 if TYPE_CHECKING:
@@ -46,9 +46,7 @@ def has_slots(subject: Subject) -> str | None:
     """Require a state with a field `slots` (`B x K x h`)."""
     if not subject.streaming:
         return streams(subject)
-    state = subject.init_state(1)
-    present = "slots" in state if isinstance(state, dict) else hasattr(state, "slots")
-    return None if present else "its state has no field `slots`"
+    return "its state has no field `slots`" if slots_of(subject.init_state(1)) is None else None
 
 
 def has_reference(subject: Subject) -> str | None:

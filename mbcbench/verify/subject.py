@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -27,6 +27,17 @@ def encoding(module: Encoder, x: Tensor) -> Tensor:
     """Return the encoding of `x` in one piece, the quantity that laws compare by default."""
     out: Tensor = module(x)
     return out
+
+
+def slots_of(state: State) -> Tensor | None:
+    """Return the field `slots` of a state (`B x K x h`), or None if it has none that can be replaced."""
+    if isinstance(state, Mapping):
+        slots = state.get("slots")
+    elif hasattr(state, "_replace") or (dataclasses.is_dataclass(state) and not isinstance(state, type)):
+        slots = getattr(state, "slots", None)
+    else:
+        return None
+    return slots if isinstance(slots, Tensor) and slots.dim() == 3 else None
 
 
 class Subject:
@@ -168,7 +179,7 @@ class Subject:
     @staticmethod
     def replace_slots(state: State, slots: Tensor) -> State:
         """Return the state with another field `slots` (`B x K x h`)."""
-        if isinstance(state, dict):
+        if isinstance(state, Mapping):
             return {**state, "slots": slots}
         return state._replace(slots=slots) if hasattr(state, "_replace") else dataclasses.replace(state, slots=slots)
 
