@@ -1,8 +1,13 @@
 """Encoders that read in order: a correct one breaks what it declares and nothing else, a forgetful one is caught."""
 
+import re
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from torch import Tensor, nn
 
 from examples import in_order
 from mbcbench import registry
@@ -47,6 +52,16 @@ def test_the_retention_merges_neighbours_only() -> None:
     merge, budget = get_law("mbc.merge"), Budget(examples=400)  # it takes three chunks
     assert checker("Retention").try_law(merge, budget).status is Status.PASS
     assert checker("RetentionForgets").try_law(merge, budget).status is Status.FAIL
+
+
+def test_the_page_on_extending_shows_the_recurrence_of_the_examples() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "extending.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    (source,) = (block for block in blocks if block.startswith("class Recurrence"))
+    names: dict[str, Any] = {"torch": torch, "nn": nn, "Tensor": Tensor}
+    exec(source, names)  # the page's own code
+    spec = EncoderSpec(name="page", factory=names["Recurrence"])
+    assert Checker(spec, dim_in=3).try_law(get_law("mbc.partition"), BUDGET).status is Status.PASS
 
 
 class Undeclared(in_order.Recurrence):

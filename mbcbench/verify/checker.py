@@ -13,7 +13,7 @@ import torch
 from hypothesis.database import ExampleDatabase
 from torch import nn
 
-from mbcbench.errors import BrokenPluginError, UsageError, one_line
+from mbcbench.errors import BrokenPluginError, LawOutOfMemoryError, UsageError, is_out_of_memory, one_line
 from mbcbench.protocol.build import (
     build_from_spec,
     element_width,
@@ -39,6 +39,7 @@ from mbcbench.verify.subject import Subject, parameter_variants
 from mbcbench.verify.xfails import with_xfails
 
 PARTITION = "mbc.partition"
+FINITE = "hygiene.finite"
 MIN_BATCHES = 4  # tried for a law about a batch as a whole: to hold on one says little
 # Laws that an order-sensitive encoder breaks, if they apply to it.
 BROKEN_BY_ORDER = ("symmetry.permutation", "symmetry.elements", "mbc.order")
@@ -158,8 +159,10 @@ class Checker:
             message = str(error)
         except LawTimeout:
             status, message = Status.TIMEOUT, f"took longer than its limit of {budget.seconds:g} s"
-        except Exception as error:
+        except (Exception, LawOutOfMemoryError) as error:
             message = one_line(error)
+            if is_out_of_memory(error):
+                status, message = Status.OOM, f"memory ran out: {message}"
         return cell.record(status, message=message, detail=UntriedLawDetail(law=law_id))
 
     def judge_cell(self, cell: Cell, budget: Budget) -> Record:
@@ -311,7 +314,12 @@ class Checker:
         if reason:
             return LawResult(Status.SKIP, reason)
         result = self._search(law, subjects, budget)
-        return self._conclude(law, result, "" if result.holds else self._order_hint(law))
+        return self._conclude(law, result, self._domain_note(law) if result.holds else self._order_hint(law))
+
+    def _domain_note(self, law: Law) -> str:
+        """Return what the encoder does not admit, for the law about sets of every size."""
+        smallest = self.domain.min_size
+        return f"sets of fewer than {smallest} elements are no input" if law.id == FINITE and smallest > 1 else ""
 
     def _order_hint(self, law: Law) -> str:
         """Return how to declare a stream that is consistent for contiguous chunks in order, and for these only."""

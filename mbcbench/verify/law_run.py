@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from mbcbench.errors import one_line
+from mbcbench.errors import LawOutOfMemoryError, is_out_of_memory, one_line
 from mbcbench.types import JsonObject
 from mbcbench.verify.domain import Domain
 from mbcbench.verify.example import Example, ExampleData
@@ -111,6 +111,8 @@ class LawRun:
         try:
             observation = _observe_worst_set(data, self._compare(subject, data))
         except Exception as error:  # the encoder's own
+            if is_out_of_memory(error):
+                raise LawOutOfMemoryError(str(error)) from error
             observation = Observation(example, error=one_line(error), choices=data.choices)
         if observation.is_counterexample and not self.sets_until_broken:
             self.sets_until_broken = self.sets_tried

@@ -130,6 +130,13 @@ def test_laws_respect_the_least_size_that_an_encoder_declares_or_refuses_to_go_b
     assert not set(statuses(encoder, *laws)) & set(BROKEN)
 
 
+def test_the_law_about_sets_of_every_size_says_which_are_no_input() -> None:
+    result = Checker(EncoderSpec(name="refuses", factory=RefusesThree), dim_in=3).try_law(
+        get_law("hygiene.finite"), BUDGET
+    )
+    assert (result.status, result.message) == (Status.PASS, "sets of fewer than 4 elements are no input")
+
+
 def test_a_least_size_in_the_spec_is_respected() -> None:
     assert statuses(Nearest, "symmetry.permutation", min_size=4) == [Status.PASS]
 
@@ -145,6 +152,21 @@ def test_a_fault_is_found_and_made_small_within_the_domain() -> None:
 
 def test_each_chunk_of_a_plain_module_has_the_least_size() -> None:
     assert statuses(MaximumOfFour, "mbc.partition", "mbc.program", "mbc.order") == [Status.PASS] * 3
+
+
+class EatsTensors(Sum):
+    """Asks for eight tebibytes for sets of four elements and more."""
+
+    def features(self, x: Tensor) -> Tensor:
+        return torch.ones(2**40, dtype=torch.float64) if x.shape[1] > 3 else super().features(x)
+
+
+def test_a_law_that_runs_out_of_memory_is_no_error_of_the_encoder() -> None:
+    checker = Checker(EncoderSpec(name="eats", factory=EatsTensors), dim_in=3, seed=0)
+    # Laws of whole sets of at most three elements still hold.
+    record = checker.judge("mbc.order", BUDGET)
+    assert record.status is Status.OOM
+    assert record.message.startswith("memory ran out: ")
 
 
 def test_a_least_size_is_at_least_one() -> None:
