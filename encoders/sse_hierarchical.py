@@ -130,6 +130,7 @@ def _spec(
     *,
     factory: type[nn.Module] = HierarchicalSlotSetEncoder,
     hyper: Hyper | None = None,
+    deliberately_wrong: bool = False,
     **claims_and_breaks: Mapping[str, str],
 ) -> EncoderSpec:
     return EncoderSpec(
@@ -140,6 +141,7 @@ def _spec(
         hyper=hyper or {},
         slot_readout="max",
         reference=reference,
+        deliberately_wrong=deliberately_wrong,
         **claims_and_breaks,
     )
 
@@ -166,6 +168,7 @@ SSE_HIERARCHICAL_PER_CHUNK = _spec(
     "sse-hierarchical-per-chunk",
     "Hierarchical Slot Set Encoder, the whole stack run on each chunk",
     factory=PerChunkHierarchy,
+    deliberately_wrong=True,
     claims={"symmetry.permutation": _CLAIMS["symmetry.permutation"]},
     breaks={
         "mbc.partition": "the second level is not linear in the slots of the first, of which each chunk gives a part",

@@ -11,6 +11,18 @@ from mbcbench.types import Hyper, JsonObject
 
 HYPER_SYMBOLS = {"num_slots": "K", "slot_dim": "h", "layers": "layers", "aggregate": "g"}  # shown in labels
 DEFAULT_HYPER = {"slot_dim": 64, "num_slots": 1}  # of a Slot Set Encoder whose hyper-parameters do not say
+POOLINGS = ("sum", "mean", "max", "min")  # encoders without parameters: the paper's DeepSets as a pooling layer
+# Names in figures and claims. The paper replaces the pooling layer only (Sections 3.1, 3.2, App. E), so its baselines
+# are bare poolings; the encoders with a network of their own have names that say so.
+NAMES = {
+    **{g: f"DeepSets ({g})" for g in POOLINGS},
+    **{f"deepsets-{g}": f"DeepSets ({g}) + network" for g in POOLINGS},
+    "deepsets-original": "DeepSets (original)",
+    "pma-block": "PMA",
+    "pma": "PMA + network",
+    "isab-pma": "Set Transformer",
+    "set-transformer": "Set Transformer (stacked)",
+}
 
 
 class Model(NamedTuple):
@@ -26,9 +38,16 @@ class Model(NamedTuple):
 
 
 def model_label(encoder: str, hyper: Hyper) -> str:
-    """Return the name of a model: the encoder and the hyper-parameters that have a symbol."""
+    """Return the name of a model: that of the encoder and the hyper-parameters that have a symbol."""
     values = [f"{symbol}={_level(hyper[name])}" for name, symbol in HYPER_SYMBOLS.items() if name in hyper]
-    return " ".join([encoder, *values])
+    return " ".join([NAMES.get(encoder, encoder), *values])
+
+
+def encoder_of(label: str) -> str:
+    """Return the encoder of a model from the model's label."""
+    names = {name: encoder for encoder, name in NAMES.items()}
+    matches = [name for name in names if label == name or label.startswith(f"{name} ")]
+    return names[max(matches, key=len)] if matches else label.partition(" ")[0]
 
 
 def _level(value: Any) -> str:
@@ -52,18 +71,23 @@ def hierarchy(num_slots: Sequence[int], h: int = 64) -> Model:
     return Model("sse-hierarchical", {"num_slots": list(num_slots), **width})
 
 
-DEEPSETS_MEAN = Model("deepsets-mean", {})
-DEEPSETS_MAX = Model("deepsets-max", {})
+# The paper's baselines: poolings behind the element network that all models share.
+DEEPSETS_MEAN = Model("mean", {})
+DEEPSETS_MAX = Model("max", {})
+PMA = Model("pma-block", {})
+SET_TRANSFORMER = Model("isab-pma", {})
+# Baselines that are deeper than the paper's.
+DEEPSETS_MEAN_NETWORK = Model("deepsets-mean", {})
+DEEPSETS_MAX_NETWORK = Model("deepsets-max", {})
+PMA_NETWORK = Model("pma", {})
+SET_TRANSFORMER_STACKED = Model("set-transformer", {})
 DEEPSETS_ORIGINAL = Model("deepsets-original", {})
-PMA = Model("pma", {})
-SET_TRANSFORMER = Model("set-transformer", {})
-SET_TRANSFORMER_1 = Model("set-transformer", {"layers": 1})  # ISAB, then PMA (Figure 2)
 SSE_1 = sse("random", 1)
 SSE_16 = sse("random", 16)
 SSE_32 = sse("random", 32)
 SSE_DETERMINISTIC_16 = sse("deterministic", 16)
 
-# Centroids: 128 wide.
+# Centroids: 128 wide. DeepSets is a network and a mean on ImageNet (Table 8), and a mean alone on MNIST (Table 6).
 CENTROID_WIDTH = 128
 DEEPSETS_MEAN_128 = Model("deepsets-mean", {"dim": CENTROID_WIDTH})
 SSE_MEAN_32 = Model("sse-random-mean", {"num_slots": 32, "dim": CENTROID_WIDTH})
@@ -75,11 +99,16 @@ DIGIT_HIERARCHY = Model("sse-hierarchical", {"num_slots": [32, 16], "aggregate":
 COMPARED_IN_FIG3 = (DEEPSETS_MEAN, PMA, SSE_1, SSE_32)
 COMPARED_IN_TABLE1 = (DEEPSETS_MAX, SET_TRANSFORMER, SSE_DETERMINISTIC_16, SSE_16)
 COMPARED_IN_FIG5 = (DEEPSETS_MEAN_128, SSE_MEAN_32, SSE_MEAN_128)
-COMPARED_IN_FIG8 = (DEEPSETS_MEAN_128, SSE_DETERMINISTIC_MEAN_16, DIGIT_HIERARCHY)
+COMPARED_IN_FIG8 = (DEEPSETS_MEAN, SSE_DETERMINISTIC_MEAN_16, DIGIT_HIERARCHY)
+# Rows beside the paper's.
+ADDED_TO_FIG3 = (DEEPSETS_MEAN_NETWORK, PMA_NETWORK)
+ADDED_TO_TABLE1 = (DEEPSETS_MAX_NETWORK, SET_TRANSFORMER_STACKED)
+ADDED_TO_FIG8 = (DEEPSETS_MEAN_128,)
 # The encoders of all experiments. Any other was added by a user.
 ENCODERS = (
     *("sse-random", "sse-random-mean", "sse-random-max", "sse-random-min"),
     *("sse-deterministic", "sse-deterministic-max", "sse-deterministic-mean", "sse-hierarchical"),
+    *("mean", "max", "pma-block", "isab-pma"),
     *("deepsets-mean", "deepsets-max", "deepsets-original", "pma", "set-transformer"),
 )
 

@@ -58,13 +58,21 @@ def check_device(device: str) -> None:
 
 
 def commit() -> str | None:
-    """Return the git commit checked out in the working directory, with `-dirty` if files differ from it."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    """Return the git commit of the installed sources, with `-dirty` if files differ from it.
+
+    None if they are not in a repository: git would name the commit of a repository around the environment.
+    """
     try:
-        described = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        _git("ls-files", "--error-unmatch", Path(__file__).name)
+        return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*") or None
     except (OSError, subprocess.SubprocessError):
         return None
-    return described.stdout.strip() or None
+
+
+def _git(*arguments: str) -> str:
+    folder = Path(__file__).parent
+    command = ["git", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
 
 
 def redact_home(text: str) -> str:

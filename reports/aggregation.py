@@ -11,6 +11,7 @@ import pandas as pd
 
 from mbcbench.paper import Filter
 
+from .selection import has_not_learnt
 from .stats import half_width
 
 MISSING = "missing"  # expected, since others have it, but there is no record
@@ -65,11 +66,11 @@ def badges(matrix: pd.DataFrame) -> pd.DataFrame:
 
 
 def outcomes(rows: pd.DataFrame, metric: str, where: Filter, encoders: Sequence[str]) -> pd.DataFrame:
-    """Return the outcome of a metric for each encoder and seed: columns value, status, message and undecided.
+    """Return the outcome of a metric for each encoder and seed: columns value, status, message and unlearnt.
 
     rows: the records of one suite; every seed in them is expected of every encoder.
     where: a record without one of its columns (a broken cell) matches every value.
-    undecided: True if the model was still on the plateau at which training starts.
+    unlearnt: True if the training ended at the loss of the baseline (see `selection.has_not_learnt`). That is a remark.
     """
     here = rows[rows["metric"].eq(metric) | rows["metric"].isna()]
     for column, value in where.items():
@@ -77,15 +78,15 @@ def outcomes(rows: pd.DataFrame, metric: str, where: Filter, encoders: Sequence[
     finite = np.isfinite(pd.to_numeric(here["value"]))
     here = here.assign(
         status=here["status"].mask(here["status"].eq("ok") & ~finite, NAN),
-        undecided=here["detail.plateau"].eq(True) if "detail.plateau" in here else False,
+        unlearnt=has_not_learnt(here),
     )
     last = _decisive(here).set_index(["encoder", "seed"])
     expected = pd.MultiIndex.from_product([list(encoders), sorted(rows["seed"].unique())], names=["encoder", "seed"])
-    table = last[["value", "status", "message", "undecided"]].reindex(expected)
+    table = last[["value", "status", "message", "unlearnt"]].reindex(expected)
     return table.assign(
         status=table["status"].fillna(MISSING),
         message=table["message"].fillna(""),
-        undecided=table["undecided"].eq(True),
+        unlearnt=table["unlearnt"].eq(True),
     )
 
 
@@ -100,7 +101,7 @@ def summarise_outcomes(table: pd.DataFrame) -> pd.DataFrame:
 
     mean, half: over the seeds that gave a value; half the width of the 95 % t interval (NaN for one seed).
     seeds, expected: how many gave a value, of how many. status: the worst. lost: the outcomes of the other seeds, in
-    words. undecided: how many seeds are.
+    words. unlearnt: how many seeds are.
     """
     values = pd.to_numeric(table["value"]).where(table["status"].eq("ok"))
     by_encoder = values.groupby(level="encoder", sort=False)
@@ -112,7 +113,7 @@ def summarise_outcomes(table: pd.DataFrame) -> pd.DataFrame:
             "half": half_width(by_encoder.std(), count),
             "seeds": count,
             "expected": by_encoder.size(),
-            "undecided": groups["undecided"].sum(),
+            "unlearnt": groups["unlearnt"].sum(),
             "status": groups["status"].agg(worst),
             "lost": groups["status"].agg(_count_lost),
             "message": groups["message"].agg(_join_messages),

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from .columns import Row
+from .formatting import parameter_range
 from .rendering import template
 
 MAX_NAMED = 5  # series that a sentence lists
@@ -77,13 +78,14 @@ class Caption:
     """The parts of a caption, each a text without a trailing period.
 
     result: what was measured. about: how to read the figure. claims: the paper's claims with their verdicts.
-    data: the data sets.
+    data: the data sets. parameters: of each model.
     """
 
     result: str
     about: str
     claims: tuple[ClaimText, ...]
     data: str
+    parameters: str = ""
 
     def __str__(self) -> str:
         """Return the caption as one paragraph."""
@@ -91,6 +93,8 @@ class Caption:
         for claim in self.claims:
             parts.append(f"Claim ({claim.id}): {claim.says}")
             parts.append(f"Verdict: {'; '.join(map(str, claim.readings))}")
+        if self.parameters:
+            parts.append(f"Parameters: {self.parameters}")
         if self.data:
             parts.append(f"Data: {self.data}")
         return " ".join(map(sentence, parts))
@@ -120,6 +124,15 @@ def data_note(rows: Sequence[Row]) -> str:
     for row in rows:
         names |= dict.fromkeys(str(row["data"] or "").split("; "))
     return "; ".join(filter(None, names))
+
+
+def parameter_note(data: pd.DataFrame) -> str:
+    """Return the number of parameters of each model or series in a figure's data, where they are known."""
+    if "parameters" not in data:
+        return ""
+    hue = "series" if "series" in data else "model"
+    ranges = {str(name): parameter_range(counts) for name, counts in data.groupby(hue, sort=False)["parameters"]}
+    return ", ".join(f"{name} {counts}" for name, counts in ranges.items() if counts)
 
 
 def compare_series(data: pd.DataFrame, measure: Measure, at: str = "{}", hue: str = "model", x: str = "x") -> str:

@@ -12,6 +12,7 @@ from mbcbench.types import JsonObject
 from .columns import Row
 from .formatting import facts, format_number
 from .growth import COSTS, SERIES, cost_table, growth_table, memory_table
+from .provenance import record_lines
 from .rendering import template
 from .selection import tidy
 from .stats import FITTED_SIZES
@@ -102,6 +103,7 @@ def _skipped(rows: pd.DataFrame) -> pd.DataFrame:
 def terminal(frame: pd.DataFrame, info: JsonObject) -> RenderableType:
     """Return the tables, one below the other."""
     parts: list[RenderableType] = [Text(f"{label}: {text}") for label, text in facts(tidy(frame), info)]
+    parts += map(Text, record_lines(info))
     for title, table in tables(frame).items():
         view = Table(*map(str, table.columns), box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
         for row in table.itertuples(index=False):
@@ -112,7 +114,9 @@ def terminal(frame: pd.DataFrame, info: JsonObject) -> RenderableType:
 
 def html(frame: pd.DataFrame, info: JsonObject) -> str:
     """Return the same as one self-contained page."""
-    return template("costs.html").render(facts=facts(tidy(frame), info), tables=tables(frame))
+    return template("costs.html").render(
+        facts=facts(tidy(frame), info), origin=record_lines(info), tables=tables(frame)
+    )
 
 
 REPORT = Report(

@@ -19,7 +19,7 @@ SYMBOLS = {
     "xpass": "?",
     "skip": "–",
     MISSING: "·",
-    "undecided": "≈",
+    "unlearnt": "≈",
     "unranked": "–",
 }
 BROKEN_SYMBOL = "!"
@@ -32,7 +32,7 @@ STATUS_WORDS = {
     "error": "error, timeout, crash or out of memory",
     "skip": "does not apply",
     MISSING: "no record",
-    "undecided": "undecided: still on the plateau where training begins",
+    "unlearnt": "remark: training ended at the loss of the baseline",
 }
 NO_TASKS = ("probe", "laws", "architectures", "consistency", "resources")  # suites without data sets
 BYTES = (" B", " KiB", " MiB", " GiB", " TiB")
@@ -65,6 +65,20 @@ def _scaled(value: float, base: int, units: Sequence[str]) -> str:
             return f"{value:.3g}{unit}" if abs(value) < 100 else f"{value:.0f}{unit}"
         value /= base
     return f"{value:.3g}{units[-1]}"
+
+
+def format_parameters(count: float) -> str:
+    """Return a number of parameters with two or three digits: `940`, `4.2 k`, `61 k`, `1.3 M`."""
+    for unit, suffix in ((1e6, " M"), (1e3, " k")):
+        if count >= unit:
+            return f"{count / unit:.1f}{suffix}" if count < 10 * unit else f"{count / unit:.0f}{suffix}"
+    return f"{count:.0f}"
+
+
+def parameter_range(counts: pd.Series) -> str:
+    """Return `20 k`, or `20 k to 61 k` for several numbers of parameters; nothing if none is known."""
+    known = sorted(pd.to_numeric(counts).dropna().unique())
+    return " to ".join(dict.fromkeys(format_parameters(count) for count in known[:1] + known[-1:]))
 
 
 def failures(rows: pd.DataFrame) -> list[tuple[str, str, str, str]]:
@@ -135,14 +149,14 @@ def facts(rows: pd.DataFrame, info: JsonObject) -> list[tuple[str, str]]:
 
     rows: tidy records. info: description of the run.
     """
-    tasks = rows[~rows["suite"].isin(NO_TASKS)]
+    tasks = rows[~rows["suite"].isin(NO_TASKS) & rows["params.role"].ne("search")]
     known = {
         "run": str(info.get("run") or ""),
         "profile": str(info.get("profile") or ""),
         "created": str(info.get("created") or ""),
         "data": _join(sorted(set(map("{} ({})".format, tasks["suite"], tasks["case"])))),
         "seeds": _join(sorted(tasks["seed"].dropna().unique())),
-        "machine": _machine(info),
+        "machine": machine(info),
         "device": _join(sorted(set(map(str, rows["device"].dropna())))),
         "versions": _join(map("{0[0]} {0[1]}".format, (info.get("versions") or {}).items())),
         "commit": str(info.get("commit") or "")[:12],
@@ -150,7 +164,8 @@ def facts(rows: pd.DataFrame, info: JsonObject) -> list[tuple[str, str]]:
     return [(label, text) for label, text in known.items() if text]
 
 
-def _machine(info: JsonObject) -> str:
+def machine(info: JsonObject) -> str:
+    """Return the processor, cores, memory and threads of a run, as far as they are known."""
     hardware = info.get("hardware") or {}
     parts = []
     if hardware.get("cpu"):

@@ -55,7 +55,8 @@ ARTEFACTS = Index(
         "quality-cost": ("cost_figures:QUALITY_COST", "Quality against cost"),
         "gradient-bias": ("gradient_figures:GRADIENT_BIAS", "Gradients of training on partitions"),
         "state-quality": ("cost_figures:STATE_QUALITY", "State against quality"),
-        "standing": ("leaderboard.ranking:STANDING", "Standing over all tasks"),
-        "profiles": ("leaderboard.ranking:PROFILES", "Performance profiles"),
+        "standing": ("leaderboard.standing:STANDING", "Standing over all tasks"),
+        "ranking": ("leaderboard.standing:RANKING", "Ranking of trained encoders"),
+        "profiles": ("leaderboard.standing:PROFILES", "Performance profiles"),
     },
 )

@@ -9,7 +9,7 @@ import pandas as pd
 from mbcbench.errors import one_line
 from mbcbench.reporting import Artefact
 
-from .captions import Caption, claim_texts, data_note
+from .captions import Caption, claim_texts, data_note, parameter_note
 from .style import WIDTH, image
 
 GROUPS = ("The paper's claims", "Tables of the paper", "Figures of the paper", "Beyond the paper")
@@ -91,7 +91,8 @@ def _caption(artefact: Artefact, data: pd.DataFrame, claims: pd.DataFrame) -> Ca
     tested = claims.assign(place=range(len(claims)))
     rows = tested[tested["id"].isin(artefact.claims)].to_dict("records")
     result = artefact.result(data) if artefact.result is not None and not data.empty else ""
-    return Caption(result, artefact.caption, claim_texts(rows), data_note(rows))
+    parameters = parameter_note(data) if artefact.draw is not None else ""  # a table has a column
+    return Caption(result, artefact.caption, claim_texts(rows), data_note(rows), parameters)
 
 
 def in_order(artefacts: Iterable[RenderedArtefact]) -> list[RenderedArtefact]:

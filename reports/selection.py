@@ -1,16 +1,19 @@
 """Selection of rows from a frame of records: complete columns, names of models, rows of one setting, values by seed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from mbcbench.paper import Filter, model_label
 
-from . import stats
 from .columns import ALL, MODEL_SETTINGS, SETTINGS, SIZES, TEXT, Row
 
 REPAIR_HINT = r" \(pip install [^)]*\)"  # in the names of data sets that old versions recorded
+STANDARD = "standard-"  # cases of trainings that rank encoders begin so; they are no part of the paper's experiments
 PARTITIONED = ("partition", "unbiased")  # ways of training on partitions, named in the label of a model
+# Encodings without a LayerNorm: as they are, or multiplied by the number of slots.
+NO_NORM, RESCALED = "no norm", "rescaled"
 
 
 def tidy(frame: pd.DataFrame) -> pd.DataFrame:
@@ -29,18 +32,15 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def label_models(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the tidy frame with the columns `model` and `longest`. A frame that has them is returned as it is.
+    """Return the tidy frame with the column `model`: the encoder with its hyper-parameters, in words.
 
-    model: the encoder with its hyper-parameters. longest: False if another run trained the model longer on this case.
+    A frame that has the column is returned as it is.
     """
     if "model" in frame:
         return frame
     rows = tidy(frame)
     names = [_model_name(row) for row in rows[["suite", "encoder", *MODEL_SETTINGS]].to_dict("records")]
-    rows = rows.assign(model=pd.Series(names, index=rows.index, dtype=object))
-    steps = pd.to_numeric(rows["detail.steps"])
-    most = steps.groupby([rows[column] for column in ("suite", "case", "model")], dropna=False).transform("max")
-    return rows.assign(longest=steps.isna() | steps.eq(most))
+    return rows.assign(model=pd.Series(names, index=rows.index, dtype=object))
 
 
 def _model_name(row: Row) -> str:
@@ -50,32 +50,58 @@ def _model_name(row: Row) -> str:
     if row["params.estimator"] in PARTITIONED:
         words.append(str(row["params.estimator"]))
     if row["suite"] == "centroids" and row["params.layer_norm"] is False:
-        words.append("no norm" if row["params.scale"] == 1 else "rescaled")
+        words.append(NO_NORM if row["params.scale"] == 1 else RESCALED)
     return " ".join(words)
 
 
+def is_standard(rows: pd.DataFrame) -> "pd.Series[bool]":
+    """Return True for the records of trainings that rank encoders."""
+    return rows["case"].astype(str).str.startswith(STANDARD)
+
+
 def select(rows: pd.DataFrame, where: Filter) -> pd.DataFrame:
-    """Return the measured rows of a setting, of the longest training of each model.
+    """Return the measured rows of a setting, of the longest training of each model in it, without those of `standard`.
 
     where: a tuple matches any of its values, None a missing value.
+
+    Profiles train a model of one name for different numbers of steps. What counts is the longest training that has
+    records in this setting: a longer one in another setting, such as another training size, hides nothing here.
     """
-    matches = rows["status"].eq("ok") & rows["longest"]
+    matches = rows["status"].eq("ok") & ~is_standard(rows)
     for column, value in where.items():
         if value is None:
             matches &= rows[column].isna()
         else:
             matches &= rows[column].isin(value if isinstance(value, tuple) else (value,))
     measured = rows.loc[matches]
-    return measured.assign(value=pd.to_numeric(measured["value"]))
+    return _longest_trainings(measured.assign(value=pd.to_numeric(measured["value"])))
+
+
+def _longest_trainings(rows: pd.DataFrame) -> pd.DataFrame:
+    steps = pd.to_numeric(rows["detail.steps"])
+    if steps.nunique() < 2:
+        return rows
+    most = steps.groupby([rows[column] for column in ("suite", "case", "model")], dropna=False).transform("max")
+    return rows[steps.isna() | steps.eq(most)]
+
+
+def has_not_learnt(rows: pd.DataFrame, margin: float = 0.0) -> pd.Series:
+    """Return True for rows of models whose training loss ended no lower than the training baseline less the margin.
+
+    rows: tidy records. Such a model knows no more than the mean colour of the pixels. Records without the two losses
+    have the judgement that was recorded with them.
+    """
+    names = ("train_loss", "train_baseline", "plateau")
+    loss, baseline, plateau = (rows.get(f"detail.{name}", pd.Series(np.nan, index=rows.index)) for name in names)
+    loss, baseline = pd.to_numeric(loss), pd.to_numeric(baseline)
+    return loss.ge(baseline - margin).where(loss.notna() & baseline.notna(), plateau.eq(True)).astype(bool)
 
 
 def values_by_seed(rows: pd.DataFrame, where: Filter, column: str = "value") -> pd.Series:
     """Return the value of each seed under a setting: the mean of its records, without missing values."""
-    measured = select(rows, where)
+    return mean_by_seed(select(rows, where), column)
+
+
+def mean_by_seed(measured: pd.DataFrame, column: str = "value") -> pd.Series:
+    """Return the mean of the records of each seed, without missing values."""
     return pd.to_numeric(measured[column]).groupby(measured["seed"]).mean().dropna()
-
-
-def weighted_sum(rows: pd.DataFrame, terms: Sequence[tuple[float, Filter]], column: str = "value") -> pd.Series:
-    """Return the weighted sum of the values under several settings, by seed: +1 and -1 give a paired difference."""
-    samples = [values_by_seed(rows, where, column) for _, where in terms]
-    return stats.paired_sum(samples, [weight for weight, _ in terms])

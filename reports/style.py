@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from .stats import Estimate
+from .stats import Estimate, one_per_seed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,7 +113,8 @@ def line_plot(axes: "Axes", data: pd.DataFrame, names: Sequence[str], hue: str =
     import seaborn as sns
 
     sns.lineplot(
-        data, x="x", y="value", hue=hue, style=hue, hue_order=names, style_order=names, palette=palette(len(names)),
+        one_per_seed(data, [hue, "x"]), x="x", y="value", hue=hue, style=hue, hue_order=names, style_order=names,
+        palette=palette(len(names)),
         markers=markers(len(names)) if dots and len(names) <= len(MARKERS) else False, dashes=False,
         errorbar=interval, err_style="bars" if dots else "band", ax=axes,
     )  # fmt: skip
@@ -127,7 +128,7 @@ def draw_points(data: pd.DataFrame, x: str, hue: str, *, labels: tuple[str, str]
     import seaborn as sns
 
     names = list(dict.fromkeys(data[hue]))
-    table = data.assign(**{x: data[x].astype(str)})
+    table = one_per_seed(data.assign(**{x: data[x].astype(str)}), [hue, x])
     with style():
         figure, axes = canvas(3.1 + legend_height(names))
         sns.pointplot(
@@ -145,7 +146,7 @@ def finish(axes: "Axes", labels: tuple[str, str], ticks: Iterable[float] | None 
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     axes.spines[["top", "right"]].set_visible(False)
-    if labels[1].startswith("accuracy"):  # an interval of two seeds may be wider than the range of accuracies
+    if "accuracy" in labels[1]:  # an interval of two seeds may be wider than the range of accuracies
         low, high = axes.get_ylim()
         axes.set_ylim(max(0.0, low), min(1.02, high))
     if ticks is not None:

@@ -8,10 +8,11 @@ import pandas as pd
 from mbcbench.reporting import Artefact
 from mbcbench.types import JsonObject
 
-from .captions import data_note
+from .captions import data_note, sentence
 from .columns import Row
 from .leaderboard.html import context
 from .paper.claims import claims_table
+from .provenance import record_lines
 from .rendered import GROUPS, PICTURES, RenderedArtefact, in_order, render
 from .rendering import template
 from .selection import label_models
@@ -34,13 +35,14 @@ def write(
         else:
             shown.append(rendered)
     shown = in_order(shown)
+    lines = record_lines(info)
     files: Files = {}
     for rendered in shown:
-        files |= _files(rendered, formats)
+        files |= _files(rendered, formats, lines)
     if "html" in formats:
         files["index.html"] = page(shown, [*missing, *_versions(frame, info)], context(frame, info, claims), formats)
     if "md" in formats:
-        files["README.md"] = index(shown, missing, formats)
+        files["README.md"] = index(shown, missing, formats, lines)
     if "latex" in formats:
         tables = [name for name in files if name.endswith(".tex")]
         files["report.tex"] = template("document.tex").render(tables=tables)
@@ -53,7 +55,8 @@ def _pictures(formats: Collection[str]) -> list[str]:
     return ["png"] if "html" in formats and not pictures else pictures
 
 
-def _files(rendered: RenderedArtefact, formats: Collection[str]) -> Files:
+def _files(rendered: RenderedArtefact, formats: Collection[str], lines: Sequence[str]) -> Files:
+    """Return the files of an artefact. lines: where its records come from."""
     files: Files = {}
     for kind, picture in rendered.images.items():
         if kind in formats:
@@ -61,13 +64,14 @@ def _files(rendered: RenderedArtefact, formats: Collection[str]) -> Files:
     if "csv" in formats:
         files[f"{rendered.id}.csv"] = rendered.data.to_csv(index=False)
     if "md" in formats:
-        files[f"{rendered.id}.md"] = _markdown(rendered, formats)
+        files[f"{rendered.id}.md"] = _markdown(rendered, formats, lines)
     if "latex" in formats and rendered.is_table:
-        files[f"{rendered.id}.tex"] = latex_table(rendered.title, str(rendered.caption), _shown_data(rendered))
+        caption = " ".join([str(rendered.caption), *map(sentence, lines)])
+        files[f"{rendered.id}.tex"] = latex_table(rendered.title, caption, _shown_data(rendered))
     return files
 
 
-def _markdown(rendered: RenderedArtefact, formats: Collection[str]) -> str:
+def _markdown(rendered: RenderedArtefact, formats: Collection[str], lines: Sequence[str]) -> str:
     body = ""
     if rendered.id == "claims":
         body = template("claims.md").render(claims=_by_claim(rendered.data))
@@ -75,7 +79,8 @@ def _markdown(rendered: RenderedArtefact, formats: Collection[str]) -> str:
         body = markdown_table(_shown_data(rendered))
     elif rendered.picture_files(formats):
         body = f"![{rendered.title}]({rendered.picture_files(formats)[0]})\n"
-    return f"# {rendered.title}\n\n{rendered.caption.markdown()}\n{body}"
+    origin = "\n\n".join(map(sentence, lines))
+    return f"# {rendered.title}\n\n{rendered.caption.markdown()}\n{body.rstrip()}\n\n{origin}\n"
 
 
 def _shown_data(rendered: RenderedArtefact) -> pd.DataFrame:
@@ -97,9 +102,12 @@ def _by_claim(claims: pd.DataFrame) -> list[tuple[str, Sequence[Row], str]]:
     return groups
 
 
-def index(shown: Sequence[RenderedArtefact], missing: Sequence[str], formats: Collection[str]) -> str:
+def index(
+    shown: Sequence[RenderedArtefact], missing: Sequence[str], formats: Collection[str], lines: Sequence[str]
+) -> str:
     """Return the list of what was drawn, with links, and of what was not, as Markdown."""
-    return template("index.md").render(shown=shown, groups=GROUPS, formats=formats, missing=missing)
+    origin = list(map(sentence, lines))
+    return template("index.md").render(shown=shown, groups=GROUPS, formats=formats, missing=missing, origin=origin)
 
 
 def page(

@@ -25,7 +25,7 @@ MODELS: dict[str, paper.Model] = {
     "table3": paper.SSE_1,
     "table4": paper.SSE_1,
     "table5": paper.DIGIT_HIERARCHY,
-    "table6": paper.DEEPSETS_MEAN_128,
+    "table6": paper.DEEPSETS_MEAN,
     "table7": paper.SSE_MEAN_128,
     "table8": paper.DEEPSETS_MEAN_128,
 }

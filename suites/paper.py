@@ -11,6 +11,9 @@ from typing import Any, TypeVar
 
 from mbcbench.execution.suite import Cells, Experiment, Profile, Request, Suite
 from mbcbench.paper import (
+    ADDED_TO_FIG3,
+    ADDED_TO_FIG8,
+    ADDED_TO_TABLE1,
     CLOUD_SIZES,
     COMPARED_IN_FIG3,
     COMPARED_IN_FIG5,
@@ -19,6 +22,7 @@ from mbcbench.paper import (
     COMPLETION,
     COMPLETION_TRAINED_SLOTS,
     DEEPSETS_MAX,
+    DEEPSETS_MAX_NETWORK,
     DEEPSETS_MEAN,
     DEEPSETS_ORIGINAL,
     DIGIT_EMBEDDINGS,
@@ -29,7 +33,8 @@ from mbcbench.paper import (
     LARGE_TRAIN_SIZE,
     ONE_PIECE,
     PMA,
-    SET_TRANSFORMER_1,
+    POOLINGS,
+    SET_TRANSFORMER,
     SHAPES,
     SMALL_TRAIN_SIZE,
     SSE_1,
@@ -50,7 +55,7 @@ from .tasks.centroids import settings as centroid_settings
 from .tasks.centroids import suite as centroids
 from .tasks.image_completion import settings as completion_settings
 from .tasks.image_completion import suite as image_completion
-from .tasks.image_completion.protocol import TESTS_64
+from .tasks.image_completion.protocol import QUICK_TESTS, TESTS_64, one_piece_tests
 from .tasks.partitions import Estimator
 from .tasks.point_clouds import settings as cloud_settings
 from .tasks.point_clouds import suite as point_clouds
@@ -62,6 +67,29 @@ PICTURES = 4
 # The paper chooses g = max for clouds. Over encodings of chunks, as eq. (1) is written, it equals the sum where a set
 # is one chunk. Over elements it is a model of its own, which takes twice as long to train.
 EXACT_MAXIMA = (sse("deterministic", 16, g="max"), sse("random", 16, g="max"))
+# quick: a look at every experiment in a few minutes. It trains for less than what a verdict takes.
+IMAGE_PROFILES: dict[Profile, completion_settings.CompletionSettings] = {
+    **completion_settings.PROFILES,
+    "quick": completion_settings.CompletionSettings(
+        seeds=2,
+        steps=400,
+        lr=5e-3,
+        targets=32,
+        batch_size=8,
+        test_images=32,
+        tests=(*QUICK_TESTS, *one_piece_tests(SMALL_TRAIN_SIZE)),
+    ),
+}
+DIGIT_PROFILES: dict[Profile, centroid_settings.DigitCentroidSettings] = {
+    **centroid_settings.DIGIT_PROFILES,
+    "quick": centroid_settings.DigitCentroidSettings(
+        seeds=2, steps=100, lr=3e-3, train_support=5, channels=(8, 16, 32), supports=(1, 5, 10, 50), repeats=5
+    ),
+}
+EXEMPLAR_PROFILES: dict[Profile, centroid_settings.ExemplarCentroidSettings] = {
+    **centroid_settings.EXEMPLAR_PROFILES,
+    "quick": centroid_settings.ExemplarCentroidSettings(seeds=1, steps=100, supports=(1, 2, 5), repeats=1),
+}
 TABLE1_SIZES: dict[Profile, Sequence[int]] = {
     "smoke": (100,),
     "quick": (100,),
@@ -80,7 +108,7 @@ def with_user_encoders(request: Request, models: Iterable[Model]) -> list[Model]
 
 def small_images(request: Request, models: Iterable[Model], train_size: int = SMALL_TRAIN_SIZE) -> list[Cell]:
     """Return the cells of models of 32 x 32 images."""
-    settings = replace(completion_settings.PROFILES[request.profile], train_size=train_size)
+    settings = replace(IMAGE_PROFILES[request.profile], train_size=train_size)
     return _completions(request, models, settings, pictures=PICTURES if train_size == SMALL_TRAIN_SIZE else 0)
 
 
@@ -88,7 +116,7 @@ def large_images(
     request: Request, models: Iterable[Model], estimator: Estimator = "full", gradient_size: int = 0
 ) -> list[Cell]:
     """Return the cells of models of 64 x 64 images, trained on 1,000 pixels."""
-    settings = completion_settings.PROFILES[request.profile]
+    settings = IMAGE_PROFILES[request.profile]
     if request.profile == "thorough":
         settings = replace(settings, steps=1500)
     settings = replace(settings, size=64, train_size=LARGE_TRAIN_SIZE, tests=TESTS_64)
@@ -114,12 +142,14 @@ def ablation(request: Request, models: Iterable[Model]) -> list[Cell]:
 
 
 def fig2(request: Request) -> list[Cell]:
-    return small_images(request, with_user_encoders(request, [SET_TRANSFORMER_1, PMA]))
+    return small_images(request, with_user_encoders(request, [SET_TRANSFORMER, PMA]))
 
 
 def fig3a(request: Request) -> list[Cell]:
+    """Return the cells of full sets; the deeper baselines are trained on small images only."""
     models = with_user_encoders(request, COMPARED_IN_FIG3)
-    return _small_of_all_sizes(request, models) + large_images(request, models)
+    cells = _small_of_all_sizes(request, [*models, *ADDED_TO_FIG3])
+    return cells + large_images(request, models)
 
 
 def _small_of_all_sizes(request: Request, models: Sequence[Model]) -> list[Cell]:
@@ -194,7 +224,7 @@ def partitions(request: Request) -> list[Cell]:
     """Return the cells of an experiment that the paper lacks: it trains on partitions without measuring the effect."""
     settings = gradients.PROFILES[request.profile]
     cells = []
-    for model in with_user_encoders(request, [DEEPSETS_MEAN, SSE_32, PMA, SET_TRANSFORMER_1]):
+    for model in with_user_encoders(request, [DEEPSETS_MEAN, SSE_32, PMA, SET_TRANSFORMER]):
         model_request = replace(request, encoders=[model.encoder])
         cells += gradients.gradient_cells(model_request, replace(settings, hyper=model.hyper))
     return cells
@@ -211,9 +241,10 @@ def clouds(request: Request, models: Iterable[Model], train_size: int) -> list[C
     if train_size > 100:
         settings = replace(settings, test_sizes=(train_size,), streamed_sizes=(train_size,))
     paper_hyper = {"dim": settings.width} if settings.width != 64 else {}
+    defaults = {*request.encoders, *POOLINGS}  # a pooling is as wide as its elements
     cells = []
     for model in models:
-        hyper = dict(model.hyper) if model.encoder in request.encoders else {**model.hyper, **paper_hyper}
+        hyper = dict(model.hyper) if model.encoder in defaults else {**model.hyper, **paper_hyper}
         cells += point_clouds.shape_cells(replace(request, encoders=[model.encoder]), replace(settings, hyper=hyper))
     return cells
 
@@ -221,14 +252,15 @@ def clouds(request: Request, models: Iterable[Model], train_size: int) -> list[C
 def table1(request: Request) -> list[Cell]:
     cells = []
     for size in TABLE1_SIZES[request.profile]:
-        # The shorter profiles train maxima only for the smallest sets.
-        maxima = EXACT_MAXIMA if size == 100 or request.profile == "paper" else ()
-        cells += clouds(request, with_user_encoders(request, [*COMPARED_IN_TABLE1, *maxima]), size)
+        # The shorter profiles train what is not in the paper's table only for the smallest sets.
+        added = (*ADDED_TO_TABLE1, *EXACT_MAXIMA) if size == 100 or request.profile == "paper" else ()
+        cells += clouds(request, with_user_encoders(request, [*COMPARED_IN_TABLE1, *added]), size)
     return cells
 
 
 def fig4d(request: Request) -> list[Cell]:
-    models = [DEEPSETS_MAX, DEEPSETS_ORIGINAL, SSE_DETERMINISTIC_16, SSE_16, *EXACT_MAXIMA]
+    added = [DEEPSETS_MAX_NETWORK, DEEPSETS_ORIGINAL, *EXACT_MAXIMA]
+    models = [DEEPSETS_MAX, SSE_DETERMINISTIC_16, SSE_16, *added]
     return clouds(request, with_user_encoders(request, models), 100)
 
 
@@ -236,15 +268,25 @@ def fig4d(request: Request) -> list[Cell]:
 
 
 def fig5(request: Request) -> list[Cell]:
-    settings = centroid_settings.EXEMPLAR_PROFILES[request.profile]
+    settings = EXEMPLAR_PROFILES[request.profile]
     return _with_scales(request, COMPARED_IN_FIG5, settings, centroids.exemplar_cells)
 
 
 def fig8(request: Request) -> list[Cell]:
-    settings = centroid_settings.DIGIT_PROFILES[request.profile]
-    if request.profile in ("thorough", "paper"):
-        settings = replace(settings, embeddings=True)
-    return _with_scales(request, COMPARED_IN_FIG8, settings, centroids.digit_cells)
+    settings = DIGIT_PROFILES[request.profile]
+    width = settings.channels[-1]  # of the features, and so of DeepSets' mean of them: all centroids are as wide
+    compared, added = ([_with_width(model, width) for model in models] for models in (COMPARED_IN_FIG8, ADDED_TO_FIG8))
+    embedded = replace(settings, embeddings=request.profile in ("thorough", "paper"))
+    cells = _with_scales(request, compared, embedded, centroids.digit_cells)
+    for model in added:
+        model_request = replace(request, encoders=[model.encoder])
+        cells += centroids.digit_cells(model_request, replace(settings, hyper=model.hyper, layer_norm=True))
+    return cells
+
+
+def _with_width(model: Model, width: int) -> Model:
+    """Return the model with encodings of that width; a pooling is as wide as its elements."""
+    return model if model.encoder in POOLINGS else Model(model.encoder, {**model.hyper, "dim": width})
 
 
 def _with_scales(
@@ -345,6 +387,6 @@ SUITE = Suite(
     summary="the paper's tables and figures; a model that several of them show is trained once",
     cells=cells,
     run=run,
-    seconds=image_completion.SUITE.seconds,
+    seconds={"smoke": 120, "quick": 600, "thorough": 3600, "paper": 7 * 24 * 3600},
     experiments=EXPERIMENTS,
 )

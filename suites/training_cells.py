@@ -65,7 +65,8 @@ def training_cells(suite: str, case: str, request: Request, settings: TrainingSe
         `len(request.encoders) * settings.seeds` cells, encoder by encoder.
     """
     params = asdict(settings)
-    seeds = params.pop("seeds")
+    seeds = request.seeds or params["seeds"]
+    del params["seeds"]
     return [
         Cell(suite=suite, case=case, encoder=encoder, params=params, seed=request.seed + offset, device=request.device)
         for encoder in request.encoders

@@ -4,11 +4,19 @@ from mbcbench import paper, registry
 
 
 def test_labels_name_the_encoder_and_its_hyper_parameters() -> None:
-    assert paper.DEEPSETS_MEAN.label == "deepsets-mean"
+    assert paper.DEEPSETS_MEAN.label == "DeepSets (mean)"
+    assert paper.DEEPSETS_MEAN_NETWORK.label == "DeepSets (mean) + network"
+    assert (paper.PMA.label, paper.SET_TRANSFORMER.label) == ("PMA", "Set Transformer")
     assert paper.SSE_32.label == "sse-random K=32"
     assert paper.sse("deterministic", 8, h=32, g="max").label == "sse-deterministic-max K=8 h=32"
     assert paper.DIGIT_HIERARCHY.label == "sse-hierarchical K=32-16 g=mean"
 
 
+def test_a_label_leads_back_to_its_encoder() -> None:
+    labels = {encoder: paper.model_label(encoder, {"num_slots": 4}) for encoder in (*paper.ENCODERS, *paper.NAMES)}
+    for more in ("", " no norm", " rescaled"):
+        assert {paper.encoder_of(label + more): label for label in labels.values()} == labels
+
+
 def test_the_encoders_of_the_paper_are_registered() -> None:
-    assert set(paper.ENCODERS) <= set(registry.plugins(registry.ENCODERS))
+    assert {*paper.ENCODERS, *paper.NAMES} <= set(registry.plugins(registry.ENCODERS))

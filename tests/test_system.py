@@ -63,3 +63,26 @@ def test_nothing_needs_the_module_resource_to_be_imported() -> None:
         "    assert len(bytes(2**24)) == 2**24\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_commit_is_that_of_the_sources_and_not_of_a_repository_around_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*arguments: str) -> None:
+        identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    sources = tmp_path / "system.py"
+    sources.write_text("")
+    monkeypatch.setattr(system, "__file__", str(sources))
+    assert system.commit() is None
+    git("init")
+    git("commit", "--allow-empty", "-m", "Begin")
+    assert system.commit() is None
+    git("add", "system.py")
+    git("commit", "-m", "Add sources")
+    commit = system.commit()
+    assert commit is not None
+    assert len(commit) == 40
+    sources.write_text("changed = True\n")
+    assert system.commit() == f"{commit}-dirty"

@@ -3,7 +3,7 @@
 import sys
 
 import pandas as pd
-from template import filled, markdown_table
+from template import filled, markdown_table, record_text
 
 from mbcbench.records import store
 from mbcbench.records.record import frame
@@ -18,7 +18,8 @@ def page(run: str) -> str:
     records = frame(store.records(folder))
     known = dict(facts(tidy(records), store.info(folder)))
     parts = [section(title, table) for title, table in tables(records).items() if len(table)]
-    return filled("costs", {"MACHINE": f"{known['machine']}, {known['versions']}", "TABLES": "\n".join(parts)})
+    words = {"MACHINE": f"{known['machine']}, {known['versions']}", "TABLES": "\n".join(parts)}
+    return filled("costs", {**words, "RECORDS": record_text(folder)})
 
 
 def section(title: str, table: pd.DataFrame) -> str:

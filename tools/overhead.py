@@ -52,15 +52,15 @@ class Round(NamedTuple):
     drawing: float
 
 
-def quick_cell(suite: str) -> Cell:
-    """Return the quick cell of the encoder, shortened to a few steps."""
-    request = Request(encoders=[ENCODER], profile="quick")
+def short_cell(suite: str) -> Cell:
+    """Return the thorough cell of the encoder, shortened to a few steps."""
+    request = Request(encoders=[ENCODER], profile="thorough")
     cell: Cell = registry.plugin(registry.SUITES, suite).load().cells(request)[0]
     return replace(cell, params={**cell.params, "steps": STEPS})
 
 
 def completion_task() -> Task:
-    settings = image_settings.CompletionSettings(**quick_cell("image-completion").params)
+    settings = image_settings.CompletionSettings(**short_cell("image-completion").params)
     images, _, _ = image_completion.load_images(settings)
     return Task(
         lambda: neural_process.NeuralProcess(get_spec(ENCODER), seed=0),
@@ -70,7 +70,7 @@ def completion_task() -> Task:
 
 
 def cloud_task() -> Task:
-    settings = cloud_settings.DigitCloudSettings(**quick_cell("point-clouds").params)
+    settings = cloud_settings.DigitCloudSettings(**short_cell("point-clouds").params)
     task = data.load(settings)
     options = {"dim_in": task.dim, "width": settings.width, "outputs": task.classes, "seed": 0}
     return Task(
@@ -81,7 +81,7 @@ def cloud_task() -> Task:
 
 
 def centroid_task() -> Task:
-    cell = quick_cell("centroids")
+    cell = short_cell("centroids")
     settings = centroid_settings.DigitCentroidSettings(**cell.params)
     train = episodes.load(settings).train
 

@@ -2,14 +2,16 @@
 
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from template import filled, markdown_table
+from template import filled, markdown_table, record_text
 
 import mbcbench
 from mbcbench import registry
 from mbcbench.protocol.spec import EncoderSpec
+from mbcbench.records import store
 from mbcbench.reports.aggregation import GROUPS
 from mbcbench.reports.formatting import symbol
 
@@ -63,10 +65,12 @@ def families(names: list[str]) -> str:
     return markdown_table(["encoder", "summary", "paper"], rows)
 
 
-def page(frame: pd.DataFrame) -> str:
-    """Return the page."""
+def page(folder: Path) -> str:
+    """Return the page of a run."""
+    frame = mbcbench.load(folder)
     table = outcomes(frame)
     parts = {
+        "RECORDS": record_text(folder),
         "MATRIX": "\n".join(group_tables(table)),
         "BROKEN": broken_laws(frame).rstrip(),
         "FAMILIES": families([str(name) for name in table.index]),
@@ -75,4 +79,4 @@ def page(frame: pd.DataFrame) -> str:
 
 
 if __name__ == "__main__":
-    print(page(mbcbench.load(sys.argv[1] if len(sys.argv) > 1 else "latest")).rstrip())
+    print(page(store.find(sys.argv[1] if len(sys.argv) > 1 else "latest")).rstrip())

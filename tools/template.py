@@ -5,9 +5,11 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from mbcbench.api.provenance import describe_run
+from mbcbench.reports.provenance import record_lines
 from mbcbench.reports.text_tables import markdown as markdown_table
 
-__all__ = ["DOCS", "filled", "markdown_table", "write"]
+__all__ = ["DOCS", "filled", "markdown_table", "record_text", "write"]
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -18,6 +20,11 @@ def filled(name: str, words: Mapping[str, str]) -> str:
         loader=FileSystemLoader(DOCS / "_templates"), undefined=StrictUndefined, keep_trailing_newline=True
     )
     return environment.get_template(f"{name}.md").render(words)
+
+
+def record_text(folder: Path) -> str:
+    """Return the commit and the machine of a run, and a warning if the installed sources are others, as paragraphs."""
+    return "\n\n".join(f"{line}." for line in record_lines({"runs": [describe_run(folder)]}))
 
 
 def write(name: str, words: Mapping[str, str]) -> None:

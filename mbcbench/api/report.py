@@ -6,9 +6,11 @@ from itertools import chain
 from pathlib import Path
 
 from mbcbench import registry
+from mbcbench.api.provenance import with_origin
 from mbcbench.errors import UsageError, explain_missing_libraries
 from mbcbench.records import store
 from mbcbench.records.record import Record, frame
+from mbcbench.records.reference import add_reference
 from mbcbench.reporting import Files, Report
 from mbcbench.types import JsonDict
 
@@ -68,7 +70,7 @@ def report(
     names = [runs] if isinstance(runs, str | Path) else runs
     info, records = merge_runs([store.find(name, Path(root)) for name in names])
     with explain_missing_libraries():
-        files, missing = writer.write(artefacts, frame(records), info, formats)
+        files, missing = writer.write(artefacts, add_reference(frame(records), info), info, formats)
     return ReportFiles(_write_files(Path(out), files), missing, len(artefacts))
 
 
@@ -87,9 +89,10 @@ def merge_runs(folders: Sequence[Path]) -> tuple[JsonDict, list[Record]]:
     merged = {key: value for info in infos for key, value in info.items()}
     for name in ("encoders", "suites"):
         merged[name] = list(dict.fromkeys(value for info in infos for value in info.get(name) or ()))
-    merged["runs"] = [{name: info.get(name) for name in ("run", "versions", "commit")} for info in infos]
+    merged["reference"] = next((info["reference"] for info in infos if info.get("reference")), None)
     merged["run"] = ", ".join(info["run"] for info in infos)
-    return merged, list(chain(*cells.values()))
+    records = list(chain(*cells.values()))
+    return with_origin(merged, folders, records), records
 
 
 def _write_files(folder: Path, files: Files) -> list[Path]:

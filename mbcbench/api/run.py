@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 from mbcbench import registry, system
@@ -14,6 +15,7 @@ from mbcbench.execution.planner import RunOptions
 from mbcbench.execution.suite import DataChoice, Device, Profile
 from mbcbench.records import store
 from mbcbench.records.cache import RunCache
+from mbcbench.records.reference import describe, load
 
 logger = logging.getLogger(__name__)
 
@@ -32,13 +34,16 @@ def run(
     time_limit: float | None = None,
     memory_limit: float = 2.0,
     root: str | Path = store.ROOT,
+    seeds: int | None = None,
+    use_reference: bool = True,
     fresh: bool = False,
     quiet: bool = False,
 ) -> RunResult:
     """Run suites on encoders and store the records in a new run.
 
-    Cells whose records an earlier run under `root` holds are not run again. A script that calls this function needs no
-    `if __name__ == "__main__"`.
+    Cells whose records an earlier run under `root` holds are not run again. Scores of registered encoders are those of
+    the reference results that ship with mbcbench, of which `quick` trains some again as a spot check. A script that
+    calls this function needs no `if __name__ == "__main__"`.
 
     Parameters
     ----------
@@ -52,7 +57,8 @@ def run(
     only
         Experiments of the suite to run; by default all of them.
     profile
-        How much to run: `smoke`, `quick`, `thorough` or `paper`.
+        How much to run: `smoke`, `quick`, `standard`, `thorough` or `paper`. `standard` trains `encoders` so that they
+        are ranked.
     data
         `auto` uses the paper's data sets where they are present, `built-in` never, `paper` always.
     device
@@ -67,8 +73,12 @@ def run(
         GiB that a cell may use.
     root
         Folder of the runs.
+    seeds
+        Trainings per encoder, in place of the profile's number.
+    use_reference
+        Let the reference results stand for trainings that they hold.
     fresh
-        Reuse no records of earlier runs.
+        Reuse no records of earlier runs, and no reference results: train every encoder anew.
     quiet
         Show no progress on standard error.
 
@@ -92,10 +102,17 @@ def run(
     all_encoders = encoders if only_encoders else [*registry.plugins(registry.ENCODERS), *encoders]
     options = replace(
         run_options(all_encoders, encoders, seed, jobs, time_limit, memory_limit),
-        only=tuple(only), data=data, device=device,
+        only=tuple(only), data=data, device=device, seeds=seeds, draw=date.today().toordinal(),
+        reference=use_reference and not fresh,
     )  # fmt: skip
     new = store.Run.create(
-        Path(root), profile=profile, seed=seed, argv=command_line(), encoders=options.encoders, suites=names
+        Path(root),
+        profile=profile,
+        seed=seed,
+        argv=command_line(),
+        reference=describe(load()) or None if options.reference else None,
+        encoders=options.encoders,
+        suites=names,
     )
     earlier = None if fresh else RunCache(Path(root))
     for line in earlier.unreadable if earlier is not None else ():

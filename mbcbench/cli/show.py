@@ -49,12 +49,15 @@ def print_reports(folder: Path, page: Path | None = None, *, name: str | None = 
     The page of the first report is written to `page`; with `pages`, the others are written to the run's folder.
     """
     from mbcbench import registry
+    from mbcbench.api.provenance import with_origin
     from mbcbench.records import store
     from mbcbench.records.record import frame
+    from mbcbench.records.reference import add_reference
 
-    info = store.info(folder)
+    own = store.records(folder)
+    info = with_origin(store.info(folder), [folder], own)
     names = _needed_reports(info) if name is None else [registry.plugin(registry.REPORTS, name).name]
-    records = frame(store.records(folder))
+    records = add_reference(frame(own), info)
     paths = {name: folder / f"{name}.html" for name in names} if pages else {}
     if page is not None:
         paths[names[0]] = page

@@ -2,14 +2,17 @@
 
 import ast
 import hashlib
+import importlib.util
 import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 import mbcbench
+
+if TYPE_CHECKING:  # reports compare digests, and need no torch
+    from torch import nn
 
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 PLUGIN_KINDS = ("encoders", "suites", "reports")
@@ -43,6 +46,12 @@ def _imported_parts(paths: Iterable[Path]) -> Iterator[str]:
 
 
 @cache
+def _parse(content: bytes) -> ast.Module:
+    """Parse a file; plug-ins import many of the same."""
+    return ast.parse(content)
+
+
+@cache
 def _public_names() -> dict[str, str]:
     """Return the part of mbcbench that each name of `mbcbench.__all__` comes from."""
     stub = ast.parse(Path(mbcbench.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
@@ -52,7 +61,7 @@ def _public_names() -> dict[str, str]:
 
 def _imported_modules(path: Path) -> Iterator[str]:
     """Yield the modules that the absolute imports of a file may mean: of `from a import b`, `a.b`."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(_parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
@@ -98,6 +107,58 @@ def _loaded_files() -> set[Path]:
     return {path for path in paths if path.suffix == ".py" and path.is_file() and not _is_index(path)}
 
 
+def sources_unloaded(module: str) -> set[Path]:
+    """Return what `sources` returns for a module of this distribution's plug-ins, without importing it.
+
+    That is what a process has that loads this module and no other plug-in, if all imports are at the top of files.
+    """
+    package = ".".join(module.split(".")[:2])
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        return set()
+    folder = Path(spec.origin).parent
+    files: dict[str, Path] = {}
+    pending = {module}
+    while pending:
+        name = pending.pop()
+        path = _file_in(folder, name.removeprefix(package))
+        if path is not None and name not in files:
+            files[name] = path
+            parent = name.rpartition(".")[0]
+            imported = {parent, *_imports_at_top(path, name if path.name == "__init__.py" else parent)}
+            pending |= {other for other in imported if other.startswith(package)}
+    whole = files[module].parent.rglob("*.py") if files[module].name == "__init__.py" else ()
+    return {path for path in (*files.values(), *whole) if not _is_index(path)}
+
+
+def _file_in(folder: Path, dotted: str) -> Path | None:
+    """Return the file of a module, from its dotted name below a folder; None if there is no such module."""
+    path = folder.joinpath(*dotted.strip(".").split(".")) if dotted else folder
+    candidates = (path / "__init__.py", path.with_suffix(".py"))
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _imports_at_top(path: Path, package: str) -> Iterator[str]:
+    """Yield the modules that importing a file may import: of `from a import b`, both `a` and `a.b`.
+
+    package: of the file, to which relative imports refer.
+    """
+    pending = list(_parse(path.read_bytes()).body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - max(node.level - 1, 0)] if node.level else []
+            module = ".".join([*parents, *([node.module] if node.module else [])])
+            yield from (module, *(f"{module}.{alias.name}" for alias in node.names))
+        elif isinstance(node, ast.If):
+            is_for_types = ast.unparse(node.test).endswith("TYPE_CHECKING")
+            pending += node.orelse if is_for_types else [*node.body, *node.orelse]
+        elif isinstance(node, ast.Try):
+            pending += [*node.body, *node.orelse, *(statement for each in node.handlers for statement in each.body)]
+
+
 def _is_index(path: Path) -> bool:
     """Return True for the list of a package's plug-ins, which a new plug-in changes (see `mbcbench.registry.Index`)."""
     return path.stem == "index" or path.stem.endswith("_index")
@@ -112,7 +173,7 @@ def files(paths: Iterable[Path]) -> str:
 @cache
 def _code_digest(content: bytes) -> str:
     try:
-        tree = ast.parse(content)
+        tree = ast.parse(content)  # it is changed below, so not one that `_parse` keeps
     except (SyntaxError, ValueError):  # not Python, or not of this version
         return hashlib.sha256(content).hexdigest()
     for node in ast.walk(tree):
@@ -121,8 +182,10 @@ def _code_digest(content: bytes) -> str:
     return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
 
 
-def weights(module: nn.Module) -> str:
+def weights(module: "nn.Module") -> str:
     """Return a digest of a module's parameters and buffers."""
+    from torch import Tensor
+
     digest = hashlib.sha256()
     for name, value in module.state_dict().items():
         if isinstance(value, Tensor):

@@ -33,7 +33,8 @@ class RunOptions:
 
     user_encoders: encoders given on the command line; if one of them cannot be built, that is a usage error.
     seconds: time limit of a cell, in place of its suite's. libraries: see `runner.run`.
-    only: experiments to run of the suites. data, device: see `mbcbench.execution.suite.Request`.
+    only: experiments to run of the suites. data, device, seeds, reference, draw: see
+    `mbcbench.execution.suite.Request`.
     """
 
     encoders: tuple[str, ...]
@@ -46,6 +47,9 @@ class RunOptions:
     only: tuple[str, ...] = ()
     data: DataChoice = "auto"
     device: Device = "cpu"
+    seeds: int | None = None
+    reference: bool = True
+    draw: int = 0
 
     @property
     def has_filters(self) -> bool:
@@ -140,6 +144,9 @@ def _plan_probe(options: RunOptions, suite: str, profile: Profile) -> Cell:
         encoders=options.encoders,
         user_encoders=tuple(sorted(options.user_encoders)),
         only=options.only,
+        seeds=options.seeds,
+        reference=options.reference,
+        draw=options.draw,
     )
     return Cell(suite=PROBE, case="plan", encoder="", params=asdict(params), seed=options.seed)
 

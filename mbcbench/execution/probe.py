@@ -62,6 +62,7 @@ def _build(cell: Cell) -> EncoderDetail:
         dim_in=dim_in,
         output_shape=_output_shape(module, dim_in),
         identity={"encoder source": source_digest(cell.encoder, module), "encoder weights": digest.weights(module)},
+        deliberately_wrong=spec.deliberately_wrong,
     )
 
 
@@ -125,6 +126,9 @@ def _request(params: PlanParams, suite: Suite, seed: int) -> Request:
         seed=seed,
         data=params.data,
         device=params.device,
+        seeds=params.seeds,
+        reference=params.reference,
+        draw=params.draw,
     )
 
 

@@ -32,6 +32,12 @@ class Request:
         `auto` uses the paper's data sets where they are present, `built-in` never, `paper` always.
     device
         Device on which models are trained.
+    seeds
+        Trainings per encoder, in place of the profile's number.
+    reference
+        Whether the reference results that ship with mbcbench stand for trainings that they hold.
+    draw
+        Seed of the choice of the reference cells that are trained again as a spot check.
     """
 
     encoders: Sequence[str]
@@ -39,6 +45,9 @@ class Request:
     seed: int = 0
     data: DataChoice = "auto"
     device: Device = "cpu"
+    seeds: int | None = None
+    reference: bool = True
+    draw: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +65,9 @@ class PlanParams:
     encoders: Sequence[str]
     user_encoders: Sequence[str]
     only: Sequence[str]
+    seeds: int | None = None
+    reference: bool = True
+    draw: int = 0
     records: Sequence[JsonObject] = ()
 
 

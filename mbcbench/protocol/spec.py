@@ -39,6 +39,9 @@ class EncoderSpec:
     reference
         Independent, slow computation of the encoding: called with the module (float64, eval mode) and `x`
         (`B x n x d`).
+    deliberately_wrong
+        True for an encoder that exists to show what goes wrong. It is checked and measured like any other, and never
+        ranked.
 
     Raises
     ------
@@ -55,6 +58,7 @@ class EncoderSpec:
     breaks: Mapping[str, str] = field(default_factory=dict)
     slot_readout: SlotReadout = "concat"
     reference: "Callable[[nn.Module, np.ndarray], np.ndarray] | None" = None
+    deliberately_wrong: bool = False
 
     def __post_init__(self) -> None:
         both = sorted(self.claims.keys() & self.breaks.keys())

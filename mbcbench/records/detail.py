@@ -102,8 +102,9 @@ class TrainingDetail(Detail):
 class CompletionTrainingDetail(TrainingDetail):
     """Detail of a training of `image-completion`.
 
-    plateau: True if the model predicts no better than a Gaussian fitted to the context. beats_baseline_at: the first
-    step (of those of the curve) at which the loss was below `train_baseline`, or None.
+    plateau: True if `train_loss` is not below `train_baseline`, the loss of a Gaussian fitted to the context (in old
+    records: if the test was no better). beats_baseline_at: the first step (of those of the curve) at which the loss was
+    below `train_baseline`, or None.
     curve: pairs of a step and the mean loss of the steps up to it.
     """
 
@@ -326,6 +327,7 @@ class EncoderDetail(ProbeDetail):
     dim_in: int
     output_shape: Sequence[int]
     identity: Mapping[str, str]
+    deliberately_wrong: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,8 +38,19 @@ class Run:
         self._records = (folder / RECORDS).open("a", encoding="utf-8")
 
     @classmethod
-    def create(cls, root: Path, *, profile: str, seed: int, argv: Sequence[str], **lists: Sequence[str]) -> Self:
+    def create(
+        cls,
+        root: Path,
+        *,
+        profile: str,
+        seed: int,
+        argv: Sequence[str],
+        reference: JsonObject | None = None,
+        **lists: Sequence[str],
+    ) -> Self:
         """Start a new run under `root`; `lists` (encoders, suites) go into run.json as well.
+
+        reference: where the reference results come from that the run shows, or None if it shows none.
 
         Raises UsageError if the folder cannot be written.
         """
@@ -49,7 +60,8 @@ class Run:
             words = {
                 name: [system.redact_home(word) for word in values] for name, values in {"argv": argv, **lists}.items()
             }
-            _write_json(folder / INFO, {**_describe(folder.name, now), "profile": profile, "seed": seed, **words})
+            made = {**_describe(folder.name, now), "profile": profile, "seed": seed, "reference": reference}
+            _write_json(folder / INFO, {**made, **words})
             return cls(folder)
         except OSError as error:
             raise UsageError(f"cannot write to {root} ({error.strerror}); choose another folder with --root") from error

@@ -29,7 +29,7 @@ def assert_as_claimed(record: Record) -> None:
         raise LawBrokenError(explain(record))
     if record.status is Status.XPASS:
         raise UnexpectedPassError(f"{record.case} holds for {record.encoder}: {record.message}")
-    if record.status is Status.ERROR:
+    if record.status in (Status.ERROR, Status.TIMEOUT):
         raise EncoderRaisedError(explain(record))
 
 

@@ -2,9 +2,9 @@
 
 import copy
 import hashlib
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -28,9 +28,10 @@ from mbcbench.records.detail import UntriedLawDetail
 from mbcbench.records.record import Record, Status
 from mbcbench.verify import tolerance
 from mbcbench.verify.example import ALL_KINDS, Example, ExampleData, smallest_examples
+from mbcbench.verify.isolation import isolated
 from mbcbench.verify.law import Law, get_law
 from mbcbench.verify.law_result import LawResult, law_record
-from mbcbench.verify.law_run import LawRun
+from mbcbench.verify.law_run import LawRun, LawTimeout
 from mbcbench.verify.reference import with_reference
 from mbcbench.verify.search import ExampleStore, SearchResult, search
 from mbcbench.verify.subject import Subject, parameter_variants
@@ -51,7 +52,7 @@ class Budget:
     examples
         Number of sets to try, of which a law gets its `budget_fraction`.
     seconds
-        Time after which no new examples are tried.
+        Time limit of a law, tested between its examples. A law that takes longer has the status `timeout`.
     min_examples
         Lower bound on the examples of a law, each a batch with one set per kind; large enough to include the chunks
         1 + 2. It applies to laws that are tried on batches (`Law.batched`).
@@ -60,7 +61,7 @@ class Budget:
     """
 
     examples: int = 400
-    seconds: float = 20.0
+    seconds: float = math.inf
     min_examples: int = 12
     database: ExampleDatabase | None = None
 
@@ -141,15 +142,18 @@ class Checker:
             If there is no such law.
         """
         get_law(law_id)
-        params = {"examples": budget.examples, "seconds": budget.seconds}
+        params = {"examples": budget.examples}
         cell = Cell(suite="laws", case=law_id, encoder=self.name, params=params, seed=self.seed, dtype="float64")
+        status = Status.ERROR
         try:
             return self.judge_cell(cell, budget)
         except (UsageError, BrokenPluginError) as error:
             message = str(error)
+        except LawTimeout:
+            status, message = Status.TIMEOUT, f"took longer than its limit of {budget.seconds:g} s"
         except Exception as error:
             message = one_line(error)
-        return cell.record(Status.ERROR, message=message, detail=UntriedLawDetail(law=law_id))
+        return cell.record(status, message=message, detail=UntriedLawDetail(law=law_id))
 
     def judge_cell(self, cell: Cell, budget: Budget) -> Record:
         """Return the record of a cell whose case is a law; raise what the encoder raises when it is built."""
@@ -161,8 +165,8 @@ class Checker:
         return replace(record, seconds=time.perf_counter() - began)
 
     def try_law(self, law: Law, budget: Budget) -> LawResult:
-        """Try to falsify a law."""
-        with _single_thread():
+        """Try to falsify a law; raise LawTimeout after the time limit of the budget."""
+        with isolated(self.seed):
             if not self._is_plain or not law.needs_streaming:
                 return self._try_on(law, self.subjects(), budget)
             if law.id == PARTITION:
@@ -177,7 +181,7 @@ class Checker:
             groups = [self.subjects()]
         for subjects in groups:
             run = LawRun(law, subjects)
-            with _single_thread(), torch.no_grad():
+            with isolated(self.seed), torch.no_grad():
                 observation = run.try_example(example)
             if observation.is_counterexample:
                 return SearchResult(run.examples, observation, observation)
@@ -185,9 +189,10 @@ class Checker:
 
     @cached_property
     def _variants(self) -> list[nn.Module]:
-        module = build_from_spec(self.spec, dim_in=self.dim_in, seed=self.seed)
-        validate(module, dim_in=self.dim_in, name=self.spec.name)
-        return parameter_variants(module, self.dim_in, self.seed)
+        with isolated(self.seed):
+            module = build_from_spec(self.spec, dim_in=self.dim_in, seed=self.seed)
+            validate(module, dim_in=self.dim_in, name=self.spec.name)
+            return parameter_variants(module, self.dim_in, self.seed)
 
     @property
     def _is_plain(self) -> bool:
@@ -200,7 +205,7 @@ class Checker:
         This is decided first: the other laws compare two encodings, which means nothing if one input has two.
         """
         module = copy.deepcopy(self._variants[0])
-        with torch.no_grad():
+        with isolated(self.seed), torch.no_grad():
             for example in _PROBES:
                 x = ExampleData(example, self.dim_in).x
                 first = module(x)
@@ -217,7 +222,7 @@ class Checker:
         subject = Subject(copy.deepcopy(self._variants[-1]), self.dim_in)
         run = LawRun(get_law("symmetry.batch"), [subject])
         probes = [replace(example, kinds=ALL_KINDS) for example in _PROBES]
-        with torch.no_grad():
+        with isolated(self.seed), torch.no_grad():
             return not any(run.try_example(probe).is_counterexample for probe in probes)
 
     def subjects(self, wrap: Callable[[nn.Module], nn.Module] = lambda module: module) -> list[Subject]:
@@ -251,7 +256,7 @@ class Checker:
     def _survives_smallest(self, law: Law, subjects: list[Subject]) -> bool:
         run = LawRun(law, subjects)
         smallest = smallest_examples(len(subjects), law.kinds, all_kinds=self.independent_sets)
-        with torch.no_grad():
+        with isolated(self.seed), torch.no_grad():
             examples = islice(smallest, AGGREGATION_EXAMPLES)
             return not any(run.try_example(example).is_counterexample for example in examples)
 
@@ -333,18 +338,3 @@ def _counterexample_size(result: SearchResult) -> int:
 
 def _join(*parts: str) -> str:
     return "; ".join(part for part in parts if part)
-
-
-@contextmanager
-def _single_thread() -> Iterator[None]:
-    """Run torch on one thread.
-
-    The tensors of the laws are small: handing them between threads costs more than the work, and many times more when
-    several processes share the cores.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

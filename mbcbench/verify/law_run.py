@@ -1,6 +1,7 @@
 """Try one law on examples, and keep count."""
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +18,10 @@ from mbcbench.verify.tolerance import COVERED, EPS_RATIO, SPREAD_FACTOR, Compari
 FLOAT32_TRIALS = 8
 CLEAR_RATIO = 1e3  # a gap this many times its bound is certainly not rounding
 OBVIOUS_RATIO = 1e6  # ... and is not tried again in float32
+
+
+class LawTimeout(BaseException):  # like KeyboardInterrupt, it must pass through Hypothesis
+    """A law took longer than its time limit."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +72,15 @@ class LawRun:
         The law.
     subjects
         The encoder, once per parameter set; an example's `variant` says which one it is tried on.
+    seconds
+        Time limit. An example that is tried after it raises LawTimeout: a slow machine may prevent a result, but it
+        never changes one.
     """
 
     law: Law
     subjects: Sequence[Subject]
+    seconds: float = math.inf
+    began: float = field(default_factory=time.perf_counter)
     sets_tried: int = 0
     sets_until_broken: int = 0
     worst: Observation = field(default_factory=lambda: Observation(Example(sizes=())))
@@ -81,7 +91,9 @@ class LawRun:
         return self.sets_until_broken or self.sets_tried
 
     def try_example(self, example: Example) -> Observation:
-        """Try the law on an example and return its worst set."""
+        """Try the law on an example and return its worst set; raise LawTimeout after the time limit."""
+        if time.perf_counter() - self.began > self.seconds:
+            raise LawTimeout
         subject = self._subject(example)
         data = ExampleData(example, subject.dim_in)
         self.sets_tried += len(example.kinds) if self.law.batched else 1

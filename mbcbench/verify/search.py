@@ -2,16 +2,14 @@
 
 import json
 import math
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import hypothesis
 import torch
-from hypothesis import HealthCheck, Phase
 from hypothesis.database import ExampleDatabase
 
 from mbcbench.verify import strategies
+from mbcbench.verify.drawing import try_drawn
 from mbcbench.verify.example import Example, smallest_examples
 from mbcbench.verify.law import Law
 from mbcbench.verify.law_run import LawRun, Observation
@@ -93,11 +91,11 @@ def search(
     shrink
         Whether to spend time on making a counterexample small. Its data is written out and rounded in any case.
     seconds
-        Time after which no new examples are tried.
+        Time limit; LawTimeout is raised after it.
     store
         Stored counterexamples, which are tried first; a new one is added.
     """
-    run = LawRun(law, subjects)
+    run = LawRun(law, subjects, seconds=seconds)
     with torch.no_grad():
         if law.explore is not None:
             counterexample = law.explore(run, examples=examples, seed=seed, shrink=shrink)
@@ -107,8 +105,7 @@ def search(
             return SearchResult(run.examples, run.worst, stored)
         # A law about the batch as a whole needs batches even if the sets of the encoder are not independent.
         all_kinds = independent_sets or not law.batched
-        deadline = time.perf_counter() + seconds
-        counterexample = _find_counterexample(run, all_kinds, examples, seed, shrink=shrink, deadline=deadline)
+        counterexample = _find_counterexample(run, all_kinds, examples, seed, shrink=shrink)
         if counterexample is not None:
             counterexample = simplify(run, counterexample, drop_elements=shrink)
     if counterexample is not None and store is not None:
@@ -126,20 +123,18 @@ def _try_stored(run: LawRun, store: ExampleStore) -> Observation | None:
     return None
 
 
-def _find_counterexample(
-    run: LawRun, all_kinds: bool, examples: int, seed: int, *, shrink: bool, deadline: float
-) -> Observation | None:
+def _find_counterexample(run: LawRun, all_kinds: bool, examples: int, seed: int, *, shrink: bool) -> Observation | None:
     """Try the smallest examples, then drawn ones with the rest of the budget."""
-    counterexample = _try_smallest(run, all_kinds, examples, deadline)
+    counterexample = _try_smallest(run, all_kinds, examples)
     remaining = examples - run.sets_tried
     if counterexample is not None or run.law.fixed or remaining <= 0:
         return counterexample
-    return _try_random(run, all_kinds, remaining, seed, shrink=shrink, deadline=deadline)
+    return _try_random(run, all_kinds, remaining, seed, shrink=shrink)
 
 
-def _try_smallest(run: LawRun, all_kinds: bool, examples: int, deadline: float) -> Observation | None:
+def _try_smallest(run: LawRun, all_kinds: bool, examples: int) -> Observation | None:
     """Try the fixed examples of the law, or the smallest ones."""
-    candidates = run.law.fixed or _smallest_within_budget(run, all_kinds, examples, deadline)
+    candidates = run.law.fixed or _smallest_within_budget(run, all_kinds, examples)
     for example in candidates:
         observation = run.try_example(example)
         if observation.is_counterexample:
@@ -147,24 +142,17 @@ def _try_smallest(run: LawRun, all_kinds: bool, examples: int, deadline: float) 
     return None
 
 
-def _smallest_within_budget(run: LawRun, all_kinds: bool, examples: int, deadline: float) -> Iterator[Example]:
+def _smallest_within_budget(run: LawRun, all_kinds: bool, examples: int) -> Iterator[Example]:
     budget = max(examples / 2, min(examples, SMALL_BUDGET))
     for example in smallest_examples(len(run.subjects), run.law.kinds, all_kinds=all_kinds):
-        if run.sets_tried >= budget or time.perf_counter() > deadline:
+        if run.sets_tried >= budget:
             return
         if run.law.min_size <= example.n <= run.law.max_size:
             yield example
 
 
-class _Falsified(Exception):  # noqa: N818 # not an error: it tells Hypothesis what to shrink towards
-    pass
-
-
-def _try_random(
-    run: LawRun, all_kinds: bool, examples: int, seed: int, *, shrink: bool, deadline: float
-) -> Observation | None:
+def _try_random(run: LawRun, all_kinds: bool, examples: int, seed: int, *, shrink: bool) -> Observation | None:
     """Try about `examples` sets drawn by Hypothesis."""
-    counterexamples: list[Observation] = []
     law = run.law
     sets_per_example = len(law.kinds) if all_kinds and law.batched else 1
     strategy = strategies.examples(
@@ -174,28 +162,5 @@ def _try_random(
         min_size=law.min_size,
         max_size=law.max_size,
     )
-
-    @hypothesis.settings(
-        max_examples=max(1, math.ceil(examples / sets_per_example)),
-        phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
-        database=None,
-        deadline=None,
-        report_multiple_bugs=False,
-        suppress_health_check=list(HealthCheck),
-    )
-    @hypothesis.seed(seed)
-    @hypothesis.given(strategy)
-    def try_drawn(example: Example) -> None:
-        # Once a counterexample is found the time limit no longer applies: shrinking must see consistent answers.
-        if not counterexamples and time.perf_counter() > deadline:
-            return
-        observation = run.try_example(example)
-        if observation.is_counterexample:
-            counterexamples.append(observation)
-            raise _Falsified
-
-    try:
-        try_drawn()
-    except (_Falsified, hypothesis.errors.Flaky):
-        return counterexamples[-1]  # Hypothesis runs the smallest failing example last
-    return None
+    max_examples = math.ceil(examples / sets_per_example)
+    return try_drawn(strategy, run.try_example, max_examples=max_examples, seed=seed, shrink=shrink)

@@ -1,4 +1,8 @@
-"""Hypothesis strategies: sets, partitions, permutations, and examples for the laws."""
+"""Hypothesis strategies: sets, partitions, permutations, and examples for the laws.
+
+Hypothesis mixes constants of 100 and more, which it collects from the sources of all modules that are loaded, into the
+integers it draws. So that a seed always gives the same examples, large integers are made of two or more digits here.
+"""
 
 import torch
 from hypothesis import strategies as st
@@ -7,6 +11,7 @@ from torch import Tensor
 from mbcbench.verify.example import ALL_KINDS, ARRANGEMENTS, Example, ExampleData
 
 BOUNDARIES = (63, 64, 65, 127, 128, 129, 255, 256, 257, 513)
+BASE = 64  # of the digits of large integers
 
 
 def cardinalities(*, min_size: int = 1, max_size: int = 513) -> st.SearchStrategy[int]:
@@ -29,6 +34,19 @@ def cardinalities(*, min_size: int = 1, max_size: int = 513) -> st.SearchStrateg
 
 
 @st.composite
+def _integers(draw: st.DrawFn, max_value: int) -> int:
+    """Draw an integer from 0 to `max_value`, digit by digit if it is large."""
+    if max_value < BASE:
+        return draw(st.integers(0, max_value))
+    digits = draw(_integers(max_value // BASE)) * BASE
+    return digits + draw(st.integers(0, min(BASE - 1, max_value - digits)))
+
+
+def _seeds() -> st.SearchStrategy[int]:
+    return _integers(2**20 - 1)
+
+
+@st.composite
 def partitions(draw: st.DrawFn, n: int, *, max_parts: int = 8) -> tuple[int, ...]:
     """Draw chunk sizes that sum to `n`: uneven cuts, single elements, one element split off.
 
@@ -46,10 +64,18 @@ def partitions(draw: st.DrawFn, n: int, *, max_parts: int = 8) -> tuple[int, ...
     """
     if n == 1:
         return (1,)
-    if n <= 2 * max_parts and draw(st.integers(0, 4)) == 4:
+    shape = draw(st.integers(0, 4))
+    if shape == 4 and n <= 2 * max_parts:
         return (1,) * n
-    cuts = sorted(draw(st.sets(st.integers(1, n - 1), min_size=1, max_size=min(max_parts, n) - 1)))
+    if shape == 3:
+        return draw(st.sampled_from([(1, n - 1), (n - 1, 1)]))
+    cuts = sorted(draw(st.sets(_cuts(n), min_size=1, max_size=min(max_parts, n) - 1)))
     return tuple(b - a for a, b in zip([0, *cuts], [*cuts, n], strict=True))
+
+
+def _cuts(n: int) -> st.SearchStrategy[int]:
+    """Draw one of the places between `n` elements."""
+    return st.integers(1, n - 1) if n <= BASE else _integers(n - 2).map(lambda place: place + 1)
 
 
 @st.composite
@@ -85,7 +111,7 @@ def examples(
         sizes=draw(partitions(n)),
         kinds=kinds if all_kinds else (draw(st.sampled_from(kinds)),),
         arrangement=draw(st.sampled_from(ARRANGEMENTS)),
-        seed=draw(st.integers(0, 2**20)),
+        seed=draw(_seeds()),
         variant=draw(st.integers(0, variants - 1)),
     )
 
@@ -115,7 +141,7 @@ def sets(
     """
     n = draw(st.integers(min_size, max_size))
     kinds = draw(st.lists(st.sampled_from(ALL_KINDS), min_size=batch_size, max_size=batch_size))
-    example = Example(sizes=(n,), kinds=tuple(kinds), seed=draw(st.integers(0, 2**20)))
+    example = Example(sizes=(n,), kinds=tuple(kinds), seed=draw(_seeds()))
     return ExampleData(example, dim, dtype=dtype).x
 
 

@@ -1,7 +1,8 @@
 """Verdicts on claims: laws that hold or break, and contrasts between models that are paired by seed.
 
 A claim of several parts is confirmed if every part is, and refuted if one is. Confirmation uses the 95 % interval of
-each part. Refutation uses intervals widened by the number of parts (Bonferroni), since any of them may refute.
+each part. Refutation uses intervals widened by the number of parts (Bonferroni), since any of them may refute. The
+parts are judged in one setting, and a model that has not learnt is compared like any other, with a remark.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,12 +12,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from mbcbench.paper import Filter
-
+from ..captions import list_all
 from ..columns import Row
-from ..formatting import plural
-from ..selection import select, weighted_sum
-from ..stats import LEVEL, MAX_SEEDS, Estimate, bonferroni, half_at, seeds_needed
+from ..formatting import parameter_range, plural
+from ..selection import has_not_learnt, mean_by_seed, select
+from ..stats import LEVEL, MAX_SEEDS, Estimate, bonferroni, half_at, paired_sum, seeds_needed
 from .contrasts import Contrast, Quantity, Term, describe_setting
 
 Outcome = Literal["confirmed", "refuted", "undecided"]
@@ -41,6 +41,9 @@ class Breaks:
     encoders: tuple[str, ...]
 
 
+Test = Holds | Breaks | Contrast
+
+
 @dataclass(frozen=True)
 class Claim:
     """One reading of a claim of the paper, and what tests it.
@@ -52,7 +55,7 @@ class Claim:
     reading: str
     where: str
     says: str
-    tests: tuple[Holds | Breaks | Contrast, ...]
+    tests: tuple[Test, ...]
 
     @property
     def encoders(self) -> list[str]:
@@ -68,12 +71,14 @@ class Part:
     """One part of a claim, judged.
 
     text: the result in words. would_decide, seeds: if undecided, what would decide it, or about how many seeds.
+    data: names of the data sets.
     """
 
     outcome: Outcome
     text: str
     would_decide: str = ""
     seeds: int = 0
+    data: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         return f"{self.outcome}: {self.text}"
@@ -93,14 +98,15 @@ class Verdict:
 def judge(claim: Claim, rows: pd.DataFrame) -> Verdict:
     """Return the verdict on a claim. rows: see `label_models`."""
     parts: list[Part] = []
+    place = chosen_setting(claim.tests, rows)
     for test in claim.tests:
-        parts += _parts(test, rows, len(claim.tests))
+        parts += _parts(test, rows, len(claim.tests), place)
     outcome = _combine(parts)
     deciding = [part for part in parts if part.outcome == outcome]
     return Verdict(
         verdict=outcome,
         why=_why(deciding),
-        data=_data(claim, rows),
+        data=_data(claim, parts),
         would_decide=_would_decide(deciding) if outcome == "undecided" else "",
         evidence="\n".join(map(str, parts)),
     )
@@ -134,9 +140,9 @@ def _would_decide(undecided: Sequence[Part]) -> str:
     return "; ".join(filter(None, needs))
 
 
-def _parts(test: Holds | Breaks | Contrast, rows: pd.DataFrame, tests: int) -> list[Part]:
+def _parts(test: Test, rows: pd.DataFrame, tests: int, place: int) -> list[Part]:
     if isinstance(test, Contrast):
-        return [judge_contrast(test, rows, tests)]
+        return [judge_contrast(test, rows, tests, place)]
     return [judge_law(test, encoder, rows) for encoder in test.encoders]
 
 
@@ -175,27 +181,52 @@ def describe_counterexample(record: Row) -> str:
     return f"{text}, off by {float(record['value']):.2g}"
 
 
-def judge_contrast(test: Contrast, rows: pd.DataFrame, tests: int) -> Part:
-    """Judge a paired difference by its interval. tests: the number of parts of the claim."""
-    setting = chosen_setting(test, rows)
-    label = test.label
-    if setting:
-        label += f" ({describe_setting(setting)})"
-    terms = _with_setting(test, setting)
-    estimate = Estimate.of(weighted_sum(rows, terms, test.column))
+def judge_contrast(test: Contrast, rows: pd.DataFrame, tests: int, place: int) -> Part:
+    """Judge a paired difference by its interval. tests: the number of parts of the claim. place: of the setting."""
+    terms = test.terms_in(place)
+    records = [select(rows, term.where) for term in terms]
+    data = frozenset(name for part in records for name in part["detail.data"].dropna())
+    notes = [describe_setting(test.setting_in(place)), _describe_parameters(records)]
+    label = f"{test.label} ({'; '.join(filter(None, notes))})" if any(notes) else test.label
+    estimate = Estimate.of(_weighted_sum(test, terms, records))
     if not estimate.seeds:
-        return Part("undecided", f"{label}: no records", COMMAND)
+        return Part("undecided", f"{label}: {_describe_missing(terms, records)}", COMMAND, data=data)
     text = f"{label}: {describe_estimate(estimate, test.quantity)}"
-    problem = _training_problem(terms, rows)
+    trainings = pd.concat(records).drop_duplicates(["model", "seed"])
+    problem = _training_problem(trainings)
     if problem:
-        return Part("undecided", f"{text}; {problem[0]}", problem[1])
+        return Part("undecided", f"{text}; {problem[0]}", problem[1], data=data)
+    text += _training_remark(trainings)
     if estimate.seeds < 2:
-        return Part("undecided", text, "more seeds")
+        return Part("undecided", text, "more seeds", data=data)
     outcome = _outcome(estimate, bonferroni(LEVEL, tests), test.margin)
     seeds = seeds_needed(estimate, test.margin or 0.0)
     if outcome == "undecided" and seeds is None:
-        return Part(outcome, text, f"more than {MAX_SEEDS} seeds: the difference is too small to matter")
-    return Part(outcome, text, seeds=seeds or 0)
+        needed = f"more than {MAX_SEEDS} seeds: the difference is too small to matter"
+        return Part(outcome, text, needed, data=data)
+    return Part(outcome, text, seeds=seeds or 0, data=data)
+
+
+def _weighted_sum(test: Contrast, terms: Sequence[Term], records: Sequence[pd.DataFrame]) -> pd.Series:
+    """Return the value of a contrast by seed: +1 and -1 give a paired difference. records: of each term."""
+    samples = [mean_by_seed(part, test.column) for part in records]
+    return paired_sum(samples, [term.weight for term in terms])
+
+
+def _describe_missing(terms: Sequence[Term], records: Sequence[pd.DataFrame]) -> str:
+    """Return `no records of DeepSets (mean)`: the models without records in their settings."""
+    pairs = zip(terms, records, strict=True)
+    missing = dict.fromkeys(str(term.where["model"]) for term, part in pairs if part.empty)
+    return f"no records of {list_all(list(missing))}" if missing else "no records of the same seeds"
+
+
+def _describe_parameters(records: Sequence[pd.DataFrame]) -> str:
+    """Return `20 k and 61 k parameters`, in the order of the models; nothing for one model, or without records."""
+    counts: dict[str, str] = {}
+    for part in records:
+        for model, known in part.groupby("model")["detail.parameters"]:
+            counts[str(model)] = parameter_range(known)
+    return f"{list_all(list(counts.values()))} parameters" if len(counts) > 1 and all(counts.values()) else ""
 
 
 def describe_estimate(estimate: Estimate, quantity: Quantity) -> str:
@@ -212,16 +243,22 @@ def describe_estimate(estimate: Estimate, quantity: Quantity) -> str:
     return f"{quantity.name} {direction} by {size} ({seeds})"
 
 
-def chosen_setting(test: Contrast, rows: pd.DataFrame) -> Filter:
-    """Return the first setting of a contrast under which there are pairs, or its last."""
-    for setting in test.settings[:-1]:
-        if len(weighted_sum(rows, _with_setting(test, setting), test.column)):
-            return setting
-    return test.settings[-1]
+def chosen_setting(tests: Sequence[Test], rows: pd.DataFrame) -> int:
+    """Return the place of the setting in which most contrasts of a claim have pairs; the first of several.
+
+    A claim is judged in one setting: contrasts of different image sizes do not make one verdict.
+    """
+    contrasts = [test for test in tests if isinstance(test, Contrast)]
+    places = range(max((len(test.settings) for test in contrasts), default=1))
+    if len(places) == 1:
+        return 0
+    counts = [sum(_has_pairs(test, rows, place) for test in contrasts) for place in places]
+    return counts.index(max(counts))
 
 
-def _with_setting(test: Contrast, setting: Filter) -> list[Term]:
-    return [Term(term.weight, {**setting, **term.where}) for term in test.terms]
+def _has_pairs(test: Contrast, rows: pd.DataFrame, place: int) -> bool:
+    terms = test.terms_in(place)
+    return len(_weighted_sum(test, terms, [select(rows, term.where) for term in terms])) > 0
 
 
 def _outcome(estimate: Estimate, joint_level: float, margin: float | None) -> Outcome:
@@ -240,27 +277,30 @@ def _outcome(estimate: Estimate, joint_level: float, margin: float | None) -> Ou
     return "undecided"
 
 
-def _training_problem(terms: Sequence[Term], rows: pd.DataFrame) -> tuple[str, str] | None:
-    """Return why models are not trained enough to be compared, and what would change that; None if they are."""
-    records = pd.concat([select(rows, term.where) for term in terms])
-    steps = pd.to_numeric(records["detail.steps"]).min()
-    if steps < MIN_STEPS:
-        return f"trained for {steps:g} steps", "a longer training: --profile thorough"
-    on_plateau = int(records["detail.plateau"].eq(True).sum())
-    if on_plateau:
-        why = f"{on_plateau} of {len(records)} tests are no better than the mean of the pixels yet"
-        return why, "a longer training: --profile paper"
+def _training_problem(trainings: pd.DataFrame) -> tuple[str, str] | None:
+    """Return why models cannot be compared, and what would change that; None if they can.
+
+    Only the length of a training can exclude it. What came of it is what the comparison is about.
+    """
+    steps = sorted(pd.to_numeric(trainings["detail.steps"]).dropna().unique())
+    if len(steps) > 1:
+        return f"trained for different numbers of steps, {list_all([f'{n:,g}' for n in steps])}", COMMAND
+    if steps and steps[0] < MIN_STEPS:
+        return f"trained for {steps[0]:g} steps", "a longer training: --profile thorough"
     return None
 
 
-def _data(claim: Claim, rows: pd.DataFrame) -> str:
+def _training_remark(trainings: pd.DataFrame) -> str:
+    """Return a remark on trainings that ended at the baseline. It changes no verdict."""
+    count = int(has_not_learnt(trainings).sum())
+    return f"; remark: {count} of {len(trainings)} trainings ended at the loss of the baseline" if count else ""
+
+
+def _data(claim: Claim, parts: Sequence[Part]) -> str:
     """Return the data sets that a claim was tested on, marked if they stand in for the paper's."""
-    names: set[str] = set()
-    for test in claim.tests:
-        if not isinstance(test, Contrast):
-            return "random sets"
-        for term in _with_setting(test, chosen_setting(test, rows)):
-            names |= set(select(rows, term.where)["detail.data"].dropna())
+    if not all(isinstance(test, Contrast) for test in claim.tests):
+        return "random sets"
+    names = frozenset[str]().union(*(part.data for part in parts))
     return "; ".join(name + stand_in(name) for name in sorted(names))
 
 

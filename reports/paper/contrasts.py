@@ -10,11 +10,13 @@ from mbcbench.paper import (
     LARGE_IMAGES,
     LARGE_TRAIN_SIZE,
     ONE_PIECE,
-    SET_TRANSFORMER_1,
+    SET_TRANSFORMER,
+    SHAPES,
     SMALL_IMAGES,
     SMALL_TRAIN_SIZE,
     SSE_32,
     Filter,
+    encoder_of,
     sse,
 )
 
@@ -49,8 +51,8 @@ class Term(NamedTuple):
 class Contrast:
     """A weighted sum over settings that is above zero if the claim is right; with a margin, that lies within it.
 
-    label: what is compared. settings: what all terms share, unless they say otherwise; the first under which there are
-    pairs counts. column: of the values.
+    label: what is compared. settings: what all terms share, unless they say otherwise; a claim is judged under one of
+    them, the same in all its contrasts. column: of the values.
     """
 
     label: str
@@ -60,10 +62,18 @@ class Contrast:
     margin: float | None = None
     column: str = "value"
 
+    def terms_in(self, place: int) -> tuple[Term, ...]:
+        """Return the terms in the setting at `place`; a contrast that has one setting is always in it."""
+        return tuple(Term(term.weight, {**self.setting_in(place), **term.where}) for term in self.terms)
+
+    def setting_in(self, place: int) -> Filter:
+        """Return the setting at `place`, or the last."""
+        return self.settings[min(place, len(self.settings) - 1)]
+
     @property
     def encoders(self) -> tuple[str, ...]:
         """Encoders of the models that are compared."""
-        return tuple(str(term.where["model"]).partition(" ")[0] for term in self.terms)
+        return tuple(encoder_of(str(term.where["model"])) for term in self.terms)
 
 
 def train_size_setting(base: Filter, size: int) -> Filter:
@@ -91,6 +101,8 @@ def digits_setting(support: int) -> Filter:
     return {**DIGITS, **ONE_PIECE, "detail.ways": 10, "detail.test_size": support}
 
 
+# Clouds in chunks of 100 points, by models of 100 points. A cloud of 100 is one chunk.
+STREAMED_CLOUDS: Filter = {**SHAPES, "detail.train_size": 100, "detail.chunk_size": 100}
 # Settings of the ablations: the paper's, and that of shorter profiles.
 ABLATED = (train_size_setting(LARGE_IMAGES, LARGE_TRAIN_SIZE), train_size_setting(SMALL_IMAGES, SMALL_TRAIN_SIZE))
 # Of those, tests on four chunks, whose encodings are aggregated by g of eq. (1).
@@ -110,7 +122,7 @@ def better_than(
 
 
 def better_in_ablation(better: str, worse: str) -> Contrast:
-    """Compare two models of an ablation: in the paper's setting if both are there, or else in the smaller one."""
+    """Compare two models of an ablation, in the paper's setting or in the smaller one."""
     terms = (Term(-1, {"model": better}), Term(1, {"model": worse}))
     return Contrast(f"{better} against {worse}", terms, NLL, ABLATED)
 
@@ -136,7 +148,7 @@ def improves_with_size(model: str, chunk: int, first: int, last: int) -> Contras
     return improvement(model, streamed_setting(chunk, first), streamed_setting(chunk, last))
 
 
-def chunked_loss(chunk: int, order: str, model: str = SET_TRANSFORMER_1.label) -> Contrast:
+def chunked_loss(chunk: int, order: str, model: str = SET_TRANSFORMER.label) -> Contrast:
     """Compare one piece with chunks that are encoded on their own and averaged."""
     base = {**SMALL_IMAGES, "detail.train_size": SMALL_TRAIN_SIZE, "detail.test_size": SMALL_TRAIN_SIZE}
     chunks = {**base, **aggregated_by("mean"), "detail.chunk_size": chunk, "detail.order": order}

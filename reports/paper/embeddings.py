@@ -11,7 +11,7 @@ from mbcbench.paper import DIGIT_EMBEDDINGS
 from mbcbench.reporting import Artefact
 from mbcbench.types import JsonObject
 
-from ..selection import label_models, select
+from ..selection import NO_NORM, RESCALED, label_models, select
 from ..style import FAINT, WIDTH, markers, palette, style
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def embed_in_plane(frame: pd.DataFrame) -> pd.DataFrame:
     """Return places in the plane: one row for each query and centroid; those of one model are placed together."""
     records = select(label_models(frame), DIGIT_EMBEDDINGS)
     records = records.sort_values(["seed", "model"]).drop_duplicates("model")
-    records = records[~records["model"].str.endswith(("no norm", "rescaled"))]
+    records = records[~records["model"].str.endswith((NO_NORM, RESCALED))]
     parts = [
         _place(record["model"], record["detail.queries"], record["detail.centroids"])
         for record in records.to_dict("records")

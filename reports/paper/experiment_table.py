@@ -12,7 +12,8 @@ from mbcbench.types import JsonObject
 
 from ..aggregation import BROKEN
 from ..columns import TEST_SETTINGS, Row
-from ..selection import tidy
+from ..formatting import parameter_range, symbol
+from ..selection import has_not_learnt, tidy
 from ..stats import Estimate
 
 # What tells models apart besides the encoder and its hyper-parameters, and tests besides their mode and size.
@@ -31,10 +32,11 @@ COLUMN = "column"  # the value that a record's column stands for
 
 @dataclass(frozen=True)
 class TableRow:
-    """A model, a way of testing it, the result in each column, and the difference to the first model."""
+    """A model, a way of testing it, parameters, the result in each column, and the difference to the first model."""
 
     model: str
     test: str
+    parameters: str
     cells: tuple[str, ...]
     difference: str = ""
 
@@ -54,6 +56,11 @@ class ExperimentTable:
     def has_differences(self) -> bool:
         """True if a model could be compared with the first."""
         return any(row.difference for row in self.rows)
+
+    @property
+    def has_parameters(self) -> bool:
+        """True if the number of parameters of a model is known."""
+        return any(row.parameters for row in self.rows)
 
     @property
     def has_tests(self) -> bool:
@@ -184,11 +191,12 @@ def _table_rows(lines: pd.DataFrame, columns: Sequence[Any], first: str, seeds: 
     for (model, test), rows in lines.groupby(LINE, sort=False):
         by_column = [rows[rows[COLUMN].eq(column)] for column in columns] or [rows]
         difference = "" if model == first or test not in references else _difference(rows, references[test])
-        yield TableRow(str(model), str(test), tuple(_cell(part, seeds) for part in by_column), difference)
+        cells = tuple(_cell(part, seeds) for part in by_column)
+        yield TableRow(str(model), str(test), parameter_range(rows["detail.parameters"]), cells, difference)
 
 
 def _cell(rows: pd.DataFrame, expected: int) -> str:
-    """Return `0.912 ±0.013`, with what is missing or undecided; without any value, the outcomes."""
+    """Return `0.912 ±0.013`, with what is missing, or has not learnt; without any value, the outcomes."""
     rows = rows.drop_duplicates("seed", keep="last")
     if rows.empty:
         return ""
@@ -201,9 +209,9 @@ def _cell(rows: pd.DataFrame, expected: int) -> str:
         parts.append(f"±{_number(estimate.half)}")
     if estimate.seeds < expected:
         parts.append(f"{estimate.seeds}/{expected}")
-    on_plateau = int(rows["detail.plateau"].eq(True).sum())
-    if on_plateau:
-        parts.append(f"≈{on_plateau}")
+    unlearnt = int(has_not_learnt(rows).sum())
+    if unlearnt:
+        parts.append(f"{symbol('unlearnt')}{unlearnt}")
     return " ".join(parts)
 
 

@@ -6,9 +6,14 @@ from typing import Any
 import pandas as pd
 
 from mbcbench.paper import (
+    ADDED_TO_FIG3,
+    ADDED_TO_FIG8,
     COMPARED_IN_FIG3,
     COMPLETION_OWN_STATE,
-    DEEPSETS_MEAN_128,
+    DEEPSETS_MAX,
+    DEEPSETS_MAX_NETWORK,
+    DEEPSETS_MEAN,
+    DEEPSETS_ORIGINAL,
     DEFAULT_HYPER,
     DIGIT_HIERARCHY,
     DIGITS,
@@ -17,27 +22,38 @@ from mbcbench.paper import (
     HYPER_SYMBOLS,
     LARGE_IMAGES,
     ONE_PIECE,
+    PMA,
+    SET_TRANSFORMER,
     SSE_1,
+    SSE_16,
     SSE_32,
+    SSE_DETERMINISTIC_16,
     SSE_DETERMINISTIC_MEAN_16,
     Filter,
+    sse,
 )
 
-from ..selection import PARTITIONED, label_models, select
-from .contrasts import ABLATED, CHUNKED, train_size_setting
+from ..selection import NO_NORM, PARTITIONED, RESCALED, label_models, select
+from ..stats import one_per_seed
+from .contrasts import ABLATED, CHUNKED, STREAMED_CLOUDS, train_size_setting
 
-COMPARED = tuple(model.label for model in COMPARED_IN_FIG3)
+COMPARED = tuple(model.label for model in (*COMPARED_IN_FIG3, *ADDED_TO_FIG3))
 TRAINED_ON_PARTITIONS = tuple(f"{SSE_32.label} {estimator}" for estimator in PARTITIONED)
+STREAMED_ON_CLOUDS = (
+    *(model.label for model in (DEEPSETS_MAX, SSE_DETERMINISTIC_16, SSE_16)),
+    *(sse(slots, 16, g="max").label for slots in ("deterministic", "random")),
+    *(model.label for model in (DEEPSETS_MAX_NETWORK, DEEPSETS_ORIGINAL)),
+)
+SLOTS_ON_DIGITS = (SSE_DETERMINISTIC_MEAN_16.label, DIGIT_HIERARCHY.label)
 COMPARED_ON_DIGITS = (
-    DEEPSETS_MEAN_128.label,
-    SSE_DETERMINISTIC_MEAN_16.label,
-    DIGIT_HIERARCHY.label,
-    f"{SSE_DETERMINISTIC_MEAN_16.label} rescaled",
-    f"{DIGIT_HIERARCHY.label} rescaled",
+    *(DEEPSETS_MEAN.label, *SLOTS_ON_DIGITS, *(model.label for model in ADDED_TO_FIG8)),
+    *(f"{label} {NO_NORM}" for label in (DEEPSETS_MEAN.label, *SLOTS_ON_DIGITS)),
+    *(f"{label} {RESCALED}" for label in SLOTS_ON_DIGITS),
 )
 MAX_ADDED = 6  # encoders of a user that a figure shows
 CASES_OF_EXPERIMENTS = ("patches-64", "cad-points", "exemplar-centroids")  # no other suite has these
-SERIES = ["model", "x", "seed", "value", "data"]
+SERIES = ["model", "x", "seed", "value", "parameters", "data"]
+NAMES = {"detail.data": "data", "detail.parameters": "parameters"}  # column of a frame -> of a figure's data
 AGGREGATIONS = ("mean", "sum", "max", "min")
 
 
@@ -58,11 +74,18 @@ def series(frame: pd.DataFrame, where: Filter, models: Sequence[str] | None, x: 
     rows = select(records, where)
     if models is not None:
         rows = rows[rows["model"].isin(models) | rows["encoder"].isin(added_encoders(records))]
-    table = rows.rename(columns={x: "x", "detail.data": "data"})[SERIES]
+    table = one_per_seed(_name_shorter_trainings(rows).rename(columns={x: "x", **NAMES})[SERIES], ["model", "x"])
     order = {name: place for place, name in enumerate(models or ())}
     place = table["model"].map(lambda name: order.get(name, len(order)))
     table = table.assign(place=place).sort_values(["place", "model", "x", "seed"], kind="stable")
     return table.drop(columns="place").reset_index(drop=True)
+
+
+def _name_shorter_trainings(rows: pd.DataFrame) -> pd.DataFrame:
+    """Name the steps of models that were trained for fewer than the others of their case, by another profile."""
+    steps = pd.to_numeric(rows["detail.steps"])
+    is_shorter = steps < steps.groupby(rows["case"]).transform("max")
+    return rows.assign(model=rows["model"].mask(is_shorter, rows["model"] + steps.map(" ({:g} steps)".format)))
 
 
 def series_at_train_size(frame: pd.DataFrame, where: Filter, models: Sequence[str] | None) -> pd.DataFrame:
@@ -87,15 +110,14 @@ def chunked_set_transformer(frame: pd.DataFrame) -> pd.DataFrame:
     # One piece has no order: it is the starting point of both.
     orders = [whole.assign(**{"detail.order": order}) for order in ("random", "rows")]
     both = pd.concat([*orders, chunked])
-    both = both[both["encoder"].isin(["set-transformer", "pma"])]
+    both = both[both["model"].isin([SET_TRANSFORMER.label, PMA.label])]
     table = both.assign(
         chunk=both["detail.chunk_size"].map(lambda size: "one piece" if size == 200 else f"{size:g}"),
         series=both["model"] + ", " + both["detail.order"].map({"random": "random chunks", "rows": "sorted by rows"}),
-        data=both["detail.data"],
     )
     keys = ["series", "detail.chunk_size", "seed"]
-    table = table.sort_values(keys, ascending=[True, False, True], kind="stable")
-    return table[["series", "chunk", "seed", "value", "data"]].reset_index(drop=True)
+    table = table.sort_values(keys, ascending=[True, False, True], kind="stable").rename(columns=NAMES)
+    return one_per_seed(table[["series", "chunk", *SERIES[2:]]], ["series", "chunk"]).reset_index(drop=True)
 
 
 def training_curves(frame: pd.DataFrame) -> pd.DataFrame:
@@ -108,8 +130,7 @@ def training_curves(frame: pd.DataFrame) -> pd.DataFrame:
     for row in rows.sort_values(["model", "seed"]).to_dict("records"):
         curve = row["detail.curve"]
         for step, loss in curve if isinstance(curve, list | tuple) else ():
-            point = {"model": row["model"], "x": step, "seed": row["seed"], "value": loss, "data": row["detail.data"]}
-            table.append(point)
+            table.append([row["model"], step, row["seed"], loss, row["detail.parameters"], row["detail.data"]])
     return pd.DataFrame(table, columns=SERIES)
 
 
@@ -136,10 +157,10 @@ def aggregations(frame: pd.DataFrame) -> pd.DataFrame:
     setting = {**CHUNKED[place], "model": (SSE_1.label, SSE_32.label), "detail.aggregation": AGGREGATIONS}
     chunked = select(rows, setting)
     chunked = chunked.assign(g=chunked["detail.aggregation"], series="g over chunks, " + chunked["model"])
-    both = pd.concat([chunked, trained]).rename(columns={"detail.data": "data"})
+    both = pd.concat([chunked, trained]).rename(columns=NAMES)
     both = both.assign(place=both["g"].map(AGGREGATIONS.index))
     both = both.sort_values(["series", "place", "seed"], kind="stable")
-    return both[["series", "g", "seed", "value", "data"]].reset_index(drop=True)
+    return one_per_seed(both[["series", "g", *SERIES[2:]]], ["series", "g"]).reset_index(drop=True)
 
 
 def _num_slots(hyper: Any) -> Any:
@@ -155,9 +176,10 @@ def ablation(frame: pd.DataFrame, parameter: str) -> pd.DataFrame:
         f"{encoder} {HYPER_SYMBOLS[fixed]}={hyper[fixed]}"
         for encoder, hyper in zip(rows["encoder"], hypers, strict=True)
     ]
-    table = rows.assign(x=[hyper[parameter] for hyper in hypers], model=labels, data=rows["detail.data"])
+    table = rows.assign(x=[hyper[parameter] for hyper in hypers], model=labels).rename(columns=NAMES)
     varied = table.groupby("model")["x"].transform("nunique") > 1
-    return table[varied].sort_values(["model", "x", "seed"])[SERIES].reset_index(drop=True)
+    table = table[varied].sort_values(["model", "x", "seed"])[SERIES]
+    return one_per_seed(table, ["model", "x"]).reset_index(drop=True)
 
 
 def random_and_deterministic(frame: pd.DataFrame) -> pd.DataFrame:
@@ -170,33 +192,44 @@ def hierarchy_levels(frame: pd.DataFrame) -> pd.DataFrame:
     """Figure 4c: levels of a hierarchy, with one slot on each (the paper's) and with 32."""
     rows, _ = _ablation_rows(label_models(frame), ("sse-random", "sse-hierarchical"))
     slots = [slots if isinstance(slots, list | tuple) else [slots] for slots in rows["params.hyper"].map(_num_slots)]
-    rows = rows.assign(x=[len(levels) for levels in slots], k=[levels[0] for levels in slots], data=rows["detail.data"])
+    rows = rows.assign(x=[len(levels) for levels in slots], k=[levels[0] for levels in slots])
     is_wide = rows["params.hyper"].map(lambda hyper: isinstance(hyper, Mapping) and "slot_dim" in hyper).astype(bool)
     rows = rows[rows["k"].isin([1, 32]) & (rows["encoder"].eq("sse-hierarchical") | ~is_wide)]
-    rows = rows.assign(model=[f"{k} slot{'s' if k > 1 else ''} per level" for k in rows["k"]])
-    return rows.sort_values(["model", "x", "seed"])[SERIES].reset_index(drop=True)
+    rows = rows.assign(model=[f"{k} slot{'s' if k > 1 else ''} per level" for k in rows["k"]]).rename(columns=NAMES)
+    return one_per_seed(rows.sort_values(["model", "x", "seed"])[SERIES], ["model", "x"]).reset_index(drop=True)
+
+
+def streamed_clouds(frame: pd.DataFrame) -> pd.DataFrame:
+    """Figure 4d: clouds in chunks of 100 points. 100 points are one chunk, so one piece and a stream are the same."""
+    return series(frame, STREAMED_CLOUDS, STREAMED_ON_CLOUDS, "detail.test_size")
 
 
 def exemplars_by_ways(frame: pd.DataFrame) -> pd.DataFrame:
     """Figure 5: accuracy with two examples of each class, by the number of classes."""
-    table = series(frame, {**EXEMPLARS, **ONE_PIECE, "detail.test_size": 2}, None, "detail.ways")
-    return _without_unscaled(table)
+    return _in_panels(series(frame, {**EXEMPLARS, **ONE_PIECE, "detail.test_size": 2}, None, "detail.ways"))
 
 
 def exemplars_by_support(frame: pd.DataFrame) -> pd.DataFrame:
     """Figure 6: accuracy by the size of the support, for each number of classes (`ways`)."""
-    rows = select(label_models(frame), {**EXEMPLARS, **ONE_PIECE})
-    names = {"detail.ways": "ways", "detail.test_size": "x", "detail.data": "data"}
-    table = rows.rename(columns=names)[["model", "ways", "x", "seed", "value", "data"]]
-    return _without_unscaled(table.sort_values(["model", "ways", "x", "seed"]))
+    records = label_models(frame)
+    where = {**EXEMPLARS, **ONE_PIECE}
+    parts = [
+        series(records, {**where, "detail.ways": ways}, None, "detail.test_size").assign(ways=ways)
+        for ways in sorted(select(records, where)["detail.ways"].unique())
+    ]
+    return _in_panels(pd.concat(parts, ignore_index=True)) if parts else pd.DataFrame()
 
 
 def digits_by_support(frame: pd.DataFrame) -> pd.DataFrame:
     """Figure 8: accuracy on ten digits, by the size of the support."""
-    where = {**DIGITS, **ONE_PIECE, "detail.ways": 10}
-    return _without_unscaled(series(frame, where, COMPARED_ON_DIGITS, "detail.test_size"))
+    return _in_panels(series(frame, {**DIGITS, **ONE_PIECE, "detail.ways": 10}, COMPARED_ON_DIGITS, "detail.test_size"))
 
 
-def _without_unscaled(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table without the models that have neither a LayerNorm nor a rescaled encoding."""
-    return table[~table["model"].str.endswith("no norm")].reset_index(drop=True)
+def _in_panels(table: pd.DataFrame) -> pd.DataFrame:
+    """Add the columns `panel` and `series`, the name of a model in its panel.
+
+    Claims compare models with a LayerNorm with one another, and models without one, rescaled or not.
+    """
+    is_bare = table["model"].str.endswith((NO_NORM, RESCALED))
+    panel = is_bare.map({True: "without LayerNorm", False: "with LayerNorm"})
+    return table.assign(panel=panel, series=table["model"].str.removesuffix(f" {NO_NORM}"))

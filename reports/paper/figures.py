@@ -1,16 +1,16 @@
 """Figures 2 to 8 of the paper, from the records of its experiments."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mbcbench.paper import COMPLETION_OWN_STATE, DEEPSETS_MAX, SHAPES, SSE_1, SSE_16, SSE_32, SSE_DETERMINISTIC_16, sse
+from mbcbench.paper import COMPLETION_OWN_STATE, SSE_1, SSE_32, sse
 from mbcbench.reporting import Artefact
 
-from ..captions import ACCURACY, NLL, Measure, compare_series, mean_by_size, name_best
+from ..captions import ACCURACY, NLL, Measure, compare_series, join_sentences, mean_by_size, name_best
 from ..style import draw_lines, draw_points, finish, legend_below, line_plot, panels, style
 from . import figure_data
 
@@ -21,6 +21,8 @@ Result = Callable[[pd.DataFrame], str]
 TRAINING_NLL = Measure("NLL in training", "nats per value", lower_is_better=True)
 PIXELS = "pixels of the context"
 TRAINED_PIXELS = "pixels of the context, in training and test"
+SUPPORT = "examples in the support"
+NORM_NOTE = "The paper has no LayerNorm. Rescaled: the encoding is multiplied by the number of slots."
 
 
 def along(x: str, measure: Measure = NLL, *, log: bool = False) -> Draw:
@@ -44,28 +46,50 @@ def _final_losses(data: pd.DataFrame) -> str:
 
 
 def _compare_supports(data: pd.DataFrame) -> str:
-    """Compare the models at each number of ways."""
+    """Compare the models at each number of ways, in each panel."""
+    sentences = []
+    for panel, part in data.groupby("panel", sort=False):
+        words = []
+        for ways, rows in part.groupby("ways"):
+            means = mean_by_size(rows, "series")
+            words.append(f"at {ways:,g} ways, {name_best(means, ACCURACY, 'a support of {}')}")
+        sentences.append(f"Highest mean accuracy {panel}: {'; '.join(words)}")
+    return join_sentences(sentences)
+
+
+def compare_panels(data: pd.DataFrame, at: str) -> str:
+    """Compare the models in each panel. at: a phrase for values of `x`."""
     parts = []
-    for ways, rows in data.groupby("ways"):
-        parts.append(f"at {ways:,g} ways, {name_best(mean_by_size(rows), ACCURACY, 'a support of {}')}")
-    return f"Highest mean accuracy {'; '.join(parts)}"
+    for panel, rows in data.groupby("panel", sort=False):
+        text = compare_series(rows, ACCURACY, at, hue="series")
+        parts.append(f"{panel}, {text[0].lower()}{text[1:]}")
+    return join_sentences(parts)
 
 
-def draw_by_ways(data: pd.DataFrame) -> Figure:
-    """Draw accuracy by the size of the support, in one panel for each number of ways."""
-    names, ways = list(dict.fromkeys(data["model"])), sorted(data["ways"].unique())
+def draw_panels(data: pd.DataFrame, x: str, by: tuple[str, ...] = ("panel",)) -> Figure:
+    """Draw accuracies along `x` (logarithmic), in one panel for each value of the columns `by`."""
+    names = list(dict.fromkeys(data["series"]))
+    groups = list(data.groupby(list(by)))
     with style():
-        figure, grid = panels(len(ways), names)
-        for axes, count in zip(grid, ways, strict=False):
-            _draw_ways(axes, data[data["ways"].eq(count)], names)
-            axes.set_title(f"{count:g} ways")
+        figure, grid = panels(len(groups), names)
+        for axes, (values, rows) in zip(grid, groups, strict=False):
+            line_plot(axes, rows, names, "series")
+            axes.set_xscale("log")
+            words = [value if isinstance(value, str) else f"{value:g} ways" for value in values]
+            axes.set_title(", ".join(words), fontsize=9)
+            finish(axes, (x, ACCURACY.name), ticks=rows["x"])
+        _share_heights([values[:-1] for values, _ in groups], grid)
         legend_below(figure, grid[0], names)
         return figure
 
 
-def _draw_ways(axes: Axes, data: pd.DataFrame, names: list[str]) -> None:
-    line_plot(axes, data, names)
-    finish(axes, ("examples in the support", ACCURACY.name), ticks=data["x"])
+def _share_heights(rows: Sequence[tuple[object, ...]], grid: Sequence[Axes]) -> None:
+    """Give panels of one row the same range of `y`, so that they can be compared."""
+    for row in dict.fromkeys(rows):
+        group = [axes for axes, other in zip(grid, rows, strict=False) if other == row]
+        limits = [axes.get_ylim() for axes in group]
+        for axes in group:
+            axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
 
 
 FIG2 = Artefact(
@@ -151,13 +175,9 @@ FIG4C = Artefact(
 FIG4D = Artefact(
     id="fig4d",
     title="Figure 4d: trained on 100 points, tested on more",
-    caption="Clouds of 100 points in training, and of up to 500 in the test.",
-    data=partial(
-        figure_data.series,
-        where={**SHAPES, "params.train_size": 100, "detail.test_size": (100, 200, 300, 400, 500)},
-        models=(DEEPSETS_MAX.label, "deepsets-original", SSE_DETERMINISTIC_16.label, SSE_16.label),
-        x="detail.test_size",
-    ),
+    caption="Clouds of 100 points in training, and of up to 500 in the test, in chunks of 100. The paper compares "
+    "DeepSets (max) and the sums over elements; the other models are ours.",
+    data=figure_data.streamed_clouds,
     draw=along("points in the test", ACCURACY),
     result=compared("{} points", ACCURACY),
     claims=("C20",),
@@ -166,19 +186,19 @@ FIG4D = Artefact(
 FIG5 = Artefact(
     id="fig5",
     title="Figure 5: accuracy by ways",
-    caption="The nearest of as many centroids as there are classes (ways), each of two examples.",
+    caption=f"The nearest of as many centroids as there are classes (ways), each of two examples. {NORM_NOTE}",
     data=figure_data.exemplars_by_ways,
-    draw=along("ways", ACCURACY, log=True),
-    result=compared("{} ways", ACCURACY),
+    draw=partial(draw_panels, x="ways"),
+    result=partial(compare_panels, at="{} ways"),
     claims=("C21",),
     make=make("fig5"),
 )
 FIG6 = Artefact(
     id="fig6",
     title="Figure 6: accuracy by the size of the support",
-    caption="The support is the set of examples that a centroid encodes. Higher is better.",
+    caption=f"The support is the set of examples that a centroid encodes. Higher is better. {NORM_NOTE}",
     data=figure_data.exemplars_by_support,
-    draw=draw_by_ways,
+    draw=partial(draw_panels, x=SUPPORT, by=("ways", "panel")),
     result=_compare_supports,
     claims=("C22",),
     make=make("fig5"),
@@ -220,10 +240,10 @@ FIG7_DETERMINISTIC = Artefact(
 FIG8 = Artefact(
     id="fig8",
     title="Figure 8: digits, by the size of the support",
-    caption="The nearest of ten centroids of digits.",
+    caption=f"The nearest of ten centroids of digits. {NORM_NOTE}",
     data=figure_data.digits_by_support,
-    draw=along("examples in the support", ACCURACY, log=True),
-    result=compared("{} examples", ACCURACY),
+    draw=partial(draw_panels, x=SUPPORT),
+    result=partial(compare_panels, at="{} examples"),
     claims=("C23", "C24"),
     make=make("fig8"),
 )

@@ -12,13 +12,15 @@ from mbcbench.reporting import Report
 from mbcbench.types import JsonObject
 
 from ..formatting import css_class, facts, failures, symbol
+from ..provenance import record_lines
 from ..rendering import template
 from ..selection import tidy
 from .experiment_table import ExperimentTable, TableRow, experiment_tables
 
 LEGEND = (
     "Mean over seeds, ± its 95 % t interval. n/m: n of m seeds gave a value. "
-    "≈: that many seeds are still on the plateau, where a model knows only the mean colour: undecided. "
+    "≈: that many trainings ended at the loss of the baseline, which knows only the mean colour. "
+    "parameters: of the whole model. "
     "against: the difference to the first model, paired by seed and averaged over the columns, with its 95 % t "
     "interval."
 )
@@ -34,6 +36,7 @@ def _parts(frame: pd.DataFrame, info: JsonObject) -> Iterator[RenderableType]:
     yield Text("mbcbench experiments", style="bold")
     for label, text in facts(rows, info):
         yield Text(f"{label:9} {text}")
+    yield from map(Text, record_lines(info))
     yield Text()
     for table in experiment_tables(frame, info):
         yield _view(table) if table.rows else Text(f"{table.name}: {table.title}\n  no record shows it\n")
@@ -48,6 +51,8 @@ def _view(table: ExperimentTable) -> Table:
     view.add_column("model", overflow="fold")
     if table.has_tests:
         view.add_column("test", overflow="fold")
+    if table.has_parameters:
+        view.add_column("parameters", justify="right")
     for value in table.columns:
         view.add_column(f"{table.columns_by} {value}".strip(), justify="right")
     if table.has_differences:
@@ -61,6 +66,8 @@ def _texts(row: TableRow, table: ExperimentTable) -> Iterator[str]:
     yield row.model
     if table.has_tests:
         yield row.test
+    if table.has_parameters:
+        yield row.parameters
     yield from row.cells
     if table.has_differences:
         yield row.difference
@@ -72,6 +79,7 @@ def html(frame: pd.DataFrame, info: JsonObject) -> str:
     return template("experiments.html").render(
         tables=experiment_tables(frame, info),
         facts=facts(rows, info),
+        origin=record_lines(info),
         failures=failures(rows),
         legend=LEGEND,
         css_class=css_class,

@@ -11,7 +11,7 @@ from mbcbench.types import JsonDict
 from ..captions import join_sentences
 from ..columns import Row
 from ..selection import label_models, select, values_by_seed
-from ..stats import Estimate, summarise_by
+from ..stats import Estimate, one_per_seed, summarise_by
 from .claim_verdicts import describe_counterexample, stand_in
 
 
@@ -73,8 +73,10 @@ def table1(frame: pd.DataFrame) -> pd.DataFrame:
     """
     rows = select(label_models(frame), {**SHAPES, **ONE_PIECE})
     rows = rows[rows["detail.test_size"].eq(rows["detail.train_size"])]
-    rows = rows.rename(columns={"detail.data": "data"})
-    means = summarise_by(rows, ["model", "detail.test_size", "data"])
+    rows = rows.rename(columns={"detail.data": "data", "detail.parameters": "parameters"})
+    rows = one_per_seed(rows, ["model", "detail.test_size"])
+    keys = ["model", "detail.test_size", "data"]
+    means = summarise_by(rows, keys).merge(rows.drop_duplicates(keys)[[*keys, "parameters"]], on=keys)
     return pd.DataFrame([_table1_row(mean, rows) for mean in means.to_dict("records")])
 
 
@@ -85,6 +87,7 @@ def _table1_row(mean: Row, rows: pd.DataFrame) -> JsonDict:
     return {
         "model": model,
         "in the paper": TABLE1_NAMES.get(model, ""),
+        "parameters": int(mean["parameters"]) if pd.notna(mean["parameters"]) else None,
         "points": points,
         "paper": paper.mean if paper else None,
         "paper std": paper.std if paper else None,

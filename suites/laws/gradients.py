@@ -14,7 +14,7 @@ from mbcbench.verify.tolerance import Comparison
 from .comparison import worse
 
 Encode = Callable[[Encoder, Tensor], Tensor]
-# Gradients for the input, per set (`B x n d`), and for all parameters, repeated for each set (`B x P`).
+# Gradients for the input, per set (`B x n d`), and for all parameters, of the whole batch (`1 x P`).
 Gradients = tuple[Tensor, Tensor]
 
 
@@ -57,9 +57,14 @@ def _compare(subject: Subject, data: ExampleData, streamed: Callable[[Encoder, T
 
     Gradients for parameters are those of the whole batch, so that each set answers for them.
     """
+    # Both comparisons ask for the gradients of the same perturbed encoders.
+    known: dict[tuple[int, bytes], Gradients] = {}
 
     def full(module: Encoder, x: Tensor) -> Gradients:
-        return _gradients(module, x, lambda m, inputs: m(inputs), data)
+        key = (id(module), x.numpy().tobytes())
+        if key not in known:
+            known[key] = _gradients(module, x, lambda m, inputs: m(inputs), data)
+        return known[key]
 
     actual, expected = streamed(subject.module, data.x), full(subject.module, data.x)
     comparison = subject.compare(actual[0], expected[0], data.x, lambda module, x: full(module, x)[0])
@@ -92,11 +97,11 @@ def _differentiate(module: Encoder, x: Tensor, loss: Tensor) -> Gradients:
     """Return the gradients of a loss."""
     inputs = [x, *(p for p in module.parameters() if p.requires_grad)]
     if not loss.requires_grad:  # the encoding depends neither on the elements nor on parameters
-        return torch.zeros_like(x).flatten(1), torch.zeros(len(x), 1, dtype=x.dtype)
+        return torch.zeros_like(x).flatten(1), torch.zeros(1, 1, dtype=x.dtype)
     gradients = torch.autograd.grad(loss, inputs, allow_unused=True)
     filled = [torch.zeros_like(i) if g is None else g for i, g in zip(inputs, gradients, strict=True)]
     parameters = torch.cat([g.flatten() for g in filled[1:]] or [x.new_zeros(1)])
-    return filled[0].flatten(1), parameters.expand(len(x), -1)
+    return filled[0].flatten(1), parameters[None]
 
 
 def _sum_over_chunks(module: Encoder, x: Tensor, data: ExampleData) -> Gradients:

@@ -1,16 +1,15 @@
-"""Programs over states: feed, merge, fork, save, load and read out, in any order (stateful testing of Hypothesis)."""
+"""Programs over states: feed, merge, fork, save, load and read out, in any order."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import hypothesis
 import torch
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 from torch import Tensor
 
 from mbcbench.protocol import state as pytree
+from mbcbench.verify.drawing import try_drawn
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law, streams
 from mbcbench.verify.law_run import LawRun, Observation
@@ -22,6 +21,13 @@ from .comparison import no_gap, worse
 Step = tuple[str | int, ...]
 _POOL_SIZE = 64  # elements that are fed in turn
 _MAX_STEPS = 12
+_ANY_STATE = st.integers(0, _MAX_STEPS)
+_STEPS: dict[str, st.SearchStrategy[Step]] = {
+    "feed": st.tuples(st.just("feed"), _ANY_STATE, st.integers(0, 3)),
+    "merge": st.tuples(st.just("merge"), _ANY_STATE, _ANY_STATE),
+    "reload": st.tuples(st.just("reload"), _ANY_STATE),
+    "read": st.tuples(st.just("read"), _ANY_STATE),
+}
 # Tried before any program is drawn: two uneven chunks, with a reload between them, merged, a state merged with itself.
 _FIRST_PROGRAMS: tuple[tuple[Step, ...], ...] = (
     (("feed", 0, 1), ("feed", 0, 2)),
@@ -94,7 +100,7 @@ def _pool(subject: Subject) -> Tensor:
 
 
 def explore(run: LawRun, *, examples: int, seed: int, shrink: bool) -> Observation | None:
-    """Try a few plain programs, then draw others with the rules of Hypothesis; return the shortest that fails."""
+    """Try a few plain programs, then draw others; return the shortest that fails."""
     mergeable, variant = run.subjects[0].mergeable, min(1, len(run.subjects) - 1)
     programs = [steps for steps in _FIRST_PROGRAMS if mergeable or steps[-1][0] != "merge"]
     observations = (run.try_example(program_example(steps, variant)) for steps in programs)
@@ -105,24 +111,19 @@ def explore(run: LawRun, *, examples: int, seed: int, shrink: bool) -> Observati
 
 
 def _try_random(run: LawRun, mergeable: bool, variant: int, examples: int, seed: int) -> Observation | None:
-    counterexamples: list[Observation] = []
-    settings = hypothesis.settings(
-        max_examples=examples,
-        stateful_step_count=_MAX_STEPS,
-        phases=[hypothesis.Phase.generate],
-        database=None,
-        deadline=None,
-        report_multiple_bugs=False,
-        suppress_health_check=list(hypothesis.HealthCheck),
-        print_blob=False,
-        verbosity=hypothesis.Verbosity.quiet,
-    )
-    machine = hypothesis.seed(seed)(_state_machine(run, mergeable, variant, counterexamples))
-    try:
-        run_state_machine_as_test(machine, settings=settings)
-    except (_Falsified, hypothesis.errors.Flaky):
-        return counterexamples[-1]
-    return None
+    def attempt(steps: Sequence[Step]) -> Observation:
+        return run.try_example(program_example(steps, variant))
+
+    # Not shrunk by Hypothesis: see _shorten.
+    return try_drawn(_programs(mergeable=mergeable), attempt, max_examples=examples, seed=seed, shrink=False)
+
+
+@st.composite
+def _programs(draw: st.DrawFn, *, mergeable: bool) -> list[Step]:
+    """Draw programs of some of the verbs: one without merges has longer streams, one without reads more states."""
+    verbs = ["feed", "reload", "read", *(["merge"] if mergeable else [])]
+    used = ["feed", *sorted(draw(st.sets(st.sampled_from(verbs[1:]))))]
+    return draw(st.lists(st.one_of([_STEPS[verb] for verb in used]), min_size=_MAX_STEPS, max_size=_MAX_STEPS))
 
 
 def _shorten(run: LawRun, counterexample: Observation) -> Observation:
@@ -148,49 +149,6 @@ def _shorter_programs(program: Sequence[Step]) -> Iterator[list[Step]]:
         for place, number in enumerate(step[1:], 1):
             if isinstance(number, int) and number > 0:
                 yield [*before, (*step[:place], number - 1, *step[place + 1 :]), *after]
-
-
-class _Falsified(Exception):  # noqa: N818 # not an error: it tells Hypothesis that the program fails
-    pass
-
-
-def _state_machine(
-    run: LawRun, mergeable: bool, variant: int, counterexamples: list[Observation]
-) -> type[RuleBasedStateMachine]:
-    any_state = st.integers(0, _MAX_STEPS)
-
-    class Rules(RuleBasedStateMachine):
-        def __init__(self) -> None:
-            super().__init__()
-            self.steps: list[Step] = []
-
-        def step(self, *step: str | int) -> None:
-            self.steps.append(step)
-
-        @rule(state=any_state, number=st.integers(0, 3))
-        def feed(self, state: int, number: int) -> None:
-            self.step("feed", state, number)
-
-        @rule(a=any_state, b=any_state)
-        def merge(self, a: int, b: int) -> None:
-            if mergeable:
-                self.step("merge", a, b)
-
-        @rule(state=any_state)
-        def reload(self, state: int) -> None:
-            self.step("reload", state)
-
-        @rule(state=any_state)
-        def read(self, state: int) -> None:
-            self.step("read", state)
-
-        def teardown(self) -> None:
-            observation = run.try_example(program_example(self.steps, variant))
-            if observation.is_counterexample:
-                counterexamples.append(observation)
-                raise _Falsified
-
-    return Rules
 
 
 def program_example(steps: Sequence[Step], variant: int = 0) -> Example:

@@ -7,6 +7,7 @@ once for twice the steps, to see whether it has converged. Each trained model is
 
 import importlib.util
 import math
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from mbcbench.execution import digest
 from mbcbench.execution.suite import DataNeed, Request
 from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.protocol.target import get_spec
-from mbcbench.records import outcomes
+from mbcbench.records import outcomes, reference
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EvaluationDetail, ScoreDetail, StandardTrainingDetail, ValidationDetail
 from mbcbench.records.record import Record, Status
@@ -39,10 +40,13 @@ Role = Literal["search", "final", "doubled"]
 Data = TypeVar("Data")
 
 SEEDS = 5
+SPOT_CHECKS = 2  # reference cells of each task that are trained again
+SPOT_CHECK_SECONDS = 60.0  # they took at most
 SEARCH_SEED = 1000  # added to the first seed: no reported training has this seed
 ELEMENTS_AT_A_TIME = 25_000  # in tests, to bound their memory
 LARGEST_OUTCOME = 60_000.0  # of one item, as packed: half precision ends at 65,504
 PROFILE = "standard"
+PROFILES = ("quick", PROFILE)  # of which `quick` only shows the reference results and checks some of them
 
 # Encoders that are the same as another one in one piece: the same weights, the same encoding, other steps. They are
 # trained as that one, and tested each.
@@ -157,16 +161,27 @@ class StandardTask(ABC, Generic[Data]):
 
 
 def cells(task: StandardTask[Any], request: Request, data: str, data_sha256: str) -> list[Cell]:
-    """Return the cells of the search for the learning rate of each encoder.
+    """Return the first cells of a task.
+
+    With the profile `quick` these are a spot check of the reference results. With `standard` they are the search for
+    the learning rate of each encoder that the reference results lack. Without reference results all encoders are
+    trained, with the learning rates of the reference if the number of seeds is given.
 
     Raises UsageError if other data than the built-in sets are requested: scores on them could not be compared.
     """
     if request.data == "paper":
         raise UsageError(f"--data paper: the profile {PROFILE} has fixed data sets; use --profile thorough or paper")
+    if request.reference and request.profile == "quick":
+        return spot_check_cells(task, request)
     settings = replace(task.settings, data=data, data_sha256=data_sha256)
-    searches = [replace(settings, role="search", seeds=1, steps=task.search_steps, lr=lr) for lr in task.rates]
-    bases = replace(request, encoders=_bases(request.encoders), seed=request.seed + SEARCH_SEED)
-    return [cell for search in searches for cell in training_cells(task.suite, task.case, bases, search)]
+    rates = _known_rates(task, request)
+    encoders = [encoder for encoder in _bases(_missing(task, request)) if encoder not in rates]
+    searches = [replace(settings, role="search", steps=task.search_steps, lr=lr) for lr in task.rates]
+    planned = [cell for search in searches for cell in _search_cells(task, request, encoders, search)]
+    for encoder in _bases(_missing(task, request)):
+        if encoder in rates:
+            planned += _final_cells(task, request, encoder, replace(settings, lr=rates[encoder]))
+    return planned
 
 
 def follow_up(task: StandardTask[Any], request: Request, records: Sequence[Record]) -> list[Cell]:
@@ -177,18 +192,59 @@ def follow_up(task: StandardTask[Any], request: Request, records: Sequence[Recor
     """
     planned: list[Cell] = []
     for encoder in _bases(request.encoders):
-        searched = [record for record in records if record.encoder == encoder and record.case == task.case]
-        if not searched:
-            continue
-        settings = _settings_of(searched[0].params)
-        variants = tuple(name for name, base in TRAINED_AS.items() if base == encoder)
-        final = replace(
-            settings, role="final", steps=task.settings.steps, lr=best_rate(searched), seeds=SEEDS, variants=variants
-        )
-        doubled = replace(final, role="doubled", steps=2 * final.steps, seeds=1, variants=())
-        alone = replace(request, encoders=[encoder])
-        for role in (final, doubled):
-            planned += training_cells(task.suite, task.case, alone, role)
+        searched = [
+            record
+            for record in records
+            if record.encoder == encoder and record.case == task.case and record.params["role"] == "search"
+        ]
+        if searched:
+            settings = replace(_settings_of(searched[0].params), steps=task.settings.steps, lr=best_rate(searched))
+            planned += _final_cells(task, request, encoder, settings)
+    return planned
+
+
+def spot_check_cells(task: StandardTask[Any], request: Request) -> list[Cell]:
+    """Draw reference cells of the encoders of a request, to be trained again: `SPOT_CHECKS` that are not slow."""
+    candidates = [
+        cell
+        for cell in reference.load().final_cells(task.case)
+        if cell.encoder in request.encoders and cell.device == request.device
+    ]
+    seconds = {record.cell: record.seconds for record in reference.load().records}
+    quick = [cell for cell in candidates if seconds[cell.key] <= SPOT_CHECK_SECONDS]
+    drawn = random.Random(f"{request.draw} {task.case}").sample(quick, min(SPOT_CHECKS, len(quick)))
+    return [replace(cell, identity={}) for cell in drawn]
+
+
+def _missing(task: StandardTask[Any], request: Request) -> list[str]:
+    """Return the encoders of a request that the reference results do not stand for."""
+    if not request.reference or request.device != "cpu":
+        return list(request.encoders)
+    seeds = reference.load().seeds(task.case)
+    return [encoder for encoder in request.encoders if len(seeds.get(encoder, ())) < SEEDS]
+
+
+def _known_rates(task: StandardTask[Any], request: Request) -> dict[str, float]:
+    """Return the learning rates that need no search: those of the reference, if the number of seeds is given."""
+    return reference.load().rates(task.case) if request.seeds is not None else {}
+
+
+def _search_cells(
+    task: StandardTask[Any], request: Request, encoders: Sequence[str], settings: StandardSettings
+) -> list[Cell]:
+    under_search_seed = replace(request, encoders=encoders, seed=request.seed + SEARCH_SEED, seeds=1)
+    return training_cells(task.suite, task.case, under_search_seed, settings)
+
+
+def _final_cells(task: StandardTask[Any], request: Request, encoder: str, settings: StandardSettings) -> list[Cell]:
+    """Return the cells of one encoder: the reported seeds, and twice the steps if their number is not given."""
+    variants = tuple(name for name, base in TRAINED_AS.items() if base == encoder)
+    final = replace(settings, role="final", variants=variants)
+    alone = replace(request, encoders=[encoder], seeds=request.seeds or SEEDS)
+    planned = training_cells(task.suite, task.case, alone, final)
+    if request.seeds is None:
+        doubled = replace(final, role="doubled", steps=2 * final.steps, variants=())
+        planned += training_cells(task.suite, task.case, replace(alone, seeds=1), doubled)
     return [_with_sources_of_variants(cell) for cell in planned]
 
 

@@ -71,7 +71,7 @@ def test_a_cell_of_a_suite_and_of_an_experiment_is_one_result(book: Command, plu
     book("run", "--suite", "encode")
     _, out, _ = book("run", "--suite", "book")
     assert "2 of 2 cells reused" in out
-    (plugins.folder / "own.py").write_text((plugins.folder / "own.py").read_text() + "# edited\n")
+    (plugins.folder / "own.py").write_text((plugins.folder / "own.py").read_text() + "EDITED = True\n")
     _, out, _ = book("run", "--suite", "book")
     assert "2 run: encoder source changed (2)" in out
 

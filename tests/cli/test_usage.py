@@ -16,7 +16,7 @@ from tests.conftest import Command, Plugins
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("run --profile lunch", "'lunch' is not one of 'smoke', 'quick', 'thorough', 'paper'"),
+        ("run --profile lunch", "'lunch' is not one of 'smoke', 'quick', 'standard', 'thorough', 'paper'"),
         ("run --seed -1", "'--seed'"),
         ("run --jobs 0", "'--jobs'"),
         ("run --bogus", "No such option: --bogus"),

@@ -118,3 +118,19 @@ def test_comments_and_docstrings_do_not_count(tmp_path: Path) -> None:
     assert digest_of("def f(x):\n    return x + 2\n") != plain
     assert digest_of("def f(x):\n    'a'\n    return 'b'\n") != digest_of("def f(x):\n    'a'\n    return 'c'\n")
     assert digest_of("no python (") != digest_of("no python [")
+
+
+UNLOADED = """
+import importlib, sys
+from mbcbench.execution import digest
+
+unloaded = digest.sources_unloaded(sys.argv[1])
+assert sys.argv[1] not in sys.modules
+importlib.import_module(sys.argv[1])
+assert unloaded == digest.sources([sys.argv[1]]), unloaded ^ digest.sources([sys.argv[1]])
+"""
+
+
+@pytest.mark.parametrize("module", ["suites.tasks.image_completion.suite", "suites.laws", "encoders.umbc"])
+def test_the_sources_of_a_plug_in_are_known_without_importing_it(module: str) -> None:
+    subprocess.run([sys.executable, "-c", UNLOADED, f"mbcbench.{module}"], check=True)

@@ -137,10 +137,10 @@ def test_the_width_of_the_features_is_the_last_number_of_channels() -> None:
     assert prototypical_network.conv_net((4, 8, 16))(images).shape == (6, 16)
 
 
-def test_quick_leaves_out_exemplars() -> None:
-    quick, thorough = (
+def test_smoke_leaves_out_exemplars() -> None:
+    smoke, thorough = (
         {cell.case for cell in load_suite(NAME).cells(Request(encoders=["a"], profile=profile))}
-        for profile in ("quick", "thorough")
+        for profile in ("smoke", "thorough")
     )
-    assert quick == {"mnist-centroids"}
+    assert smoke == {"mnist-centroids"}
     assert thorough == {"mnist-centroids", "exemplar-centroids"}

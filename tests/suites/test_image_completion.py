@@ -68,6 +68,12 @@ def test_a_model_that_has_not_learnt_is_on_the_plateau() -> None:
     assert detail["beats_baseline_at"] is None
 
 
+def test_a_model_that_has_learnt_but_does_badly_in_the_test_is_not_on_the_plateau() -> None:
+    tests = ((200, 200, "random", "own"),)
+    detail = records_of(steps=150, batch_size=8, lr=1e-2, train_images=2, tests=tests)[0].detail
+    assert detail["plateau"] is (detail["train_loss"] >= detail["train_baseline"]) is False
+
+
 def test_the_record_says_when_a_model_left_the_plateau() -> None:
     detail = records_of(steps=150, batch_size=8, lr=1e-2, tests=((200, 200, "random", "own"),))[0].detail
     assert detail["plateau"] is False

@@ -2,13 +2,14 @@
 
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from mbcbench.protocol.encoder import AGGREGATIONS, ChunkAggregation, SetEncoder
 from mbcbench.verify.example import Example
 from mbcbench.verify.law import get_law
-from mbcbench.verify.law_run import LawRun
+from mbcbench.verify.law_run import LawRun, LawTimeout
 from mbcbench.verify.search import SearchResult, search
 from mbcbench.verify.subject import Subject
 
@@ -110,8 +111,15 @@ def test_the_same_seed_finds_the_same_counterexample() -> None:
     assert run_search(CapOf100()) == run_search(CapOf100())
 
 
-def test_no_time_is_no_examples() -> None:
-    assert search(get_law("mbc.partition"), [Subject(Mean(), 2)], examples=500, seconds=0).examples == 0
+@pytest.mark.parametrize("law", ["mbc.partition", "mbc.program", "mbc.large"])
+def test_a_search_that_takes_too_long_raises(law: str) -> None:
+    with pytest.raises(LawTimeout):
+        run_search(Mean(), law, seconds=0)
+
+
+def test_a_time_limit_also_ends_the_drawing_of_examples() -> None:
+    with pytest.raises(LawTimeout):
+        run_search(Mean(), examples=10**9, seconds=0.5)
 
 
 def test_replaying_a_counterexample_breaks_the_law_again() -> None:

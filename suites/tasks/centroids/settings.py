@@ -92,12 +92,8 @@ class ExemplarCentroidSettings(CentroidSettings):
     chunk_size: int = 2
 
 
-# quick: 35 encoders under two seeds take about 170 of the 1,200 core seconds that a whole `mbcbench run` may take.
 DIGIT_PROFILES: dict[Profile, DigitCentroidSettings] = {
     "smoke": DigitCentroidSettings(seeds=1, steps=5, channels=(4, 8, 16), supports=(1, 10), repeats=2),
-    "quick": DigitCentroidSettings(
-        seeds=2, steps=100, lr=3e-3, train_support=5, channels=(8, 16, 32), supports=(1, 5, 10, 50), repeats=5
-    ),
     "thorough": DigitCentroidSettings(seeds=3, steps=400, channels=(16, 32, 64)),
     "paper": DigitCentroidSettings(
         seeds=5,
@@ -109,7 +105,6 @@ DIGIT_PROFILES: dict[Profile, DigitCentroidSettings] = {
 }
 EXEMPLAR_PROFILES: dict[Profile, ExemplarCentroidSettings] = {
     "smoke": ExemplarCentroidSettings(seeds=1, steps=5, supports=(2,), repeats=1),
-    "quick": ExemplarCentroidSettings(seeds=1, steps=100, supports=(1, 2, 5), repeats=1),
     "thorough": ExemplarCentroidSettings(seeds=3, steps=800),
     "paper": ExemplarCentroidSettings(seeds=5, steps=50_000, schedule="milestones", layer_norm=False),
 }

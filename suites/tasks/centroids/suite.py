@@ -57,10 +57,10 @@ SIGNIFICANT_DIGITS = 5  # of embeddings: pictures show no more, and records stay
 
 def cells(request: Request) -> list[Cell]:
     """Return the cells of the digits and, in the longer profiles, of the exemplars."""
-    if request.profile == standard.PROFILE:
+    if request.profile in standard.PROFILES:
         return standard.cells(STANDARD, request, MNIST_5K.name, MNIST_5K.sha256[:12])
     digits = digit_cells(request, DIGIT_PROFILES[request.profile])
-    if request.profile in ("smoke", "quick"):
+    if request.profile == "smoke":
         return digits
     return digits + exemplar_cells(request, EXEMPLAR_PROFILES[request.profile])
 

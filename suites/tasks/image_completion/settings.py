@@ -87,8 +87,6 @@ class CompletionSettings(ImageSettings):
         object.__setattr__(self, "tests", tuple(CompletionTest(*row) for row in self.tests))  # lists, from JSON
 
 
-# quick: 35 encoders under two seeds take about 270 of the 1,200 core seconds that a whole `mbcbench run` may take.
-# In so few steps most models do not leave the plateau, which their records say.
 PROFILES: dict[Profile, CompletionSettings] = {
     "smoke": CompletionSettings(
         seeds=1,
@@ -98,9 +96,6 @@ PROFILES: dict[Profile, CompletionSettings] = {
         test_images=8,
         tests=(*QUICK_TESTS, *aggregation_tests(200, 50), *slot_tests(50, 8)),
         kept=1,
-    ),
-    "quick": CompletionSettings(
-        seeds=2, steps=400, lr=5e-3, train_size=100, targets=32, batch_size=8, test_images=32, tests=QUICK_TESTS
     ),
     "thorough": CompletionSettings(seeds=3, steps=2000, test_images=128, tests=TESTS_32),
     "paper": CompletionSettings(

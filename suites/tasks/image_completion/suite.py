@@ -1,6 +1,6 @@
 """Task: complete an image from some of its pixels, by a Conditional Neural Process around the set encoder."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -21,7 +21,7 @@ from .. import standard
 from ..partitions import Sampling
 from .neural_process import NeuralProcess, mean_nll
 from .pixels import Images, as_images, baseline_nlls, make_context, random_orders, random_subsets
-from .protocol import Score, complete_images, score_tests
+from .protocol import complete_images, score_tests
 from .settings import PROFILES, CompletionSettings, ImageSettings
 from .standard import TASK as STANDARD
 
@@ -32,7 +32,7 @@ Batch = tuple[tuple[Tensor, Tensor], Tensor]  # (context, places of the targets)
 
 def cells(request: Request) -> list[Cell]:
     """Return one cell per encoder and seed."""
-    if request.profile == standard.PROFILE:
+    if request.profile in standard.PROFILES:
         dataset = choose_dataset("patches", "built-in")
         return standard.cells(STANDARD, request, dataset.name, dataset.sha256)
     return completion_cells(request, PROFILES[request.profile])
@@ -72,9 +72,8 @@ def _train_and_test(cell: Cell, seeds: Seeds) -> Iterator[Record]:
     train_images, test_images, source = load_images(settings)
     model = _build_model(cell, settings, seeds)
     training = _train(model, train_images, settings, seeds.data)
-    scores = list(score_tests(model, test_images, settings.tests, settings.test_seed))
-    training_detail = _training_detail(model, training, settings, train_images, scores, source)
-    for score in scores:
+    training_detail = _training_detail(model, training, settings, train_images, source)
+    for score in score_tests(model, test_images, settings.tests, settings.test_seed):
         yield NLL.record(cell, score.value, ScoreDetail(test=score.detail, training=training_detail))
     if settings.kept:
         detail, error = complete_images(model, test_images, settings.kept, settings.test_seed, training_detail)
@@ -131,21 +130,18 @@ def _training_detail(
     training: TrainingResult,
     settings: CompletionSettings,
     images: Images,
-    scores: Sequence[Score],
     source: str,
 ) -> CompletionTrainingDetail:
     """Return the facts of a training, and if and when the model left the plateau.
 
-    On the plateau a model predicts no better than the mean and deviation of each channel over the context. The test on
-    contexts of the training size decides that, or the end of the curve if there is no such test.
+    On the plateau a model predicts no better than the mean and deviation of each channel over the context. The loss in
+    training decides that, against the baseline on training images: a model that has learnt may still generalize badly.
     """
     baseline = _training_baseline(images, settings)
     curve = training.curve()
-    as_trained = [score for score in scores if score.test.size == score.test.chunk == settings.train_size]
-    is_stuck = as_trained[0].value >= as_trained[0].baseline if as_trained else curve[-1][1] >= baseline
     return CompletionTrainingDetail(
         **vars(training.detail(model, data=source, train_size=settings.train_size)),
-        plateau=is_stuck,
+        plateau=training.loss >= baseline,
         beats_baseline_at=next((step for step, loss in curve if loss < baseline), None),
         train_baseline=baseline,
         curve=curve,

@@ -80,15 +80,6 @@ class ShapeCloudSettings(PointCloudSettings):
 
 DIGIT_PROFILES: dict[Profile, DigitCloudSettings] = {
     "smoke": DigitCloudSettings(seeds=1, steps=5, batch_size=8, train_images=100, test_images=20),
-    "quick": DigitCloudSettings(
-        seeds=3,
-        steps=120,
-        lr=5e-3,
-        batch_size=16,
-        test_images=128,
-        test_sizes=(100, 500),
-        streamed_sizes=(500,),
-    ),
     "thorough": DigitCloudSettings(seeds=5, steps=2000),
     "paper": DigitCloudSettings(seeds=5, steps=12_500, width=256, lr=1e-3),  # 200 epochs
 }

@@ -31,10 +31,10 @@ SETTINGS: dict[str, type[PointCloudSettings]] = {"mnist-points": DigitCloudSetti
 
 def cells(request: Request) -> list[Cell]:
     """Return the cells of the digits and, in the longer profiles, of the shapes."""
-    if request.profile == standard.PROFILE:
+    if request.profile in standard.PROFILES:
         return standard.cells(STANDARD, request, MNIST_5K.name, MNIST_5K.sha256[:12])
     digits = digit_cells(request, DIGIT_PROFILES[request.profile])
-    return digits if request.profile in ("smoke", "quick") else digits + _shape_cells_of_profile(request)
+    return digits if request.profile == "smoke" else digits + _shape_cells_of_profile(request)
 
 
 def digit_cells(request: Request, settings: DigitCloudSettings) -> list[Cell]:

@@ -1,0 +1,81 @@
+"""Where records come from: commit, date and machine of a run, and whether its sources are still those installed."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+
+from mbcbench import registry
+from mbcbench.errors import UsageError
+from mbcbench.execution import digest
+from mbcbench.records import store
+from mbcbench.records.cell import Cell
+from mbcbench.records.files import read_cells
+from mbcbench.records.record import Record, frame
+from mbcbench.records.reference import load, spot_checks
+from mbcbench.types import JsonDict
+
+FACTS = ("run", "created", "versions", "commit", "hardware", "threads")
+OWN = "mbcbench."  # the targets of this distribution's plug-ins begin so
+SUITE_SOURCE, HARNESS_SOURCE, ENCODER_SOURCE = "suite source", "harness source", "encoder source"  # in identities
+
+
+def with_origin(info: JsonDict, folders: Iterable[Path], records: Iterable[Record]) -> JsonDict:
+    """Return the description of some runs with what made each of them (`runs`), and the reference results they show.
+
+    records: those of the runs, some of which may be spot checks of the reference.
+    """
+    reference = info.get("reference")
+    if reference:
+        checks = [asdict(check) for check in spot_checks(frame(records))]
+        reference = {**reference, "changed": changed_sources(load().cells.values()), "spot_checks": checks}
+    return {**info, "runs": [describe_run(folder) for folder in folders], "reference": reference}
+
+
+def describe_run(folder: Path) -> JsonDict:
+    """Return what made a run, and in `changed` the suites and encoders whose installed sources are others.
+
+    Facts that run.json lacks are None. Plug-ins of other distributions are not compared.
+    """
+    info = store.info(folder)
+    return {**{name: info.get(name) for name in FACTS}, "changed": changed_sources(_cells(folder))}
+
+
+def _cells(folder: Path) -> Iterable[Cell]:
+    try:
+        return read_cells(folder / store.CELLS).values()
+    except UsageError:  # then nothing is known of the sources
+        return ()
+
+
+def changed_sources(cells: Iterable[Cell]) -> dict[str, list[str]]:
+    """Return the `suites` and `encoders` of some cells whose installed sources differ from those in their identity."""
+    suites: dict[str, Mapping[str, str]] = {}
+    encoders: dict[str, Mapping[str, str]] = {}
+    for cell in cells:
+        if SUITE_SOURCE in cell.identity:
+            suites.setdefault(cell.suite, cell.identity)
+        if ENCODER_SOURCE in cell.identity:
+            encoders.setdefault(cell.encoder, cell.identity)
+    return {
+        "suites": sorted(name for name, identity in suites.items() if _differs(registry.SUITES, name, identity)),
+        "encoders": sorted(name for name, identity in encoders.items() if _differs(registry.ENCODERS, name, identity)),
+    }
+
+
+def _differs(group: str, name: str, identity: Mapping[str, str]) -> bool:
+    return any(identity.get(key, value) != value for key, value in _installed(group, name).items())
+
+
+@cache
+def _installed(group: str, name: str) -> Mapping[str, str]:
+    """Return the digests of the installed sources of a plug-in; none for a target, or of another distribution."""
+    key = SUITE_SOURCE if group == registry.SUITES else ENCODER_SOURCE
+    plugin = registry.plugins(group).get(name)
+    if plugin is None:
+        return {} if ":" in name else {key: "not installed"}
+    if not plugin.target.startswith(OWN):
+        return {}
+    sources = digest.sources_unloaded(plugin.module)
+    digests = {key: digest.files(sources)}
+    return {**digests, HARNESS_SOURCE: digest.harness(sources)} if group == registry.SUITES else digests

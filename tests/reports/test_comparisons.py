@@ -1,0 +1,114 @@
+"""Comparisons are like with like: one setting for each claim, one training of each model, and what claims compare."""
+
+from typing import Any
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from mbcbench import registry
+from mbcbench.records.record import Record, Status, frame
+from mbcbench.reporting import Artefact
+from mbcbench.reports.paper.claims import claims_table
+from mbcbench.reports.selection import label_models, select
+from tests.cli.test_report import cloud
+from tests.reports.test_captions import rendered
+from tests.reports.test_independent_seeds import RECORDS
+
+SEEDS = range(3)
+
+
+def nll(size: int, slots: int, seed: int, steps: int = 1000, train_size: int = 0) -> Record:
+    pixels = train_size or size
+    detail = {
+        "train_size": pixels, "test_size": pixels, "chunk_size": pixels, "mode": "one piece", "order": "random",
+        "aggregation": "own", "steps": steps, "data": "photographs", "parameters": 33_700,
+    }  # fmt: skip
+    return Record(
+        suite="image-completion", case="patches-64" if size == 1000 else "patches-32", encoder="sse-random",
+        status=Status.OK, seed=seed, metric="nll", value=0.001 * slots + 0.001 * seed, detail=detail,
+        params={"hyper": {"num_slots": slots}, "train_size": pixels},
+    )  # fmt: skip
+
+
+def evidence(records: list[Record], claim: str) -> list[str]:
+    table = claims_table(label_models(frame(records)))
+    lines: list[str] = table[table["id"].eq(claim)]["evidence"].iloc[0].splitlines()
+    return lines
+
+
+def test_all_contrasts_of_a_claim_are_judged_in_one_setting() -> None:
+    large = [nll(1000, k, seed) for k in (1, 32) for seed in SEEDS]
+    small = [nll(200, k, seed) for k in (1, 32, 64, 128, 256) for seed in SEEDS]
+    lines = evidence(large + small, "C17")
+    assert len(lines) == 6
+    assert all("trained and tested on 200" in line for line in lines)
+
+
+def test_the_papers_setting_comes_first_where_it_has_as_many_pairs() -> None:
+    both = [nll(size, k, seed) for size in (200, 1000) for k in (1, 32, 64, 128, 256) for seed in SEEDS]
+    assert all("trained and tested on 1000" in line for line in evidence(both, "C17"))
+
+
+def test_a_longer_training_of_another_profile_hides_no_record_of_a_setting() -> None:
+    quick = [nll(200, 1, seed, steps=400, train_size=100) for seed in SEEDS]
+    thorough = [nll(200, 1, seed, steps=2000) for seed in SEEDS]
+    rows = label_models(frame([*quick, *thorough]))
+    assert select(rows, {"detail.train_size": 100})["detail.steps"].tolist() == [400] * 3
+    assert select(rows, {"detail.train_size": 200})["detail.steps"].tolist() == [2000] * 3
+    assert select(rows, {})["detail.steps"].tolist() == [2000] * 3
+
+
+def test_a_model_that_was_trained_for_less_than_the_others_of_a_figure_says_so() -> None:
+    usual = [cloud("sse-random", 100, seed, 0.8, chunk_size=100, mode="one piece") for seed in SEEDS]
+    short = [cloud("max", 100, seed, 0.7, chunk_size=100, steps=200) for seed in SEEDS]
+    table = artefact("fig4d").data(frame([*usual, *short]))
+    assert set(table["model"]) == {"sse-random K=16", "DeepSets (max) (200 steps)"}
+
+
+def artefact(name: str) -> Artefact:
+    loaded: Artefact = registry.plugin(registry.ARTEFACTS, name).load()
+    return loaded
+
+
+@pytest.mark.parametrize(
+    ("name", "deepsets", "slots"),
+    [
+        ("fig5", "DeepSets (mean) + network", "sse-random-mean K=128"),
+        ("fig6", "DeepSets (mean) + network", "sse-random-mean K=128"),
+        ("fig8", "DeepSets (mean)", "sse-hierarchical K=32-16 g=mean"),
+    ],
+)
+def test_a_figure_draws_what_its_claims_compare_side_by_side(name: str, deepsets: str, slots: str) -> None:
+    table = artefact(name).data(frame(RECORDS))
+    panels = table.groupby("panel")["series"].unique().map(set).to_dict()
+    assert panels["with LayerNorm"] == {deepsets, slots}
+    assert panels["without LayerNorm"] == {deepsets, slots, f"{slots} rescaled"}
+    draw = artefact(name).draw
+    assert draw is not None
+    figure: Figure = draw(table)
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert titles.count(titles[0]) == 1
+    assert any("with LayerNorm" in title for title in titles)
+    assert any("without LayerNorm" in title for title in titles)
+    figure.draw_without_rendering()
+    assert figure.get_tightbbox().x1 <= figure.get_figwidth() + 0.01
+
+
+@pytest.mark.parametrize("name", ["fig3a", "fig4b", "fig4d", "fig8"])
+def test_a_caption_names_the_parameters_of_every_model(name: str) -> None:
+    caption = rendered(name, RECORDS).caption
+    table = artefact(name).data(frame(RECORDS))
+    hue: Any = "series" if "series" in table else "model"
+    assert all(f"{model} 20 k" in caption.parameters for model in set(table[hue]))
+    assert f"Parameters: {caption.parameters}." in str(caption)
+    assert "**Parameters:**" in caption.markdown()
+
+
+def test_table_6_is_not_shown_from_records_of_another_model() -> None:
+    record = Record(
+        suite="architectures", case="table6", encoder="deepsets-mean", status=Status.OK, metric="parameters",
+        value=1.0, params={"hyper": {}}, detail={"layers": [["sets.encoder.phi", "Linear", 1]]},
+    )  # fmt: skip
+    assert artefact("table6").data(frame([record])).empty
+    assert isinstance(artefact("table8").data(frame([record])), pd.DataFrame)

@@ -1,0 +1,205 @@
+"""One seed gives one record, whatever else the process has done, and however fast the machine is."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+import torch
+from hypothesis import Phase, Verbosity
+from hypothesis.strategies import SearchStrategy
+from torch import Tensor, nn
+
+import mbcbench
+from mbcbench import registry
+from mbcbench.execution import runner
+from mbcbench.execution.runner import Finished, Job, Limits
+from mbcbench.execution.suite import PROFILES, Profile, Request, Suite
+from mbcbench.records.record import Record, Status
+from mbcbench.verify import strategies
+from mbcbench.verify.checker import Budget, Checker
+from mbcbench.verify.drawing import try_drawn
+from mbcbench.verify.example import Example
+from mbcbench.verify.law_run import Observation
+
+# Fast, slow, breaking and plain encoders; laws that draw sets, programs, batches and gradients.
+PAIRS = (
+    ("deepsets-mean", "mbc.partition"),
+    ("deepsets-mean", "mbc.gradient"),
+    ("umbc", "mbc.program"),
+    ("sse-mean-of-chunk-means", "symmetry.batch"),
+    ("sse-mean-of-chunk-means", "mbc.order"),
+    ("fspool", "mbc.partition"),
+)
+LAWS = ("mbc.order", "mbc.program", "symmetry.batch", "substance.parameters")
+EXAMPLES = 600  # more than the smallest ones, so that the others are drawn
+PROGRAM = f"""
+import sys
+sys.path[:0] = sys.argv[1:]
+if sys.argv[1:]:
+    import many_constants
+from mbcbench.verify.checker import Budget, Checker
+for encoder, law in {PAIRS}:
+    print(Checker(encoder).judge(law, Budget({EXAMPLES})).to_json())
+"""
+
+
+def comparable(record: Record) -> str:
+    """Return a record as text, without its time and memory."""
+    detail = {name: value for name, value in record.detail.items() if name != "peak_rss_bytes"}
+    return replace(record, seconds=0.0, detail=detail).to_json()
+
+
+def judge(encoder: object) -> list[str]:
+    checker = Checker(encoder)
+    return [comparable(checker.judge(law, Budget(EXAMPLES))) for law in LAWS]
+
+
+def draw(strategy: SearchStrategy[object], number: int = 60) -> list[object]:
+    drawn: list[object] = []
+
+    def attempt(value: object) -> Observation:
+        drawn.append(value)
+        return Observation(Example(sizes=(1,)))
+
+    assert try_drawn(strategy, attempt, max_examples=number, seed=0, shrink=True) is None
+    return drawn
+
+
+def draw_of_each_kind() -> list[object]:
+    programs = registry.plugin(registry.LAWS, "mbc.program").load()
+    module = sys.modules[programs.explore.__module__]
+    return [draw(strategies.examples(variants=4)), draw(module._programs(mergeable=True))]
+
+
+def write_constants(folder: Path) -> Path:
+    """Write a module with the integers that Hypothesis would collect from it."""
+    path = folder / "many_constants.py"
+    path.write_text(f"NUMBERS = {[*range(100, 1000), *(2**20 - n for n in range(100))]}\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def local_module(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_constants(tmp_path_factory.mktemp("sources"))
+
+
+def test_modules_that_are_loaded_do_not_change_what_is_drawn(local_module: Path) -> None:
+    large = hypothesis.strategies.integers(0, 2**20)
+    before, large_before = draw_of_each_kind(), draw(large)
+    spec = importlib.util.spec_from_file_location("many_constants", local_module)
+    assert spec is not None
+    sys.modules["many_constants"] = importlib.util.module_from_spec(spec)
+    try:
+        assert draw(large) != large_before  # otherwise Hypothesis collects no constants, and this test shows nothing
+        assert draw_of_each_kind() == before
+    finally:
+        del sys.modules["many_constants"]
+
+
+@pytest.fixture
+def hostile_profile() -> Iterator[None]:
+    active = hypothesis.settings.get_current_profile_name()
+    hypothesis.settings.register_profile(
+        "hostile", max_examples=1, derandomize=True, phases=(Phase.explicit,), verbosity=Verbosity.debug, deadline=1e-3
+    )
+    hypothesis.settings.load_profile("hostile")
+    yield
+    hypothesis.settings.load_profile(active)
+
+
+def test_the_active_profile_does_not_change_what_is_drawn(request: pytest.FixtureRequest) -> None:
+    before = draw_of_each_kind()
+    request.getfixturevalue("hostile_profile")
+    assert draw_of_each_kind() == before
+
+
+@pytest.mark.parametrize("encoder", ["sse-mean-of-chunk-means", "deepsets-mean"])
+def test_a_slow_machine_changes_no_record(encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = judge(encoder)
+    hours = count(step=3600)
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(hours)))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(hours)))
+    assert judge(encoder) == expected
+
+
+class DropsOut(nn.Module):
+    """Draws from a global generator in eval mode."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.dropout(x, 0.3).sum(1) * float(np.random.random_sample())
+
+
+def test_what_was_drawn_before_changes_no_record() -> None:
+    expected = judge(DropsOut)
+    torch.rand(5)
+    np.random.random_sample(5)
+    assert judge(DropsOut) == expected
+    assert [comparable(Checker(DropsOut).judge(law, Budget(EXAMPLES))) for law in LAWS] == expected
+
+
+def test_checking_leaves_the_global_generators_alone() -> None:
+    states = torch.get_rng_state(), np.random.get_state(legacy=False)
+    judge(DropsOut)
+    assert torch.equal(torch.get_rng_state(), states[0])
+    np.testing.assert_equal(np.random.get_state(legacy=False), states[1])
+
+
+def run_program(folder: Path, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", PROGRAM, *arguments]
+    clean = {name: value for name, value in os.environ.items() if name != "CI"}
+    return subprocess.Popen(command, cwd=folder, env={**clean, **environment}, text=True, stdout=subprocess.PIPE)
+
+
+def test_another_process_changes_no_record(local_module: Path, tmp_path: Path) -> None:
+    environment = {"CI": "true", "GITHUB_ACTIONS": "true", "PYTHONHASHSEED": "7"}
+    other = run_program(local_module.parent, str(local_module.parent), **environment)
+    plain = run_program(tmp_path, PYTHONHASHSEED="0")
+    outputs = [process.communicate()[0].splitlines() for process in (plain, other)]
+    plain_records, other_records = ([comparable(Record.from_dict(json.loads(r))) for r in lines] for lines in outputs)
+    assert len(plain_records) == len(PAIRS)
+    assert plain_records == other_records
+
+
+def run_cells(workers: int) -> dict[str, str]:
+    suite: Suite = registry.plugin(registry.SUITES, "laws").load()
+    cells = suite.cells(Request(encoders=("sse-mean-of-chunk-means", "mean"), profile="smoke", seed=0))
+    jobs = [Job(cell, Limits()) for cell in cells if cell.case in LAWS]
+    events = runner.run(jobs, workers=workers)
+    return {e.cell.key: comparable(record) for e in events if isinstance(e, Finished) for record in e.records}
+
+
+def test_parallel_cells_change_no_record() -> None:
+    assert run_cells(1) == run_cells(3)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_cells_of_laws_hold_no_time(profile: Profile) -> None:
+    suite: Suite = registry.plugin(registry.SUITES, "laws").load()
+    (cell, *_) = suite.cells(Request(encoders=("mean",), profile=profile, seed=0))
+    assert cell.params.keys() == {"examples"}
+
+
+def test_a_law_that_takes_too_long_has_the_status_timeout() -> None:
+    result = mbcbench.check("mean", laws=["mbc.partition", "mbc.program"], examples=50, seconds=0)
+    assert set(result["status"]) == {Status.TIMEOUT}
+    assert set(result["message"]) == {"took longer than its limit of 0 s"}
+    assert not result.ok
+
+
+def test_a_limit_that_is_kept_changes_no_record() -> None:
+    limited, unlimited = (mbcbench.check("mean", laws=LAWS, examples=50, seconds=s) for s in (1000.0, None))
+    columns = [column for column in limited.columns if column != "seconds"]
+    assert limited[columns].equals(unlimited[columns])
