@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mbcbench import system
 from mbcbench.datasets import cache
 from mbcbench.datasets.progress import Tracker, progress
 
@@ -35,7 +34,7 @@ def compute_in_parts(
     """
     folder = cache.parts_folder(key)
     folder.mkdir(parents=True, exist_ok=True)
-    workers = system.cores()
+    workers = _cores()
     files: list[Path] = []
     running: dict[Future[None], int] = {}  # with their amounts of work
     pool = ThreadPoolExecutor(workers)
@@ -54,6 +53,11 @@ def compute_in_parts(
         finally:
             pool.shutdown(cancel_futures=True)
     return np.concatenate([np.load(file, mmap_mode="r", allow_pickle=False) for file in files])
+
+
+def _cores() -> int:
+    """Return the number of usable cores, without `mbcbench.system`: a change there would invalidate more records."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _wait_for_any(running: dict[Future[None], int], tracker: Tracker) -> None:
