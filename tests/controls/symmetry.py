@@ -197,7 +197,7 @@ class ScaledByBatch(Mean):
     """Divides by the largest number of the batch."""
 
     breaks: ClassVar[str] = "symmetry.batch"
-    also: ClassVar[tuple[str, ...]] = ("hygiene.nonfinite", "symmetry.train")
+    also: ClassVar[tuple[str, ...]] = ("hygiene.nonfinite", "symmetry.padding", "symmetry.train")
 
     def readout(self, state: Any) -> Tensor:
         encoding = super().readout(state)
