@@ -161,11 +161,11 @@ class _Pool:
 
     def advances(self) -> Iterator[Advanced]:
         """Yield the new reports of the running jobs."""
-        from mbcbench.datasets.progress import Report
-
         for job in self.running.values():
             content = job.progress.read_text() if job.progress is not None and job.progress.exists() else ""
             if content and content != self._reports.get(job.cell.key):
+                from mbcbench.datasets.progress import Report  # and all data sets, which most runs do without
+
                 self._reports[job.cell.key] = content
                 yield Advanced(job.cell, Report(**json.loads(content)))
 
