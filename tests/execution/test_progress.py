@@ -1,6 +1,7 @@
 """Progress: what counts as work, when the time left is known, and what is printed."""
 
 import io
+
 from rich.console import Console
 
 from mbcbench.datasets.progress import Report
