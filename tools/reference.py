@@ -3,8 +3,9 @@
 Usage: python tools/reference.py ROOT [--verify N], where `mbcbench run --profile standard --no-reference --root ROOT`
 has run. An interrupted run may be packed too; an encoder without all its seeds is not ranked.
 
-With --verify, N trainings are repeated with the installed sources. If each item of each test has the same outcome, the
-records are those of the installed sources as well, and are marked so.
+With --unpack, the packed records become a run under ROOT, so that the same command continues from there on another
+machine. With --verify, N trainings are repeated with the installed sources. If each item of each test has the same
+outcome, the records are those of the installed sources as well, and are marked so.
 """
 
 import argparse
@@ -38,7 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("root", type=Path, help="folder of the runs")
     parser.add_argument("--verify", type=int, default=0, metavar="N", help="repeat N trainings with these sources")
     parser.add_argument("--out", type=Path, default=reference.FOLDER, help="folder of the package data")
+    parser.add_argument("--unpack", action="store_true", help="make a run of the package data instead")
     options = parser.parse_args(arguments)
+    if options.unpack:
+        print(f"unpacked to {unpack(options.out, options.root)}")
+        return
     cells, records, info = collect(options.root)
     if options.verify:
         verify(draw(cells, records, options.verify), records)
@@ -66,6 +71,16 @@ def collect(root: Path) -> tuple[list[Cell], list[Record], dict[str, Any]]:
                 cells[key], records[key] = planned[key], of_cell
     ordered = sorted(cells.values(), key=_order)
     return ordered, [r for cell in ordered for r in records[cell.key]], {name: info.get(name) for name in ABOUT}
+
+
+def unpack(packed: Path, root: Path) -> Path:
+    """Write the packed records as a run, whose cells `mbcbench run` does not run again."""
+    results = reference.load(packed)
+    run = store.Run.create(root, profile="standard", seed=0, argv=[], encoders=[], suites=[])
+    run.plan(list(results.cells.values()), {})
+    run.append(results.records)
+    run.close()
+    return run.folder
 
 
 def draw(cells: Sequence[Cell], records: Sequence[Record], count: int) -> list[Cell]:
