@@ -24,6 +24,7 @@ from mbcbench.records.detail import EncoderDetail, LawPageDetail, PlanDetail, Pr
 from mbcbench.records.record import Record, Status
 from mbcbench.types import JsonObject
 from mbcbench.verify.counterexample import replay_counterexample
+from mbcbench.verify.domain import declared_domain
 
 
 def run(cell: Cell) -> list[Record]:
@@ -47,7 +48,8 @@ def _build(cell: Cell) -> EncoderDetail:
     spec = get_spec(cell.encoder)
     dim_in = element_width(spec)
     module = build_from_spec(spec, dim_in=dim_in, seed=cell.seed).eval()
-    validate(module, dim_in=dim_in, name=cell.encoder)
+    min_size = declared_domain(spec, module, dim_in).min_size
+    validate(module, dim_in=dim_in, name=cell.encoder, min_size=min_size)
     return EncoderDetail(
         summary=spec.summary,
         paper=spec.paper,
@@ -60,7 +62,7 @@ def _build(cell: Cell) -> EncoderDetail:
         mask=takes_mask(module),
         parameters=sum(p.numel() for p in module.parameters()),
         dim_in=dim_in,
-        output_shape=_output_shape(module, dim_in),
+        output_shape=_output_shape(module, dim_in, min_size),
         identity={"encoder source": source_digest(cell.encoder, module), "encoder weights": digest.weights(module)},
         deliberately_wrong=spec.deliberately_wrong,
     )
@@ -72,11 +74,11 @@ def source_digest(encoder: str, module: nn.Module) -> str:
     return digest.files(digest.sources(names))
 
 
-def _output_shape(module: nn.Module, dim_in: int) -> list[int]:
+def _output_shape(module: nn.Module, dim_in: int, n: int) -> list[int]:
     floating = (p.dtype for p in module.parameters() if p.is_floating_point())
     dtype = next(floating, torch.get_default_dtype())
     with torch.no_grad():
-        return list(module(torch.zeros(1, 3, dim_in, dtype=dtype)).shape)[1:]
+        return list(module(torch.zeros(1, max(3, n), dim_in, dtype=dtype)).shape)[1:]
 
 
 def _to_plain(value: Any) -> Any:
