@@ -1,7 +1,7 @@
 """Work in parts: by all cores, and each part is saved when it ends, so that interrupted work continues from there."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -13,6 +13,7 @@ from mbcbench.datasets import cache
 from mbcbench.datasets.progress import Tracker, progress
 
 Task = TypeVar("Task")
+Item = TypeVar("Item")
 
 
 class Work(NamedTuple):
@@ -53,6 +54,13 @@ def compute_in_parts(
         finally:
             pool.shutdown(cancel_futures=True)
     return np.concatenate([np.load(file, mmap_mode="r", allow_pickle=False) for file in files])
+
+
+def in_blocks(items: Sequence[Item], size: int) -> Iterator[tuple[int, Sequence[Item]]]:
+    """Yield the items in blocks of `size`, each with its length: tasks for `compute_in_parts`."""
+    for start in range(0, len(items), size):
+        block = items[start : start + size]
+        yield len(block), block
 
 
 def _cores() -> int:
