@@ -131,7 +131,8 @@ def _spec(
     factory: type[nn.Module] = HierarchicalSlotSetEncoder,
     hyper: Hyper | None = None,
     deliberately_wrong: bool = False,
-    **claims_and_breaks: Mapping[str, str],
+    claims: Mapping[str, str],
+    breaks: Mapping[str, str],
 ) -> EncoderSpec:
     return EncoderSpec(
         name=name,
@@ -142,7 +143,8 @@ def _spec(
         slot_readout="max",
         reference=reference,
         deliberately_wrong=deliberately_wrong,
-        **claims_and_breaks,
+        claims=claims,
+        breaks=breaks,
     )
 
 

@@ -8,6 +8,7 @@ from .errors import BrokenPluginError as BrokenPluginError
 from .errors import Interrupted as Interrupted
 from .errors import UsageError as UsageError
 from .execution.consume import RunResult as RunResult
+from .execution.suite import DataNeed as DataNeed
 from .execution.suite import Experiment as Experiment
 from .execution.suite import Request as Request
 from .execution.suite import Suite as Suite

@@ -64,11 +64,11 @@ def changed_sources(cells: Iterable[Cell]) -> dict[str, list[str]]:
 
 
 def _differs(group: str, name: str, identity: Mapping[str, str]) -> bool:
-    return any(identity.get(key, value) != value for key, value in _installed(group, name).items())
+    return any(identity.get(key, value) != value for key, value in installed_sources(group, name).items())
 
 
 @cache
-def _installed(group: str, name: str) -> Mapping[str, str]:
+def installed_sources(group: str, name: str) -> dict[str, str]:
     """Return the digests of the installed sources of a plug-in; none for a target, or of another distribution."""
     key = SUITE_SOURCE if group == registry.SUITES else ENCODER_SOURCE
     plugin = registry.plugins(group).get(name)

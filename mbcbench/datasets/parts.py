@@ -1,7 +1,7 @@
 """Work in parts: by all cores, and each part is saved when it ends, so that interrupted work continues from there."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -9,11 +9,11 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mbcbench import system
 from mbcbench.datasets import cache
 from mbcbench.datasets.progress import Tracker, progress
 
 Task = TypeVar("Task")
+Item = TypeVar("Item")
 
 
 class Work(NamedTuple):
@@ -35,7 +35,7 @@ def compute_in_parts(
     """
     folder = cache.parts_folder(key)
     folder.mkdir(parents=True, exist_ok=True)
-    workers = system.cores()
+    workers = _cores()
     files: list[Path] = []
     running: dict[Future[None], int] = {}  # with their amounts of work
     pool = ThreadPoolExecutor(workers)
@@ -54,6 +54,18 @@ def compute_in_parts(
         finally:
             pool.shutdown(cancel_futures=True)
     return np.concatenate([np.load(file, mmap_mode="r", allow_pickle=False) for file in files])
+
+
+def in_blocks(items: Sequence[Item], size: int) -> Iterator[tuple[int, Sequence[Item]]]:
+    """Yield the items in blocks of `size`, each with its length: tasks for `compute_in_parts`."""
+    for start in range(0, len(items), size):
+        block = items[start : start + size]
+        yield len(block), block
+
+
+def _cores() -> int:
+    """Return the number of usable cores, without `mbcbench.system`: a change there would invalidate more records."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _wait_for_any(running: dict[Future[None], int], tracker: Tracker) -> None:

@@ -29,17 +29,17 @@ def prepare_data(jobs: Sequence[Job], workers: int) -> Generator[Event, None, li
     The others end here, with a record that says why their data are missing: that is not the fault of an encoder.
     """
     needs = {need.key: need for job in jobs for need in job.needs}
-    failures: dict[str, Record] = {}
+    failures: dict[str, Record] = {}  # by key of the need
     with tempfile.TemporaryDirectory(prefix="mbcbench-") as folder:
-        preparations = {_cell(need).key: key for key, need in needs.items()}
-        for event in runner.run([_job(need, Path(folder)) for need in needs.values()], workers=workers):
-            if isinstance(event, Finished):
-                (record,) = event.records
-                if record.status is not Status.OK:
-                    failures[preparations[event.cell.key]] = record
-                yield Finished(event.cell, ())  # what went wrong is in the records of the cells
-            else:
+        preparations = [_preparation(need, Path(folder) / f"{n}.json") for n, need in enumerate(needs.values())]
+        for event in runner.run(preparations, workers=workers):
+            if not isinstance(event, Finished):
                 yield event
+                continue
+            (record,) = event.records
+            if record.status is not Status.OK:
+                failures[_need_of(event.cell).key] = record
+            yield Finished(event.cell, ())  # what went wrong is in the records of the cells
     ready = []
     for job in jobs:
         missing = next((need for need in job.needs if need.key in failures), None)
@@ -55,18 +55,18 @@ def run_probe(cell: Cell) -> None:
     from mbcbench.datasets import data_set
     from mbcbench.datasets.progress import listen
 
-    need = DataNeed(**cell.params["need"])
+    need = _need_of(cell)
     with listen(_Reporter(Path(cell.params["progress"]))):
         data_set(need.name).prepare(need.loader, need.arguments)
 
 
-def _cell(need: DataNeed, progress: str = "") -> Cell:
-    return Cell(suite=PROBE, case=PREPARE, encoder="", params={"need": asdict(need), "progress": progress})
+def _preparation(need: DataNeed, progress: Path) -> Job:
+    params = {"need": asdict(need), "progress": str(progress)}
+    return Job(Cell(suite=PROBE, case=PREPARE, encoder="", params=params), LIMITS, progress=progress)
 
 
-def _job(need: DataNeed, folder: Path) -> Job:
-    progress = folder / f"{_cell(need).key}.json"
-    return Job(_cell(need, str(progress)), LIMITS, progress=progress)
+def _need_of(cell: Cell) -> DataNeed:
+    return DataNeed(**cell.params["need"])
 
 
 def _not_run(cell: Cell, need: DataNeed, cause: Record) -> Record:

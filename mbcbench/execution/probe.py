@@ -27,6 +27,7 @@ from mbcbench.records.detail import EncoderDetail, LawPageDetail, PlanDetail, Pr
 from mbcbench.records.record import Record, Status
 from mbcbench.types import JsonObject
 from mbcbench.verify.counterexample import replay_counterexample
+from mbcbench.verify.domain import declared_domain
 
 
 def run(cell: Cell) -> list[Record]:
@@ -53,7 +54,8 @@ def _build(cell: Cell) -> EncoderDetail:
     import_seconds = time.perf_counter() - start
     dim_in = options.dim_in or element_width(spec)
     module = build_from_spec(spec, dim_in=dim_in, seed=cell.seed).eval()
-    validate(module, dim_in=dim_in, name=cell.encoder)
+    min_size = declared_domain(spec, module, dim_in).min_size
+    validate(module, dim_in=dim_in, name=cell.encoder, min_size=min_size)
     return EncoderDetail(
         summary=spec.summary,
         paper=spec.paper,
@@ -68,7 +70,7 @@ def _build(cell: Cell) -> EncoderDetail:
         dim_in=dim_in,
         guesses_dim_in=options.dim_in is None and is_width_guessed(spec),
         import_seconds=import_seconds,
-        output_shape=_output_shape(module, dim_in),
+        output_shape=_output_shape(module, dim_in, min_size),
         identity={"encoder source": source_digest(cell.encoder, module), "encoder weights": digest.weights(module)},
         deliberately_wrong=spec.deliberately_wrong,
     )
@@ -80,11 +82,11 @@ def source_digest(encoder: str, module: nn.Module) -> str:
     return digest.files(digest.sources(names))
 
 
-def _output_shape(module: nn.Module, dim_in: int) -> list[int]:
+def _output_shape(module: nn.Module, dim_in: int, n: int) -> list[int]:
     floating = (p.dtype for p in module.parameters() if p.is_floating_point())
     dtype = next(floating, torch.get_default_dtype())
     with torch.no_grad():
-        return list(module(torch.zeros(1, 3, dim_in, dtype=dtype)).shape)[1:]
+        return list(module(torch.zeros(1, max(3, n), dim_in, dtype=dtype)).shape)[1:]
 
 
 def _to_plain(value: Any) -> Any:

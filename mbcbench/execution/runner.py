@@ -129,7 +129,6 @@ class _Pool:
         self.running: dict[ProcessFuture[list[str]], Job] = {}
         self._context = _fork_server(libraries)
         self._logs = logs
-        self._reports: dict[str, str] = {}  # the latest of each cell, as JSON
         self._name = f"mbcbench-{time.monotonic_ns()}-"  # of the processes, so that no others are killed
 
     def __enter__(self) -> "_Pool":
@@ -160,14 +159,12 @@ class _Pool:
         return [(job, self._records(job, future)) for job, future in ended]
 
     def advances(self) -> Iterator[Advanced]:
-        """Yield the new reports of the running jobs."""
-        from mbcbench.datasets.progress import Report
-
+        """Yield the latest report of each running job that has made one, also again: the display needs a pulse."""
         for job in self.running.values():
-            content = job.progress.read_text() if job.progress is not None and job.progress.exists() else ""
-            if content and content != self._reports.get(job.cell.key):
-                self._reports[job.cell.key] = content
-                yield Advanced(job.cell, Report(**json.loads(content)))
+            if job.progress is not None and job.progress.exists():
+                from mbcbench.datasets.progress import Report  # and all data sets, which most runs do without
+
+                yield Advanced(job.cell, Report(**json.loads(job.progress.read_text())))
 
     def _log(self, cell: Cell) -> Path:
         return self._logs / f"{cell.key}.log"

@@ -1,8 +1,10 @@
 """Worker: what happens in the process of a cell."""
 
 import gc
+import math
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
@@ -11,12 +13,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from mbcbench import registry, system
-from mbcbench.errors import BrokenPluginError, one_line, user_frame
+from mbcbench.errors import BrokenPluginError, LawOutOfMemoryError, is_out_of_memory, one_line, user_frame
 from mbcbench.execution.suite import PROBE, Suite
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
-OUT_OF_MEMORY = ("can't allocate memory", "bad_alloc", "Cannot allocate memory")
+REQUESTED_BYTES = re.compile(r"tried to allocate (\d+) bytes")  # in the message of PyTorch's allocator
 GRACE_SECONDS = 10.0  # the runner kills a process that takes too long well before this
 
 
@@ -39,7 +41,7 @@ def execute(cell: Cell, seconds: float | None, memory_bytes: int, log: str, fold
             records = list(_load_suite(cell.suite).run(cell)) or [_no_record(cell)]
             return _to_lines(records, start)
     except BaseException as error:  # a plug-in may call sys.exit
-        return _to_lines([cell.record(_status(error), message=_message(error))], start)
+        return _to_lines([cell.record(_status(error), message=_message(error, memory_bytes))], start)
 
 
 def _load_suite(name: str) -> Suite:
@@ -64,14 +66,20 @@ def _to_lines(records: Iterable[Record], start: float) -> list[str]:
 
 def _status(error: BaseException) -> Status:
     cause = error.__cause__ if isinstance(error, BrokenPluginError) and error.__cause__ else error
-    is_out_of_memory = isinstance(cause, MemoryError) or any(words in str(cause) for words in OUT_OF_MEMORY)
-    return Status.OOM if is_out_of_memory else Status.ERROR
+    return Status.OOM if is_out_of_memory(cause) else Status.ERROR
 
 
-def _message(error: BaseException) -> str:
-    if isinstance(error, MemoryError) and not str(error):  # Python's own has no message
-        return "MemoryError: the cell's memory limit was reached"
-    return str(error) if isinstance(error, BrokenPluginError) else f"{one_line(error)}{user_frame(error)}"
+def _message(error: BaseException, memory_bytes: int) -> str:
+    if isinstance(error, MemoryError | LawOutOfMemoryError) and not str(error):  # Python's own has no message
+        message = "MemoryError"
+    else:
+        message = str(error) if isinstance(error, BrokenPluginError) else f"{one_line(error)}{user_frame(error)}"
+    if _status(error) is not Status.OOM:
+        return message
+    requested = REQUESTED_BYTES.search(message)
+    gibibytes = memory_bytes / 2**30
+    enough = max(2 * gibibytes, gibibytes + int(requested[1]) / 2**30 if requested else 0.0)
+    return f"mbcbench's own limit of {gibibytes:g} GiB was reached; try --memory-limit {math.ceil(enough)} ({message})"
 
 
 def _redirect_output(log: str) -> None:

@@ -5,14 +5,14 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from mbcbench.errors import UsageError
 from mbcbench.protocol.spec import EncoderSpec
-from mbcbench.protocol.weights import load_weights
 from mbcbench.types import Hyper, JsonDict
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +47,10 @@ class BuildOptions:
         return replace(spec, factory=factory, hyper={**spec.hyper, **self.hyper})
 
 
-def _with_weights(spec: EncoderSpec, weights: Path) -> Callable[..., nn.Module]:
-    def factory(dim_in: int, **hyper: Any) -> nn.Module:
+def _with_weights(spec: EncoderSpec, weights: Path) -> "Callable[..., nn.Module]":
+    from mbcbench.protocol.weights import load_weights  # imports torch, which the main process does without
+
+    def factory(dim_in: int, **hyper: Any) -> "nn.Module":
         module = spec.factory(dim_in, **hyper)
         load_weights(module, weights, spec.name)
         return module

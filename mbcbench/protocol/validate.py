@@ -59,9 +59,10 @@ def _encodes(module: nn.Module, dim_in: int) -> bool:
     return isinstance(out, Tensor)
 
 
-def _probe_input(module: nn.Module, dim_in: int) -> Tensor:
+def _probe_input(module: nn.Module, dim_in: int, min_size: int = 1) -> Tensor:
     """Return a batch whose number of elements differs from its width and size, so that no two can be confused."""
-    n = next(n for n in (3, 4, 5) if n not in (dim_in, BATCH_SIZE))
+    least = max(3, min_size)
+    n = least if least != dim_in else least + 1
     x = torch.linspace(-1, 1, BATCH_SIZE * n * dim_in, dtype=torch.get_default_dtype()).reshape(BATCH_SIZE, n, dim_in)
     first = next(iter(module.parameters()), None)
     if first is not None and first.is_floating_point():
@@ -69,9 +70,9 @@ def _probe_input(module: nn.Module, dim_in: int) -> Tensor:
     return x
 
 
-def validate(module: nn.Module, *, dim_in: int, name: str) -> None:
+def validate(module: nn.Module, *, dim_in: int, name: str, min_size: int = 1) -> None:
     """Encode a small batch; raise UsageError if the output is not an encoding, BrokenPluginError if forward fails."""
-    x = _probe_input(module, dim_in)
+    x = _probe_input(module, dim_in, min_size)
     what = f"{name} on an input of shape {tuple(x.shape)}"
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):

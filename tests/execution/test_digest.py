@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mbcbench.execution import digest
+from mbcbench.protocol.build import import_target_module
 
 ROOT = Path(__file__).parents[2]
 SUITES = ("laws", "resources", "point-clouds")
@@ -134,3 +135,10 @@ assert unloaded == digest.sources([sys.argv[1]]), unloaded ^ digest.sources([sys
 @pytest.mark.parametrize("module", ["suites.tasks.image_completion.suite", "suites.laws", "encoders.umbc"])
 def test_the_sources_of_a_plug_in_are_known_without_importing_it(module: str) -> None:
     subprocess.run([sys.executable, "-c", UNLOADED, f"mbcbench.{module}"], check=True)
+
+
+def test_a_file_in_a_package_counts_with_its_folder_only_where_it_is_loaded_by_its_path(tmp_path: Path) -> None:
+    (tmp_path / "__init__.py").write_text("")
+    (tmp_path / "encoder.py").write_text("")
+    module = import_target_module(f"{tmp_path / 'encoder.py'}:E")
+    assert digest.sources([module.__name__]) == {tmp_path / "encoder.py"}

@@ -8,12 +8,14 @@ import pandas as pd
 import pytest
 
 from mbcbench.execution.suite import Request
-from mbcbench.records import reference
+from mbcbench.records import reference, store
+from mbcbench.records.cache import RunCache
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status, frame
 from mbcbench.records.reference import Reference
 from mbcbench.suites.tasks import standard
 from mbcbench.suites.tasks.point_clouds.standard import TASK
+from tools.reference import collect, unpack
 
 CASE = TASK.case
 MADE = {"commit": "abc1234", "created": "2026-01-02T03:04:05+00:00"}
@@ -153,3 +155,17 @@ def test_slow_cells_are_no_spot_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     results = Reference(MADE, {slow.key: slow}, tuple(records_of(slow, seconds=standard.SPOT_CHECK_SECONDS + 1)))
     monkeypatch.setattr(reference, "load", lambda: results)
     assert planned("pma", profile="quick") == []
+
+
+def test_packed_results_are_a_run_that_continues_on_another_machine(tmp_path: Path) -> None:
+    reference.save(tmp_path / "packed", MADE, COMPLETE.cells.values(), COMPLETE.records)
+    folder = unpack(tmp_path / "packed", tmp_path / "root")
+    assert [(r.cell, r.value, r.seed) for r in store.records(folder)] == [
+        (r.cell, r.value, r.seed) for r in COMPLETE.records
+    ]
+    cache = RunCache(tmp_path / "root")
+    assert all(cache.find(c) for c in COMPLETE.cells.values())
+    cells, records, info = collect(tmp_path / "root")
+    assert {c.key for c in cells} == COMPLETE.cells.keys()
+    assert len(records) == len(COMPLETE.records)
+    assert {"commit", "hardware"} <= info.keys()

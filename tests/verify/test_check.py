@@ -1,6 +1,7 @@
 """`mbcbench.check`: encoders are checked in this process."""
 
 import functools
+import re
 from pathlib import Path
 
 import pytest
@@ -70,13 +71,15 @@ def test_an_expected_failure_that_holds_is_not_as_claimed() -> None:
 
 def test_an_encoder_that_raises_is_an_error_with_its_message() -> None:
     row = only(mbcbench.check(sound_encoders.Raises, laws=["symmetry.permutation"], examples=200))
-    assert (row["status"], row["message"]) == ("error", "RuntimeError: two is a crowd")
+    assert row["status"] == "error"
+    assert re.fullmatch(r"RuntimeError: two is a crowd \(.*sound_encoders\.py:\d+\)", str(row["message"]))
 
 
 def test_an_encoder_that_raises_may_be_expected_to() -> None:
     why = {"symmetry.permutation": "it wants company"}
     row = only(mbcbench.check(sound_encoders.Raises, laws=list(why), examples=200, expected_failures=why))
-    assert (row["status"], row["message"]) == ("xfail", "it wants company (RuntimeError: two is a crowd)")
+    assert row["status"] == "xfail"
+    assert str(row["message"]).startswith("it wants company (RuntimeError: two is a crowd (")
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ class StandardImages(StandardTask[ImageData]):
 
     suite, case, metric = "image-completion", "standard-images", NLL
     settings = StandardSettings(steps=5000, batch_size=8, train_size=200)
-    search_steps = 1250
+    search_steps = 2500
     rates = (3e-4, 1e-3, 3e-3)
     other_sizes = (800,)
     converged_within = 0.02
