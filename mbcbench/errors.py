@@ -18,6 +18,7 @@ EXTRAS = {
     "filelock": "tasks",
     "h5py": "hdf5",
     "jinja2": "reports",
+    "markupsafe": "reports",
     "matplotlib": "reports",
     "mlxtend": "tasks",
     "PIL": "tasks",

@@ -3,11 +3,10 @@
 import math
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from mbcbench.protocol.state import tensors
 from mbcbench.verify.example import Example, ExampleData
@@ -93,28 +92,24 @@ def _holds_on_small_sets(
     return not any(bool((comparison.gap > comparison.bound).any()) for comparison in small)
 
 
-class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Meter(TorchFunctionMode):
     """Counts operations, and the entries of the largest result."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.operations = self.entries = 1
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        self.operations += 1
-        self.entries = max(self.entries, *(tensor.numel() for tensor in [torch.empty(1), *tensors(out)]))
+        for tensor in tensors(out):
+            self.operations += 1
+            self.entries = max(self.entries, tensor.numel())
         return out
-
-
-_METERED: WeakKeyDictionary[nn.Module, list[_Meter]] = WeakKeyDictionary()
 
 
 def _is_affordable(subject: Subject, n: int) -> bool:
     """Predict from two small sets, by a power law, if `n` elements can be encoded in one piece."""
-    if subject.module not in _METERED:
-        _METERED[subject.module] = [_metered(subject, size) for size in _METERED_SIZES]
-    small, large = _METERED[subject.module]
+    small, large = (_metered(subject, size) for size in _METERED_SIZES)
 
     def predict(before: int, after: int) -> float:
         return after * math.exp(math.log(n / _METERED_SIZES[1]) * math.log2(after / before))
