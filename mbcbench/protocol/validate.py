@@ -85,7 +85,7 @@ def validate(module: nn.Module, *, dim_in: int, name: str, min_size: int = 1) ->
         ) from error
     if not isinstance(out, Tensor):
         kind = "a tuple" if isinstance(out, tuple) else "a dict" if isinstance(out, dict) else shorten(out)
-        hint = f"; choose a part of it with mbcbench.adapters.select_output ({PAGE})"
+        hint = "; wrap it in a module whose forward returns the encoding alone"
         raise UsageError(f"{name}: forward returned {kind}, not a tensor{hint if kind[:2] == 'a ' else ''}")
     if out.dim() < 2 or out.shape[0] != BATCH_SIZE:
         raise UsageError(
@@ -97,7 +97,7 @@ def validate(module: nn.Module, *, dim_in: int, name: str, min_size: int = 1) ->
 
 def _layout_hint(out: Tensor) -> str:
     if out.dim() >= 1 and out.shape[0] not in (BATCH_SIZE, 0, 1):
-        return f"; for a module with another layout use mbcbench.adapters.sequence_first or one_bag ({PAGE})"
+        return "; wrap a module with another layout in one whose forward takes B x n x d"
     return ""
 
 
@@ -109,11 +109,9 @@ def _advice(module: nn.Module, error: BaseException, dim_in: int) -> str:
         names = ", ".join(missing)
         return f"; forward takes {names}, and the laws call forward(x[, mask]): wrap it in an adapter ({PAGE})"
     if "channels" in text or "Expected 2D" in text or "expected 2D" in text:
-        return f"; for channels first (B x d x n) use mbcbench.adapters.channels_first ({PAGE})"
+        return "; wrap a module for B x d x n in one whose forward transposes x: self.module(x.transpose(1, 2))"
     if "shapes cannot be multiplied" in text or "normalized_shape" in text or "size of tensor" in text:
         return f"; elements had width {dim_in}: give another with --dim-in N, or set dim_in on the target"
-    if "indices" in text or "Long" in text or "Int" in text:
-        return f"; for integer tokens use mbcbench.adapters.tokens ({PAGE})"
     return ""
 
 
