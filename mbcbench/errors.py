@@ -36,7 +36,7 @@ EXTRAS = {
 }
 
 
-# In messages of exceptions that are no MemoryError.
+# Parts of messages of exceptions that are not a MemoryError.
 _OUT_OF_MEMORY = ("can't allocate memory", "bad_alloc", "Cannot allocate memory")
 
 
