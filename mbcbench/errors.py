@@ -47,7 +47,7 @@ _FOREIGN = (
     *(str(_ROOT.parent / name) + os.sep for name in ("mbcbench", "suites", "encoders", "reports")),
 )
 
-# In messages of exceptions that are no MemoryError.
+# Parts of messages of exceptions that are not a MemoryError.
 _OUT_OF_MEMORY = ("can't allocate memory", "bad_alloc", "Cannot allocate memory")
 
 

@@ -160,7 +160,17 @@ def keep_freed_memory() -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Raise UsageError if a file cannot be written to `path`. Nothing is created."""
+    """Raise UsageError if a file cannot be written to `path`, where one may be already. Nothing is changed."""
+    if not path.exists():
+        check_replaceable(path)
+    elif path.is_dir():
+        raise UsageError(f"cannot write {path}: it is a folder")
+    elif not os.access(path, os.W_OK):
+        raise UsageError(f"cannot write {path}: permission denied; choose another file")
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise UsageError if `write_atomically` cannot write to `path`: it needs a new file in the folder."""
     if not path.parent.is_dir():
         raise UsageError(f"cannot write {path}: there is no folder {path.parent}")
     if path.is_dir():

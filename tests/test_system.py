@@ -1,5 +1,6 @@
 """The machine and this process: files written whole, memory measured and limited, and no need of POSIX to import."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from mbcbench import system
+from mbcbench.errors import UsageError
 
 MEBIBYTE = 2**20
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has these counters and limits")
@@ -86,3 +88,24 @@ def test_the_commit_is_that_of_the_sources_and_not_of_a_repository_around_them(
     assert len(commit) == 40
     sources.write_text("changed = True\n")
     assert system.commit() == f"{commit}-dirty"
+
+
+def test_a_file_that_is_there_may_be_written_and_is_not_changed(tmp_path: Path) -> None:
+    path = tmp_path / "laws.jsonl"
+    system.check_writable(path)
+    assert not path.exists()
+    path.write_text("kept")
+    system.check_writable(path)
+    assert path.read_text() == "kept"
+    system.check_writable(Path(os.devnull))
+
+
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match=r"cannot write .*: there is no folder"):
+        system.check_writable(tmp_path / "no" / "file")
+    with pytest.raises(UsageError, match=r"cannot write .*: it is a folder"):
+        system.check_writable(tmp_path)
+    (tmp_path / "locked").touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(UsageError, match=r"cannot write .*locked: permission denied; choose another file"):
+        system.check_writable(tmp_path / "locked")

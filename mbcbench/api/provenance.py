@@ -1,9 +1,10 @@
-"""Where records come from: commit, date and machine of a run, and whether its sources are still those installed."""
+"""Origin of records: commit, date and machine of a run, and sources that have changed since."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mbcbench import registry
 from mbcbench.errors import UsageError
@@ -11,23 +12,25 @@ from mbcbench.execution import digest
 from mbcbench.records import store
 from mbcbench.records.cell import Cell
 from mbcbench.records.files import read_cells
-from mbcbench.records.record import Record, frame
 from mbcbench.records.reference import load, spot_checks
 from mbcbench.types import JsonDict
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FACTS = ("run", "created", "versions", "commit", "hardware", "threads")
 OWN = "mbcbench."  # the targets of this distribution's plug-ins begin so
 SUITE_SOURCE, HARNESS_SOURCE, ENCODER_SOURCE = "suite source", "harness source", "encoder source"  # in identities
 
 
-def with_origin(info: JsonDict, folders: Iterable[Path], records: Iterable[Record]) -> JsonDict:
+def with_origin(info: JsonDict, folders: Iterable[Path], records: "pd.DataFrame") -> JsonDict:
     """Return the description of some runs with what made each of them (`runs`), and the reference results they show.
 
-    records: those of the runs, some of which may be spot checks of the reference.
+    records: frame of those of the runs, some of which may be spot checks of the reference.
     """
     reference = info.get("reference")
     if reference:
-        checks = [asdict(check) for check in spot_checks(frame(records))]
+        checks = [asdict(check) for check in spot_checks(records)]
         reference = {**reference, "changed": changed_sources(load().cells.values()), "spot_checks": checks}
     return {**info, "runs": [describe_run(folder) for folder in folders], "reference": reference}
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mbcbench import registry
 from mbcbench.api.provenance import with_origin
@@ -13,6 +14,9 @@ from mbcbench.records.record import Record, frame
 from mbcbench.records.reference import add_reference
 from mbcbench.reporting import Files, Report
 from mbcbench.types import JsonDict
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WRITER = "leaderboard"  # the report that writes files
 
@@ -68,16 +72,16 @@ def report(
             near = registry.did_you_mean(name, writer.formats)
             raise UsageError(f"no format is called {name!r}{near}; there are {', '.join(writer.formats)}")
     names = [runs] if isinstance(runs, str | Path) else runs
-    info, records = merge_runs([store.find(name, Path(root)) for name in names])
+    info, rows = merge_runs([store.find(name, Path(root)) for name in names])
     with explain_missing_libraries():
-        files, missing = writer.write(artefacts, add_reference(frame(records), info), info, formats)
+        files, missing = writer.write(artefacts, add_reference(rows, info), info, formats)
     return ReportFiles(_write_files(Path(out), files), missing, len(artefacts))
 
 
-def merge_runs(folders: Sequence[Path]) -> tuple[JsonDict, list[Record]]:
-    """Return the description and the records of several runs (internal). The last run that holds a cell counts.
+def merge_runs(folders: Sequence[Path]) -> tuple[JsonDict, "pd.DataFrame"]:
+    """Return the description and the frame of the records of several runs (internal).
 
-    The description's `runs` says what made each of them.
+    The last run that holds a cell counts. The description's `runs` says what made each of them.
     """
     infos = [store.info(folder) for folder in folders]
     cells: dict[str, list[Record]] = {}
@@ -91,8 +95,8 @@ def merge_runs(folders: Sequence[Path]) -> tuple[JsonDict, list[Record]]:
         merged[name] = list(dict.fromkeys(value for info in infos for value in info.get(name) or ()))
     merged["reference"] = next((info["reference"] for info in infos if info.get("reference")), None)
     merged["run"] = ", ".join(info["run"] for info in infos)
-    records = list(chain(*cells.values()))
-    return with_origin(merged, folders, records), records
+    rows = frame(chain(*cells.values()))
+    return with_origin(merged, folders, rows), rows
 
 
 def _write_files(folder: Path, files: Files) -> list[Path]:

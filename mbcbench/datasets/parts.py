@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 
 
 class Work(NamedTuple):
-    """How work is shown: what it makes, how much of which unit."""
+    """Description of work for the display: what it makes, and the amount and unit of it."""
 
     description: str
     total: int

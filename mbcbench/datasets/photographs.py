@@ -111,7 +111,7 @@ class Photographs(PatchDataSet):
         patches. Raises UsageError for another size.
         """
         if size != 32:
-            raise UsageError(f"there are no strips of {size} x {size} pixels; use 32")
+            raise UsageError(f"strips of {size} x {size} pixels are not available; use 32")
         key = f"{self.name}-strips-{size}-{seed}-{cache.digest(self.sha256, Path(__file__))[:12]}"
         return Strips(**cache.cached_arrays(key, lambda: _cut_strips(size, seed)))
 

@@ -132,7 +132,7 @@ def sources_unloaded(module: str) -> set[Path]:
 
 
 def _file_in(folder: Path, dotted: str) -> Path | None:
-    """Return the file of a module, from its dotted name below a folder; None if there is no such module."""
+    """Return the file of a module, from its dotted name below a folder, or None."""
     path = folder.joinpath(*dotted.strip(".").split(".")) if dotted else folder
     candidates = (path / "__init__.py", path.with_suffix(".py"))
     return next((candidate for candidate in candidates if candidate.is_file()), None)

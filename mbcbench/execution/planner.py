@@ -147,7 +147,7 @@ def _plan_probe(options: RunOptions, suite: str, profile: Profile) -> Cell:
 
 @dataclass
 class _Stage:
-    """What has come of a stage of cells."""
+    """Cells and records of one stage of a plan."""
 
     planned: tuple[Cell, ...] = ()
     records: list[Record] = field(default_factory=list)

@@ -108,7 +108,7 @@ class Progress:
 
 
 class _Preparation:
-    """How far a data set is that is being made ready; start: moment of the clock."""
+    """State of the preparation of a data set. start: moment of the clock."""
 
     def __init__(self, name: str, start: float) -> None:
         self._name = name

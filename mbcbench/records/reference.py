@@ -6,7 +6,7 @@ which commit, on which machine and when they were made.
 
 import json
 import lzma
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -42,7 +42,7 @@ class Reference:
     """
 
     info: JsonObject = field(default_factory=dict)
-    cells: JsonObject = field(default_factory=dict)
+    cells: Mapping[str, Cell] = field(default_factory=dict)
     records: tuple[Record, ...] = ()
 
     def final_cells(self, case: str) -> list[Cell]:
@@ -69,7 +69,7 @@ class Reference:
 
 @cache
 def load(folder: Path = FOLDER) -> Reference:
-    """Return the reference results in a folder; none if there are no files."""
+    """Return the reference results in a folder, or empty ones if it has no files."""
     if not (folder / files.INFO).is_file():
         return Reference()
     info = json.loads((folder / files.INFO).read_text(encoding="utf-8"))
@@ -178,8 +178,11 @@ def spot_checks(frame: "pd.DataFrame") -> list[SpotCheck]:
     """
     from mbcbench.records.record import frame as as_frame
 
-    rows = as_frame(load().records)
-    if rows.empty or "params.role" not in frame:
+    if "params.role" not in frame:
+        return []
+    trained = set(zip(frame["case"], frame["encoder"], frame["seed"], strict=True))
+    rows = as_frame(record for record in load().records if (record.case, record.encoder, record.seed) in trained)
+    if rows.empty:
         return []
     by = ["case", "encoder", "seed", "params.lr", "params.steps", "detail.test_size"]
     parts = [part[part["params.role"].eq(FINAL) & part["detail.mode"].eq("one piece")] for part in (frame, rows)]

@@ -24,7 +24,7 @@ from mbcbench.streaming.device import iter_device_chunks
 from mbcbench.streaming.encoder import GuardedEncoder, build_encoder
 from mbcbench.streaming.sources import Array, Source, open_source
 from mbcbench.streaming.threads import concurrent_map, torch_settings, torch_threads
-from mbcbench.system import check_writable
+from mbcbench.system import check_replaceable
 from mbcbench.types import Hyper, JsonDict, State
 
 CHUNK_NUMBERS = 2**18  # numbers in a default chunk: the encoder's intermediate results stay in cache
@@ -246,7 +246,7 @@ def _check_checkpoint(options: EncodeOptions) -> None:
         raise UsageError("--resume continues from a checkpoint; name it with --checkpoint STATE")
     if options.checkpoint is None:
         return
-    check_writable(options.checkpoint)
+    check_replaceable(options.checkpoint)
     if options.checkpoint.exists() and not options.resume:
         raise UsageError(f"the checkpoint {options.checkpoint} exists; continue from it with --resume, or remove it")
 

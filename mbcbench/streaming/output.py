@@ -8,7 +8,7 @@ import safetensors.torch
 from torch import Tensor
 
 from mbcbench.errors import UsageError
-from mbcbench.system import check_writable, write_atomically
+from mbcbench.system import check_replaceable, write_atomically
 
 SUFFIXES = (".npy", ".safetensors")
 
@@ -17,7 +17,7 @@ def check_output(path: Path) -> None:
     """Raise UsageError if an encoding cannot be written to `path`."""
     if path.suffix not in SUFFIXES:
         raise UsageError(f"--out {path} ends in {path.suffix!r}; use {' or '.join(SUFFIXES)}")
-    check_writable(path)
+    check_replaceable(path)
 
 
 def write_encoding(encoding: Tensor, path: Path) -> None:

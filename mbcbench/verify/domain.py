@@ -20,7 +20,7 @@ class Domain:
     min_size
         Smallest number of elements of a set. A chunk of a stream may have fewer.
     finite_only
-        True if elements that are NaN or infinite are no input.
+        True if elements that are NaN or infinite are not admissible.
     order_sensitive
         True if the order of the elements matters, so that a stream is fed in order.
     every_chunk

@@ -1,7 +1,11 @@
 """Comparisons that are not the gap between two encodings."""
 
-import torch
+from collections.abc import Callable
 
+import torch
+from torch import Tensor
+
+from mbcbench.verify.domain import is_refusal
 from mbcbench.verify.example import ExampleData
 from mbcbench.verify.tolerance import Comparison
 
@@ -16,6 +20,16 @@ def violation(data: ExampleData, note: str) -> Comparison:
     """Return an infinite gap for every set of the batch: the law is broken, whatever the numbers."""
     zero = torch.zeros(len(data.x), dtype=torch.float64)
     return Comparison(zero + torch.inf, zero, note)
+
+
+def unless_refused(encode: Callable[[], Tensor]) -> Tensor | None:
+    """Return an encoding, or None if the encoder refuses the input with a message: that is loud, and so not wrong."""
+    try:
+        return encode()
+    except ValueError as error:
+        if not is_refusal(error):
+            raise
+        return None
 
 
 def worse(a: Comparison, b: Comparison) -> Comparison:

@@ -6,6 +6,7 @@ import pickle
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,12 @@ import torch
 from torch import Tensor
 
 from mbcbench.protocol.state import tensors
-from mbcbench.verify.domain import is_refusal
 from mbcbench.verify.example import ExampleData
 from mbcbench.verify.law import Law, admits_nonfinite
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 
-from .comparison import no_gap, violation, worse
+from .comparison import no_gap, unless_refused, violation, worse
 
 
 def check_determinism(subject: Subject, data: ExampleData) -> Comparison:
@@ -163,11 +163,8 @@ def check_nonfinite(subject: Subject, data: ExampleData) -> Comparison:
     for bad in (torch.nan, torch.inf):
         x = data.x.clone()
         x[row, element, 0] = bad
-        try:
-            actual = subject.encode(x)
-        except ValueError as error:
-            if not is_refusal(error):
-                raise
+        actual = unless_refused(partial(subject.encode, x))
+        if actual is None:
             continue
         if bad is torch.nan and bool(actual[row].isfinite().all()):
             return violation(data, "NaN in an element does not reach the encoding of its set")

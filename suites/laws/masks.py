@@ -6,13 +6,12 @@ import torch
 from torch import Tensor
 
 from mbcbench.types import State
-from mbcbench.verify.domain import is_refusal
 from mbcbench.verify.example import ExampleData
 from mbcbench.verify.law import Law, masks, streams
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 
-from .comparison import no_gap, worse
+from .comparison import no_gap, unless_refused, worse
 
 _PADDING_SCALE = 1e3
 
@@ -76,11 +75,8 @@ def _compare_with_ended_sets(
     chunk = padded[position]
     cut = [*padded]
     cut[position] = Padded(chunk.x, chunk.present & ~ended[:, None])
-    try:
-        actual = _stream_masked(subject, cut, start)
-    except ValueError as error:
-        if not is_refusal(error):
-            raise
+    actual = unless_refused(lambda: _stream_masked(subject, cut, start))
+    if actual is None:
         return no_gap(data)
     without = subject.stream(others, start)
     is_ended = ended.reshape(-1, *[1] * (expected.dim() - 1))

@@ -5,13 +5,12 @@ from collections.abc import Callable
 from torch import Tensor
 
 from mbcbench.types import State
-from mbcbench.verify.domain import is_refusal
 from mbcbench.verify.example import ExampleData
 from mbcbench.verify.law import Law, merges, streams
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 
-from .comparison import no_gap, violation, worse
+from .comparison import no_gap, unless_refused, violation, worse
 
 
 def check_partition(subject: Subject, data: ExampleData) -> Comparison:
@@ -112,13 +111,8 @@ def _compare_unless_refused(
     subject: Subject, data: ExampleData, expected: Tensor, stream: Callable[[], Tensor]
 ) -> Comparison:
     """Compare a stream with `expected`; one that is refused with a message cannot be wrong."""
-    try:
-        actual = stream()
-    except ValueError as error:
-        if not is_refusal(error):
-            raise
-        return no_gap(data)
-    return subject.compare(actual, expected, data.x)
+    actual = unless_refused(stream)
+    return no_gap(data) if actual is None else subject.compare(actual, expected, data.x)
 
 
 def _stream_with_empty_chunks(subject: Subject, data: ExampleData, start: State) -> Tensor:

@@ -4,13 +4,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mbcbench.verify.domain import is_refusal
 from mbcbench.verify.example import ExampleData
 from mbcbench.verify.law import Classes, Law, encodes_sets, has_slots, maps_elements, masks
 from mbcbench.verify.subject import Subject, slots_of
 from mbcbench.verify.tolerance import Comparison
 
-from .comparison import no_gap, violation, worse
+from .comparison import no_gap, unless_refused, violation, worse
 from .masks import pad_sets
 
 _NUM_RAGGED = 3  # sets of unequal sizes in one batch
@@ -118,11 +117,8 @@ def check_padding(subject: Subject, data: ExampleData) -> Comparison:
     first = None if subject.domain.finite_only else non_finite
     padded, present = pad_sets(data.x, int(data.rng.integers(1, 4)), data, first)
     data.choices["positions of the padding"] = ~present
-    try:
-        actual = subject.encode_masked(padded, present)
-    except ValueError as error:
-        if not is_refusal(error):
-            raise
+    actual = unless_refused(lambda: subject.encode_masked(padded, present))
+    if actual is None:
         # It refuses what is not finite, in padding too: that is loud. Finite padding must still be without influence.
         actual = subject.encode_masked(padded.nan_to_num(posinf=0.0), present)
     if subject.is_layer:
@@ -173,11 +169,8 @@ def _compare_beside_absent_set(subject: Subject, data: ExampleData) -> Compariso
     batch = torch.cat([x, 3 * x[:1] + 1])
     present = batch.new_ones(batch.shape[:2]).bool()
     present[-1] = False
-    try:
-        actual = subject.encode_masked(batch, present)
-    except ValueError as error:
-        if not is_refusal(error):
-            raise
+    actual = unless_refused(lambda: subject.encode_masked(batch, present))
+    if actual is None:
         return no_gap(data)
     if not subject.is_layer and bool(actual[-1].isnan().any()):
         return violation(data, "a set that is masked entirely, beside others, encodes to NaN")

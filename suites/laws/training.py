@@ -23,7 +23,7 @@ def check_train(subject: Subject, data: ExampleData) -> Comparison:
     How to fix a failure: LayerNorm in place of BatchNorm, or statistics that are frozen. An encoder that is meant to
     use BatchNorm declares that it breaks this law.
 
-    Random numbers are drawn from the same seed for both batches, which have the same shape, so dropout is no failure.
+    Random numbers are drawn from the same seed for both batches, which have the same shape, so dropout does not fail.
     An encoder that draws from a generator of its own cannot be compared, and is not.
     """
     if len(data.x) < 2:

@@ -55,7 +55,9 @@ def test_equal_outcomes_give_equal_text() -> None:
 
 def test_unpacked_outcomes_can_be_changed() -> None:
     for outcomes in ([True, False], [0.5, 1.5]):
-        unpack(pack(outcomes))[0] = 0
+        unpacked = unpack(pack(outcomes))
+        unpacked[0] = 0
+        assert unpacked.tolist() == [0, outcomes[1]]
 
 
 @pytest.mark.parametrize(

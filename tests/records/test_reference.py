@@ -13,8 +13,8 @@ from mbcbench.records.cache import RunCache
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status, frame
 from mbcbench.records.reference import Reference
-from mbcbench.suites.tasks import standard
 from mbcbench.suites.tasks.point_clouds.standard import TASK
+from mbcbench.suites.tasks.standard import plan as standard
 from tools.reference import collect, unpack
 
 CASE = TASK.case
@@ -119,7 +119,7 @@ def test_other_settings_and_lost_scores_are_not_reproduced() -> None:
 
 def planned(*encoders: str, **more: Any) -> list[Cell]:
     request = Request(encoders=encoders, **{"profile": "standard", **more})
-    cells: list[Cell] = standard.cells(TASK, request, "digits", "0" * 12)
+    cells: list[Cell] = standard.cells(TASK, request)
     return cells
 
 

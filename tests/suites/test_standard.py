@@ -16,12 +16,13 @@ from mbcbench.protocol.build import build_from_spec, get_spec
 from mbcbench.records import outcomes
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
-from mbcbench.suites.tasks import standard
 from mbcbench.suites.tasks.centroids.standard import TASK as CENTROIDS
 from mbcbench.suites.tasks.digit_splits import split_digits
 from mbcbench.suites.tasks.image_completion.standard import TASK as IMAGES
 from mbcbench.suites.tasks.point_clouds.standard import TASK as POINTS
-from mbcbench.suites.tasks.standard import StandardTask
+from mbcbench.suites.tasks.standard import plan as planning
+from mbcbench.suites.tasks.standard.task import StandardTask
+from mbcbench.suites.tasks.standard.training import copy_weights
 from mbcbench.suites.tasks.streams import STREAM_ORDERS
 from tests.suites.helpers import load_suite, sample_target
 
@@ -78,9 +79,9 @@ def test_final_trainings_have_the_best_rate_five_seeds_and_one_of_twice_the_step
 
 def test_the_rate_with_the_least_validation_loss_is_chosen_and_errors_are_not() -> None:
     search, _ = plan(POINTS, "mean")
-    assert standard.best_rate(searched(search, {3e-4: 0.5, 1e-3: 0.4, 3e-3: 0.3, 1e-2: None})) == 3e-3
-    assert standard.best_rate(searched(search, {3e-4: 0.2, 1e-3: 0.4, 3e-3: 0.3, 1e-2: float("nan")})) == 3e-4
-    assert standard.best_rate(searched(search, dict.fromkeys(POINTS.rates))) == 3e-4
+    assert planning.best_rate(searched(search, {3e-4: 0.5, 1e-3: 0.4, 3e-3: 0.3, 1e-2: None})) == 3e-3
+    assert planning.best_rate(searched(search, {3e-4: 0.2, 1e-3: 0.4, 3e-3: 0.3, 1e-2: float("nan")})) == 3e-4
+    assert planning.best_rate(searched(search, dict.fromkeys(POINTS.rates))) == 3e-4
 
 
 def test_encoders_that_are_the_same_in_one_piece_are_trained_once() -> None:
@@ -93,10 +94,10 @@ def test_encoders_that_are_the_same_in_one_piece_are_trained_once() -> None:
     assert all("variants source" in cell.identity for cell in final if cell.params["role"] == "final")
 
 
-@pytest.mark.parametrize(("variant", "base"), standard.TRAINED_AS.items())
+@pytest.mark.parametrize(("variant", "base"), planning.TRAINED_AS.items())
 def test_variants_have_the_weights_and_the_encoding_in_one_piece_of_their_base(variant: str, base: str) -> None:
     modules = [build_from_spec(get_spec(name), dim_in=5, seed=3).eval() for name in (variant, base)]
-    standard.copy_weights(modules[1], modules[0])
+    copy_weights(modules[1], modules[0])
     x, encodings = torch.randn(2, 7, 5), []
     for module in modules:
         torch.manual_seed(0)

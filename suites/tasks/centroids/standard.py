@@ -8,6 +8,7 @@ the features, and the query is its own feature.
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -15,13 +16,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
+from mbcbench.datasets import MNIST_5K
 from mbcbench.protocol.spec import EncoderSpec
 
 from ...metrics import ACCURACY
 from ..digit_splits import split_digits
 from ..initialization import PartSeeds, seeded
 from ..set_embedding import SetEmbedding
-from ..standard import StandardSettings, StandardTask, Validation, encode_in_batches
+from ..standard.task import StandardSettings, StandardTask, Test, Validation
+from ..standard.training import encode_in_batches
 from .prototypical_network import conv_blocks, negative_squared_distances
 
 CHANNELS = (16, 32, 32)
@@ -32,22 +35,22 @@ VALIDATION_DRAWS, TEST_DRAWS = 4, 2  # of supports
 VALIDATION_SEED, TEST_SEED = 41, 40  # of supports and queries: the same for every encoder and seed
 
 
-class PairData(NamedTuple):
-    """Half-size digits by class (`10 x count x 14 x 14`) of the three parts, and pairs of digits that are classes."""
-
-    train: Tensor
-    validation: Tensor
-    test: Tensor
-    train_classes: Tensor
-    validation_classes: Tensor
-    test_classes: Tensor
-
-
 class Episode(NamedTuple):
     """Supports `C x n x 1 x 14 x 28` and queries `C x Q x 1 x 14 x 28` of some classes."""
 
     support: Tensor
     queries: Tensor
+
+
+class PairData(NamedTuple):
+    """Half-size training digits (`10 x count x 14 x 14`), episodes, and the pairs of digits that are classes."""
+
+    train: Tensor
+    validations: list[Episode]
+    tests: list[Episode]
+    train_classes: Tensor
+    validation_classes: Tensor
+    test_classes: Tensor
 
 
 class PairNetwork(nn.Module):
@@ -80,7 +83,7 @@ class PairNetwork(nn.Module):
 class StandardCentroids(StandardTask[PairData]):
     """Classify pairs of digits by the nearest centroid: 40 classes that training has not seen."""
 
-    suite, case, metric = "centroids", "standard-centroids", ACCURACY
+    suite, case, metric, dataset = "centroids", "standard-centroids", ACCURACY, MNIST_5K
     settings = StandardSettings(steps=800, batch_size=8, train_size=10)
     search_steps = 400
     rates = (3e-4, 1e-3, 3e-3, 1e-2)
@@ -88,10 +91,16 @@ class StandardCentroids(StandardTask[PairData]):
     converged_within = 0.01
 
     def load(self, seed: int) -> PairData:
-        digits = split_digits(seed)
+        train, validation, test = (avg_pool2d(part.float() / 255, 2) for part in split_digits(seed))
         pairs = torch.randperm(100, generator=torch.Generator().manual_seed(seed))
         classes = torch.split(pairs, [TRAIN_CLASSES, VALIDATION_CLASSES, TEST_CLASSES])
-        return PairData(*(avg_pool2d(part.float() / 255, 2) for part in digits), *classes)
+        size, largest = self.settings.train_size, max(self.other_sizes)
+        return PairData(
+            train,
+            _draw(train, validation, classes[1], VALIDATION_DRAWS, size, VALIDATION_SEED),
+            _draw(train, test, classes[2], TEST_DRAWS, largest, TEST_SEED),
+            *classes,
+        )
 
     def build(self, spec: EncoderSpec, seed: int) -> PairNetwork:
         return PairNetwork(spec, seed)
@@ -117,29 +126,25 @@ class StandardCentroids(StandardTask[PairData]):
         return math.log(self.settings.batch_size)
 
     def validate(self, model: nn.Module, data: PairData) -> Validation:
-        episodes = _draw(
-            data.train, data.validation, data.validation_classes, VALIDATION_DRAWS, self.settings.train_size,
-            VALIDATION_SEED,
-        )  # fmt: skip
-        supports = torch.cat([_features(model, episode.support) for episode in episodes])
-        scores = _scores(model, episodes, encode_in_batches(self.sets_of(model), supports))
+        vectors = encode_in_batches(self.sets_of(model), _support_features(model, data.validations))
+        queries = [_features(model, episode.queries) for episode in data.validations]
+        scores = _scores(model, queries, vectors)
         labels = _labels(scores)
         right = scores.argmax(dim=-1) == labels
         return Validation(float(self.loss(scores.flatten(0, 2), labels.flatten())), float(right.float().mean()))
 
-    def test_sets(self, model: nn.Module, data: PairData, size: int) -> tuple[Tensor, Tensor]:
-        features = torch.cat([_features(model, episode.support) for episode in self._tests(data)])[:, :size]
-        most_spread = features.flatten(0, 1).var(dim=0).argmax()
-        return features, features[..., most_spread]
+    def test(self, model: nn.Module, data: PairData) -> Test:
+        features = _support_features(model, data.tests)
+        as_trained = features[:, : self.settings.train_size]
+        most_spread = as_trained.flatten(0, 1).var(dim=0).argmax()
+        queries = [_features(model, episode.queries) for episode in data.tests]
+        return Test(features, as_trained[..., most_spread], partial(_outcomes, model, queries))
 
-    def outcomes(self, model: nn.Module, data: PairData, vectors: Tensor) -> NDArray[Any]:
-        scores = _scores(model, self._tests(data), vectors)
-        right: NDArray[Any] = (scores.argmax(dim=-1) == _labels(scores)).flatten().cpu().numpy()
-        return right
 
-    def _tests(self, data: PairData) -> list[Episode]:
-        """Draw the episodes of the test; the first n examples of a support are the support of size n."""
-        return _draw(data.train, data.test, data.test_classes, TEST_DRAWS, max(self.other_sizes), TEST_SEED)
+def _outcomes(model: nn.Module, queries: list[Tensor], vectors: Tensor) -> NDArray[Any]:
+    scores = _scores(model, queries, vectors)
+    right: NDArray[Any] = (scores.argmax(dim=-1) == _labels(scores)).flatten().cpu().numpy()
+    return right
 
 
 def draw_pairs(digits: Tensor, classes: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -171,15 +176,18 @@ def _features(model: nn.Module, examples: Tensor) -> Tensor:
     return _network(model).features_of(examples.to(next(model.parameters()).device))
 
 
-def _scores(model: nn.Module, episodes: list[Episode], vectors: Tensor) -> Tensor:
-    """Return the scores of the queries of each episode, `E x C x Q x C`, given the vectors of all supports."""
+def _support_features(model: nn.Module, episodes: list[Episode]) -> Tensor:
+    return torch.cat([_features(model, episode.support) for episode in episodes])
+
+
+def _scores(model: nn.Module, queries: list[Tensor], vectors: Tensor) -> Tensor:
+    """Return the scores `E x C x Q x C` of the features of the queries of each episode, given the supports' vectors."""
     head: nn.Module = _network(model).head
-    centroids = head(vectors).reshape(len(episodes), -1, FEATURES)
+    centroids = head(vectors).reshape(len(queries), -1, FEATURES)
     scores = []
-    for episode, of_episode in zip(episodes, centroids, strict=True):
-        queries = _features(model, episode.queries)
-        distances = negative_squared_distances(queries.flatten(0, 1), of_episode)
-        scores.append(distances.reshape(*queries.shape[:2], -1))
+    for features, of_episode in zip(queries, centroids, strict=True):
+        distances = negative_squared_distances(features.flatten(0, 1), of_episode)
+        scores.append(distances.reshape(*features.shape[:2], -1))
     return torch.stack(scores)
 
 

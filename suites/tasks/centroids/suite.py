@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mbcbench.datasets import MNIST_5K
 from mbcbench.execution.suite import DataNeed, Request, Suite
 from mbcbench.protocol.build import get_spec
 from mbcbench.records.cell import Cell
@@ -24,8 +23,8 @@ from mbcbench.records.record import Record
 from ...metrics import ACCURACY, Metric
 from ...training import Seeds, TrainingResult, device_of, fit
 from ...training_cells import choose_dataset, run_training, training_cells
-from .. import standard
 from ..initialization import PartSeeds, seeded
+from ..standard.plan import add_standard
 from .episodes import (
     ClassExamples,
     accuracies,
@@ -43,7 +42,7 @@ from .settings import (
     DigitCentroidSettings,
     ExemplarCentroidSettings,
 )
-from .standard import TASK as STANDARD
+from .standard import TASK
 
 SETTINGS: dict[str, type[CentroidSettings]] = {
     "mnist-centroids": DigitCentroidSettings,
@@ -57,8 +56,6 @@ SIGNIFICANT_DIGITS = 5  # of embeddings: pictures show no more, and records stay
 
 def cells(request: Request) -> list[Cell]:
     """Return the cells of the digits and, in the longer profiles, of the exemplars."""
-    if request.profile in standard.PROFILES:
-        return standard.cells(STANDARD, request, MNIST_5K.name, MNIST_5K.sha256[:12])
     digits = digit_cells(request, DIGIT_PROFILES[request.profile])
     if request.profile == "smoke":
         return digits
@@ -90,8 +87,6 @@ def needs(cell: Cell) -> list[DataNeed]:
 
 def run(cell: Cell) -> Iterable[Record]:
     """Train one network and test it; one record per number of ways, support size and mode."""
-    if cell.case == STANDARD.case:
-        return standard.run(STANDARD, cell)
     return run_training(cell, lambda seeds: _train_and_test(cell, seeds), ACCURACY)
 
 
@@ -233,12 +228,12 @@ def _round(value: Any) -> Any:
     return [_round(item) for item in value] if isinstance(value, list) else float(f"{value:.{SIGNIFICANT_DIGITS}g}")
 
 
-SUITE = Suite(
+_SUITE = Suite(
     name="centroids",
     summary="classify by the nearest centroid (prototypical networks), over support sizes and numbers of ways",
     cells=cells,
     run=run,
     needs=needs,
-    seconds={"smoke": 120, "quick": 600, "standard": 3600, "thorough": 3600, "paper": 7 * 24 * 3600},
-    follow_up=partial(standard.follow_up, STANDARD),
+    seconds={"smoke": 120, "quick": 600, "thorough": 3600, "paper": 7 * 24 * 3600},
 )
+SUITE = add_standard(_SUITE, TASK)

@@ -1,6 +1,7 @@
 """Image completion in the profile `standard`: patches of 32 pixels from strips of photographs."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -15,7 +16,8 @@ from mbcbench.records.cell import Cell
 from ...metrics import NLL
 from ...training import device_of
 from ..set_embedding import SetEmbedding
-from ..standard import StandardSettings, StandardTask, Validation, encode_in_batches
+from ..standard.task import StandardSettings, StandardTask, Test, Validation
+from ..standard.training import encode_in_batches
 from .neural_process import NeuralProcess, Prediction, mean_nll
 from .pixels import Images, as_images, baseline_nlls, gaussian_nll, make_context, random_orders, random_subsets
 
@@ -40,7 +42,7 @@ class ImageData(NamedTuple):
 class StandardImages(StandardTask[ImageData]):
     """Complete images from contexts of 200 pixels by a Conditional Neural Process."""
 
-    suite, case, metric = "image-completion", "standard-images", NLL
+    suite, case, metric, dataset = "image-completion", "standard-images", NLL, Photographs()
     settings = StandardSettings(steps=5000, batch_size=8, train_size=200)
     search_steps = 2500
     rates = (3e-4, 1e-3, 3e-3)
@@ -90,13 +92,15 @@ class StandardImages(StandardTask[ImageData]):
         loss = float(_nlls(model, data.validation, vectors).mean())
         return Validation(loss, loss)
 
-    def test_sets(self, model: nn.Module, data: ImageData, size: int) -> tuple[Tensor, Tensor]:
-        contexts = _contexts(data.test, data.test_orders, size)
-        return contexts, contexts[..., 2:].mean(dim=2)  # from dark to bright
+    def test(self, model: nn.Module, data: ImageData) -> Test:
+        contexts = _contexts(data.test, data.test_orders, max(self.other_sizes)).to(device_of(model))
+        brightness = contexts[:, : self.settings.train_size, 2:].mean(dim=2)
+        return Test(contexts, brightness, partial(_outcomes, model, data.test))
 
-    def outcomes(self, model: nn.Module, data: ImageData, vectors: Tensor) -> NDArray[Any]:
-        nlls: NDArray[Any] = _nlls(model, data.test, vectors).cpu().numpy()
-        return nlls
+
+def _outcomes(model: nn.Module, images: Images, vectors: Tensor) -> NDArray[Any]:
+    nlls: NDArray[Any] = _nlls(model, images, vectors).cpu().numpy()
+    return nlls
 
 
 def _orders(images: Images, seed: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,13 +16,13 @@ from mbcbench.records.record import Record
 from ...metrics import NLL, Metric
 from ...training import Seeds, TrainingResult, fit
 from ...training_cells import choose_dataset, run_training, training_cells
-from .. import standard
 from ..partitions import Sampling
+from ..standard.plan import add_standard
 from .neural_process import NeuralProcess, mean_nll
 from .pixels import Images, as_images, baseline_nlls, make_context, random_orders, random_subsets
 from .protocol import complete_images, score_tests
 from .settings import PROFILES, CompletionSettings, ImageSettings
-from .standard import TASK as STANDARD
+from .standard import TASK
 
 COMPLETIONS = Metric(name="completions", higher_is_better=None)
 BASELINE_IMAGES = 1000  # of the training set: enough for the baseline's mean
@@ -32,9 +31,6 @@ Batch = tuple[tuple[Tensor, Tensor], Tensor]  # (context, places of the targets)
 
 def cells(request: Request) -> list[Cell]:
     """Return one cell per encoder and seed."""
-    if request.profile in standard.PROFILES:
-        dataset = choose_dataset("patches", "built-in")
-        return standard.cells(STANDARD, request, dataset.name, dataset.sha256)
     return completion_cells(request, PROFILES[request.profile])
 
 
@@ -48,13 +44,6 @@ def completion_cells(request: Request, settings: CompletionSettings) -> list[Cel
     ]
 
 
-def needs(cell: Cell) -> list[DataNeed]:
-    """Return the images of a cell, which `load_images` loads, or the strips of the profile `standard`."""
-    if cell.case == STANDARD.case:
-        return STANDARD.needs(cell)
-    return images_needed(cell)
-
-
 def images_needed(cell: Cell) -> list[DataNeed]:
     """Return the need of a cell that calls `load_images`."""
     return [DataNeed(name=cell.params["data"], arguments={"size": cell.params["size"]})]
@@ -62,8 +51,6 @@ def images_needed(cell: Cell) -> list[DataNeed]:
 
 def run(cell: Cell) -> Iterable[Record]:
     """Train one model and test it; one record per test."""
-    if cell.case == STANDARD.case:
-        return standard.run(STANDARD, cell)
     return run_training(cell, lambda seeds: _train_and_test(cell, seeds), NLL)
 
 
@@ -156,12 +143,12 @@ def _training_baseline(images: Images, settings: CompletionSettings) -> float:
     return baseline_nlls(colours, context, unit_variance=settings.decoder == "paper")[0]
 
 
-SUITE = Suite(
+_SUITE = Suite(
     name="image-completion",
     summary="complete images from some of their pixels (NLL): contexts in one piece and streamed, larger and smaller",
     cells=cells,
     run=run,
-    needs=needs,
-    seconds={"smoke": 120, "quick": 600, "standard": 3600, "thorough": 3600, "paper": 7 * 24 * 3600},
-    follow_up=partial(standard.follow_up, STANDARD),
+    needs=images_needed,
+    seconds={"smoke": 120, "quick": 600, "thorough": 3600, "paper": 7 * 24 * 3600},
 )
+SUITE = add_standard(_SUITE, TASK)

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mbcbench.datasets import MNIST_5K
 from mbcbench.protocol.spec import EncoderSpec
 
 from ...metrics import ACCURACY
@@ -15,7 +17,8 @@ from ...training import device_of, to_device
 from ..classifier import SetClassifier
 from ..digit_splits import split_digits
 from ..set_embedding import SetEmbedding
-from ..standard import StandardSettings, StandardTask, Validation, encode_in_batches
+from ..standard.task import StandardSettings, StandardTask, Test, Validation
+from ..standard.training import encode_in_batches
 from .sampling import LabelledClouds, PointSampler, fixed_clouds
 
 WIDTH, CLASSES = 64, 10
@@ -35,7 +38,7 @@ class PointData(NamedTuple):
 class StandardPoints(StandardTask[PointData]):
     """Classify digits as clouds of 100 points."""
 
-    suite, case, metric = "point-clouds", "standard-points", ACCURACY
+    suite, case, metric, dataset = "point-clouds", "standard-points", ACCURACY, MNIST_5K
     settings = StandardSettings(steps=4000, batch_size=32, train_size=100)
     search_steps = 2000
     rates = (3e-4, 1e-3, 3e-3, 1e-2)
@@ -77,13 +80,15 @@ class StandardPoints(StandardTask[PointData]):
         right = scores.argmax(dim=1) == labels
         return Validation(float(self.loss(scores, labels)), float(right.float().mean()))
 
-    def test_sets(self, model: nn.Module, data: PointData, size: int) -> tuple[Tensor, Tensor]:
-        points = data.test.points[:, :size]
-        return points, points[..., 1]  # from top to bottom
+    def test(self, model: nn.Module, data: PointData) -> Test:
+        points = to_device(device_of(model), data.test.points)
+        top_down = points[:, : self.settings.train_size, 1]
+        return Test(points, top_down, partial(_outcomes, model, data.test.labels))
 
-    def outcomes(self, model: nn.Module, data: PointData, vectors: Tensor) -> NDArray[Any]:
-        right: NDArray[Any] = (_head(model)(vectors).argmax(dim=1).cpu() == data.test.labels).numpy()
-        return right
+
+def _outcomes(model: nn.Module, labels: Tensor, vectors: Tensor) -> NDArray[Any]:
+    right: NDArray[Any] = (_head(model)(vectors).argmax(dim=1).cpu() == labels).numpy()
+    return right
 
 
 def _head(model: nn.Module) -> nn.Module:

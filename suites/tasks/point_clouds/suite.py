@@ -3,13 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from mbcbench.datasets import MNIST_5K
-from mbcbench.execution.suite import DataNeed, Request, Suite
+from mbcbench.execution.suite import DataNeed, Profile, Request, Suite
 from mbcbench.protocol.build import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EvaluationDetail, ScoreDetail
@@ -18,21 +17,20 @@ from mbcbench.records.record import Record
 from ...metrics import ACCURACY
 from ...training import Seeds, TrainingResult, device_of, fit, to_device
 from ...training_cells import choose_dataset, run_training, training_cells
-from .. import standard
 from ..classifier import SetClassifier
+from ..standard.plan import add_standard
 from .data import PointCloudTask, load
 from .sampling import LabelledClouds
 from .settings import DIGIT_PROFILES, SHAPE_PROFILES, DigitCloudSettings, PointCloudSettings, ShapeCloudSettings
-from .standard import TASK as STANDARD
+from .standard import TASK
 
+SECONDS: dict[Profile, float] = {"smoke": 120, "quick": 600, "thorough": 1800, "paper": 24 * 3600}
 POINTS_AT_A_TIME = 5_000  # in tests, to bound their memory
 SETTINGS: dict[str, type[PointCloudSettings]] = {"mnist-points": DigitCloudSettings, "cad-points": ShapeCloudSettings}
 
 
 def cells(request: Request) -> list[Cell]:
     """Return the cells of the digits and, in the longer profiles, of the shapes."""
-    if request.profile in standard.PROFILES:
-        return standard.cells(STANDARD, request, MNIST_5K.name, MNIST_5K.sha256[:12])
     digits = digit_cells(request, DIGIT_PROFILES[request.profile])
     return digits if request.profile == "smoke" else digits + _shape_cells_of_profile(request)
 
@@ -62,8 +60,6 @@ def needs(cell: Cell) -> list[DataNeed]:
 
 def run(cell: Cell) -> Iterable[Record]:
     """Train one classifier and test it; one record per test size and mode."""
-    if cell.case == STANDARD.case:
-        return standard.run(STANDARD, cell)
     return run_training(cell, lambda seeds: _train_and_test(cell, seeds), ACCURACY)
 
 
@@ -152,15 +148,15 @@ def _count_correct(scores: Tensor, labels: Tensor) -> int:
     return int((scores.argmax(dim=1) == labels).sum())
 
 
-SUITE = Suite(
+_SUITE = Suite(
     name="point-clouds",
     summary="classify digits and CAD shapes as clouds of points: trained on 100, tested on more, whole and streamed",
     cells=cells,
     run=run,
     needs=needs,
-    seconds={"smoke": 120, "quick": 600, "standard": 3600, "thorough": 1800, "paper": 24 * 3600},
-    follow_up=partial(standard.follow_up, STANDARD),
+    seconds=SECONDS,
 )
+SUITE = add_standard(_SUITE, TASK)
 
 CAD_SUITE = Suite(
     name="cad-points",
@@ -168,5 +164,5 @@ CAD_SUITE = Suite(
     cells=_shape_cells_of_profile,
     run=run,
     needs=needs,
-    seconds={profile: seconds for profile, seconds in SUITE.seconds.items() if profile != standard.PROFILE},
+    seconds=SECONDS,
 )
