@@ -116,6 +116,8 @@ class Law:
         Names of the classes of a classifying law.
     measures
         True if the law only reports a measurement.
+    conditioned
+        True if only the condition of the encoding excuses a gap, not what the encoder's own steps round.
     """
 
     id: str
@@ -130,6 +132,7 @@ class Law:
     explore: Explore | None = None
     classes: Classes | None = None
     measures: bool = False
+    conditioned: bool = False
 
     @property
     def page(self) -> str:

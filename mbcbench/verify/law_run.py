@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -13,12 +13,25 @@ from mbcbench.types import JsonObject
 from mbcbench.verify.domain import Domain
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law
+from mbcbench.verify.noise import NoisyArithmetic
 from mbcbench.verify.subject import Subject
-from mbcbench.verify.tolerance import COVERED, EPS_RATIO, SPREAD_FACTOR, Comparison, rescale
+from mbcbench.verify.tolerance import (
+    COARSE_PERTURBATION,
+    COVERED,
+    EPS_RATIO,
+    MAX_RELATIVE_BOUND,
+    SPREAD_FACTOR,
+    Comparison,
+    gaps,
+    jitter,
+    rescale,
+)
 
-FLOAT32_TRIALS = 8
+NUM_TRIALS = 8
 CLEAR_RATIO = 1e3  # a gap this many times its bound is certainly not rounding
-OBVIOUS_RATIO = 1e6  # ... and is not tried again in float32
+# Relative to the scale: what rounding in the encoder's own steps may excuse in a law about the condition of the data.
+ROUNDING_OF_CONDITIONED = 1e-12
+LOSES_DIGITS = "the loss is the encoder's own: the encoding is well-conditioned here, or it is random"
 
 
 class LawTimeout(BaseException):  # like KeyboardInterrupt, it must pass through Hypothesis
@@ -35,6 +48,8 @@ class Observation:
         The example.
     gap, bound
         Gap and bound of the set with the largest ratio of both.
+    scale
+        Magnitude of the encoding of that set.
     note
         Explanation of the law.
     error
@@ -46,6 +61,7 @@ class Observation:
     example: Example
     gap: float = 0.0
     bound: float = 0.0
+    scale: float = 0.0
     note: str = ""
     error: str = ""
     choices: JsonObject = field(default_factory=dict)
@@ -58,9 +74,19 @@ class Observation:
         return self.gap / self.bound if self.bound > 0 else (math.inf if self.gap > 0 else 0.0)
 
     @property
+    def relative_bound(self) -> float:
+        """Ratio of bound and scale: the relative error that a pass leaves open."""
+        return self.bound / self.scale if self.scale > 0 else 0.0
+
+    @property
     def is_counterexample(self) -> bool:
         """True if the example breaks the law."""
         return bool(self.error) or self.gap > self.bound
+
+    @property
+    def is_undecided(self) -> bool:
+        """True if the example neither breaks the law nor speaks for it: its bound is as large as an error."""
+        return not self.is_counterexample and self.relative_bound > MAX_RELATIVE_BOUND * (1 + 1e-9)
 
 
 @dataclass
@@ -85,6 +111,8 @@ class LawRun:
     sets_tried: int = 0
     sets_until_broken: int = 0
     worst: Observation = field(default_factory=lambda: Observation(Example(sizes=())))
+    undecided: Observation | None = None
+    relative_bound: float = 0.0
 
     @property
     def domain(self) -> Domain:
@@ -105,11 +133,10 @@ class LawRun:
         """Try the law on an example and return its worst set; raise LawTimeout after the time limit."""
         if time.perf_counter() - self.began > self.seconds:
             raise LawTimeout
-        subject = self._subject(example)
-        data = ExampleData(example, subject.dim_in)
+        subject, data = self._prepare(example)
         self.sets_tried += len(example.kinds) if self.law.batched else 1
         try:
-            observation = _observe_worst_set(data, self._compare(subject, data))
+            observation = self._observe(data, self._compare(subject, data))
         except Exception as error:  # the encoder's own
             if is_out_of_memory(error):
                 raise LawOutOfMemoryError(str(error)) from error
@@ -123,52 +150,130 @@ class LawRun:
 
     def rank_sets(self, example: Example) -> list[int]:
         """Return the positions of the sets of an example in the batch, the worst first."""
-        subject = self._subject(example)
         try:
-            ratio = self._compare(subject, ExampleData(example, subject.dim_in)).ratio
+            ratio = self._compare(*self._prepare(example)).ratio
         except Exception:  # the encoder's own: no set is worse than another
             return list(range(len(example.kinds)))
         return [int(i) for i in ratio.nan_to_num(nan=math.inf).argsort(descending=True)]
 
-    def _subject(self, example: Example) -> Subject:
-        return self.subjects[example.variant % len(self.subjects)]
+    def _prepare(self, example: Example) -> tuple[Subject, ExampleData]:
+        """Return the encoder that an example is tried on, and the data.
+
+        A law about the condition of the data is tried beside ties, where no correct encoder has a condition.
+        """
+        subject = self.subjects[example.variant % len(self.subjects)]
+        data = ExampleData(example, subject.dim_in)
+        return self._beside_ties(subject, data) if self.law.conditioned else (subject, data)
+
+    @staticmethod
+    def _beside_ties(subject: Subject, data: ExampleData) -> tuple[Subject, ExampleData]:
+        """Return data that differ slightly from `data`, and the encoder with its condition free of its own rounding."""
+        moved = ExampleData(data.example, subject.dim_in)
+        moved.x = jitter(moved.x, torch.Generator().manual_seed(data.example.seed))
+        return subject.with_perturbation(COARSE_PERTURBATION), moved
 
     def _compare(self, subject: Subject, data: ExampleData) -> Comparison:
-        """Check the law, and add what float32 says about rounding to the bound of a set whose gap is in doubt.
+        """Check the law; where a gap is in doubt, add to its bound what other arithmetic says about rounding.
 
-        In float32 rounding is 2^29 times as large, whereas an error in the algebra is what it was. On few elements it
-        can happen that nothing is rounded, so further trials use other digits in input and parameters, until each set
-        in doubt is decided: its gap is covered by rounding, or so much larger that only the algebra explains it.
+        Rounding that changes an encoding by more than `MAX_RELATIVE_BOUND` of its scale excuses nothing. Of such a gap
+        only the condition of the encoding can be the reason, which `_expose_losses` looks into.
         """
         comparison = self.law.check(subject, data)
-        doubtful = (comparison.gap > COVERED * comparison.bound) & (comparison.gap < OBVIOUS_RATIO * comparison.bound)
-        rounding = torch.zeros_like(comparison.bound)
-        for trial in range(FLOAT32_TRIALS):
-            covered = comparison.gap <= COVERED * (comparison.bound + rounding)
-            algebra = (rounding > 0) & (comparison.gap > CLEAR_RATIO * rounding)
-            if not bool((doubtful & ~covered & ~algebra).any()):
-                break
-            float32_gap = self._float32_gap(subject, data, trial)
-            rounding = torch.maximum(rounding, SPREAD_FACTOR * EPS_RATIO * float32_gap)
-        return comparison._replace(bound=comparison.bound + rounding)
+        gap = comparison.gap
+        limit = MAX_RELATIVE_BOUND * self._scale(subject, comparison)
+        excusable = ROUNDING_OF_CONDITIONED / MAX_RELATIVE_BOUND * limit if self.law.conditioned else limit
+        trials = [
+            lambda trial: EPS_RATIO * self._float32_gap(subject, data, trial),
+            lambda trial: (self._noisy_gap(subject, data, trial) - gap).abs(),  # an error in the algebra stays
+        ]
+        for measure in trials:
+            comparison = _add_rounding(comparison, excusable, measure)
+        return self._expose_losses(subject, data, comparison, limit)
+
+    def _scale(self, subject: Subject, comparison: Comparison) -> Tensor:
+        """Return the scale of the encodings (`B`): the magnitude of each, but at least that of ordinary data."""
+        own = torch.zeros_like(comparison.gap) if comparison.scale is None else comparison.scale.double()
+        return own.clamp(min=subject.scale)
+
+    def _expose_losses(self, subject: Subject, data: ExampleData, comparison: Comparison, limit: Tensor) -> Comparison:
+        """Return the comparison with the bound at most `limit` (`B`), unless a set stays undecided.
+
+        A gap above the limit and below the bound is no rounding error. It breaks the law if the encoder gives this set
+        two encodings in two calls, or if it breaks the law near this set too (so that no tie is the reason) by more
+        than the condition allows. Otherwise the set is undecided: its bound stays.
+        """
+        doubtful = (comparison.gap > limit) & (comparison.gap <= comparison.bound)
+        if not bool(doubtful.any()) or self.law.measures:
+            return comparison._replace(bound=torch.minimum(comparison.bound, limit))
+        exposed = self._is_random(subject, data, limit) | self._breaks_nearby(subject, data)
+        note = comparison.note or (LOSES_DIGITS if bool((doubtful & exposed).any()) else "")
+        bound = torch.where(doubtful & ~exposed, comparison.bound, torch.minimum(comparison.bound, limit))
+        return comparison._replace(bound=bound, note=note)
+
+    def _is_random(self, subject: Subject, data: ExampleData, limit: Tensor) -> Tensor:
+        """Return for each set (`B`) whether two calls give it two encodings."""
+        return gaps(subject.encode(data.x), subject.encode(data.x)) > limit
+
+    def _breaks_nearby(self, subject: Subject, data: ExampleData) -> Tensor:
+        """Return for each set (`B`) whether the law is broken beside it by more than the condition explains."""
+        comparison = self.law.check(*self._beside_ties(subject, data))
+        limit = MAX_RELATIVE_BOUND * self._scale(subject, comparison)
+        return (comparison.gap > limit) & (comparison.gap > comparison.bound)
 
     def _float32_gap(self, subject: Subject, data: ExampleData, trial: int) -> Tensor:
-        """Return the gap of each set in float32 (`B`), zero for an encoder that does not support it."""
+        """Return the gap of each set in float32 (`B`)."""
         float32_data = ExampleData(data.example, subject.dim_in, dtype=torch.float32)
         float32_data.x = rescale(float32_data.x, torch.Generator().manual_seed(trial))
+        return self.law.check(subject.in_float32(trial), float32_data).gap.double()
+
+    def _noisy_gap(self, subject: Subject, data: ExampleData, trial: int) -> Tensor:
+        """Return the gap of each set in noisy arithmetic (`B`)."""
+        with NoisyArithmetic(trial):
+            fresh = ExampleData(data.example, subject.dim_in)
+            return self.law.check(subject.with_perturbation(None), fresh).gap.double()
+
+    def _observe(self, data: ExampleData, comparison: Comparison) -> Observation:
+        """Return the worst set as an observation; remember an undecided one, and the largest relative bound."""
+        scale = self._scale(self.subjects[data.example.variant % len(self.subjects)], comparison)
+        ratio = comparison.ratio.nan_to_num(nan=math.inf)
+        worst = _observe_set(data, comparison, scale, int(ratio.argmax()))
+        if not self.law.measures:
+            relative = torch.where(scale > 0, comparison.bound / scale, torch.zeros_like(scale))
+            loosest = _observe_set(data, comparison, scale, int(relative.argmax()))
+            self.relative_bound = max(self.relative_bound, loosest.relative_bound)
+            if loosest.is_undecided and self.undecided is None:
+                self.undecided = loosest
+        return worst
+
+
+def _add_rounding(comparison: Comparison, excusable: Tensor, measure: Callable[[int], Tensor]) -> Comparison:
+    """Add the rounding that trials in other arithmetic show (`B`, by trial) to the bound of sets whose gap is in doubt.
+
+    On few elements it can happen that nothing is rounded, so further trials follow until each set in doubt is decided:
+    its gap is covered by rounding, or so much larger that only the algebra explains it. A trial that the encoder does
+    not support shows nothing.
+    """
+    doubtful = comparison.gap <= excusable
+    rounding = torch.zeros_like(comparison.bound)
+    for trial in range(NUM_TRIALS):
+        covered = comparison.gap <= COVERED * (comparison.bound + rounding)
+        algebra = (rounding > 0) & (comparison.gap > CLEAR_RATIO * rounding)
+        if not bool((doubtful & ~covered & ~algebra).any()):
+            break
         try:
-            gap = self.law.check(subject.in_float32(trial), float32_data).gap.double()
+            gap = measure(trial).nan_to_num(nan=0.0, posinf=0.0)
         except Exception:  # the encoder's own
-            return torch.zeros(len(data.x), dtype=torch.float64)
-        return gap.nan_to_num(nan=0.0, posinf=0.0)
+            break
+        rounding = torch.maximum(rounding, SPREAD_FACTOR * gap)
+    return comparison._replace(bound=comparison.bound + rounding)
 
 
-def _observe_worst_set(data: ExampleData, comparison: Comparison) -> Observation:
-    worst = int(comparison.ratio.nan_to_num(nan=math.inf).argmax())
+def _observe_set(data: ExampleData, comparison: Comparison, scale: Tensor, number: int) -> Observation:
     return Observation(
         data.example,
-        float(comparison.gap[worst]),
-        float(comparison.bound[worst]),
+        float(comparison.gap[number]),
+        float(comparison.bound[number]),
+        float(scale[number]),
         comparison.note,
         choices=data.choices,
     )

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,16 @@ from mbcbench.protocol.encoder import has_merge, is_streaming, takes_mask
 from mbcbench.types import Encoder, State
 from mbcbench.verify import tolerance
 from mbcbench.verify.domain import Domain
-from mbcbench.verify.tolerance import COVERED, NUM_PERTURBATIONS, SPREAD_FACTOR, Comparison
+from mbcbench.verify.tolerance import (
+    COVERED,
+    NUM_PERTURBATIONS,
+    PERTURBATION,
+    SPREAD_FACTOR,
+    Comparison,
+)
 
 _VARIANT_SCALES = (1.0, 3.0, 0.3)
+_ORDINARY_SIZE = 5  # elements of a set whose encoding gives the scale
 
 Quantity = Callable[[Encoder, Tensor], Tensor]
 Reference = Callable[[nn.Module, NDArray[np.float64]], NDArray[np.float64]]
@@ -58,6 +65,10 @@ class Subject:
         Independent implementation, if there is one.
     domain
         Inputs that the encoder admits; all of them if None.
+    perturbation
+        Relative change of inputs and parameters by which `compare` measures the condition of the encoding. With about
+        2 eps the measurement contains what the encoder's own steps round; with much more it does not. None measures
+        nothing.
     """
 
     def __init__(
@@ -69,15 +80,18 @@ class Subject:
         rebuild: Callable[[], nn.Module] | None = None,
         reference: Reference | None = None,
         domain: Domain | None = None,
+        perturbation: float | None = PERTURBATION,
     ) -> None:
         self.module: Encoder = module
         self.domain = domain or Domain()
+        self.perturbation = perturbation
         self.dim_in = dim_in
         self.deterministic = deterministic
         self.rebuild = rebuild if rebuild is not None else lambda: _with_noise(module, seed=99, scale=1.0)
         self.reference = reference
         self._in_dtype: dict[torch.dtype, Any] = {}
         self._in_float32: dict[int, Subject] = {}
+        self._with_perturbation: dict[float | None, Subject] = {}
         self.streaming = is_streaming(module)
         self.mergeable = self.streaming and has_merge(module)
         self.takes_mask = takes_mask(module)
@@ -139,23 +153,46 @@ class Subject:
         gap = tolerance.gaps(actual, expected)
         bound = tolerance.rounding_bound(expected, x.shape[1])
         # The spread of a random encoder would be its own noise, and would hide everything.
-        if self.deterministic and bool((gap > COVERED * bound).any()):
-            bound = bound + SPREAD_FACTOR * self._spread(x, quantity)
-        return Comparison(gap, bound)
+        if self.deterministic and self.perturbation is not None and bool((gap > COVERED * bound).any()):
+            bound = bound + SPREAD_FACTOR * self._spread(x, quantity, self.perturbation)
+        return Comparison(gap, bound, scale=tolerance.max_norms(expected))
 
-    def _spread(self, x: Tensor, quantity: Quantity) -> Tensor:
+    def _spread(self, x: Tensor, quantity: Quantity, relative: float) -> Tensor:
         """Return the largest change (`B`) of a quantity of `x` when input and parameters change by about 2 eps.
 
         A backward stable computation is exact for some input and parameters within a few eps, so this measures the
-        rounding error that the condition of the problem allows.
+        rounding error that the condition of the problem allows. A larger `relative` change is scaled back to 2 eps.
         """
         unperturbed = quantity(self.module, x)
         changes = []
         for number, twin in enumerate(self._perturbed_modules):
             generator = torch.Generator().manual_seed(number)
-            changes.append(tolerance.gaps(quantity(twin, tolerance.perturb(x, generator)), unperturbed))
-        spread = torch.stack(changes).amax(0)
+            changes.append(tolerance.gaps(quantity(twin, tolerance.perturb(x, generator, relative)), unperturbed))
+        spread = torch.stack(changes).amax(0) * (PERTURBATION / relative)
         return torch.where(spread.isfinite(), spread, torch.zeros_like(spread))
+
+    @cached_property
+    def scale(self) -> float:
+        """Magnitude of an encoding of ordinary data: the max-norm for a few sets of normal elements."""
+        n = max(_ORDINARY_SIZE, self.domain.min_size)
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(4, n, self.dim_in, dtype=torch.float64, generator=generator)
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            return float(tolerance.max_norms(encoding(self.module, x)).median())
+
+    def with_perturbation(self, relative: float | None) -> "Subject":
+        """Return the same encoder, the condition of which is measured by another perturbation."""
+        if relative not in self._with_perturbation:
+            self._with_perturbation[relative] = Subject(
+                self.module,
+                self.dim_in,
+                deterministic=self.deterministic,
+                rebuild=self.rebuild,
+                reference=self.reference,
+                domain=self.domain,
+                perturbation=relative,
+            )
+        return self._with_perturbation[relative]
 
     def in_dtype(self, dtype: torch.dtype) -> Any:
         """Return the module in another precision."""
@@ -173,6 +210,7 @@ class Subject:
                 rebuild=lambda: self.rebuild().float(),
                 reference=self.reference,
                 domain=self.domain,
+                perturbation=None,
             )
         return self._in_float32[trial]
 
@@ -190,7 +228,9 @@ class Subject:
 
     @cached_property
     def _perturbed_modules(self) -> list[Any]:
-        return [_map_parameters(self.module, seed, tolerance.perturb) for seed in range(NUM_PERTURBATIONS)]
+        relative = self.perturbation or PERTURBATION
+        perturb = partial(tolerance.perturb, relative=relative)
+        return [_map_parameters(self.module, seed, perturb) for seed in range(NUM_PERTURBATIONS)]
 
 
 def _map_parameters(module: nn.Module, seed: int, function: Callable[[Tensor, torch.Generator], Tensor]) -> nn.Module:

@@ -21,8 +21,11 @@ from torch import Tensor
 
 ROUNDING_FACTOR = 4.0
 SPREAD_FACTOR = 30.0  # eight random signs miss the worst direction, and an accumulation rounds more than once per input
-PERTURBATION_EPS = 2.0
+PERTURBATION = 2 * torch.finfo(torch.float64).eps  # relative, of input and parameters
+COARSE_PERTURBATION = 1e-10  # hides what the encoder's own steps round, and still shows a condition of up to 1e10
 NUM_PERTURBATIONS = 8
+MAX_RELATIVE_BOUND = 1e-4  # of the scale of an encoding: a larger bound would excuse errors, not rounding
+JITTER = 1e-6  # relative; moves equal elements apart, and is large against any perturbation
 COVERED = 0.5  # a gap above this fraction of the bound calls for the next, more expensive step
 EPS_RATIO = torch.finfo(torch.float64).eps / torch.finfo(torch.float32).eps
 
@@ -38,11 +41,14 @@ class Comparison(NamedTuple):
         Bounds, `B`.
     note
         Explanation for the reader of a counterexample.
+    scale
+        Magnitudes of the encodings, `B`; None if no encodings were compared.
     """
 
     gap: Tensor
     bound: Tensor
     note: str = ""
+    scale: Tensor | None = None
 
     @property
     def ratio(self) -> Tensor:
@@ -74,13 +80,12 @@ def rounding_bound(encoding: Tensor, n: int) -> Tensor:
     return ROUNDING_FACTOR * torch.finfo(encoding.dtype).eps * math.sqrt(max(n, 1)) * max_norms(encoding)
 
 
-def perturb(tensor: Tensor, generator: torch.Generator) -> Tensor:
-    """Return `tensor` with each entry changed by a relative 2 eps, up or down at random."""
+def perturb(tensor: Tensor, generator: torch.Generator, relative: float = PERTURBATION) -> Tensor:
+    """Return `tensor` with each entry changed by a `relative` amount, up or down at random."""
     if not tensor.is_floating_point():
         return tensor
-    eps = PERTURBATION_EPS * torch.finfo(tensor.dtype).eps
     signs = torch.randint(0, 2, tensor.shape, generator=generator, dtype=torch.int8).to(tensor.dtype) * 2 - 1
-    return tensor * (1 + eps * signs)
+    return tensor * (1 + relative * signs)
 
 
 def rescale(tensor: Tensor, generator: torch.Generator) -> Tensor:
@@ -88,3 +93,8 @@ def rescale(tensor: Tensor, generator: torch.Generator) -> Tensor:
     if not tensor.is_floating_point():
         return tensor
     return tensor * (0.9 + 0.2 * torch.rand(tensor.shape, generator=generator, dtype=tensor.dtype))
+
+
+def jitter(tensor: Tensor, generator: torch.Generator) -> Tensor:
+    """Return `tensor` with each entry changed by a relative 1e-6 at most, so that no two elements are equal."""
+    return tensor * (1 + JITTER * (2 * torch.rand(tensor.shape, generator=generator, dtype=tensor.dtype) - 1))

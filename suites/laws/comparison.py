@@ -36,4 +36,6 @@ def worse(a: Comparison, b: Comparison) -> Comparison:
     """Return, per set, the comparison with the larger ratio of gap and bound."""
     take_b = b.ratio > a.ratio
     note = b.note if bool(take_b.any()) and b.note else a.note
-    return Comparison(torch.where(take_b, b.gap, a.gap), torch.where(take_b, b.bound, a.bound), note)
+    none = torch.zeros_like(a.gap)
+    scale = torch.where(take_b, none if b.scale is None else b.scale, none if a.scale is None else a.scale)
+    return Comparison(torch.where(take_b, b.gap, a.gap), torch.where(take_b, b.bound, a.bound), note, scale)

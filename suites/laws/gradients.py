@@ -1,6 +1,6 @@
 """Gradients: training through a stream computes the gradients of the full set."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -8,14 +8,8 @@ from torch import Tensor
 from mbcbench.types import Encoder, State
 from mbcbench.verify.example import TIE_FREE_KINDS, ExampleData
 from mbcbench.verify.law import Law, ignores_order, streams
-from mbcbench.verify.subject import Subject
+from mbcbench.verify.subject import Quantity, Subject
 from mbcbench.verify.tolerance import Comparison
-
-from .comparison import worse
-
-Encode = Callable[[Encoder, Tensor], Tensor]
-# Gradients for the input, per set (`B x n d`), and for all parameters, of the whole batch (`1 x P`).
-Gradients = tuple[Tensor, Tensor]
 
 
 def check_gradient(subject: Subject, data: ExampleData) -> Comparison:
@@ -52,26 +46,13 @@ def check_partial_gradient(subject: Subject, data: ExampleData) -> Comparison:
     return _compare(subject, data, lambda module, x: _sum_over_chunks(module, x, data))
 
 
-def _compare(subject: Subject, data: ExampleData, streamed: Callable[[Encoder, Tensor], Gradients]) -> Comparison:
-    """Compare streamed gradients with those of the full set.
+def _compare(subject: Subject, data: ExampleData, streamed: Quantity) -> Comparison:
+    """Compare streamed gradients with those of the full set."""
 
-    Gradients for parameters are those of the whole batch, so that each set answers for them.
-    """
-    # Both comparisons ask for the gradients of the same perturbed encoders.
-    known: dict[tuple[int, bytes], Gradients] = {}
+    def full(module: Encoder, x: Tensor) -> Tensor:
+        return _gradients(module, x, lambda m, inputs: m(inputs), data)
 
-    def full(module: Encoder, x: Tensor) -> Gradients:
-        key = (id(module), x.numpy().tobytes())
-        if key not in known:
-            known[key] = _gradients(module, x, lambda m, inputs: m(inputs), data)
-        return known[key]
-
-    actual, expected = streamed(subject.module, data.x), full(subject.module, data.x)
-    comparison = subject.compare(actual[0], expected[0], data.x, lambda module, x: full(module, x)[0])
-    if not subject.parameters:
-        return comparison
-    parameters = subject.compare(actual[1], expected[1], data.x, lambda module, x: full(module, x)[1])
-    return worse(comparison, parameters)
+    return subject.compare(streamed(subject.module, data.x), full(subject.module, data.x), data.x, full)
 
 
 def _chunks(x: Tensor, data: ExampleData) -> tuple[Tensor, ...]:
@@ -87,24 +68,28 @@ def _loss(encoding: Tensor, data: ExampleData) -> Tensor:
     return (encoding * weight).sum()
 
 
-def _gradients(module: Encoder, x: Tensor, encode: Encode, data: ExampleData) -> Gradients:
+def _gradients(module: Encoder, x: Tensor, encode: Quantity, data: ExampleData) -> Tensor:
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         return _differentiate(module, x, _loss(encode(module, x), data))
 
 
-def _differentiate(module: Encoder, x: Tensor, loss: Tensor) -> Gradients:
-    """Return the gradients of a loss."""
+def _differentiate(module: Encoder, x: Tensor, loss: Tensor) -> Tensor:
+    """Return the gradients of a loss, `B x (n d + P)`.
+
+    Those for a set's elements come first. Those for all parameters are of the whole batch, and repeated for each set:
+    every set answers for them.
+    """
     inputs = [x, *(p for p in module.parameters() if p.requires_grad)]
-    if not loss.requires_grad:  # the encoding depends neither on the elements nor on parameters
-        return torch.zeros_like(x).flatten(1), torch.zeros(1, 1, dtype=x.dtype)
-    gradients = torch.autograd.grad(loss, inputs, allow_unused=True)
+    gradients: Sequence[Tensor | None] = [None] * len(inputs)  # if the encoding depends on none of them
+    if loss.requires_grad:
+        gradients = torch.autograd.grad(loss, inputs, allow_unused=True)
     filled = [torch.zeros_like(i) if g is None else g for i, g in zip(inputs, gradients, strict=True)]
-    parameters = torch.cat([g.flatten() for g in filled[1:]] or [x.new_zeros(1)])
-    return filled[0].flatten(1), parameters[None]
+    parameters = torch.cat([g.flatten() for g in filled[1:]] or [x.new_zeros(0)])
+    return torch.cat([filled[0].flatten(1), parameters.expand(len(x), -1)], 1)
 
 
-def _sum_over_chunks(module: Encoder, x: Tensor, data: ExampleData) -> Gradients:
+def _sum_over_chunks(module: Encoder, x: Tensor, data: ExampleData) -> Tensor:
     """Return the sum of the gradients through one chunk at a time.
 
     Each of them includes the gradient of the read-out itself, which is subtracted so that it counts once.
@@ -116,9 +101,7 @@ def _sum_over_chunks(module: Encoder, x: Tensor, data: ExampleData) -> Gradients
             state = _state_with_graph_through(module, leaf, chunk_with_graph, data)
             parts.append(_differentiate(module, leaf, _loss(module.readout(state), data)))
     readout = parts.pop()
-    inputs = sum((part[0] - readout[0] for part in parts), start=readout[0])
-    parameters = sum((part[1] - readout[1] for part in parts), start=readout[1])
-    return inputs, parameters
+    return sum((part - readout for part in parts), start=readout)
 
 
 def _state_with_graph_through(module: Encoder, x: Tensor, number: int | None, data: ExampleData) -> State:

@@ -77,7 +77,14 @@ def _relative_error(module: Encoder, data: ExampleData, dtype: torch.dtype) -> T
 _PRECISION_SIZES = ((1,), (1, 2), (5, 1, 9), (1,) * 16, (64, 65), (100, 100, 57))
 _PRECISION_KINDS = (0, 3, 5, 13)  # normal, sorted, negative, class by class
 
-SCALE = Law(id="numerics.scale", check=check_scale, requires=(streams,), budget_fraction=0.5, max_size=129)
+SCALE = Law(
+    id="numerics.scale",
+    check=check_scale,
+    requires=(streams,),
+    budget_fraction=0.5,
+    max_size=129,
+    conditioned=True,
+)
 PRECISION = Law(
     id="numerics.precision",
     check=check_precision,

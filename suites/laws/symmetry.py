@@ -159,8 +159,9 @@ def _pad_rows(out: Tensor, n: int) -> Tensor:
 def _of_first_sets(comparison: Comparison, data: ExampleData) -> Comparison:
     """Return the comparison of the first sets of a batch, with zeros for the others."""
     others = torch.zeros(len(data.x) - len(comparison.gap), dtype=comparison.gap.dtype)
-    gap, bound = torch.cat([comparison.gap, others]), torch.cat([comparison.bound, others])
-    return Comparison(gap, bound, comparison.note)
+    scale = comparison.scale if comparison.scale is not None else torch.zeros_like(comparison.gap)
+    gap, bound, scale = (torch.cat([values, others]) for values in (comparison.gap, comparison.bound, scale))
+    return Comparison(gap, bound, comparison.note, scale)
 
 
 def _compare_beside_absent_set(subject: Subject, data: ExampleData) -> Comparison:

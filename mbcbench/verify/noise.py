@@ -1,0 +1,88 @@
+"""Noisy arithmetic: rounding of the operations themselves, made random.
+
+Perturbed inputs and parameters do not show what an intermediate result loses: where `h` is saturated, `h - mean(h)` is
+zero for all of them, and one epsilon of `h` in the computation. Here every operation that rounds is disturbed by a
+random relative error (Monte Carlo arithmetic; Parker, 1997), so that what is lost follows the largest intermediate.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+NOISE = 2 * torch.finfo(torch.float64).eps
+
+# Operations that only select, move, compare or create numbers, and round nothing.
+_EXACT = frozenset(
+    {
+        "_to_copy", "_unsafe_view", "abs", "amax", "amin", "arange", "argmax", "bernoulli", "cat", "clamp", "clamp_max",
+        "clamp_min", "clone", "constant_pad_nd", "copy_", "cummax", "cummin", "embedding", "empty", "empty_like", "eye",
+        "fill_", "flip", "full", "full_like", "gather", "index", "index_put", "index_put_", "index_select", "isnan",
+        "lift_fresh", "masked_fill", "masked_fill_", "max", "maximum", "min", "minimum", "neg", "new_empty", "new_full",
+        "new_ones", "new_zeros", "normal_", "ones", "ones_like", "rand", "randn", "relu", "relu_", "repeat", "roll",
+        "round", "floor", "ceil", "trunc", "scalar_tensor", "scatter", "select_backward", "sign", "slice_backward",
+        "sort", "stack", "threshold_backward", "topk", "tril", "triu", "uniform_", "where", "zero_", "zeros",
+        "zeros_like", "_local_scalar_dense", "new_empty_strided", "empty_strided", "rand_like", "randn_like",
+    }
+)  # fmt: skip
+# Operations that add many numbers: each of them is rounded where partial sums are as large as the number.
+_REDUCING = frozenset(
+    {
+        "addmm", "baddbmm", "bmm", "cumsum", "dot", "index_add", "linalg_vector_norm", "logcumsumexp", "logsumexp",
+        "mean", "mm", "mv", "native_layer_norm", "scatter_add", "std", "sum", "var", "var_mean",
+    }
+)  # fmt: skip
+
+
+class NoisyArithmetic(TorchDispatchMode):  # type: ignore[no-untyped-call] # of torch
+    """Disturb the result of every operation that rounds by a relative error of up to `NOISE`.
+
+    Parameters
+    ----------
+    seed
+        Seed of the errors.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # of torch
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call one operation, with noise."""
+        operation = getattr(func, "overloadpacket", func).__name__
+        if operation in _REDUCING:
+            args = tuple(self._disturbed(a) if _rounds(a) else a for a in args)
+        result = func(*args, **(kwargs or {}))
+        if operation in _EXACT:
+            return result
+        results = result if isinstance(result, tuple | list) else (result,)
+        for tensor, returned in zip(results, _returns(func), strict=False):
+            is_view = returned.alias_info is not None and not returned.alias_info.is_write
+            if _rounds(tensor) and not is_view:
+                tensor.mul_(self._factors(tensor))
+        return result
+
+    def _disturbed(self, tensor: Tensor) -> Tensor:
+        return tensor * self._factors(tensor)
+
+    def _factors(self, tensor: Tensor) -> Tensor:
+        errors = torch.rand(tensor.shape, generator=self._generator, dtype=tensor.dtype) * 2 - 1
+        return 1 + NOISE * errors
+
+
+def _returns(func: Any) -> Sequence[Any]:
+    schema: Any = func._schema
+    returns: Sequence[Any] = schema.returns
+    return returns
+
+
+def _rounds(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dtype == torch.float64 and value.device.type == "cpu"
