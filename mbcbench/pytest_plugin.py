@@ -114,6 +114,8 @@ class LawItem(pytest.Item):
         self.add_report_section("call", "mbcbench", summarize(record))
         if record.status is Status.SKIP:
             pytest.skip(record.message)
+        if record.status is Status.UNDECIDED:
+            pytest.skip(f"undecided: {record.message}")
         if record.status is Status.XFAIL:
             pytest.xfail(record.message)  # continues under --runxfail
         assert_as_claimed(record)

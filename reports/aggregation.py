@@ -17,7 +17,21 @@ from .stats import half_width
 MISSING = "missing"  # expected, since others have it, but there is no record
 NAN = "nan"  # measured, but not a finite number
 # Statuses from the least to the most severe. An unknown status is worse than all of them.
-SEVERITY = ("skip", "pass", "ok", "xfail", MISSING, "xpass", "fail", NAN, "oom", "timeout", "error", "crash")
+SEVERITY = (
+    "skip",
+    "pass",
+    "ok",
+    "xfail",
+    MISSING,
+    "undecided",
+    "xpass",
+    "fail",
+    NAN,
+    "oom",
+    "timeout",
+    "error",
+    "crash",
+)
 BROKEN = ("oom", "timeout", "error", "crash")
 GROUPS = ("mbc", "symmetry", "hygiene", "numerics", "substance", "reference")
 

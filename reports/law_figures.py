@@ -21,6 +21,7 @@ LAW_WORDS = {
     "xfail": "broken, as claimed",
     "fail": "broken",
     "xpass": "broken",
+    "undecided": "undecided",
     "skip": "does not apply",
     "missing": "no record",
 }
@@ -29,6 +30,7 @@ LAW_COLOURS = {
     "classified": "#b9a7d6",
     "broken, as claimed": "#e69f00",
     "broken": "#a50f15",
+    "undecided": "#999999",
     "does not apply": "#f4f4f4",
     "no record": "#ffffff",
     "other": "#000000",

@@ -149,6 +149,10 @@ LAWS = Index(
             "laws.numerics:SCALE",
             "Streams agree with the full set and stay finite for inputs scaled by 1e-3 to 1e4 and offset by 1e3.",
         ),
+        "numerics.float32": (
+            "laws.numerics:FLOAT32",
+            "Where the encoding in float64 is finite and well inside the range of float32, so it is in float32, and near it.",
+        ),
         "numerics.precision": (
             "laws.numerics:PRECISION",
             "Report the error of streaming against the full set in float32 and bfloat16, in units of the type's epsilon.",

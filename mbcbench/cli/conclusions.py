@@ -12,7 +12,13 @@ QUESTIONS = (
     ("symmetry.padding", "safe with masks"),
     ("mbc.partition", "mini-batch consistent"),
 )
-ANSWERS = {"pass": "yes", "fail": "no", "xfail": "no, as expected", "xpass": "yes, though a failure was expected"}
+ANSWERS = {
+    "pass": "yes",
+    "fail": "no",
+    "xfail": "no, as expected",
+    "xpass": "yes, though a failure was expected",
+    "undecided": "undecided",
+}
 DETERMINISM = "hygiene.determinism"
 DEPENDENT = "not deterministic in eval mode"  # in the message of a failure that another law explains
 # Most telling first: what makes other laws fail, then what a user asks for, then the rest.

@@ -54,7 +54,8 @@ class PairDetail(Detail):
 class LawDetail(Detail):
     """Detail of a law that was tried.
 
-    bound: the bound of the gap in `Record.value`. worst_gap: the largest of all examples.
+    bound: the bound of the gap in `Record.value`. worst_gap: the largest of all examples. relative_bound: the largest
+    ratio of bound and scale of the encoding, of all examples: the relative error that a pass leaves open.
     counterexample: for `mbcbench repro`, or None. counterexample_text: the same for people. reproduce: a program that
     replays it. pairs: for a plain module, the result with each aggregation g.
     """
@@ -66,6 +67,7 @@ class LawDetail(Detail):
     bound: float
     examples: int
     worst_gap: float
+    relative_bound: float | None = None
     counterexample: JsonObject | None = None
     counterexample_text: str | None = field(default=None, metadata={"key": "text"})
     reproduce: str | None = None

@@ -22,6 +22,7 @@ class Status(StrEnum):
     FAIL = "fail"
     XFAIL = "xfail"  # broken, as the spec says
     XPASS = "xpass"  # the spec says broken, no counterexample was found
+    UNDECIDED = "undecided"  # no counterexample, but the bound is as large as an error
     SKIP = "skip"  # does not apply, with the reason
     OK = "ok"  # measured
     ERROR = "error"  # the encoder raised

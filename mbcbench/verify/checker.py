@@ -32,7 +32,7 @@ from mbcbench.verify.example import ALL_KINDS, Example, ExampleData, smallest_ex
 from mbcbench.verify.isolation import isolated
 from mbcbench.verify.law import Law, get_law
 from mbcbench.verify.law_result import LawResult, law_record
-from mbcbench.verify.law_run import LawRun, LawTimeout
+from mbcbench.verify.law_run import LawRun, LawTimeout, Observation
 from mbcbench.verify.reference import with_reference
 from mbcbench.verify.search import ExampleStore, SearchResult, search
 from mbcbench.verify.subject import Subject, parameter_variants
@@ -371,15 +371,24 @@ class Checker:
         if not result.holds:
             doubt = "" if self.deterministic else "not deterministic in eval mode: fix hygiene.determinism first"
             return Status.XFAIL if expected else Status.FAIL, _join(expected, note, doubt)
-        if expected:
+        if expected and result.undecided is None:
             message = f"no counterexample in {result.examples} examples, though the spec says: {expected}"
             return Status.XPASS, _join(message, note)
+        if result.undecided is not None:
+            return Status.UNDECIDED, _join(_describe_undecided(result.undecided), note)
         return Status.PASS, note or self.spec.claims.get(law.id, "")
 
 
 def _counterexample_size(result: SearchResult) -> int:
     assert result.counterexample is not None
     return result.counterexample.example.n
+
+
+def _describe_undecided(observation: Observation) -> str:
+    return (
+        f"a gap of {observation.gap:.2g} at n={observation.example.n} shows nothing: rounding may explain up to "
+        f"{observation.bound:.2g}, where the encoding is about {observation.scale:.2g}"
+    )
 
 
 def _join(*parts: str) -> str:

@@ -106,6 +106,8 @@ class Law:
         Kinds of data to try, as indices into `mbcbench.verify.example.KINDS`.
     min_size, max_size
         Smallest and largest number of elements to try.
+    first
+        Examples to try before all others.
     fixed
         Examples to try instead of drawing some.
     budget_fraction
@@ -127,6 +129,7 @@ class Law:
     kinds: tuple[int, ...] = ALL_KINDS
     min_size: int = 1
     max_size: int = 513
+    first: tuple[Example, ...] = ()
     fixed: tuple[Example, ...] = ()
     budget_fraction: float = 1.0
     explore: Explore | None = None

@@ -68,6 +68,7 @@ def _search_detail(cell: Cell, law: Law, search: SearchResult, *, dim_in: int, i
         bound=observation.bound,
         examples=search.examples,
         worst_gap=max(search.worst.gap, observation.gap),
+        relative_bound=None if law.measures else search.relative_bound,
     )
     if search.counterexample is None:
         return detail

@@ -37,16 +37,19 @@ _REDUCING = frozenset(
 
 
 class NoisyArithmetic(TorchDispatchMode):  # type: ignore[no-untyped-call] # of torch
-    """Disturb the result of every operation that rounds by a relative error of up to `NOISE`.
+    """Disturb the result of every operation that rounds by a random relative error.
 
     Parameters
     ----------
     seed
         Seed of the errors.
+    relative
+        Largest relative error.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, relative: float = NOISE) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # of torch
+        self._relative = relative
         self._generator = torch.Generator().manual_seed(seed)
 
     def __torch_dispatch__(
@@ -75,7 +78,7 @@ class NoisyArithmetic(TorchDispatchMode):  # type: ignore[no-untyped-call] # of 
 
     def _factors(self, tensor: Tensor) -> Tensor:
         errors = torch.rand(tensor.shape, generator=self._generator, dtype=tensor.dtype) * 2 - 1
-        return 1 + NOISE * errors
+        return 1 + self._relative * errors
 
 
 def _returns(func: Any) -> Sequence[Any]:

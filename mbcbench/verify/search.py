@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from hypothesis.database import ExampleDatabase
@@ -31,11 +32,17 @@ class SearchResult:
         Observation with the largest ratio of gap and bound.
     counterexample
         Observation that breaks the law, simplified, or None.
+    undecided
+        Observation whose bound is as large as an error, or None.
+    relative_bound
+        Largest ratio of bound and scale of an encoding: the relative error that a pass leaves open.
     """
 
     examples: int
     worst: Observation
     counterexample: Observation | None = None
+    undecided: Observation | None = None
+    relative_bound: float = 0.0
 
     @property
     def holds(self) -> bool:
@@ -99,10 +106,10 @@ def search(
     with torch.no_grad():
         if law.explore is not None:
             counterexample = law.explore(run, examples=examples, seed=seed, shrink=shrink)
-            return SearchResult(run.examples, run.worst, counterexample)
+            return _result(run, counterexample)
         stored = _try_stored(run, store) if store is not None else None
         if stored is not None:
-            return SearchResult(run.examples, run.worst, stored)
+            return _result(run, stored)
         # A law about the batch as a whole needs batches even if the sets of the encoder are not independent.
         all_kinds = independent_sets or not law.batched
         counterexample = _find_counterexample(run, all_kinds, examples, seed, shrink=shrink)
@@ -110,7 +117,11 @@ def search(
             counterexample = simplify(run, counterexample, drop_elements=shrink)
     if counterexample is not None and store is not None:
         store.save(counterexample.example)
-    return SearchResult(run.examples, run.worst, counterexample)
+    return _result(run, counterexample)
+
+
+def _result(run: LawRun, counterexample: Observation | None) -> SearchResult:
+    return SearchResult(run.examples, run.worst, counterexample, run.undecided, run.relative_bound)
 
 
 def _try_stored(run: LawRun, store: ExampleStore) -> Observation | None:
@@ -133,9 +144,9 @@ def _find_counterexample(run: LawRun, all_kinds: bool, examples: int, seed: int,
 
 
 def _try_smallest(run: LawRun, all_kinds: bool, examples: int) -> Observation | None:
-    """Try the fixed examples of the law, or the smallest ones."""
+    """Try the first examples of the law, and then the fixed ones or the smallest ones."""
     candidates = run.law.fixed or _smallest_within_budget(run, all_kinds, examples)
-    for example in candidates:
+    for example in chain(run.law.first, candidates):
         observation = run.try_example(run.domain.fit(example))
         if observation.is_counterexample:
             return observation

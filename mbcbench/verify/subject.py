@@ -91,6 +91,7 @@ class Subject:
         self.reference = reference
         self._in_dtype: dict[torch.dtype, Any] = {}
         self._in_float32: dict[int, Subject] = {}
+        self._with_weights: dict[float, Subject] = {}
         self._with_perturbation: dict[float | None, Subject] = {}
         self.streaming = is_streaming(module)
         self.mergeable = self.streaming and has_merge(module)
@@ -193,6 +194,27 @@ class Subject:
                 perturbation=relative,
             )
         return self._with_perturbation[relative]
+
+    def with_weights(self, factor: float) -> "Subject":
+        """Return the encoder with its weight matrices multiplied by a factor.
+
+        Others keep their size: a bias, the gain of a norm or a log-variance does not grow in training as weights do.
+        """
+        if factor not in self._with_weights:
+            module = copy.deepcopy(self.module)
+            for name, parameter in module.named_parameters():
+                if parameter.dim() > 1 and name.endswith("weight"):
+                    parameter.data.mul_(factor)
+            self._with_weights[factor] = Subject(
+                module, self.dim_in, deterministic=self.deterministic, domain=self.domain, perturbation=None
+            )
+        return self._with_weights[factor]
+
+    @cached_property
+    def in_float32_digits(self) -> "Subject":
+        """The encoder in float64, with parameters that float32 can hold."""
+        module = _map_parameters(self.module, 0, lambda parameter, _: parameter.float().to(parameter.dtype))
+        return Subject(module, self.dim_in, deterministic=self.deterministic, domain=self.domain, perturbation=None)
 
     def in_dtype(self, dtype: torch.dtype) -> Any:
         """Return the module in another precision."""

@@ -1,13 +1,17 @@
 """Error in the algebra, or rounding? Gap and bound of two encodings that should be equal.
 
 The gap of a set is the largest absolute difference of its two encodings (max-norm). The bound adapts to the problem in
-three steps; each is taken only if the gap exceeds half of the bound so far.
+four steps; each is taken only if the gap exceeds half of the bound so far.
 
 1. `4 eps sqrt(n) max|f|` covers the rounding of a well-conditioned sum.
 2. The condition of the encoding is measured: input and every parameter are perturbed by about 2 eps, eight times, and
    30 times the spread of the encoding is added (`Subject.compare`).
 3. The law is tried again in float32 (`LawRun`). Rounding grows with the machine epsilon, an error in the algebra does
    not; so 30 times the float32 gap, scaled back to float64, is added.
+4. The law is tried again in noisy arithmetic (`NoisyArithmetic`), where every operation has a random relative error of
+   up to 2 eps; 30 times the change of the gap is added. This follows intermediate results that cancel.
+
+The bound is at most 1e-4 of the scale of the encoding: beyond that, rounding excuses nothing (`LawRun`).
 
 An ill-conditioned set therefore raises no false alarm, and a leak of 1e-6 is not hidden. docs/tolerance.md has the
 derivation.

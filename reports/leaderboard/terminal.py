@@ -21,7 +21,7 @@ from .ranking import Ranking
 from .standard import ANY_ORDER, ORDERS
 from .table import notes, ranked_table
 
-STYLES = {"pass": "green", "ok": "", "xfail": "yellow"}
+STYLES = {"pass": "green", "ok": "", "xfail": "yellow", "undecided": "yellow"}
 STYLES |= dict.fromkeys(("skip", "missing", "unranked", "unlearnt"), "dim")
 ASCII = str.maketrans(
     {"✓": "+", "✗": "x", "±": "~", "–": "-", "·": ".", "×": "x", "…": ".", "≈": "=", "†": "*", "°": "'"}

@@ -1,5 +1,7 @@
 """Numerics: rounding and the scale of the data."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -7,11 +9,19 @@ from mbcbench.errors import one_line
 from mbcbench.types import Encoder
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law, streams
+from mbcbench.verify.noise import NoisyArithmetic
 from mbcbench.verify.subject import Subject
-from mbcbench.verify.tolerance import Comparison, gaps, max_norms
+from mbcbench.verify.tolerance import Comparison, gaps, max_norms, perturb
 
-from .comparison import violation
+from .comparison import no_gap, violation
 
+_WEIGHTS = (1.0, 10.0, 30.0, 100.0)
+_INPUTS = (1.0, 1.0, 100.0)
+_LARGEST = 1e30
+_NEAR = 1e-2
+_TRIALS = 4
+_ORDINARY_ERROR = 1e-6
+_NOISE_FACTOR = 10.0
 _SCALES = (1e-3, 1e-1, 1e1, 1e2, 1e3, 1e4)
 _OFFSETS = (0.0, 1e3, -1e3)
 
@@ -26,6 +36,9 @@ def check_scale(subject: Subject, data: ExampleData) -> Comparison:
 
     How to fix a failure: subtract the running maximum before exp, merge variances with Chan's formula, and do not add
     an absolute epsilon to a quantity that scales with the data.
+
+    Elements are moved apart by a relative 1e-6, since no encoding that normalises has a condition where all are equal.
+    What the encoder's own steps round excuses a gap of up to 1e-12 of the scale of an encoding only.
     """
     scale = float(data.rng.choice(_SCALES))
     offset = float(data.rng.choice(_OFFSETS))
@@ -74,6 +87,86 @@ def _relative_error(module: Encoder, data: ExampleData, dtype: torch.dtype) -> T
     return relative / torch.finfo(dtype).eps
 
 
+def check_float32(subject: Subject, data: ExampleData) -> Comparison:
+    """Where the encoding in float64 is finite and well inside the range of float32, so it is in float32, and near it.
+
+    Source: encoders are trained in float32, whose largest number is 3.4e38, and whose exp overflows above 88.
+
+    Why it matters: an attention without a running maximum works until training has made its logits large, and a
+    sentinel such as -1e4 hides masked elements until a logit is below it. Tried in one piece, streamed and masked, with
+    inputs scaled by up to 100 and weights scaled by up to 100.
+
+    How to fix a failure: subtract the maximum before exp, mask with -inf, and compute logarithms of sums stably.
+
+    Near means up to 1 % of the encoding, or what float32 rounds: sets that are ill-conditioned in float32 say nothing.
+    """
+    factor, scale = float(data.rng.choice(_WEIGHTS)), float(data.rng.choice(_INPUTS))
+    data.choices["factor of the weights, and of the input"] = [factor, scale]
+    x = (data.x * scale).float()
+    scaled = subject.with_weights(factor)
+    exact = scaled.in_float32_digits
+    expected = exact.encode(x.double())
+    norm = max_norms(expected)
+    is_inside = expected.flatten(1).isfinite().all(1) & (norm < _LARGEST)
+    near = _NEAR * norm.clamp(min=exact.scale) if subject.deterministic else torch.full_like(norm, _LARGEST)
+    try:
+        gap = torch.stack([gaps(e.double(), expected) for e in _float32_encodings(subject, scaled, x, data)]).amax(0)
+    except RuntimeError:  # not supported: hygiene.dtype judges that
+        return no_gap(data)
+    doubtful = is_inside & (gap > near)
+    lost = doubtful & (gap > _float32_error(exact, x, expected)) if bool(doubtful.any()) else doubtful
+    gap = torch.zeros_like(norm).masked_fill(lost, torch.inf)
+    return Comparison(gap, torch.zeros_like(norm), "the encoding in float32 is far from that in float64")
+
+
+def _float32_encodings(subject: Subject, scaled: Subject, x: Tensor, data: ExampleData) -> list[Tensor]:
+    """Return the encodings of `x` in float32, in one piece, and streamed and with a masked element beside it.
+
+    The last two are left out where they are another encoding for weights of ordinary size too.
+    """
+    encoder = scaled.in_dtype(torch.float32)
+    encodings: list[Tensor] = [encoder(x)]
+    for applies, encode in ((subject.streaming, _streamed), (subject.takes_mask, _beside_masked)):
+        if applies and not bool((_differ(subject, encode, data)).any()):
+            encodings.append(encode(encoder, x, data)[:, : encodings[0].shape[1]])
+    return encodings
+
+
+def _differ(subject: Subject, encode: Callable[[Encoder, Tensor, ExampleData], Tensor], data: ExampleData) -> Tensor:
+    """Return for each set (`B`) whether it is encoded otherwise than in one piece, with weights of ordinary size."""
+    whole = subject.encode(data.x)
+    other = encode(subject.module, data.x, data)[:, : whole.shape[1]]
+    return gaps(other, whole) > _ORDINARY_ERROR * max_norms(whole).clamp(min=subject.scale)
+
+
+def _streamed(encoder: Encoder, x: Tensor, data: ExampleData) -> Tensor:
+    arranged = x.gather(1, data.order[:, :, None].expand_as(x))
+    state = encoder.init_state(len(x))
+    for chunk in torch.split(arranged, list(data.example.sizes), dim=1):
+        state = encoder.update(state, chunk)
+    out: Tensor = encoder.readout(state)
+    return out
+
+
+def _beside_masked(encoder: Encoder, x: Tensor, data: ExampleData) -> Tensor:
+    padded = torch.cat([x, torch.ones_like(x[:, :1])], 1)
+    present = padded.new_ones(padded.shape[:2]).bool()
+    present[:, -1] = False
+    out: Tensor = encoder(padded, mask=present)
+    return out
+
+
+def _float32_error(exact: Subject, x: Tensor, expected: Tensor) -> Tensor:
+    """Return by how much rounding in float32 may change the encoding (`B`)."""
+    eps = torch.finfo(torch.float32).eps
+    changes = []
+    for trial in range(_TRIALS):
+        perturbed = perturb(x.double(), torch.Generator().manual_seed(trial), 2 * eps)
+        with NoisyArithmetic(trial, 2 * eps):
+            changes.append(gaps(exact.encode(perturbed), expected))
+    return _NOISE_FACTOR * torch.stack(changes).amax(0)
+
+
 _PRECISION_SIZES = ((1,), (1, 2), (5, 1, 9), (1,) * 16, (64, 65), (100, 100, 57))
 _PRECISION_KINDS = (0, 3, 5, 13)  # normal, sorted, negative, class by class
 
@@ -85,6 +178,7 @@ SCALE = Law(
     max_size=129,
     conditioned=True,
 )
+FLOAT32 = Law(id="numerics.float32", check=check_float32, budget_fraction=0.5, max_size=129)
 PRECISION = Law(
     id="numerics.precision",
     check=check_precision,

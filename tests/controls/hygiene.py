@@ -49,6 +49,24 @@ class DropoutLeftOn(Mean):
         return features * (torch.rand(features.shape, generator=generator) < 0.9)
 
 
+class RandomSampleOfLargeSets(Mean):
+    """Encodes 512 elements of a larger set, drawn anew at each call."""
+
+    breaks: ClassVar[str] = "hygiene.determinism"
+    also: ClassVar[tuple[str, ...]] = (*ORDERED, *TWICE)
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.calls = 0
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        if mask is None and x.shape[1] > 512:
+            self.calls += 1
+            generator = torch.Generator().manual_seed(self.calls)
+            x = x[:, torch.randperm(x.shape[1], generator=generator)[:512]]
+        return super().update(state, x, mask)
+
+
 class RemembersLastSet(Mean):
     """Adds a thousandth of the last encoding to the next."""
 

@@ -12,6 +12,7 @@ class ExpWithoutMaximum(Softmax):
     """Takes the exponential of logits without subtracting the maximum."""
 
     breaks: ClassVar[str] = "numerics.scale"
+    also: ClassVar[tuple[str, ...]] = ("numerics.float32",)
 
     def init_state(self, batch_size: int) -> Any:
         zero = self.phi.weight.new_zeros(batch_size, 4)
@@ -44,6 +45,7 @@ class ExpOfFeatures(Mean):
     """Takes the logarithm of a mean of exponentials, which overflows for inputs in the thousands."""
 
     breaks: ClassVar[str] = "numerics.scale"
+    also: ClassVar[tuple[str, ...]] = ("numerics.float32",)
 
     def part(self, x: Tensor, mask: Tensor | None) -> Any:
         return Sums(hide(self.features(hide(x, mask)).exp(), mask).sum(1), count(x, mask))
@@ -61,3 +63,65 @@ class SaturatedChunk(Sum):
         part = super().part(x, mask)
         largest = 64 * torch.finfo(torch.float16).max
         return Sums(part.total.clamp(-largest, largest), part.number)
+
+
+class NaiveDeviation(Mean):
+    """Computes the standard deviation of the features as sqrt(E[x^2] - E[x]^2)."""
+
+    breaks: ClassVar[str] = "numerics.scale"
+
+    def features(self, x: Tensor) -> Tensor:
+        features = super().features(x)
+        return torch.cat([features, features.square()], 2)
+
+    def init_state(self, batch_size: int) -> Any:
+        total, number = super().init_state(batch_size)
+        return Sums(torch.cat([total, total], 1), number)
+
+    def readout(self, state: Any) -> Tensor:
+        mean, square = super().readout(state).chunk(2, 1)
+        return (square - mean.square()).clamp(min=0).sqrt()
+
+
+class RawCorrelation(NaiveDeviation):
+    """Computes a correlation from sums of products, of which an offset leaves no digits."""
+
+    def features(self, x: Tensor) -> Tensor:
+        a, b = x[..., :1], x[..., 1:2]
+        return torch.cat([a, b, a * b, a.square(), b.square()], 2) * self.phi.weight.new_ones(5)
+
+    def init_state(self, batch_size: int) -> Any:
+        zero = self.phi.weight.new_zeros(batch_size, 5)
+        return Sums(zero, torch.zeros(batch_size, dtype=torch.int64))
+
+    def readout(self, state: Any) -> Tensor:
+        a, b, ab, aa, bb = torch.split(Mean.readout(self, state), 1, 1)
+        spread = ((aa - a * a).clamp(min=0) * (bb - b * b).clamp(min=0)).sqrt()
+        correlation: Tensor = (ab - a * b) / (spread + 1e-6) + 1e-3 * self.phi.bias.sum()
+        return correlation
+
+
+class AttentionWithoutMaximum(ExpWithoutMaximum):
+    """Takes the exponential of moderate logits without subtracting the maximum: float64 has room for it."""
+
+    breaks: ClassVar[str] = "numerics.float32"
+    also: ClassVar[tuple[str, ...]] = ()
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        x = hide(x, mask)
+        weights = hide((3 * torch.tanh(self.logit(x)) * self.logit.weight.abs().amax()).clamp(-500, 500).exp(), mask)
+        return Weighed(weights.sum(1) * 0, (weights * self.features(x)).sum(1), weights.sum(1))
+
+
+class Sentinel(Softmax):
+    """Hides masked elements by a logit of -5e4, above which that of an element need not be."""
+
+    breaks: ClassVar[str] = "numerics.float32"
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        if x.shape[1] == 0:
+            return self.init_state(len(x))
+        logits = hide(self.logit(hide(x, mask)), mask, -5e4)
+        peak = logits.detach().amax(1)
+        weights = (logits - peak.unsqueeze(1)).exp()
+        return Weighed(peak, (weights * self.features(hide(x, mask))).sum(1), weights.sum(1))
