@@ -140,12 +140,16 @@ class StatefulAdapter(nn.Module):
         return self.readout(self.update(self.init_state(x.shape[0]), x))
 
     def _collect_state(self) -> JsonDict:
-        return {name: copy.copy(getattr(self.module, name)) for name in self.fields}
+        return {name: _copied(getattr(self.module, name)) for name in self.fields}
 
     def _restore_state(self, state: JsonDict) -> None:
-        # A clone keeps the graph, and protects the state from operations in place.
-        for name, value in map_state(torch.clone, state).items():
-            setattr(self.module, name, value)
+        for name, value in state.items():
+            setattr(self.module, name, _copied(value))
+
+
+def _copied(value: State) -> State:
+    """Return a copy that operations in place do not reach; unlike `copy.copy`, a clone of a tensor keeps its graph."""
+    return map_state(torch.clone, value if isinstance(value, Tensor) else copy.copy(value))
 
 
 class MaskAdapter(nn.Module):

@@ -1,6 +1,5 @@
 """Element width of an encoder, and a first call that shows whether it encodes sets."""
 
-import copy
 import inspect
 from collections.abc import Iterator
 
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from mbcbench.errors import BrokenPluginError, UsageError, one_line, user_frame
 from mbcbench.protocol.build import InstanceFactory, shorten
+from mbcbench.protocol.copying import copy_module
 from mbcbench.protocol.encoder import is_streaming
 from mbcbench.protocol.spec import EncoderSpec
 
@@ -50,7 +50,7 @@ def _layer_widths(module: nn.Module) -> Iterator[int]:
 
 
 def _encodes(module: nn.Module, dim_in: int) -> bool:
-    module = copy.deepcopy(module).eval()
+    module = copy_module(module).eval()
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             out = module(_probe_input(module, dim_in))

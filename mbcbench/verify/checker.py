@@ -1,6 +1,5 @@
 """Check one encoder: build it once and judge laws."""
 
-import copy
 import hashlib
 import math
 import time
@@ -20,6 +19,7 @@ from mbcbench.protocol.build import (
     target_name,
     target_string,
 )
+from mbcbench.protocol.copying import copy_module
 from mbcbench.protocol.customize import BuildOptions
 from mbcbench.protocol.encoder import AGGREGATIONS, Aggregation, ChunkAggregation, is_streaming
 from mbcbench.protocol.validate import element_width, validate
@@ -161,6 +161,8 @@ class Checker:
             return self.judge_cell(cell, budget)
         except (UsageError, BrokenPluginError) as error:
             message = str(error)
+            if error.__cause__ is not None and is_out_of_memory(error.__cause__):
+                status, message = Status.OOM, f"memory ran out: {message}"
         except LawTimeout:
             status, message = Status.TIMEOUT, f"took longer than its limit of {budget.seconds:g} s"
         except (Exception, LawOutOfMemoryError) as error:
@@ -233,7 +235,7 @@ class Checker:
 
         This is decided first: the other laws compare two encodings, which means nothing if one input has two.
         """
-        module = copy.deepcopy(self._variants[0])
+        module = copy_module(self._variants[0])
         with isolated(self.seed), torch.no_grad():
             for example in _PROBES:
                 x = ExampleData(self.domain.fit(example), self.dim_in).x
@@ -248,7 +250,7 @@ class Checker:
         """True if the encoder treats the sets of a batch independently, so that one call can try many examples."""
         if not self.deterministic:
             return False
-        subject = Subject(copy.deepcopy(self._variants[-1]), self.dim_in, domain=self.domain)
+        subject = Subject(copy_module(self._variants[-1]), self.dim_in, domain=self.domain)
         run = LawRun(get_law("symmetry.batch"), [subject])
         probes = [self.domain.fit(replace(example, kinds=ALL_KINDS)) for example in _PROBES]
         with isolated(self.seed), torch.no_grad():
@@ -265,7 +267,7 @@ class Checker:
 
         return [
             Subject(
-                wrap(copy.deepcopy(module)),
+                wrap(copy_module(module)),
                 self.dim_in,
                 deterministic=self.deterministic,
                 rebuild=rebuild,
@@ -357,6 +359,8 @@ class Checker:
         note: str = "",
         by_aggregation: Mapping[Aggregation, SearchResult] | None = None,
     ) -> LawResult:
+        if result.why_untried:
+            return LawResult(Status.SKIP, result.why_untried)
         status, message = self._outcome(law, result, note)
         return LawResult(status, message, result, by_aggregation)
 

@@ -69,6 +69,10 @@ def has_parameters(subject: Subject) -> str | None:
     return None if subject.parameters else "it has no trainable parameters"
 
 
+class NotApplicable(Exception):  # noqa: N818 # not an error: a law says it of an example
+    """A law says nothing about an example. The message is the reason."""
+
+
 class Explore(Protocol):
     """A search of a law's own."""
 

@@ -12,7 +12,7 @@ from mbcbench.errors import LawOutOfMemoryError, is_out_of_memory, one_line, use
 from mbcbench.types import JsonObject
 from mbcbench.verify.domain import Domain
 from mbcbench.verify.example import Example, ExampleData
-from mbcbench.verify.law import Law
+from mbcbench.verify.law import Law, NotApplicable
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import COVERED, EPS_RATIO, SPREAD_FACTOR, Comparison, rescale
 
@@ -41,6 +41,8 @@ class Observation:
         Type and message of the exception that the encoder raised, as one line.
     choices
         What the law chose itself, by name.
+    is_applicable
+        False if the law says nothing about the example; `note` is the reason.
     """
 
     example: Example
@@ -49,6 +51,7 @@ class Observation:
     note: str = ""
     error: str = ""
     choices: JsonObject = field(default_factory=dict)
+    is_applicable: bool = True
 
     @property
     def ratio(self) -> float:
@@ -84,6 +87,8 @@ class LawRun:
     began: float = field(default_factory=time.perf_counter)
     sets_tried: int = 0
     sets_until_broken: int = 0
+    num_applicable: int = 0
+    reason_not_applicable: str = ""
     worst: Observation = field(default_factory=lambda: Observation(Example(sizes=())))
 
     @property
@@ -110,10 +115,14 @@ class LawRun:
         self.sets_tried += len(example.kinds) if self.law.batched else 1
         try:
             observation = _observe_worst_set(data, self._compare(subject, data))
+        except NotApplicable as reason:
+            self.reason_not_applicable = self.reason_not_applicable or str(reason)
+            return Observation(example, note=str(reason), is_applicable=False)
         except Exception as error:  # the encoder's own
             if is_out_of_memory(error):
                 raise LawOutOfMemoryError(str(error)) from error
             observation = Observation(example, error=f"{one_line(error)}{user_frame(error)}", choices=data.choices)
+        self.num_applicable += 1
         if observation.is_counterexample and not self.sets_until_broken:
             self.sets_until_broken = self.sets_tried
         rank = (observation.ratio, observation.gap)

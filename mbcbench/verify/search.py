@@ -16,6 +16,7 @@ from mbcbench.verify.law_run import LawRun, Observation
 from mbcbench.verify.shrink import simplify
 from mbcbench.verify.subject import Subject
 
+MIN_APPLICABLE = 2  # examples: to hold on one says little
 SMALL_BUDGET = 320  # sets; a budget up to this goes to the smallest examples, of a larger one half is drawn
 
 
@@ -31,16 +32,29 @@ class SearchResult:
         Observation with the largest ratio of gap and bound.
     counterexample
         Observation that breaks the law, simplified, or None.
+    num_applicable
+        Number of examples about which the law says something; an example may have many sets.
+    reason_not_applicable
+        Reason why it says nothing about an example, if there is one.
     """
 
     examples: int
     worst: Observation
     counterexample: Observation | None = None
+    num_applicable: int = MIN_APPLICABLE
+    reason_not_applicable: str = ""
 
     @property
     def holds(self) -> bool:
         """True if no counterexample was found."""
         return self.counterexample is None
+
+    @property
+    def why_untried(self) -> str:
+        """Reason why a law that holds on so few examples has not been tried, or an empty string."""
+        if not self.reason_not_applicable or self.num_applicable >= MIN_APPLICABLE or not self.holds:
+            return ""
+        return self.reason_not_applicable + (" (it was tried on one example only)" if self.num_applicable else "")
 
 
 @dataclass(frozen=True)
@@ -99,10 +113,10 @@ def search(
     with torch.no_grad():
         if law.explore is not None:
             counterexample = law.explore(run, examples=examples, seed=seed, shrink=shrink)
-            return SearchResult(run.examples, run.worst, counterexample)
+            return _result(run, counterexample)
         stored = _try_stored(run, store) if store is not None else None
         if stored is not None:
-            return SearchResult(run.examples, run.worst, stored)
+            return _result(run, stored)
         # A law about the batch as a whole needs batches even if the sets of the encoder are not independent.
         all_kinds = independent_sets or not law.batched
         counterexample = _find_counterexample(run, all_kinds, examples, seed, shrink=shrink)
@@ -110,7 +124,11 @@ def search(
             counterexample = simplify(run, counterexample, drop_elements=shrink)
     if counterexample is not None and store is not None:
         store.save(counterexample.example)
-    return SearchResult(run.examples, run.worst, counterexample)
+    return _result(run, counterexample)
+
+
+def _result(run: LawRun, counterexample: Observation | None) -> SearchResult:
+    return SearchResult(run.examples, run.worst, counterexample, run.num_applicable, run.reason_not_applicable)
 
 
 def _try_stored(run: LawRun, store: ExampleStore) -> Observation | None:

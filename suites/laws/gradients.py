@@ -7,11 +7,11 @@ from torch import Tensor
 
 from mbcbench.types import Encoder, State
 from mbcbench.verify.example import TIE_FREE_KINDS, ExampleData
-from mbcbench.verify.law import Law, ignores_order, streams
+from mbcbench.verify.law import Law, NotApplicable, ignores_order, streams
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 
-from .comparison import worse
+from .comparison import violation, worse
 
 Encode = Callable[[Encoder, Tensor], Tensor]
 # Gradients for the input, per set (`B x n d`), and for all parameters, of the whole batch (`1 x P`).
@@ -25,6 +25,9 @@ def check_gradient(subject: Subject, data: ExampleData) -> Comparison:
 
     Why it matters: a detached state, an update under no_grad, or a maximum that is treated as a constant gives the
     right encoding and a wrong gradient: training on streams then silently optimises something else.
+
+    An encoder with trainable parameters fails too if no gradient reaches them or the elements, in whatever way it is
+    computed. Without trainable parameters the law does not apply where no gradient reaches the elements, as for tokens.
 
     How to fix a failure: no `.detach()`, `.data` or `no_grad` on anything that carries the state from chunk to chunk.
     """
@@ -67,11 +70,26 @@ def _compare(subject: Subject, data: ExampleData, streamed: Callable[[Encoder, T
         return known[key]
 
     actual, expected = streamed(subject.module, data.x), full(subject.module, data.x)
+    if not _is_any_nonzero(actual) and not _is_any_nonzero(expected):
+        return _without_gradient(subject, data)
     comparison = subject.compare(actual[0], expected[0], data.x, lambda module, x: full(module, x)[0])
     if not subject.parameters:
         return comparison
     parameters = subject.compare(actual[1], expected[1], data.x, lambda module, x: full(module, x)[1])
     return worse(comparison, parameters)
+
+
+def _is_any_nonzero(gradients: Gradients) -> bool:
+    return any(bool((gradient != 0).any()) for gradient in gradients)
+
+
+def _without_gradient(subject: Subject, data: ExampleData) -> Comparison:
+    """Return a violation if the parameters should have a gradient; raise NotApplicable if it may be zero."""
+    with torch.enable_grad():
+        has_graph = bool(subject.module(data.x).requires_grad)
+    if subject.parameters and not has_graph:
+        return violation(data, "no gradient reaches the elements or any trainable parameter")
+    raise NotApplicable("no gradient reaches the elements" + (" or a parameter" if subject.parameters else ""))
 
 
 def _chunks(x: Tensor, data: ExampleData) -> tuple[Tensor, ...]:

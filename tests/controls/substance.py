@@ -131,6 +131,7 @@ class NoGraph(Mean):
     """Encodes under no_grad."""
 
     breaks: ClassVar[str] = "substance.parameters"
+    also: ClassVar[tuple[str, ...]] = ("mbc.gradient", "mbc.partial_gradient")
 
     @torch.no_grad()
     def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
