@@ -319,12 +319,18 @@ class Checker:
         reason = law.unmet_requirement(subjects[0])
         if reason:
             return LawResult(Status.SKIP, reason)
+        refusal = self.domain.refusal
+        if law.id == FINITE and refusal is not None and not refusal.is_clear:
+            expected = self._breaks.get(law.id, "")
+            return LawResult(Status.XFAIL if expected else Status.ERROR, _join(expected, refusal.advice))
         result = self._search(law, subjects, budget)
         return self._conclude(law, result, self._domain_note(law) if result.holds else self._order_hint(law))
 
     def _domain_note(self, law: Law) -> str:
         """Return what the encoder does not admit, for the law about sets of every size."""
-        smallest = self.domain.min_size
+        smallest, refusal = self.domain.min_size, self.domain.refusal
+        if law.id == FINITE and refusal is not None:
+            return refusal.advice
         return f"sets of fewer than {smallest} elements are no input" if law.id == FINITE and smallest > 1 else ""
 
     def _order_hint(self, law: Law) -> str:
