@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench.errors import BrokenPluginError, UsageError, one_line, user_frame
+from mbcbench.protocol.adapter import declared_int
 from mbcbench.protocol.build import InstanceFactory, shorten
 from mbcbench.protocol.copying import copy_module
 from mbcbench.protocol.encoder import is_streaming
@@ -25,8 +26,8 @@ def element_width(spec: EncoderSpec) -> int:
     instance has that of the first of its layers for which it encodes a set.
     """
     target = spec.factory.module if isinstance(spec.factory, InstanceFactory) else spec.factory
-    declared = getattr(target, "dim_in", None)
-    if isinstance(declared, int) and not isinstance(declared, bool):
+    declared = declared_int(target, "dim_in")
+    if declared is not None:
         return declared
     if not isinstance(spec.factory, InstanceFactory):
         return DEFAULT_DIM_IN
@@ -36,9 +37,7 @@ def element_width(spec: EncoderSpec) -> int:
 
 def is_width_guessed(spec: EncoderSpec) -> bool:
     """Return True if `element_width` derives the width of an instance from its layers."""
-    return isinstance(spec.factory, InstanceFactory) and not isinstance(
-        getattr(spec.factory.module, "dim_in", None), int
-    )
+    return isinstance(spec.factory, InstanceFactory) and declared_int(spec.factory.module, "dim_in") is None
 
 
 def _layer_widths(module: nn.Module) -> Iterator[int]:

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from mbcbench.errors import one_line, user_frame
+from mbcbench.protocol.adapter import declared_int, declares
 from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.verify.example import Example
 
@@ -62,6 +63,8 @@ class Domain:
         True if the order of the elements matters, so that a stream is fed in order.
     every_chunk
         True if each chunk is encoded as a set of its own, and must have `min_size` elements.
+    vocabulary
+        Number of tokens if the elements are integers from 0 to `vocabulary - 1`, else 0.
     refusal
         How sets of fewer than `min_size` elements are refused, if that is not declared.
     """
@@ -70,6 +73,7 @@ class Domain:
     finite_only: bool = False
     order_sensitive: bool = False
     every_chunk: bool = False
+    vocabulary: int = 0
     refusal: Refusal | None = None
 
     @property
@@ -81,6 +85,7 @@ class Domain:
         """Return a similar example that the encoder admits; one with data of its own is returned as it is."""
         if example.values is not None or example.program or not example.sizes:
             return example
+        example = replace(example, vocabulary=self.vocabulary)
         if self.order_sensitive:
             example = replace(example, arrangement="contiguous")
         if self.every_chunk:
@@ -95,14 +100,13 @@ class Domain:
 
 def declared_domain(spec: EncoderSpec, module: nn.Module, dim_in: int) -> Domain:
     """Return what a spec or attributes of the module declare; a least size that is not declared is found by trying."""
-    declared = getattr(module, "min_size", 1)
-    is_size = isinstance(declared, int) and not isinstance(declared, bool)
-    smallest = max(spec.min_size, declared if is_size else 1)
+    smallest = max(spec.min_size, declared_int(module, "min_size") or 1)
     refusal = _find_refusal(module, dim_in, smallest)
     return Domain(
         min_size=refusal.min_size if refusal is not None else smallest,
-        finite_only=spec.finite_only or getattr(module, "finite_only", False) is True,
-        order_sensitive=spec.order_sensitive or getattr(module, "order_sensitive", False) is True,
+        finite_only=spec.finite_only or declares(module, "finite_only"),
+        order_sensitive=spec.order_sensitive or declares(module, "order_sensitive"),
+        vocabulary=spec.vocabulary or declared_int(module, "vocabulary") or 0,
         refusal=refusal,
     )
 

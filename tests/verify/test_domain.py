@@ -212,7 +212,8 @@ def test_sets_that_raise_by_accident_are_one_row_with_what_to_declare() -> None:
     assert result.status is Status.ERROR
     assert re.fullmatch(
         r"a set of 1 to 3 elements raises RuntimeError: .*k.* \(tests/verify/test_domain.py:\d+\); "
-        r"if that is no input, declare `min_size = 4` in the class or its EncoderSpec, or raise ValueError with a message",
+        r"if that is no input, declare `min_size = 4` in the class or its EncoderSpec, "
+        r"or raise ValueError with a message",
         result.message,
     )
     others = ["symmetry.permutation", "symmetry.batch", "hygiene.determinism", "mbc.partition", "hygiene.dtype"]
