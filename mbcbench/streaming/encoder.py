@@ -11,9 +11,9 @@ from mbcbench.errors import BrokenPluginError, UsageError
 from mbcbench.protocol.build import build_from_spec, call_plugin, get_spec
 from mbcbench.protocol.copying import copy_module
 from mbcbench.protocol.encoder import ChunkAggregation, is_streaming
-from mbcbench.protocol.validate import validate
 from mbcbench.protocol.weights import load_weights
 from mbcbench.types import Encoder, State
+from mbcbench.verify.validate import validate
 
 if TYPE_CHECKING:
     from mbcbench.streaming.encode import EncodeOptions

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mbcbench import registry
+from mbcbench.adapters.advice import mask_advice
 from mbcbench.errors import UsageError
 from mbcbench.verify.example import ALL_KINDS, Example, ExampleData
 from mbcbench.verify.subject import Subject, slots_of
@@ -29,7 +30,7 @@ def merges(subject: Subject) -> str | None:
 
 def masks(subject: Subject) -> str | None:
     """Require an encoder that takes a mask."""
-    return None if subject.takes_mask else "it takes no mask"
+    return None if subject.takes_mask else f"it takes no argument `mask`{mask_advice(subject.module)}"
 
 
 def encodes_sets(subject: Subject) -> str | None:

@@ -203,14 +203,13 @@ def _map_parameters(module: nn.Module, seed: int, function: Callable[[Tensor, to
     return twin
 
 
-def parameter_variants(module: nn.Module, dim_in: int, seed: int, min_size: int = 1) -> list[nn.Module]:
-    """Return `module` in float64, on the CPU and in eval mode: as built, and with noise added to its parameters.
+def parameter_variants(base: nn.Module, dim_in: int, seed: int, min_size: int = 1) -> list[nn.Module]:
+    """Return a module (float64, eval mode) as built, and with noise added to its parameters.
 
     Fresh parameters hide faults: a bias of zero can be added once per chunk without effect, a forgotten LayerNorm of
     ones changes nothing, small logits make every attention uniform. A variant that is not finite on ordinary data is
     left out.
     """
-    base = copy_module(module).to("cpu", torch.float64).eval()
     n = max(5, min_size)
     x = torch.randn(2, n, dim_in, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     variants = [base]
