@@ -281,6 +281,11 @@ def test_tokens_are_drawn_from_the_vocabulary() -> None:
     assert set(x.flatten().tolist()) == set(range(7))
 
 
+def test_tokens_are_not_scaled() -> None:
+    result = Checker(lambda dim_in: adapters.tokens(Words(), 20), dim_in=1).try_law(get_law("numerics.scale"), BUDGET)
+    assert (result.status, result.message) == (Status.SKIP, "its elements are tokens, as it declares")
+
+
 def test_tokens_have_width_one() -> None:
     with pytest.raises(UsageError, match="a token is one number, not 3: give --dim-in 1"):
         Checker(lambda dim_in: adapters.tokens(Words(), 20), dim_in=3).validate()

@@ -36,6 +36,9 @@ def mask_advice(module: nn.Module) -> str:
         return f"; if `{mask}` is one, call it `mask` in update, True where an element is present"
     if mask is not None:
         return f"; if `{mask}` is one, wrap it: {_mask_calls(mask)} ({PAGE})"
+    sets = next((name for name in SET_NUMBERS if name in parameters), None)
+    if sets is not None and not is_streaming(module):
+        return f"; if `{sets}` tells the sets apart, wrap it: {_call('pyg')} ({PAGE})"
     if lengths is not None and not is_streaming(module):
         return (
             f"; if `{lengths}` says how many elements are present, wrap it: {_call('with_lengths', lengths)} ({PAGE})"
@@ -106,6 +109,6 @@ def _required_arguments(module: nn.Module) -> list[str]:
 def _encodes(module: nn.Module, call: Callable[[Encoder, Tensor], object], x: Tensor) -> bool:
     try:
         out = call(module, x)
-    except Exception:  # whatever the module says to a layout that it does not know
+    except (Exception, SystemExit):  # whatever the module says to a layout that it does not know
         return False
     return isinstance(out, Tensor) and not out.is_nested and out.dim() >= 2 and out.shape[0] == len(x)

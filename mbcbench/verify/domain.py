@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from mbcbench.errors import one_line, user_frame
+from mbcbench.errors import is_out_of_memory, one_line, user_frame
 from mbcbench.protocol.adapter import declared_int, declares
 from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.verify.example import Example
@@ -29,7 +29,7 @@ class Refusal:
 
     first: int
     min_size: int
-    error: Exception
+    error: BaseException
 
     @property
     def is_clear(self) -> bool:
@@ -132,18 +132,18 @@ def _find_refusal(module: nn.Module, dim_in: int, declared: int) -> Refusal | No
     return None if last_error is None else Refusal(declared, declared + len(errors) - 1, last_error)
 
 
-def _error_for_size(module: nn.Module, dim_in: int, n: int) -> Exception | None:
-    """Return what the module raises for sets of `n` elements, or None."""
+def _error_for_size(module: nn.Module, dim_in: int, n: int) -> BaseException | None:
+    """Return what the module raises for sets of `n` elements, or None; memory that runs out is not a refusal."""
     like = next(module.parameters(), torch.empty(0))
     dtype = like.dtype if like.is_floating_point() else torch.get_default_dtype()
     x = torch.linspace(-1, 1, 2 * n * dim_in, dtype=dtype, device=like.device).reshape(2, n, dim_in)
     try:
         module(x)
-    except Exception as error:  # the module's own
-        return error
+    except (Exception, SystemExit) as error:  # the module's own
+        return None if is_out_of_memory(error) else error
     return None
 
 
-def is_refusal(error: Exception) -> bool:
+def is_refusal(error: BaseException) -> bool:
     """Return True if an encoder says that it does not admit an input: a ValueError with a message."""
     return isinstance(error, ValueError) and bool(str(error).strip())

@@ -60,6 +60,11 @@ def admits_nonfinite(subject: Subject) -> str | None:
     return "it admits finite elements only, as it declares" if subject.domain.finite_only else None
 
 
+def reads_numbers(subject: Subject) -> str | None:
+    """Require elements that can be scaled."""
+    return "its elements are tokens, as it declares" if subject.domain.vocabulary else None
+
+
 def ignores_order(subject: Subject) -> str | None:
     """Require an encoder that does not declare itself order-sensitive."""
     return "it reads the elements in order, as it declares" if subject.domain.order_sensitive else None

@@ -6,7 +6,7 @@ from torch import Tensor
 from mbcbench.errors import one_line
 from mbcbench.types import Encoder
 from mbcbench.verify.example import Example, ExampleData
-from mbcbench.verify.law import Law, streams
+from mbcbench.verify.law import Law, reads_numbers, streams
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison, gaps, max_norms
 
@@ -77,7 +77,9 @@ def _relative_error(module: Encoder, data: ExampleData, dtype: torch.dtype) -> T
 _PRECISION_SIZES = ((1,), (1, 2), (5, 1, 9), (1,) * 16, (64, 65), (100, 100, 57))
 _PRECISION_KINDS = (0, 3, 5, 13)  # normal, sorted, negative, class by class
 
-SCALE = Law(id="numerics.scale", check=check_scale, requires=(streams,), budget_fraction=0.5, max_size=129)
+SCALE = Law(
+    id="numerics.scale", check=check_scale, requires=(streams, reads_numbers), budget_fraction=0.5, max_size=129
+)
 PRECISION = Law(
     id="numerics.precision",
     check=check_precision,

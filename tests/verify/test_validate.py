@@ -160,6 +160,7 @@ def test_the_width_of_an_instance_is_said_with_the_layer_it_comes_from() -> None
     [
         ("key_padding_mask", r"inverted_mask\(module, 'key_padding_mask'\) where True means absent"),
         ("attention_mask", r"renamed_mask\(module, 'attention_mask'\) where it means present"),
+        ("index", r"pyg\(module\)"),
         ("lengths", r"with_lengths\(module, 'lengths'\)"),
     ],
 )
