@@ -14,7 +14,9 @@ class Constant(Mean):
 
     breaks: ClassVar[str] = "substance.elements"
     # A constant has no gradient, no curvature, and no NaN.
-    also: ClassVar[tuple[str, ...]] = ("substance.attention", "substance.parameters", "hygiene.nonfinite")
+    also: ClassVar[tuple[str, ...]] = (
+        "substance.attention", "substance.parameters", "hygiene.nonfinite", "mbc.gradient", "mbc.partial_gradient",
+    )  # fmt: skip
 
     def readout(self, state: Any) -> Tensor:
         return torch.ones_like(state.total)
