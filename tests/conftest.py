@@ -27,7 +27,7 @@ if not torch.cuda.is_available():
 PLUGINS = '''
 import torch
 from mbcbench.protocol.build import build_from_spec, get_spec
-from mbcbench.protocol.validate import element_width
+from mbcbench.verify.validate import element_width
 from mbcbench.records.cell import Cell
 from mbcbench.execution.suite import Suite
 from mbcbench.reporting import Report

@@ -107,6 +107,31 @@ def test_a_state_kept_on_the_module_is_carried_as_a_value(encoder: type[Running]
     assert set(result["status"]) == {"pass"}
 
 
+class DetachedRunning(Running):
+    """The same, but the graph is cut before each chunk."""
+
+    def update(self, x: Tensor) -> None:
+        self.total = self.total.detach()
+        super().update(x)
+
+
+def test_a_state_kept_on_the_module_keeps_its_graph() -> None:
+    running, plain = Running(3), Running(3)
+    plain.load_state_dict(running.state_dict())
+    module = StatefulAdapter(running, ["total", "count"])
+    x = torch.randn(2, 5, 3)
+    state = module.update(module.update(module.init_state(2), x[:, :2]), x[:, 2:])
+    module.readout(state).sum().backward()  # type: ignore[no-untyped-call]
+    torch.tanh(plain.project(x)).mean(1).sum().backward()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(running.project.weight.grad, plain.project.weight.grad)
+
+
+def test_a_graph_that_is_cut_between_chunks_is_found_through_the_adapter() -> None:
+    laws = ["mbc.gradient", "substance.parameters"]
+    result = mbcbench.check(lambda d: StatefulAdapter(DetachedRunning(d), ["total", "count"]), laws=laws, examples=100)
+    assert status(result) == {"mbc.gradient": "fail", "substance.parameters": "pass"}
+
+
 def test_a_field_that_is_left_out_breaks_mbc_fork() -> None:
     result = mbcbench.check(lambda d: StatefulAdapter(Running(d), ["total"]), laws=["mbc.fork"], examples=100)
     assert not result.ok

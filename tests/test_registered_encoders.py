@@ -5,10 +5,10 @@ from functools import lru_cache
 import pytest
 
 from mbcbench import registry
-from mbcbench.protocol.validate import DEFAULT_DIM_IN
 from mbcbench.records.record import Status
 from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.law import get_law
+from mbcbench.verify.validate import DEFAULT_DIM_IN
 
 BUDGET = Budget(examples=64)
 AS_CLAIMED = {Status.PASS, Status.XFAIL, Status.SKIP, Status.OK}

@@ -153,9 +153,9 @@ def _print_widths(records: "Sequence[Record]") -> None:
     from mbcbench.cli.console import print_line
 
     for record in records:
-        if record.detail.get("guesses_dim_in"):
-            width = record.detail["dim_in"]
-            print_line(f"{record.encoder}: elements of width {width}, from its layers; another with --dim-in N")
+        if record.detail.get("why_dim_in"):
+            width, reason = record.detail["dim_in"], record.detail["why_dim_in"]
+            print_line(f"{record.encoder}: elements of width {width}, {reason}; another with --dim-in N")
 
 
 def _print_counts(records: "Sequence[Record]", seconds: float) -> None:

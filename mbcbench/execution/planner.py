@@ -309,7 +309,7 @@ def _experiments_of(work: _Work, jobs: Sequence[Job]) -> dict[str, JsonObject]:
 
 
 def _not_run(cell: Cell, cause: Record) -> Record:
-    return cell.record(cause.status, message=f"not run: the encoder cannot be built: {cause.message}")
+    return cell.record(cause.status, message=f"not run: {cause.message}")
 
 
 def _interleave_suites(jobs: Sequence[Job]) -> list[Job]:

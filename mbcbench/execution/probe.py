@@ -21,13 +21,13 @@ from mbcbench.execution.suite import PROBE, Experiment, PlanParams, Profile, Req
 from mbcbench.protocol.build import build_from_spec, get_spec, import_target_module
 from mbcbench.protocol.customize import BuildOptions
 from mbcbench.protocol.encoder import has_merge, is_streaming, takes_mask
-from mbcbench.protocol.validate import element_width, is_width_guessed, validate
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EncoderDetail, LawPageDetail, PlanDetail, ProbeDetail, ReplayDetail, SourceDetail
 from mbcbench.records.record import Record, Status
 from mbcbench.types import JsonObject
 from mbcbench.verify.counterexample import replay_counterexample
 from mbcbench.verify.domain import declared_domain
+from mbcbench.verify.validate import element_width, validate, why_width
 
 
 def run(cell: Cell) -> list[Record]:
@@ -68,7 +68,7 @@ def _build(cell: Cell) -> EncoderDetail:
         mask=takes_mask(module),
         parameters=sum(p.numel() for p in module.parameters()),
         dim_in=dim_in,
-        guesses_dim_in=options.dim_in is None and is_width_guessed(spec),
+        why_dim_in="" if options.dim_in else why_width(spec),
         import_seconds=import_seconds,
         output_shape=_output_shape(module, dim_in, min_size),
         identity={"encoder source": source_digest(cell.encoder, module), "encoder weights": digest.weights(module)},

@@ -79,6 +79,9 @@ def _message(error: BaseException, memory_bytes: int) -> str:
     requested = REQUESTED_BYTES.search(message)
     gibibytes = memory_bytes / 2**30
     enough = max(2 * gibibytes, gibibytes + int(requested[1]) / 2**30 if requested else 0.0)
+    # Of what PyTorch's allocator says, only the size tells the reader something.
+    if requested:
+        message = f"one tensor asked for {int(requested[1]) / 2**30:,.1f} GiB{user_frame(error.__cause__ or error)}"
     return f"mbcbench's own limit of {gibibytes:g} GiB was reached; try --memory-limit {math.ceil(enough)} ({message})"
 
 

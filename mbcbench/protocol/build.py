@@ -4,7 +4,6 @@ A target string is a registered name, `package.module:attr` or `path/to/file.py:
 is passed in its place, is an `EncoderSpec`, a module class or factory (called with the element width), or a module.
 """
 
-import copy
 import hashlib
 import importlib
 import importlib.util
@@ -20,6 +19,7 @@ from torch import nn
 
 from mbcbench import registry
 from mbcbench.errors import BrokenPluginError, UsageError, one_line, user_frame
+from mbcbench.protocol.copying import copy_module
 from mbcbench.protocol.spec import EncoderSpec
 
 
@@ -138,7 +138,7 @@ class InstanceFactory:
             raise UsageError(
                 f"{', '.join(hyper)}: a module that is built already takes no hyper-parameters; name its class instead"
             )
-        return copy.deepcopy(self.module)
+        return copy_module(self.module)
 
 
 def target_name(target: Any) -> str:

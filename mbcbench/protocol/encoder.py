@@ -13,12 +13,13 @@ A *plain* encoder is any module with `forward(x[, mask])`.
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from mbcbench.protocol.adapter import Adapter
 from mbcbench.types import Encoder, State
 
 S = TypeVar("S")
@@ -147,8 +148,16 @@ def has_merge(module: nn.Module) -> bool:
 
 def takes_mask(module: nn.Module) -> bool:
     """Return True if the method that reads elements accepts a `mask`."""
+    return "mask" in parameters_of(module)
+
+
+def parameters_of(module: nn.Module) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of the method that reads elements, for an adapter with those of what it passes them to."""
     method: Any = module.update if is_streaming(module) else module.forward
-    return "mask" in inspect.signature(method).parameters
+    parameters = dict(inspect.signature(method).parameters)
+    passes_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    inner = parameters_of(module.module) if isinstance(module, Adapter) and passes_on else {}
+    return {**inner, **parameters}
 
 
 Aggregation = Literal["sum", "mean", "max", "min"]

@@ -47,6 +47,9 @@ class EncoderSpec:
         module may have it as an attribute instead.
     finite_only
         True if the encoder admits finite elements only. A module may have it as an attribute instead.
+    vocabulary
+        Number of tokens if the elements are integers from 0 to `vocabulary - 1`, else 0. The adapter `tokens` sets it,
+        and turns the numbers of a law into tokens.
     order_sensitive
         True if the encoder reads the elements in order, as a recurrence does: its laws then cut a set into contiguous
         chunks in order, and it must break `symmetry.permutation` and `mbc.order`. A module may have it as an attribute
@@ -55,7 +58,8 @@ class EncoderSpec:
     Raises
     ------
     ValueError
-        If a law is both claimed and broken, `slot_readout` is unknown, or `min_size` is less than 1.
+        If a law is both claimed and broken, `slot_readout` is unknown, `min_size` is less than 1, or `vocabulary` is
+        negative.
     """
 
     name: str
@@ -71,6 +75,7 @@ class EncoderSpec:
     min_size: int = 1
     finite_only: bool = False
     order_sensitive: bool = False
+    vocabulary: int = 0
 
     def __post_init__(self) -> None:
         both = sorted(self.claims.keys() & self.breaks.keys())
@@ -82,6 +87,8 @@ class EncoderSpec:
             )
         if self.min_size < 1:
             raise ValueError(f"spec {self.name!r}: min_size={self.min_size}; a set has at least 1 element")
+        if self.vocabulary < 0:
+            raise ValueError(f"spec {self.name!r}: vocabulary={self.vocabulary}; give the number of tokens")
 
     def build(self, dim_in: int, **hyper: Any) -> "nn.Module":
         """Build a module.

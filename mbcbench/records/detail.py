@@ -316,8 +316,8 @@ class ProbeDetail(Detail):
 class EncoderDetail(ProbeDetail):
     """Detail of a probe that built an encoder and encoded a batch.
 
-    identity: digests of its source and weights. guesses_dim_in: True if the width comes from the layers of an
-    instance. import_seconds: time to import the target.
+    identity: digests of its source and weights. why_dim_in: why the width of an instance was taken, or empty.
+    import_seconds: time to import the target.
     """
 
     summary: str
@@ -334,7 +334,7 @@ class EncoderDetail(ProbeDetail):
     output_shape: Sequence[int]
     identity: Mapping[str, str]
     deliberately_wrong: bool = False
-    guesses_dim_in: bool = False
+    why_dim_in: str = ""
     import_seconds: float = 0.0
 
 

@@ -1,6 +1,5 @@
 """The encoder of a set in a file: built, given trained weights, and called chunk by chunk."""
 
-import copy
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +9,11 @@ from torch import Tensor, nn
 
 from mbcbench.errors import BrokenPluginError, UsageError
 from mbcbench.protocol.build import build_from_spec, call_plugin, get_spec
+from mbcbench.protocol.copying import copy_module
 from mbcbench.protocol.encoder import ChunkAggregation, is_streaming
-from mbcbench.protocol.validate import validate
 from mbcbench.protocol.weights import load_weights
 from mbcbench.types import Encoder, State
+from mbcbench.verify.validate import validate
 
 if TYPE_CHECKING:
     from mbcbench.streaming.encode import EncodeOptions
@@ -60,7 +60,7 @@ class GuardedEncoder:
 
     def copy(self) -> "GuardedEncoder":
         """Return a copy for use on another thread: an encoder may keep intermediate results in itself."""
-        return GuardedEncoder(copy.deepcopy(self.module), self.name)
+        return GuardedEncoder(copy_module(self.module), self.name)
 
 
 def build_encoder(options: "EncodeOptions", width: int) -> GuardedEncoder:

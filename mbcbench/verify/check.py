@@ -14,6 +14,7 @@ from mbcbench.types import Hyper
 from mbcbench.verify.check_result import CheckResult, to_check_result
 from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.law import select_laws
+from mbcbench.verify.validate import why_width
 from mbcbench.verify.xfails import ExpectedFailures, load_xfails
 
 DEFAULT_EXAMPLES = 400
@@ -78,4 +79,6 @@ def check(  # noqa: PLR0913 # an option of a command is an argument here
     checker.validate()  # a fault of the encoder itself is raised once, not reported for every law
     budget = Budget(examples, math.inf if seconds is None else seconds)
     records = [checker.judge(law_id, budget) for law_id in select_laws(laws)]
-    return to_check_result(records)
+    reason = "" if dim_in else why_width(checker.spec)
+    width = f"elements of width {checker.dim_in}, {reason}; another with dim_in=N" if reason else ""
+    return to_check_result(records, note=width)

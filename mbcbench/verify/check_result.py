@@ -11,6 +11,7 @@ from mbcbench.records.record import BROKEN, UNEXPECTED, Record, count_statuses, 
 _COLOURS = {"pass": "#2e7d32", "ok": "#2e7d32", "xfail": "#8a6d00", "skip": "#757575"}
 _ALARM = "#c62828"
 _DETAILS = ("detail.counterexample", "detail.examples", "detail.reproduce", "detail.text")
+NOTE = "note"  # key of DataFrame.attrs
 _REQUIRED = {"encoder", "case", "status", "value", "message", *_DETAILS}
 
 
@@ -43,7 +44,8 @@ class CheckResult(pd.DataFrame):
             for _, row in self.iterrows()
         ]
         texts = [f"\n{text}" for text in self.failures["detail.text"] if isinstance(text, str)]
-        return "\n".join([*rows, *texts, "", count_statuses(self["status"])])
+        notes = [self.attrs[NOTE]] if self.attrs.get(NOTE) else []
+        return "\n".join([*rows, *texts, "", *notes, count_statuses(self["status"])])
 
     def _repr_html_(self) -> str | None:
         if not set(self.columns) >= _REQUIRED:
@@ -54,11 +56,13 @@ class CheckResult(pd.DataFrame):
         return f"<div><b>{encoders}</b>: {count_statuses(self['status'])}{table}{counterexamples}</div>"
 
 
-def to_check_result(records: Iterable[Record]) -> CheckResult:
-    """Return records of laws as a result."""
+def to_check_result(records: Iterable[Record], *, note: str = "") -> CheckResult:
+    """Return records of laws as a result, with a note on how the encoder was built."""
     table = frame(records)
     missing = [column for column in _DETAILS if column not in table.columns]
-    return CheckResult(table.reindex(columns=[*table.columns, *missing]))
+    result = CheckResult(table.reindex(columns=[*table.columns, *missing]))
+    result.attrs[NOTE] = note
+    return result
 
 
 def _format_number(value: float | None) -> str:

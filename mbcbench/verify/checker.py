@@ -1,6 +1,5 @@
 """Check one encoder: build it once and judge laws."""
 
-import copy
 import hashlib
 import math
 import time
@@ -20,15 +19,16 @@ from mbcbench.protocol.build import (
     target_name,
     target_string,
 )
+from mbcbench.protocol.copying import copy_module
 from mbcbench.protocol.customize import BuildOptions
 from mbcbench.protocol.encoder import AGGREGATIONS, Aggregation, ChunkAggregation, is_streaming
-from mbcbench.protocol.validate import element_width, validate
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import UntriedLawDetail
 from mbcbench.records.record import Record, Status
 from mbcbench.verify import tolerance
 from mbcbench.verify.domain import Domain, declared_domain
 from mbcbench.verify.example import ALL_KINDS, Example, ExampleData, smallest_examples
+from mbcbench.verify.hints import convention_hint
 from mbcbench.verify.isolation import isolated
 from mbcbench.verify.law import Law, get_law
 from mbcbench.verify.law_result import LawResult, law_record
@@ -36,6 +36,7 @@ from mbcbench.verify.law_run import LawRun, LawTimeout, Observation
 from mbcbench.verify.reference import with_reference
 from mbcbench.verify.search import ExampleStore, SearchResult, search
 from mbcbench.verify.subject import Subject, parameter_variants
+from mbcbench.verify.validate import element_width, validate, validate_in_float64
 from mbcbench.verify.xfails import with_xfails
 
 PARTITION = "mbc.partition"
@@ -43,9 +44,6 @@ FINITE = "hygiene.finite"
 MIN_BATCHES = 4  # tried for a law about a batch as a whole: to hold on one says little
 # Laws that an order-sensitive encoder breaks, if they apply to it.
 BROKEN_BY_ORDER = ("symmetry.permutation", "symmetry.elements", "mbc.order")
-ORDER_HINT = (
-    "it holds for contiguous chunks in order: if the order of elements is meant, declare `order_sensitive = True`"
-)
 AGGREGATION_EXAMPLES = 24  # smallest examples on which an aggregation must be consistent to be used for other laws
 # Examples that decide what the search may rely on: is the encoder deterministic, are the sets of a batch independent?
 _PROBES = (Example(sizes=(1,), seed=1), Example(sizes=(2, 3), seed=2), Example(sizes=(9,), seed=3))
@@ -161,6 +159,8 @@ class Checker:
             return self.judge_cell(cell, budget)
         except (UsageError, BrokenPluginError) as error:
             message = str(error)
+            if error.__cause__ is not None and is_out_of_memory(error.__cause__):
+                status, message = Status.OOM, f"memory ran out: {message}"
         except LawTimeout:
             status, message = Status.TIMEOUT, f"took longer than its limit of {budget.seconds:g} s"
         except (Exception, LawOutOfMemoryError) as error:
@@ -181,7 +181,7 @@ class Checker:
     def try_law(self, law: Law, budget: Budget) -> LawResult:
         """Try to falsify a law; raise LawTimeout after the time limit of the budget."""
         with isolated(self.seed):
-            if not self._is_plain or not law.needs_streaming:
+            if not self.is_plain or not law.needs_streaming:
                 return self._try_on(law, self.subjects(), budget)
             if law.id == PARTITION:
                 return self._try_all_aggregations(law, budget)
@@ -189,7 +189,7 @@ class Checker:
 
     def replay(self, law: Law, example: Example) -> SearchResult | None:
         """Try a law on one example; return the result if the example still breaks it, else None."""
-        if self._is_plain and law.needs_streaming:
+        if self.is_plain and law.needs_streaming:
             groups = [self.aggregated(g) for g in AGGREGATIONS]
         else:
             groups = [self.subjects()]
@@ -207,7 +207,9 @@ class Checker:
             module = build_from_spec(self.spec, dim_in=self.dim_in, seed=self.seed)
             self._domain = declared_domain(self.spec, module, self.dim_in)
             validate(module, dim_in=self.dim_in, name=self.spec.name, min_size=self._domain.min_size)
-            return parameter_variants(module, self.dim_in, self.seed, self._domain.min_size)
+            in_float64 = copy_module(module).to("cpu", torch.float64).eval()
+            validate_in_float64(in_float64, dim_in=self.dim_in, name=self.spec.name, min_size=self._domain.min_size)
+            return parameter_variants(in_float64, self.dim_in, self.seed, self._domain.min_size)
 
     @property
     def domain(self) -> Domain:
@@ -216,7 +218,7 @@ class Checker:
         return self._domain
 
     @cached_property
-    def _breaks(self) -> Mapping[str, str]:
+    def breaks(self) -> Mapping[str, str]:
         """Laws that the encoder breaks: those of its spec, and those that an order-sensitive encoder breaks."""
         if not self.domain.order_sensitive:
             return self.spec.breaks
@@ -224,7 +226,8 @@ class Checker:
         return {**dict.fromkeys(broken, "it reads the elements in order, as it declares"), **self.spec.breaks}
 
     @property
-    def _is_plain(self) -> bool:
+    def is_plain(self) -> bool:
+        """True if the encoder does not stream."""
         return not is_streaming(self._variants[0])
 
     @cached_property
@@ -233,7 +236,7 @@ class Checker:
 
         This is decided first: the other laws compare two encodings, which means nothing if one input has two.
         """
-        module = copy.deepcopy(self._variants[0])
+        module = copy_module(self._variants[0])
         with isolated(self.seed), torch.no_grad():
             for example in _PROBES:
                 x = ExampleData(self.domain.fit(example), self.dim_in).x
@@ -248,7 +251,7 @@ class Checker:
         """True if the encoder treats the sets of a batch independently, so that one call can try many examples."""
         if not self.deterministic:
             return False
-        subject = Subject(copy.deepcopy(self._variants[-1]), self.dim_in, domain=self.domain)
+        subject = Subject(copy_module(self._variants[-1]), self.dim_in, domain=self.domain)
         run = LawRun(get_law("symmetry.batch"), [subject])
         probes = [self.domain.fit(replace(example, kinds=ALL_KINDS)) for example in _PROBES]
         with isolated(self.seed), torch.no_grad():
@@ -265,7 +268,7 @@ class Checker:
 
         return [
             Subject(
-                wrap(copy.deepcopy(module)),
+                wrap(copy_module(module)),
                 self.dim_in,
                 deterministic=self.deterministic,
                 rebuild=rebuild,
@@ -283,9 +286,10 @@ class Checker:
     def _consistent_aggregation(self) -> Aggregation | None:
         """The first g for which (f, g) is mini-batch consistent, as far as a short search can tell."""
         law = get_law(PARTITION)
-        return next((g for g in AGGREGATIONS if self._survives_smallest(law, self.aggregated(g))), None)
+        return next((g for g in AGGREGATIONS if self.survives_smallest(law, self.aggregated(g))), None)
 
-    def _survives_smallest(self, law: Law, subjects: list[Subject]) -> bool:
+    def survives_smallest(self, law: Law, subjects: list[Subject]) -> bool:
+        """Return True if a law holds on the smallest examples, as far as a short search can tell."""
         run = LawRun(law, subjects)
         smallest = smallest_examples(len(subjects), law.kinds, all_kinds=self.independent_sets)
         with isolated(self.seed), torch.no_grad():
@@ -305,7 +309,7 @@ class Checker:
 
     def _try_through_aggregation(self, law: Law, budget: Budget) -> LawResult:
         """Try another law about streams on a plain module, with the aggregation that makes it consistent."""
-        if PARTITION in self._breaks:  # which is judged as a law of its own
+        if PARTITION in self.breaks:  # which is judged as a law of its own
             return LawResult(Status.SKIP, f"a plain module whose spec says that it breaks {PARTITION}")
         g = self._consistent_aggregation
         if g is None:
@@ -317,24 +321,22 @@ class Checker:
         reason = law.unmet_requirement(subjects[0])
         if reason:
             return LawResult(Status.SKIP, reason)
+        refusal = self.domain.refusal
+        if law.id == FINITE and refusal is not None and not refusal.is_clear:
+            expected = self.breaks.get(law.id, "")
+            return LawResult(Status.XFAIL if expected else Status.ERROR, _join(expected, refusal.advice))
         result = self._search(law, subjects, budget)
-        return self._conclude(law, result, self._domain_note(law) if result.holds else self._order_hint(law))
+        return self._conclude(law, result, self._domain_note(law) if result.holds else convention_hint(self, law))
 
     def _domain_note(self, law: Law) -> str:
         """Return what the encoder does not admit, for the law about sets of every size."""
-        smallest = self.domain.min_size
+        smallest, refusal = self.domain.min_size, self.domain.refusal
+        if law.id == FINITE and refusal is not None:
+            return refusal.advice
         return f"sets of fewer than {smallest} elements are no input" if law.id == FINITE and smallest > 1 else ""
 
-    def _order_hint(self, law: Law) -> str:
-        """Return how to declare a stream that is consistent for contiguous chunks in order, and for these only."""
-        is_plain_or_known = self._is_plain or self.domain.order_sensitive or law.id in self._breaks
-        if law.id != PARTITION or is_plain_or_known:
-            return ""
-        in_order = self.subjects(domain=replace(self.domain, order_sensitive=True))
-        return ORDER_HINT if self._survives_smallest(law, in_order) else ""
-
     def _search(self, law: Law, subjects: list[Subject], budget: Budget, g: str = "") -> SearchResult:
-        is_expected = law.id in self._breaks  # an expected counterexample is neither shrunk nor worth storing
+        is_expected = law.id in self.breaks  # an expected counterexample is neither shrunk nor worth storing
         store = None
         if budget.database is not None and not is_expected:
             parts = ("mbcbench", self.spec.name, law.id, g, str(self.dim_in))
@@ -357,16 +359,18 @@ class Checker:
         note: str = "",
         by_aggregation: Mapping[Aggregation, SearchResult] | None = None,
     ) -> LawResult:
+        if result.why_untried:
+            return LawResult(Status.SKIP, result.why_untried)
         status, message = self._outcome(law, result, note)
         return LawResult(status, message, result, by_aggregation)
 
     def _outcome(self, law: Law, result: SearchResult, note: str) -> tuple[Status, str]:
         """Return status and message, given what the spec claims and expects to fail."""
-        expected = self._breaks.get(law.id, "")
+        expected = self.breaks.get(law.id, "")
         error = result.counterexample.error if result.counterexample is not None else ""
         if error:
             return (Status.XFAIL, f"{expected} ({error})") if expected else (Status.ERROR, error)
-        if not law.can_fail(self.spec.claims, self._breaks):
+        if not law.can_fail(self.spec.claims, self.breaks):
             return Status.OK, law.describe_outcome(holds=result.holds, note=result.worst.note)
         if not result.holds:
             doubt = "" if self.deterministic else "not deterministic in eval mode: fix hygiene.determinism first"

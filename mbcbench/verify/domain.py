@@ -5,10 +5,48 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
+from mbcbench.errors import is_out_of_memory, one_line, user_frame
+from mbcbench.protocol.adapter import declared_int, declares
 from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.verify.example import Example
 
 MAX_INFERRED_SIZE = 64  # an encoder that refuses sets of this size declares its `min_size`
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Sets that an encoder raises for, although it does not declare a least size.
+
+    Parameters
+    ----------
+    first
+        Smallest number of elements that was tried.
+    min_size
+        Smallest number of elements that it encodes.
+    error
+        Exception that it raises for one element fewer.
+    """
+
+    first: int
+    min_size: int
+    error: BaseException
+
+    @property
+    def is_clear(self) -> bool:
+        """True if the encoder says that these sets are no input."""
+        return is_refusal(self.error)
+
+    @property
+    def advice(self) -> str:
+        """One line with the sizes, the exception, and what to declare."""
+        last = self.min_size - 1
+        sizes = f"{last} elements" if self.first == last else f"{self.first} to {last} elements"
+        sizes = "one element" if last == 1 else sizes
+        what = f"a set of {sizes} raises {one_line(self.error)}{user_frame(self.error)}"
+        fix = f"`min_size = {self.min_size}` in the class or its EncoderSpec"
+        return f"{what}; if that is no input, declare {fix}" + (
+            "" if self.is_clear else ", or raise ValueError with a message"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +63,18 @@ class Domain:
         True if the order of the elements matters, so that a stream is fed in order.
     every_chunk
         True if each chunk is encoded as a set of its own, and must have `min_size` elements.
+    vocabulary
+        Number of tokens if the elements are integers from 0 to `vocabulary - 1`, else 0.
+    refusal
+        How sets of fewer than `min_size` elements are refused, if that is not declared.
     """
 
     min_size: int = 1
     finite_only: bool = False
     order_sensitive: bool = False
     every_chunk: bool = False
+    vocabulary: int = 0
+    refusal: Refusal | None = None
 
     @property
     def num_added(self) -> int:
@@ -41,6 +85,7 @@ class Domain:
         """Return a similar example that the encoder admits; one with data of its own is returned as it is."""
         if example.values is not None or example.program or not example.sizes:
             return example
+        example = replace(example, vocabulary=self.vocabulary)
         if self.order_sensitive:
             example = replace(example, arrangement="contiguous")
         if self.every_chunk:
@@ -54,47 +99,51 @@ class Domain:
 
 
 def declared_domain(spec: EncoderSpec, module: nn.Module, dim_in: int) -> Domain:
-    """Return what a spec, or attributes of the module, declare; a least size that is not declared is found by trying.
-
-    A refusal is a ValueError with a message. Anything else that the module raises is an error.
-    """
-    declared = getattr(module, "min_size", 1)
-    is_size = isinstance(declared, int) and not isinstance(declared, bool)
+    """Return what a spec or attributes of the module declare; a least size that is not declared is found by trying."""
+    smallest = max(spec.min_size, declared_int(module, "min_size") or 1)
+    refusal = _find_refusal(module, dim_in, smallest)
     return Domain(
-        min_size=_least_size(module, dim_in, max(spec.min_size, declared if is_size else 1)),
-        finite_only=spec.finite_only or getattr(module, "finite_only", False) is True,
-        order_sensitive=spec.order_sensitive or getattr(module, "order_sensitive", False) is True,
+        min_size=refusal.min_size if refusal is not None else smallest,
+        finite_only=spec.finite_only or declares(module, "finite_only"),
+        order_sensitive=spec.order_sensitive or declares(module, "order_sensitive"),
+        vocabulary=spec.vocabulary or declared_int(module, "vocabulary") or 0,
+        refusal=refusal,
     )
 
 
-def _least_size(module: nn.Module, dim_in: int, declared: int) -> int:
-    """Return the size of the smallest set from `declared` on that the module does not refuse, or else `declared`."""
-    like = next(module.parameters(), torch.empty(0))
-    dtype = like.dtype if like.is_floating_point() else torch.get_default_dtype()
+def _find_refusal(module: nn.Module, dim_in: int, declared: int) -> Refusal | None:
+    """Return how the module refuses sets from `declared` elements on, and the size from which it encodes them.
+
+    Return None if it encodes sets of `declared` elements, or no larger ones either: its validation then says why.
+    """
     training = {m: m.training for m in module.modules()}
     module.eval()
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            for n in range(declared, max(declared, MAX_INFERRED_SIZE) + 1):
-                x = torch.linspace(-1, 1, 2 * n * dim_in, dtype=dtype, device=like.device).reshape(2, n, dim_in)
-                if not _refuses(module, x):
-                    return n
+            errors = [_error_for_size(module, dim_in, declared)]
+            while errors[-1] is not None and len(errors) <= MAX_INFERRED_SIZE:
+                errors.append(_error_for_size(module, dim_in, declared + len(errors)))
+            # A module that mistakes n for d encodes one size only.
+            is_least = errors[-1] is None and _error_for_size(module, dim_in, declared + len(errors)) is None
     finally:
         for submodule, mode in training.items():
             submodule.training = mode
-    return declared
+    last_error = errors[-2] if len(errors) > 1 and is_least else None
+    return None if last_error is None else Refusal(declared, declared + len(errors) - 1, last_error)
 
 
-def _refuses(module: nn.Module, x: torch.Tensor) -> bool:
+def _error_for_size(module: nn.Module, dim_in: int, n: int) -> BaseException | None:
+    """Return what the module raises for sets of `n` elements, or None; memory that runs out is not a refusal."""
+    like = next(module.parameters(), torch.empty(0))
+    dtype = like.dtype if like.is_floating_point() else torch.get_default_dtype()
+    x = torch.linspace(-1, 1, 2 * n * dim_in, dtype=dtype, device=like.device).reshape(2, n, dim_in)
     try:
         module(x)
-    except ValueError as error:
-        return is_refusal(error)
-    except Exception:  # the module's own, for its validation to report
-        return False
-    return False
+    except (Exception, SystemExit) as error:  # the module's own
+        return None if is_out_of_memory(error) else error
+    return None
 
 
-def is_refusal(error: Exception) -> bool:
+def is_refusal(error: BaseException) -> bool:
     """Return True if an encoder says that it does not admit an input: a ValueError with a message."""
     return isinstance(error, ValueError) and bool(str(error).strip())

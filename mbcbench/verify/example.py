@@ -41,6 +41,8 @@ class Example:
     values, order
         Explicit elements (`n x d`) and their order of arrival, for a single set. The search fills them in when it
         simplifies a counterexample.
+    vocabulary
+        Number of tokens if the elements are integers from 0 to `vocabulary - 1`, else 0.
     program
         Steps on states, for the law that tries programs.
     """
@@ -52,6 +54,7 @@ class Example:
     variant: int = 0
     values: tuple[tuple[float, ...], ...] | None = None
     order: tuple[int, ...] | None = None
+    vocabulary: int = 0
     program: tuple[tuple[str | int, ...], ...] = ()
 
     @property
@@ -68,6 +71,7 @@ class Example:
             row |= {"x": [list(element) for element in self.values], "order": list(self.order or range(self.n))}
         else:
             row |= {"kinds": list(self.kinds), "arrangement": self.arrangement}
+            row |= {"vocabulary": self.vocabulary} if self.vocabulary else {}
         return row | {"seed": self.seed, "variant": self.variant}
 
     @classmethod
@@ -81,6 +85,7 @@ class Example:
         else:
             kinds = row["kinds"] if "kinds" in row else row["lanes"]
             fields |= {"kinds": tuple(kinds), "arrangement": row["arrangement"]}
+            fields |= {"vocabulary": row.get("vocabulary", 0)}
         return cls(sizes=tuple(row["sizes"]), **fields)
 
 
@@ -141,7 +146,12 @@ def _draw_values(example: Example, dim: int) -> Array:
     batch = rng.standard_normal((len(example.kinds), example.n, dim))
     for row, kind in enumerate(example.kinds):
         batch[row] = KINDS[kind % len(KINDS)][1](batch[row])
-    return batch
+    return _to_tokens(batch, example.vocabulary) if example.vocabulary else batch
+
+
+def _to_tokens(values: Array, vocabulary: int) -> Array:
+    """Return integers of a vocabulary in place of real numbers; equal and sorted numbers stay so."""
+    return np.clip(np.round((values + 2) * (vocabulary - 1) / 4), 0, vocabulary - 1)
 
 
 def _draw_order(example: Example) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mbcbench import registry
+from mbcbench.adapters.advice import mask_advice
 from mbcbench.errors import UsageError
 from mbcbench.verify.example import ALL_KINDS, Example, ExampleData
 from mbcbench.verify.subject import Subject, slots_of
@@ -29,7 +30,7 @@ def merges(subject: Subject) -> str | None:
 
 def masks(subject: Subject) -> str | None:
     """Require an encoder that takes a mask."""
-    return None if subject.takes_mask else "it takes no mask"
+    return None if subject.takes_mask else f"it takes no argument `mask`{mask_advice(subject.module)}"
 
 
 def encodes_sets(subject: Subject) -> str | None:
@@ -59,6 +60,11 @@ def admits_nonfinite(subject: Subject) -> str | None:
     return "it admits finite elements only, as it declares" if subject.domain.finite_only else None
 
 
+def reads_numbers(subject: Subject) -> str | None:
+    """Require elements that can be scaled."""
+    return "its elements are tokens, as it declares" if subject.domain.vocabulary else None
+
+
 def ignores_order(subject: Subject) -> str | None:
     """Require an encoder that does not declare itself order-sensitive."""
     return "it reads the elements in order, as it declares" if subject.domain.order_sensitive else None
@@ -67,6 +73,10 @@ def ignores_order(subject: Subject) -> str | None:
 def has_parameters(subject: Subject) -> str | None:
     """Require trainable parameters."""
     return None if subject.parameters else "it has no trainable parameters"
+
+
+class NotApplicable(Exception):  # noqa: N818 # not an error: a law says it of an example
+    """A law says nothing about an example. The message is the reason."""
 
 
 class Explore(Protocol):

@@ -12,7 +12,7 @@ from mbcbench.errors import LawOutOfMemoryError, is_out_of_memory, one_line, use
 from mbcbench.types import JsonObject
 from mbcbench.verify.domain import Domain
 from mbcbench.verify.example import Example, ExampleData
-from mbcbench.verify.law import Law
+from mbcbench.verify.law import Law, NotApplicable
 from mbcbench.verify.noise import NoisyArithmetic
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import (
@@ -56,6 +56,8 @@ class Observation:
         Type and message of the exception that the encoder raised, as one line.
     choices
         What the law chose itself, by name.
+    is_applicable
+        False if the law says nothing about the example; `note` is the reason.
     """
 
     example: Example
@@ -65,6 +67,7 @@ class Observation:
     note: str = ""
     error: str = ""
     choices: JsonObject = field(default_factory=dict)
+    is_applicable: bool = True
 
     @property
     def ratio(self) -> float:
@@ -110,6 +113,8 @@ class LawRun:
     began: float = field(default_factory=time.perf_counter)
     sets_tried: int = 0
     sets_until_broken: int = 0
+    num_applicable: int = 0
+    reason_not_applicable: str = ""
     worst: Observation = field(default_factory=lambda: Observation(Example(sizes=())))
     undecided: Observation | None = None
     relative_bound: float = 0.0
@@ -137,10 +142,14 @@ class LawRun:
         self.sets_tried += len(example.kinds) if self.law.batched else 1
         try:
             observation = self._observe(data, self._compare(subject, data))
+        except NotApplicable as reason:
+            self.reason_not_applicable = self.reason_not_applicable or str(reason)
+            return Observation(example, note=str(reason), is_applicable=False)
         except Exception as error:  # the encoder's own
             if is_out_of_memory(error):
                 raise LawOutOfMemoryError(str(error)) from error
             observation = Observation(example, error=f"{one_line(error)}{user_frame(error)}", choices=data.choices)
+        self.num_applicable += 1
         if observation.is_counterexample and not self.sets_until_broken:
             self.sets_until_broken = self.sets_tried
         rank = (observation.ratio, observation.gap)
@@ -216,7 +225,10 @@ class LawRun:
 
     def _breaks_nearby(self, subject: Subject, data: ExampleData) -> Tensor:
         """Return for each set (`B`) whether the law is broken beside it by more than the condition explains."""
-        comparison = self.law.check(*self._beside_ties(subject, data))
+        try:
+            comparison = self.law.check(*self._beside_ties(subject, data))
+        except NotApplicable:
+            return torch.zeros(len(data.x), dtype=torch.bool)
         limit = MAX_RELATIVE_BOUND * self._scale(subject, comparison)
         return (comparison.gap > limit) & (comparison.gap > comparison.bound)
 

@@ -17,6 +17,7 @@ from mbcbench.verify.law_run import LawRun, Observation
 from mbcbench.verify.shrink import simplify
 from mbcbench.verify.subject import Subject
 
+MIN_APPLICABLE = 2  # examples: to hold on one says little
 SMALL_BUDGET = 320  # sets; a budget up to this goes to the smallest examples, of a larger one half is drawn
 
 
@@ -36,6 +37,10 @@ class SearchResult:
         Observation whose bound is as large as an error, or None.
     relative_bound
         Largest ratio of bound and scale of an encoding: the relative error that a pass leaves open.
+    num_applicable
+        Number of examples about which the law says something; an example may have many sets.
+    reason_not_applicable
+        Reason why it says nothing about an example, if there is one.
     """
 
     examples: int
@@ -43,11 +48,20 @@ class SearchResult:
     counterexample: Observation | None = None
     undecided: Observation | None = None
     relative_bound: float = 0.0
+    num_applicable: int = MIN_APPLICABLE
+    reason_not_applicable: str = ""
 
     @property
     def holds(self) -> bool:
         """True if no counterexample was found."""
         return self.counterexample is None
+
+    @property
+    def why_untried(self) -> str:
+        """Reason why a law that holds on so few examples has not been tried, or an empty string."""
+        if not self.reason_not_applicable or self.num_applicable >= MIN_APPLICABLE or not self.holds:
+            return ""
+        return self.reason_not_applicable + (" (it was tried on one example only)" if self.num_applicable else "")
 
 
 @dataclass(frozen=True)
@@ -121,7 +135,15 @@ def search(
 
 
 def _result(run: LawRun, counterexample: Observation | None) -> SearchResult:
-    return SearchResult(run.examples, run.worst, counterexample, run.undecided, run.relative_bound)
+    return SearchResult(
+        run.examples,
+        run.worst,
+        counterexample,
+        undecided=run.undecided,
+        relative_bound=run.relative_bound,
+        num_applicable=run.num_applicable,
+        reason_not_applicable=run.reason_not_applicable,
+    )
 
 
 def _try_stored(run: LawRun, store: ExampleStore) -> Observation | None:

@@ -1,6 +1,5 @@
 """The encoder under test, in float64 and eval mode, with helpers for writing laws."""
 
-import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
@@ -11,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mbcbench.protocol.copying import copy_module
 from mbcbench.protocol.encoder import has_merge, is_streaming, takes_mask
 from mbcbench.types import Encoder, State
 from mbcbench.verify import tolerance
@@ -201,7 +201,7 @@ class Subject:
         Others keep their size: a bias, the gain of a norm or a log-variance does not grow in training as weights do.
         """
         if factor not in self._with_weights:
-            module = copy.deepcopy(self.module)
+            module = copy_module(self.module)
             for name, parameter in module.named_parameters():
                 if parameter.dim() > 1 and name.endswith("weight"):
                     parameter.data.mul_(factor)
@@ -219,7 +219,7 @@ class Subject:
     def in_dtype(self, dtype: torch.dtype) -> Any:
         """Return the module in another precision."""
         if dtype not in self._in_dtype:
-            self._in_dtype[dtype] = copy.deepcopy(self.module).to(dtype)
+            self._in_dtype[dtype] = copy_module(self.module).to(dtype)
         return self._in_dtype[dtype]
 
     def in_float32(self, trial: int) -> "Subject":
@@ -246,7 +246,7 @@ class Subject:
     @cached_property
     def in_train_mode(self) -> "Subject":
         """The same encoder in train mode."""
-        return Subject(copy.deepcopy(self.module).train(), self.dim_in, domain=self.domain)
+        return Subject(copy_module(self.module).train(), self.dim_in, domain=self.domain)
 
     @cached_property
     def _perturbed_modules(self) -> list[Any]:
@@ -258,21 +258,20 @@ class Subject:
 def _map_parameters(module: nn.Module, seed: int, function: Callable[[Tensor, torch.Generator], Tensor]) -> nn.Module:
     """Return a copy of the module with `function` applied to each parameter."""
     generator = torch.Generator().manual_seed(seed)
-    twin = copy.deepcopy(module)
+    twin = copy_module(module)
     with torch.no_grad():
         for parameter in twin.parameters():
             parameter.copy_(function(parameter, generator))
     return twin
 
 
-def parameter_variants(module: nn.Module, dim_in: int, seed: int, min_size: int = 1) -> list[nn.Module]:
-    """Return `module` in float64, on the CPU and in eval mode: as built, and with noise added to its parameters.
+def parameter_variants(base: nn.Module, dim_in: int, seed: int, min_size: int = 1) -> list[nn.Module]:
+    """Return a module (float64, eval mode) as built, and with noise added to its parameters.
 
     Fresh parameters hide faults: a bias of zero can be added once per chunk without effect, a forgotten LayerNorm of
     ones changes nothing, small logits make every attention uniform. A variant that is not finite on ordinary data is
     left out.
     """
-    base = copy.deepcopy(module).to("cpu", torch.float64).eval()
     n = max(5, min_size)
     x = torch.randn(2, n, dim_in, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     variants = [base]
@@ -287,7 +286,7 @@ def parameter_variants(module: nn.Module, dim_in: int, seed: int, min_size: int 
 def _with_noise(module: nn.Module, seed: int, scale: float) -> nn.Module:
     """Return a copy whose parameters have normal noise of half their root mean square added, and are then scaled."""
     generator = torch.Generator().manual_seed(seed)
-    noisy = copy.deepcopy(module)
+    noisy = copy_module(module)
     with torch.no_grad():
         for parameter in noisy.parameters():
             spread = parameter.square().mean().sqrt().clamp(min=0.1)

@@ -7,9 +7,11 @@ from torch import Tensor
 
 from mbcbench.types import Encoder, State
 from mbcbench.verify.example import TIE_FREE_KINDS, ExampleData
-from mbcbench.verify.law import Law, ignores_order, streams
+from mbcbench.verify.law import Law, NotApplicable, ignores_order, streams
 from mbcbench.verify.subject import Quantity, Subject
 from mbcbench.verify.tolerance import Comparison
+
+from .comparison import violation
 
 
 def check_gradient(subject: Subject, data: ExampleData) -> Comparison:
@@ -19,6 +21,9 @@ def check_gradient(subject: Subject, data: ExampleData) -> Comparison:
 
     Why it matters: a detached state, an update under no_grad, or a maximum that is treated as a constant gives the
     right encoding and a wrong gradient: training on streams then silently optimises something else.
+
+    An encoder with trainable parameters fails too if no gradient reaches them or the elements, in whatever way it is
+    computed. Without trainable parameters the law does not apply where no gradient reaches the elements, as for tokens.
 
     How to fix a failure: no `.detach()`, `.data` or `no_grad` on anything that carries the state from chunk to chunk.
     """
@@ -52,7 +57,19 @@ def _compare(subject: Subject, data: ExampleData, streamed: Quantity) -> Compari
     def full(module: Encoder, x: Tensor) -> Tensor:
         return _gradients(module, x, lambda m, inputs: m(inputs), data)
 
-    return subject.compare(streamed(subject.module, data.x), full(subject.module, data.x), data.x, full)
+    actual, expected = streamed(subject.module, data.x), full(subject.module, data.x)
+    if not bool((actual != 0).any()) and not bool((expected != 0).any()):
+        return _without_gradient(subject, data)
+    return subject.compare(actual, expected, data.x, full)
+
+
+def _without_gradient(subject: Subject, data: ExampleData) -> Comparison:
+    """Return a violation if the parameters should have a gradient; raise NotApplicable if it may be zero."""
+    with torch.enable_grad():
+        has_graph = bool(subject.module(data.x).requires_grad)
+    if subject.parameters and not has_graph:
+        return violation(data, "no gradient reaches the elements or any trainable parameter")
+    raise NotApplicable("no gradient reaches the elements" + (" or a parameter" if subject.parameters else ""))
 
 
 def _chunks(x: Tensor, data: ExampleData) -> tuple[Tensor, ...]:

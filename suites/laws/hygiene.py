@@ -1,6 +1,5 @@
 """Hygiene: an encoder in eval mode is a function without side effects."""
 
-import copy
 import hashlib
 import pickle
 import random
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mbcbench.protocol.copying import copy_module
 from mbcbench.protocol.state import tensors
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law, admits_nonfinite
@@ -33,7 +33,7 @@ def check_determinism(subject: Subject, data: ExampleData) -> Comparison:
     How to fix a failure: draw in train mode only, or once per stream from a generator of the encoder's own; store
     nothing on the module during a call.
     """
-    twin = copy.deepcopy(subject.module)
+    twin = copy_module(subject.module)
     other = data.x * -0.7 + 0.3
     first = subject.module(data.x)
     comparison = subject.compare(subject.module(other), twin(other), other)

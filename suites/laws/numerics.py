@@ -8,7 +8,7 @@ from torch import Tensor
 from mbcbench.errors import one_line
 from mbcbench.types import Encoder
 from mbcbench.verify.example import Example, ExampleData
-from mbcbench.verify.law import Law, streams
+from mbcbench.verify.law import Law, reads_numbers, streams
 from mbcbench.verify.noise import NoisyArithmetic
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison, gaps, max_norms, perturb
@@ -173,12 +173,12 @@ _PRECISION_KINDS = (0, 3, 5, 13)  # normal, sorted, negative, class by class
 SCALE = Law(
     id="numerics.scale",
     check=check_scale,
-    requires=(streams,),
+    requires=(streams, reads_numbers),
     budget_fraction=0.5,
     max_size=129,
     conditioned=True,
 )
-FLOAT32 = Law(id="numerics.float32", check=check_float32, budget_fraction=0.5, max_size=129)
+FLOAT32 = Law(id="numerics.float32", check=check_float32, requires=(reads_numbers,), budget_fraction=0.5, max_size=129)
 PRECISION = Law(
     id="numerics.precision",
     check=check_precision,

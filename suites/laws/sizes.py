@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import torch
@@ -10,11 +11,11 @@ from torch.overrides import TorchFunctionMode
 
 from mbcbench.protocol.state import tensors
 from mbcbench.verify.example import Example, ExampleData
-from mbcbench.verify.law import Law, encodes_sets
+from mbcbench.verify.law import Law, NotApplicable, encodes_sets
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 
-from .comparison import no_gap, violation, worse
+from .comparison import no_gap, unless_refused, violation, worse
 
 _SIZES = (256, 512, 1024, 4096, 65_537)
 _MAX_ENTRIES = 2**25  # of one tensor: 256 MiB in float64
@@ -59,14 +60,23 @@ def check_size(subject: Subject, data: ExampleData) -> Comparison:
     from sets of 64 and 128 elements. What an encoder already breaks on small sets is for other laws to judge.
     """
     n = data.x.shape[1]
+    _require_admitted(subject, data.x[:, : _SIZES[0]])
     if n > _SIZES[0] and not _is_affordable(subject, n):
-        return no_gap(data)
-    comparison = no_gap(data)
+        raise NotApplicable(f"{n} elements in one piece would take too much memory or too many operations")
+    _require_admitted(subject, data.x)
+    comparisons = []
     if not subject.domain.order_sensitive and _holds_on_small_sets(subject, data, _compare_permuted):
-        comparison = _compare_permuted(subject, data.x, data)
+        comparisons.append(_compare_permuted(subject, data.x, data))
     if _holds_on_small_sets(subject, data, _compare_repeated):
-        comparison = worse(comparison, _compare_repeated(subject, data.x, data))
-    return comparison
+        comparisons.append(_compare_repeated(subject, data.x, data))
+    if not comparisons:
+        raise NotApplicable("on small sets its encoding depends on order and on the number of elements")
+    return reduce(worse, comparisons)
+
+
+def _require_admitted(subject: Subject, x: Tensor) -> None:
+    if unless_refused(lambda: subject.encode(x)) is None:
+        raise NotApplicable(f"a set of {x.shape[1]} elements is refused with a message")
 
 
 def _compare_permuted(subject: Subject, x: Tensor, data: ExampleData) -> Comparison:

@@ -1,12 +1,12 @@
 """The state as a value: it can be saved and forked, and does not grow."""
 
-import copy
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from mbcbench.protocol import state as pytree
+from mbcbench.protocol.copying import copy_module
 from mbcbench.types import Encoder, State
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law, streams
@@ -29,7 +29,7 @@ def check_resume(subject: Subject, data: ExampleData) -> Comparison:
     How to fix a failure: put everything that the stream needs into the state, as tensors and plain values.
     """
     # Copied before the stream starts: another process knows nothing of it.
-    resumed = copy.deepcopy(subject.module)
+    resumed = copy_module(subject.module)
     start = subject.init_state(len(data.x))
     stop = int(data.rng.integers(0, len(data.chunks) + 1))
     data.choices["saved before chunk"] = stop

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from mbcbench.protocol.state import clone
 from tests.controls.base import Mean, Softmax, Sum, Sums, Weighed, finite, hide
 
 
@@ -15,6 +16,16 @@ class DetachedState(Mean):
 
     def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
         return super().update(Sums(state.total.detach(), state.number), x, mask)
+
+
+class CopiedState(Mean):
+    """Copies the state after each chunk, without its graph: stream and full set agree on no gradient at all."""
+
+    breaks: ClassVar[str] = "mbc.gradient"
+    also: ClassVar[tuple[str, ...]] = ("mbc.partial_gradient", "substance.parameters")
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        return clone(super().update(state, x, mask))
 
 
 class NoGradAfterFirstChunk(Mean):

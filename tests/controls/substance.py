@@ -14,7 +14,9 @@ class Constant(Mean):
 
     breaks: ClassVar[str] = "substance.elements"
     # A constant has no gradient, no curvature, and no NaN.
-    also: ClassVar[tuple[str, ...]] = ("substance.attention", "substance.parameters", "hygiene.nonfinite")
+    also: ClassVar[tuple[str, ...]] = (
+        "substance.attention", "substance.parameters", "hygiene.nonfinite", "mbc.gradient", "mbc.partial_gradient",
+    )  # fmt: skip
 
     def readout(self, state: Any) -> Tensor:
         return torch.ones_like(state.total)
@@ -131,6 +133,7 @@ class NoGraph(Mean):
     """Encodes under no_grad."""
 
     breaks: ClassVar[str] = "substance.parameters"
+    also: ClassVar[tuple[str, ...]] = ("mbc.gradient", "mbc.partial_gradient")
 
     @torch.no_grad()
     def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:

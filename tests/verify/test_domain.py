@@ -1,5 +1,6 @@
 """Domains: a law is tried on what an encoder admits, and a clear refusal of anything else is not an accident."""
 
+import re
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.records.record import Status
 from mbcbench.verify.checker import Budget, Checker
-from mbcbench.verify.domain import Domain
+from mbcbench.verify.domain import Domain, declared_domain
 from mbcbench.verify.example import Example
 from mbcbench.verify.law import get_law
 from tests.controls.base import Mean, Sum
@@ -134,7 +135,9 @@ def test_the_law_about_sets_of_every_size_says_which_are_no_input() -> None:
     result = Checker(EncoderSpec(name="refuses", factory=RefusesThree), dim_in=3).try_law(
         get_law("hygiene.finite"), BUDGET
     )
-    assert (result.status, result.message) == (Status.PASS, "sets of fewer than 4 elements are no input")
+    assert result.status is Status.PASS
+    assert "a set of 1 to 3 elements raises ValueError: a set has at least 4 elements, not 3" in result.message
+    assert result.message.endswith("if that is no input, declare `min_size = 4` in the class or its EncoderSpec")
 
 
 def test_a_least_size_in_the_spec_is_respected() -> None:
@@ -180,3 +183,50 @@ def test_an_example_is_fitted_to_the_domain() -> None:
     assert Domain(min_size=4).fit(example).sizes == (4, 2)
     assert Domain(min_size=4, every_chunk=True).fit(example).sizes == (4, 5)
     assert Domain(order_sensitive=True).fit(example).arrangement == "contiguous"
+
+
+class MistakesSizeForWidth(nn.Module):
+    """Encodes sets of exactly three elements, by mistaking them for coordinates."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.phi = nn.Linear(3, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.phi(x.transpose(1, 2)).mean(1)
+        return out
+
+
+class AtMostHundred(RefusesNaN):
+    """Refuses large sets, with a message."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        if x.shape[1] > 100:
+            raise ValueError(f"a set has at most 100 elements, not {x.shape[1]}")
+        return super().forward(x, mask)
+
+
+def test_sets_that_raise_by_accident_are_one_row_with_what_to_declare() -> None:
+    checker = Checker(EncoderSpec(name="nearest", factory=Nearest), dim_in=3)
+    result = checker.try_law(get_law("hygiene.finite"), BUDGET)
+    assert result.status is Status.ERROR
+    assert re.fullmatch(
+        r"a set of 1 to 3 elements raises RuntimeError: .*k.* \(tests/verify/test_domain.py:\d+\); "
+        r"if that is no input, declare `min_size = 4` in the class or its EncoderSpec, "
+        r"or raise ValueError with a message",
+        result.message,
+    )
+    others = ["symmetry.permutation", "symmetry.batch", "hygiene.determinism", "mbc.partition", "hygiene.dtype"]
+    assert Status.ERROR not in [checker.try_law(get_law(law), BUDGET).status for law in others]
+
+
+def test_a_size_that_alone_is_encoded_is_not_the_least_size() -> None:
+    module = MistakesSizeForWidth(3)
+    assert declared_domain(EncoderSpec(name="layout", factory=MistakesSizeForWidth), module, 5).min_size == 1
+
+
+def test_refusing_large_sets_is_not_an_accident() -> None:
+    result = Checker(EncoderSpec(name="capped", factory=AtMostHundred), dim_in=3).try_law(
+        get_law("symmetry.size"), BUDGET
+    )
+    assert (result.status, result.message) == (Status.SKIP, "a set of 256 elements is refused with a message")

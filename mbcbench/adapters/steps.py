@@ -1,8 +1,4 @@
-"""Adapters for encoders that follow another convention.
-
-An encoder with the methods `init_state`, `update`, `readout` (and `merge`) needs no adapter: its state may be any
-combination of tuples, dicts and dataclasses of tensors.
-"""
+"""Adapters for streaming encoders of other conventions."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -10,11 +6,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from mbcbench.protocol.adapter import Adapter
 from mbcbench.protocol.state import map_state
 from mbcbench.types import Encoder, JsonDict, State
 
 
-class StepsAdapter(nn.Module):
+class StepsAdapter(Adapter):
     """Adapter for an encoder whose steps have other names or another order of arguments.
 
     Parameters
@@ -41,8 +38,7 @@ class StepsAdapter(nn.Module):
         readout: Callable[[Encoder, State], Tensor],
         forward: Callable[[Encoder, Tensor], Tensor] | None = None,
     ) -> None:
-        super().__init__()
-        self.module = module
+        super().__init__(module)
         self._init_state, self._update, self._readout, self._forward = init_state, update, readout, forward
 
     def init_state(self, batch_size: int) -> State:
@@ -86,7 +82,7 @@ class MergingStepsAdapter(StepsAdapter):
         return self._merge(self.module, a, b)
 
 
-class StatefulAdapter(nn.Module):
+class StatefulAdapter(Adapter):
     """Adapter for an encoder that keeps its state in its own attributes and changes it there.
 
     Between the steps the attributes are carried as a dict, and each step works on a copy of them.
@@ -114,8 +110,7 @@ class StatefulAdapter(nn.Module):
         update: Callable[[Encoder, Tensor], State] = lambda module, x: module.update(x),
         readout: Callable[[Encoder], Tensor] = lambda module: module.compute(),
     ) -> None:
-        super().__init__()
-        self.module = module
+        super().__init__(module)
         self.fields = tuple(fields)
         self._reset, self._update, self._readout = reset, update, readout
 
@@ -140,56 +135,81 @@ class StatefulAdapter(nn.Module):
         return self.readout(self.update(self.init_state(x.shape[0]), x))
 
     def _collect_state(self) -> JsonDict:
-        return {name: copy.copy(getattr(self.module, name)) for name in self.fields}
+        return {name: _copied(getattr(self.module, name)) for name in self.fields}
 
     def _restore_state(self, state: JsonDict) -> None:
-        # A clone keeps the graph, and protects the state from operations in place.
-        for name, value in map_state(torch.clone, state).items():
-            setattr(self.module, name, value)
+        for name, value in state.items():
+            setattr(self.module, name, _copied(value))
 
 
-class MaskAdapter(nn.Module):
-    """Adapter for an encoder of whole sets with another mask convention: an inverted mask, lengths, or none.
+class MergingStatefulAdapter(StatefulAdapter):
+    """A `StatefulAdapter` for an encoder that can also merge two streams.
 
     Parameters
     ----------
     module
         The encoder.
-    call
-        `(module, x, mask) -> Tensor`: the encoding of the elements of `x` (`B x n x d`) for which `mask` (`B x n`,
-        boolean) is True.
+    fields
+        Names of the attributes that make up the state.
+    merge
+        `(module, other)`: adds the stream whose state is the dict `other` to that of the module; by default
+        `module.merge_state(other)`.
+    **steps
+        The other arguments of `StatefulAdapter`.
     """
 
-    def __init__(self, module: nn.Module, call: Callable[[Encoder, Tensor, Tensor], Tensor]) -> None:
-        super().__init__()
-        self.module = module
-        self._call = call
+    def __init__(
+        self,
+        module: nn.Module,
+        fields: Sequence[str],
+        *,
+        merge: Callable[[Encoder, JsonDict], State] = lambda module, other: module.merge_state(other),
+        **steps: State,
+    ) -> None:
+        super().__init__(module, fields, **steps)
+        self._merge = merge
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return the encoding of the elements of `x` (`B x n x d`) that `mask` (`B x n`) marks as present."""
-        present = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask
-        return self._call(self.module, x, present)
+    def merge(self, a: JsonDict, b: JsonDict) -> JsonDict:
+        """Return the state of two streams that started from the same state."""
+        self._restore_state(a)
+        self._merge(self.module, {name: _copied(value) for name, value in b.items()})
+        return self._collect_state()
 
 
-def pyg(aggregation: nn.Module) -> MaskAdapter:
-    """Adapt an aggregation of PyTorch Geometric.
-
-    The elements of all sets are passed as one tensor, with the number of its set for each element.
+class StreamByStreamAdapter(Adapter):
+    """Adapter for a streaming encoder that handles one stream at a time: the state of a batch is a list of states.
 
     Parameters
     ----------
-    aggregation
-        A module of `torch_geometric.nn.aggr`.
-
-    Returns
-    -------
-    MaskAdapter
-        An encoder from `B x n x d` to `B x d_out`.
+    module
+        A streaming encoder, or an adapter that makes it one; it is called with chunks `1 x n_c x d`.
     """
-    return MaskAdapter(aggregation, _aggregate)
+
+    def init_state(self, batch_size: int) -> list[State]:
+        """Return the states of `batch_size` empty streams."""
+        return [self.module.init_state(1) for _ in range(batch_size)]
+
+    def update(self, state: list[State], x: Tensor) -> list[State]:
+        """Return the states after the chunk `x` (`B x n_c x d`)."""
+        return [self.module.update(stream, chunk[None]) for stream, chunk in zip(state, x, strict=True)]
+
+    def readout(self, state: list[State]) -> Tensor:
+        """Return the encoding, `B x ...`."""
+        return torch.cat([self.module.readout(stream) for stream in state])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the encoding of the whole set `x` (`B x n x d`)."""
+        return torch.cat([self.module(elements[None]) for elements in x])
 
 
-def _aggregate(aggregation: Encoder, x: Tensor, mask: Tensor) -> Tensor:
-    index = torch.arange(len(x), device=x.device).repeat_interleave(mask.sum(1))
-    out: Tensor = aggregation(x[mask], index=index, dim_size=len(x), dim=-2)
-    return out
+class MergingStreamByStreamAdapter(StreamByStreamAdapter):
+    """A `StreamByStreamAdapter` for an encoder that can also merge two streams."""
+
+    def merge(self, a: list[State], b: list[State]) -> list[State]:
+        """Return the states of two batches of streams together."""
+        return [self.module.merge(left, right) for left, right in zip(a, b, strict=True)]
+
+
+def _copied(value: State) -> State:
+    """Return a copy that operations in place do not reach; unlike `copy.copy`, a clone of a tensor keeps its graph."""
+    return map_state(torch.clone, value if isinstance(value, Tensor) else copy.copy(value))

@@ -1,0 +1,114 @@
+"""Which adapter fits: said of an encoder that cannot be called as it is, or whose mask has another name."""
+
+import inspect
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from mbcbench.protocol.encoder import is_streaming, parameters_of
+from mbcbench.types import Encoder
+
+PAGE = "see docs/adapters.md"
+MASKS = (
+    "key_padding_mask", "src_key_padding_mask", "padding_mask", "pad_mask", "attention_mask", "attn_mask", "src_mask",
+    "valid_mask", "masks",
+)  # fmt: skip
+LENGTHS = ("lengths", "length", "sizes", "seq_lengths", "num_elements")
+SET_NUMBERS = ("batch", "index", "ptr")
+
+# How an encoder of another layout reads the sets, by the adapter for it.
+LAYOUTS: Mapping[str, Callable[[Encoder, Tensor], object]] = {
+    "channels_first": lambda module, x: module(x.transpose(1, 2)),
+    "sequence_first": lambda module, x: module(x.transpose(0, 1)),
+    "list_of_sets": lambda module, x: module(list(x)),
+    "set_by_set": lambda module, x: torch.stack([module(one) for one in x]),
+    "nested": lambda module, x: module(torch.nested.as_nested_tensor(list(x), layout=torch.jagged)),
+}
+
+
+def mask_advice(module: nn.Module) -> str:
+    """Return how to adapt an encoder with an argument that may be a mask of another name, or an empty string."""
+    parameters = parameters_of(module)
+    mask = next((name for name in MASKS if name in parameters), None)
+    lengths = next((name for name in LENGTHS if name in parameters), None)
+    if mask is not None and is_streaming(module):
+        return f"; if `{mask}` is one, call it `mask` in update, True where an element is present"
+    if mask is not None:
+        return f"; if `{mask}` is one, wrap it: {_mask_calls(mask)} ({PAGE})"
+    sets = next((name for name in SET_NUMBERS if name in parameters), None)
+    if sets is not None and not is_streaming(module):
+        return f"; if `{sets}` tells the sets apart, wrap it: {_call('pyg')} ({PAGE})"
+    if lengths is not None and not is_streaming(module):
+        return (
+            f"; if `{lengths}` says how many elements are present, wrap it: {_call('with_lengths', lengths)} ({PAGE})"
+        )
+    return ""
+
+
+def argument_advice(module: nn.Module) -> str:
+    """Return how to adapt an encoder whose forward needs other arguments than x, or an empty string."""
+    others = list(_required_arguments(module))[1:]
+    if not others:
+        return ""
+    needs = f"forward needs {', '.join(others)} too"
+    name = others[0]
+    if len(others) > 1 or name not in (*MASKS, *LENGTHS, *SET_NUMBERS, "mask"):
+        return f"{needs}: call it in an adapter, mbcbench.adapters.MaskAdapter(module, call) ({PAGE})"
+    if name in SET_NUMBERS:
+        return f"{needs}: wrap it: {_call('pyg')} ({PAGE})"
+    if name in LENGTHS:
+        return f"{needs}: wrap it: {_call('with_lengths', name)} ({PAGE})"
+    if name == "mask":
+        return f"{needs}: give it the default None, or wrap it: {_call('renamed_mask', name)} ({PAGE})"
+    return f"{needs}: wrap it: {_mask_calls(name)} ({PAGE})"
+
+
+def layout_advice(module: nn.Module, x: Tensor) -> str:
+    """Return the adapters through which `module` gives one encoding per set of `x`, or an empty string."""
+    larger = torch.cat([x, x[:, :1]], 1)  # by accident, one size can fit a layout that is not meant
+    fitting = [name for name, call in LAYOUTS.items() if all(_encodes(module, call, sets) for sets in (x, larger))]
+    if not fitting:
+        return ""
+    calls = " or ".join(_call(name) for name in fitting)
+    return f"it gives one encoding per set through {calls} ({PAGE})"
+
+
+def output_advice(out: object) -> str:
+    """Return how to select one of several outputs, or an empty string."""
+    keys: list[object] = []
+    if isinstance(out, Mapping):
+        keys = [key for key, value in out.items() if isinstance(value, Tensor)]
+    elif isinstance(out, list | tuple):
+        keys = [number for number, value in enumerate(out) if isinstance(value, Tensor)]
+    elif out is not None:
+        keys = [name for name, value in getattr(out, "__dict__", {}).items() if isinstance(value, Tensor)]
+    if not keys:
+        return ""
+    choice = f", or another of {', '.join(map(repr, keys[1:4]))}" if len(keys) > 1 else ""
+    return f"select one: mbcbench.adapters.select_output(module, {keys[0]!r}){choice} ({PAGE})"
+
+
+def _mask_calls(name: str) -> str:
+    return (
+        f"{_call('inverted_mask', name)} where True means absent, {_call('renamed_mask', name)} where it means present"
+    )
+
+
+def _call(adapter: str, *names: str) -> str:
+    return f"mbcbench.adapters.{adapter}({', '.join(['module', *map(repr, names)])})"
+
+
+def _required_arguments(module: nn.Module) -> list[str]:
+    if is_streaming(module):
+        return []
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [p.name for p in parameters_of(module).values() if p.default is p.empty and p.kind in positional]
+
+
+def _encodes(module: nn.Module, call: Callable[[Encoder, Tensor], object], x: Tensor) -> bool:
+    try:
+        out = call(module, x)
+    except (Exception, SystemExit):  # whatever the module says to a layout that it does not know
+        return False
+    return isinstance(out, Tensor) and not out.is_nested and out.dim() >= 2 and out.shape[0] == len(x)

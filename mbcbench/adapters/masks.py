@@ -1,0 +1,140 @@
+"""Adapters for encoders of whole sets with another mask convention."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from mbcbench.protocol.adapter import Adapter
+from mbcbench.types import Encoder
+
+
+class MaskAdapter(Adapter):
+    """Adapter for an encoder of whole sets with another mask convention: an inverted mask, lengths, or none.
+
+    Parameters
+    ----------
+    module
+        The encoder.
+    call
+        `(module, x, mask) -> Tensor`: the encoding of the elements of `x` (`B x n x d`) for which `mask` (`B x n`,
+        boolean) is True.
+    """
+
+    def __init__(self, module: nn.Module, call: Callable[[Encoder, Tensor, Tensor], Tensor]) -> None:
+        super().__init__(module)
+        self._call = call
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the encoding of the elements of `x` (`B x n x d`) that `mask` (`B x n`) marks as present."""
+        present = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask
+        return self._call(self.module, x, present)
+
+
+def renamed_mask(module: nn.Module, name: str, *, dtype: torch.dtype = torch.bool) -> MaskAdapter:
+    """Adapt an encoder whose mask has another name, and is True or 1 where an element is present.
+
+    Parameters
+    ----------
+    module
+        The encoder.
+    name
+        Name of the argument, for example `attention_mask`.
+    dtype
+        Type of the mask, for encoders that compute with it (`1 - mask`).
+
+    Returns
+    -------
+    MaskAdapter
+        An encoder with an argument `mask` that is True where an element is present.
+    """
+    return MaskAdapter(module, lambda encoder, x, mask: encoder(x, **{name: mask.to(dtype)}))
+
+
+def inverted_mask(module: nn.Module, name: str = "mask") -> MaskAdapter:
+    """Adapt an encoder whose mask is True where an element is absent, as `key_padding_mask` of PyTorch is.
+
+    Parameters
+    ----------
+    module
+        The encoder.
+    name
+        Name of the argument.
+
+    Returns
+    -------
+    MaskAdapter
+        An encoder with an argument `mask` that is True where an element is present.
+    """
+    return MaskAdapter(module, lambda encoder, x, mask: encoder(x, **{name: ~mask}))
+
+
+def additive_mask(module: nn.Module, name: str = "mask") -> MaskAdapter:
+    """Adapt an encoder that adds its mask to logits: 0 where an element is present, -inf where it is absent.
+
+    Parameters
+    ----------
+    module
+        The encoder.
+    name
+        Name of the argument.
+
+    Returns
+    -------
+    MaskAdapter
+        An encoder with an argument `mask` that is True where an element is present.
+    """
+
+    def call(encoder: Encoder, x: Tensor, mask: Tensor) -> Tensor:
+        bias = torch.zeros(mask.shape, dtype=x.dtype, device=x.device).masked_fill(~mask, -torch.inf)
+        out: Tensor = encoder(x, **{name: bias})
+        return out
+
+    return MaskAdapter(module, call)
+
+
+def compacted(module: nn.Module) -> MaskAdapter:
+    """Adapt an encoder that takes a `mask`, but only of sets whose present elements come first.
+
+    The elements keep their order. For a set-to-set layer the order of the outputs would be another one.
+
+    Parameters
+    ----------
+    module
+        An encoder with an argument `mask`, perhaps by another adapter.
+
+    Returns
+    -------
+    MaskAdapter
+        An encoder for masks of every form.
+    """
+    return MaskAdapter(module, lambda encoder, x, mask: encoder(*_compact(x, mask)))
+
+
+def with_lengths(module: nn.Module, name: str = "lengths") -> MaskAdapter:
+    """Adapt an encoder of padded sets that is told the number of elements of each; these come first.
+
+    Parameters
+    ----------
+    module
+        The encoder.
+    name
+        Name of the argument with the numbers of elements (`B`, int64).
+
+    Returns
+    -------
+    MaskAdapter
+        An encoder with an argument `mask` that is True where an element is present.
+    """
+
+    def call(encoder: Encoder, x: Tensor, mask: Tensor) -> Tensor:
+        out: Tensor = encoder(_compact(x, mask)[0], **{name: mask.sum(1)})
+        return out
+
+    return MaskAdapter(module, call)
+
+
+def _compact(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return sets and mask with the present elements first, in their order."""
+    order = (~mask).to(torch.int8).argsort(dim=1, stable=True)
+    return x.gather(1, order[..., None].expand_as(x)), mask.gather(1, order)

@@ -1,0 +1,129 @@
+"""Adapters for encoders that read sets of unequal sizes without padding; a mask says which elements they get."""
+
+import inspect
+
+import torch
+from torch import Tensor, nn
+
+from mbcbench.adapters.masks import MaskAdapter
+from mbcbench.errors import UsageError
+from mbcbench.types import Encoder, JsonDict
+
+_SIZE_NAMES = ("dim_size", "size", "batch_size", "num_graphs")  # of the argument with the number of sets
+
+
+def set_by_set(module: nn.Module) -> MaskAdapter:
+    """Adapt an encoder that reads one set at a time, `n x d`, as most models of multiple instance learning do.
+
+    Parameters
+    ----------
+    module
+        The encoder.
+
+    Returns
+    -------
+    MaskAdapter
+        An encoder of batches `B x n x d`.
+    """
+    return MaskAdapter(module, lambda encoder, x, mask: torch.stack([encoder(one) for one in _sets(x, mask)]))
+
+
+def list_of_sets(module: nn.Module) -> MaskAdapter:
+    """Adapt an encoder that reads a list of sets, `n_i x d` each, and returns `B x ...`.
+
+    Parameters
+    ----------
+    module
+        The encoder.
+
+    Returns
+    -------
+    MaskAdapter
+        An encoder of batches `B x n x d`.
+    """
+    return MaskAdapter(module, lambda encoder, x, mask: encoder(_sets(x, mask)))
+
+
+def nested(module: nn.Module, *, layout: torch.layout = torch.jagged) -> MaskAdapter:
+    """Adapt an encoder that reads a nested tensor and returns `B x ...`.
+
+    Parameters
+    ----------
+    module
+        The encoder.
+    layout
+        Layout of the nested tensor: `torch.jagged`, or `torch.strided`.
+
+    Returns
+    -------
+    MaskAdapter
+        An encoder of batches `B x n x d`.
+    """
+
+    def call(encoder: Encoder, x: Tensor, mask: Tensor) -> Tensor:
+        out: Tensor = encoder(torch.nested.as_nested_tensor(_sets(x, mask), layout=layout))
+        return out
+
+    return MaskAdapter(module, call)
+
+
+def pyg(module: nn.Module) -> MaskAdapter:
+    """Adapt a module of PyTorch Geometric.
+
+    The elements of all sets are passed as one tensor. The signature of `forward` says how they are told apart: by the
+    number of its set for each element (`index` or `batch`), or by the position at which each set begins (`ptr`). The
+    number of sets is passed as `dim_size`, `size`, `batch_size` or `num_graphs`, if it takes one of them.
+
+    Parameters
+    ----------
+    module
+        A module of `torch_geometric.nn.aggr`, or one with `forward(x, batch)`.
+
+    Returns
+    -------
+    MaskAdapter
+        An encoder from `B x n x d` to `B x d_out`.
+
+    Raises
+    ------
+    UsageError
+        If `forward` takes neither of them, or needs other arguments too.
+    """
+    parameters = dict(list(inspect.signature(module.forward).parameters.items())[1:])
+    name = next((name for name in ("index", "batch", "ptr") if name in parameters), None)
+    if name is None:
+        raise UsageError(f"{type(module).__name__}: forward takes none of index, batch, ptr; use MaskAdapter")
+    known = {name, *_SIZE_NAMES, "dim"}
+    others = [p.name for p in parameters.values() if p.default is p.empty and p.name not in known and _is_named(p)]
+    if others:
+        raise UsageError(f"{type(module).__name__}: forward needs {', '.join(others)} too; use MaskAdapter")
+
+    def call(encoder: Encoder, x: Tensor, mask: Tensor) -> Tensor:
+        out: Tensor = encoder(x[mask], **_arguments(name, parameters, mask))
+        if len(out) != len(x):
+            raise ValueError(
+                f"{len(out)} encodings of {len(x)} sets: without their number, sets without elements get lost"
+            )
+        return out
+
+    return MaskAdapter(module, call)
+
+
+def _is_named(parameter: inspect.Parameter) -> bool:
+    return parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+
+
+def _arguments(name: str, parameters: JsonDict, mask: Tensor) -> JsonDict:
+    """Return the arguments by which the elements of the sets are told apart."""
+    sizes = mask.sum(1)
+    if name == "ptr":
+        values: JsonDict = {name: torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])}
+    else:
+        values = {name: torch.arange(len(mask), device=mask.device).repeat_interleave(sizes)}
+    values |= {size: len(mask) for size in _SIZE_NAMES if size in parameters}
+    return values | ({"dim": -2} if "dim" in parameters else {})
+
+
+def _sets(x: Tensor, mask: Tensor) -> list[Tensor]:
+    """Return the present elements of each set, `n_i x d`."""
+    return [elements[present] for elements, present in zip(x, mask, strict=True)]

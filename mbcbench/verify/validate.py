@@ -1,0 +1,141 @@
+"""Element width of an encoder, and a first call that shows whether it encodes sets."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from mbcbench.adapters.advice import argument_advice, layout_advice, output_advice
+from mbcbench.errors import BrokenPluginError, UsageError, one_line, user_frame
+from mbcbench.protocol.adapter import declared_int
+from mbcbench.protocol.build import InstanceFactory, shorten
+from mbcbench.protocol.copying import copy_module
+from mbcbench.protocol.spec import EncoderSpec
+
+DEFAULT_DIM_IN = 3
+BATCH_SIZE = 2
+WIDTHS = ("in_features", "in_channels", "embed_dim", "input_size", "d_model")  # attributes of layers
+# Parts of messages of PyTorch, and what they mean for an encoder.
+WRONG_DTYPE = ("dtype", "scalar type", "Input type")
+WRONG_DEVICE = ("same device", "CUDA", "NVIDIA", "meta tensor", "device meta")
+WRONG_WIDTH = ("shapes cannot be multiplied", "normalized_shape", "size of tensor", "input.size(-1)", "channels")
+
+
+def element_width(spec: EncoderSpec) -> int:
+    """Return an element width that `spec` can be built for.
+
+    A factory or an instance that has an attribute `dim_in` says so itself. A factory fits any width otherwise, and an
+    instance has that of the first of its layers for which it encodes a set.
+    """
+    target = spec.factory.module if isinstance(spec.factory, InstanceFactory) else spec.factory
+    declared = declared_int(target, "dim_in")
+    if declared is not None:
+        return declared
+    if not isinstance(spec.factory, InstanceFactory):
+        return DEFAULT_DIM_IN
+    return _fitting_width(spec.factory.module)[0]
+
+
+def why_width(spec: EncoderSpec) -> str:
+    """Return why `element_width` takes the width of an instance that does not declare one, or an empty string."""
+    if not isinstance(spec.factory, InstanceFactory) or declared_int(spec.factory.module, "dim_in") is not None:
+        return ""
+    return _fitting_width(spec.factory.module)[1]
+
+
+def _fitting_width(module: nn.Module) -> tuple[int, str]:
+    """Return the first width of a layer for which a module encodes a set, and how that was found."""
+    layers = {width: layer for layer, width in reversed(list(_layer_widths(module)))}
+    widths = [*reversed(layers), *([] if DEFAULT_DIM_IN in layers else [DEFAULT_DIM_IN])]
+    fitting = next((width for width in widths if _encodes(module, width)), None)
+    width = widths[0] if fitting is None else fitting
+    source = f"that of its layer {layers[width]}" if width in layers else "the default"
+    return width, source if fitting is not None else f"{source}, since no width fits"
+
+
+def _layer_widths(module: nn.Module) -> Iterator[tuple[str, int]]:
+    for path, layer in module.named_modules():
+        for name in WIDTHS:
+            width = getattr(layer, name, None)
+            if isinstance(width, int) and width > 0:
+                yield f"{path} ({type(layer).__name__})".strip(), width
+
+
+def _encodes(module: nn.Module, dim_in: int) -> bool:
+    module = copy_module(module).eval()
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            out = module(_probe_input(module, dim_in))
+    except Exception:  # whatever a layer says to a width that it does not know
+        return False
+    return isinstance(out, Tensor)
+
+
+def _probe_input(module: nn.Module, dim_in: int, min_size: int = 1) -> Tensor:
+    """Return a batch whose number of elements differs from its width and size, so that no two can be confused."""
+    least = max(3, min_size)
+    n = least if least != dim_in else least + 1
+    x = torch.linspace(-1, 1, BATCH_SIZE * n * dim_in, dtype=torch.get_default_dtype()).reshape(BATCH_SIZE, n, dim_in)
+    first = next(iter(module.parameters()), None)
+    if first is not None and first.is_floating_point():
+        x = x.to(device=first.device, dtype=first.dtype)
+    return x
+
+
+def validate(module: nn.Module, *, dim_in: int, name: str, min_size: int = 1) -> None:
+    """Encode a small batch; raise UsageError if the output is not an encoding, BrokenPluginError if forward fails.
+
+    The message is one line that names the encoder, what happened and, where there is one, the adapter to use.
+    """
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        x = _probe_input(module, dim_in, min_size)
+        try:
+            out: object = module(x)
+        except (KeyboardInterrupt, UsageError, BrokenPluginError):
+            raise
+        except BaseException as error:  # a plug-in may call sys.exit
+            what = f"{name} cannot be called with x of shape {tuple(x.shape)}"
+            advice = (
+                argument_advice(module) or _error_advice(error) or layout_advice(module, x) or _width_advice(error, x)
+            )
+            raise BrokenPluginError(_join(f"{what}: {one_line(error)}{user_frame(error)}", advice)) from error
+        if not isinstance(out, Tensor):
+            kind = "a tuple" if isinstance(out, tuple) else "a dict" if isinstance(out, dict) else shorten(out)
+            raise UsageError(_join(f"{name}: forward returned {kind}, not a tensor", output_advice(out)))
+        if out.dim() < 2 or out.shape[0] != BATCH_SIZE:
+            what = (
+                f"{name}: forward returned shape {tuple(out.shape)} for an input of shape {tuple(x.shape)}; "
+                f"the first dimension must be the batch size ({BATCH_SIZE}), and the encoding at least one number wide"
+            )
+            raise UsageError(_join(what, layout_advice(module, x)))
+
+
+def validate_in_float64(module: nn.Module, *, dim_in: int, name: str, min_size: int = 1) -> None:
+    """Encode a small batch in float64 on the CPU, as laws do; raise BrokenPluginError if that fails."""
+    x = _probe_input(module, dim_in, min_size)
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            module(x)
+    except Exception as error:  # the module's own
+        what = f"{name} cannot be called in float64, in which laws are decided: {one_line(error)}{user_frame(error)}"
+        raise BrokenPluginError(_join(what, _error_advice(error))) from error
+
+
+def _error_advice(error: BaseException) -> str:
+    """Return what an error about types or devices means, or an empty string."""
+    text = str(error)
+    if any(words in text for words in WRONG_DEVICE):
+        return "laws run on the CPU: create tensors with x.new_zeros(...) or device=x.device, without .cuda()"
+    if any(words in text for words in WRONG_DTYPE):
+        return "write x.to(self.weight.dtype) in place of x.float(), and x.new_zeros(...) in place of torch.zeros(...)"
+    return ""
+
+
+def _width_advice(error: BaseException, x: Tensor) -> str:
+    if not any(words in str(error) for words in WRONG_WIDTH):
+        return ""
+    return f"elements had width {x.shape[2]}: give another with --dim-in N, or set dim_in on the target"
+
+
+def _join(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)

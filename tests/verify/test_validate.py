@@ -1,0 +1,216 @@
+"""Validation: one line that names the encoder, what happened, and the adapter to use."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import mbcbench
+from mbcbench import adapters
+from mbcbench.adapters import advice
+from mbcbench.errors import BrokenPluginError, UsageError
+from mbcbench.protocol.build import spec_from_object
+from mbcbench.protocol.spec import EncoderSpec
+from mbcbench.records.record import Status
+from mbcbench.verify.checker import Budget, Checker
+from mbcbench.verify.validate import validate, why_width
+
+BUDGET = Budget(examples=64, min_examples=4)
+
+
+class Features(nn.Module):
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.phi = nn.Linear(dim_in, 5)
+
+
+class ChannelsFirst(Features):
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.phi(x.transpose(1, 2)).mean(1)
+        return out
+
+
+class SequenceFirst(Features):
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = nn.functional.layer_norm(self.phi(x).sum(0), (5,))
+        return out
+
+
+class OneBag(Features):
+    def forward(self, x: Tensor) -> Tensor:
+        n, _ = x.shape
+        out: Tensor = self.phi(x).sum(0) / n
+        return out
+
+
+class ListOfSets(Features):
+    def forward(self, x: list[Tensor]) -> Tensor:
+        assert isinstance(x, list)
+        return torch.stack([self.phi(one).mean(0) for one in x])
+
+
+class WithBatch(Features):
+    def forward(self, x: Tensor, batch: Tensor) -> Tensor:
+        features: Tensor = self.phi(x)
+        return features.new_zeros(int(batch.max()) + 1, 5).index_add(0, batch, features)
+
+
+class WithLengths(Features):
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        out: Tensor = self.phi(x).sum(1) / lengths[:, None]
+        return out
+
+
+class WithMask(Features):
+    def forward(self, x: Tensor, key_padding_mask: Tensor) -> Tensor:
+        out: Tensor = (self.phi(x) * ~key_padding_mask[..., None]).sum(1)
+        return out
+
+
+class WithEdges(Features):
+    def forward(self, x: Tensor, edge_index: Tensor, batch: Tensor) -> Tensor:
+        out: Tensor = self.phi(x)
+        return out
+
+
+class ReturnsTuple(Features):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.phi(x)
+        return features.mean(1), features
+
+
+class ReturnsDict(Features):
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        features = self.phi(x)
+        return {"pooled": features.mean(1), "elements": features}
+
+
+class OnAnotherDevice(Features):
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.phi(x).sum(1) + torch.zeros(5, device="meta")
+        return out
+
+
+class Float32Inside(Features):
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.phi(x.float()).mean(1)
+        return out
+
+
+@pytest.mark.parametrize(
+    ("encoder", "adapter"),
+    [
+        (ChannelsFirst, "channels_first(module)"),
+        (SequenceFirst, "sequence_first(module)"),
+        (OneBag, "set_by_set(module)"),
+        (ListOfSets, "list_of_sets(module)"),
+        (WithBatch, "pyg(module)"),
+        (WithLengths, "with_lengths(module, 'lengths')"),
+        (WithMask, "inverted_mask(module, 'key_padding_mask')"),
+        (WithEdges, "MaskAdapter(module, call)"),
+        (ReturnsTuple, "select_output(module, 0), or another of 1"),
+        (ReturnsDict, "select_output(module, 'pooled'), or another of 'elements'"),
+    ],
+)
+def test_another_convention_is_told_its_adapter_in_one_line(encoder: Callable[[int], nn.Module], adapter: str) -> None:
+    with pytest.raises((BrokenPluginError, UsageError)) as caught:
+        validate(encoder(3), dim_in=3, name="mine.py:Encoder")
+    message = str(caught.value)
+    assert message.startswith("mine.py:Encoder")
+    assert f"mbcbench.adapters.{adapter}" in message
+    assert "\n" not in message
+
+
+def test_only_adapters_that_exist_are_named() -> None:
+    names = [*advice.LAYOUTS, "pyg", "with_lengths", "inverted_mask", "renamed_mask", "MaskAdapter", "select_output"]
+    assert set(names) <= set(adapters.__all__)
+
+
+def test_a_wrong_width_is_not_taken_for_another_layout() -> None:
+    with pytest.raises(BrokenPluginError, match=r"elements had width 3: give another with --dim-in N"):
+        validate(ReturnsTuple(4), dim_in=3, name="width")
+
+
+def test_an_error_of_device_or_type_says_what_to_write() -> None:
+    with pytest.raises(BrokenPluginError, match=r"laws run on the CPU: create tensors with x.new_zeros"):
+        validate(OnAnotherDevice(3), dim_in=3, name="device")
+    record = Checker(Float32Inside, dim_in=3).judge("mbc.partition", BUDGET)
+    assert record.status is Status.ERROR
+    assert "cannot be called in float64, in which laws are decided: RuntimeError: mat1 and mat2" in record.message
+    assert record.message.endswith(
+        "write x.to(self.weight.dtype) in place of x.float(), and x.new_zeros(...) in place of torch.zeros(...)"
+    )
+
+
+def test_the_width_of_an_instance_is_said_with_the_layer_it_comes_from() -> None:
+    module = adapters.select_output(ReturnsTuple(7), 0)
+    reason = "that of its layer module.phi (Linear)"
+    assert why_width(spec_from_object(module, "mean")) == reason
+    assert why_width(EncoderSpec(name="class", factory=ReturnsTuple)) == ""
+    result = mbcbench.check(module, laws=["hygiene.finite"], examples=4)
+    assert f"elements of width 7, {reason}; another with dim_in=N" in repr(result)
+    setattr(module, "dim_in", 7)  # noqa: B010 # nn.Module has no such attribute
+    assert why_width(spec_from_object(module, "mean")) == ""
+
+
+@pytest.mark.parametrize(
+    ("argument", "hint"),
+    [
+        ("key_padding_mask", r"inverted_mask\(module, 'key_padding_mask'\) where True means absent"),
+        ("attention_mask", r"renamed_mask\(module, 'attention_mask'\) where it means present"),
+        ("index", r"pyg\(module\)"),
+        ("lengths", r"with_lengths\(module, 'lengths'\)"),
+    ],
+)
+def test_a_mask_of_another_name_is_told_how_to_be_wrapped(argument: str, hint: str) -> None:
+    class Encoder(Features):
+        def forward(self, x: Tensor, **others: Tensor) -> Tensor:
+            out: Tensor = self.phi(x).sum(1)
+            return out
+
+    scope: dict[str, object] = {}
+    exec(f"def forward(self, x, {argument}=None): return self.phi(x).sum(1)", scope)
+    Encoder.forward = scope["forward"]  # type: ignore[assignment,method-assign]
+    record = Checker(Encoder, dim_in=3).judge("symmetry.padding", BUDGET)
+    assert record.status is Status.SKIP
+    assert re.match(rf"it takes no argument `mask`; if `{argument}` .*{hint}", record.message)
+
+
+class TrueIsPadding(Features):
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        absent = torch.zeros(x.shape[:2], dtype=torch.bool) if mask is None else mask.bool()
+        features = self.phi(torch.where(absent[..., None], 0, x))
+        return torch.where(absent[..., None], 0, features).sum(1)
+
+
+class AddsMask(Features):
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        logits = x[..., :1] if mask is None else x[..., :1].masked_fill(mask[..., None] < 0, 0) + mask[..., None]
+        weights = logits.masked_fill(logits.amax(1, keepdim=True) == -torch.inf, 0).softmax(1)
+        x = torch.where(weights > 0, x, 0)
+        out: Tensor = (weights * self.phi(x)).sum(1)
+        return out
+
+
+class IgnoresMask(Features):
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        out: Tensor = self.phi(x).sum(1)
+        return out
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        (TrueIsPadding, "it holds through mbcbench.adapters.inverted_mask(module): wrap it if `mask` is meant so"),
+        (AddsMask, "it holds through mbcbench.adapters.additive_mask(module): wrap it if `mask` is meant so"),
+        (IgnoresMask, ""),
+    ],
+)
+def test_a_mask_of_another_meaning_fails_with_the_adapter_under_which_it_holds(
+    encoder: type[nn.Module], message: str
+) -> None:
+    record = Checker(encoder, dim_in=3).judge("symmetry.padding", BUDGET)
+    assert record.status is Status.FAIL
+    assert record.message.removesuffix(" (see docs/adapters.md)") == message
