@@ -55,8 +55,9 @@ class LawDetail(Detail):
     """Detail of a law that was tried.
 
     bound: the bound of the gap in `Record.value`. worst_gap: the largest of all examples.
-    counterexample: for `mbcbench repro`, or None. counterexample_text: the same for people. reproduce: a program that
-    replays it. pairs: for a plain module, the result with each aggregation g.
+    counterexample: for `mbcbench repro`, or None. counterexample_text: the same for people. culprit: part of the encoder
+    that breaks the law in it, if known. reproduce: a program that replays it.
+    pairs: for a plain module, the result with each aggregation g.
     """
 
     keeps_none: ClassVar[frozenset[str]] = frozenset({"counterexample"})
@@ -68,6 +69,7 @@ class LawDetail(Detail):
     worst_gap: float
     counterexample: JsonObject | None = None
     counterexample_text: str | None = field(default=None, metadata={"key": "text"})
+    culprit: str | None = None
     reproduce: str | None = None
     pairs: Mapping[str, PairDetail] | None = None
 

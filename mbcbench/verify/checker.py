@@ -27,6 +27,7 @@ from mbcbench.records.cell import Cell
 from mbcbench.records.detail import UntriedLawDetail
 from mbcbench.records.record import Record, Status
 from mbcbench.verify import tolerance
+from mbcbench.verify.culprit import find_culprit
 from mbcbench.verify.domain import Domain, declared_domain
 from mbcbench.verify.example import ALL_KINDS, Example, ExampleData, smallest_examples
 from mbcbench.verify.isolation import isolated
@@ -198,7 +199,7 @@ class Checker:
             with isolated(self.seed), torch.no_grad():
                 observation = run.try_example(example)
             if observation.is_counterexample:
-                return SearchResult(run.examples, observation, observation)
+                return _with_culprit(law, subjects, SearchResult(run.examples, observation, observation))
         return None
 
     @cached_property
@@ -339,7 +340,7 @@ class Checker:
         if budget.database is not None and not is_expected:
             parts = ("mbcbench", self.spec.name, law.id, g, str(self.dim_in))
             store = ExampleStore(budget.database, hashlib.sha256("\0".join(parts).encode()).digest())
-        return search(
+        result = search(
             law,
             subjects,
             examples=budget.sets_for(law),
@@ -349,6 +350,7 @@ class Checker:
             seconds=budget.seconds,
             store=store,
         )
+        return _with_culprit(law, subjects, result)
 
     def _conclude(
         self,
@@ -375,6 +377,13 @@ class Checker:
             message = f"no counterexample in {result.examples} examples, though the spec says: {expected}"
             return Status.XPASS, _join(message, note)
         return Status.PASS, note or self.spec.claims.get(law.id, "")
+
+
+def _with_culprit(law: Law, subjects: list[Subject], result: SearchResult) -> SearchResult:
+    """Return a result that names the part of the encoder that breaks the law, if the counterexample shows it."""
+    if result.counterexample is None or result.counterexample.error:
+        return result
+    return replace(result, culprit=find_culprit(law, subjects, result.counterexample.example))
 
 
 def _counterexample_size(result: SearchResult) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mbcbench import registry
 from mbcbench.errors import UsageError
+from mbcbench.verify.culprit import Locate
 from mbcbench.verify.example import ALL_KINDS, Example, ExampleData
 from mbcbench.verify.subject import Subject, slots_of
 from mbcbench.verify.tolerance import Comparison
@@ -116,6 +117,9 @@ class Law:
         Names of the classes of a classifying law.
     measures
         True if the law only reports a measurement.
+    locate
+        Function of the encoder and a counterexample that returns which part of the encoder breaks the law, or an empty
+        string if that cannot be said.
     """
 
     id: str
@@ -130,6 +134,7 @@ class Law:
     explore: Explore | None = None
     classes: Classes | None = None
     measures: bool = False
+    locate: Locate | None = None
 
     @property
     def page(self) -> str:

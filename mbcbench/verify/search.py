@@ -31,11 +31,14 @@ class SearchResult:
         Observation with the largest ratio of gap and bound.
     counterexample
         Observation that breaks the law, simplified, or None.
+    culprit
+        Part of the encoder that breaks the law in the counterexample; empty if it is not known.
     """
 
     examples: int
     worst: Observation
     counterexample: Observation | None = None
+    culprit: str = ""
 
     @property
     def holds(self) -> bool:

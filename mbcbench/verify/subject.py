@@ -183,6 +183,12 @@ class Subject:
             return {**state, "slots": slots}
         return state._replace(slots=slots) if hasattr(state, "_replace") else dataclasses.replace(state, slots=slots)
 
+    def copy(self) -> "Subject":
+        """Return the subject with a copy of the encoder, which knows nothing of what is encoded from now on."""
+        twin = copy.copy(self)
+        twin.module = copy.deepcopy(self.module)
+        return twin
+
     @cached_property
     def in_train_mode(self) -> "Subject":
         """The same encoder in train mode."""

@@ -8,6 +8,7 @@ from torch import Tensor
 from mbcbench.types import Encoder, State
 from mbcbench.verify.example import TIE_FREE_KINDS, ExampleData
 from mbcbench.verify.law import Law, ignores_order, streams
+from mbcbench.verify.observed_subject import locate_parameter
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 
@@ -139,6 +140,7 @@ GRADIENT = Law(
     kinds=TIE_FREE_KINDS,
     budget_fraction=0.4,
     max_size=65,
+    locate=locate_parameter(check_gradient),
 )
 PARTIAL_GRADIENT = Law(
     id="mbc.partial_gradient",
@@ -147,4 +149,5 @@ PARTIAL_GRADIENT = Law(
     kinds=TIE_FREE_KINDS,
     budget_fraction=0.25,
     max_size=40,
+    locate=locate_parameter(check_partial_gradient),
 )

@@ -20,6 +20,7 @@ from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 
 from .comparison import no_gap, unless_refused, violation, worse
+from .randomness import locate_random_module
 
 
 def check_determinism(subject: Subject, data: ExampleData) -> Comparison:
@@ -38,6 +39,11 @@ def check_determinism(subject: Subject, data: ExampleData) -> Comparison:
     first = subject.module(data.x)
     comparison = subject.compare(subject.module(other), twin(other), other)
     return worse(comparison, subject.compare(subject.module(data.x), first, data.x))
+
+
+def locate_determinism(subject: Subject, data: ExampleData) -> str:
+    """Return the first submodule that gives equal inputs different outputs."""
+    return locate_random_module(subject, data.x, "gives equal inputs different outputs")
 
 
 def check_inputs(subject: Subject, data: ExampleData) -> Comparison:
@@ -196,7 +202,7 @@ def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-DETERMINISM = Law(id="hygiene.determinism", check=check_determinism, budget_fraction=0.5)
+DETERMINISM = Law(id="hygiene.determinism", check=check_determinism, budget_fraction=0.5, locate=locate_determinism)
 INPUTS = Law(id="hygiene.inputs", check=check_inputs, budget_fraction=0.5)
 RNG = Law(id="hygiene.rng", check=check_rng, budget_fraction=0.1)
 DTYPE = Law(id="hygiene.dtype", check=check_dtype, budget_fraction=0.1, max_size=64)

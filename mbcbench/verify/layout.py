@@ -1,0 +1,177 @@
+"""Layouts: which axes of a tensor stand for the sets of a batch and for the elements of a set.
+
+A submodule may return `B x n x h`, `(B n) x h`, `B x h x n` or `B x n x n`, and its names of axes are unknown. So an
+encoder is called on batches of three shapes: an axis that grows like B, n or B n is one of sets, elements or both.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice, permutations, product
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mbcbench.verify.tolerance import gaps, max_norms
+
+PROBE_SHAPES = ((3, 11), (5, 11), (3, 13))  # sets and elements of the batches from which layouts are inferred
+_MAX_ORDERS = 24  # ways to read a tensor that are tried
+
+SETS, ELEMENTS, REST = "sets", "elements", "rest"
+Order = tuple[tuple[str, ...], ...]
+
+
+class Axis(NamedTuple):
+    """An axis of a tensor, the product of up to three factors.
+
+    Parameters
+    ----------
+    sets, elements
+        True if the number of sets, or of elements, is a factor.
+    rest
+        The factor that depends on neither.
+    """
+
+    sets: bool
+    elements: bool
+    rest: int
+
+    def factors(self) -> tuple[str, ...]:
+        """Return the names of the factors; a factor of one is left out unless it is the only one."""
+        names = [name for name, present in ((SETS, self.sets), (ELEMENTS, self.elements)) if present]
+        return tuple(names + ([REST] if self.rest != 1 or not names else []))
+
+
+Layout = tuple[Axis, ...]
+
+
+def infer_layout(shapes: Sequence[torch.Size]) -> Layout | None:
+    """Return the layout of a tensor from its shapes for the batches `PROBE_SHAPES`, or None if it has no layout."""
+    if len({len(shape) for shape in shapes}) != 1:
+        return None
+    axes = [_infer_axis(sizes) for sizes in zip(*shapes, strict=True)]
+    known = tuple(axis for axis in axes if axis is not None)
+    is_clear = len(known) == len(axes) and sum(axis.sets for axis in known) <= 1
+    return known if is_clear else None
+
+
+def _infer_axis(sizes: Sequence[int]) -> Axis | None:
+    for sets, elements in product((False, True), repeat=2):
+        factors = [(b if sets else 1) * (n if elements else 1) for b, n in PROBE_SHAPES]
+        quotients = {size / factor for size, factor in zip(sizes, factors, strict=True)}
+        quotient = quotients.pop()
+        if not quotients and quotient == int(quotient) and quotient > 0:
+            return Axis(sets, elements, int(quotient))
+    return None
+
+
+def has_elements(layout: Layout) -> bool:
+    """Return True if a tensor with this layout has an axis of elements."""
+    return any(axis.elements for axis in layout)
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Correspondence of the sets and elements of a batch to those of another, the whole.
+
+    Parameters
+    ----------
+    rows
+        For each set of the batch, the set of the whole that it is taken from, `R`.
+    elements
+        For each element, the position in that set of the whole, `R x m`.
+    num_sets, num_elements
+        Size of the whole.
+    may_ignore_order
+        True if a tensor also agrees that is equal to that of the whole as it is, as if it did not depend on the order
+        of elements.
+    compared
+        Sets of the batch that are compared; all of them if None.
+    """
+
+    rows: Tensor
+    elements: Tensor
+    num_sets: int
+    num_elements: int
+    may_ignore_order: bool = False
+    compared: Tensor | None = None
+
+    def discrepancy(self, whole: Tensor, part: Tensor, layout: Layout) -> float | None:
+        """Return the largest difference of `part` and the aligned entries of `whole`, or None if they have none.
+
+        The unit is the rounding error of the largest entry. Values that are not rounded differ by 0 or infinity.
+        """
+        results = [self._discrepancy_in(order, whole, part, layout) for order in _orders(layout)]
+        if self.may_ignore_order and whole.shape == part.shape:
+            results.append(relative_gap(part, whole))
+        return min((result for result in results if result is not None), default=None)
+
+    def align(self, whole: Tensor, part: Tensor, layout: Layout) -> tuple[Tensor, Tensor] | None:
+        """Return the aligned entries of `whole`, and those of `part` beside them."""
+        return self._align_in(next(_orders(layout)), whole, part, layout)
+
+    def _discrepancy_in(self, order: Order, whole: Tensor, part: Tensor, layout: Layout) -> float | None:
+        pair = self._align_in(order, whole, part, layout)
+        return None if pair is None else relative_gap(pair[1], pair[0])
+
+    def _align_in(self, order: Order, whole: Tensor, part: Tensor, layout: Layout) -> tuple[Tensor, Tensor] | None:
+        num_rows, num_elements = self.elements.shape
+        before = _split_axes(whole, layout, order, self.num_sets, self.num_elements)
+        after = _split_axes(part, layout, order, num_rows, num_elements)
+        if before is None or after is None:
+            return None
+        has_sets = any(axis.sets for axis in layout)
+        num_element_axes = sum(axis.elements for axis in layout)
+        selected = self._select(before, has_sets, num_element_axes)
+        if selected is None:
+            return None
+        if self.compared is not None and has_sets:
+            return selected[self.compared], after[self.compared]
+        return selected, after
+
+    def _select(self, tensor: Tensor, has_sets: bool, num_element_axes: int) -> Tensor | None:
+        """Return the aligned entries of a tensor whose first axes are those of sets and elements."""
+        if has_sets:
+            tensor = tensor[self.rows]
+        elif num_element_axes and bool((self.elements != self.elements[:1]).any()):
+            return None  # each set has its own elements, and the tensor knows of no sets
+        for axis in range(num_element_axes):
+            if not has_sets:
+                tensor = tensor.index_select(axis, self.elements[0])
+                continue
+            index = self.elements.reshape(len(self.rows), *[1] * axis, -1, *[1] * (tensor.dim() - axis - 2))
+            shape = [*tensor.shape[: axis + 1], self.elements.shape[1], *tensor.shape[axis + 2 :]]
+            tensor = tensor.gather(axis + 1, index.expand(shape))
+        return tensor
+
+
+def relative_gap(actual: Tensor, expected: Tensor) -> float:
+    """Return the largest difference of two tensors of one shape in units of the rounding error of the largest entry."""
+    if actual.numel() == 0:
+        return 0.0
+    eps = torch.finfo(actual.dtype).eps if actual.is_floating_point() else 0.0
+    first, second = (t.reshape(1, -1).to(torch.float64) for t in (actual, expected))
+    gap = float(gaps(first, second))
+    rounding = eps * max(float(max_norms(first)), float(max_norms(second)))
+    return 0.0 if gap == 0 else (gap / rounding if rounding > 0 else math.inf)
+
+
+def _orders(layout: Layout) -> Iterator[Order]:
+    """Yield the orders of the factors of each axis in which a tensor may be stored, the most likely one first."""
+    return islice(product(*(permutations(axis.factors()) for axis in layout)), _MAX_ORDERS)
+
+
+def _split_axes(tensor: Tensor, layout: Layout, order: Order, num_sets: int, num_elements: int) -> Tensor | None:
+    """Return the tensor with one axis per factor: sets first, then elements, then the rest."""
+    names = [name for factors in order for name in factors]
+    sizes = [
+        {SETS: num_sets, ELEMENTS: num_elements, REST: axis.rest}[name]
+        for axis, factors in zip(layout, order, strict=True)
+        for name in factors
+    ]
+    expected = [(num_sets if axis.sets else 1) * (num_elements if axis.elements else 1) * axis.rest for axis in layout]
+    if list(tensor.shape) != expected:
+        return None
+    positions = [place for name in (SETS, ELEMENTS, REST) for place, n in enumerate(names) if n == name]
+    return tensor.reshape(sizes).permute(positions)
