@@ -55,8 +55,8 @@ class LawDetail(Detail):
     """Detail of a law that was tried.
 
     bound: the bound of the gap in `Record.value`. worst_gap: the largest of all examples.
-    counterexample: for `mbcbench repro`, or None. counterexample_text: the same for people. culprit: part of the encoder
-    that breaks the law in it, if known. reproduce: a program that replays it.
+    counterexample: for `mbcbench repro`, or None. counterexample_text: the same for people. culprit: part of the
+    encoder that breaks the law in it, if known. reproduce: a program that replays it.
     pairs: for a plain module, the result with each aggregation g.
     """
 

@@ -302,7 +302,8 @@ class Checker:
             return self._conclude(law, results[consistent[0]], note, results)
         smallest = min(AGGREGATIONS, key=lambda g: _counterexample_size(results[g]))
         note = f"no g in {{{', '.join(AGGREGATIONS)}}} makes (f, g) consistent; shown for g = {smallest}"
-        return self._conclude(law, results[smallest], note, results)
+        result = _with_culprit(law, self.aggregated(smallest), results[smallest])
+        return self._conclude(law, result, note, results)
 
     def _try_through_aggregation(self, law: Law, budget: Budget) -> LawResult:
         """Try another law about streams on a plain module, with the aggregation that makes it consistent."""
@@ -318,7 +319,7 @@ class Checker:
         reason = law.unmet_requirement(subjects[0])
         if reason:
             return LawResult(Status.SKIP, reason)
-        result = self._search(law, subjects, budget)
+        result = _with_culprit(law, subjects, self._search(law, subjects, budget))
         return self._conclude(law, result, self._domain_note(law) if result.holds else self._order_hint(law))
 
     def _domain_note(self, law: Law) -> str:
@@ -340,7 +341,7 @@ class Checker:
         if budget.database is not None and not is_expected:
             parts = ("mbcbench", self.spec.name, law.id, g, str(self.dim_in))
             store = ExampleStore(budget.database, hashlib.sha256("\0".join(parts).encode()).digest())
-        result = search(
+        return search(
             law,
             subjects,
             examples=budget.sets_for(law),
@@ -350,7 +351,6 @@ class Checker:
             seconds=budget.seconds,
             store=store,
         )
-        return _with_culprit(law, subjects, result)
 
     def _conclude(
         self,

@@ -13,11 +13,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mbcbench.verify.call_recording import Call
 from mbcbench.verify.tolerance import gaps, max_norms
 
 PROBE_SHAPES = ((3, 11), (5, 11), (3, 13))  # sets and elements of the batches from which layouts are inferred
 _MAX_ORDERS = 24  # ways to read a tensor that are tried
 
+PLAIN = bool | int | float | str | None
 SETS, ELEMENTS, REST = "sets", "elements", "rest"
 Order = tuple[tuple[str, ...], ...]
 
@@ -44,6 +46,26 @@ class Axis(NamedTuple):
 
 
 Layout = tuple[Axis, ...]
+
+
+class CallLayout(NamedTuple):
+    """Layouts of the inputs and outputs of a call; None for a value that has none."""
+
+    inputs: tuple[Layout | None, ...]
+    outputs: tuple[Layout | None, ...]
+
+
+def infer_call_layout(calls: Sequence[Call]) -> CallLayout:
+    """Return the layouts of a call from the same call for each of the batches `PROBE_SHAPES`."""
+    return CallLayout(_infer_layouts([c.inputs for c in calls]), _infer_layouts([c.outputs for c in calls]))
+
+
+def _infer_layouts(values: Sequence[tuple[object, ...]]) -> tuple[Layout | None, ...]:
+    layouts = []
+    for same in zip(*values, strict=False):
+        shapes = [value.shape for value in same if isinstance(value, Tensor) and not value.is_nested]
+        layouts.append(infer_layout(shapes) if len(shapes) == len(same) else None)
+    return tuple(layouts)
 
 
 def infer_layout(shapes: Sequence[torch.Size]) -> Layout | None:
@@ -107,9 +129,32 @@ class Alignment:
             results.append(relative_gap(part, whole))
         return min((result for result in results if result is not None), default=None)
 
-    def align(self, whole: Tensor, part: Tensor, layout: Layout) -> tuple[Tensor, Tensor] | None:
-        """Return the aligned entries of `whole`, and those of `part` beside them."""
-        return self._align_in(next(_orders(layout)), whole, part, layout)
+    def discrepancies(
+        self, whole: tuple[object, ...], part: tuple[object, ...], layouts: tuple[Layout | None, ...]
+    ) -> list[float | None] | None:
+        """Return the discrepancy of each value, None for one that cannot be aligned; or None if their numbers differ.
+
+        Values that are neither tensors nor plain values are not compared.
+        """
+        if not len(whole) == len(part) == len(layouts):
+            return None
+        differences: list[float | None] = []
+        for before, after, layout in zip(whole, part, layouts, strict=True):
+            if isinstance(before, Tensor) and isinstance(after, Tensor):
+                differences.append(None if layout is None else self.discrepancy(before, after, layout))
+            elif isinstance(before, PLAIN) or isinstance(after, PLAIN):
+                differences.append(0.0 if type(before) is type(after) and before == after else None)
+        return differences
+
+    def transfer(self, whole: Tensor, part: Tensor, layout: Layout) -> Tensor | None:
+        """Return the aligned entries of `whole` in the layout of `part`."""
+        order = next(_orders(layout))
+        pair = self._align_in(order, whole, part, layout)
+        if pair is None or self.compared is not None:
+            return None
+        positions = _split_positions(order)
+        inverse = [positions.index(place) for place in range(len(positions))]
+        return pair[0].permute(inverse).reshape(part.shape)
 
     def _discrepancy_in(self, order: Order, whole: Tensor, part: Tensor, layout: Layout) -> float | None:
         pair = self._align_in(order, whole, part, layout)
@@ -164,7 +209,6 @@ def _orders(layout: Layout) -> Iterator[Order]:
 
 def _split_axes(tensor: Tensor, layout: Layout, order: Order, num_sets: int, num_elements: int) -> Tensor | None:
     """Return the tensor with one axis per factor: sets first, then elements, then the rest."""
-    names = [name for factors in order for name in factors]
     sizes = [
         {SETS: num_sets, ELEMENTS: num_elements, REST: axis.rest}[name]
         for axis, factors in zip(layout, order, strict=True)
@@ -173,5 +217,10 @@ def _split_axes(tensor: Tensor, layout: Layout, order: Order, num_sets: int, num
     expected = [(num_sets if axis.sets else 1) * (num_elements if axis.elements else 1) * axis.rest for axis in layout]
     if list(tensor.shape) != expected:
         return None
-    positions = [place for name in (SETS, ELEMENTS, REST) for place, n in enumerate(names) if n == name]
-    return tensor.reshape(sizes).permute(positions)
+    return tensor.reshape(sizes).permute(_split_positions(order))
+
+
+def _split_positions(order: Order) -> list[int]:
+    """Return the positions of the factors of all axes: sets first, then elements, then the rest."""
+    names = [name for factors in order for name in factors]
+    return [place for kind in (SETS, ELEMENTS, REST) for place, name in enumerate(names) if name == kind]

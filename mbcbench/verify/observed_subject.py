@@ -1,6 +1,6 @@
 """Observe a law: which states were read out, and which of its comparisons failed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -9,14 +9,16 @@ from torch import Tensor
 from mbcbench.protocol import state as pytree
 from mbcbench.protocol.encoder import ChunkAggregation
 from mbcbench.types import State
-from mbcbench.verify.culprit import DIFFER
+from mbcbench.verify.culprit import Locate
 from mbcbench.verify.example import ExampleData
 from mbcbench.verify.layout import relative_gap
 from mbcbench.verify.subject import Quantity, Subject, encoding
 from mbcbench.verify.tolerance import Comparison, max_norms
+from mbcbench.verify.whole_pass import DIFFER
 
 Check = Callable[[Subject, ExampleData], Comparison]
 MAX_LEAVES = 3  # more leaves that differ say nothing
+LEAST_ERROR = 1e-9  # of a gradient, relative to its largest entry
 
 
 class Compared(NamedTuple):
@@ -62,19 +64,27 @@ class ObservedSubject(Subject):
             self.failed.append(Compared(actual, expected))
         return comparison
 
+    def encode_masked(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return the encoding of present elements, and remember the state after them."""
+        out = super().encode_masked(x, mask)
+        if self.streaming:
+            self.states.append((out, self.update(self.module.init_state(len(x)), x, mask)))
+        return out
+
     def state_of(self, out: Tensor) -> State | None:
         """Return the state behind an encoding, or None if it is not known."""
         return next((state for encoded, state in self.states if encoded is out), None)
 
 
-def locate_state(check: Check) -> Callable[[Subject, ExampleData], str]:
+def locate_state(check: Check) -> Locate:
     """Return a function that names the leaves of the state that make a law about streams fail."""
 
     def locate(subject: Subject, data: ExampleData) -> str:
-        if isinstance(subject.module, ChunkAggregation):
-            return ""  # its state is ours
+        is_ours = isinstance(subject.module, ChunkAggregation)
+        if is_ours or not subject.streaming or not subject.deterministic:
+            return ""
         observed = ObservedSubject(subject)
-        check(observed, data)
+        check(observed, ExampleData(data.example, subject.dim_in))
         for actual, expected in observed.failed:
             a, b = observed.state_of(actual), observed.state_of(expected)
             if a is not None and b is not None:
@@ -85,27 +95,26 @@ def locate_state(check: Check) -> Callable[[Subject, ExampleData], str]:
 
 
 def _describe_leaves(subject: Subject, actual: State, expected: State, encoded: Tensor) -> str:
+    """Return the leaf that makes the encodings differ, or else all leaves that differ."""
     before, after = list(pytree.named_leaves(expected)), list(pytree.named_leaves(actual))
     if [name for name, _ in before] != [name for name, _ in after]:
         return ""
-    values = [value for _, value in before]
-    differing = [i for i, (_, value) in enumerate(after) if _differ(value, values[i])]
 
-    def is_repaired(numbers: list[int]) -> bool:
-        repaired = pytree.replace_leaves(actual, {i: values[i] for i in numbers})
+    def is_repaired(numbers: Sequence[int]) -> bool:
+        """Return True if the encodings agree once these leaves do."""
+        repaired = pytree.replace_leaves(actual, {i: before[i][1] for i in numbers})
         return relative_gap(subject.module.readout(repaired), encoded) < DIFFER
 
+    differing = [i for i in range(len(before)) if _differ(after[i][1], before[i][1])]
     if not differing or not is_repaired(differing):
+        return ""  # what differs is not in the state
+    if before[differing[0]][0] == "state":
+        return ""  # it is the only leaf
+    decisive = next(([i] for i in differing if is_repaired([i])), differing)
+    if len(decisive) > MAX_LEAVES:
         return ""
-    guilty = differing
-    for number in differing:
-        others = [i for i in guilty if i != number]
-        if others and is_repaired(others):
-            guilty = others
-    if len(guilty) > MAX_LEAVES:
-        return ""
-    described = [f"{after[i][0]}{_describe_values(after[i][1], values[i])}" for i in guilty]
-    return f"{', '.join(described)}: {'differs' if len(guilty) == 1 else 'differ'} between the two streams"
+    leaves = [f"{before[i][0]}{_describe_values(after[i][1], before[i][1])}" for i in decisive]
+    return f"{leaves[0]} differs" if len(leaves) == 1 else f"{', '.join(leaves)} differ"
 
 
 def _differ(actual: object, expected: object) -> bool:
@@ -124,17 +133,17 @@ def _describe_values(actual: object, expected: object) -> str:
     return f" ({values[0]:.6g} instead of {values[1]:.6g})"
 
 
-def locate_parameter(check: Check) -> Callable[[Subject, ExampleData], str]:
+def locate_parameter(check: Check) -> Locate:
     """Return a function that names the parameter whose gradient is furthest off in a law about gradients."""
 
     def locate(subject: Subject, data: ExampleData) -> str:
-        observed = ObservedSubject(subject)
-        check(observed, data)
         total = sum(parameter.numel() for _, parameter in subject.parameters)
-        if data.x[0].numel() == total:
-            return ""  # gradients for the elements look the same
+        if not subject.deterministic or data.x[0].numel() == total:
+            return ""  # in the latter case, gradients for the elements have the shape of those for the parameters
+        observed = ObservedSubject(subject)
+        check(observed, ExampleData(data.example, subject.dim_in))
         for actual, expected in observed.failed:
-            if total and actual.shape == expected.shape == (1, total):
+            if actual.shape == expected.shape == (1, total):
                 return _describe_parameter(subject, actual[0], expected[0])
         return ""
 
@@ -142,18 +151,20 @@ def locate_parameter(check: Check) -> Callable[[Subject, ExampleData], str]:
 
 
 def _describe_parameter(subject: Subject, actual: Tensor, expected: Tensor) -> str:
+    names = [name for name, _ in subject.parameters]
     sizes = [parameter.numel() for _, parameter in subject.parameters]
-    largest, name, is_zero = 0.0, "", False
-    for (parameter_name, _), a, e in zip(
-        subject.parameters, torch.split(actual, sizes), torch.split(expected, sizes), strict=True
-    ):
-        scale = float(torch.maximum(max_norms(a[None]), max_norms(e[None])))
-        gap = float((a - e).abs().amax()) / scale if scale > 0 else 0.0
-        if gap > largest:
-            largest, name, is_zero = gap, parameter_name, not bool(a.any())
-    if not name:
+    pairs = list(zip(torch.split(actual, sizes), torch.split(expected, sizes), strict=True))
+    errors = [_relative_error(a, e) for a, e in pairs]
+    worst = max(range(len(names)), key=lambda i: errors[i])
+    if not errors[worst] > LEAST_ERROR:
         return ""
-    fault = (
-        "receives no gradient through the stream" if is_zero else f"its gradient is off by {largest:.2g} of its size"
-    )
-    return f"parameter {name}: {fault}"
+    text = f"parameter {names[worst]}: its gradient is off by {100 * errors[worst]:.2g} %"
+    if not bool(pairs[worst][0].any()):
+        text = f"parameter {names[worst]}: it receives no gradient"
+    others = sum(error > LEAST_ERROR for error in errors) - 1
+    return f"{text} ({others} more parameter{'s' if others > 1 else ''} off)" if others else text
+
+
+def _relative_error(actual: Tensor, expected: Tensor) -> float:
+    scale = float(torch.maximum(max_norms(actual[None]), max_norms(expected[None])))
+    return float((actual - expected).abs().amax()) / scale if scale > 0 else 0.0

@@ -13,6 +13,7 @@ from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 
 from .comparison import worse
+from .mbc import check_partition, locate_partition
 
 Encode = Callable[[Encoder, Tensor], Tensor]
 # Gradients for the input, per set (`B x n d`), and for all parameters, of the whole batch (`1 x P`).
@@ -51,6 +52,22 @@ def check_partial_gradient(subject: Subject, data: ExampleData) -> Comparison:
     How to fix a failure: let update add the chunk's own term to the state, and let gradients flow through merging.
     """
     return _compare(subject, data, lambda module, x: _sum_over_chunks(module, x, data))
+
+
+def locate_gradient(subject: Subject, data: ExampleData) -> str:
+    """Return the parameter whose gradient is furthest off; if the encodings differ, what makes them differ."""
+    return _locate(subject, data, check_gradient)
+
+
+def locate_partial_gradient(subject: Subject, data: ExampleData) -> str:
+    """Return the parameter whose gradient is furthest off; if the encodings differ, what makes them differ."""
+    return _locate(subject, data, check_partial_gradient)
+
+
+def _locate(subject: Subject, data: ExampleData, check: Callable[[Subject, ExampleData], Comparison]) -> str:
+    partition = check_partition(subject, data)
+    is_consistent = bool((partition.gap <= partition.bound).all())
+    return locate_parameter(check)(subject, data) if is_consistent else locate_partition(subject, data)
 
 
 def _compare(subject: Subject, data: ExampleData, streamed: Callable[[Encoder, Tensor], Gradients]) -> Comparison:
@@ -140,7 +157,7 @@ GRADIENT = Law(
     kinds=TIE_FREE_KINDS,
     budget_fraction=0.4,
     max_size=65,
-    locate=locate_parameter(check_gradient),
+    locate=locate_gradient,
 )
 PARTIAL_GRADIENT = Law(
     id="mbc.partial_gradient",
@@ -149,5 +166,5 @@ PARTIAL_GRADIENT = Law(
     kinds=TIE_FREE_KINDS,
     budget_fraction=0.25,
     max_size=40,
-    locate=locate_parameter(check_partial_gradient),
+    locate=locate_partial_gradient,
 )

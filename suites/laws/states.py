@@ -16,6 +16,7 @@ from mbcbench.verify.tolerance import Comparison, gaps
 
 from .chunks import locate_in_chunks
 from .comparison import no_gap, violation, worse
+from .mbc import check_partition
 from .randomness import locate_random_module
 
 _MAX_FORKS = 3  # later prefixes of a stream show nothing that the first do not
@@ -211,8 +212,11 @@ def check_train(subject: Subject, data: ExampleData) -> Comparison:
 def locate_train(subject: Subject, data: ExampleData) -> str:
     """Return the first submodule that draws in each call, or else couples the elements of a chunk, in train mode."""
     training = subject.in_train_mode
-    culprit = locate_random_module(training, data.x, "draws random numbers for each chunk")
-    return culprit or locate_in_chunks(training, data, "mixes the elements of a set in train mode")
+    return (
+        locate_random_module(training, data.x, "draws random numbers for each chunk")
+        or locate_in_chunks(training, data, "mixes the elements of a set in train mode")
+        or locate_state(check_partition)(subject, data)
+    )
 
 
 def _seeded_state(module: Encoder, x: Tensor, seed: int) -> State:

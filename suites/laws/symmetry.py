@@ -11,11 +11,13 @@ from mbcbench.verify.culprit import Part, locate_module
 from mbcbench.verify.example import ExampleData
 from mbcbench.verify.law import Classes, Law, encodes_sets, has_slots, maps_elements, masks
 from mbcbench.verify.layout import Alignment
+from mbcbench.verify.observed_subject import locate_state
 from mbcbench.verify.subject import Subject, slots_of
 from mbcbench.verify.tolerance import Comparison
 
 from .comparison import no_gap, unless_refused, violation, worse
 from .masks import Padded, pad_sets
+from .positions import locate_positions
 
 _NUM_RAGGED = 3  # sets of unequal sizes in one batch
 
@@ -43,7 +45,9 @@ def locate_permutation(subject: Subject, data: ExampleData) -> str:
     alignment = Alignment(torch.arange(batch_size), permutations, batch_size, n, may_ignore_order=True)
     permuted = Part(lambda module: module(_permute(data.x, permutations)), alignment)
     fault = "depends on the order of elements"
-    return locate_module(subject, data.x, lambda module: module(data.x), [permuted], fault)
+    culprit = locate_module(subject, data.x, lambda module: module(data.x), [permuted], fault)
+    culprit = culprit or locate_positions(subject, data.x, permutations)
+    return culprit or locate_state(check_permutation)(subject, data)
 
 
 def check_slots(subject: Subject, data: ExampleData) -> Comparison:
@@ -174,8 +178,12 @@ def locate_padding(subject: Subject, data: ExampleData) -> str:
     positions = present.nonzero()[:, 1].reshape(batch_size, n)
     alignment = Alignment(torch.arange(batch_size), positions, *present.shape)
     without_padding = Part(_masked(data.x, torch.ones(batch_size, n).bool()), alignment)
-    culprit = _locate_masked(subject, padded, present, [without_padding])
-    return culprit or _locate_ragged(subject, data) or _locate_beside_absent_set(subject, data)
+    return (
+        _locate_masked(subject, padded, present, [without_padding])
+        or _locate_ragged(subject, data)
+        or _locate_beside_absent_set(subject, data)
+        or locate_state(check_padding)(subject, data)
+    )
 
 
 def _locate_ragged(subject: Subject, data: ExampleData) -> str:
