@@ -173,7 +173,7 @@ class Moments(NamedTuple):
     """Sum and number of elements."""
 
     total: Tensor
-    count: Tensor
+    number: Tensor
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ class Stream(nn.Module):
         self.layer = layer or nn.Identity()
 
     def init_state(self, batch_size: int) -> Any:
-        zero = self.phi[0].weight.new_zeros(batch_size, WIDTH)
+        zero = next(self.parameters()).new_zeros(batch_size, WIDTH)
         return Statistics(Moments(zero, zero[:, :1]), {"rest": [zero[:, 0], zero[:, 1]]})
 
     def features(self, x: Tensor) -> Tensor:
@@ -204,15 +204,15 @@ class Stream(nn.Module):
         return x.shape[1]
 
     def update(self, state: Any, x: Tensor) -> Any:
-        moments = Moments(state.moments.total + self.features(x).sum(1), state.moments.count + self.count(x))
+        moments = Moments(state.moments.total + self.features(x).sum(1), state.moments.number + self.count(x))
         return Statistics(moments, state.extra)
 
     def merge(self, a: Any, b: Any) -> Any:
-        moments = Moments(a.moments.total + b.moments.total, a.moments.count + b.moments.count)
+        moments = Moments(a.moments.total + b.moments.total, a.moments.number + b.moments.number)
         return Statistics(moments, a.extra)
 
     def readout(self, state: Any) -> Tensor:
-        mean: Tensor = state.moments.total / state.moments.count.clamp(min=1)
+        mean: Tensor = state.moments.total / state.moments.number.clamp(min=1)
         return mean
 
     def forward(self, x: Tensor) -> Tensor:
@@ -230,7 +230,7 @@ class MergeLosesCount(Stream):
     """Keeps the count of one side."""
 
     def merge(self, a: Any, b: Any) -> Any:
-        return Statistics(super().merge(a, b).moments._replace(count=a.moments.count), a.extra)
+        return Statistics(super().merge(a, b).moments._replace(number=a.moments.number), a.extra)
 
 
 class AddsInPlace(Stream):
@@ -250,7 +250,7 @@ class DetachedWeight(Stream):
         self.scale = nn.Parameter(torch.ones(WIDTH))
 
     def update(self, state: Any, x: Tensor) -> Any:
-        is_first = not bool(state.moments.count.any())
+        is_first = not bool(state.moments.number.any())
         scale = self.scale if is_first else self.scale.detach()
         moments = super().update(state, x).moments
         return Statistics(moments._replace(total=state.moments.total + (scale * self.features(x)).sum(1)), state.extra)
@@ -272,7 +272,7 @@ class Variance(Stream):
         self.centre = Centre()
 
     def init_state(self, batch_size: int) -> Any:
-        zero = self.phi[0].weight.new_zeros(batch_size, WIDTH)
+        zero = next(self.parameters()).new_zeros(batch_size, WIDTH)
         return [zero[:, :1], zero, zero]
 
     def update(self, state: Any, x: Tensor) -> Any:
