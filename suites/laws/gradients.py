@@ -13,7 +13,7 @@ from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 
 from .comparison import worse
-from .mbc import check_partition, locate_partition
+from .mbc import is_consistent, locate_partition
 
 Encode = Callable[[Encoder, Tensor], Tensor]
 # Gradients for the input, per set (`B x n d`), and for all parameters, of the whole batch (`1 x P`).
@@ -65,9 +65,9 @@ def locate_partial_gradient(subject: Subject, data: ExampleData) -> str:
 
 
 def _locate(subject: Subject, data: ExampleData, check: Callable[[Subject, ExampleData], Comparison]) -> str:
-    partition = check_partition(subject, data)
-    is_consistent = bool((partition.gap <= partition.bound).all())
-    return locate_parameter(check)(subject, data) if is_consistent else locate_partition(subject, data)
+    if not is_consistent(subject, data):
+        return locate_partition(subject, data)
+    return locate_parameter(check)(subject, data)
 
 
 def _compare(subject: Subject, data: ExampleData, streamed: Callable[[Encoder, Tensor], Gradients]) -> Comparison:

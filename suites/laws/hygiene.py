@@ -16,7 +16,7 @@ from torch import Tensor
 from mbcbench.protocol.state import tensors
 from mbcbench.verify.example import ExampleData
 from mbcbench.verify.law import Law, admits_nonfinite
-from mbcbench.verify.subject import Subject
+from mbcbench.verify.subject import Subject, encoding
 from mbcbench.verify.tolerance import Comparison
 
 from .comparison import no_gap, unless_refused, violation, worse
@@ -43,7 +43,7 @@ def check_determinism(subject: Subject, data: ExampleData) -> Comparison:
 
 def locate_determinism(subject: Subject, data: ExampleData) -> str:
     """Return the first submodule that gives equal inputs different outputs."""
-    return locate_random_module(subject, data.x, "gives equal inputs different outputs")
+    return locate_random_module(subject, data.x, encoding, "gives equal inputs different outputs")
 
 
 def check_inputs(subject: Subject, data: ExampleData) -> Comparison:

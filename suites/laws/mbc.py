@@ -38,6 +38,12 @@ def locate_partition(subject: Subject, data: ExampleData) -> str:
     return locate_in_chunks(subject, data, fault) or locate_state(check_partition)(subject, data)
 
 
+def is_consistent(subject: Subject, data: ExampleData) -> bool:
+    """Return True if the stream of an example is encoded like the full set."""
+    comparison = check_partition(subject, data)
+    return bool((comparison.gap <= comparison.bound).all())
+
+
 def check_order(subject: Subject, data: ExampleData) -> Comparison:
     """The order in which chunks arrive does not matter.
 

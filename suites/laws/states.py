@@ -16,7 +16,7 @@ from mbcbench.verify.tolerance import Comparison, gaps
 
 from .chunks import locate_in_chunks
 from .comparison import no_gap, violation, worse
-from .mbc import check_partition
+from .mbc import is_consistent, locate_partition
 from .randomness import locate_random_module
 
 _MAX_FORKS = 3  # later prefixes of a stream show nothing that the first do not
@@ -210,13 +210,20 @@ def check_train(subject: Subject, data: ExampleData) -> Comparison:
 
 
 def locate_train(subject: Subject, data: ExampleData) -> str:
-    """Return the first submodule that draws in each call, or else couples the elements of a chunk, in train mode."""
+    """Return the first submodule that draws in each update, or else couples the elements of a chunk, in train mode.
+
+    A stream that differs from the full set in eval mode too does so for another reason.
+    """
+    if not is_consistent(subject, data):
+        return locate_partition(subject, data)
     training = subject.in_train_mode
-    return (
-        locate_random_module(training, data.x, "draws random numbers for each chunk")
-        or locate_in_chunks(training, data, "mixes the elements of a set in train mode")
-        or locate_state(check_partition)(subject, data)
-    )
+    start = training.init_state(len(data.x))
+
+    def update(module: Encoder, x: Tensor) -> State:
+        return module.update(pytree.clone(start), x)
+
+    culprit = locate_random_module(training, data.x, update, "draws random numbers for each chunk")
+    return culprit or locate_in_chunks(training, data, "mixes the elements of a set in train mode")
 
 
 def _seeded_state(module: Encoder, x: Tensor, seed: int) -> State:
