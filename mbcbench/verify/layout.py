@@ -33,11 +33,14 @@ class Axis(NamedTuple):
         True if the number of sets, or of elements, is a factor.
     rest
         The factor that depends on neither.
+    extra
+        Number of entries beside those of the elements, before or after them: tokens that belong to the set.
     """
 
     sets: bool
     elements: bool
     rest: int
+    extra: int = 0
 
     def factors(self) -> tuple[str, ...]:
         """Return the names of the factors; a factor of one is left out unless it is the only one."""
@@ -85,7 +88,9 @@ def _infer_axis(sizes: Sequence[int]) -> Axis | None:
         quotient = quotients.pop()
         if not quotients and quotient == int(quotient) and quotient > 0:
             return Axis(sets, elements, int(quotient))
-    return None
+    extras = {size - n for size, (_, n) in zip(sizes, PROBE_SHAPES, strict=True)}
+    extra = extras.pop()
+    return Axis(sets=False, elements=True, rest=1, extra=extra) if not extras and extra > 0 else None
 
 
 def has_elements(layout: Layout) -> bool:
@@ -119,18 +124,45 @@ class Alignment:
     may_ignore_order: bool = False
     compared: Tensor | None = None
 
-    def discrepancy(self, whole: Tensor, part: Tensor, layout: Layout) -> float | None:
+    def discrepancy(self, whole: Tensor, part: Tensor, layout: Layout, *, elements_only: bool = False) -> float | None:
         """Return the largest difference of `part` and the aligned entries of `whole`, or None if they have none.
 
-        The unit is the rounding error of the largest entry. Values that are not rounded differ by 0 or infinity.
+        The unit is the rounding error of the largest entry. Values that are not rounded differ by 0 or infinity. With
+        `elements_only`, entries beside those of the elements are not compared.
         """
+        number = next((number for number, axis in enumerate(layout) if axis.extra), None)
+        if number is not None:
+            return self._discrepancy_beside_tokens(whole, part, layout, number, elements_only=elements_only)
         results = [self._discrepancy_in(order, whole, part, layout) for order in _orders(layout)]
         if self.may_ignore_order and whole.shape == part.shape:
             results.append(relative_gap(part, whole))
         return min((result for result in results if result is not None), default=None)
 
+    def _discrepancy_beside_tokens(
+        self, whole: Tensor, part: Tensor, layout: Layout, number: int, *, elements_only: bool
+    ) -> float | None:
+        """Return the discrepancy of the elements, and of the tokens before or after them, along one axis."""
+        extra = layout[number].extra
+        body = (*layout[:number], Axis(sets=False, elements=True, rest=1), *layout[number + 1 :])
+        tokens = (*layout[:number], Axis(sets=False, elements=False, rest=extra), *layout[number + 1 :])
+        results = []
+        for elements_first in (False, True):
+            whole_elements, whole_tokens = _split_tokens(whole, number, extra, elements_first=elements_first)
+            part_elements, part_tokens = _split_tokens(part, number, extra, elements_first=elements_first)
+            both = [self.discrepancy(whole_elements, part_elements, body, elements_only=elements_only)]
+            if not elements_only:
+                both.append(self.discrepancy(whole_tokens, part_tokens, tokens))
+            known = [result for result in both if result is not None]
+            results.append(max(known) if len(known) == len(both) else None)
+        return min((result for result in results if result is not None), default=None)
+
     def discrepancies(
-        self, whole: tuple[object, ...], part: tuple[object, ...], layouts: tuple[Layout | None, ...]
+        self,
+        whole: tuple[object, ...],
+        part: tuple[object, ...],
+        layouts: tuple[Layout | None, ...],
+        *,
+        elements_only: bool = False,
     ) -> list[float | None] | None:
         """Return the discrepancy of each value, None for one that cannot be aligned; or None if their numbers differ.
 
@@ -141,13 +173,19 @@ class Alignment:
         differences: list[float | None] = []
         for before, after, layout in zip(whole, part, layouts, strict=True):
             if isinstance(before, Tensor) and isinstance(after, Tensor):
-                differences.append(None if layout is None else self.discrepancy(before, after, layout))
+                differences.append(
+                    None if layout is None else self.discrepancy(before, after, layout, elements_only=elements_only)
+                )
             elif isinstance(before, PLAIN) or isinstance(after, PLAIN):
                 differences.append(0.0 if type(before) is type(after) and before == after else None)
+            else:
+                differences.append(0.0)
         return differences
 
     def transfer(self, whole: Tensor, part: Tensor, layout: Layout) -> Tensor | None:
         """Return the aligned entries of `whole` in the layout of `part`."""
+        if any(axis.extra for axis in layout):
+            return None
         order = next(_orders(layout))
         pair = self._align_in(order, whole, part, layout)
         if pair is None or self.compared is not None:
@@ -195,11 +233,21 @@ def relative_gap(actual: Tensor, expected: Tensor) -> float:
     """Return the largest difference of two tensors of one shape in units of the rounding error of the largest entry."""
     if actual.numel() == 0:
         return 0.0
+    if actual.is_complex() and expected.is_complex():
+        actual, expected = (torch.view_as_real(t.resolve_conj()) for t in (actual, expected))
     eps = torch.finfo(actual.dtype).eps if actual.is_floating_point() else 0.0
     first, second = (t.reshape(1, -1).to(torch.float64) for t in (actual, expected))
     gap = float(gaps(first, second))
     rounding = eps * max(float(max_norms(first)), float(max_norms(second)))
     return 0.0 if gap == 0 else (gap / rounding if rounding > 0 else math.inf)
+
+
+def _split_tokens(tensor: Tensor, axis: int, extra: int, *, elements_first: bool) -> tuple[Tensor, Tensor]:
+    """Return the entries of the elements along an axis, and those of the tokens before or after them."""
+    n = tensor.shape[axis] - extra
+    if elements_first:
+        return tensor.narrow(axis, 0, n), tensor.narrow(axis, n, extra)
+    return tensor.narrow(axis, extra, n), tensor.narrow(axis, 0, extra)
 
 
 def _orders(layout: Layout) -> Iterator[Order]:

@@ -134,7 +134,7 @@ def _is_to_blame(whole: Call, part: Call, layout: CallLayout, alignment: Alignme
     inputs = alignment.discrepancies(whole.inputs, part.inputs, layout.inputs)
     if inputs is None or any(difference is None or difference > AGREE for difference in inputs):
         return False
-    outputs = alignment.discrepancies(whole.outputs, part.outputs, layout.outputs)
+    outputs = alignment.discrepancies(whole.outputs, part.outputs, layout.outputs, elements_only=elements_only)
     limit = max([DIFFER, *(AMPLIFIED * difference for difference in inputs if difference is not None)])
     return any(
         difference is not None and difference > limit

@@ -141,6 +141,21 @@ class WithPositionTable(Plain):
         return h.relu().sum(1)
 
 
+class ClassToken(nn.Module):
+    """Reads a token that is put in front of the elements."""
+
+    def __init__(self, dim_in: int, layer: nn.Module) -> None:
+        super().__init__()
+        self.embed, self.layer = nn.Linear(dim_in, WIDTH), layer
+        self.token = nn.Parameter(torch.randn(1, 1, WIDTH))
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        present = torch.ones(x.shape[:2], dtype=torch.bool) if mask is None else mask
+        h = torch.cat([self.token.expand(len(x), -1, -1), self.embed(x.masked_fill(~present[..., None], 0))], 1)
+        out: Tensor = self.layer(h, torch.cat([torch.ones_like(present[:, :1]), present], 1))[:, 0]
+        return out
+
+
 class Rooted(Plain):
     """Adds a multiple of the first element, in its own code."""
 
@@ -221,6 +236,21 @@ class Stream(nn.Module):
 
 class CountsChunks(Stream):
     """Counts chunks."""
+
+    def count(self, x: Tensor) -> int:
+        return 1
+
+
+class DrawsOncePerStream(Stream):
+    """Counts chunks, and draws once per stream in train mode."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.noise = nn.Dropout()
+
+    def init_state(self, batch_size: int) -> Any:
+        state = super().init_state(batch_size)
+        return Statistics(state.moments._replace(total=self.noise(state.moments.total + 1)), state.extra)
 
     def count(self, x: Tensor) -> int:
         return 1

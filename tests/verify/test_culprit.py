@@ -112,6 +112,17 @@ CULPRITS: list[tuple[str, Factory, str]] = [
     ("mbc.merge", encoders.MergeLosesCount, "state.moments.number (0 instead of 2) differs"),
     ("mbc.fork", encoders.AddsInPlace, "state.moments.total: changed in place by update"),
     ("mbc.gradient", encoders.DetachedWeight, "parameter scale: its gradient is off by 50 %"),
+    (
+        "mbc.partition",
+        lambda d: encoders.ClassToken(d, encoders.SelfAttention()),
+        f"layer.attention (MultiheadAttention): {MIXES}",
+    ),
+    (
+        "symmetry.padding",
+        lambda d: encoders.ClassToken(d, encoders.SelfAttention(heeds_mask=False)),
+        f"layer.attention (MultiheadAttention): {MASKED}",
+    ),
+    ("mbc.train", encoders.DrawsOncePerStream, "state.moments.number (2 instead of 1) differs"),
     # The state is at fault, and not the submodule that centres each chunk, which is accounted for.
     ("mbc.partition", encoders.VarianceOverChunks, "state[0] (2 instead of 1) differs"),
 ]
