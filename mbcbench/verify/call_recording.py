@@ -89,7 +89,7 @@ def _watched(module: nn.Module, calls: Calls, patch: Patch) -> Iterator[None]:
         return patched
 
     for name, submodule in module.named_modules():
-        if submodule is not module:
+        if submodule is not module and not isinstance(submodule, torch.jit.ScriptModule):  # which takes no hooks
             handles.append(submodule.register_forward_pre_hook(before, with_kwargs=True))
             handles.append(submodule.register_forward_hook(lambda m, _, out, name=name: after(name, m, out)))
     try:

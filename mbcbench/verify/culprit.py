@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from mbcbench.verify.call_recording import Run
+from mbcbench.verify.call_recording import CallKey, Run
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.isolation import isolated
 from mbcbench.verify.layout import Alignment
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Locate = Callable[[Subject, ExampleData], str]
 
 MAX_ELEMENTS = 2048  # of a set whose activations are recorded
+MAX_REPAIRS = 8  # submodules at fault, one after the other
 
 
 class Part(NamedTuple):
@@ -51,6 +52,9 @@ def locate_module(
 ) -> str:
     """Return the first submodule whose outputs in a part are not those in the whole, though its inputs are.
 
+    It is named only if the results agree once it, and the next ones like it, return what they return in the whole: what
+    a submodule does may be undone later.
+
     Parameters
     ----------
     subject
@@ -67,6 +71,14 @@ def locate_module(
     if not subject.deterministic:
         return ""  # what differs may be a random draw
     reference = WholePass(subject.module, whole, x, encode)
-    keys = [reference.first_to_blame(record(subject.module, run), alignment) for run, alignment in parts]
-    key = reference.first(keys)
-    return "" if key is None else reference.describe(key, fault)
+    known: list[CallKey] = []
+    while len(known) <= MAX_REPAIRS:
+        passes = [record(subject.module, run, reference.repairing(known, alignment)) for run, alignment in parts]
+        pairs = [(calls, alignment) for calls, (_, alignment) in zip(passes, parts, strict=True)]
+        if all(reference.agrees(calls, alignment) for calls, alignment in pairs):
+            return reference.describe(known[0], fault) if known else ""
+        key = reference.first([reference.first_to_blame(calls, alignment, known=known) for calls, alignment in pairs])
+        if key is None:
+            return ""
+        known.append(key)
+    return ""

@@ -143,8 +143,7 @@ class Alignment:
     ) -> float | None:
         """Return the discrepancy of the elements, and of the tokens before or after them, along one axis."""
         extra = layout[number].extra
-        body = (*layout[:number], Axis(sets=False, elements=True, rest=1), *layout[number + 1 :])
-        tokens = (*layout[:number], Axis(sets=False, elements=False, rest=extra), *layout[number + 1 :])
+        body, tokens = _layouts_beside_tokens(layout, number)
         results = []
         for elements_first in (False, True):
             whole_elements, whole_tokens = _split_tokens(whole, number, extra, elements_first=elements_first)
@@ -183,20 +182,39 @@ class Alignment:
         return differences
 
     def transfer(self, whole: Tensor, part: Tensor, layout: Layout) -> Tensor | None:
-        """Return the aligned entries of `whole` in the layout of `part`."""
-        if any(axis.extra for axis in layout):
-            return None
+        """Return the aligned entries of `whole` in the layout of `part`; those of `part` for sets not compared."""
+        number = next((number for number, axis in enumerate(layout) if axis.extra), None)
+        if number is not None:
+            return self._transfer_beside_tokens(whole, part, layout, number)
         order = next(_orders(layout))
         pair = self._align_in(order, whole, part, layout)
-        if pair is None or self.compared is not None:
+        if pair is None:
             return None
+        selected, own = pair
+        if self.compared is not None and any(axis.sets for axis in layout):
+            selected = own.clone().index_copy(0, self.compared, selected[self.compared])
         positions = _split_positions(order)
         inverse = [positions.index(place) for place in range(len(positions))]
-        return pair[0].permute(inverse).reshape(part.shape)
+        return selected.permute(inverse).reshape(part.shape)
+
+    def _transfer_beside_tokens(self, whole: Tensor, part: Tensor, layout: Layout, number: int) -> Tensor | None:
+        """Return the aligned entries of `whole`, with tokens before those of the elements along one axis."""
+        body, tokens, extra = *_layouts_beside_tokens(layout, number), layout[number].extra
+        whole_elements, whole_tokens = _split_tokens(whole, number, extra, elements_first=False)
+        part_elements, part_tokens = _split_tokens(part, number, extra, elements_first=False)
+        of_tokens = self.transfer(whole_tokens, part_tokens, tokens)
+        of_elements = self.transfer(whole_elements, part_elements, body)
+        if of_tokens is None or of_elements is None:
+            return None
+        return torch.cat([of_tokens, of_elements], number)
 
     def _discrepancy_in(self, order: Order, whole: Tensor, part: Tensor, layout: Layout) -> float | None:
         pair = self._align_in(order, whole, part, layout)
-        return None if pair is None else relative_gap(pair[1], pair[0])
+        if pair is None:
+            return None
+        if self.compared is not None and any(axis.sets for axis in layout):
+            pair = pair[0][self.compared], pair[1][self.compared]
+        return relative_gap(pair[1], pair[0])
 
     def _align_in(self, order: Order, whole: Tensor, part: Tensor, layout: Layout) -> tuple[Tensor, Tensor] | None:
         num_rows, num_elements = self.elements.shape
@@ -207,11 +225,7 @@ class Alignment:
         has_sets = any(axis.sets for axis in layout)
         num_element_axes = sum(axis.elements for axis in layout)
         selected = self._select(before, has_sets, num_element_axes)
-        if selected is None:
-            return None
-        if self.compared is not None and has_sets:
-            return selected[self.compared], after[self.compared]
-        return selected, after
+        return None if selected is None else (selected, after)
 
     def _select(self, tensor: Tensor, has_sets: bool, num_element_axes: int) -> Tensor | None:
         """Return the aligned entries of a tensor whose first axes are those of sets and elements."""
@@ -240,6 +254,12 @@ def relative_gap(actual: Tensor, expected: Tensor) -> float:
     gap = float(gaps(first, second))
     rounding = eps * max(float(max_norms(first)), float(max_norms(second)))
     return 0.0 if gap == 0 else (gap / rounding if rounding > 0 else math.inf)
+
+
+def _layouts_beside_tokens(layout: Layout, number: int) -> tuple[Layout, Layout]:
+    """Return the layouts of the entries of the elements along an axis, and of those of the tokens."""
+    elements, tokens = Axis(sets=False, elements=True, rest=1), Axis(False, False, layout[number].extra)
+    return (*layout[:number], elements, *layout[number + 1 :]), (*layout[:number], tokens, *layout[number + 1 :])
 
 
 def _split_tokens(tensor: Tensor, axis: int, extra: int, *, elements_first: bool) -> tuple[Tensor, Tensor]:

@@ -21,6 +21,7 @@ Encode = Callable[[Encoder, Tensor], object]
 AGREE = 1e3  # inputs of a submodule that differ by less agree
 DIFFER = 1e5  # outputs that differ by more do not: 2e-11 in float64
 AMPLIFIED = 1e3  # ... unless the inputs differed by more than a thousandth of it
+_RESULT = CallKey("", 0)  # stands for the whole run
 
 
 def record(module: Encoder, run: Run, patch: Patch = lambda _, outputs: outputs) -> Calls:
@@ -47,6 +48,7 @@ class WholePass:
         self.module = module
         self.calls = record(module, run)
         self.layouts = infer_layouts(module, x, encode)
+        self.result_layout = self.layouts[_RESULT].outputs
         self._order = {key: number for number, key in enumerate(self.calls.by_key)}
 
     def first_to_blame(
@@ -67,20 +69,40 @@ class WholePass:
     def ignoring_order(self, reordered: Calls) -> set[CallKey]:
         """Return the calls that give the same outputs in a pass on the same elements in another order."""
         pairs = self.calls.corresponding(reordered)
-        return {key for key, (before, after) in pairs.items() if equal_values(before.outputs, after.outputs)}
+        return {
+            key
+            for key, (before, after) in pairs.items()
+            if equal_values(before.outputs, after.outputs) and not equal_values(before.inputs, after.inputs)
+        }
 
     def first(self, keys: Collection[CallKey | None]) -> CallKey | None:
         """Return the call that ended first."""
         return min((key for key in keys if key is not None), key=lambda key: self._order[key], default=None)
 
-    def repaired(self, key: CallKey, outputs: object, alignment: Alignment) -> object:
-        """Return the outputs of a call in a part as they should be: for each element those in the whole."""
+    def agrees(self, part: Calls, alignment: Alignment) -> bool:
+        """Return True if the result of a pass on a part is that of the whole."""
+        differences = alignment.discrepancies(
+            tuple(leaves(self.calls.result)), tuple(leaves(part.result)), self.result_layout
+        )
+        return differences is not None and all(d is not None and d < DIFFER for d in differences)
+
+    def repairing(self, keys: Collection[CallKey], alignment: Alignment, *, elements_only: bool = False) -> Patch:
+        """Return a patch that lets some calls in a part return what they return in the whole."""
+
+        def patch(key: CallKey, outputs: object) -> object:
+            return self._repaired(key, outputs, alignment, elements_only) if key in keys else outputs
+
+        return patch
+
+    def _repaired(self, key: CallKey, outputs: object, alignment: Alignment, elements_only: bool) -> object:
         tensors = {}
         layouts = self.layouts[key].outputs
         for number, (leaf, right, layout) in enumerate(
             zip(leaves(outputs), self.calls.by_key[key].outputs, layouts, strict=True)
         ):
-            if isinstance(leaf, Tensor) and isinstance(right, Tensor) and layout is not None and has_elements(layout):
+            if layout is None or not (isinstance(leaf, Tensor) and isinstance(right, Tensor)):
+                continue
+            if has_elements(layout) or not elements_only:
                 aligned = alignment.transfer(right, leaf, layout)
                 if aligned is not None:
                     tensors[number] = aligned
@@ -116,8 +138,9 @@ def infer_layouts(module: Encoder, x: Tensor, encode: Encode) -> Mapping[CallKey
         batch = _resize(x, num_sets, num_elements)
         return record(module, lambda module: encode(module, batch))
 
-    first, *others = [probe(*shape) for shape in PROBE_SHAPES]
-    return {
+    first, *others = probes = [probe(*shape) for shape in PROBE_SHAPES]
+    results = [Call(_RESULT, "", (), tuple(leaves(of_probe.result))) for of_probe in probes]
+    return {_RESULT: infer_call_layout(results)} | {
         key: infer_call_layout([call, *(other.by_key[key] for other in others)])
         for key, call in first.by_key.items()
         if all(other.numbers.get(key.name) == first.numbers[key.name] for other in others)

@@ -94,10 +94,7 @@ def _stream(
     """Stream the chunks, with some calls of submodules returning the outputs for the full set."""
     recorded = []
     for chunk, alignment in zip(data.chunks, alignments, strict=True):
-
-        def patch(key: CallKey, outputs: object, alignment: Alignment = alignment) -> object:
-            return whole.repaired(key, outputs, alignment) if key in repaired else outputs
-
+        patch = whole.repairing(repaired, alignment, elements_only=True)
         calls = record(subject.module, _update(state, chunk), patch)
         recorded.append(calls)
         state = calls.result

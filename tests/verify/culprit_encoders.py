@@ -68,6 +68,36 @@ class CentredOverBatch(nn.Module):
         return h - h.mean((0, 1))
 
 
+class Stabilised(nn.Module):
+    """Subtracts the largest logit of the batch, which a softmax undoes."""
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return logits - logits.max()
+
+
+class CentredByRoot(nn.Module):
+    """Softmax pooling with a sound submodule that looks wrong; the encodings are centred over the batch."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.logit, self.value, self.stabilise = nn.Linear(dim_in, 1), nn.Linear(dim_in, WIDTH), Stabilised()
+
+    def forward(self, x: Tensor) -> Tensor:
+        encoding: Tensor = (self.stabilise(self.logit(x)).softmax(1) * self.value(x)).sum(1)
+        return encoding - 0.1 * encoding.mean(0)
+
+
+class SoftmaxPool(nn.Module):
+    """Softmax over the elements of a chunk, and a sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logits, self.softmax = nn.Linear(WIDTH, 1), nn.Softmax(1)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return (self.softmax(self.logits(h)) * h).sum(1, keepdim=True)
+
+
 class SelfAttention(nn.Module):
     """Self-attention that heeds a mask, or does not."""
 
