@@ -95,7 +95,8 @@ class SoftmaxPool(nn.Module):
         self.logits, self.softmax = nn.Linear(WIDTH, 1), nn.Softmax(1)
 
     def forward(self, h: Tensor) -> Tensor:
-        return (self.softmax(self.logits(h)) * h).sum(1, keepdim=True)
+        pooled: Tensor = (self.softmax(self.logits(h)) * h).sum(1, keepdim=True)
+        return pooled
 
 
 class SelfAttention(nn.Module):
