@@ -209,6 +209,6 @@ def _flat(record: "Record") -> JsonDict:
 
 
 def evidence_of(gap: Any, detail: JsonObject) -> JsonDict:
-    """Return the evidence in a law's record: its gap (the record's value), bound, examples and counterexample with its culprit."""
+    """Return gap, bound, examples, counterexample and culprit of a law's record, whose value is the gap."""
     values = {"gap": gap, **detail}
     return {name: values.get(name) for name in EVIDENCE}
