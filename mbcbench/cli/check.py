@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 # Examples where they differ from what a leaderboard spends on a law.
 EXAMPLES: "dict[Profile, int]" = {"quick": 600}
-EVIDENCE = ("gap", "bound", "examples", "counterexample", "reproduce")
+EVIDENCE = ("gap", "bound", "examples", "counterexample", "culprit", "reproduce")
 
 
 def check(
@@ -209,6 +209,6 @@ def _flat(record: "Record") -> JsonDict:
 
 
 def evidence_of(gap: Any, detail: JsonObject) -> JsonDict:
-    """Return the evidence in a law's record: its gap (the record's value), bound, examples and counterexample."""
+    """Return gap, bound, examples, counterexample and culprit of a law's record, whose value is the gap."""
     values = {"gap": gap, **detail}
     return {name: values.get(name) for name in EVIDENCE}

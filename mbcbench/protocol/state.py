@@ -7,6 +7,7 @@ dataclass that is not registered as a leaf, so the walk is written here.
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
+from itertools import count
 from typing import Any, TypeVar
 
 import safetensors.torch
@@ -18,12 +19,16 @@ State = TypeVar("State")
 
 def map_state(function: Callable[[Tensor], Tensor], state: State) -> State:
     """Return a state of the same structure with `function` applied to each tensor."""
-    return _map(function, state)  # type: ignore[no-any-return]
+    return _map(lambda leaf: function(leaf) if isinstance(leaf, Tensor) else leaf, state)  # type: ignore[no-any-return]
 
 
-def _map(function: Callable[[Tensor], Tensor], state: Any) -> Any:
-    if isinstance(state, Tensor):
-        return function(state)
+def replace_leaves(state: State, values: Mapping[int, object]) -> State:
+    """Return a state of the same structure with other values for some leaves, which are counted in their order."""
+    numbers = count()
+    return _map(lambda leaf: values.get(next(numbers), leaf), state)  # type: ignore[no-any-return]
+
+
+def _map(function: Callable[[Any], object], state: Any) -> Any:
     if isinstance(state, tuple) and hasattr(state, "_fields"):
         return type(state)(*(_map(function, leaf) for leaf in state))
     if isinstance(state, list | tuple):
@@ -32,7 +37,7 @@ def _map(function: Callable[[Tensor], Tensor], state: Any) -> Any:
         return {key: _map(function, leaf) for key, leaf in state.items()}
     if _is_dataclass_instance(state):
         return replace(state, **{f.name: _map(function, getattr(state, f.name)) for f in fields(state) if f.init})
-    return state
+    return function(state)
 
 
 def tensors(state: object) -> list[Tensor]:
@@ -42,18 +47,26 @@ def tensors(state: object) -> list[Tensor]:
 
 def leaves(state: object) -> Iterator[object]:
     """Yield the tensors and plain values of a state, in the order of its structure."""
-    children: Iterable[object]
+    for _, leaf in named_leaves(state):
+        yield leaf
+
+
+def named_leaves(state: object, path: str = "state") -> Iterator[tuple[str, object]]:
+    """Yield path and value of each leaf, the path as one writes it in Python: `state.moments[1]['count']`."""
+    children: Iterable[tuple[str, object]]
     if isinstance(state, Mapping):
-        children = state.values()
+        children = ((f"[{key!r}]", child) for key, child in state.items())
+    elif isinstance(state, tuple) and hasattr(state, "_fields"):
+        children = ((f".{name}", child) for name, child in zip(state._fields, state, strict=True))
     elif isinstance(state, list | tuple):
-        children = state
+        children = ((f"[{number}]", child) for number, child in enumerate(state))
     elif is_dataclass(state) and not isinstance(state, type):
-        children = [getattr(state, f.name) for f in fields(state)]
+        children = ((f".{f.name}", getattr(state, f.name)) for f in fields(state))
     else:
-        yield state
+        yield path, state
         return
-    for child in children:
-        yield from leaves(child)
+    for name, child in children:
+        yield from named_leaves(child, path + name)
 
 
 def nbytes(state: object) -> int:

@@ -56,8 +56,9 @@ class LawDetail(Detail):
 
     bound: the bound of the gap in `Record.value`. worst_gap: the largest of all examples. relative_bound: the largest
     ratio of bound and scale of the encoding, of all examples: the relative error that a pass leaves open.
-    counterexample: for `mbcbench repro`, or None. counterexample_text: the same for people. reproduce: a program that
-    replays it. pairs: for a plain module, the result with each aggregation g.
+    counterexample: for `mbcbench repro`, or None. counterexample_text: the same for people. culprit: part of the
+    encoder that breaks the law in it, if known. reproduce: a program that replays it.
+    pairs: for a plain module, the result with each aggregation g.
     """
 
     keeps_none: ClassVar[frozenset[str]] = frozenset({"counterexample"})
@@ -70,6 +71,7 @@ class LawDetail(Detail):
     relative_bound: float | None = None
     counterexample: JsonObject | None = None
     counterexample_text: str | None = field(default=None, metadata={"key": "text"})
+    culprit: str | None = None
     reproduce: str | None = None
     pairs: Mapping[str, PairDetail] | None = None
 

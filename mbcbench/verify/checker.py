@@ -26,6 +26,7 @@ from mbcbench.records.cell import Cell
 from mbcbench.records.detail import UntriedLawDetail
 from mbcbench.records.record import Record, Status
 from mbcbench.verify import tolerance
+from mbcbench.verify.culprit import find_culprit
 from mbcbench.verify.domain import Domain, declared_domain
 from mbcbench.verify.example import ALL_KINDS, Example, ExampleData, smallest_examples
 from mbcbench.verify.hints import convention_hint
@@ -198,7 +199,7 @@ class Checker:
             with isolated(self.seed), torch.no_grad():
                 observation = run.try_example(example)
             if observation.is_counterexample:
-                return SearchResult(run.examples, observation, observation)
+                return _with_culprit(law, subjects, SearchResult(run.examples, observation, observation))
         return None
 
     @cached_property
@@ -305,7 +306,8 @@ class Checker:
             return self._conclude(law, results[consistent[0]], note, results)
         smallest = min(AGGREGATIONS, key=lambda g: _counterexample_size(results[g]))
         note = f"no g in {{{', '.join(AGGREGATIONS)}}} makes (f, g) consistent; shown for g = {smallest}"
-        return self._conclude(law, results[smallest], note, results)
+        result = _with_culprit(law, self.aggregated(smallest), results[smallest])
+        return self._conclude(law, result, note, results)
 
     def _try_through_aggregation(self, law: Law, budget: Budget) -> LawResult:
         """Try another law about streams on a plain module, with the aggregation that makes it consistent."""
@@ -325,7 +327,7 @@ class Checker:
         if law.id == FINITE and refusal is not None and not refusal.is_clear:
             expected = self.breaks.get(law.id, "")
             return LawResult(Status.XFAIL if expected else Status.ERROR, _join(expected, refusal.advice))
-        result = self._search(law, subjects, budget)
+        result = _with_culprit(law, subjects, self._search(law, subjects, budget))
         return self._conclude(law, result, self._domain_note(law) if result.holds else convention_hint(self, law))
 
     def _domain_note(self, law: Law) -> str:
@@ -381,6 +383,13 @@ class Checker:
         if result.undecided is not None:
             return Status.UNDECIDED, _join(_describe_undecided(result.undecided), note)
         return Status.PASS, note or self.spec.claims.get(law.id, "")
+
+
+def _with_culprit(law: Law, subjects: list[Subject], result: SearchResult) -> SearchResult:
+    """Return a result that names the part of the encoder that breaks the law, if the counterexample shows it."""
+    if result.counterexample is None or result.counterexample.error:
+        return result
+    return replace(result, culprit=find_culprit(law, subjects, result.counterexample.example))
 
 
 def _counterexample_size(result: SearchResult) -> int:

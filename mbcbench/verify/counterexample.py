@@ -59,6 +59,8 @@ def counterexample_text(target: str, law: Law, result: SearchResult) -> str:
         worst_gap = max(result.worst.gap, observation.gap)
         lines.append(f"  gap       {observation.gap:.3g}, bound {observation.bound:.3g}{note}")
         lines.append(f"  worst     gap {worst_gap:.3g} in {result.examples} examples")
+    if result.culprit:
+        lines.append(f"  first seen in: {result.culprit}")
     return "\n".join(lines)
 
 

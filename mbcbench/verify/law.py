@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from mbcbench import registry
 from mbcbench.adapters.advice import mask_advice
 from mbcbench.errors import UsageError
+from mbcbench.verify.culprit import Locate
 from mbcbench.verify.example import ALL_KINDS, Example, ExampleData
 from mbcbench.verify.subject import Subject, slots_of
 from mbcbench.verify.tolerance import Comparison
@@ -130,6 +131,9 @@ class Law:
         True if the law only reports a measurement.
     conditioned
         True if only the condition of the encoding excuses a gap, not what the encoder's own steps round.
+    locate
+        Function of the encoder and a counterexample that returns which part of the encoder breaks the law, or an empty
+        string if that cannot be said.
     """
 
     id: str
@@ -146,6 +150,7 @@ class Law:
     classes: Classes | None = None
     measures: bool = False
     conditioned: bool = False
+    locate: Locate | None = None
 
     @property
     def page(self) -> str:

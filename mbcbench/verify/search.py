@@ -41,6 +41,8 @@ class SearchResult:
         Number of examples about which the law says something; an example may have many sets.
     reason_not_applicable
         Reason why it says nothing about an example, if there is one.
+    culprit
+        Part of the encoder that breaks the law in the counterexample; empty if it is not known.
     """
 
     examples: int
@@ -50,6 +52,7 @@ class SearchResult:
     relative_bound: float = 0.0
     num_applicable: int = MIN_APPLICABLE
     reason_not_applicable: str = ""
+    culprit: str = ""
 
     @property
     def holds(self) -> bool:

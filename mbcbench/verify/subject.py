@@ -1,5 +1,6 @@
 """The encoder under test, in float64 and eval mode, with helpers for writing laws."""
 
+import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
@@ -242,6 +243,12 @@ class Subject:
         if isinstance(state, Mapping):
             return {**state, "slots": slots}
         return state._replace(slots=slots) if hasattr(state, "_replace") else dataclasses.replace(state, slots=slots)
+
+    def copy(self) -> "Subject":
+        """Return the subject with a copy of the encoder, which knows nothing of what is encoded from now on."""
+        twin = copy.copy(self)
+        twin.module = copy_module(self.module)
+        return twin
 
     @cached_property
     def in_train_mode(self) -> "Subject":

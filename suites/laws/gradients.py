@@ -8,10 +8,12 @@ from torch import Tensor
 from mbcbench.types import Encoder, State
 from mbcbench.verify.example import TIE_FREE_KINDS, ExampleData
 from mbcbench.verify.law import Law, NotApplicable, ignores_order, streams
+from mbcbench.verify.observed_subject import Check, locate_parameter
 from mbcbench.verify.subject import Quantity, Subject
 from mbcbench.verify.tolerance import Comparison
 
 from .comparison import violation
+from .mbc import is_consistent, locate_partition
 
 
 def check_gradient(subject: Subject, data: ExampleData) -> Comparison:
@@ -49,6 +51,22 @@ def check_partial_gradient(subject: Subject, data: ExampleData) -> Comparison:
     How to fix a failure: let update add the chunk's own term to the state, and let gradients flow through merging.
     """
     return _compare(subject, data, lambda module, x: _sum_over_chunks(module, x, data))
+
+
+def locate_gradient(subject: Subject, data: ExampleData) -> str:
+    """Return the parameter whose gradient is furthest off; if the encodings differ, what makes them differ."""
+    return _locate(subject, data, check_gradient)
+
+
+def locate_partial_gradient(subject: Subject, data: ExampleData) -> str:
+    """Return the parameter whose gradient is furthest off; if the encodings differ, what makes them differ."""
+    return _locate(subject, data, check_partial_gradient)
+
+
+def _locate(subject: Subject, data: ExampleData, check: Check) -> str:
+    if not is_consistent(subject, data):
+        return locate_partition(subject, data)
+    return locate_parameter(check)(subject, data)
 
 
 def _compare(subject: Subject, data: ExampleData, streamed: Quantity) -> Comparison:
@@ -139,6 +157,7 @@ GRADIENT = Law(
     kinds=TIE_FREE_KINDS,
     budget_fraction=0.4,
     max_size=65,
+    locate=locate_gradient,
 )
 PARTIAL_GRADIENT = Law(
     id="mbc.partial_gradient",
@@ -147,4 +166,5 @@ PARTIAL_GRADIENT = Law(
     kinds=TIE_FREE_KINDS,
     budget_fraction=0.25,
     max_size=40,
+    locate=locate_partial_gradient,
 )

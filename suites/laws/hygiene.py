@@ -16,10 +16,11 @@ from mbcbench.protocol.copying import copy_module
 from mbcbench.protocol.state import tensors
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law, admits_nonfinite
-from mbcbench.verify.subject import Subject
+from mbcbench.verify.subject import Subject, encoding
 from mbcbench.verify.tolerance import Comparison
 
 from .comparison import no_gap, unless_refused, violation, worse
+from .randomness import locate_random_module
 
 
 def check_determinism(subject: Subject, data: ExampleData) -> Comparison:
@@ -38,6 +39,11 @@ def check_determinism(subject: Subject, data: ExampleData) -> Comparison:
     first = subject.module(data.x)
     comparison = subject.compare(subject.module(other), twin(other), other)
     return worse(comparison, subject.compare(subject.module(data.x), first, data.x))
+
+
+def locate_determinism(subject: Subject, data: ExampleData) -> str:
+    """Return the first submodule that gives equal inputs different outputs."""
+    return locate_random_module(subject, data.x, encoding, "gives equal inputs different outputs")
 
 
 def check_inputs(subject: Subject, data: ExampleData) -> Comparison:
@@ -201,6 +207,7 @@ DETERMINISM = Law(
     check=check_determinism,
     first=(Example(sizes=(600,)), Example(sizes=(1_500,))),  # an encoder may sample from large sets only
     budget_fraction=0.5,
+    locate=locate_determinism,
 )
 INPUTS = Law(id="hygiene.inputs", check=check_inputs, budget_fraction=0.5)
 RNG = Law(id="hygiene.rng", check=check_rng, budget_fraction=0.1)

@@ -8,6 +8,7 @@ from torch import Tensor
 from mbcbench.types import State
 from mbcbench.verify.example import ExampleData
 from mbcbench.verify.law import Law, masks, streams
+from mbcbench.verify.observed_subject import locate_state
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 
@@ -83,4 +84,11 @@ def _compare_with_ended_sets(
     return subject.compare(actual, torch.where(is_ended, without, expected), data.x)
 
 
-MASK = Law(id="mbc.mask", check=check_mask, requires=(streams, masks), budget_fraction=0.5, max_size=64)
+MASK = Law(
+    id="mbc.mask",
+    check=check_mask,
+    requires=(streams, masks),
+    budget_fraction=0.5,
+    max_size=64,
+    locate=locate_state(check_mask),
+)

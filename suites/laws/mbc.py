@@ -7,9 +7,11 @@ from torch import Tensor
 from mbcbench.types import State
 from mbcbench.verify.example import ExampleData
 from mbcbench.verify.law import Law, merges, streams
+from mbcbench.verify.observed_subject import locate_state
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 
+from .chunks import locate_in_chunks
 from .comparison import no_gap, unless_refused, violation, worse
 
 
@@ -28,6 +30,18 @@ def check_partition(subject: Subject, data: ExampleData) -> Comparison:
     """
     start = subject.init_state(len(data.x))
     return subject.compare(subject.stream(data.chunks, start), subject.encode(data.x, start), data.x)
+
+
+def locate_partition(subject: Subject, data: ExampleData) -> str:
+    """Return the first submodule that treats the elements of a chunk differently from those of the full set."""
+    fault = "mixes the elements of a set"
+    return locate_in_chunks(subject, data, fault) or locate_state(check_partition)(subject, data)
+
+
+def is_consistent(subject: Subject, data: ExampleData) -> bool:
+    """Return True if the stream of an example is encoded like the full set."""
+    comparison = check_partition(subject, data)
+    return bool((comparison.gap <= comparison.bound).all())
 
 
 def check_order(subject: Subject, data: ExampleData) -> Comparison:
@@ -142,7 +156,7 @@ def _compare_empty_set(subject: Subject, data: ExampleData) -> Comparison:
     return no_gap(data)
 
 
-PARTITION = Law(id="mbc.partition", check=check_partition, requires=(streams,))
-ORDER = Law(id="mbc.order", check=check_order, requires=(streams,))
-MERGE = Law(id="mbc.merge", check=check_merge, requires=(merges,))
-EMPTY = Law(id="mbc.empty", check=check_empty, requires=(streams,), max_size=40)
+PARTITION = Law(id="mbc.partition", check=check_partition, requires=(streams,), locate=locate_partition)
+ORDER = Law(id="mbc.order", check=check_order, requires=(streams,), locate=locate_state(check_order))
+MERGE = Law(id="mbc.merge", check=check_merge, requires=(merges,), locate=locate_state(check_merge))
+EMPTY = Law(id="mbc.empty", check=check_empty, requires=(streams,), max_size=40, locate=locate_state(check_empty))

@@ -13,6 +13,7 @@ from mbcbench.verify.drawing import try_drawn
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law, streams
 from mbcbench.verify.law_run import LawRun, Observation
+from mbcbench.verify.observed_subject import locate_state
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 
@@ -162,5 +163,11 @@ def program_example(steps: Sequence[Step], variant: int = 0) -> Example:
 
 
 PROGRAM = Law(
-    id="mbc.program", check=check_program, requires=(streams,), explore=explore, batched=False, budget_fraction=0.06
+    id="mbc.program",
+    check=check_program,
+    requires=(streams,),
+    explore=explore,
+    batched=False,
+    budget_fraction=0.06,
+    locate=locate_state(check_program),
 )

@@ -1,19 +1,23 @@
 """The state as a value: it can be saved and forked, and does not grow."""
 
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from mbcbench.protocol import state as pytree
-from mbcbench.protocol.copying import copy_module
 from mbcbench.types import Encoder, State
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law, streams
+from mbcbench.verify.observed_subject import locate_state
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison, gaps
 
+from .chunks import locate_in_chunks
 from .comparison import no_gap, violation, worse
+from .mbc import is_consistent, locate_partition
+from .randomness import locate_random_module
 
 _MAX_FORKS = 3  # later prefixes of a stream show nothing that the first do not
 
@@ -29,7 +33,7 @@ def check_resume(subject: Subject, data: ExampleData) -> Comparison:
     How to fix a failure: put everything that the stream needs into the state, as tensors and plain values.
     """
     # Copied before the stream starts: another process knows nothing of it.
-    resumed = copy_module(subject.module)
+    resumed = subject.copy()
     start = subject.init_state(len(data.x))
     stop = int(data.rng.integers(0, len(data.chunks) + 1))
     data.choices["saved before chunk"] = stop
@@ -64,12 +68,8 @@ def check_fork(subject: Subject, data: ExampleData) -> Comparison:
     for number, chunk in enumerate(data.chunks):
         state = subject.stream_state(data.chunks[:number], start)
         before = [t.clone() for t in pytree.tensors(state)]
-        if number:  # the encoding of an empty stream is for mbc.empty to judge
-            subject.readout(state)
-        subject.update(state, chunk * 0.5)
-        if subject.mergeable:
-            subject.module.merge(state, state)
-            subject.module.merge(subject.update(start, chunk), state)
+        for _, use in _uses(subject, state, start, chunk):
+            use()
         if not _are_equal(before, pytree.tensors(state)):
             data.choices["changed after chunk"] = number
             return violation(data, "using a state changed it")
@@ -78,6 +78,20 @@ def check_fork(subject: Subject, data: ExampleData) -> Comparison:
         if number >= _MAX_FORKS:
             break
     return comparison
+
+
+def locate_changed_leaf(subject: Subject, data: ExampleData) -> str:
+    """Return the first leaf of a state that is changed in place when the state is used."""
+    start = subject.init_state(len(data.x))
+    for number, chunk in enumerate(data.chunks[: _MAX_FORKS + 1]):
+        state = subject.stream_state(data.chunks[:number], start)
+        before = pytree.clone(state)
+        for action, use in _uses(subject, state, start, chunk):
+            use()
+            for (path, old), (_, new) in zip(pytree.named_leaves(before), pytree.named_leaves(state), strict=True):
+                if isinstance(old, Tensor) and isinstance(new, Tensor) and not _are_equal([old], [new]):
+                    return f"{path}: changed in place by {action}"
+    return locate_state(check_fork)(subject, data)
 
 
 def _compare_interleaved(subject: Subject, data: ExampleData, expected: Tensor) -> Comparison:
@@ -93,6 +107,16 @@ def _compare_interleaved(subject: Subject, data: ExampleData, expected: Tensor) 
     comparison = subject.compare(subject.readout(state), expected, data.x)
     other_expected = subject.stream(other_chunks, subject.init_state(batch_size))
     return worse(comparison, subject.compare(subject.readout(other_state), other_expected, data.x))
+
+
+def _uses(subject: Subject, state: State, start: State, chunk: Tensor) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Yield the ways to use a state, by name, none of which may change it."""
+    if state is not start:  # the encoding of an empty stream is for mbc.empty to judge
+        yield "readout", lambda: subject.readout(state)
+    yield "update", lambda: subject.update(state, chunk * 0.5)
+    if subject.mergeable:
+        yield "merge", lambda: subject.module.merge(state, state)
+        yield "merge", lambda: subject.module.merge(subject.update(start, chunk), state)
 
 
 def _are_equal(a: list[Tensor], b: list[Tensor]) -> bool:
@@ -186,6 +210,23 @@ def check_train(subject: Subject, data: ExampleData) -> Comparison:
         return training.compare(streamed, whole, data.x, encode_whole)
 
 
+def locate_train(subject: Subject, data: ExampleData) -> str:
+    """Return the first submodule that draws in each update, or else couples the elements of a chunk, in train mode.
+
+    A stream that differs from the full set in eval mode too does so for another reason.
+    """
+    if not is_consistent(subject, data):
+        return locate_partition(subject, data)
+    training = subject.in_train_mode
+    start = training.init_state(len(data.x))
+
+    def update(module: Encoder, x: Tensor) -> State:
+        return module.update(pytree.clone(start), x)
+
+    culprit = locate_random_module(training, data.x, update, "draws random numbers for each chunk")
+    return culprit or locate_in_chunks(training, data, "mixes the elements of a set in train mode")
+
+
 def _seeded_state(module: Encoder, x: Tensor, seed: int) -> State:
     torch.manual_seed(seed)
     return module.init_state(x.shape[0])
@@ -199,8 +240,22 @@ _LARGE_EXAMPLES = (
     Example(sizes=(20_000, 46_001), kinds=(3,), seed=3),
     *(Example(sizes=(limit - 4, *_TAIL), kinds=(2,), seed=4) for limit in (2**8, 2**15, 2**16)),
 )
-RESUME = Law(id="mbc.resume", check=check_resume, requires=(streams,), budget_fraction=0.5, max_size=64)
-FORK = Law(id="mbc.fork", check=check_fork, requires=(streams,), budget_fraction=0.5, max_size=64)
+RESUME = Law(
+    id="mbc.resume",
+    check=check_resume,
+    requires=(streams,),
+    budget_fraction=0.5,
+    max_size=64,
+    locate=locate_state(check_resume),
+)
+FORK = Law(
+    id="mbc.fork",
+    check=check_fork,
+    requires=(streams,),
+    budget_fraction=0.5,
+    max_size=64,
+    locate=locate_changed_leaf,
+)
 LARGE = Law(id="mbc.large", check=check_large, requires=(streams,), fixed=_LARGE_EXAMPLES)
 MEMORY = Law(
     id="mbc.memory",
@@ -208,4 +263,11 @@ MEMORY = Law(
     requires=(streams,),
     fixed=(Example(sizes=(64,) * 32, kinds=(0,), seed=1), Example(sizes=(1,) * 256, kinds=(0,), seed=2)),
 )
-TRAIN = Law(id="mbc.train", check=check_train, requires=(streams,), budget_fraction=0.5, max_size=129)
+TRAIN = Law(
+    id="mbc.train",
+    check=check_train,
+    requires=(streams,),
+    budget_fraction=0.5,
+    max_size=129,
+    locate=locate_train,
+)

@@ -1,16 +1,23 @@
 """Symmetries: what the encoding of a set must not depend on."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from mbcbench.types import Encoder
+from mbcbench.verify.culprit import Part, locate_module
 from mbcbench.verify.example import ExampleData
 from mbcbench.verify.law import Classes, Law, encodes_sets, has_slots, maps_elements, masks
+from mbcbench.verify.layout import Alignment
+from mbcbench.verify.observed_subject import locate_state
 from mbcbench.verify.subject import Subject, slots_of
 from mbcbench.verify.tolerance import Comparison
 
 from .comparison import no_gap, unless_refused, violation, worse
-from .masks import pad_sets
+from .masks import Padded, pad_sets
+from .positions import locate_positions
 
 _NUM_RAGGED = 3  # sets of unequal sizes in one batch
 
@@ -29,6 +36,18 @@ def check_permutation(subject: Subject, data: ExampleData) -> Comparison:
     permutations = _draw_permutations(data)
     permuted = _permute(data.x, permutations)
     return subject.compare(subject.encode(permuted), subject.encode(data.x), data.x)
+
+
+def locate_permutation(subject: Subject, data: ExampleData) -> str:
+    """Return the first submodule that does not treat permuted elements like the elements in order."""
+    permutations = _draw_permutations(data)
+    batch_size, n = permutations.shape
+    alignment = Alignment(torch.arange(batch_size), permutations, batch_size, n, may_ignore_order=True)
+    permuted = Part(lambda module: module(_permute(data.x, permutations)), alignment)
+    fault = "depends on the order of elements"
+    culprit = locate_module(subject, data.x, lambda module: module(data.x), [permuted], fault)
+    culprit = culprit or locate_positions(subject, data.x, permutations)
+    return culprit or locate_state(check_permutation)(subject, data)
 
 
 def check_slots(subject: Subject, data: ExampleData) -> Comparison:
@@ -64,12 +83,29 @@ def check_batch(subject: Subject, data: ExampleData) -> Comparison:
     How to fix a failure: reduce over the elements of a set only; keep the batch dimension out of every reduction.
     """
     batch_size = len(data.x)
-    rows = torch.from_numpy(data.rng.integers(0, batch_size, size=int(data.rng.integers(1, batch_size + 1))))
-    data.choices["sets of the other batch"] = rows
+    rows = _draw_rows(data)
     encoding = subject.encode(data.x)
     if encoding.shape[0] != batch_size:
         return violation(data, f"{encoding.shape[0]} encodings of {batch_size} sets")
     return subject.compare(subject.encode(data.x[rows]), encoding[rows], data.x[rows])
+
+
+def locate_batch(subject: Subject, data: ExampleData) -> str:
+    """Return the first submodule that treats a set differently beside other sets."""
+    rows = _draw_rows(data)
+    batch_size, n = data.x.shape[:2]
+    alignment = Alignment(rows, torch.arange(n).expand(len(rows), n), batch_size, n)
+    others = Part(lambda module: module(data.x[rows]), alignment)
+    fault = "depends on the other sets of the batch"
+    return locate_module(subject, data.x, lambda module: module(data.x), [others], fault)
+
+
+def _draw_rows(data: ExampleData) -> Tensor:
+    """Return the positions of the sets of another batch, some of them repeated."""
+    batch_size = len(data.x)
+    rows = torch.from_numpy(data.rng.integers(0, batch_size, size=int(data.rng.integers(1, batch_size + 1))))
+    data.choices["sets of the other batch"] = rows
+    return rows
 
 
 def check_elements(subject: Subject, data: ExampleData) -> Comparison:
@@ -113,9 +149,7 @@ def check_padding(subject: Subject, data: ExampleData) -> Comparison:
 
     How to fix a failure: replace masked entries (`torch.where`) before they are used, and count present elements only.
     """
-    non_finite = (torch.nan, torch.inf, 0.0)[data.example.seed % 3]
-    first = None if subject.domain.finite_only else non_finite
-    padded, present = pad_sets(data.x, int(data.rng.integers(1, 4)), data, first)
+    padded, present = _draw_padded(subject, data)
     data.choices["positions of the padding"] = ~present
     actual = unless_refused(lambda: subject.encode_masked(padded, present))
     if actual is None:
@@ -130,20 +164,75 @@ def check_padding(subject: Subject, data: ExampleData) -> Comparison:
     return worse(comparison, _compare_beside_absent_set(subject, data))
 
 
+def _draw_padded(subject: Subject, data: ExampleData) -> Padded:
+    """Return the sets with padding between their elements, some of it not finite if the encoder admits that."""
+    non_finite = (torch.nan, torch.inf, 0.0)[data.example.seed % 3]
+    first = None if subject.domain.finite_only else non_finite
+    return pad_sets(data.x, int(data.rng.integers(1, 4)), data, first)
+
+
+def locate_padding(subject: Subject, data: ExampleData) -> str:
+    """Return the first submodule whose outputs for present elements depend on masked ones."""
+    padded, present = _draw_padded(subject, data)
+    batch_size, n = data.x.shape[:2]
+    positions = present.nonzero()[:, 1].reshape(batch_size, n)
+    alignment = Alignment(torch.arange(batch_size), positions, *present.shape)
+    without_padding = Part(_masked(data.x, torch.ones(batch_size, n).bool()), alignment)
+    return (
+        _locate_masked(subject, padded, present, [without_padding])
+        or _locate_ragged(subject, data)
+        or _locate_beside_absent_set(subject, data)
+        or locate_state(check_padding)(subject, data)
+    )
+
+
+def _locate_ragged(subject: Subject, data: ExampleData) -> str:
+    x, sizes, present = _draw_ragged(subject, data)
+    parts = []
+    for row, size in enumerate(sizes):
+        alignment = Alignment(torch.tensor([row]), torch.arange(size)[None], *present.shape)
+        parts.append(Part(_masked(x[row, None, :size], torch.ones(1, size).bool()), alignment))
+    return _locate_masked(subject, x, present, parts)
+
+
+def _locate_beside_absent_set(subject: Subject, data: ExampleData) -> str:
+    batch, present = _with_absent_set(data.x)
+    batch_size, n = present.shape
+    rows, elements = torch.arange(batch_size), torch.arange(n).expand(batch_size, n)
+    alignment = Alignment(rows, elements, batch_size, n, compared=rows[:-1])
+    return _locate_masked(subject, batch, present, [Part(_masked(batch, torch.ones_like(present)), alignment)])
+
+
+def _locate_masked(subject: Subject, x: Tensor, present: Tensor, parts: list[Part]) -> str:
+    def encode(module: Encoder, x: Tensor) -> object:
+        return _masked(x, torch.ones(x.shape[:2]).bool())(module)
+
+    return locate_module(subject, x, _masked(x, present), parts, "depends on masked elements", encode=encode)
+
+
+def _masked(x: Tensor, present: Tensor) -> Callable[[Encoder], object]:
+    return lambda module: module(x, mask=present)
+
+
 def _compare_ragged(subject: Subject, data: ExampleData) -> Comparison:
     """Compare sets that a mask cuts to unequal sizes, in one batch, with each set alone and without a mask."""
-    x = data.x[:_NUM_RAGGED]
-    rng = np.random.default_rng([data.example.seed, 3])
-    # Always as many draws, so that a set keeps its size when the search tries it alone.
-    sizes = rng.integers(subject.domain.min_size, x.shape[1] + 1, size=_NUM_RAGGED)[: len(x)]
-    data.choices["sizes of the first sets"] = sizes.tolist()
-    present = torch.arange(x.shape[1]) < torch.from_numpy(sizes)[:, None]
+    x, sizes, present = _draw_ragged(subject, data)
+    data.choices["sizes of the first sets"] = sizes
     encodings = [subject.encode(elements[None, :size]) for elements, size in zip(x, sizes, strict=True)]
     actual = subject.encode_masked(x, present)
     if subject.is_layer:
         actual = _zero_absent(actual, present)
         encodings = [_pad_rows(encoding, x.shape[1]) for encoding in encodings]
     return _of_first_sets(subject.compare(actual, torch.cat(encodings), x), data)
+
+
+def _draw_ragged(subject: Subject, data: ExampleData) -> tuple[Tensor, list[int], Tensor]:
+    """Return the first sets, sizes to cut them to, and a mask that does so."""
+    x = data.x[:_NUM_RAGGED]
+    rng = np.random.default_rng([data.example.seed, 3])
+    # Always as many draws, so that a set keeps its size when the search tries it alone.
+    sizes = rng.integers(subject.domain.min_size, x.shape[1] + 1, size=_NUM_RAGGED)[: len(x)]
+    return x, sizes.tolist(), torch.arange(x.shape[1]) < torch.from_numpy(sizes)[:, None]
 
 
 def _zero_absent(out: Tensor, present: Tensor) -> Tensor:
@@ -167,9 +256,7 @@ def _of_first_sets(comparison: Comparison, data: ExampleData) -> Comparison:
 def _compare_beside_absent_set(subject: Subject, data: ExampleData) -> Comparison:
     """Compare sets beside one that is masked entirely with the same sets beside one that is present."""
     x = data.x[:_NUM_RAGGED]
-    batch = torch.cat([x, 3 * x[:1] + 1])
-    present = batch.new_ones(batch.shape[:2]).bool()
-    present[-1] = False
+    batch, present = _with_absent_set(data.x)
     actual = unless_refused(lambda: subject.encode_masked(batch, present))
     if actual is None:
         return no_gap(data)
@@ -177,6 +264,14 @@ def _compare_beside_absent_set(subject: Subject, data: ExampleData) -> Compariso
         return violation(data, "a set that is masked entirely, beside others, encodes to NaN")
     expected = subject.encode_masked(batch, batch.new_ones(present.shape).bool())
     return _of_first_sets(subject.compare(actual[:-1], expected[:-1], x), data)
+
+
+def _with_absent_set(x: Tensor) -> Padded:
+    """Return the first sets and one more, which is masked entirely."""
+    batch = torch.cat([x[:_NUM_RAGGED], 3 * x[:1] + 1])
+    present = batch.new_ones(batch.shape[:2]).bool()
+    present[-1] = False
+    return Padded(batch, present)
 
 
 def check_replication(subject: Subject, data: ExampleData) -> Comparison:
@@ -192,11 +287,13 @@ def check_replication(subject: Subject, data: ExampleData) -> Comparison:
     return subject.compare(subject.encode(data.x.repeat(1, 3, 1)), subject.encode(data.x), data.x)
 
 
-PERMUTATION = Law(id="symmetry.permutation", check=check_permutation, requires=(encodes_sets,))
+PERMUTATION = Law(
+    id="symmetry.permutation", check=check_permutation, requires=(encodes_sets,), locate=locate_permutation
+)
 SLOTS = Law(id="symmetry.slots", check=check_slots, requires=(has_slots,))
-BATCH = Law(id="symmetry.batch", check=check_batch, batched=False, budget_fraction=0.1)
-ELEMENTS = Law(id="symmetry.elements", check=check_elements, requires=(maps_elements,))
-PADDING = Law(id="symmetry.padding", check=check_padding, requires=(masks,), budget_fraction=0.5)
+BATCH = Law(id="symmetry.batch", check=check_batch, batched=False, budget_fraction=0.1, locate=locate_batch)
+ELEMENTS = Law(id="symmetry.elements", check=check_elements, requires=(maps_elements,), locate=locate_permutation)
+PADDING = Law(id="symmetry.padding", check=check_padding, requires=(masks,), budget_fraction=0.5, locate=locate_padding)
 REPLICATION = Law(
     id="symmetry.replication",
     check=check_replication,

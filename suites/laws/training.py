@@ -4,8 +4,10 @@ import torch
 from torch import Tensor
 
 from mbcbench.types import Encoder
+from mbcbench.verify.culprit import Part, locate_module
 from mbcbench.verify.example import ExampleData
 from mbcbench.verify.law import Law, NotApplicable
+from mbcbench.verify.layout import Alignment
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 
@@ -36,13 +38,11 @@ def check_train(subject: Subject, data: ExampleData) -> Comparison:
             out: Tensor = module(x)
         return out
 
-    changed = torch.from_numpy(data.rng.random(len(data.x)) < 0.5)
-    changed[0], changed[-1] = True, False
-    data.choices["sets that change"] = changed
+    changed = _draw_changed(data)
     first = encode(training.module, data.x)
     if not torch.equal(encode(training.module, data.x).nan_to_num(), first.nan_to_num()):
         raise NotApplicable("in train mode it draws from a generator of its own, so no two encodings can be compared")
-    others = torch.where(changed[:, None, None], -3 * data.x + 1, data.x)
+    others = _change_sets(data.x, changed)
     second = encode(training.module, others)
     if second.shape != first.shape or len(first) != len(data.x):
         return no_gap(data)  # for symmetry.batch to judge
@@ -50,4 +50,34 @@ def check_train(subject: Subject, data: ExampleData) -> Comparison:
     return training.compare(torch.where(is_changed, first, second), first, data.x, encode)
 
 
-TRAIN = Law(id="symmetry.train", check=check_train, batched=False, budget_fraction=0.05, max_size=65)
+def locate_train(subject: Subject, data: ExampleData) -> str:
+    """Return the first submodule that treats a set differently beside other sets, in train mode."""
+    changed = _draw_changed(data)
+    batch_size, n = data.x.shape[:2]
+    rows, elements = torch.arange(batch_size), torch.arange(n).expand(batch_size, n)
+    alignment = Alignment(rows, elements, batch_size, n, compared=rows[~changed])
+    others = Part(lambda module: module(_change_sets(data.x, changed)), alignment)
+    fault = "depends on the other sets of the batch in train mode"
+    return locate_module(subject.in_train_mode, data.x, lambda module: module(data.x), [others], fault)
+
+
+def _draw_changed(data: ExampleData) -> Tensor:
+    """Return the sets that change, `B`."""
+    changed = torch.from_numpy(data.rng.random(len(data.x)) < 0.5)
+    changed[0], changed[-1] = True, False
+    data.choices["sets that change"] = changed
+    return changed
+
+
+def _change_sets(x: Tensor, changed: Tensor) -> Tensor:
+    return torch.where(changed[:, None, None], -3 * x + 1, x)
+
+
+TRAIN = Law(
+    id="symmetry.train",
+    check=check_train,
+    batched=False,
+    budget_fraction=0.05,
+    max_size=65,
+    locate=locate_train,
+)

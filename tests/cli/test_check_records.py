@@ -18,7 +18,7 @@ def test_the_counterexample_of_a_broken_law_is_shown(command: Command) -> None:
     assert kept["law"] == "law.holds"
     assert (kept["status"], kept["gap"], kept["bound"], kept["examples"]) == ("pass", 1e-16, 1e-15, 3)
     assert (broken["encoder"], broken["counterexample"], broken["message"]) == (HONEST, {"n": 2}, "gap 0.5")
-    assert broken.keys() >= {"seconds", "dtype", "device", "seed", "reproduce"}
+    assert broken.keys() >= {"seconds", "dtype", "device", "seed", "culprit", "reproduce"}
 
 
 def test_laws_that_hold_end_with_0(command: Command) -> None:
