@@ -19,7 +19,7 @@ from mbcbench.verify.subject import Subject
 from tests.verify import culprit_encoders as encoders
 from tests.verify.culprit_encoders import WIDTH, Masked, Plain, Stream
 
-BUDGET = Budget(examples=64, min_examples=8)
+BUDGET = Budget(examples=64, min_examples=12)
 Factory = Callable[[int], nn.Module]
 MIXES, ORDER, MASKED = "mixes the elements of a set", "depends on the order of elements", "depends on masked elements"
 BATCH = "depends on the other sets of the batch"
