@@ -10,6 +10,7 @@ from typing import Any
 from mbcbench import system
 from mbcbench.errors import UsageError
 from mbcbench.execution import runner
+from mbcbench.execution.encoder_server import EncoderServers
 from mbcbench.execution.prepare import prepare_data
 from mbcbench.execution.runner import Event, Finished, Job, Limits
 from mbcbench.execution.suite import PROBE, DataChoice, DataNeed, Device, PlanParams, Profile
@@ -86,18 +87,24 @@ def run_suites(options: RunOptions, suites: Sequence[str], profile: Profile, cac
 
     Raises UsageError if an encoder of the user cannot be used, or an unknown experiment is requested.
     """
-    options = replace(options, libraries=TRAINING)
+    with EncoderServers(options.user_encoders) as servers:
+        yield from _run_suites(replace(options, libraries=TRAINING), suites, profile, cache, servers)
+
+
+def _run_suites(
+    options: RunOptions, suites: Sequence[str], profile: Profile, cache: RunCache | None, servers: EncoderServers
+) -> Steps:
     plan_probes = [_plan_probe(options, suite, profile) for suite in suites]
-    plans = yield from _run_probes(options, plan_probes)
+    plans = yield from _run_probes(options, plan_probes, servers)
     work = _collect_work(options, plans)
     suites_used = dict.fromkeys(job.cell.suite for job in work.jobs)
     source_probes = [Cell(suite=PROBE, case="source", encoder="", params={"suite": suite}) for suite in suites_used]
-    probed = yield from _run_probes(options, [*_build_probes(options, work.jobs), *source_probes])
-    first = yield from _record_steps(_execute(options, work, probed, cache))
+    probed = yield from _run_probes(options, [*_build_probes(options, work.jobs), *source_probes], servers)
+    first = yield from _record_steps(_execute(options, work, probed, cache, servers))
     follow_up_probes = _follow_up_probes(plans, first.records)
     if follow_up_probes:
-        work = _collect_work(options, (yield from _run_probes(options, follow_up_probes)))
-        yield from _execute(options, work, probed, cache, first.planned)
+        work = _collect_work(options, (yield from _run_probes(options, follow_up_probes, servers)))
+        yield from _execute(options, work, probed, cache, servers, first.planned)
 
 
 def check_laws(options: RunOptions, laws: Collection[str], profile: Profile, params: JsonObject) -> Steps:
@@ -106,13 +113,14 @@ def check_laws(options: RunOptions, laws: Collection[str], profile: Profile, par
     Raises UsageError if an encoder of the user cannot be used.
     """
     plan_probe = _plan_probe(options, LAWS_SUITE, profile)
-    probed = yield from _run_probes(options, [*_build_probes(options, ()), plan_probe])
-    jobs = [
-        replace(job, cell=replace(job.cell, params={**job.cell.params, **options.build.to_params(), **params}))
-        for job in _collect_work(options, probed).jobs
-        if job.cell.case in laws
-    ]
-    yield from _execute(options, _Work(jobs), probed, None)
+    with EncoderServers(options.user_encoders) as servers:
+        probed = yield from _run_probes(options, [*_build_probes(options, ()), plan_probe], servers)
+        jobs = [
+            replace(job, cell=replace(job.cell, params={**job.cell.params, **options.build.to_params(), **params}))
+            for job in _collect_work(options, probed).jobs
+            if job.cell.case in laws
+        ]
+        yield from _execute(options, _Work(jobs), probed, None, servers)
 
 
 def run_probe(case: str, *, encoder: str = "", seed: int = 0, **params: Any) -> Record:
@@ -185,14 +193,16 @@ def _build_probes(options: RunOptions, jobs: Iterable[Job]) -> list[Cell]:
     return [Cell(suite=PROBE, case="build", encoder=encoder, seed=options.seed, params=params) for encoder in encoders]
 
 
-def _run_probes(options: RunOptions, probes: Sequence[Cell]) -> Generator[Step, None, list[Record]]:
+def _run_probes(
+    options: RunOptions, probes: Sequence[Cell], servers: EncoderServers
+) -> Generator[Step, None, list[Record]]:
     """Run probes and return their records in the same order.
 
     Raises UsageError if something that the user asked for cannot be used.
     """
     records: dict[str, Record] = {}
     jobs = [Job(cell, options.limits(PLUGIN_SECONDS)) for cell in probes]
-    for event in runner.run(jobs, workers=options.jobs, libraries=options.libraries):
+    for event in runner.run(jobs, workers=options.jobs, libraries=options.libraries, servers=servers):
         if not isinstance(event, Finished):
             yield event
             continue
@@ -246,6 +256,7 @@ def _execute(
     work: _Work,
     probed: Sequence[Record],
     cache: RunCache | None,
+    servers: EncoderServers,
     planned_before: tuple[Cell, ...] = (),
 ) -> Steps:
     """Yield the plan; then the cells that cannot run, those that the cache has, and the others as they run."""
@@ -271,7 +282,8 @@ def _execute(
     exclusive = [job for job in to_run if job.cell.suite in work.exclusive]
     concurrent = [job for job in to_run if job.cell.suite not in work.exclusive]
     yield from runner.run(exclusive, workers=1, libraries=options.libraries)
-    yield from runner.run(_interleave_suites(concurrent), workers=options.jobs, libraries=options.libraries)
+    jobs = _interleave_suites(concurrent)
+    yield from runner.run(jobs, workers=options.jobs, libraries=options.libraries, servers=servers)
 
 
 def _identify(jobs: Sequence[Job], probed: Sequence[Record], exclusive: Collection[str]) -> list[Job]:

@@ -6,7 +6,6 @@ a suite. `prepare` makes data ready. `law` reads the page of a law. `replay` tri
 """
 
 import inspect
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -49,9 +48,7 @@ def run(cell: Cell) -> list[Record]:
 
 def _build(cell: Cell) -> EncoderDetail:
     options = BuildOptions.from_params(cell.params)
-    start = time.perf_counter()
     spec = options.apply(get_spec(cell.encoder))
-    import_seconds = time.perf_counter() - start
     dim_in = options.dim_in or element_width(spec)
     module = build_from_spec(spec, dim_in=dim_in, seed=cell.seed).eval()
     min_size = declared_domain(spec, module, dim_in).min_size
@@ -69,7 +66,6 @@ def _build(cell: Cell) -> EncoderDetail:
         parameters=sum(p.numel() for p in module.parameters()),
         dim_in=dim_in,
         guesses_dim_in=options.dim_in is None and is_width_guessed(spec),
-        import_seconds=import_seconds,
         output_shape=_output_shape(module, dim_in, min_size),
         identity={"encoder source": source_digest(cell.encoder, module), "encoder weights": digest.weights(module)},
         deliberately_wrong=spec.deliberately_wrong,

@@ -315,7 +315,7 @@ class EncoderDetail(ProbeDetail):
     """Detail of a probe that built an encoder and encoded a batch.
 
     identity: digests of its source and weights. guesses_dim_in: True if the width comes from the layers of an
-    instance. import_seconds: time to import the target.
+    instance.
     """
 
     summary: str
@@ -333,7 +333,6 @@ class EncoderDetail(ProbeDetail):
     identity: Mapping[str, str]
     deliberately_wrong: bool = False
     guesses_dim_in: bool = False
-    import_seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

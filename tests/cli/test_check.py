@@ -122,3 +122,10 @@ def test_new_encoder_with_an_unfit_name_is_wrong_usage(command: Command) -> None
     code, _, err = command("new", "encoder", "My Encoder")
     assert code == 3
     assert "My Encoder" in err
+
+
+def test_a_module_is_imported_once_for_all_laws(command: Command) -> None:
+    Path("counted.py").write_text(f"with open('imports', 'a') as log:\n    log.write('x')\n{ENCODERS}")
+    laws = ("--law", "mbc.partition,hygiene.*", "--examples", "20", "--quiet")
+    assert command("check", "counted.py:Sum", *laws)[0] == 0
+    assert Path("imports").read_text() == "x"
