@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from mbcbench.protocol.customize import BuildOptions
     from mbcbench.verify.checker import Checker
 
 ROOT = "mbcbench"
@@ -32,6 +33,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--mbcbench-xfails", metavar="FILE",
         help="laws that are known to be broken: lines `law-id: reason` or `TARGET::law-id: reason`, or a TOML file",
+    )  # fmt: skip
+    group.addoption(
+        "--mbcbench-law", action="append", metavar="ID,...",
+        help="check these laws: ids, globs like 'mbc.m*' or groups like mbc (repeatable, default: all)",
+    )  # fmt: skip
+    group.addoption(
+        "--mbcbench-skip-law", action="append", metavar="ID,...", help="leave these laws out (repeatable)",
+    )  # fmt: skip
+    group.addoption(
+        "--mbcbench-dim-in", type=int, metavar="N", help="width of the elements (default: one that fits)",
+    )  # fmt: skip
+    group.addoption(
+        "--mbcbench-hyper", action="append", metavar="NAME=VALUE", help="a hyper-parameter (repeatable)",
+    )  # fmt: skip
+    group.addoption(
+        "--mbcbench-weights", metavar="PATH", help="trained weights: a state_dict saved by torch or safetensors",
+    )  # fmt: skip
+    group.addoption(
+        "--mbcbench-device", choices=("cpu", "cuda"), default="cpu", help="compute on this device (default: cpu)",
     )  # fmt: skip
 
 
@@ -82,9 +102,7 @@ class EncoderCollector(pytest.Collector):
 
     def collect(self) -> Iterator[pytest.Item]:
         """Yield an item for each law."""
-        from mbcbench.verify.law import select_laws
-
-        for law_id in self.law_ids or select_laws(None):
+        for law_id in self.law_ids or _selected_laws(self.config):
             yield LawItem.from_parent(self, name=law_id)
 
     def checker(self) -> "Checker":
@@ -154,11 +172,26 @@ def _validate(config: pytest.Config) -> None:
     for target, law_ids in config.stash[LAWS_BY_TARGET].items():
         try:
             select_laws(law_ids)
+            _selected_laws(config)
             _make_checker(config, target)
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
         except BrokenPluginError:
             pass  # each of its items reports it
+
+
+def _selected_laws(config: pytest.Config) -> list[str]:
+    """Return the laws of `--mbcbench-law` without those of `--mbcbench-skip-law`."""
+    from mbcbench.verify.law import select_laws
+
+    return select_laws(config.getoption("--mbcbench-law"), config.getoption("--mbcbench-skip-law"))
+
+
+def _build_options(config: pytest.Config) -> "BuildOptions":
+    from mbcbench.protocol.customize import parse_build_options
+
+    names = ("dim-in", "hyper", "weights", "device")
+    return parse_build_options(*(config.getoption(f"--mbcbench-{name}") for name in names))
 
 
 def _make_checker(config: pytest.Config, target: str) -> "Checker":
@@ -168,4 +201,4 @@ def _make_checker(config: pytest.Config, target: str) -> "Checker":
 
     targets = config.stash[LAWS_BY_TARGET]
     xfails = load_xfails(config.getoption("--mbcbench-xfails"), targets)
-    return Checker(target, seed=seed_from_hypothesis(), expected_failures=xfails)
+    return Checker(target, seed=seed_from_hypothesis(), expected_failures=xfails, options=_build_options(config))

@@ -13,14 +13,14 @@ from mbcbench.execution import runner
 from mbcbench.execution.encoder_server import EncoderServers
 from mbcbench.execution.prepare import prepare_data
 from mbcbench.execution.runner import Event, Finished, Job, Limits
-from mbcbench.execution.suite import PROBE, DataChoice, DataNeed, Device, PlanParams, Profile
+from mbcbench.execution.suite import PROBE, DataChoice, DataNeed, PlanParams, Profile
 from mbcbench.protocol.customize import BuildOptions
 from mbcbench.records.cache import RunCache, reasons
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EncoderDetail, PlanDetail, SourceDetail
 from mbcbench.records.record import BROKEN, Record, Status
 from mbcbench.registry import default_suites
-from mbcbench.types import JsonObject
+from mbcbench.types import Device, JsonObject
 
 LAWS_SUITE = "laws"
 TRAINING = ("torch._dynamo",)  # the first optimizer of a process imports it, for over a second
@@ -36,7 +36,8 @@ class RunOptions:
     user_encoders: encoders given on the command line; if one of them cannot be built, that is a usage error.
     seconds: time limit of a cell, in place of its suite's. libraries: see `runner.run`.
     only: experiments to run of the suites. data, device, seeds, reference, draw: see
-    `mbcbench.execution.suite.Request`. build: how to build encoders.
+    `mbcbench.execution.suite.Request`. build: how the laws build the encoders of the user.
+    laws: those to check, or none for all.
     """
 
     encoders: tuple[str, ...]
@@ -53,6 +54,7 @@ class RunOptions:
     reference: bool = True
     draw: int = 0
     build: BuildOptions = field(default_factory=BuildOptions)
+    laws: tuple[str, ...] = ()
 
     @property
     def has_filters(self) -> bool:
@@ -107,7 +109,7 @@ def _run_suites(
         yield from _execute(options, work, probed, cache, servers, first.planned)
 
 
-def check_laws(options: RunOptions, laws: Collection[str], profile: Profile, params: JsonObject) -> Steps:
+def check_laws(options: RunOptions, profile: Profile, params: JsonObject) -> Steps:
     """Check laws on encoders; `params` (examples, reference, expected failures) add to those of the profile.
 
     Raises UsageError if an encoder of the user cannot be used.
@@ -116,9 +118,8 @@ def check_laws(options: RunOptions, laws: Collection[str], profile: Profile, par
     with EncoderServers(options.user_encoders) as servers:
         probed = yield from _run_probes(options, [*_build_probes(options, ()), plan_probe], servers)
         jobs = [
-            replace(job, cell=replace(job.cell, params={**job.cell.params, **options.build.to_params(), **params}))
+            replace(job, cell=replace(job.cell, params={**job.cell.params, **params}))
             for job in _collect_work(options, probed).jobs
-            if job.cell.case in laws
         ]
         yield from _execute(options, _Work(jobs), probed, None, servers)
 
@@ -188,9 +189,17 @@ def _follow_up_probes(plans: Sequence[Record], records: Sequence[Record]) -> lis
 def _build_probes(options: RunOptions, jobs: Iterable[Job]) -> list[Cell]:
     """Return the probes that build encoders: those of the user, and those that the jobs need."""
     from_user = (encoder for encoder in options.encoders if encoder in options.user_encoders)
-    params = options.build.to_params()
     encoders = dict.fromkeys([*from_user, *(job.cell.encoder for job in jobs)])
-    return [Cell(suite=PROBE, case="build", encoder=encoder, seed=options.seed, params=params) for encoder in encoders]
+    return [
+        Cell(
+            suite=PROBE,
+            case="build",
+            encoder=encoder,
+            seed=options.seed,
+            params=options.build.to_params() if encoder in options.user_encoders else {},
+        )
+        for encoder in encoders
+    ]
 
 
 def _run_probes(
@@ -236,7 +245,9 @@ def _collect_work(options: RunOptions, probed: Sequence[Record]) -> _Work:
     for record in [*_sound(probed, "plan"), *_sound(probed, "follow-up")]:
         suite, plan = record.params["suite"], PlanDetail.from_dict(record.detail)
         for fields, needs in zip(plan.cells, plan.needs, strict=True):
-            cell = Cell(**fields)
+            cell = _customize(options, Cell(**fields))
+            if cell is None:
+                continue
             job = Job(cell, options.limits(plan.seconds), tuple(DataNeed(**need) for need in needs))
             jobs.setdefault(cell.key, job)
         if plan.exclusive:
@@ -244,6 +255,17 @@ def _collect_work(options: RunOptions, probed: Sequence[Record]) -> _Work:
         if suite not in default_suites():
             experiments |= plan.experiments
     return _Work(list(jobs.values()), exclusive, experiments)
+
+
+def _customize(options: RunOptions, cell: Cell) -> Cell | None:
+    """Return the cell of a law with what the user says about the encoder; None for a law that is not to be checked."""
+    if cell.suite != LAWS_SUITE:
+        return cell
+    if options.laws and cell.case not in options.laws:
+        return None
+    if cell.encoder not in options.user_encoders:
+        return cell
+    return replace(cell, params={**cell.params, **options.build.to_params()}, device=options.build.device)
 
 
 def _sound(probed: Sequence[Record], case: str) -> list[Record]:
@@ -315,13 +337,14 @@ def _experiments_of(work: _Work, jobs: Sequence[Job]) -> dict[str, JsonObject]:
     """Return the experiments with the keys that their cells have in `jobs`, where they have an identity."""
     keys = {planned.cell.key: job.cell.key for planned, job in zip(work.jobs, jobs, strict=True)}
     return {
-        name: {**experiment, "cells": [keys[key] for key in experiment["cells"]]}
+        name: {**experiment, "cells": [keys[key] for key in experiment["cells"] if key in keys]}
         for name, experiment in work.experiments.items()
     }
 
 
 def _not_run(cell: Cell, cause: Record) -> Record:
-    return cell.record(cause.status, message=f"not run: the encoder cannot be built: {cause.message}")
+    message = f"not run: the encoder cannot be built: {cause.message}"
+    return cell.record(cause.status, message=message, detail=cause.detail)
 
 
 def _interleave_suites(jobs: Sequence[Job]) -> list[Job]:

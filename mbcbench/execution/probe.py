@@ -211,6 +211,7 @@ def _replay(cell: Cell) -> ReplayDetail:
             seed=cell.seed,
             hyper=params["tried"].get("hyper"),
             weights=params["tried"].get("weights", ""),
+            device=params["tried"].get("device", "cpu"),
         )
     except AssertionError as broken:
         return ReplayDetail(counterexample_text=str(broken))

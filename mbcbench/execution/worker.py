@@ -13,9 +13,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from mbcbench import registry, system
-from mbcbench.errors import BrokenPluginError, LawOutOfMemoryError, is_out_of_memory, one_line, user_frame
+from mbcbench.errors import (
+    BrokenPluginError,
+    LawOutOfMemoryError,
+    is_out_of_memory,
+    one_line,
+    user_frame,
+    user_traceback,
+)
 from mbcbench.execution.suite import PROBE, Suite
 from mbcbench.records.cell import Cell
+from mbcbench.records.detail import ErrorDetail
 from mbcbench.records.record import Record, Status
 
 REQUESTED_BYTES = re.compile(r"tried to allocate (\d+) bytes")  # in the message of PyTorch's allocator
@@ -58,7 +66,8 @@ def attempt(cell: Cell, memory_bytes: int, action: Callable[[], None]) -> list[s
             action()
         return None
     except BaseException as error:  # a plug-in may call sys.exit
-        return _to_lines([cell.record(_status(error), message=_message(error, memory_bytes))], start)
+        detail = ErrorDetail(traceback=user_traceback(error))
+        return _to_lines([cell.record(_status(error), message=_message(error, memory_bytes), detail=detail)], start)
 
 
 def _load_suite(name: str) -> Suite:

@@ -33,10 +33,21 @@ class Detail:
 
 @dataclass(frozen=True, kw_only=True)
 class UntriedLawDetail(Detail):
-    """Detail of a law that was skipped (`examples` is 0), or whose check could not start (None)."""
+    """Detail of a law that was skipped (`examples` is 0), or whose check could not start (None).
+
+    traceback: of the exception that ended it.
+    """
 
     law: str
     examples: int | None = None
+    traceback: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorDetail(Detail):
+    """Detail of a cell that an exception ended. traceback: from the first frame of the user's own code on."""
+
+    traceback: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +68,7 @@ class LawDetail(Detail):
     bound: the bound of the gap in `Record.value`. worst_gap: the largest of all examples.
     counterexample: for `mbcbench repro`, or None. counterexample_text: the same for people. reproduce: a program that
     replays it. pairs: for a plain module, the result with each aggregation g.
+    traceback: of the encoder's exception, from the first frame of the user's own code on.
     """
 
     keeps_none: ClassVar[frozenset[str]] = frozenset({"counterexample"})
@@ -70,6 +82,7 @@ class LawDetail(Detail):
     counterexample_text: str | None = field(default=None, metadata={"key": "text"})
     reproduce: str | None = None
     pairs: Mapping[str, PairDetail] | None = None
+    traceback: str | None = None
 
     def to_dict(self) -> JsonDict:
         detail = super().to_dict()

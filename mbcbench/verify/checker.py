@@ -13,7 +13,15 @@ import torch
 from hypothesis.database import ExampleDatabase
 from torch import nn
 
-from mbcbench.errors import BrokenPluginError, LawOutOfMemoryError, UsageError, is_out_of_memory, one_line, user_frame
+from mbcbench.errors import (
+    BrokenPluginError,
+    LawOutOfMemoryError,
+    UsageError,
+    is_out_of_memory,
+    one_line,
+    user_frame,
+    user_traceback,
+)
 from mbcbench.protocol.build import (
     build_from_spec,
     resolve_target,
@@ -156,18 +164,18 @@ class Checker:
         get_law(law_id)
         params = {"examples": budget.examples}
         cell = Cell(suite="laws", case=law_id, encoder=self.name, params=params, seed=self.seed, dtype="float64")
-        status = Status.ERROR
+        status, traceback = Status.ERROR, None
         try:
             return self.judge_cell(cell, budget)
         except (UsageError, BrokenPluginError) as error:
-            message = str(error)
+            message, traceback = str(error), user_traceback(error)
         except LawTimeout:
             status, message = Status.TIMEOUT, f"took longer than its limit of {budget.seconds:g} s"
         except (Exception, LawOutOfMemoryError) as error:
-            message = f"{one_line(error)}{user_frame(error)}"
+            message, traceback = f"{one_line(error)}{user_frame(error)}", user_traceback(error)
             if is_out_of_memory(error):
                 status, message = Status.OOM, f"memory ran out: {message}"
-        return cell.record(status, message=message, detail=UntriedLawDetail(law=law_id))
+        return cell.record(status, message=message, detail=UntriedLawDetail(law=law_id, traceback=traceback))
 
     def judge_cell(self, cell: Cell, budget: Budget) -> Record:
         """Return the record of a cell whose case is a law; raise what the encoder raises when it is built."""

@@ -13,7 +13,7 @@ from mbcbench.errors import UsageError
 from mbcbench.protocol.customize import BuildOptions
 from mbcbench.records.cell import Cell
 from mbcbench.records.files import CELLS, decode_records, read_cells
-from mbcbench.types import Hyper, JsonDict, JsonObject
+from mbcbench.types import Device, Hyper, JsonDict, JsonObject
 from mbcbench.verify.example import KINDS, Example
 from mbcbench.verify.law import Law, get_law
 from mbcbench.verify.law_run import Observation
@@ -160,7 +160,7 @@ def _parse_line(path: Path, number: int, line: str, cells: Mapping[str, Cell]) -
         raise UsageError(f"{path}, line {number}: not a record ({error})") from error
 
 
-def replay_counterexample(
+def replay_counterexample(  # as many as `mbcbench check` has options
     target: object,
     law_id: str,
     example: JsonObject,
@@ -169,6 +169,7 @@ def replay_counterexample(
     seed: int = 0,
     hyper: Hyper | None = None,
     weights: str = "",
+    device: Device = "cpu",
 ) -> None:
     """Try a recorded counterexample again.
 
@@ -188,6 +189,8 @@ def replay_counterexample(
         Hyper-parameters in place of the spec's.
     weights
         File with trained weights.
+    device
+        Where the encoder computes.
 
     Raises
     ------
@@ -200,7 +203,8 @@ def replay_counterexample(
     """
     from mbcbench.verify.checker import Checker  # which builds on this module
 
-    checker = Checker(target, seed=seed, options=BuildOptions(dim_in=dim_in, hyper=hyper or {}, weights=weights))
+    options = BuildOptions(dim_in=dim_in, hyper=hyper or {}, weights=weights, device=device)
+    checker = Checker(target, seed=seed, options=options)
     law = get_law(law_id)
     result = checker.replay(law, Example.from_json(example))
     if result is not None:

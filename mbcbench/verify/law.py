@@ -170,13 +170,12 @@ def get_law(law_id: str) -> Law:
     return law
 
 
-def select_laws(law_ids: Collection[str] | None) -> list[str]:
-    """Return the ids of all laws, or those that the given ids and globs (`mbc.*`) match.
+def select_laws(law_ids: Collection[str] | None, skip: Collection[str] | None = None) -> list[str]:
+    """Return the ids of all laws, or of those in `law_ids`, without those in `skip`.
 
-    Raises UsageError for an id or a glob that no law has.
+    See `registry.select` for what both may hold. Raises UsageError for an id that no law has, and if no law is left.
     """
-    if law_ids is None:
-        return list(registry.plugins(registry.LAWS))
-    if isinstance(law_ids, str):
-        raise UsageError(f"laws={law_ids!r}: give a list of ids, as in laws=[{law_ids!r}]")
-    return registry.select(registry.LAWS, law_ids)
+    for name, value in (("laws", law_ids), ("skip_laws", skip)):
+        if isinstance(value, str):
+            raise UsageError(f"{name}={value!r}: give a list of ids, as in {name}=[{value!r}]")
+    return registry.select(registry.LAWS, law_ids, skip)

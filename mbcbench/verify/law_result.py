@@ -85,6 +85,7 @@ def _search_detail(cell: Cell, law: Law, search: SearchResult, *, dim_in: int, i
         counterexample=_counterexample_data(search, dim_in, cell),
         counterexample_text=counterexample_text(cell.encoder, law, search),
         reproduce=snippet,
+        traceback=search.counterexample.traceback or None,
     )
 
 
