@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from mbcbench.cli.check_export import evidence_of
-from mbcbench.cli.conclusions import advice, by_importance, common_error, conclusions, fold
+from mbcbench.cli.conclusions import advice, common_error, conclusions, fold
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,13 +35,12 @@ def _print_counterexamples(records: "Sequence[Record]", *, traceback: bool) -> N
     from mbcbench.cli.console import print_line, print_out
 
     shown, folded = fold(records)
-    for record in by_importance(shown):
+    for record in shown:
         text = counterexample_text(record, traceback=traceback)
         if text is not None:
             print_out(text, soft_wrap=True)
-    if folded:
-        laws = ", ".join(record.case for record in folded)
-        print_line(f"Not shown, since an encoder that is not deterministic breaks them too: {laws}\n")
+    for cause, explained in folded.items():
+        print_line(f"Not shown, since {cause}: {', '.join(record.case for record in explained)}\n")
 
 
 def print_widths(records: "Sequence[Record]") -> None:

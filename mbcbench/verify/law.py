@@ -14,6 +14,7 @@ from mbcbench.verify.tolerance import Comparison
 if TYPE_CHECKING:
     from mbcbench.verify.law_run import LawRun, Observation
 
+FIX_HEADING = "How to fix a failure:"  # starts a paragraph of a law's docstring
 Requirement = Callable[[Subject], str | None]
 
 
@@ -140,6 +141,13 @@ class Law:
     def statement(self) -> str:
         """The law in one sentence."""
         return self.page.partition("\n")[0]
+
+    @property
+    def fix(self) -> str:
+        """How to fix a failure, as the page says; empty if it does not."""
+        _, heading, text = self.page.partition(FIX_HEADING)
+        words = text.partition("\n\n")[0].split()
+        return " ".join(words) if heading else ""
 
     @property
     def needs_streaming(self) -> bool:

@@ -1,5 +1,7 @@
 """Symmetries: what the encoding of a set must not depend on."""
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,7 +12,7 @@ from mbcbench.verify.subject import Subject, slots_of
 from mbcbench.verify.tolerance import Comparison
 
 from .comparison import no_gap, unless_refused, violation, worse
-from .masks import pad_sets
+from .masks import PADDING_SCALE, pad_sets
 
 _NUM_RAGGED = 3  # sets of unequal sizes in one batch
 
@@ -117,6 +119,8 @@ def check_padding(subject: Subject, data: ExampleData) -> Comparison:
     first = None if subject.domain.finite_only else non_finite
     padded, present = pad_sets(data.x, int(data.rng.integers(1, 4)), data, first)
     data.choices["positions of the padding"] = ~present
+    if first is not None:
+        data.choices["padding"] = f"one {first:g}, others of size {PADDING_SCALE:g}"
     actual = unless_refused(lambda: subject.encode_masked(padded, present))
     if actual is None:
         # It refuses what is not finite, in padding too: that is loud. Finite padding must still be without influence.
@@ -126,8 +130,23 @@ def check_padding(subject: Subject, data: ExampleData) -> Comparison:
     comparison = subject.compare(actual, subject.encode(data.x), data.x)
     if not subject.deterministic:
         return comparison
+    if first is not None and not math.isfinite(first) and bool((comparison.gap > comparison.bound).any()):
+        comparison = comparison._replace(note=_describe_leak(subject, data, padded, present))
     comparison = worse(comparison, _compare_ragged(subject, data))
     return worse(comparison, _compare_beside_absent_set(subject, data))
+
+
+def _describe_leak(subject: Subject, data: ExampleData, padded: Tensor, present: Tensor) -> str:
+    """Say whether finite padding reaches the encoding too, of an encoder that padding with NaN or infinity changes."""
+    finite = torch.where(present[:, :, None], padded, padded.nan_to_num(1.0, 1.0, 1.0))
+    actual = unless_refused(lambda: subject.encode_masked(finite, present))
+    if actual is not None:
+        if subject.is_layer:
+            actual = actual[present].reshape(*data.x.shape[:2], *actual.shape[2:])
+        comparison = subject.compare(actual, subject.encode(data.x), data.x)
+        if bool((comparison.gap > comparison.bound).any()):
+            return "padding changes the encoding, with finite values too"
+    return "finite padding is fine, but NaN or infinity in padding reaches the encoding (0 x NaN is NaN)"
 
 
 def _compare_ragged(subject: Subject, data: ExampleData) -> Comparison:
