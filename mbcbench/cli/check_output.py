@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from mbcbench.cli.check_export import evidence_of
+from mbcbench.cli.check_matrix import print_matrix
 from mbcbench.cli.conclusions import advice, common_error, conclusions, fold
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def print_laws(encoders: Sequence[str], records: "Sequence[Record]", *, tracebac
         _print_counterexamples(of_encoder, traceback=traceback)
         for line in (*conclusions(of_encoder), *advice(of_encoder)):
             print_line(line)
+    if len(encoders) > 1:
+        print_matrix(encoders, records)
 
 
 def _print_counterexamples(records: "Sequence[Record]", *, traceback: bool) -> None:

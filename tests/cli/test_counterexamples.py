@@ -124,3 +124,29 @@ def test_a_pipe_has_no_trailing_blanks_and_respects_columns(command: Command, mo
     table = out.partition("permutation invariant")[0].splitlines()
     assert max(map(len, table)) <= 70
     assert not any(line.endswith(" ") for line in table)
+
+
+def matrix(command: Command, monkeypatch: pytest.MonkeyPatch, columns: int) -> list[str]:
+    """Return the lines that follow the last card of a check of three encoders."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    Path("encoders.py").write_text(ENCODERS)
+    targets = [f"encoders.py:{name}" for name in ("Sum", "TimesMask", "NoMask")]
+    options = ("--law", "symmetry.padding,hygiene.dtype", "--examples", "20", "--quiet")
+    lines = command("check", *targets, *options)[1].splitlines()
+    return lines[[n for n, line in enumerate(lines) if line.startswith("safe with masks")][-1] + 1 :]
+
+
+def test_several_encoders_end_in_one_matrix(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = matrix(command, monkeypatch, 80)
+    assert [line.split() for line in lines if line.startswith((" law", " h", " s"))] == [
+        ["law", "Sum", "TimesMask", "NoMask"],
+        ["hygiene.dtype", "pass", "pass", "pass"],
+        ["symmetry.padding", "pass", "fail", "fail"],
+    ]
+
+
+def test_encoders_that_do_not_fit_side_by_side_are_numbered(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = matrix(command, monkeypatch, 42)
+    assert "  2  encoders.py:TimesMask" in lines
+    assert " symmetry.padding   pass   fail   fail" in lines
+    assert max(map(len, lines[3:-1])) <= 42
