@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 ROOT = "mbcbench"
 SEPARATOR = "::"
+OPTIONS = {"xfails-file": "xfails"}  # with another name than in `mbcbench check` and pyproject.toml
 LAWS_BY_TARGET = pytest.StashKey[dict[str, list[str]]]()
 
 
@@ -51,7 +52,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--mbcbench-weights", metavar="PATH", help="trained weights: a state_dict saved by torch or safetensors",
     )  # fmt: skip
     group.addoption(
-        "--mbcbench-device", choices=("cpu", "cuda"), default="cpu", help="compute on this device (default: cpu)",
+        "--mbcbench-device", choices=("cpu", "cuda"), help="compute on this device (default: cpu)",
     )  # fmt: skip
 
 
@@ -126,7 +127,7 @@ class LawItem(pytest.Item):
         from mbcbench.records.record import Status
         from mbcbench.verify.assertions import assert_as_claimed, budget_from_hypothesis, summarize
 
-        budget = budget_from_hypothesis(self.config.getoption("--mbcbench-examples"))
+        budget = budget_from_hypothesis(_option(self.config, "examples"))
         record = self.parent.checker().judge(self.name, budget)
         self.user_properties += [("status", str(record.status)), ("examples", record.detail.get("examples", 0))]
         self.add_report_section("call", "mbcbench", summarize(record))
@@ -180,18 +181,27 @@ def _validate(config: pytest.Config) -> None:
             pass  # each of its items reports it
 
 
+def _option(config: pytest.Config, name: str) -> Any:
+    """Return an option of the command line, or else the setting of pyproject.toml, or None."""
+    from mbcbench.verify.settings import load_settings
+
+    value = config.getoption(f"--mbcbench-{OPTIONS.get(name, name)}")
+    return load_settings(config.invocation_params.dir).get(name) if value is None else value
+
+
 def _selected_laws(config: pytest.Config) -> list[str]:
     """Return the laws of `--mbcbench-law` without those of `--mbcbench-skip-law`."""
     from mbcbench.verify.law import select_laws
 
-    return select_laws(config.getoption("--mbcbench-law"), config.getoption("--mbcbench-skip-law"))
+    return select_laws(_option(config, "law"), _option(config, "skip-law"))
 
 
 def _build_options(config: pytest.Config) -> "BuildOptions":
     from mbcbench.protocol.customize import parse_build_options
 
-    names = ("dim-in", "hyper", "weights", "device")
-    return parse_build_options(*(config.getoption(f"--mbcbench-{name}") for name in names))
+    names = ("dim-in", "hyper", "weights")
+    dim_in, hyper, weights = (_option(config, name) for name in names)
+    return parse_build_options(dim_in, hyper, weights, _option(config, "device") or "cpu")
 
 
 def _make_checker(config: pytest.Config, target: str) -> "Checker":
@@ -200,5 +210,5 @@ def _make_checker(config: pytest.Config, target: str) -> "Checker":
     from mbcbench.verify.xfails import load_xfails
 
     targets = config.stash[LAWS_BY_TARGET]
-    xfails = load_xfails(config.getoption("--mbcbench-xfails"), targets)
+    xfails = load_xfails(_option(config, "xfails-file"), targets)
     return Checker(target, seed=seed_from_hypothesis(), expected_failures=xfails, options=_build_options(config))

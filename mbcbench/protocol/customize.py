@@ -87,6 +87,8 @@ def parse_build_options(
     device: Device = "cpu",
 ) -> BuildOptions:
     """Return options as a user types them: hyper-parameters as `NAME=VALUE`. Raises UsageError if one is not."""
+    if dim_in is not None and dim_in < 1:
+        raise UsageError(f"elements of width {dim_in}: give at least 1")
     return BuildOptions(dim_in=dim_in, hyper=parse_hyper(hyper or ()), weights=str(weights or ""), device=device)
 
 
