@@ -84,3 +84,8 @@ def test_an_unknown_key_is_wrong_usage_of_pytest(pytester: pytest.Pytester) -> N
     result = pytester.runpytest("--mbcbench", "deepsets-mean")
     assert result.ret == 4
     result.stderr.fnmatch_lines(["*has no key 'laws'; did you mean law*"])
+
+
+def test_the_documentation_names_every_key() -> None:
+    page = Path(__file__).parents[2].joinpath("docs", "check.md").read_text()
+    assert all(f"`{key}`" in page for key in KINDS)
