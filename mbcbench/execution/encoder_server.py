@@ -28,7 +28,8 @@ from mbcbench.execution import worker
 from mbcbench.records.cell import Cell
 
 NAME = "mbcbench-server"
-FORKABLE_THREADS = {"jemalloc_bg_thd"}  # of pyarrow, and so of pandas; jemalloc starts it again after a fork
+# Of pyarrow, and so of pandas: jemalloc starts its thread again after a fork. The other has just ended.
+FORKABLE_THREADS = {"jemalloc_bg_thd", ""}
 SECONDS_TO_STOP = 5.0  # of a server whose connection is closed
 
 
@@ -191,9 +192,9 @@ def serve(connection: Connection, first: Request, folder: str) -> None:
         worker.set_up(first.log, folder)
     except FileNotFoundError:  # the main process has ended, and removed the folder
         return
-    with _end_with_main_process(first.seconds):
+    with _end_with_main_process(first.seconds) as watching:
         lines = worker.attempt(first.cell, first.memory_bytes, lambda: _import(first.cell.encoder))
-    is_forkable = lines is None and not _has_threads_or_cuda()
+    is_forkable = lines is None and not _has_threads_or_cuda(watching)
     connection.send(Imported(lines, is_forkable))
     if is_forkable:
         gc.freeze()  # or a collection in a cell would copy all that was imported
@@ -208,8 +209,11 @@ def _import(encoder: str) -> None:
 
 
 @contextlib.contextmanager
-def _end_with_main_process(seconds: float | None) -> Iterator[None]:
-    """Let this process end with the main process during an import, as cells do. The thread ends before any fork."""
+def _end_with_main_process(seconds: float | None) -> Iterator[threading.Thread]:
+    """Let this process end with the main process during an import, as cells do.
+
+    Yield the thread that sees to that. It ends before any fork.
+    """
     main = multiprocessing.parent_process()
     assert main is not None
     reader, writer = multiprocessing.Pipe(duplex=False)
@@ -222,21 +226,32 @@ def _end_with_main_process(seconds: float | None) -> Iterator[None]:
     thread.start()
     worker.set_alarm(seconds)
     try:
-        yield
+        yield thread
     finally:
         worker.set_alarm(None)
         writer.close()
         thread.join()
 
 
-def _has_threads_or_cuda() -> bool:
-    """Return True if the process cannot be forked safely: a lock that another thread holds is never released."""
+def _has_threads_or_cuda(ended: threading.Thread) -> bool:
+    """Return True if the process cannot be forked safely: a lock that another thread holds is never released.
+
+    ended: a thread that Python has joined, and that the kernel may list for a moment longer.
+    """
     import torch
 
     if threading.active_count() > 1 or torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return True
-    names = [file.read_text().strip() for file in Path("/proc/self/task").glob("*/comm")]  # none but on Linux
-    return len([name for name in names if name not in FORKABLE_THREADS]) > 1
+    others = {str(os.getpid()), str(ended.native_id)}
+    names = [_thread_name(task) for task in Path("/proc/self/task").glob("*") if task.name not in others]  # Linux
+    return not FORKABLE_THREADS.issuperset(names)
+
+
+def _thread_name(task: Path) -> str:
+    try:
+        return (task / "comm").read_text().strip()
+    except OSError:  # it has just ended
+        return ""
 
 
 @dataclass

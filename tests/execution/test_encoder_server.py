@@ -154,3 +154,11 @@ def test_a_server_ends_when_the_main_process_is_killed(module: Module, tmp_path:
         assert comes_true(lambda: module.log.exists() and module.log.read_text() != "")
         main.send_signal(signal.SIGKILL)
     assert comes_true(lambda: not alive(int(module.log.read_text())))
+
+
+def test_the_thread_of_an_allocator_does_not_prevent_forks(module: Module) -> None:
+    pytest.importorskip("pyarrow")
+    module.write(f"import pyarrow\n{ENCODER}")
+    records = serve(*(module.probe(n=n) for n in range(3)))
+    assert [record.status for record in records] == [Status.OK] * 3
+    assert module.imports == 1
