@@ -84,13 +84,24 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C ended a run or an encoding. The message says how far it came and what is stored."""
 
 
+def _is_user_frame(frame: traceback.FrameSummary) -> bool:
+    is_foreign = frame.filename.startswith((*_FOREIGN, "<"))
+    return not is_foreign and f"{os.sep}site-packages{os.sep}" not in frame.filename
+
+
+def user_traceback(error: BaseException) -> str:
+    """Return the traceback of an exception from the first frame on that is the user's own code."""
+    if isinstance(error, BrokenPluginError) and error.__cause__ is not None:
+        error = error.__cause__
+    frames = list(traceback.extract_tb(error.__traceback__))
+    first = next((position for position, frame in enumerate(frames) if _is_user_frame(frame)), 0)
+    lines = [*traceback.format_list(frames[first:]), *traceback.format_exception_only(error)]
+    return "".join(["Traceback (most recent call last):\n", *lines])
+
+
 def user_frame(error: BaseException) -> str:
     """Return ` (file.py:12)` for the innermost frame of an exception that is the user's own code, or nothing."""
-    inner = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith((*_FOREIGN, "<")) and f"{os.sep}site-packages{os.sep}" not in frame.filename
-    ]
+    inner = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_user_frame(frame)]
     return f" ({os.path.relpath(inner[-1].filename)}:{inner[-1].lineno})" if inner else ""
 
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from mbcbench.protocol.customize import BuildOptions
     from mbcbench.verify.checker import Checker
 
 ROOT = "mbcbench"
 SEPARATOR = "::"
+OPTIONS = {"xfails-file": "xfails"}  # with another name than in `mbcbench check` and pyproject.toml
 LAWS_BY_TARGET = pytest.StashKey[dict[str, list[str]]]()
 
 
@@ -32,6 +34,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--mbcbench-xfails", metavar="FILE",
         help="laws that are known to be broken: lines `law-id: reason` or `TARGET::law-id: reason`, or a TOML file",
+    )  # fmt: skip
+    group.addoption(
+        "--mbcbench-law", action="append", metavar="ID,...",
+        help="check these laws: ids, globs like 'mbc.m*' or groups like mbc (repeatable, default: all)",
+    )  # fmt: skip
+    group.addoption(
+        "--mbcbench-skip-law", action="append", metavar="ID,...", help="leave these laws out (repeatable)",
+    )  # fmt: skip
+    group.addoption(
+        "--mbcbench-dim-in", type=int, metavar="N", help="width of the elements (default: one that fits)",
+    )  # fmt: skip
+    group.addoption(
+        "--mbcbench-hyper", action="append", metavar="NAME=VALUE", help="a hyper-parameter (repeatable)",
+    )  # fmt: skip
+    group.addoption(
+        "--mbcbench-weights", metavar="PATH", help="trained weights: a state_dict saved by torch or safetensors",
+    )  # fmt: skip
+    group.addoption(
+        "--mbcbench-device", choices=("cpu", "cuda"), help="compute on this device (default: cpu)",
     )  # fmt: skip
 
 
@@ -82,9 +103,7 @@ class EncoderCollector(pytest.Collector):
 
     def collect(self) -> Iterator[pytest.Item]:
         """Yield an item for each law."""
-        from mbcbench.verify.law import select_laws
-
-        for law_id in self.law_ids or select_laws(None):
+        for law_id in self.law_ids or _selected_laws(self.config):
             yield LawItem.from_parent(self, name=law_id)
 
     def checker(self) -> "Checker":
@@ -108,7 +127,7 @@ class LawItem(pytest.Item):
         from mbcbench.records.record import Status
         from mbcbench.verify.assertions import assert_as_claimed, budget_from_hypothesis, summarize
 
-        budget = budget_from_hypothesis(self.config.getoption("--mbcbench-examples"))
+        budget = budget_from_hypothesis(_option(self.config, "examples"))
         record = self.parent.checker().judge(self.name, budget)
         self.user_properties += [("status", str(record.status)), ("examples", record.detail.get("examples", 0))]
         self.add_report_section("call", "mbcbench", summarize(record))
@@ -156,11 +175,35 @@ def _validate(config: pytest.Config) -> None:
     for target, law_ids in config.stash[LAWS_BY_TARGET].items():
         try:
             select_laws(law_ids)
+            _selected_laws(config)
             _make_checker(config, target)
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
         except BrokenPluginError:
             pass  # each of its items reports it
+
+
+def _option(config: pytest.Config, name: str) -> Any:
+    """Return an option of the command line, or else the setting of pyproject.toml, or None."""
+    from mbcbench.verify.settings import load_settings
+
+    value = config.getoption(f"--mbcbench-{OPTIONS.get(name, name)}")
+    return load_settings(config.invocation_params.dir).get(name) if value is None else value
+
+
+def _selected_laws(config: pytest.Config) -> list[str]:
+    """Return the laws of `--mbcbench-law` without those of `--mbcbench-skip-law`."""
+    from mbcbench.verify.law import select_laws
+
+    return select_laws(_option(config, "law"), _option(config, "skip-law"))
+
+
+def _build_options(config: pytest.Config) -> "BuildOptions":
+    from mbcbench.protocol.customize import parse_build_options
+
+    names = ("dim-in", "hyper", "weights")
+    dim_in, hyper, weights = (_option(config, name) for name in names)
+    return parse_build_options(dim_in, hyper, weights, _option(config, "device") or "cpu")
 
 
 def _make_checker(config: pytest.Config, target: str) -> "Checker":
@@ -169,5 +212,5 @@ def _make_checker(config: pytest.Config, target: str) -> "Checker":
     from mbcbench.verify.xfails import load_xfails
 
     targets = config.stash[LAWS_BY_TARGET]
-    xfails = load_xfails(config.getoption("--mbcbench-xfails"), targets)
-    return Checker(target, seed=seed_from_hypothesis(), expected_failures=xfails)
+    xfails = load_xfails(_option(config, "xfails-file"), targets)
+    return Checker(target, seed=seed_from_hypothesis(), expected_failures=xfails, options=_build_options(config))

@@ -139,26 +139,47 @@ def plugin(group: str, name: str) -> Plugin:
     """Return the plug-in `name` of a group. Raises UsageError with the nearest names if there is none."""
     known = plugins(group)
     if name not in known:
-        raise UsageError(f"no {_kind(group)} is called {name!r}{did_you_mean(name, known)}; see: {_listing(group)}")
+        raise _unknown(group, name, known)
     return known[name]
 
 
-def select(group: str, patterns: Iterable[str]) -> list[str]:
-    """Return the names in a group that match `patterns`: names, or globs such as `mbc.*`.
+def _unknown(group: str, name: str, known: Iterable[str]) -> UsageError:
+    return UsageError(f"no {_kind(group)} is called {name!r}{did_you_mean(name, known)}; see: {_listing(group)}")
 
-    Raises UsageError for a name that is not registered and for a glob that matches no name.
+
+def select(group: str, patterns: Iterable[str] | None, skip: Iterable[str] | None = None) -> list[str]:
+    """Return the names in a group that match `patterns`, or all if that is None, without those that match `skip`.
+
+    A pattern is a name, a glob such as `mbc.m*`, a prefix such as `mbc`, which stands for all names below it, or a
+    comma-separated list of them. Raises UsageError for one that matches no name, and if no name is left.
     """
     known = plugins(group)
+    selected = list(known) if patterns is None else _matches(group, known, patterns)
+    skipped = _matches(group, known, skip or ())
+    names = [name for name in selected if name not in skipped]
+    if skipped and not names:
+        raise UsageError(f"no {_kind(group)} is left after skipping {', '.join(skip or ())}; see: {_listing(group)}")
+    return names
+
+
+def _matches(group: str, known: Collection[str], patterns: Iterable[str]) -> list[str]:
+    prefixes = {name.partition(".")[0] for name in known} - set(known)
     names: list[str] = []
-    for pattern in patterns:
-        if any(character in pattern for character in "*?["):
-            matches = fnmatch.filter(known, pattern)
-            if not matches:
-                raise UsageError(f"no {_kind(group)} matches {pattern!r}; see: {_listing(group)}")
-            names += matches
-        else:
-            names.append(plugin(group, pattern).name)
+    for pattern in split_commas(patterns):
+        glob = f"{pattern}.*" if pattern in prefixes else pattern
+        matches = fnmatch.filter(known, glob)
+        if not matches and any(character in pattern for character in "*?["):
+            raise UsageError(f"no {_kind(group)} matches {pattern!r}; see: {_listing(group)}")
+        if not matches:
+            is_prefix = "." not in pattern and bool(did_you_mean(pattern, prefixes))
+            raise _unknown(group, pattern, prefixes if is_prefix else known)
+        names += matches
     return list(dict.fromkeys(names))
+
+
+def split_commas(values: Iterable[str] | None) -> list[str]:
+    """Return the names in an option that may be repeated and takes comma-separated lists."""
+    return [name.strip() for value in values or () for name in value.split(",") if name.strip()]
 
 
 def default_suites() -> list[str]:

@@ -1,7 +1,7 @@
 """Names for types that Python cannot spell out: states, encoders and JSON."""
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 # State of a stream: a pytree of tensors. Its structure is known to the encoder only.
 State: TypeAlias = Any
@@ -15,3 +15,6 @@ JsonDict: TypeAlias = dict[str, Any]
 
 # Hyper-parameters by name.
 Hyper: TypeAlias = Mapping[str, Any]
+
+# Where models and encoders compute.
+Device: TypeAlias = Literal["cpu", "cuda"]

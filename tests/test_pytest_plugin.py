@@ -131,7 +131,7 @@ def test_a_classification_passes_with_a_note(pytester: pytest.Pytester) -> None:
 def test_an_encoder_that_raises_fails_with_its_message(pytester: pytest.Pytester, encoder: str, words: str) -> None:
     result = pytester.runpytest(f"mbcbench::enc.py:{encoder}::symmetry.permutation", "--mbcbench-examples", "200")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines([f"*{words}"])
+    result.stdout.fnmatch_lines([f"*{words} (enc.py:*)"])
 
 
 def test_a_file_names_expected_failures(pytester: pytest.Pytester) -> None:
@@ -237,3 +237,36 @@ def test_an_unexpected_pass_fails_in_a_users_test(pytester: pytest.Pytester) -> 
     )
     pytester.syspathinsert()
     pytester.runpytest().assert_outcomes(failed=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "passed"),
+    [
+        (["--mbcbench-law", "mbc.merge,mbc.fork"], 2),
+        (
+            ["--mbcbench-law", "mbc.m*", "--mbcbench-skip-law", "mbc.mask,mbc.memory", "--mbcbench-skip-law=mbc.train"],
+            1,
+        ),
+    ],
+)
+def test_laws_are_chosen_by_option(pytester: pytest.Pytester, options: list[str], passed: int) -> None:
+    result = pytester.runpytest("--mbcbench", "deepsets-mean", "--mbcbench-examples", "8", *options)
+    result.assert_outcomes(passed=passed)
+
+
+def test_the_encoder_is_built_as_the_options_say(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        wide="""
+        from torch import nn
+        class Wide(nn.Module):
+            def __init__(self, dim_in, out):
+                assert (dim_in, out) == (5, 7)
+                super().__init__()
+                self.f = nn.Linear(dim_in, out)
+            def forward(self, x):
+                return self.f(x).sum(1)
+        """
+    )
+    options = ("--mbcbench-law", "symmetry.permutation", "--mbcbench-dim-in", "5", "--mbcbench-hyper", "out=7")
+    result = pytester.runpytest("--mbcbench", "wide.py:Wide", "--mbcbench-examples", "8", *options)
+    result.assert_outcomes(passed=1)

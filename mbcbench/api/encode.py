@@ -8,10 +8,9 @@ from torch import Tensor
 
 from mbcbench import registry, system
 from mbcbench.errors import Interrupted
-from mbcbench.execution.suite import Device
 from mbcbench.protocol.encoder import Aggregation
 from mbcbench.streaming.encode import EncodeOptions, Encoding, open_encoding
-from mbcbench.types import Hyper
+from mbcbench.types import Device, Hyper
 
 logger = logging.getLogger(__name__)
 

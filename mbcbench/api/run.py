@@ -11,11 +11,13 @@ from mbcbench import registry, system
 from mbcbench.errors import Interrupted, UsageError
 from mbcbench.execution import planner
 from mbcbench.execution.consume import RunResult, consume
-from mbcbench.execution.planner import RunOptions
-from mbcbench.execution.suite import DataChoice, Device, Profile
+from mbcbench.execution.planner import LAWS_SUITE, RunOptions
+from mbcbench.execution.suite import DataChoice, Profile
+from mbcbench.protocol.customize import BuildOptions
 from mbcbench.records import store
 from mbcbench.records.cache import RunCache
 from mbcbench.records.reference import describe, load
+from mbcbench.types import Device
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +31,9 @@ def run(
     profile: Profile = "quick",
     data: DataChoice = "auto",
     device: Device = "cpu",
+    laws: Sequence[str] | None = None,
+    skip_laws: Sequence[str] | None = None,
+    build: BuildOptions | None = None,
     seed: int = 0,
     jobs: int | None = None,
     time_limit: float | None = None,
@@ -63,6 +68,10 @@ def run(
         `auto` uses the paper's data sets where they are present, `built-in` never, `paper` always.
     device
         Device on which models are trained.
+    laws, skip_laws
+        Laws that the suite `laws` checks or leaves out: ids, globs (`mbc.m*`) or groups (`mbc`); by default all.
+    build
+        Width, hyper-parameters, weights and device of `encoders` in the suite `laws`, which must be the only one.
     seed
         Seed of all random numbers.
     jobs
@@ -99,11 +108,15 @@ def run(
     if only and not suites:
         raise UsageError("--only selects experiments of a suite; name the suite too: --suite paper")
     names = [registry.plugin(registry.SUITES, name).name for name in suites or registry.default_suites()]
+    if build is not None and not build.is_default and names != [LAWS_SUITE]:
+        options_given = ", ".join(f"--{name.replace('_', '-')}" for name in build.to_params() if name != "device")
+        raise UsageError(f"{options_given}: only the laws build an encoder with it; add --suite {LAWS_SUITE}")
     all_encoders = encoders if only_encoders else [*registry.plugins(registry.ENCODERS), *encoders]
     options = replace(
         run_options(all_encoders, encoders, seed, jobs, time_limit, memory_limit),
         only=tuple(only), data=data, device=device, seeds=seeds, draw=date.today().toordinal(),
-        reference=use_reference and not fresh,
+        reference=use_reference and not fresh, build=build or BuildOptions(),
+        laws=tuple(registry.select(registry.LAWS, laws, skip_laws)) if laws or skip_laws else (),
     )  # fmt: skip
     new = store.Run.create(
         Path(root),

@@ -1,49 +1,40 @@
 """`mbcbench check`: try to falsify the laws on encoders."""
 
-import json as json_module
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mbcbench.cli.conclusions import advice, by_importance, common_error, conclusions, fold
 from mbcbench.cli.options import (
+    ComputeDevice,
     DimIn,
     Hyper,
     Jobs,
+    LawIds,
     MemoryLimit,
     Profiles,
     Quiet,
     Seed,
+    SkippedLawIds,
     TimeLimit,
     Weights,
     as_profile,
-    split_commas,
 )
-from mbcbench.types import JsonDict, JsonObject
 
 if TYPE_CHECKING:
-    from rich.table import Table
-    from rich.text import Text
-
     from mbcbench.execution.suite import Profile
     from mbcbench.records.record import Record
 
 # Examples where they differ from what a leaderboard spends on a law.
 EXAMPLES: "dict[Profile, int]" = {"quick": 600}
-EVIDENCE = ("gap", "bound", "examples", "counterexample", "culprit", "reproduce")
 
 
 def check(
     targets: Annotated[list[str], typer.Argument(metavar="TARGET", help="Encoders to check.")],
-    law: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ID,...", help="Check these laws: ids or globs like 'mbc.*'. May be repeated.", show_default="all"
-        ),
-    ] = None,
+    law: LawIds = None,
+    skip_law: SkippedLawIds = None,
     profile: Profiles = "quick",
     examples: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Examples per law.", show_default="the profile's")
@@ -58,13 +49,19 @@ def check(
     dim_in: DimIn = None,
     hyper: Hyper = None,
     weights: Weights = None,
+    device: ComputeDevice = "cpu",
     seed: Seed = 0,
     jobs: Jobs = None,
     time_limit: TimeLimit = None,
     memory_limit: MemoryLimit = 2.0,
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show the traceback of each error.")] = False,
     json: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Write one record per line.", show_default=False)
     ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Write a test case per law as JUnit XML.", show_default=False)
+    ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="PATH", help="Write a page.", show_default=False)] = None,
     quiet: Quiet = False,
 ) -> int:
     """Check the laws on encoders and show a counterexample for each law that is broken.
@@ -74,141 +71,55 @@ def check(
     \b
     Examples:
       mbcbench check sse-random
-      mbcbench check my.py:Encoder --law 'mbc.*,symmetry.padding'
-      mbcbench check my.py:Encoder --profile thorough --json laws.jsonl
+      mbcbench check my.py:Encoder --law 'mbc,symmetry.p*' --skip-law mbc.large
+      mbcbench check my.py:Encoder --profile thorough --junit laws.xml
       mbcbench check my.py:Encoder --dim-in 64 --hyper heads=4 --weights w.pt
 
     About 10 seconds per encoder with the profile quick, some minutes with thorough. Exit code 0: all laws are as
-    claimed; 1: a law is broken; 2: an encoder raised, crashed or took too long.
+    claimed; 1: a law is broken; 2: an encoder raised, crashed or took too long; 3: an argument cannot be used.
     """
     from mbcbench import registry
     from mbcbench.api.run import run_options
+    from mbcbench.cli.check_output import print_counts, print_laws, print_widths
     from mbcbench.cli.console import print_interrupted
     from mbcbench.execution import planner
     from mbcbench.execution.consume import consume
     from mbcbench.execution.suite import PROBE
-    from mbcbench.protocol.customize import BuildOptions, parse_hyper
+    from mbcbench.protocol.customize import parse_build_options
     from mbcbench.system import check_writable
     from mbcbench.verify.xfails import load_xfails
 
-    build = BuildOptions(dim_in=dim_in, hyper=parse_hyper(hyper or []), weights=str(weights or ""))
-    options = replace(run_options(targets, targets, seed, jobs, time_limit, memory_limit), build=build)
+    for path in (json, junit, html):
+        if path is not None:
+            check_writable(path)
+    options = replace(
+        run_options(targets, targets, seed, jobs, time_limit, memory_limit),
+        build=parse_build_options(dim_in, hyper, weights, device),
+        laws=tuple(registry.select(registry.LAWS, law, skip_law)),
+    )
     chosen = as_profile(profile)
     params = {
         "examples": examples or EXAMPLES.get(chosen),
         "reference": reference,
         "expected_failures": load_xfails(xfails_file, targets) if xfails_file else None,
     }
-    known = list(registry.plugins(registry.LAWS))
-    laws = registry.select(registry.LAWS, split_commas(law)) or known
-    if json is not None:
-        check_writable(json)
-    steps = planner.check_laws(
-        options, laws, chosen, {name: value for name, value in params.items() if value is not None}
-    )
+    steps = planner.check_laws(options, chosen, {name: value for name, value in params.items() if value is not None})
     result = consume(steps, options.jobs, quiet=quiet)
     records = [record for record in result.records if record.suite != PROBE]
+    known = list(registry.plugins(registry.LAWS))
     records.sort(key=lambda record: (options.encoders.index(record.encoder), known.index(record.case)))
-    if json is not None:
-        _write_json(json, records)
-    _print_widths(result.records)
-    _print_laws(options.encoders, records)
+    _write_files(records, json, junit, html)
+    print_widths(result.records)
+    print_laws(options.encoders, records, traceback=traceback)
     if result.interrupted:
         return print_interrupted(result.progress_text)
-    _print_counts(records, result.progress.elapsed)
+    print_counts(records, result.progress.elapsed)
     return result.exit_code
 
 
-def _print_laws(encoders: Sequence[str], records: "Sequence[Record]") -> None:
-    from mbcbench.cli.console import print_line, print_out
+def _write_files(records: "Sequence[Record]", json: Path | None, junit: Path | None, html: Path | None) -> None:
+    from mbcbench.cli.check_export import write_html, write_json, write_junit
 
-    for encoder in encoders:
-        of_encoder = [record for record in records if record.encoder == encoder]
-        error = common_error(of_encoder)
-        if error is not None:
-            print_line(f"{encoder}  {of_encoder[0].status}  {error}")
-            continue
-        print_out(laws_table(encoder, of_encoder))
-        _print_counterexamples(of_encoder)
-        for line in (*conclusions(of_encoder), *advice(of_encoder)):
-            print_line(line)
-
-
-def _print_counterexamples(records: "Sequence[Record]") -> None:
-    """Print counterexamples, the most telling first, and the laws whose failures have a cause that is shown."""
-    from mbcbench.cli.console import print_line, print_out
-
-    shown, folded = fold(records)
-    for record in by_importance(shown):
-        text = counterexample_text(record)
-        if text is not None:
-            print_out(text, soft_wrap=True)
-    if folded:
-        laws = ", ".join(record.case for record in folded)
-        print_line(f"Not shown, since an encoder that is not deterministic breaks them too: {laws}\n")
-
-
-def _print_widths(records: "Sequence[Record]") -> None:
-    """Say which width was chosen for an instance that does not name its own."""
-    from mbcbench.cli.console import print_line
-
-    for record in records:
-        if record.detail.get("why_dim_in"):
-            width, reason = record.detail["dim_in"], record.detail["why_dim_in"]
-            print_line(f"{record.encoder}: elements of width {width}, {reason}; another with --dim-in N")
-
-
-def _print_counts(records: "Sequence[Record]", seconds: float) -> None:
-    from mbcbench.cli.console import print_line
-    from mbcbench.execution.progress import format_duration
-    from mbcbench.records.record import count_statuses
-
-    print_line(f"{count_statuses(record.status for record in records)} in {format_duration(seconds)}")
-
-
-def laws_table(encoder: str, records: "Iterable[Record]") -> "Table":
-    """Return the laws of one encoder as a table, one per row."""
-    from rich.text import Text
-
-    from mbcbench.cli.console import format_number, plain_table, status_style
-
-    numbers = ("gap", "bound", "examples", "seconds")
-    table = plain_table("law", "status", *numbers, "", numbers=numbers, unbroken=("law", "status"), title=encoder)
-    for record in records:
-        evidence = evidence_of(record.value, record.detail)
-        values = (format_number(evidence[name]) for name in ("gap", "bound", "examples"))
-        status = Text(record.status, style=status_style(record.status))
-        table.add_row(record.case, status, *values, f"{record.seconds:.1f}", Text(record.message))
-    return table
-
-
-def counterexample_text(record: "Record") -> "Text | None":
-    """Return the counterexample of a failure and a snippet that reproduces it, or None if the record has none."""
-    from rich.text import Text
-
-    from mbcbench.cli.console import status_style
-    from mbcbench.records.record import BROKEN, UNEXPECTED
-
-    parts = [str(record.detail[name]) for name in ("text", "reproduce") if record.detail.get(name)]
-    if record.status not in UNEXPECTED | BROKEN or not parts:
-        return None
-    title = (f"{record.encoder}  {record.case}  {record.status}\n\n", f"bold {status_style(record.status)}")
-    return Text.assemble(title, "\n\n".join(part.strip("\n") for part in parts), "\n")
-
-
-def _write_json(path: Path, records: "Sequence[Record]") -> None:
-    lines = [json_module.dumps(_flat(record)) + "\n" for record in records]
-    path.write_text("".join(lines), encoding="utf-8")
-
-
-def _flat(record: "Record") -> JsonDict:
-    """Return a law's record as one flat object. Evidence that a record lacks is null."""
-    row = json_module.loads(record.to_json())
-    names = ("encoder", "status", "seconds", "dtype", "device", "seed", "message")
-    return {"law": row["case"], **{name: row[name] for name in names}, **evidence_of(row["value"], row["detail"])}
-
-
-def evidence_of(gap: Any, detail: JsonObject) -> JsonDict:
-    """Return gap, bound, examples, counterexample and culprit of a law's record, whose value is the gap."""
-    values = {"gap": gap, **detail}
-    return {name: values.get(name) for name in EVIDENCE}
+    for path, write in ((json, write_json), (junit, write_junit), (html, write_html)):
+        if path is not None:
+            write(path, records)

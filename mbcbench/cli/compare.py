@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mbcbench.cli.options import DEFAULT_ROOT, OldRoot, Root, split_commas
+from mbcbench.cli.options import DEFAULT_ROOT, OldRoot, Root
 from mbcbench.errors import ExitCode, UsageError
+from mbcbench.registry import split_commas
 
 if TYPE_CHECKING:
     import pandas as pd

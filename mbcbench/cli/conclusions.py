@@ -21,8 +21,10 @@ ANSWERS = {
 }
 DETERMINISM = "hygiene.determinism"
 DEPENDENT = "not deterministic in eval mode"  # in the message of a failure that another law explains
+DTYPE = "hygiene.dtype"
+FLOAT32_ROUNDING = 1e-5  # a gap up to this is explained by float32, for elements of size 1 to 10
 # Most telling first: what makes other laws fail, then what a user asks for, then the rest.
-FIRST = (DETERMINISM, "hygiene.dtype", *(law for law, _ in QUESTIONS))
+FIRST = (DETERMINISM, DTYPE, *(law for law, _ in QUESTIONS))
 
 
 def conclusions(records: "Iterable[Record]") -> list[str]:
@@ -59,11 +61,29 @@ def by_importance(records: "Iterable[Record]") -> "list[Record]":
     return sorted(records, key=lambda record: order.get(record.case, len(order)))
 
 
-def fold(records: "Sequence[Record]") -> "tuple[list[Record], list[Record]]":
-    """Return the failures to show, and those that another failure explains."""
-    cause = any(record.case == DETERMINISM and str(record.status) == "fail" for record in records)
-    folded = [record for record in records if cause and record.case != DETERMINISM and DEPENDENT in record.message]
-    return [record for record in records if record not in folded], folded
+def fold(records: "Sequence[Record]") -> "tuple[list[Record], dict[str, list[Record]]]":
+    """Return the failures to show, and by cause those that another failure explains."""
+    failed = {record.case for record in records if str(record.status) == "fail"}
+    shown: list[Record] = []
+    folded: dict[str, list[Record]] = {}
+    errors: dict[str, Record] = {}
+    for record in by_importance(records):
+        cause = ""
+        if DETERMINISM in failed - {record.case} and DEPENDENT in record.message:
+            cause = "an encoder that is not deterministic breaks them too"
+        elif DTYPE in failed - {record.case} and _is_float32_rounding(record):
+            cause = f"an encoder that rounds to float32 ({DTYPE}) breaks them too"
+        elif str(record.status) == "error" and errors.setdefault(record.message, record) is not record:
+            cause = f"they end with the error of {errors[record.message].case}"
+        if cause:
+            folded.setdefault(cause, []).append(record)
+        else:
+            shown.append(record)
+    return shown, folded
+
+
+def _is_float32_rounding(record: "Record") -> bool:
+    return str(record.status) == "fail" and record.value is not None and record.value <= FLOAT32_ROUNDING
 
 
 def common_error(records: "Sequence[Record]") -> str | None:

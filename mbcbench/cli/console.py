@@ -37,11 +37,20 @@ def print_out(text: "RenderableType", **options: Any) -> None:
     if sys.stdout.isatty():
         Console().print(text, **options)
         return
-    columns = os.environ.get("COLUMNS", "")
-    console = Console(width=int(columns) if columns.isdecimal() and int(columns) else WIDTH_OF_PIPES)
+    console = Console(width=output_width())
     with console.capture() as captured:
         console.print(text, **options)
     sys.stdout.write(re.sub(r"[ ]+$", "", captured.get(), flags=re.MULTILINE))
+
+
+def output_width() -> int:
+    """Return the number of columns of standard output."""
+    from rich.console import Console
+
+    if sys.stdout.isatty():
+        return Console().width
+    columns = os.environ.get("COLUMNS", "")
+    return int(columns) if columns.isdecimal() and int(columns) else WIDTH_OF_PIPES
 
 
 def print_line(text: str) -> None:

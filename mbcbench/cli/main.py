@@ -24,6 +24,7 @@ from mbcbench.cli import (
 from mbcbench.cli.console import print_error
 from mbcbench.cli.options import show_help_if_bare
 from mbcbench.errors import BrokenPluginError, ExitCode, UsageError, one_line
+from mbcbench.types import JsonDict
 
 EPILOG = """\
 Exit codes: 0 as claimed, 1 a law is broken, 2 something broke, 3 wrong usage, 4 a run is worse (compare --fail-on),
@@ -67,6 +68,15 @@ def _program(
     ] = False,
 ) -> None:
     show_help_if_bare(context)
+    if context.invoked_subcommand == "check":
+        context.default_map = {"check": _check_defaults()}
+
+
+def _check_defaults() -> JsonDict:
+    """Return the defaults of the options of `check` that pyproject.toml sets, by parameter."""
+    from mbcbench.verify.settings import load_settings
+
+    return {key.replace("-", "_"): value for key, value in load_settings().items()}
 
 
 def main(arguments: list[str] | None = None) -> None:

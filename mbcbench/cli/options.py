@@ -1,6 +1,5 @@
 """Options that several commands share."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from mbcbench.errors import ExitCode
 from mbcbench.execution.suite import PROFILES, Profile
+from mbcbench.types import Device
 
 OLD_PROFILES = {"laptop": "thorough"}  # names of earlier releases
 
@@ -43,15 +43,23 @@ Weights = Annotated[
         metavar="PATH", help="Trained weights: a state_dict saved by torch or safetensors.", show_default=False
     ),
 ]
+ComputeDevice = Annotated[Device, typer.Option("--device", help="Compute on this device.")]
+LawIds = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--law",
+        metavar="ID,...",
+        help="Check these laws: ids, globs like 'mbc.m*' or groups like mbc.",
+        show_default="all",
+    ),
+]
+SkippedLawIds = Annotated[
+    list[str] | None, typer.Option("--skip-law", metavar="ID,...", help="Leave these laws out.", show_default=False)
+]
 Root = Annotated[Path, typer.Option(metavar="DIR", help="Folder of the runs.")]
 OldRoot = Annotated[Path | None, typer.Option("--out", hidden=True)]  # the name of --root in earlier releases
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 DEFAULT_ROOT = Path(".mbcbench")
-
-
-def split_commas(values: Iterable[str] | None) -> list[str]:
-    """Return the names in an option that may be repeated and takes comma-separated lists."""
-    return [name.strip() for value in values or () for name in value.split(",") if name.strip()]
 
 
 def as_profile(name: str) -> Profile:

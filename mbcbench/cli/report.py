@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from mbcbench.cli.options import DEFAULT_ROOT, Root, split_commas
+from mbcbench.cli.options import DEFAULT_ROOT, Root
 from mbcbench.errors import ExitCode
+from mbcbench.registry import split_commas
 
 
 def report(

@@ -7,19 +7,25 @@ import typer
 
 from mbcbench.cli.options import (
     DEFAULT_ROOT,
+    ComputeDevice,
+    DimIn,
+    Hyper,
     Jobs,
+    LawIds,
     MemoryLimit,
     OldRoot,
     Profiles,
     Quiet,
     Root,
     Seed,
+    SkippedLawIds,
     TimeLimit,
+    Weights,
     as_profile,
-    split_commas,
 )
 from mbcbench.errors import Interrupted
-from mbcbench.execution.suite import DataChoice, Device
+from mbcbench.execution.suite import DataChoice
+from mbcbench.registry import split_commas
 
 if TYPE_CHECKING:
     from mbcbench.execution.consume import RunResult
@@ -46,7 +52,12 @@ def run(
     data: Annotated[
         DataChoice, typer.Option(help="Use the paper's data sets where they are present (auto), never, or always.")
     ] = "auto",
-    device: Annotated[Device, typer.Option(help="Train models on this device.")] = "cpu",
+    device: ComputeDevice = "cpu",
+    law: LawIds = None,
+    skip_law: SkippedLawIds = None,
+    dim_in: DimIn = None,
+    hyper: Hyper = None,
+    weights: Weights = None,
     seed: Seed = 0,
     jobs: Jobs = None,
     time_limit: TimeLimit = None,
@@ -71,12 +82,13 @@ def run(
     """Run suites on all registered encoders and print the leaderboard.
 
     TARGET is a registered name, package.module:attr or path/to/file.py:attr. A suite of experiments, like paper, has
-    encoders of its own; those of --encoder join them. Cells that an earlier run finished are not run again.
+    encoders of its own; those of --encoder join them. Cells that an earlier run finished are not run again. --dim-in,
+    --hyper and --weights are for the encoders of --encoder, and need --suite laws.
 
     \b
     Examples:
       mbcbench run
-      mbcbench run --suite laws --encoder my.py:Encoder --only-encoders
+      mbcbench run --suite laws --encoder my.py:Encoder --only-encoders --law mbc
       mbcbench run --encoder my.py:Encoder --profile standard
       mbcbench run --fresh --seeds 1 --suite point-clouds
       mbcbench run --suite paper --only fig3b --profile thorough
@@ -89,10 +101,13 @@ def run(
     from mbcbench.api.run import run as run_suites
     from mbcbench.cli.console import log_to_stderr, print_interrupted
     from mbcbench.cli.show import print_reports
+    from mbcbench.protocol.customize import parse_build_options
     from mbcbench.system import check_writable
 
     if html is not None:
         check_writable(html)
+    is_about_laws = split_commas(suite) == ["laws"]  # the other suites choose the device themselves
+    build = parse_build_options(dim_in, hyper, weights, device if is_about_laws else "cpu")
     log_to_stderr()
     try:
         result = run_suites(
@@ -103,6 +118,9 @@ def run(
             profile=as_profile(profile),
             data=data,
             device=device,
+            laws=law,
+            skip_laws=skip_law,
+            build=build,
             seed=seed,
             jobs=jobs,
             time_limit=time_limit,

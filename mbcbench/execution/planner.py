@@ -10,16 +10,17 @@ from typing import Any
 from mbcbench import system
 from mbcbench.errors import UsageError
 from mbcbench.execution import runner
+from mbcbench.execution.encoder_server import EncoderServers
 from mbcbench.execution.prepare import prepare_data
 from mbcbench.execution.runner import Event, Finished, Job, Limits
-from mbcbench.execution.suite import PROBE, DataChoice, DataNeed, Device, PlanParams, Profile
+from mbcbench.execution.suite import PROBE, DataChoice, DataNeed, PlanParams, Profile
 from mbcbench.protocol.customize import BuildOptions
 from mbcbench.records.cache import RunCache, reasons
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EncoderDetail, PlanDetail, SourceDetail
 from mbcbench.records.record import BROKEN, Record, Status
 from mbcbench.registry import default_suites
-from mbcbench.types import JsonObject
+from mbcbench.types import Device, JsonObject
 
 LAWS_SUITE = "laws"
 TRAINING = ("torch._dynamo",)  # the first optimizer of a process imports it, for over a second
@@ -35,7 +36,8 @@ class RunOptions:
     user_encoders: encoders given on the command line; if one of them cannot be built, that is a usage error.
     seconds: time limit of a cell, in place of its suite's. libraries: see `runner.run`.
     only: experiments to run of the suites. data, device, seeds, reference, draw: see
-    `mbcbench.execution.suite.Request`. build: how to build encoders.
+    `mbcbench.execution.suite.Request`. build: how the laws build the encoders of the user.
+    laws: those to check, or none for all.
     """
 
     encoders: tuple[str, ...]
@@ -52,6 +54,7 @@ class RunOptions:
     reference: bool = True
     draw: int = 0
     build: BuildOptions = field(default_factory=BuildOptions)
+    laws: tuple[str, ...] = ()
 
     @property
     def has_filters(self) -> bool:
@@ -86,33 +89,39 @@ def run_suites(options: RunOptions, suites: Sequence[str], profile: Profile, cac
 
     Raises UsageError if an encoder of the user cannot be used, or an unknown experiment is requested.
     """
-    options = replace(options, libraries=TRAINING)
+    with EncoderServers(options.user_encoders) as servers:
+        yield from _run_suites(replace(options, libraries=TRAINING), suites, profile, cache, servers)
+
+
+def _run_suites(
+    options: RunOptions, suites: Sequence[str], profile: Profile, cache: RunCache | None, servers: EncoderServers
+) -> Steps:
     plan_probes = [_plan_probe(options, suite, profile) for suite in suites]
-    plans = yield from _run_probes(options, plan_probes)
+    plans = yield from _run_probes(options, plan_probes, servers)
     work = _collect_work(options, plans)
     suites_used = dict.fromkeys(job.cell.suite for job in work.jobs)
     source_probes = [Cell(suite=PROBE, case="source", encoder="", params={"suite": suite}) for suite in suites_used]
-    probed = yield from _run_probes(options, [*_build_probes(options, work.jobs), *source_probes])
-    first = yield from _record_steps(_execute(options, work, probed, cache))
+    probed = yield from _run_probes(options, [*_build_probes(options, work.jobs), *source_probes], servers)
+    first = yield from _record_steps(_execute(options, work, probed, cache, servers))
     follow_up_probes = _follow_up_probes(plans, first.records)
     if follow_up_probes:
-        work = _collect_work(options, (yield from _run_probes(options, follow_up_probes)))
-        yield from _execute(options, work, probed, cache, first.planned)
+        work = _collect_work(options, (yield from _run_probes(options, follow_up_probes, servers)))
+        yield from _execute(options, work, probed, cache, servers, first.planned)
 
 
-def check_laws(options: RunOptions, laws: Collection[str], profile: Profile, params: JsonObject) -> Steps:
+def check_laws(options: RunOptions, profile: Profile, params: JsonObject) -> Steps:
     """Check laws on encoders; `params` (examples, reference, expected failures) add to those of the profile.
 
     Raises UsageError if an encoder of the user cannot be used.
     """
     plan_probe = _plan_probe(options, LAWS_SUITE, profile)
-    probed = yield from _run_probes(options, [*_build_probes(options, ()), plan_probe])
-    jobs = [
-        replace(job, cell=replace(job.cell, params={**job.cell.params, **options.build.to_params(), **params}))
-        for job in _collect_work(options, probed).jobs
-        if job.cell.case in laws
-    ]
-    yield from _execute(options, _Work(jobs), probed, None)
+    with EncoderServers(options.user_encoders) as servers:
+        probed = yield from _run_probes(options, [*_build_probes(options, ()), plan_probe], servers)
+        jobs = [
+            replace(job, cell=replace(job.cell, params={**job.cell.params, **params}))
+            for job in _collect_work(options, probed).jobs
+        ]
+        yield from _execute(options, _Work(jobs), probed, None, servers)
 
 
 def run_probe(case: str, *, encoder: str = "", seed: int = 0, **params: Any) -> Record:
@@ -180,19 +189,29 @@ def _follow_up_probes(plans: Sequence[Record], records: Sequence[Record]) -> lis
 def _build_probes(options: RunOptions, jobs: Iterable[Job]) -> list[Cell]:
     """Return the probes that build encoders: those of the user, and those that the jobs need."""
     from_user = (encoder for encoder in options.encoders if encoder in options.user_encoders)
-    params = options.build.to_params()
     encoders = dict.fromkeys([*from_user, *(job.cell.encoder for job in jobs)])
-    return [Cell(suite=PROBE, case="build", encoder=encoder, seed=options.seed, params=params) for encoder in encoders]
+    return [
+        Cell(
+            suite=PROBE,
+            case="build",
+            encoder=encoder,
+            seed=options.seed,
+            params=options.build.to_params() if encoder in options.user_encoders else {},
+        )
+        for encoder in encoders
+    ]
 
 
-def _run_probes(options: RunOptions, probes: Sequence[Cell]) -> Generator[Step, None, list[Record]]:
+def _run_probes(
+    options: RunOptions, probes: Sequence[Cell], servers: EncoderServers
+) -> Generator[Step, None, list[Record]]:
     """Run probes and return their records in the same order.
 
     Raises UsageError if something that the user asked for cannot be used.
     """
     records: dict[str, Record] = {}
     jobs = [Job(cell, options.limits(PLUGIN_SECONDS)) for cell in probes]
-    for event in runner.run(jobs, workers=options.jobs, libraries=options.libraries):
+    for event in runner.run(jobs, workers=options.jobs, libraries=options.libraries, servers=servers):
         if not isinstance(event, Finished):
             yield event
             continue
@@ -226,7 +245,9 @@ def _collect_work(options: RunOptions, probed: Sequence[Record]) -> _Work:
     for record in [*_sound(probed, "plan"), *_sound(probed, "follow-up")]:
         suite, plan = record.params["suite"], PlanDetail.from_dict(record.detail)
         for fields, needs in zip(plan.cells, plan.needs, strict=True):
-            cell = Cell(**fields)
+            cell = _customize(options, Cell(**fields))
+            if cell is None:
+                continue
             job = Job(cell, options.limits(plan.seconds), tuple(DataNeed(**need) for need in needs))
             jobs.setdefault(cell.key, job)
         if plan.exclusive:
@@ -234,6 +255,17 @@ def _collect_work(options: RunOptions, probed: Sequence[Record]) -> _Work:
         if suite not in default_suites():
             experiments |= plan.experiments
     return _Work(list(jobs.values()), exclusive, experiments)
+
+
+def _customize(options: RunOptions, cell: Cell) -> Cell | None:
+    """Return the cell of a law with what the user says about the encoder; None for a law that is not to be checked."""
+    if cell.suite != LAWS_SUITE:
+        return cell
+    if options.laws and cell.case not in options.laws:
+        return None
+    if cell.encoder not in options.user_encoders:
+        return cell
+    return replace(cell, params={**cell.params, **options.build.to_params()}, device=options.build.device)
 
 
 def _sound(probed: Sequence[Record], case: str) -> list[Record]:
@@ -246,6 +278,7 @@ def _execute(
     work: _Work,
     probed: Sequence[Record],
     cache: RunCache | None,
+    servers: EncoderServers,
     planned_before: tuple[Cell, ...] = (),
 ) -> Steps:
     """Yield the plan; then the cells that cannot run, those that the cache has, and the others as they run."""
@@ -271,7 +304,8 @@ def _execute(
     exclusive = [job for job in to_run if job.cell.suite in work.exclusive]
     concurrent = [job for job in to_run if job.cell.suite not in work.exclusive]
     yield from runner.run(exclusive, workers=1, libraries=options.libraries)
-    yield from runner.run(_interleave_suites(concurrent), workers=options.jobs, libraries=options.libraries)
+    jobs = _interleave_suites(concurrent)
+    yield from runner.run(jobs, workers=options.jobs, libraries=options.libraries, servers=servers)
 
 
 def _identify(jobs: Sequence[Job], probed: Sequence[Record], exclusive: Collection[str]) -> list[Job]:
@@ -303,13 +337,13 @@ def _experiments_of(work: _Work, jobs: Sequence[Job]) -> dict[str, JsonObject]:
     """Return the experiments with the keys that their cells have in `jobs`, where they have an identity."""
     keys = {planned.cell.key: job.cell.key for planned, job in zip(work.jobs, jobs, strict=True)}
     return {
-        name: {**experiment, "cells": [keys[key] for key in experiment["cells"]]}
+        name: {**experiment, "cells": [keys[key] for key in experiment["cells"] if key in keys]}
         for name, experiment in work.experiments.items()
     }
 
 
 def _not_run(cell: Cell, cause: Record) -> Record:
-    return cell.record(cause.status, message=f"not run: {cause.message}")
+    return cell.record(cause.status, message=f"not run: {cause.message}", detail=cause.detail)
 
 
 def _interleave_suites(jobs: Sequence[Job]) -> list[Job]:

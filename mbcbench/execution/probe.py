@@ -6,7 +6,6 @@ a suite. `prepare` makes data ready. `law` reads the page of a law. `replay` tri
 """
 
 import inspect
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -49,9 +48,7 @@ def run(cell: Cell) -> list[Record]:
 
 def _build(cell: Cell) -> EncoderDetail:
     options = BuildOptions.from_params(cell.params)
-    start = time.perf_counter()
     spec = options.apply(get_spec(cell.encoder))
-    import_seconds = time.perf_counter() - start
     dim_in = options.dim_in or element_width(spec)
     module = build_from_spec(spec, dim_in=dim_in, seed=cell.seed).eval()
     min_size = declared_domain(spec, module, dim_in).min_size
@@ -69,7 +66,6 @@ def _build(cell: Cell) -> EncoderDetail:
         parameters=sum(p.numel() for p in module.parameters()),
         dim_in=dim_in,
         why_dim_in="" if options.dim_in else why_width(spec),
-        import_seconds=import_seconds,
         output_shape=_output_shape(module, dim_in, min_size),
         identity={"encoder source": source_digest(cell.encoder, module), "encoder weights": digest.weights(module)},
         deliberately_wrong=spec.deliberately_wrong,
@@ -215,6 +211,7 @@ def _replay(cell: Cell) -> ReplayDetail:
             seed=cell.seed,
             hyper=params["tried"].get("hyper"),
             weights=params["tried"].get("weights", ""),
+            device=params["tried"].get("device", "cpu"),
         )
     except AssertionError as broken:
         return ReplayDetail(counterexample_text=str(broken))

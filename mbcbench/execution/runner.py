@@ -1,6 +1,7 @@
 """Runner: run each cell in a process of its own, forked from a server that has loaded torch."""
 
 import contextlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -10,7 +11,7 @@ import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from multiprocessing import forkserver
@@ -24,6 +25,7 @@ from pebble.concurrent import process
 
 from mbcbench.errors import UsageError, one_line
 from mbcbench.execution import worker
+from mbcbench.execution.encoder_server import EncoderServers, NotForkableError, Request
 from mbcbench.execution.suite import DataNeed
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
@@ -35,6 +37,7 @@ TIMEOUTS_BEFORE_GIVING_UP = 2
 MAX_TAIL_LENGTH = 160  # characters of the last output of a process that died
 SECONDS_BETWEEN_POLLS = 0.5  # for the progress that processes report
 SECONDS_TO_DIE = 5.0  # of processes that were killed
+_NUMBERS = itertools.count()  # of requests to servers
 # What the fork server imports. Never a plug-in: it could hang or crash.
 PRELOADED = [
     "torch",
@@ -42,7 +45,7 @@ PRELOADED = [
     "scipy.special",
     "mbcbench.verify.checker",
     "mbcbench.execution.probe",
-    "mbcbench.execution.worker",
+    "mbcbench.execution.encoder_server",
 ]
 
 
@@ -94,15 +97,18 @@ class Job:
     progress: Path | None = None
 
 
-def run(jobs: Sequence[Job], *, workers: int, libraries: Sequence[str] = ()) -> Iterator[Event]:
+def run(
+    jobs: Sequence[Job], *, workers: int, libraries: Sequence[str] = (), servers: EncoderServers | None = None
+) -> Iterator[Event]:
     """Run jobs in their order, at most `workers` at a time, and yield when each starts and ends.
 
     libraries: modules that many cells import, and that the fork server loads once. The first call of a process decides.
+    servers: those of encoders whose module is imported once for all cells.
     An encoder that timed out twice is not run again, so that one that hangs cannot hold up the rest.
     """
     waiting = deque(jobs)
     timeouts: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory(prefix="mbcbench-") as logs, _Pool(Path(logs), libraries) as pool:
+    with tempfile.TemporaryDirectory(prefix="mbcbench-") as logs, _Pool(Path(logs), libraries, servers) as pool:
         while waiting or pool.running:
             while waiting and len(pool.running) < workers:
                 job = waiting.popleft()
@@ -125,8 +131,9 @@ def _give_up(cell: Cell) -> Record:
 class _Pool:
     """The processes of the cells that are running."""
 
-    def __init__(self, logs: Path, libraries: Sequence[str]) -> None:
-        self.running: dict[ProcessFuture[list[str]], Job] = {}
+    def __init__(self, logs: Path, libraries: Sequence[str], servers: EncoderServers | None) -> None:
+        self.running: dict[Future[list[str]], Job] = {}
+        self._servers = servers
         self._context = _fork_server(libraries)
         self._logs = logs
         self._name = f"mbcbench-{time.monotonic_ns()}-"  # of the processes, so that no others are killed
@@ -142,20 +149,42 @@ class _Pool:
         wait(list(self.running), timeout=SECONDS_TO_DIE)
 
     def start(self, job: Job) -> None:
+        future = self._fork(job) if self._is_served(job) else self._start_process(job)
+        self.running[future] = job
+
+    def _is_served(self, job: Job) -> bool:
+        return self._servers is not None and self._servers.serves(job.cell.encoder)
+
+    def _fork(self, job: Job) -> "Future[list[str]]":
+        assert self._servers is not None
+        limits, log = job.limits, str(self._log(job.cell))
+        request = Request(next(_NUMBERS), job.cell, limits.seconds, limits.memory_bytes, log)
+        with _without_main():
+            return self._servers.submit(self._context, request)
+
+    def _start_process(self, job: Job) -> "Future[list[str]]":
         # pebble accepts `context`, though its type hints do not
         launch = process(  # type: ignore[call-overload]
             name=self._name + job.cell.key, timeout=job.limits.seconds, context=self._context
         )
         limits, log = job.limits, str(self._log(job.cell))
         with _without_main():
-            future = launch(worker.execute)(job.cell, limits.seconds, limits.memory_bytes, log, os.getcwd())
-        self.running[future] = job
+            future: ProcessFuture[list[str]] = launch(worker.execute)(
+                job.cell, limits.seconds, limits.memory_bytes, log, os.getcwd()
+            )
+        return future
 
     def finished(self) -> list[tuple[Job, tuple[Record, ...]]]:
         """Wait until a job ends or may have reported, and return all that have ended with their records."""
         timeout = SECONDS_BETWEEN_POLLS if any(job.progress for job in self.running.values()) else None
         done, _ = wait(list(self.running), timeout, return_when=FIRST_COMPLETED)
-        ended = [(self.running.pop(future), future) for future in list(self.running) if future in done]
+        ended = [(self.running.pop(future), future) for future in done]
+        for job, future in list(ended):
+            if isinstance(future.exception(), NotForkableError):
+                assert self._servers is not None
+                self._servers.withdraw(job.cell.encoder)
+                self.start(job)
+                ended.remove((job, future))
         return [(job, self._records(job, future)) for job, future in ended]
 
     def advances(self) -> Iterator[Advanced]:
@@ -169,7 +198,7 @@ class _Pool:
     def _log(self, cell: Cell) -> Path:
         return self._logs / f"{cell.key}.log"
 
-    def _records(self, job: Job, future: "ProcessFuture[list[str]]") -> tuple[Record, ...]:
+    def _records(self, job: Job, future: "Future[list[str]]") -> tuple[Record, ...]:
         cell = job.cell
         try:
             return tuple(Record.from_dict(json.loads(line)) for line in future.result())

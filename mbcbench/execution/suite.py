@@ -7,12 +7,11 @@ from typing import Literal
 
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record
-from mbcbench.types import JsonObject
+from mbcbench.types import Device, JsonObject
 
 Profile = Literal["smoke", "quick", "standard", "thorough", "paper"]
 PROFILES: tuple[Profile, ...] = ("smoke", "quick", "standard", "thorough", "paper")
 DataChoice = Literal["auto", "built-in", "paper"]
-Device = Literal["cpu", "cuda"]
 PROBE = "probe"  # the suite whose cells import plug-ins and describe them (mbcbench.execution.probe)
 
 

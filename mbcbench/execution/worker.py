@@ -9,13 +9,21 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from mbcbench import registry, system
-from mbcbench.errors import BrokenPluginError, LawOutOfMemoryError, is_out_of_memory, one_line, user_frame
+from mbcbench.errors import (
+    BrokenPluginError,
+    LawOutOfMemoryError,
+    is_out_of_memory,
+    one_line,
+    user_frame,
+    user_traceback,
+)
 from mbcbench.execution.suite import PROBE, Suite
 from mbcbench.records.cell import Cell
+from mbcbench.records.detail import ErrorDetail
 from mbcbench.records.record import Record, Status
 
 REQUESTED_BYTES = re.compile(r"tried to allocate (\d+) bytes")  # in the message of PyTorch's allocator
@@ -28,20 +36,38 @@ def execute(cell: Cell, seconds: float | None, memory_bytes: int, log: str, fold
     Return its records as lines of JSON, so that no object of a plug-in reaches the main process. An exception of the
     cell becomes a record.
     """
+    gc.freeze()  # a collection would visit, and so copy, all that the fork server has loaded: a fifth of a second
+    _end_with_main_process(seconds)
+    set_up(log, folder)
+    lines: list[str] = []
+    start = time.perf_counter()
+
+    def run() -> None:
+        records = list(_load_suite(cell.suite).run(cell)) or [_no_record(cell)]
+        lines.extend(_to_lines(records, start))
+
+    return attempt(cell, memory_bytes, run) or lines
+
+
+def set_up(log: str, folder: str) -> None:
+    """Run on one thread, in `folder`, and send the output to the file `log`."""
     import torch
 
-    gc.freeze()  # a collection would visit, and so copy, all that the fork server has loaded: a fifth of a second
     torch.set_num_threads(1)
-    _end_with_main_process(seconds)
     _redirect_output(log)
     os.chdir(folder)
+
+
+def attempt(cell: Cell, memory_bytes: int, action: Callable[[], None]) -> list[str] | None:
+    """Do what a cell needs under a memory limit; return the records of the cell if that raises, else None."""
     start = time.perf_counter()
     try:
         with system.limit_private_memory(memory_bytes):
-            records = list(_load_suite(cell.suite).run(cell)) or [_no_record(cell)]
-            return _to_lines(records, start)
+            action()
+        return None
     except BaseException as error:  # a plug-in may call sys.exit
-        return _to_lines([cell.record(_status(error), message=_message(error, memory_bytes))], start)
+        detail = ErrorDetail(traceback=user_traceback(error))
+        return _to_lines([cell.record(_status(error), message=_message(error, memory_bytes), detail=detail)], start)
 
 
 def _load_suite(name: str) -> Suite:
@@ -108,6 +134,11 @@ def _end_with_main_process(seconds: float | None) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-    if seconds is not None and hasattr(signal, "setitimer"):  # POSIX
+    set_alarm(seconds)
+
+
+def set_alarm(seconds: float | None) -> None:
+    """Have the kernel end this process after `seconds` and a period of grace, or never."""
+    if hasattr(signal, "setitimer"):  # POSIX
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, seconds + GRACE_SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, 0.0 if seconds is None else seconds + GRACE_SECONDS)

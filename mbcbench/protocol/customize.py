@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from mbcbench.errors import UsageError
 from mbcbench.protocol.spec import EncoderSpec
-from mbcbench.types import Hyper, JsonDict
+from mbcbench.system import check_device
+from mbcbench.types import Device, Hyper, JsonDict
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,31 +21,46 @@ class BuildOptions:
     """How to build an encoder.
 
     dim_in: element width, or None for one that fits the encoder. hyper: hyper-parameters in place of the spec's.
-    weights: file with trained weights, or an empty string.
+    weights: file with trained weights, or an empty string. device: where it computes.
     """
 
     dim_in: int | None = None
     hyper: Hyper = field(default_factory=dict)
     weights: str = ""
+    device: Device = "cpu"
 
     def to_params(self) -> JsonDict:
         """Return the options that are set, as parameters of a cell; `BuildOptions.from_params` reads them."""
-        params = {"dim_in": self.dim_in, "hyper": dict(self.hyper), "weights": self.weights}
+        device = "" if self.device == "cpu" else self.device
+        params = {"dim_in": self.dim_in, "hyper": dict(self.hyper), "weights": self.weights, "device": device}
         return {name: value for name, value in params.items() if value}
 
     @classmethod
     def from_params(cls, params: "JsonDict | Any") -> "BuildOptions":
         """Return the options in the parameters of a cell."""
         return cls(
-            dim_in=params.get("dim_in"), hyper=params.get("hyper") or {}, weights=str(params.get("weights") or "")
+            dim_in=params.get("dim_in"),
+            hyper=params.get("hyper") or {},
+            weights=str(params.get("weights") or ""),
+            device=params.get("device", "cpu"),
         )
 
+    @property
+    def is_default(self) -> bool:
+        """True if nothing is set."""
+        return not self.to_params()
+
     def apply(self, spec: EncoderSpec) -> EncoderSpec:
-        """Return a spec whose factory builds the encoder with these hyper-parameters and weights."""
-        if not self.hyper and not self.weights:
-            return spec
-        factory = _with_weights(spec, Path(self.weights)) if self.weights else spec.factory
-        return replace(spec, factory=factory, hyper={**spec.hyper, **self.hyper})
+        """Return a spec whose factory builds the encoder with these hyper-parameters and weights, on the device.
+
+        Raises UsageError if there is no such device.
+        """
+        if self.weights:
+            spec = replace(spec, factory=_with_weights(spec, Path(self.weights)))
+        if self.device != "cpu":
+            check_device(self.device)
+            spec = replace(spec, factory=_on_device(spec, self.device))
+        return replace(spec, hyper={**spec.hyper, **self.hyper})
 
 
 def _with_weights(spec: EncoderSpec, weights: Path) -> "Callable[..., nn.Module]":
@@ -56,6 +72,24 @@ def _with_weights(spec: EncoderSpec, weights: Path) -> "Callable[..., nn.Module]
         return module
 
     return factory
+
+
+def _on_device(spec: EncoderSpec, device: Device) -> "Callable[..., nn.Module]":
+    from mbcbench.protocol.on_device import on_device  # imports torch
+
+    return lambda dim_in, **hyper: on_device(spec.factory(dim_in, **hyper), device)
+
+
+def parse_build_options(
+    dim_in: int | None = None,
+    hyper: Iterable[str] | None = None,
+    weights: Path | str | None = None,
+    device: Device = "cpu",
+) -> BuildOptions:
+    """Return options as a user types them: hyper-parameters as `NAME=VALUE`. Raises UsageError if one is not."""
+    if dim_in is not None and dim_in < 1:
+        raise UsageError(f"elements of width {dim_in}: give at least 1")
+    return BuildOptions(dim_in=dim_in, hyper=parse_hyper(hyper or ()), weights=str(weights or ""), device=device)
 
 
 def parse_hyper(texts: Iterable[str]) -> dict[str, Any]:

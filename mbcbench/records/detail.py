@@ -33,10 +33,21 @@ class Detail:
 
 @dataclass(frozen=True, kw_only=True)
 class UntriedLawDetail(Detail):
-    """Detail of a law that was skipped (`examples` is 0), or whose check could not start (None)."""
+    """Detail of a law that was skipped (`examples` is 0), or whose check could not start (None).
+
+    traceback: of the exception that ended it.
+    """
 
     law: str
     examples: int | None = None
+    traceback: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorDetail(Detail):
+    """Detail of a cell that an exception ended. traceback: from the first frame of the user's own code on."""
+
+    traceback: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +70,7 @@ class LawDetail(Detail):
     counterexample: for `mbcbench repro`, or None. counterexample_text: the same for people. culprit: part of the
     encoder that breaks the law in it, if known. reproduce: a program that replays it.
     pairs: for a plain module, the result with each aggregation g.
+    traceback: of the encoder's exception, from the first frame of the user's own code on.
     """
 
     keeps_none: ClassVar[frozenset[str]] = frozenset({"counterexample"})
@@ -74,6 +86,7 @@ class LawDetail(Detail):
     culprit: str | None = None
     reproduce: str | None = None
     pairs: Mapping[str, PairDetail] | None = None
+    traceback: str | None = None
 
     def to_dict(self) -> JsonDict:
         detail = super().to_dict()
@@ -319,7 +332,6 @@ class EncoderDetail(ProbeDetail):
     """Detail of a probe that built an encoder and encoded a batch.
 
     identity: digests of its source and weights. why_dim_in: why the width of an instance was taken, or empty.
-    import_seconds: time to import the target.
     """
 
     summary: str
@@ -337,7 +349,6 @@ class EncoderDetail(ProbeDetail):
     identity: Mapping[str, str]
     deliberately_wrong: bool = False
     why_dim_in: str = ""
-    import_seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

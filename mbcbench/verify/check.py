@@ -10,7 +10,7 @@ from pathlib import Path
 from mbcbench.errors import UsageError
 from mbcbench.protocol.build import target_name
 from mbcbench.protocol.customize import BuildOptions
-from mbcbench.types import Hyper
+from mbcbench.types import Device, Hyper
 from mbcbench.verify.check_result import CheckResult, to_check_result
 from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.law import select_laws
@@ -24,6 +24,7 @@ def check(  # noqa: PLR0913 # an option of a command is an argument here
     target: object,
     *,
     laws: Collection[str] | None = None,
+    skip_laws: Collection[str] | None = None,
     examples: int = DEFAULT_EXAMPLES,
     seconds: float | None = None,
     seed: int = 0,
@@ -32,6 +33,7 @@ def check(  # noqa: PLR0913 # an option of a command is an argument here
     reference: object = None,
     hyper: Hyper | None = None,
     weights: str | Path = "",
+    device: Device = "cpu",
 ) -> CheckResult:
     """Try to falsify the laws on one encoder, in this process.
 
@@ -40,7 +42,9 @@ def check(  # noqa: PLR0913 # an option of a command is an argument here
     target
         A target string, an EncoderSpec, a module class or factory (called with the element width), or a module.
     laws
-        Ids of the laws, by default all.
+        Ids of the laws, globs (`mbc.m*`) or groups (`mbc`); by default all.
+    skip_laws
+        Those to leave out.
     examples
         Number of sets to try per law.
     seconds
@@ -58,6 +62,8 @@ def check(  # noqa: PLR0913 # an option of a command is an argument here
         Hyper-parameters in place of the spec's.
     weights
         File with trained weights: a state_dict saved by torch or safetensors.
+    device
+        Where the encoder computes. The laws themselves compute on the CPU.
 
     Returns
     -------
@@ -74,11 +80,11 @@ def check(  # noqa: PLR0913 # an option of a command is an argument here
     if examples < 1:
         raise UsageError(f"examples={examples}: give at least 1")
     xfails = load_xfails(expected_failures, [target_name(target)])
-    options = BuildOptions(dim_in=dim_in, hyper=hyper or {}, weights=str(weights))
+    options = BuildOptions(dim_in=dim_in, hyper=hyper or {}, weights=str(weights), device=device)
     checker = Checker(target, seed=seed, expected_failures=xfails, reference=reference, options=options)
     checker.validate()  # a fault of the encoder itself is raised once, not reported for every law
     budget = Budget(examples, math.inf if seconds is None else seconds)
-    records = [checker.judge(law_id, budget) for law_id in select_laws(laws)]
+    records = [checker.judge(law_id, budget) for law_id in select_laws(laws, skip_laws)]
     reason = "" if dim_in else why_width(checker.spec)
     width = f"elements of width {checker.dim_in}, {reason}; another with dim_in=N" if reason else ""
     return to_check_result(records, note=width)

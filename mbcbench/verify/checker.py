@@ -12,7 +12,15 @@ import torch
 from hypothesis.database import ExampleDatabase
 from torch import nn
 
-from mbcbench.errors import BrokenPluginError, LawOutOfMemoryError, UsageError, is_out_of_memory, one_line, user_frame
+from mbcbench.errors import (
+    BrokenPluginError,
+    LawOutOfMemoryError,
+    UsageError,
+    is_out_of_memory,
+    one_line,
+    user_frame,
+    user_traceback,
+)
 from mbcbench.protocol.build import (
     build_from_spec,
     resolve_target,
@@ -42,6 +50,7 @@ from mbcbench.verify.xfails import with_xfails
 
 PARTITION = "mbc.partition"
 FINITE = "hygiene.finite"
+DETERMINISM = "hygiene.determinism"
 MIN_BATCHES = 4  # tried for a law about a batch as a whole: to hold on one says little
 # Laws that an order-sensitive encoder breaks, if they apply to it.
 BROKEN_BY_ORDER = ("symmetry.permutation", "symmetry.elements", "mbc.order")
@@ -120,7 +129,9 @@ class Checker:
         self.options = options or BuildOptions()
         spec = self.options.apply(resolve_target(target))
         self.dim_in = dim_in or self.options.dim_in or element_width(spec)
+        unlisted = spec
         spec = with_xfails(spec, expected_failures or {}, self.name)
+        self._listed_failures = {law for law, reason in spec.breaks.items() if unlisted.breaks.get(law) != reason}
         self.spec = spec if reference is None else with_reference(spec, reference, dim_in=self.dim_in)
 
     def validate(self) -> None:
@@ -155,20 +166,20 @@ class Checker:
         get_law(law_id)
         params = {"examples": budget.examples}
         cell = Cell(suite="laws", case=law_id, encoder=self.name, params=params, seed=self.seed, dtype="float64")
-        status = Status.ERROR
+        status, traceback = Status.ERROR, None
         try:
             return self.judge_cell(cell, budget)
         except (UsageError, BrokenPluginError) as error:
-            message = str(error)
+            message, traceback = str(error), user_traceback(error)
             if error.__cause__ is not None and is_out_of_memory(error.__cause__):
                 status, message = Status.OOM, f"memory ran out: {message}"
         except LawTimeout:
             status, message = Status.TIMEOUT, f"took longer than its limit of {budget.seconds:g} s"
         except (Exception, LawOutOfMemoryError) as error:
-            message = f"{one_line(error)}{user_frame(error)}"
+            message, traceback = f"{one_line(error)}{user_frame(error)}", user_traceback(error)
             if is_out_of_memory(error):
                 status, message = Status.OOM, f"memory ran out: {message}"
-        return cell.record(status, message=message, detail=UntriedLawDetail(law=law_id))
+        return cell.record(status, message=message, detail=UntriedLawDetail(law=law_id, traceback=traceback))
 
     def judge_cell(self, cell: Cell, budget: Budget) -> Record:
         """Return the record of a cell whose case is a law; raise what the encoder raises when it is built."""
@@ -312,7 +323,7 @@ class Checker:
     def _try_through_aggregation(self, law: Law, budget: Budget) -> LawResult:
         """Try another law about streams on a plain module, with the aggregation that makes it consistent."""
         if PARTITION in self.breaks:  # which is judged as a law of its own
-            return LawResult(Status.SKIP, f"a plain module whose spec says that it breaks {PARTITION}")
+            return LawResult(Status.SKIP, f"a plain module that is expected to break {PARTITION}")
         g = self._consistent_aggregation
         if g is None:
             aggregations = ", ".join(AGGREGATIONS)
@@ -375,10 +386,14 @@ class Checker:
         if not law.can_fail(self.spec.claims, self.breaks):
             return Status.OK, law.describe_outcome(holds=result.holds, note=result.worst.note)
         if not result.holds:
-            doubt = "" if self.deterministic else "not deterministic in eval mode: fix hygiene.determinism first"
-            return Status.XFAIL if expected else Status.FAIL, _join(expected, note, doubt)
+            is_doubtful = not self.deterministic and law.id != DETERMINISM
+            doubt = f"not deterministic in eval mode: fix {DETERMINISM} first" if is_doubtful else ""
+            assert result.counterexample is not None
+            remark = note or result.counterexample.note
+            return Status.XFAIL if expected else Status.FAIL, _join(expected, remark, doubt)
         if expected and result.undecided is None:
-            message = f"no counterexample in {result.examples} examples, though the spec says: {expected}"
+            source = "the file (or list) of expected failures" if law.id in self._listed_failures else "the spec"
+            message = f"no counterexample in {result.examples} examples, though {source} says: {expected}"
             return Status.XPASS, _join(message, note)
         if result.undecided is not None:
             return Status.UNDECIDED, _join(_describe_undecided(result.undecided), note)

@@ -1,7 +1,7 @@
 """Counterexamples: as plain data, as text, as a snippet that fails again, read from records, and replayed."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ from mbcbench.errors import UsageError
 from mbcbench.protocol.customize import BuildOptions
 from mbcbench.records.cell import Cell
 from mbcbench.records.files import CELLS, decode_records, read_cells
-from mbcbench.types import Hyper, JsonDict, JsonObject
+from mbcbench.types import Device, Hyper, JsonDict, JsonObject
 from mbcbench.verify.example import KINDS, Example
 from mbcbench.verify.law import Law, get_law
 from mbcbench.verify.law_run import Observation
 from mbcbench.verify.search import SearchResult
 
+MAX_CHUNKS = 16  # whose sizes are all listed in a text
 MAX_VALUE_LENGTH = 120  # characters of a value in the text of a counterexample
 
 
@@ -43,12 +44,11 @@ def counterexample_text(target: str, law: Law, result: SearchResult) -> str:
     observation = result.counterexample
     assert observation is not None
     example = observation.example
-    chunks = " + ".join(map(str, example.sizes))
     weights = "as built" if example.variant == 0 else f"perturbed (variant {example.variant})"
     lines = [
         f"{law.id} is broken by {target}",
         f"  law       {law.statement}",
-        f"  smallest  n={example.n}, chunks {chunks}, {_describe_data(example)}",
+        f"  smallest  n={example.n}, {_describe_chunks(example.sizes)}, {_describe_data(example)}",
         *(f"  {name}: {_format_value(value)}" for name, value in observation.choices.items()),
         f"  weights   {weights}; seed {example.seed}",
     ]
@@ -61,6 +61,9 @@ def counterexample_text(target: str, law: Law, result: SearchResult) -> str:
         lines.append(f"  worst     gap {worst_gap:.3g} in {result.examples} examples")
     if result.culprit:
         lines.append(f"  first seen in: {result.culprit}")
+    if law.fix:
+        lines.append(f"  fix       {law.fix}")
+    lines.append(f"  more      mbcbench describe {law.id}")
     return "\n".join(lines)
 
 
@@ -79,6 +82,8 @@ def reproduction_snippet(
     If the encoder is a live object that no target string leads to (`is_reachable` is False), the reader fills it in.
     """
     case = json.dumps(example.to_json())
+    sizes = json.dumps(list(example.sizes))
+    case = case.replace(f'"sizes": {sizes}', f'"sizes": {_abbreviate_list(example.sizes)}', 1)
     placeholder = "" if is_reachable else f"encoder = ...  # the {target} that was checked\n"
     encoder = repr(target) if is_reachable else "encoder"
     changes = "".join(
@@ -162,7 +167,7 @@ def _parse_line(path: Path, number: int, line: str, cells: Mapping[str, Cell]) -
         raise UsageError(f"{path}, line {number}: not a record ({error})") from error
 
 
-def replay_counterexample(
+def replay_counterexample(  # as many as `mbcbench check` has options
     target: object,
     law_id: str,
     example: JsonObject,
@@ -171,6 +176,7 @@ def replay_counterexample(
     seed: int = 0,
     hyper: Hyper | None = None,
     weights: str = "",
+    device: Device = "cpu",
 ) -> None:
     """Try a recorded counterexample again.
 
@@ -190,6 +196,8 @@ def replay_counterexample(
         Hyper-parameters in place of the spec's.
     weights
         File with trained weights.
+    device
+        Where the encoder computes.
 
     Raises
     ------
@@ -202,11 +210,41 @@ def replay_counterexample(
     """
     from mbcbench.verify.checker import Checker  # which builds on this module
 
-    checker = Checker(target, seed=seed, options=BuildOptions(dim_in=dim_in, hyper=hyper or {}, weights=weights))
+    options = BuildOptions(dim_in=dim_in, hyper=hyper or {}, weights=weights, device=device)
+    checker = Checker(target, seed=seed, options=options)
     law = get_law(law_id)
     result = checker.replay(law, Example.from_json(example))
     if result is not None:
         raise AssertionError(counterexample_text(checker.name, law, result))
+
+
+def _describe_chunks(sizes: Sequence[int]) -> str:
+    """Return the chunk sizes for a reader, of many chunks only their pattern."""
+    period = _period(sizes)
+    if len(sizes) <= MAX_CHUNKS:
+        return f"chunks {' + '.join(map(str, sizes))}"
+    if period == 1:
+        return f"{len(sizes):,} chunks of {sizes[0]}"
+    if period <= MAX_CHUNKS:
+        return f"{len(sizes):,} chunks: {' + '.join(map(str, sizes[:period]))}, repeated"
+    return f"{len(sizes):,} chunks of {min(sizes)} to {max(sizes)}"
+
+
+def _abbreviate_list(sizes: Sequence[int]) -> str:
+    """Return a Python expression for a list of sizes."""
+    period = _period(sizes)
+    if len(sizes) <= MAX_CHUNKS or period > MAX_CHUNKS:
+        return json.dumps(list(sizes))
+    repeated, rest = divmod(len(sizes), period)
+    remainder = f" + {list(sizes[:rest])}" if rest else ""
+    return f"{list(sizes[:period])} * {repeated}{remainder}"
+
+
+def _period(sizes: Sequence[int]) -> int:
+    """Return the length of the shortest pattern that is repeated, or that of all sizes."""
+    sizes = tuple(sizes)
+    periods = (period for period in range(1, len(sizes)) if sizes[period:] == sizes[:-period])
+    return next(periods, len(sizes))
 
 
 def _describe_data(example: Example) -> str:

@@ -16,6 +16,7 @@ from mbcbench.verify.tolerance import Comparison
 if TYPE_CHECKING:
     from mbcbench.verify.law_run import LawRun, Observation
 
+FIX_HEADING = "How to fix a failure:"  # starts a paragraph of a law's docstring
 Requirement = Callable[[Subject], str | None]
 
 
@@ -163,6 +164,13 @@ class Law:
         return self.page.partition("\n")[0]
 
     @property
+    def fix(self) -> str:
+        """How to fix a failure, as the page says; empty if it does not."""
+        _, heading, text = self.page.partition(FIX_HEADING)
+        words = text.partition("\n\n")[0].split()
+        return " ".join(words) if heading else ""
+
+    @property
     def needs_streaming(self) -> bool:
         """True if a plain module is tried through `ChunkAggregation`."""
         return streams in self.requires or merges in self.requires
@@ -191,13 +199,12 @@ def get_law(law_id: str) -> Law:
     return law
 
 
-def select_laws(law_ids: Collection[str] | None) -> list[str]:
-    """Return the ids of all laws, or those that the given ids and globs (`mbc.*`) match.
+def select_laws(law_ids: Collection[str] | None, skip: Collection[str] | None = None) -> list[str]:
+    """Return the ids of all laws, or of those in `law_ids`, without those in `skip`.
 
-    Raises UsageError for an id or a glob that no law has.
+    See `registry.select` for what both may hold. Raises UsageError for an id that no law has, and if no law is left.
     """
-    if law_ids is None:
-        return list(registry.plugins(registry.LAWS))
-    if isinstance(law_ids, str):
-        raise UsageError(f"laws={law_ids!r}: give a list of ids, as in laws=[{law_ids!r}]")
-    return registry.select(registry.LAWS, law_ids)
+    for name, value in (("laws", law_ids), ("skip_laws", skip)):
+        if isinstance(value, str):
+            raise UsageError(f"{name}={value!r}: give a list of ids, as in {name}=[{value!r}]")
+    return registry.select(registry.LAWS, law_ids, skip)

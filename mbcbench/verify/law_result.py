@@ -87,6 +87,7 @@ def _search_detail(cell: Cell, law: Law, search: SearchResult, *, dim_in: int, i
         counterexample_text=counterexample_text(cell.encoder, law, search),
         culprit=search.culprit or None,
         reproduce=snippet,
+        traceback=search.counterexample.traceback or None,
     )
 
 

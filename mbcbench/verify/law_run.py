@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from mbcbench.errors import LawOutOfMemoryError, is_out_of_memory, one_line, user_frame
+from mbcbench.errors import LawOutOfMemoryError, is_out_of_memory, one_line, user_frame, user_traceback
 from mbcbench.types import JsonObject
 from mbcbench.verify.domain import Domain
 from mbcbench.verify.example import Example, ExampleData
@@ -54,6 +54,8 @@ class Observation:
         Explanation of the law.
     error
         Type and message of the exception that the encoder raised, as one line.
+    traceback
+        Traceback of that exception.
     choices
         What the law chose itself, by name.
     is_applicable
@@ -66,6 +68,7 @@ class Observation:
     scale: float = 0.0
     note: str = ""
     error: str = ""
+    traceback: str = ""
     choices: JsonObject = field(default_factory=dict)
     is_applicable: bool = True
 
@@ -148,7 +151,12 @@ class LawRun:
         except Exception as error:  # the encoder's own
             if is_out_of_memory(error):
                 raise LawOutOfMemoryError(str(error)) from error
-            observation = Observation(example, error=f"{one_line(error)}{user_frame(error)}", choices=data.choices)
+            observation = Observation(
+                example,
+                error=f"{one_line(error)}{user_frame(error)}",
+                traceback=user_traceback(error),
+                choices=data.choices,
+            )
         self.num_applicable += 1
         if observation.is_counterexample and not self.sets_until_broken:
             self.sets_until_broken = self.sets_tried

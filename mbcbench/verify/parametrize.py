@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from mbcbench.errors import BrokenPluginError
 from mbcbench.protocol.build import target_name
+from mbcbench.protocol.customize import BuildOptions
 from mbcbench.records.record import Status
+from mbcbench.types import Device, Hyper
 from mbcbench.verify.assertions import (
     LawBrokenError,
     assert_as_claimed,
@@ -23,7 +26,7 @@ from mbcbench.verify.xfails import ExpectedFailures, load_xfails
 class CheckerOptions:
     """Arguments with which a test builds a `Checker`."""
 
-    dim_in: int | None = None
+    build: BuildOptions = field(default_factory=BuildOptions)
     expected_failures: dict[str, str] = field(default_factory=dict)
     reference: object = None
 
@@ -31,10 +34,10 @@ class CheckerOptions:
         """Return a checker for an encoder; raise like `Checker`."""
         return Checker(
             encoder,
-            dim_in=self.dim_in,
             seed=seed_from_hypothesis(),
             expected_failures=self.expected_failures,
             reference=self.reference,
+            options=self.build,
         )
 
 
@@ -80,14 +83,18 @@ class LawCheck:
         return f"<law {self.law_id}>"
 
 
-def parametrize_with_laws(
+def parametrize_with_laws(  # noqa: PLR0913 # as many as `mbcbench check` has options
     encoders: Sequence[object],
     *,
     laws: Collection[str] | None = None,
+    skip_laws: Collection[str] | None = None,
     examples: int | None = None,
     dim_in: int | None = None,
     expected_failures: ExpectedFailures = None,
     reference: object = None,
+    hyper: Hyper | None = None,
+    weights: str | Path = "",
+    device: Device = "cpu",
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Run a test function with the arguments `encoder` and `check` once per encoder and law.
 
@@ -102,7 +109,9 @@ def parametrize_with_laws(
     encoders
         Target strings, specs, classes, factories or modules.
     laws
-        Ids of the laws, by default all.
+        Ids of the laws, globs (`mbc.m*`) or groups (`mbc`); by default all.
+    skip_laws
+        Those to leave out.
     examples
         Sets to try per law; by default four times `max_examples` of the active Hypothesis profile.
     dim_in
@@ -111,6 +120,12 @@ def parametrize_with_laws(
         Reasons by `law-id` or `TARGET::law-id`, or a file of them (see `mbcbench.verify.xfails.read_xfails`).
     reference
         Independent implementation for the law `reference.equal` (see `mbcbench.verify.reference.with_reference`).
+    hyper
+        Hyper-parameters in place of the spec's.
+    weights
+        File with trained weights: a state_dict saved by torch or safetensors.
+    device
+        Where the encoders compute. The laws themselves compute on the CPU.
 
     Raises
     ------
@@ -118,8 +133,9 @@ def parametrize_with_laws(
         If a target is not an encoder, or there is no such law or expected failure.
     """
     names = [target_name(encoder) for encoder in encoders]
-    options = CheckerOptions(dim_in, load_xfails(expected_failures, names), reference)
-    law_ids = sorted(select_laws(laws))
+    build = BuildOptions(dim_in=dim_in, hyper=hyper or {}, weights=str(weights), device=device)
+    options = CheckerOptions(build, load_xfails(expected_failures, names), reference)
+    law_ids = sorted(select_laws(laws, skip_laws))
     parameters: list[pytest.ParameterSet] = []
     for position, encoder in enumerate(encoders):
         checker = _try_make_checker(encoder, options)

@@ -14,7 +14,7 @@ from mbcbench.verify.tolerance import Comparison
 
 from .comparison import no_gap, unless_refused, worse
 
-_PADDING_SCALE = 1e3
+PADDING_SCALE = 1e3
 
 
 class Padded(NamedTuple):
@@ -27,7 +27,7 @@ class Padded(NamedTuple):
 def pad_sets(x: Tensor, num_padding: int, data: ExampleData, first: float | None = None) -> Padded:
     """Return `x` with padding at random places; `first` is the value of one padded element, the others are large."""
     batch_size, n, dim = x.shape
-    padding = torch.from_numpy(data.rng.standard_normal((batch_size, num_padding, dim))) * _PADDING_SCALE
+    padding = torch.from_numpy(data.rng.standard_normal((batch_size, num_padding, dim))) * PADDING_SCALE
     if first is not None:
         padding[:, 0] = first
     positions = torch.arange(n + num_padding).expand(batch_size, -1).numpy()

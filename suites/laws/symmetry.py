@@ -1,5 +1,6 @@
 """Symmetries: what the encoding of a set must not depend on."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -16,7 +17,7 @@ from mbcbench.verify.subject import Subject, slots_of
 from mbcbench.verify.tolerance import Comparison
 
 from .comparison import no_gap, unless_refused, violation, worse
-from .masks import Padded, pad_sets
+from .masks import PADDING_SCALE, Padded, pad_sets
 from .positions import locate_positions
 
 _NUM_RAGGED = 3  # sets of unequal sizes in one batch
@@ -149,8 +150,11 @@ def check_padding(subject: Subject, data: ExampleData) -> Comparison:
 
     How to fix a failure: replace masked entries (`torch.where`) before they are used, and count present elements only.
     """
+    first = _first_padding(subject, data)
     padded, present = _draw_padded(subject, data)
     data.choices["positions of the padding"] = ~present
+    if first is not None:
+        data.choices["padding"] = f"one {first:g}, others of size {PADDING_SCALE:g}"
     actual = unless_refused(lambda: subject.encode_masked(padded, present))
     if actual is None:
         # It refuses what is not finite, in padding too: that is loud. Finite padding must still be without influence.
@@ -160,15 +164,33 @@ def check_padding(subject: Subject, data: ExampleData) -> Comparison:
     comparison = subject.compare(actual, subject.encode(data.x), data.x)
     if not subject.deterministic:
         return comparison
+    if first is not None and not math.isfinite(first) and bool((comparison.gap > comparison.bound).any()):
+        comparison = comparison._replace(note=_describe_leak(subject, data, padded, present))
     comparison = worse(comparison, _compare_ragged(subject, data))
     return worse(comparison, _compare_beside_absent_set(subject, data))
 
 
+def _describe_leak(subject: Subject, data: ExampleData, padded: Tensor, present: Tensor) -> str:
+    """Say whether finite padding reaches the encoding too, of an encoder that padding with NaN or infinity changes."""
+    finite = torch.where(present[:, :, None], padded, padded.nan_to_num(1.0, 1.0, 1.0))
+    actual = unless_refused(lambda: subject.encode_masked(finite, present))
+    if actual is not None:
+        if subject.is_layer:
+            actual = actual[present].reshape(*data.x.shape[:2], *actual.shape[2:])
+        comparison = subject.compare(actual, subject.encode(data.x), data.x)
+        if bool((comparison.gap > comparison.bound).any()):
+            return "padding changes the encoding, with finite values too"
+    return "finite padding is fine, but NaN or infinity in padding reaches the encoding (0 x NaN is NaN)"
+
+
 def _draw_padded(subject: Subject, data: ExampleData) -> Padded:
     """Return the sets with padding between their elements, some of it not finite if the encoder admits that."""
-    non_finite = (torch.nan, torch.inf, 0.0)[data.example.seed % 3]
-    first = None if subject.domain.finite_only else non_finite
-    return pad_sets(data.x, int(data.rng.integers(1, 4)), data, first)
+    return pad_sets(data.x, int(data.rng.integers(1, 4)), data, _first_padding(subject, data))
+
+
+def _first_padding(subject: Subject, data: ExampleData) -> float | None:
+    """Return the value of one masked element, which is not finite in most examples, or None for any finite value."""
+    return None if subject.domain.finite_only else (torch.nan, torch.inf, 0.0)[data.example.seed % 3]
 
 
 def locate_padding(subject: Subject, data: ExampleData) -> str:

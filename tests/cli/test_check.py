@@ -2,8 +2,10 @@
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+import torch
 
 from mbcbench.cli.main import main
 from tests.conftest import Command
@@ -122,3 +124,85 @@ def test_new_encoder_with_an_unfit_name_is_wrong_usage(command: Command) -> None
     code, _, err = command("new", "encoder", "My Encoder")
     assert code == 3
     assert "My Encoder" in err
+
+
+def test_a_module_is_imported_once_for_all_laws(command: Command) -> None:
+    Path("counted.py").write_text(f"with open('imports', 'a') as log:\n    log.write('x')\n{ENCODERS}")
+    laws = ("--law", "mbc.partition,hygiene.*", "--examples", "20", "--quiet")
+    assert command("check", "counted.py:Sum", *laws)[0] == 0
+    assert Path("imports").read_text() == "x"
+
+
+def test_a_traceback_is_shown_on_request(command: Command) -> None:
+    Path("raises.py").write_text(
+        f"{ENCODERS}\nclass Raises(Sum):\n    def readout(self, state):\n        return 1 / 0\n"
+    )
+    arguments = ("raises.py:Raises", "--law", "mbc.partition", "--quiet")
+    assert "return 1 / 0" not in command("check", *arguments)[1]
+    _, out, _ = command("check", *arguments, "--traceback")
+    assert "return 1 / 0" in out
+    assert "mbcbench/" not in out.partition("Traceback")[2]
+
+
+def test_a_traceback_of_an_import_is_shown_on_request(command: Command) -> None:
+    Path("raises.py").write_text("def f():\n    return 1 / 0\nf()\n")
+    code, out, _ = command("check", "raises.py:X", "--quiet", "--traceback")
+    assert code == 2
+    assert out.count("return 1 / 0") == 1
+
+
+def test_laws_are_skipped(command: Command) -> None:
+    arguments = ("check", "mine.py:Sum", "--law", "mbc.partition,reference", "--examples", "20", "--quiet")
+    _, out, _ = command(*arguments, "--skip-law", "mbc")
+    assert "reference.equal" in out
+    assert "mbc.partition" not in out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--law", "symetry"], "no law is called 'symetry'; did you mean symmetry"),
+        (["--skip-law", "mbc.partitoin"], "did you mean mbc.partition"),
+        (["--law", "mbc.fork", "--skip-law", "mbc"], "no law is left after skipping mbc"),
+        (["--device", "cuda"], "--device cuda, but torch sees no CUDA device here; use --device cpu"),
+        (["--junit", "nowhere/laws.xml"], "cannot write nowhere/laws.xml"),
+        (["--html", "nowhere/laws.html"], "cannot write nowhere/laws.html"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_one_line(command: Command, options: list[str], message: str) -> None:
+    if "cuda" in options and torch.cuda.is_available():
+        pytest.skip("there is a device")
+    code, out, err = command("check", "mine.py:Sum", "--quiet", *options)
+    assert code == 3
+    assert message in err
+    assert (out, err.count("\n")) == ("", 1)
+
+
+def test_junit_has_a_test_case_per_law(command: Command) -> None:
+    check(command, "mine.py:SumOfMeans", "--law", "reference", "--junit", "laws.xml")
+    suite = ElementTree.parse("laws.xml").getroot()[0]
+    assert suite.attrib.items() >= {"name": "mine.py:SumOfMeans", "tests": "2", "failures": "1", "skipped": "1"}.items()
+    failure, skipped = suite
+    assert failure.attrib["name"] == "mbc.partition"
+    assert "mbc.partition is broken by" in (failure[0].text or "")
+    assert skipped[0].attrib["message"] == "no reference implementation is given"
+
+
+def test_a_page_has_the_laws_and_the_counterexample(command: Command) -> None:
+    check(command, "mine.py:SumOfMeans", "--html", "laws.html")
+    page = Path("laws.html").read_text()
+    assert "<title>Laws of mine.py:SumOfMeans</title>" in page
+    assert "mbc.partition is broken by" in page
+
+
+def test_run_checks_chosen_laws_with_hyper_parameters(command: Command) -> None:
+    Path("hyper.py").write_text(
+        f"{ENCODERS}\ndef make(dim_in, broken=False):\n    return (SumOfMeans if broken else Sum)(dim_in)\n"
+    )
+    arguments = ("run", "--only-encoders", "--encoder", "hyper.py:make", "--profile", "smoke", "--quiet")
+    laws = ("--suite", "laws", "--law", "mbc.partition")
+    assert command(*arguments, *laws)[0] == 0
+    assert command(*arguments, *laws, "--hyper", "broken=true")[0] == 1
+    code, _, err = command(*arguments, "--hyper", "broken=true")
+    assert code == 3
+    assert "--hyper: only the laws build an encoder with it; add --suite laws" in err

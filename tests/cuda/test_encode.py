@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mbcbench.api.encode import encode
-from mbcbench.execution.suite import Device
+from mbcbench.types import Device
 
 pytestmark = pytest.mark.cuda
 

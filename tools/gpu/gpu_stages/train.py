@@ -15,8 +15,9 @@ from torch import nn
 
 from mbcbench import system
 from mbcbench.api.run import run
-from mbcbench.execution.suite import Device, Profile
+from mbcbench.execution.suite import Profile
 from mbcbench.protocol.build import build_from_spec, get_spec
+from mbcbench.types import Device
 
 from .stage import parser
 

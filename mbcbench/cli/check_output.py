@@ -1,0 +1,101 @@
+"""Output of `mbcbench check`: tables of laws, counterexamples and conclusions."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from mbcbench.cli.check_export import evidence_of
+from mbcbench.cli.check_matrix import print_matrix
+from mbcbench.cli.conclusions import advice, common_error, conclusions, fold
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    from mbcbench.records.record import Record
+
+
+def print_laws(encoders: Sequence[str], records: "Sequence[Record]", *, traceback: bool = False) -> None:
+    from mbcbench.cli.console import print_line, print_out
+
+    for encoder in encoders:
+        of_encoder = [record for record in records if record.encoder == encoder]
+        error = common_error(of_encoder)
+        if error is not None:
+            print_line(f"{encoder}  {of_encoder[0].status}  {error}")
+            if traceback and "traceback" in of_encoder[0].detail:
+                print_line(of_encoder[0].detail["traceback"])
+            continue
+        print_out(laws_table(encoder, of_encoder))
+        _print_counterexamples(of_encoder, traceback=traceback)
+        for line in (*conclusions(of_encoder), *advice(of_encoder)):
+            print_line(line)
+    if len(encoders) > 1:
+        print_matrix(encoders, records)
+
+
+def _print_counterexamples(records: "Sequence[Record]", *, traceback: bool) -> None:
+    """Print counterexamples, the most telling first, and the laws whose failures have a cause that is shown."""
+    from mbcbench.cli.console import print_line, print_out
+
+    shown, folded = fold(records)
+    for record in shown:
+        text = counterexample_text(record, traceback=traceback)
+        if text is not None:
+            print_out(text, soft_wrap=True)
+    for cause, explained in folded.items():
+        print_line(f"Not shown, since {cause}: {', '.join(record.case for record in explained)}\n")
+
+
+def print_widths(records: "Sequence[Record]") -> None:
+    """Say which width was chosen for an instance that does not name its own."""
+    from mbcbench.cli.console import print_line
+
+    for record in records:
+        if record.detail.get("why_dim_in"):
+            width, reason = record.detail["dim_in"], record.detail["why_dim_in"]
+            print_line(f"{record.encoder}: elements of width {width}, {reason}; another with --dim-in N")
+
+
+def print_counts(records: "Sequence[Record]", seconds: float) -> None:
+    from mbcbench.cli.console import print_line
+    from mbcbench.execution.progress import format_duration
+    from mbcbench.records.record import count_statuses
+
+    print_line(f"{count_statuses(record.status for record in records)} in {format_duration(seconds)}")
+
+
+def laws_table(encoder: str, records: "Iterable[Record]") -> "Table":
+    """Return the laws of one encoder as a table, one per row."""
+    from rich.text import Text
+
+    from mbcbench.cli.console import format_number, plain_table, status_style
+
+    numbers = ("gap", "bound", "examples", "seconds")
+    table = plain_table("law", "status", *numbers, "", numbers=numbers, unbroken=("law", "status"), title=encoder)
+    for record in records:
+        evidence = evidence_of(record.value, record.detail)
+        values = (format_number(evidence[name]) for name in ("gap", "bound", "examples"))
+        status = Text(record.status, style=status_style(record.status))
+        table.add_row(record.case, status, *values, f"{record.seconds:.1f}", Text(record.message))
+    return table
+
+
+def counterexample_text(record: "Record", *, traceback: bool = False) -> "Text | None":
+    """Return the counterexample of a failure and a snippet that reproduces it, or None if the record has none.
+
+    traceback: include that of an error.
+    """
+    from rich.text import Text
+
+    from mbcbench.cli.console import status_style
+    from mbcbench.records.record import BROKEN, UNEXPECTED
+
+    parts = [
+        str(record.detail[name])
+        for name in ("text", *(["traceback"] if traceback else []), "reproduce")
+        if record.detail.get(name)
+    ]
+    if record.status not in UNEXPECTED | BROKEN or not parts:
+        return None
+    title = (f"{record.encoder}  {record.case}  {record.status}\n\n", f"bold {status_style(record.status)}")
+    return Text.assemble(title, "\n\n".join(part.strip("\n") for part in parts), "\n")

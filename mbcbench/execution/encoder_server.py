@@ -1,0 +1,325 @@
+"""Encoder servers: processes that import an encoder once, from which the processes of its cells are forked.
+
+An import may take seconds, and a check has dozens of cells. What is forked from a server is isolated like any other
+cell: it has its own limits, and its end is a row. An import that fails, crashes or hangs is the result of the first
+cell. An encoder whose module starts threads or CUDA when it is imported cannot be forked: `NotForkableError`.
+"""
+
+import contextlib
+import gc
+import math
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Collection, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkContext, ForkProcess, ForkServerContext
+from pathlib import Path
+
+from pebble import ProcessExpired
+
+from mbcbench.errors import UsageError
+from mbcbench.execution import worker
+from mbcbench.records.cell import Cell
+
+NAME = "mbcbench-server"
+# Of pyarrow, and so of pandas: jemalloc starts its thread again after a fork. The other has just ended.
+FORKABLE_THREADS = {"jemalloc_bg_thd", ""}
+SECONDS_TO_STOP = 5.0  # of a server whose connection is closed
+
+
+class NotForkableError(Exception):
+    """The processes of an encoder cannot be forked from its server."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A cell to run in a process forked from a server, and its limits (see `worker.execute`)."""
+
+    number: int
+    cell: Cell
+    seconds: float | None
+    memory_bytes: int
+    log: str
+
+
+@dataclass(frozen=True)
+class Imported:
+    """First message of a server. lines: records of the cell that the import broke, or None if it succeeded."""
+
+    lines: list[str] | None = None
+    is_forkable: bool = True
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The process of a request has ended, with its records, at its time limit, or with an exit code."""
+
+    number: int
+    lines: list[str] | None = None
+    timed_out: bool = False
+    exit_code: int | None = None
+
+
+# ---- in the main process
+
+
+class EncoderServers:
+    """The servers of a command: one for each of `encoders`, started when its first cell is."""
+
+    def __init__(self, encoders: Collection[str]) -> None:
+        self._servers: dict[str, _Server] = {}
+        self._encoders = set(encoders)
+
+    def __enter__(self) -> "EncoderServers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop all servers, which kill the cells that still run."""
+        for server in self._servers.values():
+            server.stop()
+
+    def serves(self, encoder: str) -> bool:
+        """Return True if the cells of an encoder are to be forked from a server."""
+        return encoder in self._encoders
+
+    def withdraw(self, encoder: str) -> None:
+        """Serve an encoder no longer, since it cannot be forked."""
+        self._encoders.discard(encoder)
+
+    def submit(self, context: ForkServerContext, request: Request) -> "Future[list[str]]":
+        """Run a cell, and return its future: the records as lines of JSON, or the exceptions that pebble raises."""
+        encoder = request.cell.encoder
+        server = self._servers.get(encoder)
+        if server is None or server.has_ended:
+            server = self._servers[encoder] = _Server(context, request)
+        return server.submit(request)
+
+
+class _Server:
+    """A server as the main process sees it. A thread settles the futures of its cells."""
+
+    def __init__(self, context: ForkServerContext, first: Request) -> None:
+        self.has_ended = False
+        self._has_imported = False
+        self._first = first
+        self._pending: dict[int, Future[list[str]]] = {}
+        self._lock = threading.Lock()  # for the two above: `submit` and the thread change them
+        self._connection, theirs = multiprocessing.Pipe()
+        self._process = context.Process(target=serve, args=(theirs, first, os.getcwd()), name=NAME)
+        self._process.start()
+        theirs.close()
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def submit(self, request: Request) -> "Future[list[str]]":
+        """Send a request, and return the future of its records."""
+        future: Future[list[str]] = Future()
+        with self._lock:
+            if self.has_ended:
+                future.set_exception(self._death())
+                return future
+            self._pending[request.number] = future
+            with contextlib.suppress(OSError):  # the server has just died, which the thread will see
+                self._connection.send(request)
+        return future
+
+    def stop(self) -> None:
+        """Ask the server to kill its cells and end; kill it if it does not."""
+        with contextlib.suppress(OSError):
+            self._connection.send(None)
+        self._process.join(SECONDS_TO_STOP if self._has_imported else 0)
+        self._process.kill()
+        self._process.join()
+        self._thread.join()
+        self._connection.close()
+
+    def _listen(self) -> None:
+        try:
+            error = self._await_import()
+            while error is None:
+                self._settle(self._connection.recv())
+        except (EOFError, OSError):
+            error = self._death()
+        with self._lock:
+            self.has_ended = True
+            pending, self._pending = self._pending, {}
+        for future in pending.values():
+            future.set_exception(error)
+
+    def _await_import(self) -> Exception | None:
+        """Wait until the encoder is imported; return why nothing can be forked, or None."""
+        if not self._connection.poll(self._first.seconds):
+            self._process.kill()
+            return FutureTimeout()
+        imported: Imported = self._connection.recv()
+        self._has_imported = True
+        if imported.lines is not None:
+            self._settle(Ended(self._first.number, imported.lines))
+        return None if imported.is_forkable else NotForkableError()
+
+    def _settle(self, ended: Ended) -> None:
+        with self._lock:
+            future = self._pending.pop(ended.number)
+        if ended.lines is not None:
+            future.set_result(ended.lines)
+        elif ended.timed_out:
+            future.set_exception(FutureTimeout())
+        else:
+            future.set_exception(_expired(ended.exit_code))
+
+    def _death(self) -> ProcessExpired:
+        self._process.join()
+        return _expired(self._process.exitcode)
+
+
+def _expired(exit_code: int | None) -> ProcessExpired:
+    return ProcessExpired("its process died", code=exit_code)  # type: ignore[no-untyped-call]
+
+
+# ---- in the process of a server
+
+
+def serve(connection: Connection, first: Request, folder: str) -> None:
+    """Import the encoder of a request, and run requests until the main process says None or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the main one ends the others
+    try:
+        worker.set_up(first.log, folder)
+    except FileNotFoundError:  # the main process has ended, and removed the folder
+        return
+    with _end_with_main_process(first.seconds) as watching:
+        lines = worker.attempt(first.cell, first.memory_bytes, lambda: _import(first.cell.encoder))
+    is_forkable = lines is None and not _has_threads_or_cuda(watching)
+    connection.send(Imported(lines, is_forkable))
+    if is_forkable:
+        gc.freeze()  # or a collection in a cell would copy all that was imported
+        _Children(connection).run()
+
+
+def _import(encoder: str) -> None:
+    from mbcbench.protocol.build import get_spec  # imports torch, which the main process does without
+
+    with contextlib.suppress(UsageError):  # the cell will say so
+        get_spec(encoder)
+
+
+@contextlib.contextmanager
+def _end_with_main_process(seconds: float | None) -> Iterator[threading.Thread]:
+    """Let this process end with the main process during an import, as cells do.
+
+    Yield the thread that sees to that. It ends before any fork.
+    """
+    main = multiprocessing.parent_process()
+    assert main is not None
+    reader, writer = multiprocessing.Pipe(duplex=False)
+
+    def watch() -> None:
+        if main.sentinel in wait([main.sentinel, reader]):
+            os._exit(1)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    worker.set_alarm(seconds)
+    try:
+        yield thread
+    finally:
+        worker.set_alarm(None)
+        writer.close()
+        thread.join()
+
+
+def _has_threads_or_cuda(ended: threading.Thread) -> bool:
+    """Return True if the process cannot be forked safely: a lock that another thread holds is never released.
+
+    ended: a thread that Python has joined, and that the kernel may list for a moment longer.
+    """
+    import torch
+
+    if threading.active_count() > 1 or torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return True
+    others = {str(os.getpid()), str(ended.native_id)}
+    names = [_thread_name(task) for task in Path("/proc/self/task").glob("*") if task.name not in others]  # Linux
+    return not FORKABLE_THREADS.issuperset(names)
+
+
+def _thread_name(task: Path) -> str:
+    try:
+        return (task / "comm").read_text().strip()
+    except OSError:  # it has just ended
+        return ""
+
+
+@dataclass
+class _Child:
+    """The process of a cell. deadline: moment of the monotonic clock."""
+
+    number: int
+    process: ForkProcess
+    reader: Connection
+    deadline: float
+
+
+class _Children:
+    """The processes forked from this one."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._context: ForkContext = multiprocessing.get_context("fork")
+        self._running: list[_Child] = []
+
+    def run(self) -> None:
+        """Run requests until there are no more, then kill what still runs."""
+        with contextlib.suppress(EOFError, OSError):  # the main process is gone
+            while self._step():
+                pass
+        for child in self._running:
+            child.process.kill()
+
+    def _step(self) -> bool:
+        """Wait for a request, an end or a deadline; return False after the last request."""
+        deadline = min((child.deadline for child in self._running), default=math.inf)
+        timeout = max(0.0, deadline - time.monotonic()) if math.isfinite(deadline) else None
+        ready = wait([self._connection, *(child.reader for child in self._running)], timeout)
+        for child in list(self._running):
+            is_late = time.monotonic() >= child.deadline
+            if child.reader in ready or is_late:
+                self._running.remove(child)
+                self._connection.send(_end(child, timed_out=child.reader not in ready))
+        if self._connection in ready:
+            request: Request | None = self._connection.recv()
+            if request is None:
+                return False
+            self._running.append(self._fork(request))
+        return True
+
+    def _fork(self, request: Request) -> _Child:
+        reader, writer = multiprocessing.Pipe(duplex=False)
+        process = self._context.Process(target=_run, args=(request, self._connection, writer), daemon=True)
+        process.start()
+        writer.close()  # so that the end of the process is the end of the pipe
+        seconds = math.inf if request.seconds is None else request.seconds
+        return _Child(request.number, process, reader, time.monotonic() + seconds)
+
+
+def _end(child: _Child, *, timed_out: bool) -> Ended:
+    """Return how a process ended, after killing it: a thread that the encoder started may keep it."""
+    lines: list[str] | None = None
+    if not timed_out:
+        with contextlib.suppress(EOFError, OSError):
+            lines = child.reader.recv()
+    if timed_out or lines is not None:
+        child.process.kill()
+    child.process.join()
+    child.reader.close()
+    return Ended(child.number, lines, timed_out, child.process.exitcode)
+
+
+def _run(request: Request, connection: Connection, writer: Connection) -> None:
+    connection.close()  # or the main process would not see that the server has ended
+    lines = worker.execute(request.cell, request.seconds, request.memory_bytes, request.log, os.getcwd())
+    writer.send(lines)
