@@ -39,7 +39,7 @@ def _answer(record: "Record") -> str:
     reason = record.message
     if status == "pass" and record.case == "mbc.partition" and not reason:
         reason = "as a stream"
-    return f"{answer}, {reason}" if reason else answer
+    return f"{answer}: {reason}" if reason else answer
 
 
 def advice(records: "Iterable[Record]") -> list[str]:

@@ -41,7 +41,8 @@ from mbcbench.verify.hints import convention_hint
 from mbcbench.verify.isolation import isolated
 from mbcbench.verify.law import Law, get_law
 from mbcbench.verify.law_result import LawResult, law_record
-from mbcbench.verify.law_run import LawRun, LawTimeout, Observation
+from mbcbench.verify.law_run import LawRun, LawTimeout
+from mbcbench.verify.outcome import join_reasons, outcome
 from mbcbench.verify.reference import with_reference
 from mbcbench.verify.search import ExampleStore, SearchResult, search
 from mbcbench.verify.subject import Subject, parameter_variants
@@ -50,7 +51,6 @@ from mbcbench.verify.xfails import with_xfails
 
 PARTITION = "mbc.partition"
 FINITE = "hygiene.finite"
-DETERMINISM = "hygiene.determinism"
 MIN_BATCHES = 4  # tried for a law about a batch as a whole: to hold on one says little
 # Laws that an order-sensitive encoder breaks, if they apply to it.
 BROKEN_BY_ORDER = ("symmetry.permutation", "symmetry.elements", "mbc.order")
@@ -131,7 +131,7 @@ class Checker:
         self.dim_in = dim_in or self.options.dim_in or element_width(spec)
         unlisted = spec
         spec = with_xfails(spec, expected_failures or {}, self.name)
-        self._listed_failures = {law for law, reason in spec.breaks.items() if unlisted.breaks.get(law) != reason}
+        self.listed_failures = {law for law, reason in spec.breaks.items() if unlisted.breaks.get(law) != reason}
         self.spec = spec if reference is None else with_reference(spec, reference, dim_in=self.dim_in)
 
     def validate(self) -> None:
@@ -337,7 +337,7 @@ class Checker:
         refusal = self.domain.refusal
         if law.id == FINITE and refusal is not None and not refusal.is_clear:
             expected = self.breaks.get(law.id, "")
-            return LawResult(Status.XFAIL if expected else Status.ERROR, _join(expected, refusal.advice))
+            return LawResult(Status.XFAIL if expected else Status.ERROR, join_reasons(expected, refusal.advice))
         result = _with_culprit(law, subjects, self._search(law, subjects, budget))
         return self._conclude(law, result, self._domain_note(law) if result.holds else convention_hint(self, law))
 
@@ -374,30 +374,8 @@ class Checker:
     ) -> LawResult:
         if result.why_untried:
             return LawResult(Status.SKIP, result.why_untried)
-        status, message = self._outcome(law, result, note)
+        status, message = outcome(self, law, result, note)
         return LawResult(status, message, result, by_aggregation)
-
-    def _outcome(self, law: Law, result: SearchResult, note: str) -> tuple[Status, str]:
-        """Return status and message, given what the spec claims and expects to fail."""
-        expected = self.breaks.get(law.id, "")
-        error = result.counterexample.error if result.counterexample is not None else ""
-        if error:
-            return (Status.XFAIL, f"{expected} ({error})") if expected else (Status.ERROR, error)
-        if not law.can_fail(self.spec.claims, self.breaks):
-            return Status.OK, law.describe_outcome(holds=result.holds, note=result.worst.note)
-        if not result.holds:
-            is_doubtful = not self.deterministic and law.id != DETERMINISM
-            doubt = f"not deterministic in eval mode: fix {DETERMINISM} first" if is_doubtful else ""
-            assert result.counterexample is not None
-            remark = note or result.counterexample.note
-            return Status.XFAIL if expected else Status.FAIL, _join(expected, remark, doubt)
-        if expected and result.undecided is None:
-            source = "the file (or list) of expected failures" if law.id in self._listed_failures else "the spec"
-            message = f"no counterexample in {result.examples} examples, though {source} says: {expected}"
-            return Status.XPASS, _join(message, note)
-        if result.undecided is not None:
-            return Status.UNDECIDED, _join(_describe_undecided(result.undecided), note)
-        return Status.PASS, note or self.spec.claims.get(law.id, "")
 
 
 def _with_culprit(law: Law, subjects: list[Subject], result: SearchResult) -> SearchResult:
@@ -410,14 +388,3 @@ def _with_culprit(law: Law, subjects: list[Subject], result: SearchResult) -> Se
 def _counterexample_size(result: SearchResult) -> int:
     assert result.counterexample is not None
     return result.counterexample.example.n
-
-
-def _describe_undecided(observation: Observation) -> str:
-    return (
-        f"a gap of {observation.gap:.2g} at n={observation.example.n} shows nothing: rounding may explain up to "
-        f"{observation.bound:.2g}, where the encoding is about {observation.scale:.2g}"
-    )
-
-
-def _join(*parts: str) -> str:
-    return "; ".join(part for part in parts if part)

@@ -52,6 +52,11 @@ class NoisyArithmetic(TorchDispatchMode):  # type: ignore[no-untyped-call] # of 
         self._relative = relative
         self._generator = torch.Generator().manual_seed(seed)
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: nothing is compiled here, and torch would import its compiler, which takes a second."""
+        return False
+
     def __torch_dispatch__(
         self,
         func: Callable[..., Any],

@@ -76,7 +76,7 @@ def cards(out: str) -> list[str]:
 )
 def test_padding_with_nan_and_with_finite_values_are_told_apart(command: Command, name: str, words: str) -> None:
     out = check(command, name, "symmetry.padding")
-    assert f"safe with masks: no, {words}" in out
+    assert f"safe with masks: no: {words}" in out
     assert 'padding: "one' in out
 
 
