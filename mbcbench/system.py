@@ -50,14 +50,6 @@ def hardware() -> JsonDict:
     return {"cpu": processor(), "cores": cores(), "memory_bytes": psutil.virtual_memory().total}
 
 
-def check_device(device: str) -> None:
-    """Raise UsageError if torch cannot run anything on `device`, cpu or cuda."""
-    import torch
-
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda, but torch sees no CUDA device here; use --device cpu")
-
-
 def commit() -> str | None:
     """Return the git commit of the installed sources, with `-dirty` if files differ from it.
 

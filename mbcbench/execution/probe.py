@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from mbcbench import registry, system
+from mbcbench import registry
 from mbcbench.errors import UsageError
 from mbcbench.execution import digest, prepare
 from mbcbench.execution.suite import PROBE, Experiment, PlanParams, Profile, Request, Suite
 from mbcbench.protocol.build import build_from_spec, get_spec, import_target_module
 from mbcbench.protocol.customize import BuildOptions
 from mbcbench.protocol.encoder import has_merge, is_streaming, takes_mask
+from mbcbench.protocol.on_device import check_device
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EncoderDetail, LawPageDetail, PlanDetail, ProbeDetail, ReplayDetail, SourceDetail
 from mbcbench.records.record import Record, Status
@@ -92,7 +93,7 @@ def _to_plain(value: Any) -> Any:
 def _plan(cell: Cell) -> PlanDetail:
     params = PlanParams(**cell.params)
     suite: Suite = registry.plugin(registry.SUITES, params.suite).load()
-    system.check_device(params.device)
+    check_device(params.device)
     request = _request(params, suite, cell.seed)
     cells: dict[str, Cell] = {}
     experiments: dict[str, JsonObject] = {}

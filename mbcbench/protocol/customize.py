@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from mbcbench.errors import UsageError
 from mbcbench.protocol.spec import EncoderSpec
-from mbcbench.system import check_device
 from mbcbench.types import Device, Hyper, JsonDict
 
 if TYPE_CHECKING:
@@ -58,7 +57,6 @@ class BuildOptions:
         if self.weights:
             spec = replace(spec, factory=_with_weights(spec, Path(self.weights)))
         if self.device != "cpu":
-            check_device(self.device)
             spec = replace(spec, factory=_on_device(spec, self.device))
         return replace(spec, hyper={**spec.hyper, **self.hyper})
 
@@ -75,8 +73,9 @@ def _with_weights(spec: EncoderSpec, weights: Path) -> "Callable[..., nn.Module]
 
 
 def _on_device(spec: EncoderSpec, device: Device) -> "Callable[..., nn.Module]":
-    from mbcbench.protocol.on_device import on_device  # imports torch
+    from mbcbench.protocol.on_device import check_device, on_device  # imports torch
 
+    check_device(device)
     return lambda dim_in, **hyper: on_device(spec.factory(dim_in, **hyper), device)
 
 

@@ -6,8 +6,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mbcbench.errors import UsageError
 from mbcbench.protocol.encoder import is_streaming, takes_mask
 from mbcbench.types import State
+
+
+def check_device(device: str) -> None:
+    """Raise UsageError if torch cannot run anything on `device`, cpu or cuda."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda, but torch sees no CUDA device here; use --device cpu")
 
 
 class OnDevice(nn.Module):

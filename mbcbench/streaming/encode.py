@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mbcbench import system
 from mbcbench.errors import UsageError
 from mbcbench.execution import digest
 from mbcbench.execution.probe import source_digest
 from mbcbench.protocol.encoder import Aggregation
+from mbcbench.protocol.on_device import check_device
 from mbcbench.protocol.state import clone, map_state
 from mbcbench.streaming import checkpoint, probe
 from mbcbench.streaming.blocks import Block, iter_blocks
@@ -79,7 +79,7 @@ def open_encoding(options: EncodeOptions) -> "Encoding":
     Raises UsageError and BrokenPluginError.
     """
     _check_checkpoint(options)
-    system.check_device(options.device)
+    check_device(options.device)
     source = open_source(options.path, options.select)
     encoder = build_encoder(options, source.width)
     encoding = Encoding(options, source, encoder)

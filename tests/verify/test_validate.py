@@ -205,12 +205,10 @@ class IgnoresMask(Features):
     [
         (TrueIsPadding, "it holds through mbcbench.adapters.inverted_mask(module): wrap it if `mask` is meant so"),
         (AddsMask, "it holds through mbcbench.adapters.additive_mask(module): wrap it if `mask` is meant so"),
-        (IgnoresMask, ""),
+        (IgnoresMask, "padding changes the encoding, with finite values too"),
     ],
 )
-def test_a_mask_of_another_meaning_fails_with_the_adapter_under_which_it_holds(
-    encoder: type[nn.Module], message: str
-) -> None:
+def test_a_mask_that_fails_comes_with_the_adapter_under_which_it_holds(encoder: type[nn.Module], message: str) -> None:
     record = Checker(encoder, dim_in=3).judge("symmetry.padding", BUDGET)
     assert record.status is Status.FAIL
     assert record.message.removesuffix(" (see docs/adapters.md)") == message
