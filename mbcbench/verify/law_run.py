@@ -196,6 +196,8 @@ class LawRun:
         only the condition of the encoding can be the reason, which `_expose_losses` looks into.
         """
         comparison = self.law.check(subject, data)
+        if self.law.measures:
+            return comparison
         gap = comparison.gap
         limit = MAX_RELATIVE_BOUND * self._scale(subject, comparison)
         excusable = ROUNDING_OF_CONDITIONED / MAX_RELATIVE_BOUND * limit if self.law.conditioned else limit
@@ -220,7 +222,7 @@ class LawRun:
         than the condition allows. Otherwise the set is undecided: its bound stays.
         """
         doubtful = (comparison.gap > limit) & (comparison.gap <= comparison.bound)
-        if not bool(doubtful.any()) or self.law.measures:
+        if not bool(doubtful.any()):
             return comparison._replace(bound=torch.minimum(comparison.bound, limit))
         exposed = self._is_random(subject, data, limit) | self._breaks_nearby(subject, data)
         note = comparison.note or (LOSES_DIGITS if bool((doubtful & exposed).any()) else "")

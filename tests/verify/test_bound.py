@@ -111,6 +111,15 @@ def test_the_record_of_a_pass_says_what_error_it_leaves_open(encoder: type) -> N
     assert 0 < checker.judge("mbc.partition", BUDGET).detail["relative_bound"] < 1e-9
 
 
+def test_a_law_that_measures_tries_all_of_its_examples_whatever_it_measures() -> None:
+    law = get_law("numerics.precision")
+    checker = Checker(EncoderSpec(name="sum", factory=CORRECT[1]), dim_in=3, seed=0)
+    search = checker.try_law(law, BUDGET).search
+    assert search is not None
+    assert search.holds
+    assert search.examples == sum(len(example.kinds) for example in law.fixed)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_running_maximum_in_the_graph_keeps_the_gradient_laws(seed: int) -> None:
     checker = Checker(EncoderSpec(name="peak-in-graph", factory=PeakInGraph), dim_in=3, seed=seed)
