@@ -21,7 +21,7 @@ def print_laws(encoders: Sequence[str], records: "Sequence[Record]", *, tracebac
         of_encoder = [record for record in records if record.encoder == encoder]
         error = common_error(of_encoder)
         if error is not None:
-            print_line(f"{encoder}  {of_encoder[0].status}  {error}")
+            print_line(f"{encoder}  {of_encoder[0].status}  {error.removeprefix('not run: ')}")
             if traceback and "traceback" in of_encoder[0].detail:
                 print_line(of_encoder[0].detail["traceback"])
             continue
@@ -57,11 +57,19 @@ def print_widths(records: "Sequence[Record]") -> None:
 
 
 def print_counts(records: "Sequence[Record]", seconds: float) -> None:
+    """Print how often each status occurs; an encoder that no law could be tried on counts once."""
     from mbcbench.cli.console import print_line
     from mbcbench.execution.progress import format_duration
     from mbcbench.records.record import count_statuses
 
-    print_line(f"{count_statuses(record.status for record in records)} in {format_duration(seconds)}")
+    by_encoder: dict[str, list[Record]] = {}
+    for record in records:
+        by_encoder.setdefault(record.encoder, []).append(record)
+    tried = [record for group in by_encoder.values() if common_error(group) is None for record in group]
+    untried = sum(common_error(group) is not None for group in by_encoder.values())
+    words = [f"{untried} {'encoder' if untried == 1 else 'encoders'} could not be checked"] if untried else []
+    counts = count_statuses(record.status for record in tried)
+    print_line(f"{'; '.join(filter(None, [counts, *words]))} in {format_duration(seconds)}")
 
 
 def laws_table(encoder: str, records: "Iterable[Record]") -> "Table":

@@ -206,3 +206,15 @@ def test_run_checks_chosen_laws_with_hyper_parameters(command: Command) -> None:
     code, _, err = command(*arguments, "--hyper", "broken=true")
     assert code == 3
     assert "--hyper: only the laws build an encoder with it; add --suite laws" in err
+
+
+def test_an_encoder_that_cannot_be_called_is_one_line_and_is_counted_once(command: Command) -> None:
+    Path("wrong.py").write_text(
+        "from torch import nn\n\nclass Graph(nn.Module):\n    def __init__(self, dim_in):\n        super().__init__()\n"
+        "    def forward(self, x, batch):\n        return x\n"
+    )
+    laws = ("--law", "symmetry.padding,symmetry.batch", "--examples", "50", "--quiet")
+    code, out, _ = command("check", "wrong.py:Graph", "mean", *laws)
+    assert code == 2
+    assert out.count("cannot be called") == 1
+    assert "2 pass; 1 encoder could not be checked in" in out
