@@ -126,14 +126,14 @@ class ExampleData:
         return torch.from_numpy(_draw_order(self.example))
 
     @cached_property
-    def arranged(self) -> Tensor:
-        """Elements in their order of arrival, `B x n x d`."""
-        return self.x.gather(1, self.order[:, :, None].expand_as(self.x))
-
-    @cached_property
     def chunks(self) -> tuple[Tensor, ...]:
         """Chunks of the stream, `B x n_c x d` each."""
-        return torch.split(self.arranged, list(self.example.sizes), dim=1)
+        return self.cut(self.x)
+
+    def cut(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return other values of the elements (`B x n x d`) in chunks, in their order of arrival."""
+        arranged = x.gather(1, self.order[:, :, None].expand_as(x))
+        return torch.split(arranged, list(self.example.sizes), dim=1)
 
     @cached_property
     def rng(self) -> np.random.Generator:

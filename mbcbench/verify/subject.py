@@ -182,18 +182,22 @@ class Subject:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             return float(tolerance.max_norms(encoding(self.module, x)).median())
 
+    def _twin(self, module: nn.Module, perturbation: float | None = None) -> "Subject":
+        """Return what is known of the encoder for a changed copy of its module, and another perturbation."""
+        return Subject(
+            module,
+            self.dim_in,
+            deterministic=self.deterministic,
+            rebuild=self.rebuild,
+            reference=self.reference,
+            domain=self.domain,
+            perturbation=perturbation,
+        )
+
     def with_perturbation(self, relative: float | None) -> "Subject":
         """Return the same encoder, the condition of which is measured by another perturbation."""
         if relative not in self._with_perturbation:
-            self._with_perturbation[relative] = Subject(
-                self.module,
-                self.dim_in,
-                deterministic=self.deterministic,
-                rebuild=self.rebuild,
-                reference=self.reference,
-                domain=self.domain,
-                perturbation=relative,
-            )
+            self._with_perturbation[relative] = self._twin(self.module, relative)
         return self._with_perturbation[relative]
 
     def with_weights(self, factor: float) -> "Subject":
@@ -206,16 +210,14 @@ class Subject:
             for name, parameter in module.named_parameters():
                 if parameter.dim() > 1 and name.endswith("weight"):
                     parameter.data.mul_(factor)
-            self._with_weights[factor] = Subject(
-                module, self.dim_in, deterministic=self.deterministic, domain=self.domain, perturbation=None
-            )
+            self._with_weights[factor] = self._twin(module)
         return self._with_weights[factor]
 
     @cached_property
     def in_float32_digits(self) -> "Subject":
         """The encoder in float64, with parameters that float32 can hold."""
         module = _map_parameters(self.module, 0, lambda parameter, _: parameter.float().to(parameter.dtype))
-        return Subject(module, self.dim_in, deterministic=self.deterministic, domain=self.domain, perturbation=None)
+        return self._twin(module)
 
     def in_dtype(self, dtype: torch.dtype) -> Any:
         """Return the module in another precision."""
@@ -226,15 +228,9 @@ class Subject:
     def in_float32(self, trial: int) -> "Subject":
         """Return the encoder in float32, its parameters scaled by 0.9 to 1.1, differently in each trial."""
         if trial not in self._in_float32:
-            self._in_float32[trial] = Subject(
-                _map_parameters(self.in_dtype(torch.float32), trial, tolerance.rescale),
-                self.dim_in,
-                deterministic=self.deterministic,
-                rebuild=lambda: self.rebuild().float(),
-                reference=self.reference,
-                domain=self.domain,
-                perturbation=None,
-            )
+            twin = self._twin(_map_parameters(self.in_dtype(torch.float32), trial, tolerance.rescale))
+            twin.rebuild = lambda: self.rebuild().float()
+            self._in_float32[trial] = twin
         return self._in_float32[trial]
 
     @staticmethod

@@ -32,7 +32,7 @@ def check_gradient(subject: Subject, data: ExampleData) -> Comparison:
 
     def encode_stream(module: Encoder, x: Tensor) -> Tensor:
         state = module.init_state(len(x))
-        for chunk in _chunks(x, data):
+        for chunk in data.cut(x):
             state = module.update(state, chunk)
         out: Tensor = module.readout(state)
         return out
@@ -90,12 +90,6 @@ def _without_gradient(subject: Subject, data: ExampleData) -> Comparison:
     raise NotApplicable("no gradient reaches the elements" + (" or a parameter" if subject.parameters else ""))
 
 
-def _chunks(x: Tensor, data: ExampleData) -> tuple[Tensor, ...]:
-    """Return the chunks of `x`, a perturbed copy of the data, with the graph to it."""
-    arranged = x.gather(1, data.order[:, :, None].expand_as(x))
-    return torch.split(arranged, list(data.example.sizes), dim=1)
-
-
 def _loss(encoding: Tensor, data: ExampleData) -> Tensor:
     """Return a fixed linear function of the encoding, the same for every set."""
     generator = torch.Generator().manual_seed(data.example.seed)
@@ -141,7 +135,7 @@ def _sum_over_chunks(module: Encoder, x: Tensor, data: ExampleData) -> Tensor:
 
 def _state_with_graph_through(module: Encoder, x: Tensor, number: int | None, data: ExampleData) -> State:
     """Return the state of the stream with a graph through one chunk only, which is fed last, or through none."""
-    chunks = _chunks(x, data)
+    chunks = data.cut(x)
     state = module.init_state(len(x))
     with torch.no_grad():
         for position, chunk in enumerate(chunks):

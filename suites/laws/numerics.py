@@ -140,9 +140,8 @@ def _differ(subject: Subject, encode: Callable[[Encoder, Tensor, ExampleData], T
 
 
 def _streamed(encoder: Encoder, x: Tensor, data: ExampleData) -> Tensor:
-    arranged = x.gather(1, data.order[:, :, None].expand_as(x))
     state = encoder.init_state(len(x))
-    for chunk in torch.split(arranged, list(data.example.sizes), dim=1):
+    for chunk in data.cut(x):
         state = encoder.update(state, chunk)
     out: Tensor = encoder.readout(state)
     return out
