@@ -1,4 +1,4 @@
-"""What the records of a check mean for an encoder, as sentences."""
+"""Conclusions about an encoder from the records of a check, as sentences."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING

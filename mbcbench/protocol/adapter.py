@@ -1,4 +1,4 @@
-"""What an adapter is, and what a module declares as an attribute, perhaps inside adapters."""
+"""The base class of adapters, and attributes that a module declares, perhaps inside adapters."""
 
 from torch import nn
 

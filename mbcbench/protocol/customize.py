@@ -1,4 +1,4 @@
-"""What a user says about the encoder to build: its width, its hyper-parameters and its weights."""
+"""Options for building an encoder: its width, hyper-parameters, weights and device."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class BuildOptions:
-    """How to build an encoder.
+    """Options for building an encoder.
 
     dim_in: element width, or None for one that fits the encoder. hyper: hyper-parameters in place of the spec's.
     weights: file with trained weights, or an empty string. device: where it computes.
