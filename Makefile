@@ -30,6 +30,7 @@ lint: venv
 REFERENCE := .reference
 TASKS := --suite point-clouds --suite image-completion --suite centroids
 reference: venv
+	test -d $(REFERENCE) || $(BIN)/python tools/reference.py $(REFERENCE) --unpack
 	-$(BIN)/mbcbench run --profile standard --no-reference $(TASKS) --root $(REFERENCE)
 	$(BIN)/python tools/reference.py $(REFERENCE)
 

@@ -130,7 +130,9 @@ def _spec(
     *,
     factory: type[nn.Module] = HierarchicalSlotSetEncoder,
     hyper: Hyper | None = None,
-    **claims_and_breaks: Mapping[str, str],
+    deliberately_wrong: bool = False,
+    claims: Mapping[str, str],
+    breaks: Mapping[str, str],
 ) -> EncoderSpec:
     return EncoderSpec(
         name=name,
@@ -140,7 +142,9 @@ def _spec(
         hyper=hyper or {},
         slot_readout="max",
         reference=reference,
-        **claims_and_breaks,
+        deliberately_wrong=deliberately_wrong,
+        claims=claims,
+        breaks=breaks,
     )
 
 
@@ -166,6 +170,7 @@ SSE_HIERARCHICAL_PER_CHUNK = _spec(
     "sse-hierarchical-per-chunk",
     "Hierarchical Slot Set Encoder, the whole stack run on each chunk",
     factory=PerChunkHierarchy,
+    deliberately_wrong=True,
     claims={"symmetry.permutation": _CLAIMS["symmetry.permutation"]},
     breaks={
         "mbc.partition": "the second level is not linear in the slots of the first, of which each chunk gives a part",

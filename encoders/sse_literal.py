@@ -116,6 +116,7 @@ def _spec(name: str, summary: str, reason: str, **hyper: Aggregation) -> Encoder
         breaks=dict.fromkeys(_BROKEN, reason) | ({} if "within" in hyper else {"substance.elements": NO_BIAS}),
         slot_readout="max",
         reference=reference,
+        deliberately_wrong=True,
     )
 
 

@@ -14,6 +14,7 @@ EXTRAS = {
     "filelock": "tasks",
     "h5py": "hdf5",
     "jinja2": "reports",
+    "markupsafe": "reports",
     "matplotlib": "reports",
     "mlxtend": "tasks",
     "PIL": "tasks",
@@ -35,6 +36,16 @@ EXTRAS = {
 }
 
 
+# In messages of exceptions that are no MemoryError.
+_OUT_OF_MEMORY = ("can't allocate memory", "bad_alloc", "Cannot allocate memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return True if an exception says that memory ran out."""
+    is_typed = isinstance(error, MemoryError | LawOutOfMemoryError)
+    return is_typed or any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
 class ExitCode(IntEnum):
     """Exit codes of the commands."""
 
@@ -52,6 +63,10 @@ class UsageError(Exception):
 
 class BrokenPluginError(Exception):
     """A plug-in raised while it was imported, built or run. The message is one line."""
+
+
+class LawOutOfMemoryError(BaseException):  # like KeyboardInterrupt, it must pass through Hypothesis
+    """Memory ran out, or reached its limit, while a law was tried."""
 
 
 class Interrupted(KeyboardInterrupt):

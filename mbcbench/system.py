@@ -6,11 +6,12 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from mbcbench.errors import UsageError
+from mbcbench.errors import UsageError, one_line
 from mbcbench.types import JsonDict
 
 try:
@@ -156,6 +157,19 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         for option in MALLOC_TRIM_THRESHOLD, MALLOC_MMAP_THRESHOLD:
             mallopt(option, 2**25)
+
+
+def check_writable(path: Path) -> None:
+    """Raise UsageError if a file cannot be written to `path`. Nothing is created."""
+    if not path.parent.is_dir():
+        raise UsageError(f"cannot write {path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise UsageError(f"cannot write {path}: it is a folder")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {one_line(error)}; choose another folder") from error
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -14,6 +14,7 @@ KINDS = (
     detail.LawDetail,
     detail.CompletionTrainingDetail,
     detail.CentroidTrainingDetail,
+    detail.StandardTrainingDetail,
     detail.EvaluationDetail,
     detail.CompletionsDetail,
     detail.EmbeddingsDetail,
@@ -23,7 +24,7 @@ KINDS = (
     detail.ArchitectureDetail,
     detail.EncoderDetail,
 )
-PARAMS = ("hyper", "train_size", "layer_norm", "scale", "readout", "estimator", "data", "profile")
+PARAMS = ("hyper", "train_size", "layer_norm", "scale", "readout", "estimator", "data", "profile", "role")
 
 
 def _detail_columns() -> tuple[str, ...]:
@@ -32,7 +33,7 @@ def _detail_columns() -> tuple[str, ...]:
 
 
 RECORD = tuple(f.name for f in fields(Record) if f.name not in ("params", "detail"))
-ALL = (*RECORD, *_detail_columns(), *(f"params.{name}" for name in PARAMS))
+ALL = (*RECORD, *_detail_columns(), "detail.converged_within", *(f"params.{name}" for name in PARAMS))
 
 # Columns of text also where every record misses them.
 TEXT = ("encoder", "detail.order", "detail.estimator", "detail.aggregation", "detail.data", "detail.mode")

@@ -149,7 +149,7 @@ def facts(rows: pd.DataFrame, info: JsonObject) -> list[tuple[str, str]]:
 
     rows: tidy records. info: description of the run.
     """
-    tasks = rows[~rows["suite"].isin(NO_TASKS)]
+    tasks = rows[~rows["suite"].isin(NO_TASKS) & rows["params.role"].ne("search")]
     known = {
         "run": str(info.get("run") or ""),
         "profile": str(info.get("profile") or ""),

@@ -21,13 +21,28 @@ def record_lines(info: JsonObject) -> list[str]:
     runs: Sequence[JsonObject] = info.get("runs") or [info]
     reference: Sequence[JsonObject] = [info["reference"]] if info.get("reference") else []
     lines = [_line("Records", runs), *(_line("Reference results", [each]) for each in reference)]
-    return [*lines, *_warning([*runs, *reference])]
+    return [*lines, *_spot_check(reference), *_warning([*runs, *reference])]
 
 
 def _line(what: str, runs: Sequence[JsonObject]) -> str:
     made = _join(map(_made_by, runs)) or "of an unknown commit"
     machines = _join(map(machine, runs))
     return f"{what}: {made}; machine {machines}" if machines else f"{what}: {made}"
+
+
+def _spot_check(reference: Sequence[JsonObject]) -> list[str]:
+    """Return a line on the reference trainings that were repeated on this machine, if there are any."""
+    checks: Sequence[JsonObject] = [check for each in reference for check in each.get("spot_checks", ())]
+    if not checks:
+        return []
+    lost = [check for check in checks if check["difference"] > check["tolerance"]]
+    line = f"Spot check: reproduced {len(checks) - len(lost)} of {len(checks)} reference trainings within tolerance"
+    others = [
+        f"{check['encoder']} on {check['case']}, seed {check['seed']}: {check['difference']:.3f} apart, tolerance "
+        f"{check['tolerance']:g}"
+        for check in lost
+    ]
+    return [f"{line} ({'; '.join(others)})" if others else line]
 
 
 def _made_by(run: JsonObject) -> str:

@@ -1,6 +1,10 @@
 """Templates of pages and tables, which lie in `templates/` next to this module."""
 
+from collections.abc import Iterable
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
@@ -15,7 +19,13 @@ def template(name: str) -> Template:
         loader=FileSystemLoader(FOLDER), autoescape=name.endswith(".html"), undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
+    environment.filters["groupby_adjacent"] = _group_adjacent
     return environment.get_template(name)
+
+
+def _group_adjacent(items: Iterable[Any], attribute: str) -> list[tuple[Any, list[Any]]]:
+    """Return runs of items that share the value of an attribute, with that value, in their order."""
+    return [(value, list(members)) for value, members in groupby(items, key=attrgetter(attribute))]
 
 
 def _latex() -> Environment:

@@ -10,6 +10,7 @@ from mbcbench.paper import Filter, model_label
 from .columns import ALL, MODEL_SETTINGS, SETTINGS, SIZES, TEXT, Row
 
 REPAIR_HINT = r" \(pip install [^)]*\)"  # in the names of data sets that old versions recorded
+STANDARD = "standard-"  # cases of trainings that rank encoders begin so; they are no part of the paper's experiments
 PARTITIONED = ("partition", "unbiased")  # ways of training on partitions, named in the label of a model
 # Encodings without a LayerNorm: as they are, or multiplied by the number of slots.
 NO_NORM, RESCALED = "no norm", "rescaled"
@@ -53,15 +54,20 @@ def _model_name(row: Row) -> str:
     return " ".join(words)
 
 
+def is_standard(rows: pd.DataFrame) -> "pd.Series[bool]":
+    """Return True for the records of trainings that rank encoders."""
+    return rows["case"].astype(str).str.startswith(STANDARD)
+
+
 def select(rows: pd.DataFrame, where: Filter) -> pd.DataFrame:
-    """Return the measured rows of a setting, of the longest training of each model in it.
+    """Return the measured rows of a setting, of the longest training of each model in it, without those of `standard`.
 
     where: a tuple matches any of its values, None a missing value.
 
     Profiles train a model of one name for different numbers of steps. What counts is the longest training that has
     records in this setting: a longer one in another setting, such as another training size, hides nothing here.
     """
-    matches = rows["status"].eq("ok")
+    matches = rows["status"].eq("ok") & ~is_standard(rows)
     for column, value in where.items():
         if value is None:
             matches &= rows[column].isna()
@@ -79,8 +85,8 @@ def _longest_trainings(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[steps.isna() | steps.eq(most)]
 
 
-def has_not_learnt(rows: pd.DataFrame) -> pd.Series:
-    """Return True for rows of models whose training loss ended no lower than the training baseline.
+def has_not_learnt(rows: pd.DataFrame, margin: float = 0.0) -> pd.Series:
+    """Return True for rows of models whose training loss ended no lower than the training baseline less the margin.
 
     rows: tidy records. Such a model knows no more than the mean colour of the pixels. Records without the two losses
     have the judgement that was recorded with them.
@@ -88,7 +94,7 @@ def has_not_learnt(rows: pd.DataFrame) -> pd.Series:
     names = ("train_loss", "train_baseline", "plateau")
     loss, baseline, plateau = (rows.get(f"detail.{name}", pd.Series(np.nan, index=rows.index)) for name in names)
     loss, baseline = pd.to_numeric(loss), pd.to_numeric(baseline)
-    return loss.ge(baseline).where(loss.notna() & baseline.notna(), plateau.eq(True)).astype(bool)
+    return loss.ge(baseline - margin).where(loss.notna() & baseline.notna(), plateau.eq(True)).astype(bool)
 
 
 def values_by_seed(rows: pd.DataFrame, where: Filter, column: str = "value") -> pd.Series:

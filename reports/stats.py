@@ -1,6 +1,6 @@
 """Statistics of all reports: means with intervals, paired differences, tests and growth exponents.
 
-Means over seeds and their intervals are those of `mbcbench.records.statistics`, which also compares runs.
+Means over seeds and their intervals are those of `mbcbench.records.intervals`, which also compares runs.
 """
 
 from collections.abc import Sequence
@@ -11,22 +11,28 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from mbcbench.records.statistics import LEVEL, Estimate, half_width
+from mbcbench.records.intervals import LEVEL, Estimate, half_width
 
 __all__ = [
     "LEVEL",
     "Estimate",
     "Growth",
     "bonferroni",
+    "bootstrap_p",
     "deviation",
     "fit_growth",
     "half_at",
     "half_width",
     "one_per_seed",
     "paired_sum",
+    "reject_holm",
+    "resample_means",
     "seeds_needed",
     "summarise_by",
+    "widening",
 ]
+
+Numbers = npt.NDArray[np.float64]
 
 FITTED_SIZES = 4  # a growth exponent is fitted to that many of the largest sizes: constant costs weigh little there
 MAX_SEEDS = 100  # a difference that more seeds than these would have to show is too small to matter
@@ -120,3 +126,61 @@ def fit_growth(n: npt.ArrayLike, cost: npt.ArrayLike) -> Growth:
     fit = stats.linregress(np.log(sizes), np.log(line.to_numpy()))
     half = stats.t.ppf(0.5 + LEVEL / 2, len(line) - 2) * fit.stderr if len(line) > 2 else np.nan
     return Growth(fit.slope, fit.slope - half, fit.slope + half, len(line), float(sizes[0]), float(sizes[-1]))
+
+
+def resample_means(
+    values: Numbers, count: int, rng: np.random.Generator, item_covariances: Numbers | None = None
+) -> Numbers:
+    """Return the means over seeds of all encoders under `count` bootstrap resamples of the seeds: `count x E`.
+
+    values: `S x E`, one value for each seed and encoder. The seeds of all encoders are resampled together, as they are
+    paired: a seed stands for the same data and batches everywhere.
+    item_covariances: `S x E x E`, of the error that the finite test set of a seed leaves in its values. It is added to
+    each seed drawn: the second level of the bootstrap, by its normal approximation.
+    Deviations from the mean are widened (see `widening`). One seed without covariances gives NaN.
+    """
+    seeds, encoders = values.shape
+    if seeds < 2 and item_covariances is None:
+        return np.full((count, encoders), np.nan)
+    weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=count) / seeds
+    mean = values.mean(axis=0)
+    means = mean + (weights @ values - mean) * widening(seeds)
+    if item_covariances is not None:
+        for seed, covariance in enumerate(item_covariances):
+            variances, axes = np.linalg.eigh(covariance)
+            root = (
+                axes * np.sqrt(variances.clip(min=0))
+            ) @ axes.T  # symmetric: the only root that rounding leaves alone
+            error = rng.standard_normal((count, encoders)) @ root
+            means += np.sqrt(weights[:, seed, None] / seeds) * error
+    return np.asarray(means)
+
+
+def widening(seeds: int) -> float:
+    """Return the factor by which a bootstrap of few seeds is too narrow, compared with Student's t interval.
+
+    A bootstrap takes the deviation with ddof = 0 and the quantiles of a normal distribution. Without the factor, three
+    of four tables of 40 equal encoders with 5 seeds on 3 tasks are split into groups; with it, one of ten.
+    """
+    if seeds < 2:
+        return 1.0
+    quantile = stats.t.ppf(0.5 + LEVEL / 2, seeds - 1) / stats.norm.ppf(0.5 + LEVEL / 2)
+    return float(quantile * np.sqrt(seeds / (seeds - 1)))
+
+
+def bootstrap_p(differences: Numbers) -> Numbers:
+    """Return two-sided p-values of differences (`count x M`, by resample) from zero."""
+    below, above = (differences <= 0).sum(axis=0), (differences >= 0).sum(axis=0)
+    return np.asarray(np.minimum(1.0, (1 + 2 * np.minimum(below, above)) / (len(differences) + 1)))
+
+
+def reject_holm(p_values: Numbers) -> npt.NDArray[np.bool_]:
+    """Return True for the hypotheses that Holm's procedure rejects, so that errors of all together stay below 5 %.
+
+    `statsmodels` has it too, and collects garbage at each call: 66 ms, for every group of a ranking.
+    """
+    order = np.argsort(p_values, kind="stable")
+    levels = (1 - LEVEL) / np.arange(len(p_values), 0, -1)
+    rejected = np.zeros(len(p_values), dtype=bool)
+    rejected[order] = np.logical_and.accumulate(np.asarray(p_values)[order] <= levels)
+    return rejected

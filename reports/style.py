@@ -146,7 +146,7 @@ def finish(axes: "Axes", labels: tuple[str, str], ticks: Iterable[float] | None 
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     axes.spines[["top", "right"]].set_visible(False)
-    if labels[1].startswith("accuracy"):  # an interval of two seeds may be wider than the range of accuracies
+    if "accuracy" in labels[1]:  # an interval of two seeds may be wider than the range of accuracies
         low, high = axes.get_ylim()
         axes.set_ylim(max(0.0, low), min(1.02, high))
     if ticks is not None:

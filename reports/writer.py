@@ -11,7 +11,7 @@ from mbcbench.types import JsonObject
 from .captions import data_note, sentence
 from .columns import Row
 from .leaderboard.html import context
-from .paper.claims import claims_table
+from .paper.claims_table import claims_table
 from .provenance import record_lines
 from .rendered import GROUPS, PICTURES, RenderedArtefact, in_order, render
 from .rendering import template

@@ -8,7 +8,7 @@ from torch import nn
 
 from mbcbench import paper
 from mbcbench.execution.suite import Request, Suite
-from mbcbench.protocol.target import get_spec
+from mbcbench.protocol.build import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import ArchitectureDetail
 from mbcbench.records.record import Record

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench.execution.suite import Profile, Request, Suite
+from mbcbench.protocol.build import build_from_spec, get_spec
 from mbcbench.protocol.encoder import ChunkAggregation, is_streaming
-from mbcbench.protocol.target import build_from_spec, get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import ConsistencyDetail
 from mbcbench.records.record import Record

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from mbcbench.execution.suite import Profile, Request, Suite
+from mbcbench.protocol.build import get_spec
 from mbcbench.protocol.encoder import ChunkAggregation
-from mbcbench.protocol.target import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import GradientDetail
 from mbcbench.records.record import Record, Status
@@ -21,7 +21,7 @@ from mbcbench.records.record import Record, Status
 from .metrics import Metric
 from .tasks.image_completion.neural_process import NeuralProcess, mean_nll
 from .tasks.image_completion.settings import ImageSettings
-from .tasks.image_completion.suite import Batch, batches, load_images
+from .tasks.image_completion.suite import Batch, batches, images_needed, load_images
 from .tasks.partitions import Sampling, encode_each_chunk
 from .training import Seeds, device_of, fit, to_device
 from .training_cells import choose_dataset, run_training, training_cells
@@ -144,5 +144,6 @@ SUITE = Suite(
     summary="bias and deviation of the gradients of training on partitions, against the gradient of the full set",
     cells=cells,
     run=run,
+    needs=images_needed,
     seconds={"smoke": 120, "quick": 300, "thorough": 3600, "paper": 24 * 3600},
 )

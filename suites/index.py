@@ -67,6 +67,22 @@ LAWS = Index(
             "laws.mbc:EMPTY",
             "An empty chunk changes nothing, wherever it comes; an empty set has a defined encoding or is a clear error.",
         ),
+        "mbc.mask": (
+            "laws.masks:MASK",
+            "Masked elements have no influence in any chunk of a stream, also where all elements of a set are masked.",
+        ),
+        "hygiene.finite": (
+            "laws.sizes:FINITE",
+            "A set of finite elements has a finite encoding, from a single element on.",
+        ),
+        "symmetry.size": (
+            "laws.sizes:SIZE",
+            "What holds for small sets holds for 256 to 65,537 elements in one piece: invariance to order, and to repetition.",
+        ),
+        "symmetry.train": (
+            "laws.training:TRAIN",
+            "In train mode too, the encoding of a set does not depend on the other sets of the batch.",
+        ),
         "mbc.resume": (
             "laws.states:RESUME",
             "A state that is saved to bytes in mid-stream and loaded again continues as if nothing had happened.",

@@ -26,7 +26,7 @@ if not torch.cuda.is_available():
 
 PLUGINS = '''
 import torch
-from mbcbench.protocol import target
+from mbcbench.protocol.build import build_from_spec, element_width, get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.execution.suite import Suite
 from mbcbench.reporting import Report
@@ -37,9 +37,9 @@ def encode_cells(request):
     return [Cell(suite="encode", case="once", encoder=e, params={"n": 5}, seed=request.seed) for e in request.encoders]
 
 def encode(cell):
-    spec = target.get_spec(cell.encoder)
-    width = target.element_width(spec)
-    out = target.build_from_spec(spec, dim_in=width, seed=cell.seed)(torch.ones(2, cell.params["n"], width))
+    spec = get_spec(cell.encoder)
+    width = element_width(spec)
+    out = build_from_spec(spec, dim_in=width, seed=cell.seed)(torch.ones(2, cell.params["n"], width))
     yield cell.record("ok", metric="sum", value=out.sum().item())
 
 ENCODE = Suite(name="encode", summary="", cells=encode_cells, run=encode, seconds=dict.fromkeys(PROFILES, 20.0))

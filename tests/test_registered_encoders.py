@@ -5,7 +5,7 @@ from functools import lru_cache
 import pytest
 
 from mbcbench import registry
-from mbcbench.protocol.target import DEFAULT_DIM_IN
+from mbcbench.protocol.build import DEFAULT_DIM_IN
 from mbcbench.records.record import Status
 from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.law import get_law

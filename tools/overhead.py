@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mbcbench import registry
 from mbcbench.execution.suite import Request
-from mbcbench.protocol.target import get_spec
+from mbcbench.protocol.build import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.suites import training
 from mbcbench.suites.tasks import classifier

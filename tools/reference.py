@@ -1,23 +1,35 @@
 """Pack the records of the profile `standard` as the reference results that ship with mbcbench.
 
-Usage: python tools/reference.py ROOT, where `mbcbench run --profile standard --no-reference --root ROOT` has run. An
-interrupted run may be packed too; an encoder without all its seeds is not ranked.
+Usage: python tools/reference.py ROOT [--verify N], where `mbcbench run --profile standard --no-reference --root ROOT`
+has run. An interrupted run may be packed too; an encoder without all its seeds is not ranked.
+
+With --unpack, the packed records become a run under ROOT, so that the same command continues from there on another
+machine. With --verify, N trainings are repeated with the installed sources. If each item of each test has the same
+outcome, the records are those of the installed sources as well, and are marked so.
 """
 
 import argparse
+import random
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from mbcbench import registry, system
+from mbcbench.api.provenance import installed_sources
+from mbcbench.execution.suite import Suite
 from mbcbench.records import reference, store
 from mbcbench.records.cell import Cell
 from mbcbench.records.files import CELLS, read_cells
-from mbcbench.records.record import BROKEN, Record
+from mbcbench.records.record import BROKEN, Record, Status
 
 TASKS = {"standard-points", "standard-images", "standard-centroids"}
 NOT_SHIPPED = ("peak_rss_bytes", "reused_from")  # of details: of the machine and the run, not of the score
 ABOUT = ("commit", "created", "hardware", "versions", "threads")
+MAX_SECONDS = 120.0  # of a training that is repeated
 MEBIBYTE = 2**20
 
 
@@ -25,9 +37,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Pack the newest records of every cell of the runs under a root."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, help="folder of the runs")
+    parser.add_argument("--verify", type=int, default=0, metavar="N", help="repeat N trainings with these sources")
     parser.add_argument("--out", type=Path, default=reference.FOLDER, help="folder of the package data")
+    parser.add_argument("--unpack", action="store_true", help="make a run of the package data instead")
     options = parser.parse_args(arguments)
+    if options.unpack:
+        print(f"unpacked to {unpack(options.out, options.root)}")
+        return
     cells, records, info = collect(options.root)
+    if options.verify:
+        verify(draw(cells, records, options.verify), records)
+        info["verified"] = {"commit": system.commit(), "cells": options.verify}
+        cells, records = stamp(cells, records)
     reference.save(options.out, info, cells, records)
     size = sum(path.stat().st_size for path in options.out.iterdir()) / MEBIBYTE
     print(f"{len(cells)} cells, {len(records)} records, {size:.2f} MiB in {options.out}")
@@ -50,6 +71,51 @@ def collect(root: Path) -> tuple[list[Cell], list[Record], dict[str, Any]]:
                 cells[key], records[key] = planned[key], of_cell
     ordered = sorted(cells.values(), key=_order)
     return ordered, [r for cell in ordered for r in records[cell.key]], {name: info.get(name) for name in ABOUT}
+
+
+def unpack(packed: Path, root: Path) -> Path:
+    """Write the packed records as a run, whose cells `mbcbench run` does not run again."""
+    results = reference.load(packed)
+    run = store.Run.create(root, profile="standard", seed=0, argv=[], encoders=[], suites=[])
+    run.plan(list(results.cells.values()), {})
+    run.append(results.records)
+    run.close()
+    return run.folder
+
+
+def draw(cells: Sequence[Cell], records: Sequence[Record], count: int) -> list[Cell]:
+    """Draw final trainings, the same number from each task, that took at most two minutes."""
+    slow = {record.cell for record in records if record.seconds > MAX_SECONDS or record.status is not Status.OK}
+    rng, drawn = random.Random(0), list[Cell]()
+    for number in range(count):
+        case = sorted(TASKS)[number % len(TASKS)]
+        left = [c for c in cells if c.case == case and c.params["role"] == reference.FINAL and c.key not in slow]
+        drawn.append(rng.choice([cell for cell in left if cell not in drawn]))
+    return drawn
+
+
+def verify(cells: Sequence[Cell], records: Sequence[Record]) -> None:
+    """Run cells again. Exit with a message at the first whose outcomes differ."""
+    torch.set_num_threads(1)
+    for cell in cells:
+        expected = [_outcome(record) for record in records if record.cell == cell.key]
+        suite: Suite = registry.plugin(registry.SUITES, cell.suite).load()
+        if [_outcome(record) for record in suite.run(cell)] != expected:
+            sys.exit(f"{cell.encoder} on {cell.case}, seed {cell.seed}, has other outcomes with these sources")
+        print(f"the same: {cell.encoder} on {cell.case}, seed {cell.seed}", flush=True)
+
+
+def stamp(cells: Sequence[Cell], records: Sequence[Record]) -> tuple[list[Cell], list[Record]]:
+    """Return cells and records with the digests of the installed sources in their identity."""
+    stamped = {}
+    for cell in cells:
+        sources = installed_sources(registry.SUITES, cell.suite) | installed_sources(registry.ENCODERS, cell.encoder)
+        stamped[cell.key] = replace(cell, identity={**cell.identity, **sources})
+    return list(stamped.values()), [replace(record, cell=stamped[record.cell].key) for record in records]
+
+
+def _outcome(record: Record) -> tuple[Any, ...]:
+    return record.encoder, record.metric, record.value, record.detail.get("outcomes")
 
 
 def _without_machine(record: Record) -> Record:

@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from mbcbench import system
-from mbcbench.protocol import target
+from mbcbench.protocol.build import build
 
 Shape = tuple[int, ...]  # B, n, d, K, d_hat
 Step = Callable[[], Any]
@@ -95,7 +95,7 @@ def measure(shape: Shape, g: str, threads: int, with_memory: bool) -> Samples:
     torch.set_num_threads(threads)
     B, n, d, K, dim = shape
     name = "sse-random" if g == "sum" else f"sse-random-{g}"
-    module: Any = target.build(name, dim_in=d, num_slots=K, dim=dim)
+    module: Any = build(name, dim_in=d, num_slots=K, dim=dim)
     x = torch.randn(B, n, d, generator=torch.Generator().manual_seed(0))
     fused = make_steps(module.aggregate_elements, module, x)
     direct = make_steps(module.aggregate_elements_directly, module, x)

@@ -1,6 +1,7 @@
 """Where records come from: commit, date and machine of a run, and whether its sources are still those installed."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from mbcbench.execution import digest
 from mbcbench.records import store
 from mbcbench.records.cell import Cell
 from mbcbench.records.files import read_cells
-from mbcbench.records.reference import load
+from mbcbench.records.record import Record, frame
+from mbcbench.records.reference import load, spot_checks
 from mbcbench.types import JsonDict
 
 FACTS = ("run", "created", "versions", "commit", "hardware", "threads")
@@ -18,11 +20,15 @@ OWN = "mbcbench."  # the targets of this distribution's plug-ins begin so
 SUITE_SOURCE, HARNESS_SOURCE, ENCODER_SOURCE = "suite source", "harness source", "encoder source"  # in identities
 
 
-def with_origin(info: JsonDict, folders: Iterable[Path]) -> JsonDict:
-    """Return the description of some runs with what made each of them (`runs`), and the reference results they show."""
+def with_origin(info: JsonDict, folders: Iterable[Path], records: Iterable[Record]) -> JsonDict:
+    """Return the description of some runs with what made each of them (`runs`), and the reference results they show.
+
+    records: those of the runs, some of which may be spot checks of the reference.
+    """
     reference = info.get("reference")
     if reference:
-        reference = {**reference, "changed": changed_sources(load().cells.values())}
+        checks = [asdict(check) for check in spot_checks(frame(records))]
+        reference = {**reference, "changed": changed_sources(load().cells.values()), "spot_checks": checks}
     return {**info, "runs": [describe_run(folder) for folder in folders], "reference": reference}
 
 
@@ -58,11 +64,11 @@ def changed_sources(cells: Iterable[Cell]) -> dict[str, list[str]]:
 
 
 def _differs(group: str, name: str, identity: Mapping[str, str]) -> bool:
-    return any(identity.get(key, value) != value for key, value in _installed(group, name).items())
+    return any(identity.get(key, value) != value for key, value in installed_sources(group, name).items())
 
 
 @cache
-def _installed(group: str, name: str) -> Mapping[str, str]:
+def installed_sources(group: str, name: str) -> dict[str, str]:
     """Return the digests of the installed sources of a plug-in; none for a target, or of another distribution."""
     key = SUITE_SOURCE if group == registry.SUITES else ENCODER_SOURCE
     plugin = registry.plugins(group).get(name)

@@ -91,7 +91,8 @@ def merge_runs(folders: Sequence[Path]) -> tuple[JsonDict, list[Record]]:
         merged[name] = list(dict.fromkeys(value for info in infos for value in info.get(name) or ()))
     merged["reference"] = next((info["reference"] for info in infos if info.get("reference")), None)
     merged["run"] = ", ".join(info["run"] for info in infos)
-    return with_origin(merged, folders), list(chain(*cells.values()))
+    records = list(chain(*cells.values()))
+    return with_origin(merged, folders, records), records
 
 
 def _write_files(folder: Path, files: Files) -> list[Path]:

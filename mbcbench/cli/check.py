@@ -74,10 +74,11 @@ def check(
     """
     from mbcbench import registry
     from mbcbench.api.run import run_options
-    from mbcbench.cli.console import check_writable, print_interrupted
+    from mbcbench.cli.console import print_interrupted
     from mbcbench.execution import planner
     from mbcbench.execution.consume import consume
     from mbcbench.execution.suite import PROBE
+    from mbcbench.system import check_writable
     from mbcbench.verify.xfails import load_xfails
 
     options = run_options(targets, targets, seed, jobs, time_limit, memory_limit)

@@ -47,13 +47,14 @@ def compare(
       mbcbench compare A B --fail-on regress,new-failure --min-effect time=0.2
     """
     from mbcbench.api.compare import compare as compare_runs
-    from mbcbench.cli.console import check_folder_of, print_line, print_out
+    from mbcbench.cli.console import print_line, print_out
+    from mbcbench.system import check_writable
 
     watched = _watched_kinds(split_commas(fail_on))
     minimum = dict(map(_parse_minimum, min_effect or []))
     changes = compare_runs(a, b, min_effect=minimum, root=old_root or root)
     if json is not None:
-        check_folder_of(json)
+        check_writable(json)
         changes.to_json(json, orient="records", lines=True)
     if len(changes):
         print_out(_table(changes), highlight=False)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mbcbench.errors import ExitCode, Interrupted, UsageError
+from mbcbench.errors import ExitCode, Interrupted
 from mbcbench.types import JsonObject
 
 if TYPE_CHECKING:
@@ -101,20 +101,6 @@ def status_style(status: "Status") -> str:
 def command_line() -> list[str]:
     """Return the command that is running, without the folder of the program."""
     return [Path(sys.argv[0]).name, *sys.argv[1:]]
-
-
-def check_writable(path: Path) -> None:
-    """Create or empty a file. Raises UsageError if that is impossible."""
-    try:
-        path.write_text("")
-    except OSError as error:
-        raise UsageError(f"cannot write {path} ({error.strerror}); choose another file") from error
-
-
-def check_folder_of(path: Path) -> None:
-    """Raise UsageError if the folder of a file to be written does not exist."""
-    if not path.parent.is_dir():
-        raise UsageError(f"cannot write {path}: there is no folder {path.parent}")
 
 
 def log_to_stderr() -> None:

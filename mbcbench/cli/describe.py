@@ -100,6 +100,7 @@ def encoder_facts(target: str, detail: "EncoderDetail") -> JsonDict:
         "breaks": detail.breaks,
         "parameters": detail.parameters,
         "slot_readout": detail.slot_readout,
+        **({"ranked": "never: deliberately wrong"} if detail.deliberately_wrong else {}),
     }
 
 

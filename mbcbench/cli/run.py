@@ -87,11 +87,12 @@ def run(
     broke.
     """
     from mbcbench.api.run import run as run_suites
-    from mbcbench.cli.console import check_folder_of, log_to_stderr, print_interrupted
+    from mbcbench.cli.console import log_to_stderr, print_interrupted
     from mbcbench.cli.show import print_reports
+    from mbcbench.system import check_writable
 
     if html is not None:
-        check_folder_of(html)
+        check_writable(html)
     log_to_stderr()
     try:
         result = run_suites(

@@ -54,9 +54,10 @@ def print_reports(folder: Path, page: Path | None = None, *, name: str | None = 
     from mbcbench.records.record import frame
     from mbcbench.records.reference import add_reference
 
-    info = with_origin(store.info(folder), [folder])
+    own = store.records(folder)
+    info = with_origin(store.info(folder), [folder], own)
     names = _needed_reports(info) if name is None else [registry.plugin(registry.REPORTS, name).name]
-    records = add_reference(frame(store.records(folder)), info)
+    records = add_reference(frame(own), info)
     paths = {name: folder / f"{name}.html" for name in names} if pages else {}
     if page is not None:
         paths[names[0]] = page

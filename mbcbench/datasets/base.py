@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mbcbench.datasets import cache
 from mbcbench.errors import UsageError, install_hint
+from mbcbench.types import JsonObject
 
 Content = Literal["digits", "patches", "clouds", "exemplars"]
 
@@ -99,6 +100,13 @@ class DataSet(ABC):
     @abstractmethod
     def fetch(self, *, offline: bool = False) -> None:
         """Get the data ready, without a connection if `offline`. Raises UsageError with the remedy if that fails."""
+
+    def prepare(self, loader: str, arguments: JsonObject) -> None:
+        """Make ready what the method `loader` returns for some arguments, and download what that needs.
+
+        Raises UsageError with the remedy if that fails.
+        """
+        getattr(self, loader)(**arguments)
 
     @property
     def sha256(self) -> str:

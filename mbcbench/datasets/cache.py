@@ -4,17 +4,19 @@ The data folder is `$MBCBENCH_DATA`, or `mbcbench` in the user's cache directory
 `kept`; the paper's data sets are next to that.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mbcbench.datasets.progress import progress
 from mbcbench.errors import UsageError, require
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -36,6 +38,11 @@ def array_folder(key: str) -> Path:
     return data_folder() / "kept" / key
 
 
+def parts_folder(key: str) -> Path:
+    """Return the folder of the finished parts of arrays with this key, as long as they are being made."""
+    return data_folder() / "kept" / f".{key}.parts"
+
+
 def cached_arrays(key: str, make: Callable[[], Arrays]) -> Arrays:
     """Return the arrays with this key; if they are missing or damaged, `make` them, in one process at a time.
 
@@ -46,7 +53,7 @@ def cached_arrays(key: str, make: Callable[[], Arrays]) -> Arrays:
     try:
         return _load(folder)
     except UNREADABLE:
-        _make(folder, make)
+        _make(key, make)
         return _load(folder)
 
 
@@ -97,12 +104,12 @@ def _load(folder: Path) -> Arrays:
     return {name.removesuffix(".npy"): np.load(folder / name, mmap_mode="c", allow_pickle=False) for name in names}
 
 
-def _make(folder: Path, make: Callable[[], Arrays]) -> None:
+def _make(key: str, make: Callable[[], Arrays]) -> None:
     """Make and save the arrays, all or none, unless another process does so at the same time."""
-    filelock = require("filelock", "data sets are written with filelock")
+    folder = array_folder(key)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(folder.parent / f".{folder.name}.lock"):
+        with _lock(key):
             if _is_readable(folder):
                 return
             arrays = make()
@@ -110,8 +117,25 @@ def _make(folder: Path, make: Callable[[], Arrays]) -> None:
                 _save(Path(temporary) / folder.name, arrays)
                 shutil.rmtree(folder, ignore_errors=True)
                 os.replace(Path(temporary) / folder.name, folder)
+            shutil.rmtree(parts_folder(key), ignore_errors=True)
     except OSError as error:
         raise UsageError(f"cannot write to {folder.parent} ({error}); set MBCBENCH_DATA to another folder") from error
+
+
+@contextlib.contextmanager
+def _lock(key: str) -> Iterator[None]:
+    """Hold the lock of the arrays with this key; say so while another process holds it."""
+    filelock = require("filelock", "data sets are written with filelock")
+    lock = filelock.FileLock(array_folder(key).with_name(f".{key}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        with progress(f"another process makes {key}; waiting for it"):
+            lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _is_readable(folder: Path) -> bool:

@@ -3,7 +3,7 @@
 `celeba/img_align_celeba/*.jpg` and `celeba/list_eval_partition.txt`, as torchvision expects them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from mbcbench.datasets import cache, images
 from mbcbench.datasets.base import PatchDataSet, Patches
+from mbcbench.datasets.parts import Work, compute_in_parts, in_blocks
 from mbcbench.datasets.progress import track
 from mbcbench.errors import UsageError
 
 CROP = 178  # pixels of the central square: a face is 178 wide and 218 high
 TRAIN, VALID, TEST = 0, 1, 2  # codes in the partition file
+IMAGES_OF_PART = 2000  # read by one core in a row: a few seconds, which is what an interruption loses
 PARTITION, IMAGES = "list_eval_partition.txt", "img_align_celeba"
 
 
@@ -38,9 +40,7 @@ class CelebA(PatchDataSet):
     def load(self, size: int = 32) -> Patches:
         parts = self._partition()
         key = f"{self.name}-{size}-{cache.digest(Path(__file__), cache.sha256(self.path() / PARTITION))[:12]}"
-        arrays = cache.cached_arrays(
-            key, lambda: {"train": self._read_faces(parts[TRAIN], size), "test": self._read_faces(parts[TEST], size)}
-        )
+        arrays = cache.cached_arrays(key, lambda: self._read_all(key, parts, size))
         return Patches(arrays["train"], arrays["test"], name=self.name, source=self.source)
 
     def verify(self) -> str:
@@ -70,9 +70,17 @@ class CelebA(PatchDataSet):
             raise UsageError(f"{path} has no images to train on or none to test on; {self._remedy()}")
         return parts
 
-    def _read_faces(self, names: list[str], size: int) -> NDArray[np.uint8]:
+    def _read_all(self, key: str, parts: dict[int, list[str]], size: int) -> cache.Arrays:
+        names = [*parts[TRAIN], *parts[TEST]]
+        work = Work(self.name, len(names), "images")
+        blocks = in_blocks(names, IMAGES_OF_PART)
+        faces = compute_in_parts(key, blocks, lambda block: self._read_faces(block, size), work)
+        train, test = np.split(faces, [len(parts[TRAIN])])
+        return {"train": train, "test": test}
+
+    def _read_faces(self, names: Sequence[str], size: int) -> NDArray[np.uint8]:
         faces = np.empty((len(names), 3, size, size), np.uint8)
-        for i, name in enumerate(track(names, "CelebA")):
+        for i, name in enumerate(names):
             face = images.read_image(self.path() / IMAGES / name, self._remedy())
             faces[i] = images.crop_and_resize(face, CROP, size)
         return faces

@@ -3,7 +3,7 @@
 `imagenet/{train,val}/<wnid>/*.JPEG`, and next to them the weights of the network.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from mbcbench.datasets import cache, download, embedding, images
 from mbcbench.datasets.base import ExemplarDataSet, Exemplars
+from mbcbench.datasets.parts import Work, compute_in_parts, in_blocks
 from mbcbench.datasets.progress import track
 from mbcbench.errors import UsageError
+from mbcbench.types import JsonObject
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +27,7 @@ VIEWS = 50  # images per class: as many as ImageNet's validation part has
 SHORT_SIDE, SIZE = 256, 224  # pixels: of the resized image, and of the square in its middle
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BATCH = 64
+IMAGES_OF_PART = 8 * BATCH  # computed by one core in a row, which is what an interruption loses
 PARTS = ("train", "val")
 
 ClassFiles = list[list[Path]]  # the same number of images for each class
@@ -50,7 +53,8 @@ class ImageNet(ExemplarDataSet):
         files = {part: self._files(part) for part in PARTS}
         sizes = [(path.name, path.stat().st_size) for part in PARTS for row in files[part] for path in row]
         digest = cache.digest(sizes, WEIGHTS_SHA256, Path(__file__), Path(embedding.__file__))
-        arrays = cache.cached_arrays(f"{self.name}-{digest[:12]}", lambda: self._make_features(files))
+        key = f"{self.name}-{digest[:12]}"
+        arrays = cache.cached_arrays(key, lambda: self._make_features(key, files))
         return Exemplars(arrays["train"], arrays["val"], name=self.name, source=self.source)
 
     def verify(self) -> str:
@@ -70,6 +74,10 @@ class ImageNet(ExemplarDataSet):
             self._files(part)
         self._fetch_weights(offline=offline)
 
+    def prepare(self, loader: str, arguments: JsonObject) -> None:
+        self._fetch_weights(offline=False)
+        super().prepare(loader, arguments)
+
     def _files(self, part: str) -> ClassFiles:
         """Return the same number of images for each class, evenly spread over the sorted names."""
         folders = sorted(path for path in (self.path() / part).glob("*") if path.is_dir())
@@ -82,15 +90,24 @@ class ImageNet(ExemplarDataSet):
         count = min(VIEWS, *(len(row) for row in rows))
         return [[row[i * len(row) // count] for i in range(count)] for row in rows]
 
-    def _make_features(self, files: dict[str, ClassFiles]) -> cache.Arrays:
+    def _make_features(self, key: str, files: dict[str, ClassFiles]) -> cache.Arrays:
+        """Compute the features of some classes at a time; a class is a row of files."""
         network = embedding.resnet50(self._fetch_weights(offline=True))
-        arrays = {}
-        for part, rows in files.items():
-            batches = track(self._batches([path for row in rows for path in row]), f"ImageNet {part}")
-            arrays[part] = embedding.features(network, batches).reshape(len(rows), len(rows[0]), -1)
-        return arrays
+        train, val = ([path for row in files[part] for path in row] for part in PARTS)
+        work = Work(self.name, len(train) + len(val), "images")
+        with embedding.one_thread_each():
+            features = compute_in_parts(
+                key,
+                in_blocks([*train, *val], IMAGES_OF_PART),
+                lambda paths: embedding.features(network, self._batches(paths)),
+                work,
+            )
+        return {
+            part: array.reshape(len(files[part]), len(files[part][0]), -1)
+            for part, array in zip(PARTS, np.split(features, [len(train)]), strict=True)
+        }
 
-    def _batches(self, paths: list[Path]) -> Iterator["Tensor"]:
+    def _batches(self, paths: Sequence[Path]) -> Iterator["Tensor"]:
         import torch
 
         for start in range(0, len(paths), BATCH):

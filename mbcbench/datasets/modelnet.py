@@ -6,7 +6,7 @@
 import os
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mbcbench.datasets import cache, download, off
 from mbcbench.datasets.base import CloudDataSet, Clouds
+from mbcbench.datasets.parts import Work, compute_in_parts, in_blocks
 from mbcbench.datasets.progress import track
 from mbcbench.datasets.shapes import surface
 from mbcbench.errors import UsageError
@@ -24,6 +25,7 @@ CHECKSUM = "42dc3e656932e387f554e25a4eb2cc0e1a1bd3ab54606e2a9eae444c60e536ac"
 MIRRORS = ("https://modelnet.cs.princeton.edu/", "http://modelnet.cs.princeton.edu/")
 SEED = 42
 PARTS = ("train", "test")
+MESHES_OF_PART = 100  # read by one core in a row: a few seconds, which is what an interruption loses
 
 
 class LabelledFile(NamedTuple):
@@ -49,7 +51,7 @@ class ModelNet40(CloudDataSet):
         files = self._files()
         sizes = [(file.path.name, file.path.stat().st_size) for part in PARTS for file in files[part]]
         key = f"{self.name}-{points}-{cache.digest(sizes, Path(__file__), Path(surface.__file__))[:12]}"
-        arrays = cache.cached_arrays(key, lambda: self._make_clouds(files, points))
+        arrays = cache.cached_arrays(key, lambda: self._make_clouds(key, files, points))
         return Clouds(**arrays, classes=self._classes(), name=self.name, source=self.source)
 
     def verify(self) -> str:
@@ -87,15 +89,18 @@ class ModelNet40(CloudDataSet):
                 files[part] += [LabelledFile(label, path) for path in meshes]
         return files
 
-    def _make_clouds(self, files: dict[str, list[LabelledFile]], points: int) -> cache.Arrays:
-        arrays: dict[str, NDArray[Any]] = {}
-        for number, part in enumerate(PARTS):
-            clouds = np.empty((len(files[part]), points, 3), np.float32)
-            for i, file in enumerate(track(files[part], f"ModelNet40 {part}")):
-                clouds[i] = self._make_cloud(file.path, points, np.random.default_rng((SEED, number, i)))
-            arrays[part] = clouds
-            arrays[f"{part}_labels"] = np.array([file.label for file in files[part]])
-        return arrays
+    def _make_clouds(self, key: str, files: dict[str, list[LabelledFile]], points: int) -> cache.Arrays:
+        seeded = [(file.path, (SEED, n, i)) for n, part in enumerate(PARTS) for i, file in enumerate(files[part])]
+
+        def compute(block: Sequence[tuple[Path, tuple[int, ...]]]) -> NDArray[np.float32]:
+            clouds = [self._make_cloud(path, points, np.random.default_rng(seed)) for path, seed in block]
+            return np.stack(clouds)
+
+        work = Work(self.name, len(seeded), "meshes")
+        clouds = compute_in_parts(key, in_blocks(seeded, MESHES_OF_PART), compute, work)
+        arrays: dict[str, NDArray[Any]] = dict(zip(PARTS, np.split(clouds, [len(files["train"])]), strict=True))
+        labels = {f"{part}_labels": np.array([file.label for file in files[part]]) for part in PARTS}
+        return arrays | labels
 
     def _make_cloud(self, path: Path, points: int, rng: np.random.Generator) -> NDArray[np.float32]:
         try:

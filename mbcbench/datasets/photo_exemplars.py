@@ -4,17 +4,19 @@ Training classes are in the left part of the photographs, test classes in the ri
 features of EfficientNet-Lite0, which was trained on ImageNet.
 """
 
+import copy
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mbcbench.datasets import cache, embedding
 from mbcbench.datasets.base import ExemplarDataSet, Exemplars
+from mbcbench.datasets.parts import Work, compute_in_parts
 from mbcbench.datasets.photographs import MIN_DEVIATION, Image, Photographs, iter_photographs, window_deviation
-from mbcbench.datasets.progress import track
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +29,8 @@ SIZE = 64
 STRENGTH = 0.5  # factor of all distortions below
 SHIFT, TURN, ZOOM = 22, 0.6, 0.5  # pixels; radians; the logarithm
 CONTRAST, COLOUR, NOISE = 0.6, 0.2, 0.08  # the logarithm; of [0, 1]
-BATCH = 128
+BATCH = 128  # views of one photograph that are drawn at the same time
+BATCHES_OF_PART = 8  # about two seconds of one core, which is what an interruption loses
 SEED = 43
 
 
@@ -45,8 +48,9 @@ class PhotoExemplars(ExemplarDataSet):
     }
 
     def load(self) -> Exemplars:
-        """Return the features, computed in minutes. Raises UsageError if the network's packages are missing."""
-        arrays = cache.cached_arrays(f"{self.name}-{self.sha256[:12]}", _make_features)
+        """Return the features, computed in a minute. Raises UsageError if the network's packages are missing."""
+        key = f"{self.name}-{self.sha256[:12]}"
+        arrays = cache.cached_arrays(key, lambda: _make_features(key))
         return Exemplars(arrays["train"], arrays["test"], name=self.name, source=self.source)
 
     def path(self) -> Path:
@@ -60,19 +64,53 @@ class PhotoExemplars(ExemplarDataSet):
         self.load()
 
 
-def _make_features() -> cache.Arrays:
+class _Batch(NamedTuple):
+    """Views that are drawn at the same time: a photograph, and a corner of a window for each view."""
+
+    pixels: "Tensor"
+    corners: NDArray[np.int64]
+
+
+class _Task(NamedTuple):
+    """Batches of views whose features are one part, and the random state before their distortions are drawn."""
+
+    batches: tuple[_Batch, ...]
+    rng: np.random.Generator
+
+
+def _make_features(key: str) -> cache.Arrays:
+    """Compute the features of all views in parts.
+
+    All distortions are drawn from one stream, so that the views do not depend on the parts.
+    """
     network = embedding.efficientnet_lite0()
+
+    def compute(task: _Task) -> NDArray[Any]:
+        return embedding.features(network, (render_views(*batch, task.rng) for batch in task.batches))
+
+    train, test = TRAIN_CLASSES * TRAIN_VIEWS, TEST_CLASSES * TEST_VIEWS
+    with embedding.one_thread_each():
+        features = compute_in_parts(key, _tasks(), compute, Work("photo-exemplars", train + test, "views"))
+    return {
+        "train": features[:train].reshape(-1, TRAIN_VIEWS, features.shape[1]),
+        "test": features[train:].reshape(-1, TEST_VIEWS, features.shape[1]),
+    }
+
+
+def _tasks() -> Iterator[tuple[int, _Task]]:
+    """Yield the tasks with their numbers of views."""
     rng = np.random.default_rng(SEED)
     parts = list(iter_photographs(TRAIN_SHARE, GAP))
-    arrays = {}
-    for name, images, classes, views, cap in (
-        ("train", [part.train for part in parts], TRAIN_CLASSES, TRAIN_VIEWS, TRAIN_CAP),
-        ("test", [part.test for part in parts], TEST_CLASSES, TEST_VIEWS, TEST_CAP),
+    for images, classes, views, cap in (
+        ([part.train for part in parts], TRAIN_CLASSES, TRAIN_VIEWS, TRAIN_CAP),
+        ([part.test for part in parts], TEST_CLASSES, TEST_VIEWS, TEST_CAP),
     ):
         places = choose_places(images, classes, cap, rng)
-        batches = track(_view_batches(images, places, views, rng), f"exemplars, {name}", total=classes * views / BATCH)
-        arrays[name] = embedding.features(network, batches).reshape(len(places), views, -1)
-    return arrays
+        all_batches = _view_batches(images, places, views)
+        while batches := tuple(islice(all_batches, BATCHES_OF_PART)):
+            yield sum(len(batch.corners) for batch in batches), _Task(batches, copy.deepcopy(rng))
+            for batch in batches:
+                draw_distortions(len(batch.corners), rng)
 
 
 def choose_places(images: list[Image], count: int, cap: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -87,52 +125,81 @@ def choose_places(images: list[Image], count: int, cap: int, rng: np.random.Gene
     return candidates[np.sort(rng.permutation(len(candidates))[:count])]
 
 
-def _view_batches(
-    images: list[Image], places: NDArray[np.int64], views: int, rng: np.random.Generator
-) -> Iterator["Tensor"]:
+def _view_batches(images: list[Image], places: NDArray[np.int64], views: int) -> Iterator[_Batch]:
     """Yield the views of each place in turn, in the order of the places."""
     for number, image in enumerate(images):
+        pixels = as_pixels(image)
         corners = np.repeat(places[places[:, 0] == number, 1:], views, axis=0)
         for start in range(0, len(corners), BATCH):
-            yield render_views(image, corners[start : start + BATCH], rng)
+            yield _Batch(pixels, corners[start : start + BATCH])
+
+
+class Distortions(NamedTuple):
+    """Random numbers of one view each, all in units of `STRENGTH`; noise is that of each pixel."""
+
+    turn: NDArray[np.float64]
+    zoom: NDArray[np.float64]
+    mirror: NDArray[np.int64]
+    shift: NDArray[np.float64]
+    contrast: NDArray[np.float64]
+    colour: NDArray[np.float64]
+    noise: NDArray[np.float32]
+
+
+def draw_distortions(count: int, rng: np.random.Generator) -> Distortions:
+    """Draw the distortions of `count` views. The order of the draws decides which these are."""
+    return Distortions(
+        turn=rng.uniform(-TURN, TURN, (count, 1, 1)),
+        zoom=rng.uniform(-ZOOM, ZOOM, (count, 1, 1)),
+        mirror=rng.choice((-1, 1), (count, 1, 1)),
+        shift=rng.uniform(-SHIFT, SHIFT, (count, 2)),
+        contrast=rng.uniform(-CONTRAST, CONTRAST, (count, 1, 1, 1)),
+        colour=rng.uniform(-COLOUR, COLOUR, (count, 3, 1, 1)),
+        noise=rng.standard_normal((count, 3, SIZE, SIZE), np.float32),
+    )
+
+
+def as_pixels(image: Image) -> "Tensor":
+    """Return an image (`H x W x 3`) in [0, 1], as `1 x 3 x H x W`."""
+    import torch
+
+    return torch.from_numpy(image / np.float32(255)).permute(2, 0, 1)[None]
 
 
 def render_views(
-    image: Image, corners: NDArray[np.int64], rng: np.random.Generator, strength: float = STRENGTH
+    pixels: "Tensor", corners: NDArray[np.int64], rng: np.random.Generator, strength: float = STRENGTH
 ) -> "Tensor":
     """Return one view (`3 x 64 x 64`, in [0, 1]) of the window at each corner (row, column).
 
     A view is shifted, rotated, zoomed and mirrored at random, its contrast and colours are changed, and noise is added.
-    The image is reflected at its edges.
+    The image (`1 x 3 x H x W`) is reflected at its edges.
     """
     import torch
     from torch.nn.functional import grid_sample
 
     count = len(corners)
-    grid = torch.from_numpy(_sampling_grid(image.shape, corners, rng, strength)).float()
-    pixels = torch.from_numpy(image / np.float32(255)).permute(2, 0, 1)[None]
+    drawn = draw_distortions(count, rng)
+    grid = torch.from_numpy(_sampling_grid(pixels.shape[2:], corners, drawn, strength)).float()
     flat = grid.reshape(1, count * SIZE, SIZE, 2)
-    views = grid_sample(pixels, flat, padding_mode="reflection", align_corners=False)
-    views = views.reshape(3, count, SIZE, SIZE).transpose(0, 1)
-    contrast = np.exp(rng.uniform(-CONTRAST, CONTRAST, (count, 1, 1, 1)) * strength)
-    colour = rng.uniform(-COLOUR, COLOUR, (count, 3, 1, 1)) * strength
-    noise = rng.standard_normal((count, 3, SIZE, SIZE), np.float32) * NOISE * strength
+    sampled = grid_sample(pixels, flat, padding_mode="reflection", align_corners=False)
+    views = sampled.reshape(3, count, SIZE, SIZE).transpose(0, 1).contiguous()
     mean = views.mean(dim=(1, 2, 3), keepdim=True)
-    change = torch.from_numpy(colour.astype(np.float32) + noise)
-    return ((views - mean) * torch.from_numpy(contrast).float() + mean + change).clamp(0, 1)
+    contrast = torch.from_numpy(np.exp(drawn.contrast * strength)).float()
+    change = (
+        torch.from_numpy(drawn.noise).mul_(NOISE).mul_(strength).add_(torch.from_numpy(drawn.colour * strength).float())
+    )
+    return views.sub_(mean).mul_(contrast).add_(mean).add_(change).clamp_(0, 1)
 
 
 def _sampling_grid(
-    shape: tuple[int, ...], corners: NDArray[np.int64], rng: np.random.Generator, strength: float
+    shape: tuple[int, ...], corners: NDArray[np.int64], drawn: Distortions, strength: float
 ) -> NDArray[np.float64]:
     """Return the position in the image of each pixel of each view, in the coordinates of grid_sample (-1 to 1)."""
-    count = len(corners)
+    height, width = shape
     offset = np.arange(SIZE) - (SIZE - 1) / 2
     y, x = np.meshgrid(offset, offset, indexing="ij")
-    angle = rng.uniform(-TURN, TURN, (count, 1, 1)) * strength
-    zoom = np.exp(rng.uniform(-ZOOM, ZOOM, (count, 1, 1)) * strength)
-    mirror = rng.choice((-1, 1), (count, 1, 1))
-    center = corners[:, ::-1] + SIZE / 2 + rng.uniform(-SHIFT, SHIFT, (count, 2)) * strength
-    across = (mirror * np.cos(angle) * x - np.sin(angle) * y) * zoom + center[:, 0, None, None]
-    down = (mirror * np.sin(angle) * x + np.cos(angle) * y) * zoom + center[:, 1, None, None]
-    return np.stack((2 * across / shape[1] - 1, 2 * down / shape[0] - 1), axis=-1)
+    angle, zoom = drawn.turn * strength, np.exp(drawn.zoom * strength)
+    center = corners[:, ::-1] + SIZE / 2 + drawn.shift * strength
+    across = (drawn.mirror * np.cos(angle) * x - np.sin(angle) * y) * zoom + center[:, 0, None, None]
+    down = (drawn.mirror * np.sin(angle) * x + np.cos(angle) * y) * zoom + center[:, 1, None, None]
+    return np.stack((2 * across / width - 1, 2 * down / height - 1), axis=-1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mbcbench.execution import planner
+from mbcbench.execution.exit_code import exit_code
 from mbcbench.execution.planner import Planned, Step, Steps
 from mbcbench.execution.progress import Progress, watch
 from mbcbench.execution.runner import Finished
@@ -52,7 +52,7 @@ class RunResult:
     @property
     def exit_code(self) -> "ExitCode":
         """Exit code of a command with these records."""
-        return planner.exit_code(self.records)
+        return exit_code(self.records)
 
     @property
     def progress_text(self) -> str:

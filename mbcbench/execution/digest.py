@@ -98,7 +98,7 @@ def _package_folder(name: str, file: Path, is_package: bool) -> Path:
     """Return the folder of the outermost package of a module, or of the kind of plug-in that it is of."""
     depth = len(name.split(".")) - (0 if is_package else 1)  # packages around the file
     inside = 2 if name.startswith(tuple(f"mbcbench.{kind}." for kind in PLUGIN_KINDS)) else 1
-    return file.parents[depth - inside]
+    return file.parents[max(depth - inside, 0)]  # a file that is loaded by its path has no dotted name
 
 
 def _loaded_files() -> set[Path]:

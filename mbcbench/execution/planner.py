@@ -8,14 +8,15 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from mbcbench import system
-from mbcbench.errors import ExitCode, UsageError
+from mbcbench.errors import UsageError
 from mbcbench.execution import runner
+from mbcbench.execution.prepare import prepare_data
 from mbcbench.execution.runner import Event, Finished, Job, Limits
-from mbcbench.execution.suite import PROBE, DataChoice, Device, PlanParams, Profile
+from mbcbench.execution.suite import PROBE, DataChoice, DataNeed, Device, PlanParams, Profile
 from mbcbench.records.cache import RunCache, reasons
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EncoderDetail, PlanDetail, SourceDetail
-from mbcbench.records.record import BROKEN, UNEXPECTED, Record, Status
+from mbcbench.records.record import BROKEN, Record, Status
 from mbcbench.registry import default_suites
 from mbcbench.types import JsonObject
 
@@ -125,14 +126,6 @@ def run_probe(case: str, *, encoder: str = "", seed: int = 0, **params: Any) -> 
     return record
 
 
-def exit_code(records: Iterable[Record]) -> ExitCode:
-    """Return the exit code for some records; a cell that broke takes precedence over a broken law."""
-    statuses = {record.status for record in records}
-    if statuses & BROKEN:
-        return ExitCode.BROKE
-    return ExitCode.LAW_BROKEN if statuses & UNEXPECTED else ExitCode.AS_CLAIMED
-
-
 def _plan_probe(options: RunOptions, suite: str, profile: Profile) -> Cell:
     """Return the probe that asks a suite for its cells."""
     params = PlanParams(
@@ -229,8 +222,10 @@ def _collect_work(options: RunOptions, probed: Sequence[Record]) -> _Work:
     experiments: dict[str, JsonObject] = {}
     for record in [*_sound(probed, "plan"), *_sound(probed, "follow-up")]:
         suite, plan = record.params["suite"], PlanDetail.from_dict(record.detail)
-        for cell in (Cell(**fields) for fields in plan.cells):
-            jobs.setdefault(cell.key, Job(cell, options.limits(plan.seconds)))
+        for fields, needs in zip(plan.cells, plan.needs, strict=True):
+            cell = Cell(**fields)
+            job = Job(cell, options.limits(plan.seconds), tuple(DataNeed(**need) for need in needs))
+            jobs.setdefault(cell.key, job)
         if plan.exclusive:
             exclusive.add(suite)
         if suite not in default_suites():
@@ -269,6 +264,7 @@ def _execute(
         yield Finished(job.cell, (_not_run(job.cell, broken[job.cell.encoder]),))
     for job in reused:
         yield Finished(job.cell, cached[job.cell.key], reused=True)
+    to_run = yield from prepare_data(to_run, options.jobs)
     exclusive = [job for job in to_run if job.cell.suite in work.exclusive]
     concurrent = [job for job in to_run if job.cell.suite not in work.exclusive]
     yield from runner.run(exclusive, workers=1, libraries=options.libraries)

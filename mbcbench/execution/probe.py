@@ -2,7 +2,7 @@
 
 `build` builds an encoder and encodes a small batch. `plan` asks a suite for its cells, and `follow-up` for those
 that depend on the records of the first ones. `source` digests the sources of
-a suite. `law` reads the page of a law. `replay` tries a recorded counterexample again.
+a suite. `prepare` makes data ready. `law` reads the page of a law. `replay` tries a recorded counterexample again.
 """
 
 import inspect
@@ -15,15 +15,16 @@ from torch import nn
 
 from mbcbench import registry, system
 from mbcbench.errors import UsageError
-from mbcbench.execution import digest
+from mbcbench.execution import digest, prepare
 from mbcbench.execution.suite import PROBE, Experiment, PlanParams, Profile, Request, Suite
-from mbcbench.protocol import target
+from mbcbench.protocol.build import build_from_spec, element_width, get_spec, import_target_module, validate
 from mbcbench.protocol.encoder import has_merge, is_streaming, takes_mask
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EncoderDetail, LawPageDetail, PlanDetail, ProbeDetail, ReplayDetail, SourceDetail
 from mbcbench.records.record import Record, Status
 from mbcbench.types import JsonObject
 from mbcbench.verify.counterexample import replay_counterexample
+from mbcbench.verify.domain import declared_domain
 
 
 def run(cell: Cell) -> list[Record]:
@@ -33,6 +34,7 @@ def run(cell: Cell) -> list[Record]:
         "plan": _plan,
         "follow-up": _follow_up,
         "source": _source,
+        prepare.PREPARE: _prepare,
         "law": _law,
         "replay": _replay,
     }
@@ -43,10 +45,11 @@ def run(cell: Cell) -> list[Record]:
 
 
 def _build(cell: Cell) -> EncoderDetail:
-    spec = target.get_spec(cell.encoder)
-    dim_in = target.element_width(spec)
-    module = target.build_from_spec(spec, dim_in=dim_in, seed=cell.seed).eval()
-    target.validate(module, dim_in=dim_in, name=cell.encoder)
+    spec = get_spec(cell.encoder)
+    dim_in = element_width(spec)
+    module = build_from_spec(spec, dim_in=dim_in, seed=cell.seed).eval()
+    min_size = declared_domain(spec, module, dim_in).min_size
+    validate(module, dim_in=dim_in, name=cell.encoder, min_size=min_size)
     return EncoderDetail(
         summary=spec.summary,
         paper=spec.paper,
@@ -59,22 +62,23 @@ def _build(cell: Cell) -> EncoderDetail:
         mask=takes_mask(module),
         parameters=sum(p.numel() for p in module.parameters()),
         dim_in=dim_in,
-        output_shape=_output_shape(module, dim_in),
+        output_shape=_output_shape(module, dim_in, min_size),
         identity={"encoder source": source_digest(cell.encoder, module), "encoder weights": digest.weights(module)},
+        deliberately_wrong=spec.deliberately_wrong,
     )
 
 
 def source_digest(encoder: str, module: nn.Module) -> str:
     """Return a digest of the sources of the target, and of the classes of the module and its submodules."""
-    names = {target.import_target_module(encoder).__name__} | {type(m).__module__ for m in module.modules()}
+    names = {import_target_module(encoder).__name__} | {type(m).__module__ for m in module.modules()}
     return digest.files(digest.sources(names))
 
 
-def _output_shape(module: nn.Module, dim_in: int) -> list[int]:
+def _output_shape(module: nn.Module, dim_in: int, n: int) -> list[int]:
     floating = (p.dtype for p in module.parameters() if p.is_floating_point())
     dtype = next(floating, torch.get_default_dtype())
     with torch.no_grad():
-        return list(module(torch.zeros(1, 3, dim_in, dtype=dtype)).shape)[1:]
+        return list(module(torch.zeros(1, max(3, n), dim_in, dtype=dtype)).shape)[1:]
 
 
 def _to_plain(value: Any) -> Any:
@@ -103,8 +107,18 @@ def _plan(cell: Cell) -> PlanDetail:
         experiments=experiments,
         seconds=suite.seconds[_profile(params, suite)],
         exclusive=suite.exclusive,
+        needs=[_needs(planned, suite) for planned in cells.values()],
         has_follow_up=suite.follow_up is not None,
     )
+
+
+def _needs(cell: Cell, planned_by: Suite) -> list[JsonObject]:
+    """Return the data that a cell needs, as the suite says that runs it."""
+    if cell.suite == planned_by.name or cell.suite not in registry.plugins(registry.SUITES):
+        suite = planned_by
+    else:
+        suite = registry.plugin(registry.SUITES, cell.suite).load()
+    return [asdict(need) for need in suite.needs(cell)]
 
 
 def _request(params: PlanParams, suite: Suite, seed: int) -> Request:
@@ -136,6 +150,7 @@ def _follow_up(cell: Cell) -> PlanDetail:
         experiments={},
         seconds=suite.seconds[_profile(params, suite)],
         exclusive=suite.exclusive,
+        needs=[_needs(planned, suite) for planned in cells],
     )
 
 
@@ -169,6 +184,11 @@ def source_identity(suite: str) -> dict[str, str]:
     plugin.load()
     sources = digest.sources([plugin.module])
     return {"suite source": digest.files(sources), "harness source": digest.harness(sources)}
+
+
+def _prepare(cell: Cell) -> ProbeDetail:
+    prepare.run_probe(cell)
+    return ProbeDetail()
 
 
 def _law(cell: Cell) -> LawPageDetail:

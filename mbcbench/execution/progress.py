@@ -1,10 +1,12 @@
 """Progress of a run: what runs, what is done, and how much time is left. Live on a terminal, plain lines elsewhere."""
 
 import contextlib
+import math
 import statistics
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -13,10 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from mbcbench.execution.planner import Planned, Step
-from mbcbench.execution.runner import Finished, Started
+from mbcbench.execution.prepare import PREPARE
+from mbcbench.execution.runner import Advanced, Finished, Started
 from mbcbench.execution.suite import PROBE
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import BROKEN, UNEXPECTED
+
+if TYPE_CHECKING:
+    from mbcbench.datasets.progress import Report
 
 SECONDS_BETWEEN_LINES = 10.0
 Clock = Callable[[], float]
@@ -30,6 +36,7 @@ class Progress:
         self.done = self.failed = self.reused = self.to_run = 0
         self.reasons = ""
         self.running: dict[str, tuple[Cell, float]] = {}  # by key, with the time of the start
+        self.preparations: dict[str, _Preparation] = {}  # the running ones, by key of their cell
         self._clock = clock
         self._workers = workers
         self._start = clock()
@@ -55,11 +62,17 @@ class Progress:
                 self._waiting |= {cell.key: cell.suite for cell in step.to_run}
             case Started():
                 self.running[step.cell.key] = (step.cell, self._clock())
+                if _prepares(step.cell):
+                    self.preparations[step.cell.key] = _Preparation(step.cell.params["need"]["name"], self._clock())
+            case Advanced():
+                if step.cell.key in self.preparations:
+                    self.preparations[step.cell.key].update(step.report, self._clock())
             case Finished():
                 self._finish(step)
 
     def _finish(self, step: Finished) -> None:
         _, start = self.running.pop(step.cell.key, (None, None))
+        self.preparations.pop(step.cell.key, None)
         if step.cell.suite == PROBE:
             return
         self.done += 1
@@ -67,6 +80,11 @@ class Progress:
         self._waiting.pop(step.cell.key, None)
         if start is not None:
             self._seconds[step.cell.suite].append(self.since(start))
+
+    def describe(self, cell: Cell) -> str:
+        """Return what a running cell does."""
+        preparation = self.preparations.get(cell.key)
+        return preparation.line(self._clock()) if preparation is not None else _name(cell)
 
     def seconds_left(self) -> float | None:
         """Estimate the time left from the mean time of each suite's cells; None until each suite has ended one."""
@@ -80,10 +98,49 @@ class Progress:
         """Return the state in one line."""
         if self.total is None:
             return f"planning, {format_duration(self.elapsed)}"
+        if self.preparations:
+            slowest = max(self.preparations.values(), key=lambda preparation: preparation.seconds_left(self._clock()))
+            return f"{slowest.line(self._clock())}, {format_duration(self.elapsed)}"
         seconds = self.seconds_left()
         left = "time left: unknown" if seconds is None else f"about {format_duration(seconds)} left"
         failed = f", {self.failed} failed" if self.failed else ""
         return f"{self.done} of {self.total} cells{failed}, {format_duration(self.elapsed)}, {left}"
+
+
+class _Preparation:
+    """How far a data set is that is being made ready; start: moment of the clock."""
+
+    def __init__(self, name: str, start: float) -> None:
+        self._name = name
+        self._report: Report | None = None
+        self._start = start  # of what the reports describe
+
+    def update(self, report: "Report", now: float) -> None:
+        """Take account of a report."""
+        if self._report is None or self._report.description != report.description:
+            self._start = now
+        self._report = report
+
+    def seconds_left(self, now: float) -> float:
+        """Estimate the time left; infinite if nothing is known."""
+        report = self._report
+        if report is None or report.total is None or report.done <= report.reused:
+            return math.inf
+        return (now - self._start) * (report.total - report.done) / (report.done - report.reused)
+
+    def line(self, now: float) -> str:
+        """Return the state in one line."""
+        seconds, report = self.seconds_left(now), self._report
+        if report is None:
+            return f"preparing {self._name}"
+        about = self._name if report.description == self._name else f"{self._name} ({report.description})"
+        amount = f": {report.done:,.0f} of {report.total:,.0f} {report.unit}".rstrip() if report.total else ""
+        left = f", about {format_duration(seconds)} left" if math.isfinite(seconds) else ""
+        return f"preparing {about}{amount}{left}"
+
+
+def _prepares(cell: Cell) -> bool:
+    return cell.suite == PROBE and cell.case == PREPARE
 
 
 def is_failure(step: Finished) -> bool:
@@ -118,7 +175,7 @@ def watch(console: Console, progress: Progress, *, quiet: bool) -> Iterator[Call
 def _render(progress: Progress) -> Group:
     running = Table.grid(padding=(0, 2))
     for cell, start in list(progress.running.values()):  # a copy: the display has a thread of its own
-        running.add_row(Text(format_duration(progress.since(start)), justify="right"), Text(_name(cell)))
+        running.add_row(Text(format_duration(progress.since(start)), justify="right"), Text(progress.describe(cell)))
     bar = ProgressBar(total=progress.total or 1, completed=progress.done, width=40)
     return Group(bar, Text(progress.line()), running)
 
@@ -136,7 +193,7 @@ class _Lines:
             self._printer.print(f"{step.reused} of {len(step.cells)} cells reused from earlier runs")
         if isinstance(step, Finished) and not step.reused and is_failure(step):
             self._printer.print(_describe_failure(step))
-        if isinstance(step, Finished):
+        if isinstance(step, Finished | Advanced):
             self._printer.print_at_intervals(self._progress.line, self._progress.elapsed)
 
 

@@ -17,17 +17,23 @@ from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from pebble import ProcessExpired, ProcessFuture
 from pebble.concurrent import process
 
 from mbcbench.errors import UsageError, one_line
 from mbcbench.execution import worker
+from mbcbench.execution.suite import DataNeed
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
+if TYPE_CHECKING:
+    from mbcbench.datasets.progress import Report
+
 TIMEOUTS_BEFORE_GIVING_UP = 2
 MAX_TAIL_LENGTH = 160  # characters of the last output of a process that died
+SECONDS_BETWEEN_POLLS = 0.5  # for the progress that processes report
 SECONDS_TO_DIE = 5.0  # of processes that were killed
 # What the fork server imports. Never a plug-in: it could hang or crash.
 PRELOADED = [
@@ -42,9 +48,9 @@ PRELOADED = [
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one cell: seconds, and bytes of private memory beyond those that its process starts with."""
+    """Limits of one cell: seconds, or None, and bytes of private memory beyond those that its process starts with."""
 
-    seconds: float = 60.0
+    seconds: float | None = 60.0
     memory_bytes: int = 2 * 2**30
 
 
@@ -64,15 +70,28 @@ class Finished:
     reused: bool = False
 
 
-Event = Started | Finished
+@dataclass(frozen=True)
+class Advanced:
+    """The process of a cell has reported how far it is."""
+
+    cell: Cell
+    report: "Report"
+
+
+Event = Started | Advanced | Finished
 
 
 @dataclass(frozen=True)
 class Job:
-    """A cell and its limits."""
+    """A cell and its limits.
+
+    needs: data that must be ready before it runs. progress: file in which its process reports how far it is.
+    """
 
     cell: Cell
     limits: Limits
+    needs: tuple[DataNeed, ...] = ()
+    progress: Path | None = None
 
 
 def run(jobs: Sequence[Job], *, workers: int, libraries: Sequence[str] = ()) -> Iterator[Event]:
@@ -92,6 +111,7 @@ def run(jobs: Sequence[Job], *, workers: int, libraries: Sequence[str] = ()) -> 
                     continue
                 yield Started(job.cell)
                 pool.start(job)
+            yield from pool.advances()
             for job, records in pool.finished() if pool.running else ():
                 timeouts[job.cell.encoder] += any(r.status is Status.TIMEOUT for r in records)
                 yield Finished(job.cell, records)
@@ -132,10 +152,19 @@ class _Pool:
         self.running[future] = job
 
     def finished(self) -> list[tuple[Job, tuple[Record, ...]]]:
-        """Wait until a job ends, and return all that have ended with their records."""
-        done, _ = wait(list(self.running), return_when=FIRST_COMPLETED)
+        """Wait until a job ends or may have reported, and return all that have ended with their records."""
+        timeout = SECONDS_BETWEEN_POLLS if any(job.progress for job in self.running.values()) else None
+        done, _ = wait(list(self.running), timeout, return_when=FIRST_COMPLETED)
         ended = [(self.running.pop(future), future) for future in list(self.running) if future in done]
         return [(job, self._records(job, future)) for job, future in ended]
+
+    def advances(self) -> Iterator[Advanced]:
+        """Yield the latest report of each running job that has made one, also again: the display needs a pulse."""
+        for job in self.running.values():
+            if job.progress is not None and job.progress.exists():
+                from mbcbench.datasets.progress import Report  # and all data sets, which most runs do without
+
+                yield Advanced(job.cell, Report(**json.loads(job.progress.read_text())))
 
     def _log(self, cell: Cell) -> Path:
         return self._logs / f"{cell.key}.log"
@@ -145,8 +174,9 @@ class _Pool:
         try:
             return tuple(Record.from_dict(json.loads(line)) for line in future.result())
         except FutureTimeout:
-            message = f"took longer than its limit of {job.limits.seconds:g} s"
-            return (cell.record(Status.TIMEOUT, message=message, seconds=job.limits.seconds),)
+            seconds = job.limits.seconds or 0.0
+            message = f"took longer than its limit of {seconds:g} s"
+            return (cell.record(Status.TIMEOUT, message=message, seconds=seconds),)
         except ProcessExpired as error:
             return (cell.record(Status.CRASH, message=f"its process ended with {_ending(error)}{self._tail(cell)}"),)
         except Exception as error:  # what came through the pipe could not be decoded: the fault of the cell

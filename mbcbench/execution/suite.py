@@ -1,5 +1,6 @@
 """Suites: plug-ins that turn encoders into cells, and cells into records."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -70,8 +71,38 @@ class PlanParams:
     records: Sequence[JsonObject] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class DataNeed:
+    """Data that a cell loads: `data_set(name).loader(**arguments)`. It is made ready before any cell runs.
+
+    Parameters
+    ----------
+    name
+        Name of the data set.
+    arguments
+        Names and values, as plain data.
+    loader
+        Name of the method.
+    """
+
+    name: str
+    arguments: JsonObject = field(default_factory=dict)
+    loader: str = "load"
+
+    @property
+    def key(self) -> str:
+        """Text that is equal for equal needs."""
+        return json.dumps([self.name, self.loader, self.arguments], sort_keys=True)
+
+
 Cells = Callable[[Request], list[Cell]]
+Needs = Callable[[Cell], Iterable[DataNeed]]
 FollowUp = Callable[[Request, Sequence[Record]], list[Cell]]
+
+
+def no_needs(cell: Cell) -> tuple[DataNeed, ...]:
+    """Return the needs of a cell that loads no data."""
+    return ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +146,9 @@ class Suite:
         Cell -> records. It is called in a process of its own, which may crash or be killed.
     seconds
         Time limit of one cell, by profile.
+    needs
+        Cell -> data that `run` loads. It is made ready once for all cells, outside their limits. A need of another
+        suite's cell is asked of that suite.
     exclusive
         Run the cells with nothing else at the same time, because they measure time or memory.
     follow_up
@@ -130,6 +164,7 @@ class Suite:
     cells: Cells
     run: Callable[[Cell], Iterable[Record]]
     seconds: Mapping[Profile, float]
+    needs: Needs = no_needs
     exclusive: bool = False
     follow_up: FollowUp | None = None
     experiments: Mapping[str, Experiment] = field(default_factory=dict)

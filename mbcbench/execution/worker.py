@@ -1,8 +1,10 @@
 """Worker: what happens in the process of a cell."""
 
 import gc
+import math
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
@@ -11,16 +13,16 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from mbcbench import registry, system
-from mbcbench.errors import BrokenPluginError, one_line
+from mbcbench.errors import BrokenPluginError, LawOutOfMemoryError, is_out_of_memory, one_line
 from mbcbench.execution.suite import PROBE, Suite
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 
-OUT_OF_MEMORY = ("can't allocate memory", "bad_alloc", "Cannot allocate memory")
+REQUESTED_BYTES = re.compile(r"tried to allocate (\d+) bytes")  # in the message of PyTorch's allocator
 GRACE_SECONDS = 10.0  # the runner kills a process that takes too long well before this
 
 
-def execute(cell: Cell, seconds: float, memory_bytes: int, log: str, folder: str) -> list[str]:
+def execute(cell: Cell, seconds: float | None, memory_bytes: int, log: str, folder: str) -> list[str]:
     """Run one cell in `folder` under a memory limit, and send its output to the file `log`.
 
     Return its records as lines of JSON, so that no object of a plug-in reaches the main process. An exception of the
@@ -39,7 +41,7 @@ def execute(cell: Cell, seconds: float, memory_bytes: int, log: str, folder: str
             records = list(_load_suite(cell.suite).run(cell)) or [_no_record(cell)]
             return _to_lines(records, start)
     except BaseException as error:  # a plug-in may call sys.exit
-        return _to_lines([cell.record(_status(error), message=_message(error))], start)
+        return _to_lines([cell.record(_status(error), message=_message(error, memory_bytes))], start)
 
 
 def _load_suite(name: str) -> Suite:
@@ -64,14 +66,20 @@ def _to_lines(records: Iterable[Record], start: float) -> list[str]:
 
 def _status(error: BaseException) -> Status:
     cause = error.__cause__ if isinstance(error, BrokenPluginError) and error.__cause__ else error
-    is_out_of_memory = isinstance(cause, MemoryError) or any(words in str(cause) for words in OUT_OF_MEMORY)
-    return Status.OOM if is_out_of_memory else Status.ERROR
+    return Status.OOM if is_out_of_memory(cause) else Status.ERROR
 
 
-def _message(error: BaseException) -> str:
-    if isinstance(error, MemoryError) and not str(error):  # Python's own has no message
-        return "MemoryError: the cell's memory limit was reached"
-    return str(error) if isinstance(error, BrokenPluginError) else one_line(error)
+def _message(error: BaseException, memory_bytes: int) -> str:
+    if isinstance(error, MemoryError | LawOutOfMemoryError) and not str(error):  # Python's own has no message
+        message = "MemoryError"
+    else:
+        message = str(error) if isinstance(error, BrokenPluginError) else one_line(error)
+    if _status(error) is not Status.OOM:
+        return message
+    requested = REQUESTED_BYTES.search(message)
+    gibibytes = memory_bytes / 2**30
+    enough = max(2 * gibibytes, gibibytes + int(requested[1]) / 2**30 if requested else 0.0)
+    return f"mbcbench's own limit of {gibibytes:g} GiB was reached; try --memory-limit {math.ceil(enough)} ({message})"
 
 
 def _redirect_output(log: str) -> None:
@@ -84,7 +92,7 @@ def _redirect_output(log: str) -> None:
     os.close(descriptor)
 
 
-def _end_with_main_process(seconds: float) -> None:
+def _end_with_main_process(seconds: float | None) -> None:
     """End this process when the main process is gone, even if it was killed.
 
     A thread waits for that. Where native code lets no thread run, the kernel's alarm ends the process in the end.
@@ -97,6 +105,6 @@ def _end_with_main_process(seconds: float) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-    if hasattr(signal, "setitimer"):  # POSIX
+    if seconds is not None and hasattr(signal, "setitimer"):  # POSIX
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, seconds + GRACE_SECONDS)

@@ -39,11 +39,23 @@ class EncoderSpec:
     reference
         Independent, slow computation of the encoding: called with the module (float64, eval mode) and `x`
         (`B x n x d`).
+    deliberately_wrong
+        True for an encoder that exists to show what goes wrong. It is checked and measured like any other, and never
+        ranked.
+    min_size
+        Smallest number of elements of a set that the encoder admits, for example k of a k-nearest-neighbour encoder. A
+        module may have it as an attribute instead.
+    finite_only
+        True if the encoder admits finite elements only. A module may have it as an attribute instead.
+    order_sensitive
+        True if the encoder reads the elements in order, as a recurrence does: its laws then cut a set into contiguous
+        chunks in order, and it must break `symmetry.permutation` and `mbc.order`. A module may have it as an attribute
+        instead.
 
     Raises
     ------
     ValueError
-        If a law is both claimed and broken, or `slot_readout` is unknown.
+        If a law is both claimed and broken, `slot_readout` is unknown, or `min_size` is less than 1.
     """
 
     name: str
@@ -55,6 +67,10 @@ class EncoderSpec:
     breaks: Mapping[str, str] = field(default_factory=dict)
     slot_readout: SlotReadout = "concat"
     reference: "Callable[[nn.Module, np.ndarray], np.ndarray] | None" = None
+    deliberately_wrong: bool = False
+    min_size: int = 1
+    finite_only: bool = False
+    order_sensitive: bool = False
 
     def __post_init__(self) -> None:
         both = sorted(self.claims.keys() & self.breaks.keys())
@@ -64,6 +80,8 @@ class EncoderSpec:
             raise ValueError(
                 f"spec {self.name!r}: slot_readout={self.slot_readout!r}; expected one of {', '.join(SLOT_READOUTS)}"
             )
+        if self.min_size < 1:
+            raise ValueError(f"spec {self.name!r}: min_size={self.min_size}; a set has at least 1 element")
 
     def build(self, dim_in: int, **hyper: Any) -> "nn.Module":
         """Build a module.

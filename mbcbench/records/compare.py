@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from mbcbench.records.detail import EvaluationDetail
+from mbcbench.records.intervals import Estimate
 from mbcbench.records.record import BROKEN, UNEXPECTED
-from mbcbench.records.statistics import Estimate
 from mbcbench.types import JsonDict
 
 Quantity = Literal["time", "memory", "score"]

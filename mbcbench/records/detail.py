@@ -327,13 +327,15 @@ class EncoderDetail(ProbeDetail):
     dim_in: int
     output_shape: Sequence[int]
     identity: Mapping[str, str]
+    deliberately_wrong: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanDetail(ProbeDetail):
     """Detail of a probe that asked a suite for its cells.
 
-    cells: fields of each. experiments: title, filter and cell keys by name. seconds: the time limit of one cell.
+    cells: fields of each. needs: fields of the data that each cell needs, in the same order.
+    experiments: title, filter and cell keys by name. seconds: the time limit of one cell.
     exclusive: True if no other cell may run at the same time. has_follow_up: True if more cells depend on the records.
     """
 
@@ -341,6 +343,7 @@ class PlanDetail(ProbeDetail):
     experiments: Mapping[str, JsonObject]
     seconds: float
     exclusive: bool
+    needs: Sequence[Sequence[JsonObject]]
     has_follow_up: bool = False
 
 

@@ -159,7 +159,8 @@ def _belongs(rows: "pd.DataFrame", tasks: Collection[tuple[str, str]]) -> "pd.Se
 class SpotCheck:
     """Comparison of a reference cell with the same training on this machine.
 
-    difference: the largest of all tests in one piece, in the metric of the task.
+    difference: the largest of all tests in one piece, in the metric of the task; infinite if a score is missing. The
+    training is reproduced if it is within the tolerance.
     """
 
     case: str
@@ -167,11 +168,6 @@ class SpotCheck:
     seed: int
     difference: float
     tolerance: float
-
-    @property
-    def reproduced(self) -> bool:
-        """True if all scores agree within the tolerance."""
-        return self.difference <= self.tolerance
 
 
 def spot_checks(frame: "pd.DataFrame") -> list[SpotCheck]:

@@ -22,9 +22,9 @@ from mbcbench.streaming.checkpoint import Position
 from mbcbench.streaming.device import CHUNK_NUMBERS as DEVICE_CHUNK_NUMBERS
 from mbcbench.streaming.device import iter_device_chunks
 from mbcbench.streaming.encoder import GuardedEncoder, build_encoder
-from mbcbench.streaming.output import check_writable
 from mbcbench.streaming.sources import Array, Source, open_source
 from mbcbench.streaming.threads import concurrent_map, torch_settings, torch_threads
+from mbcbench.system import check_writable
 from mbcbench.types import Hyper, JsonDict, State
 
 CHUNK_NUMBERS = 2**18  # numbers in a default chunk: the encoder's intermediate results stay in cache

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench.errors import BrokenPluginError, UsageError, one_line
-from mbcbench.protocol import target
+from mbcbench.protocol.build import build_from_spec, call_plugin, get_spec, validate
 from mbcbench.protocol.encoder import ChunkAggregation, is_streaming
 from mbcbench.types import Encoder, State
 
@@ -35,7 +35,7 @@ class GuardedEncoder:
     @torch.inference_mode()
     def init_state(self) -> State:
         """Return the state of an empty set."""
-        return target.call_plugin(lambda: self.module.init_state(1), f"{self.name}, init_state")
+        return call_plugin(lambda: self.module.init_state(1), f"{self.name}, init_state")
 
     @torch.inference_mode()
     def update(self, state: State, chunks: Iterable[Tensor]) -> State:
@@ -45,17 +45,17 @@ class GuardedEncoder:
         return state
 
     def _update(self, state: State, x: Tensor) -> State:
-        return target.call_plugin(lambda: self.module.update(state, x), f"{self.name}, update on {tuple(x.shape)}")
+        return call_plugin(lambda: self.module.update(state, x), f"{self.name}, update on {tuple(x.shape)}")
 
     @torch.inference_mode()
     def merge(self, a: State, b: State) -> State:
         """Return the state of two streams, one after the other."""
-        return target.call_plugin(lambda: self.module.merge(a, b), f"{self.name}, merge")
+        return call_plugin(lambda: self.module.merge(a, b), f"{self.name}, merge")
 
     @torch.inference_mode()
     def readout(self, state: State) -> Tensor:
         """Return the encoding of a state."""
-        encoding: Tensor = target.call_plugin(lambda: self.module.readout(state), f"{self.name}, readout")
+        encoding: Tensor = call_plugin(lambda: self.module.readout(state), f"{self.name}, readout")
         return encoding
 
     def copy(self) -> "GuardedEncoder":
@@ -70,12 +70,12 @@ def build_encoder(options: "EncodeOptions", width: int) -> GuardedEncoder:
 
     Raises UsageError if the elements or the weights do not fit it, or if `g` is missing or superfluous.
     """
-    spec = target.get_spec(options.encoder)
-    module = target.build_from_spec(spec, dim_in=width, seed=options.seed, **options.hyper).eval()
+    spec = get_spec(options.encoder)
+    module = build_from_spec(spec, dim_in=width, seed=options.seed, **options.hyper).eval()
     if options.weights is not None:
         _load_weights(module, options.weights, options.encoder)
     try:
-        target.validate(module, dim_in=width, name=options.encoder)
+        validate(module, dim_in=width, name=options.encoder)
     except BrokenPluginError as error:
         raise UsageError(f"{options.path} holds elements of width {width}, and {error}") from error
     return GuardedEncoder(_as_streaming(module, options).to(options.device), options.encoder)

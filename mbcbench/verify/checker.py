@@ -13,9 +13,8 @@ import torch
 from hypothesis.database import ExampleDatabase
 from torch import nn
 
-from mbcbench.errors import BrokenPluginError, UsageError, one_line
-from mbcbench.protocol.encoder import AGGREGATIONS, Aggregation, ChunkAggregation, is_streaming
-from mbcbench.protocol.target import (
+from mbcbench.errors import BrokenPluginError, LawOutOfMemoryError, UsageError, is_out_of_memory, one_line
+from mbcbench.protocol.build import (
     build_from_spec,
     element_width,
     resolve_target,
@@ -23,10 +22,12 @@ from mbcbench.protocol.target import (
     target_string,
     validate,
 )
+from mbcbench.protocol.encoder import AGGREGATIONS, Aggregation, ChunkAggregation, is_streaming
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import UntriedLawDetail
 from mbcbench.records.record import Record, Status
 from mbcbench.verify import tolerance
+from mbcbench.verify.domain import Domain, declared_domain
 from mbcbench.verify.example import ALL_KINDS, Example, ExampleData, smallest_examples
 from mbcbench.verify.isolation import isolated
 from mbcbench.verify.law import Law, get_law
@@ -38,6 +39,13 @@ from mbcbench.verify.subject import Subject, parameter_variants
 from mbcbench.verify.xfails import with_xfails
 
 PARTITION = "mbc.partition"
+FINITE = "hygiene.finite"
+MIN_BATCHES = 4  # tried for a law about a batch as a whole: to hold on one says little
+# Laws that an order-sensitive encoder breaks, if they apply to it.
+BROKEN_BY_ORDER = ("symmetry.permutation", "symmetry.elements", "mbc.order")
+ORDER_HINT = (
+    "it holds for contiguous chunks in order: if the order of elements is meant, declare `order_sensitive = True`"
+)
 AGGREGATION_EXAMPLES = 24  # smallest examples on which an aggregation must be consistent to be used for other laws
 # Examples that decide what the search may rely on: is the encoder deterministic, are the sets of a batch independent?
 _PROBES = (Example(sizes=(1,), seed=1), Example(sizes=(2, 3), seed=2), Example(sizes=(9,), seed=3))
@@ -67,7 +75,7 @@ class Budget:
 
     def sets_for(self, law: Law) -> int:
         """Return the number of sets to try for a law."""
-        minimum = self.min_examples * len(law.kinds) if law.batched else 1
+        minimum = self.min_examples * len(law.kinds) if law.batched else min(self.min_examples, MIN_BATCHES)
         return max(round(self.examples * law.budget_fraction), minimum)
 
 
@@ -151,8 +159,10 @@ class Checker:
             message = str(error)
         except LawTimeout:
             status, message = Status.TIMEOUT, f"took longer than its limit of {budget.seconds:g} s"
-        except Exception as error:
+        except (Exception, LawOutOfMemoryError) as error:
             message = one_line(error)
+            if is_out_of_memory(error):
+                status, message = Status.OOM, f"memory ran out: {message}"
         return cell.record(status, message=message, detail=UntriedLawDetail(law=law_id))
 
     def judge_cell(self, cell: Cell, budget: Budget) -> Record:
@@ -191,8 +201,23 @@ class Checker:
     def _variants(self) -> list[nn.Module]:
         with isolated(self.seed):
             module = build_from_spec(self.spec, dim_in=self.dim_in, seed=self.seed)
-            validate(module, dim_in=self.dim_in, name=self.spec.name)
-            return parameter_variants(module, self.dim_in, self.seed)
+            self._domain = declared_domain(self.spec, module, self.dim_in)
+            validate(module, dim_in=self.dim_in, name=self.spec.name, min_size=self._domain.min_size)
+            return parameter_variants(module, self.dim_in, self.seed, self._domain.min_size)
+
+    @property
+    def domain(self) -> Domain:
+        """Inputs that the encoder admits."""
+        _ = self._variants
+        return self._domain
+
+    @cached_property
+    def _breaks(self) -> Mapping[str, str]:
+        """Laws that the encoder breaks: those of its spec, and those that an order-sensitive encoder breaks."""
+        if not self.domain.order_sensitive:
+            return self.spec.breaks
+        broken = (law for law in BROKEN_BY_ORDER if law not in self.spec.claims)
+        return {**dict.fromkeys(broken, "it reads the elements in order, as it declares"), **self.spec.breaks}
 
     @property
     def _is_plain(self) -> bool:
@@ -207,7 +232,7 @@ class Checker:
         module = copy.deepcopy(self._variants[0])
         with isolated(self.seed), torch.no_grad():
             for example in _PROBES:
-                x = ExampleData(example, self.dim_in).x
+                x = ExampleData(self.domain.fit(example), self.dim_in).x
                 first = module(x)
                 module(2 * x)
                 if bool((tolerance.gaps(module(x), first) > tolerance.rounding_bound(first, x.shape[1])).any()):
@@ -219,13 +244,15 @@ class Checker:
         """True if the encoder treats the sets of a batch independently, so that one call can try many examples."""
         if not self.deterministic:
             return False
-        subject = Subject(copy.deepcopy(self._variants[-1]), self.dim_in)
+        subject = Subject(copy.deepcopy(self._variants[-1]), self.dim_in, domain=self.domain)
         run = LawRun(get_law("symmetry.batch"), [subject])
-        probes = [replace(example, kinds=ALL_KINDS) for example in _PROBES]
+        probes = [self.domain.fit(replace(example, kinds=ALL_KINDS)) for example in _PROBES]
         with isolated(self.seed), torch.no_grad():
             return not any(run.try_example(probe).is_counterexample for probe in probes)
 
-    def subjects(self, wrap: Callable[[nn.Module], nn.Module] = lambda module: module) -> list[Subject]:
+    def subjects(
+        self, wrap: Callable[[nn.Module], nn.Module] = lambda module: module, domain: Domain | None = None
+    ) -> list[Subject]:
         """Return fresh copies of the encoder, wrapped, one per parameter set, so that laws do not affect each other."""
 
         def rebuild() -> nn.Module:
@@ -239,13 +266,14 @@ class Checker:
                 deterministic=self.deterministic,
                 rebuild=rebuild,
                 reference=self.spec.reference,
+                domain=domain or self.domain,
             )
             for module in self._variants
         ]
 
     def aggregated(self, g: Aggregation) -> list[Subject]:
         """Return the plain encoder f as a stream (f, g): chunk encodings aggregated by `g`."""
-        return self.subjects(lambda module: ChunkAggregation(module, g).eval())
+        return self.subjects(lambda module: ChunkAggregation(module, g).eval(), replace(self.domain, every_chunk=True))
 
     @cached_property
     def _consistent_aggregation(self) -> Aggregation | None:
@@ -258,7 +286,7 @@ class Checker:
         smallest = smallest_examples(len(subjects), law.kinds, all_kinds=self.independent_sets)
         with isolated(self.seed), torch.no_grad():
             examples = islice(smallest, AGGREGATION_EXAMPLES)
-            return not any(run.try_example(example).is_counterexample for example in examples)
+            return not any(run.try_example(run.domain.fit(example)).is_counterexample for example in examples)
 
     def _try_all_aggregations(self, law: Law, budget: Budget) -> LawResult:
         """Try a plain module with each aggregation; the law holds if it holds for one of them."""
@@ -273,7 +301,7 @@ class Checker:
 
     def _try_through_aggregation(self, law: Law, budget: Budget) -> LawResult:
         """Try another law about streams on a plain module, with the aggregation that makes it consistent."""
-        if PARTITION in self.spec.breaks:  # which is judged as a law of its own
+        if PARTITION in self._breaks:  # which is judged as a law of its own
             return LawResult(Status.SKIP, f"a plain module whose spec says that it breaks {PARTITION}")
         g = self._consistent_aggregation
         if g is None:
@@ -285,10 +313,24 @@ class Checker:
         reason = law.unmet_requirement(subjects[0])
         if reason:
             return LawResult(Status.SKIP, reason)
-        return self._conclude(law, self._search(law, subjects, budget))
+        result = self._search(law, subjects, budget)
+        return self._conclude(law, result, self._domain_note(law) if result.holds else self._order_hint(law))
+
+    def _domain_note(self, law: Law) -> str:
+        """Return what the encoder does not admit, for the law about sets of every size."""
+        smallest = self.domain.min_size
+        return f"sets of fewer than {smallest} elements are no input" if law.id == FINITE and smallest > 1 else ""
+
+    def _order_hint(self, law: Law) -> str:
+        """Return how to declare a stream that is consistent for contiguous chunks in order, and for these only."""
+        is_plain_or_known = self._is_plain or self.domain.order_sensitive or law.id in self._breaks
+        if law.id != PARTITION or is_plain_or_known:
+            return ""
+        in_order = self.subjects(domain=replace(self.domain, order_sensitive=True))
+        return ORDER_HINT if self._survives_smallest(law, in_order) else ""
 
     def _search(self, law: Law, subjects: list[Subject], budget: Budget, g: str = "") -> SearchResult:
-        is_expected = law.id in self.spec.breaks  # an expected counterexample is neither shrunk nor worth storing
+        is_expected = law.id in self._breaks  # an expected counterexample is neither shrunk nor worth storing
         store = None
         if budget.database is not None and not is_expected:
             parts = ("mbcbench", self.spec.name, law.id, g, str(self.dim_in))
@@ -316,11 +358,11 @@ class Checker:
 
     def _outcome(self, law: Law, result: SearchResult, note: str) -> tuple[Status, str]:
         """Return status and message, given what the spec claims and expects to fail."""
-        expected = self.spec.breaks.get(law.id, "")
+        expected = self._breaks.get(law.id, "")
         error = result.counterexample.error if result.counterexample is not None else ""
         if error:
             return (Status.XFAIL, f"{expected} ({error})") if expected else (Status.ERROR, error)
-        if not law.can_fail(self.spec.claims, self.spec.breaks):
+        if not law.can_fail(self.spec.claims, self._breaks):
             return Status.OK, law.describe_outcome(holds=result.holds, note=result.worst.note)
         if not result.holds:
             doubt = "" if self.deterministic else "not deterministic in eval mode: fix hygiene.determinism first"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from mbcbench import registry
 from mbcbench.errors import UsageError
 from mbcbench.verify.example import ALL_KINDS, Example, ExampleData
-from mbcbench.verify.subject import Subject
+from mbcbench.verify.subject import Subject, slots_of
 from mbcbench.verify.tolerance import Comparison
 
 if TYPE_CHECKING:
@@ -46,14 +46,22 @@ def has_slots(subject: Subject) -> str | None:
     """Require a state with a field `slots` (`B x K x h`)."""
     if not subject.streaming:
         return streams(subject)
-    state = subject.init_state(1)
-    present = "slots" in state if isinstance(state, dict) else hasattr(state, "slots")
-    return None if present else "its state has no field `slots`"
+    return "its state has no field `slots`" if slots_of(subject.init_state(1)) is None else None
 
 
 def has_reference(subject: Subject) -> str | None:
     """Require an independent implementation to compare with."""
     return None if subject.reference is not None else "no reference implementation is given"
+
+
+def admits_nonfinite(subject: Subject) -> str | None:
+    """Require an encoder that admits NaN and infinity."""
+    return "it admits finite elements only, as it declares" if subject.domain.finite_only else None
+
+
+def ignores_order(subject: Subject) -> str | None:
+    """Require an encoder that does not declare itself order-sensitive."""
+    return "it reads the elements in order, as it declares" if subject.domain.order_sensitive else None
 
 
 def has_parameters(subject: Subject) -> str | None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from mbcbench.errors import one_line
+from mbcbench.errors import LawOutOfMemoryError, is_out_of_memory, one_line
 from mbcbench.types import JsonObject
+from mbcbench.verify.domain import Domain
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law
 from mbcbench.verify.subject import Subject
@@ -86,6 +87,16 @@ class LawRun:
     worst: Observation = field(default_factory=lambda: Observation(Example(sizes=())))
 
     @property
+    def domain(self) -> Domain:
+        """Inputs that the encoder admits."""
+        return self.subjects[0].domain
+
+    @property
+    def min_size(self) -> int:
+        """Smallest number of elements on which the law may be tried."""
+        return self.law.min_size + self.domain.num_added
+
+    @property
     def examples(self) -> int:
         """Number of sets tried up to the first counterexample, or in total if there is none."""
         return self.sets_until_broken or self.sets_tried
@@ -100,6 +111,8 @@ class LawRun:
         try:
             observation = _observe_worst_set(data, self._compare(subject, data))
         except Exception as error:  # the encoder's own
+            if is_out_of_memory(error):
+                raise LawOutOfMemoryError(str(error)) from error
             observation = Observation(example, error=one_line(error), choices=data.choices)
         if observation.is_counterexample and not self.sets_until_broken:
             self.sets_until_broken = self.sets_tried

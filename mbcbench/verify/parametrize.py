@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from mbcbench.errors import BrokenPluginError
-from mbcbench.protocol.target import target_name
+from mbcbench.protocol.build import target_name
 from mbcbench.records.record import Status
 from mbcbench.verify.assertions import (
     LawBrokenError,

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mbcbench.errors import UsageError
+from mbcbench.protocol.build import build_from_spec, load_target, spec_from_object
 from mbcbench.protocol.spec import EncoderSpec
-from mbcbench.protocol.target import build_from_spec, load_target, spec_from_object
 from mbcbench.verify.subject import Reference
 
 Array = NDArray[np.float64]

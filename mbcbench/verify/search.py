@@ -136,7 +136,7 @@ def _try_smallest(run: LawRun, all_kinds: bool, examples: int) -> Observation | 
     """Try the fixed examples of the law, or the smallest ones."""
     candidates = run.law.fixed or _smallest_within_budget(run, all_kinds, examples)
     for example in candidates:
-        observation = run.try_example(example)
+        observation = run.try_example(run.domain.fit(example))
         if observation.is_counterexample:
             return observation
     return None
@@ -163,4 +163,4 @@ def _try_random(run: LawRun, all_kinds: bool, examples: int, seed: int, *, shrin
         max_size=law.max_size,
     )
     max_examples = math.ceil(examples / sets_per_example)
-    return try_drawn(strategy, run.try_example, max_examples=max_examples, seed=seed, shrink=shrink)
+    return try_drawn(strategy.map(run.domain.fit), run.try_example, max_examples=max_examples, seed=seed, shrink=shrink)

@@ -87,9 +87,10 @@ def _drop_elements(run: LawRun, observation: Observation) -> Observation:
     step = observation.example.n // 2
     while step >= 1:
         first = 0
-        while first < observation.example.n and observation.example.n > run.law.min_size:
+        while first < observation.example.n and observation.example.n > run.min_size:
             shorter = _without_elements(observation.example, first, first + step)
-            accepted = _accept_if_same_fault(run, shorter, observation, min_ratio)
+            is_admitted = run.domain.admits_chunks(shorter.sizes)
+            accepted = _accept_if_same_fault(run, shorter, observation, min_ratio) if is_admitted else None
             if accepted is None:
                 first += step
             else:

@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mbcbench.protocol.encoder import has_merge, is_streaming, takes_mask
 from mbcbench.types import Encoder, State
 from mbcbench.verify import tolerance
+from mbcbench.verify.domain import Domain
 from mbcbench.verify.tolerance import COVERED, NUM_PERTURBATIONS, SPREAD_FACTOR, Comparison
 
 _VARIANT_SCALES = (1.0, 3.0, 0.3)
@@ -26,6 +27,17 @@ def encoding(module: Encoder, x: Tensor) -> Tensor:
     """Return the encoding of `x` in one piece, the quantity that laws compare by default."""
     out: Tensor = module(x)
     return out
+
+
+def slots_of(state: State) -> Tensor | None:
+    """Return the field `slots` of a state (`B x K x h`), or None if it has none that can be replaced."""
+    if isinstance(state, Mapping):
+        slots = state.get("slots")
+    elif hasattr(state, "_replace") or (dataclasses.is_dataclass(state) and not isinstance(state, type)):
+        slots = getattr(state, "slots", None)
+    else:
+        return None
+    return slots if isinstance(slots, Tensor) and slots.dim() == 3 else None
 
 
 class Subject:
@@ -44,6 +56,8 @@ class Subject:
         Builds the encoder again, with other parameters.
     reference
         Independent implementation, if there is one.
+    domain
+        Inputs that the encoder admits; all of them if None.
     """
 
     def __init__(
@@ -54,8 +68,10 @@ class Subject:
         deterministic: bool = True,
         rebuild: Callable[[], nn.Module] | None = None,
         reference: Reference | None = None,
+        domain: Domain | None = None,
     ) -> None:
         self.module: Encoder = module
+        self.domain = domain or Domain()
         self.dim_in = dim_in
         self.deterministic = deterministic
         self.rebuild = rebuild if rebuild is not None else lambda: _with_noise(module, seed=99, scale=1.0)
@@ -71,8 +87,9 @@ class Subject:
     def is_layer(self) -> bool:
         """True if the encoder maps sets to sets, with one output per element."""
         with torch.no_grad():
-            shapes = [self.module(torch.zeros(1, n, self.dim_in, dtype=torch.float64)).shape for n in (3, 5)]
-        return [len(shape) > 2 and shape[1] for shape in shapes] == [3, 5]
+            sizes = [self.domain.min_size + 2, self.domain.min_size + 4]
+            shapes = [self.module(torch.zeros(1, n, self.dim_in, dtype=torch.float64)).shape for n in sizes]
+        return [len(shape) > 2 and shape[1] for shape in shapes] == sizes
 
     def init_state(self, batch_size: int) -> State:
         """Return the state of `batch_size` empty streams; a random encoder draws here."""
@@ -155,20 +172,21 @@ class Subject:
                 deterministic=self.deterministic,
                 rebuild=lambda: self.rebuild().float(),
                 reference=self.reference,
+                domain=self.domain,
             )
         return self._in_float32[trial]
 
     @staticmethod
     def replace_slots(state: State, slots: Tensor) -> State:
         """Return the state with another field `slots` (`B x K x h`)."""
-        if isinstance(state, dict):
+        if isinstance(state, Mapping):
             return {**state, "slots": slots}
         return state._replace(slots=slots) if hasattr(state, "_replace") else dataclasses.replace(state, slots=slots)
 
     @cached_property
     def in_train_mode(self) -> "Subject":
         """The same encoder in train mode."""
-        return Subject(copy.deepcopy(self.module).train(), self.dim_in)
+        return Subject(copy.deepcopy(self.module).train(), self.dim_in, domain=self.domain)
 
     @cached_property
     def _perturbed_modules(self) -> list[Any]:
@@ -185,7 +203,7 @@ def _map_parameters(module: nn.Module, seed: int, function: Callable[[Tensor, to
     return twin
 
 
-def parameter_variants(module: nn.Module, dim_in: int, seed: int) -> list[nn.Module]:
+def parameter_variants(module: nn.Module, dim_in: int, seed: int, min_size: int = 1) -> list[nn.Module]:
     """Return `module` in float64, on the CPU and in eval mode: as built, and with noise added to its parameters.
 
     Fresh parameters hide faults: a bias of zero can be added once per chunk without effect, a forgotten LayerNorm of
@@ -193,7 +211,8 @@ def parameter_variants(module: nn.Module, dim_in: int, seed: int) -> list[nn.Mod
     left out.
     """
     base = copy.deepcopy(module).to("cpu", torch.float64).eval()
-    x = torch.randn(2, 5, dim_in, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    n = max(5, min_size)
+    x = torch.randn(2, n, dim_in, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     variants = [base]
     for number, scale in enumerate(_VARIANT_SCALES, 1):
         variant = _with_noise(base, seed + number, scale)

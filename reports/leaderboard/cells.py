@@ -12,35 +12,42 @@ from ..formatting import STATUS_WORDS, format_number, symbol
 from .columns import TASKS, ScoreColumn
 
 OTHER_TASKS = ("nll", "centroids")  # their columns form a table of their own where width is short
-LOWER_IS_BETTER = ("mean_rank", "nll", "memory", "state", "parameters")
-OVER_TASKS = {
-    "mean_rank": ("mean rank", "the mean over tasks of the rank by mean score (lower is better)"),
-    "borda": ("Borda", "encoders beaten, averaged over the seeds of a task and summed over tasks (higher is better)"),
-}
+LOWER_IS_BETTER = ("nll", "images", "memory", "state", "parameters")
 INTERVAL = "mean and 95 % t interval over seeds"
-INCONSISTENT = "†"  # beside the rank of an encoder that breaks a law of mbc
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: the text, a note beside it (an interval, or what is missing), the status, a sort key and a tooltip."""
+    """A cell of a table.
+
+    beside: an interval, or what is missing. order: sort key. title: tooltip. below: a second line. marks: symbols of
+    remarks (see `board.MARKS`).
+    """
 
     text: str
     beside: str = ""
     status: str = "ok"
     order: float | str | None = None
     title: str = ""
+    below: str = ""
+    marks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: key, heading, meaning in words, and True if it holds numbers."""
+    """A column of a table.
+
+    about: meaning in words. numeric: True if it holds numbers. heading: shared with the columns beside it. is_main:
+    True if there is room for it on a phone.
+    """
 
     key: str
     label: str
     about: str
     numeric: bool
     cells: tuple[Cell, ...]
+    heading: str = ""
+    is_main: bool = False
 
     @property
     def is_descending(self) -> bool:
@@ -56,14 +63,15 @@ class Column:
 def view_columns(table: pd.DataFrame, scores: Sequence[ScoreColumn]) -> list[Column]:
     """Return the columns to show: the encoder, a badge for each group of laws, and the scores."""
     rows = table.to_dict("records")
-    columns = [Column("encoder", "encoder", "the encoder, best first", False, tuple(map(_encoder_cell, rows)))]
+    columns = [encoder_column(table)]
     for group in law_groups(table):
         about = f"laws of the group {group} that hold, of those that apply"
         columns.append(Column(group, group, about, True, tuple(_badge(row, group) for row in rows)))
-    return columns + [_score_column(rows, score) for score in scores]
+    return columns + [score_column(rows, score) for score in scores]
 
 
-def _score_column(rows: Sequence[Row], score: ScoreColumn) -> Column:
+def score_column(rows: Sequence[Row], score: ScoreColumn) -> Column:
+    """Return a measured column. rows: of the table of the leaderboard."""
     cells = tuple(_score_cell(row, score) for row in rows)
     about = score.about
     if score.suite in TASKS:
@@ -76,28 +84,10 @@ def law_groups(table: pd.DataFrame) -> list[str]:
     return [column.split(".")[1] for column in table.columns if column.startswith("laws.") and column.count(".") == 1]
 
 
-def over_tasks(table: pd.DataFrame) -> list[Column]:
-    """Return the columns of what is counted over all tasks."""
-    columns = []
-    for key, (label, about) in OVER_TASKS.items():
-        columns.append(Column(key, label, about, True, tuple(map(_count_cell, table[key]))))
-    return columns
-
-
-def _encoder_cell(row: Row) -> Cell:
-    name = str(row["encoder"])
-    if math.isnan(row["rank"]):
-        return Cell(name, "", "unranked", name)
-    if row.get("laws.mbc.status", "pass") in ("xfail", "fail"):
-        note = "breaks a law of mbc: chunks change its encoding"
-        return Cell(name, f"{row['rank']:g}{INCONSISTENT}", "ok", name, note)
-    return Cell(name, f"{row['rank']:g}", "ok", name)
-
-
-def _count_cell(value: float) -> Cell:
-    if math.isnan(value):
-        return Cell("", "", "unranked", None, "not every seed of every task gave a score")
-    return Cell(f"{value:.3g}", "", "ok", value)
+def encoder_column(table: pd.DataFrame) -> Column:
+    """Return the column of the encoders. What else stands in it is in `board.Entry`."""
+    cells = tuple(Cell(str(name), order=str(name)) for name in table["encoder"])
+    return Column("encoder", "encoder", "the encoder, best first", False, cells, is_main=True)
 
 
 def _badge(row: Row, group: str) -> Cell:

@@ -9,13 +9,13 @@ from mbcbench.paper import Filter
 from mbcbench.types import JsonObject
 
 from ..aggregation import main_setting
+from ..selection import is_standard
 
 ACCURACY = "point-clouds"
 COMPLETION = "image-completion"
 CENTROIDS = "centroids"
 TASKS = (ACCURACY, COMPLETION, CENTROIDS)
 RESOURCES = "resources"
-TASK_KEYS = ("accuracy", "nll", "centroids")  # columns that rank encoders: sets as large as in training
 FORESEE = "foresee"  # case of predictions for a size at which nothing is measured
 ONE_PIECE, STREAMED = "one piece", "streamed"
 
@@ -43,9 +43,10 @@ def encoders_of(rows: pd.DataFrame, info: JsonObject) -> list[str]:
 def suite_rows(rows: pd.DataFrame, suite: str) -> tuple[pd.DataFrame, list[str]]:
     """Return the tidy records of a suite under its main setting, and notes on those that are left out.
 
-    Tests with other numbers of slots and encoders with other hyper-parameters belong to experiments.
+    Tests with other numbers of slots and encoders with other hyper-parameters belong to experiments; trainings under
+    `standard` are ranked (see `standard`).
     """
-    of_suite = rows["suite"].eq(suite) & rows["case"].ne(FORESEE) & rows["detail.num_slots"].isna()
+    of_suite = rows["suite"].eq(suite) & rows["case"].ne(FORESEE) & rows["detail.num_slots"].isna() & ~is_standard(rows)
     by = ["case", "device", "dtype"]
     if suite in TASKS:
         by.append("detail.train_size")
@@ -62,7 +63,9 @@ def _as_registered(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def score_columns(rows: pd.DataFrame) -> list[ScoreColumn]:
-    """Return the columns that tidy records can fill."""
+    """Return the columns that tidy records can fill. Where `standard` has scores, other trainings are not shown."""
+    if is_standard(rows).any():
+        return resource_columns(rows)
     return [*accuracy_columns(rows), *completion_columns(rows), *centroid_columns(rows), *resource_columns(rows)]
 
 

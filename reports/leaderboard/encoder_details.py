@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,9 @@ from ..aggregation import MISSING, severity
 from ..columns import Row
 from ..formatting import NOT_RUN, css_class, format_number, where
 from ..stats import fit_growth
+from .board import MARKS, format_score, remarks
+from .ranking import Ranking
+from .standard import order_words
 
 MODES = ("one piece", "streamed")
 COSTS = {"time": "seconds", "measured memory": "MiB at its peak"}
@@ -70,6 +74,43 @@ def _law(row: Row) -> dict[str, str]:
         "text": _text(row["detail.text"]),
         "reproduce": _text(row["detail.reproduce"]),
     }
+
+
+@dataclass(frozen=True)
+class TaskDetails:
+    """Scores of one encoder on one task. tests: order, size and mean score of each. facts: label and text."""
+
+    title: str
+    tests: tuple[tuple[str, str, str], ...]
+    facts: tuple[tuple[str, str], ...]
+
+
+def task_details(ranking: Ranking, encoder: str) -> list[TaskDetails]:
+    """Return the scores of an encoder that was trained under `standard`, with facts about its training."""
+    details = []
+    for scores in ranking.tasks:
+        tests = scores.tests[scores.tests["encoder"].eq(encoder)].sort_values(["detail.test_size", "value"])
+        cells = [
+            (order_words(row["order"]), f"{row['detail.test_size']:g} {scores.task.noun}", format_score(row["value"]))
+            for row in tests.to_dict("records")
+        ]
+        if cells:
+            facts = _training_facts(scores.table.loc[encoder].to_dict())
+            details.append(TaskDetails(f"{scores.task.title} ({scores.task.measure})", tuple(cells), tuple(facts)))
+    return details
+
+
+def _training_facts(row: Row) -> list[tuple[str, str]]:
+    """Return what is known of the trainings of an encoder on a task. row: of `TaskScores.table`."""
+    facts = [("seeds", f"{row['seeds']:g}")]
+    formats = {"lr": "{:g}", "steps": "{:g}", "seconds": "{:.3g}", "parameters": "{:,.0f}"}
+    labels = {"lr": "learning rate", "seconds": "seconds of a training"}
+    facts += [(labels.get(key, key), form.format(row[key])) for key, form in formats.items() if not pd.isna(row[key])]
+    if not pd.isna(row["gain"]):
+        facts.append(("gain by twice the steps", format_score(row["gain"])))
+    if row["lacks"]:
+        facts.append(("not ranked", str(row["lacks"])))
+    return facts + [("remark", MARKS[mark]) for mark in remarks(row)]
 
 
 def cost_rows(costs: pd.DataFrame, encoder: str) -> list[list[str]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from mbcbench.types import JsonDict, JsonObject
 
@@ -18,10 +19,13 @@ from ..provenance import record_lines
 from ..rendering import template
 from ..selection import label_models, tidy
 from ..style import image
-from .cells import Column, over_tasks, view_columns
-from .columns import ACCURACY, ONE_PIECE, RESOURCES, STREAMED, TASK_KEYS, encoders_of, score_columns, suite_rows
-from .encoder_details import anchors, claims_of, cost_rows, encoder_details
-from .table import leaderboard_table, notes
+from .board import MARKS, board_columns, entries
+from .cells import Column, view_columns
+from .columns import ACCURACY, ONE_PIECE, RESOURCES, STREAMED, ScoreColumn, encoders_of, score_columns, suite_rows
+from .encoder_details import anchors, claims_of, cost_rows, encoder_details, task_details
+from .ranking import INTERVALS_RULE, Ranking
+from .standard import ANY_ORDER
+from .table import notes, ranked_table
 
 COST_KEYS = ("throughput", "memory", "state", "parameters")
 CHANGED = 0.002  # accuracies of one piece and of a stream that differ by more are marked
@@ -38,20 +42,24 @@ def context(frame: pd.DataFrame, info: JsonObject, claims: pd.DataFrame | None =
     claims: the table of claims (see `claims.claims_table`); each is shown with the encoders that it is tested on.
     """
     rows = tidy(frame)
-    table = leaderboard_table(frame, encoders_of(rows, info))
-    encoders, scores = list(table["encoder"]), score_columns(rows)
+    table, ranking = ranked_table(frame, encoders_of(rows, info))
+    encoders = list(table["encoder"])
     matrix = law_matrix(rows, encoders)
     return {
         "symbol": symbol,
         "css_class": css_class,
+        "column_class": column_class,
         "law_group": law_group,
         "anchors": anchors(encoders),
         "facts": facts(rows, info),
         "origin": record_lines(info),
         "summary": summary(table, matrix, rows),
-        "boards": boards(table, view_columns(table, scores)),
-        "traits": traits(table),
-        "ranked_by": [score.about for score in scores if score.key in TASK_KEYS],
+        "boards": boards(table, ranking, score_columns(rows)),
+        "entries": entries(table),
+        "is_ranked": bool(ranking.tasks),
+        "rules": [ranking.rule, INTERVALS_RULE] if ranking.tasks else [],
+        "marks": MARKS,
+        "any_order": ANY_ORDER,
         "encoders": encoders,
         "legend": STATUS_WORDS,
         "notes": notes(frame, info, table),
@@ -61,36 +69,42 @@ def context(frame: pd.DataFrame, info: JsonObject, claims: pd.DataFrame | None =
         "statements": law_statements(rows),
         "accuracies": accuracy_table(rows, encoders),
         "figure": cost_figure(frame),
-        "details": _details(rows, table, claims),
+        "details": _details(rows, table, ranking, claims),
     }
 
 
-def _details(rows: pd.DataFrame, table: pd.DataFrame, claims: pd.DataFrame | None) -> list[JsonDict]:
+def column_class(column: Column, previous: Column | None = None) -> Markup:
+    """Return the classes of a column of the ranked table: `more` if a phone leaves it out, `first` under a heading."""
+    if not column.heading:
+        return Markup("")
+    is_first = previous is None or previous.heading != column.heading
+    return Markup(' class="{}"').format(" ".join(["more"] * (not column.is_main) + ["first"] * is_first))
+
+
+def _details(rows: pd.DataFrame, table: pd.DataFrame, ranking: Ranking, claims: pd.DataFrame | None) -> list[JsonDict]:
     costs = cost_table(rows)
     details = []
     for row in table.to_dict("records"):
         name = str(row["encoder"])
         more = {"costs": cost_rows(costs, name), "claims": claims_of(claims, name)}
-        details.append(encoder_details(rows, row) | more)
+        details.append(encoder_details(rows, row) | more | {"tasks": task_details(ranking, name)})
     return details
 
 
-def traits(table: pd.DataFrame) -> list[str]:
-    """Return the traits that rows can be filtered by, separated by blanks: `ranked`, and `consistent` with mbc laws."""
-    mbc = table.get("laws.mbc.status", pd.Series(MISSING, index=table.index))
-    ranked = table["rank"].notna().map({True: "ranked", False: ""})
-    consistent = mbc.eq("pass").map({True: "consistent", False: ""})
-    return list((ranked + " " + consistent).str.strip())
+def boards(table: pd.DataFrame, ranking: Ranking, scores: Sequence[ScoreColumn]) -> list[tuple[str, list[Column]]]:
+    """Return the columns in tables that a page has room for, each with a heading and the encoder's column first.
 
-
-def boards(table: pd.DataFrame, columns: Sequence[Column]) -> list[tuple[str, list[Column]]]:
-    """Return the columns in tables that a page has room for, each with a heading and the encoder's column first."""
+    All ranked scores are in one table.
+    """
+    if ranking.tasks:
+        return [("Ranking", board_columns(table, ranking, scores))]
+    columns = view_columns(table, scores)
     encoder, *others = columns
-    parts: dict[str, list[Column]] = {"Laws": [], "Tasks": over_tasks(table), "Cost": []}
+    parts: dict[str, list[Column]] = {"Laws": [], "Tasks": [], "Cost": []}
     for column in others:
         parts[_board(column)].append(column)
     if not any(column.is_other_task for column in parts["Tasks"]):
-        return [("Standing", list(columns))]
+        return [("Laws, scores and costs", columns)]
     return [(title, [encoder, *part]) for title, part in parts.items() if part]
 
 
@@ -198,5 +212,5 @@ def cost_figure(frame: pd.DataFrame) -> dict[str, str] | None:
 
 def alt_text(data: pd.DataFrame) -> str:
     """Return the figure of accuracy against cost in words."""
-    points = map("{}: {:.3g} s, {:.3f}".format, data["model"], data["cost"], data["mean"])
+    points = map("{}: {:.3g} s, {:.3f}".format, data["encoder"], data["cost"], data["mean"])
     return sentence(f"Accuracy against seconds for a million elements: {'; '.join(points)}")

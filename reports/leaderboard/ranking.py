@@ -1,144 +1,158 @@
-"""Rankings of encoders over several tasks: mean rank, Borda count, and performance profiles.
+"""The one ranking of encoders. Every table, page and figure that shows a rank takes it from `rank_encoders`.
 
-Only encoders that gave a score under every seed of every task are compared: a rank among others would change with
-what is missing.
+Score: of a task, an encoder and a seed, the worst over one piece and all orders of the stream (see `standard`). Rank:
+by the mean over tasks of the rank by mean score. Interval: of the ranks under resampled seeds. Group: from an encoder
+down to the last before one that can be told apart from it, by the difference in mean rank under the same resamples and
+Holm's correction.
 """
 
+import string
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from scipy.stats import rankdata
 
-from mbcbench.reporting import Artefact
+from ..captions import list_all
+from ..stats import LEVEL, Numbers, bootstrap_p, reject_holm, resample_means
+from .standard import TaskScores, standard_tasks
 
-from ..aggregation import outcomes
-from ..captions import list_names
-from ..selection import tidy
-from ..style import MARKERS, MAX_SERIES, canvas, finish, legend_below, legend_height, palette, style
-from .columns import TASK_KEYS, encoders_of, score_columns, suite_rows
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+RESAMPLES = 2000
+SEED = 0  # of the resamples: the same records give the same intervals
+NOT_STANDARD = "not trained under the profile standard"
+APART = "deliberately wrong"
+RANKS = ("rank", "low", "high", "mean_rank")
 
 
-def losses(rows: pd.DataFrame, encoders: Sequence[str]) -> pd.DataFrame:
-    """Return the loss of each encoder under each seed (columns: task, seed), lower being better; NaN without a score.
+@dataclass(frozen=True)
+class Ranking:
+    """Ranks of encoders, and the scores that they rest on.
 
-    rows: tidy records. A task is judged by sets as large as in training.
+    table: a row for each encoder: rank, low, high, group, mean_rank; `<task>.rank`, `.low` and `.high`; is_apart
+    (deliberately wrong), and reason (why it is not ranked, in words). Ranks are NaN for encoders that are not ranked;
+    low and high also where there is nothing to resample.
     """
-    tasks = {}
-    for score in score_columns(rows):
-        if score.key in TASK_KEYS:
-            table = outcomes(suite_rows(rows, score.suite)[0], score.metric, score.where, encoders)
-            value = pd.to_numeric(table["value"]).where(table["status"].eq("ok"))
-            tasks[score.key] = (value if score.metric == "nll" else -value).unstack("seed")
-    names = pd.Index(encoders, name="encoder")
-    if not tasks:
-        return pd.DataFrame(index=names)
-    return pd.concat(tasks, axis=1, names=["task", "seed"]).reindex(names)
+
+    table: pd.DataFrame
+    tasks: tuple[TaskScores, ...]
+
+    @property
+    def order(self) -> list[str]:
+        """Return the encoders: ranked ones first and best first, then the others, then those that stand apart."""
+        return list(self.table.sort_values(["is_apart", "rank"], kind="stable", na_position="last").index)
+
+    @property
+    def rule(self) -> str:
+        """Return how encoders are ranked, in words."""
+        titles = list_all([scores.task.title for scores in self.tasks])
+        seeds = max((len(scores.losses.columns) for scores in self.tasks), default=0)
+        over = f"the mean over {titles} of the rank" if len(self.tasks) > 1 else f"the rank on {titles}"
+        return (
+            f"Ranked by {over} by the mean over {seeds} seeds of the worst score: the worst over one piece and all "
+            "orders of the stream, on sets as large as in training. Laws and costs do not count."
+        )
 
 
-def standing(lost: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns mean_rank, borda and rank of every encoder, NaN for those that lack a score.
-
-    mean_rank: the mean over tasks of the rank by mean score. borda: the encoders beaten, averaged over the seeds of a
-    task and summed over tasks, a draw counting half. rank: by mean_rank.
-    """
-    complete = lost.dropna()
-    if not len(complete.columns) or complete.empty:
-        return pd.DataFrame(np.nan, index=lost.index, columns=["mean_rank", "borda", "rank"])
-    ranks = complete.T.groupby(level="task").mean().T.rank().mean(axis=1)
-    beaten = (len(complete) - complete.rank()).T.groupby(level="task").mean().sum()
-    table = pd.DataFrame({"mean_rank": ranks, "borda": beaten, "rank": ranks.rank(method="min")})
-    return table.reindex(lost.index)
-
-
-def profiles(lost: pd.DataFrame) -> pd.DataFrame:
-    """Return how far each encoder is behind the best under every seed of every task: encoder, task, seed, behind.
-
-    behind: 0 is the best encoder and 1 the median, so that tasks with different units can be put together.
-    """
-    complete = lost.dropna()
-    lead = complete.median() - complete.min()
-    behind = (complete - complete.min()) / lead.where(lead > 0)
-    table = behind.fillna(0.0).T.reset_index().melt(id_vars=["task", "seed"], var_name="encoder", value_name="behind")
-    return table[["encoder", "task", "seed", "behind"]]
-
-
-def _losses_of_all(frame: pd.DataFrame) -> pd.DataFrame:
-    rows = tidy(frame)
-    return losses(rows, encoders_of(rows, {}))
-
-
-def standing_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a row for each encoder, best first: rank, mean rank, Borda count, and the mean score of each task."""
-    lost = _losses_of_all(frame)
-    if lost.columns.empty:
-        return pd.DataFrame()
-    complete = lost.notna().T.groupby(level="task").all()
-    scores = lost.T.groupby(level="task").mean().where(complete).T
-    scores = scores.mul([1 if task == "nll" else -1 for task in scores.columns])
-    table = pd.concat([standing(lost)[["rank", "mean_rank", "borda"]], scores], axis=1)
-    return table.sort_values("rank", kind="stable", na_position="last").reset_index()
-
-
-def profile_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the performance profiles of all encoders that have records."""
-    lost = _losses_of_all(frame)
-    return pd.DataFrame() if lost.columns.empty or lost.dropna().empty else profiles(lost)
-
-
-def name_leaders(data: pd.DataFrame) -> str:
-    """Return the first encoders of the ranking."""
-    ranked = data.dropna(subset=["rank"])
-    if ranked.empty:
-        return "No encoder has a score under every seed of every task"
-    first = [f"{row['encoder']} (mean rank {row['mean_rank']:.3g})" for row in ranked.head(3).to_dict("records")]
-    return f"Of {len(ranked)} ranked encoders, the first are {', '.join(first)}"
-
-
-def name_nearest(data: pd.DataFrame) -> str:
-    """Return the encoders that are least behind the best."""
-    means = data.groupby("encoder")["behind"].mean().sort_values(kind="stable").head(3)
-    words = [f"{name} ({behind:.2f})" for name, behind in means.items()]
-    return f"Least behind the best on average (0: the best, 1: the median): {list_names(words)}"
-
-
-def draw_profiles(data: pd.DataFrame) -> "Figure":
-    """Draw the share of tasks and seeds on which the encoders that are least behind are at most so far behind."""
-    import seaborn as sns
-
-    clipped = data.assign(behind=data["behind"].clip(upper=2.0))
-    means = clipped.groupby("encoder")["behind"].mean().sort_values(kind="stable")
-    names = list(means.index[:MAX_SERIES])
-    with style():
-        figure, axes = canvas(3.2 + legend_height(names))
-        for name, colour, marker in zip(names, palette(len(names)), MARKERS, strict=False):
-            behind = data.loc[data["encoder"].eq(name), "behind"]
-            sns.ecdfplot(x=behind, color=colour, marker=marker, markersize=5, label=name, ax=axes)
-        finish(axes, ("behind the best (0: the best, 1: the median)", "share of tasks and seeds\nhigher is better"))
-        axes.set(xlim=(0, 2), ylim=(0, 1.02))
-        legend_below(figure, axes, names)
-        return figure
-
-
-STANDING = Artefact(
-    id="standing",
-    title="Standing over all tasks",
-    caption="Encoders are ranked by the mean rank over tasks, on sets as large as in training. Borda: the encoders "
-    "beaten, averaged over seeds and summed over tasks. Encoders that lack a score have no rank. Laws do not count.",
-    data=standing_table,
-    result=name_leaders,
-    make="mbcbench run",
+INTERVALS_RULE = (
+    "Intervals of ranks hold 95 % of the ranks under a bootstrap over seeds (those of all encoders together, then test "
+    "items where they are recorded; widened to Student's t, for a bootstrap of few seeds is too narrow). A group (A, "
+    "B, ...) runs from its first encoder down to the last before one that can be told apart from it: by the difference "
+    "in mean rank under the same resamples, at 5 % with Holm's correction. Inside a group, the order means little."
 )
-PROFILES = Artefact(
-    id="profiles",
-    title="Performance profiles",
-    caption="A curve shows on what share of the tasks and seeds an encoder is at most so far behind the best. The unit "
-    "is the lead of the best encoder over the median encoder.",
-    data=profile_rows,
-    draw=draw_profiles,
-    result=name_nearest,
-    make="mbcbench run",
-)
+
+
+def rank_encoders(rows: pd.DataFrame, encoders: Sequence[str]) -> Ranking:
+    """Rank the encoders that were trained under `standard` on every task and seed. rows: tidy records."""
+    tasks = standard_tasks(rows, encoders)
+    apart = deliberately_wrong(rows)
+    reasons = {name: _reason(name, tasks, apart) for name in encoders}
+    ranked = sorted(name for name, reason in reasons.items() if not reason)
+    table = pd.DataFrame({"reason": reasons, "is_apart": {name: name in apart for name in encoders}})
+    table = table.join(_ranks(tasks, ranked)).reindex(list(encoders))
+    return Ranking(table.assign(group=table["group"].astype(object).fillna("")).rename_axis("encoder"), tuple(tasks))
+
+
+def deliberately_wrong(rows: pd.DataFrame) -> set[str]:
+    """Return the encoders whose spec says that they are deliberately wrong."""
+    return set(rows.loc[rows["detail.deliberately_wrong"].eq(True), "encoder"])
+
+
+def _reason(encoder: str, tasks: Sequence[TaskScores], apart: set[str]) -> str:
+    """Return why an encoder is not ranked; nothing if it is."""
+    lacks = [text for text in (str(scores.table.at[encoder, "lacks"]) for scores in tasks) if text]
+    if encoder in apart:
+        return APART
+    if not tasks or (len(lacks) == len(tasks) and all(text.startswith("not trained") for text in lacks)):
+        return NOT_STANDARD
+    return "; ".join(lacks)
+
+
+def _ranks(tasks: Sequence[TaskScores], ranked: list[str]) -> pd.DataFrame:
+    """Return the columns of ranks, for the encoders that are ranked; all of them lack nothing."""
+    if not ranked or not tasks:
+        return pd.DataFrame(columns=[*RANKS, "group"], dtype=float)
+    rng = np.random.default_rng(SEED)
+    columns: dict[str, Numbers] = {}
+    by_task, resampled_by_task = [], []
+    for scores in tasks:
+        losses = scores.losses.loc[ranked].T.to_numpy(dtype=float)
+        resamples = resample_means(losses, RESAMPLES, rng, _covariances(scores, ranked))
+        means = losses.mean(axis=0)
+        columns |= _with_interval(f"{scores.task.key}.", means, resamples)
+        by_task.append(rankdata(means))
+        resampled_by_task.append(_rank_rows(resamples))
+    mean_rank, resampled = np.mean(by_task, axis=0), np.mean(resampled_by_task, axis=0)
+    columns |= {**_with_interval("", mean_rank, resampled), "mean_rank": mean_rank}
+    return pd.DataFrame(columns, index=ranked).assign(group=group_letters(mean_rank, resampled))
+
+
+def _covariances(scores: TaskScores, ranked: Sequence[str]) -> Numbers | None:
+    if scores.item_covariances is None:
+        return None
+    places = scores.losses.index.get_indexer(pd.Index(ranked))
+    return scores.item_covariances[:, places[:, None], places]
+
+
+def _rank_rows(values: Numbers, method: Literal["average", "min"] = "average") -> Numbers:
+    """Return the ranks within each row; NaN where the values are."""
+    return rankdata(values, method, axis=1)
+
+
+def _with_interval(prefix: str, losses: Numbers, resamples: Numbers) -> dict[str, Numbers]:
+    """Return the rank by loss, and the interval of the ranks under resamples; it holds the rank itself."""
+    rank = rankdata(losses, method="min").astype(float)
+    ends = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    low, high = np.quantile(_rank_rows(resamples, "min"), ends, axis=0, method="nearest")
+    return {f"{prefix}rank": rank, f"{prefix}low": np.minimum(low, rank), f"{prefix}high": np.maximum(high, rank)}
+
+
+def group_letters(mean_rank: Numbers, resampled: Numbers) -> npt.NDArray[np.object_]:
+    """Return the group of each encoder (A, B, ...); nothing without resamples. resampled: mean ranks by resample."""
+    letters = np.full(len(mean_rank), "", dtype=object)
+    if np.isnan(resampled).any():
+        return letters
+    order = np.argsort(mean_rank, kind="stable")
+    group = 0
+    while len(order):
+        first, others = order[0], order[1:]
+        apart = reject_holm(bootstrap_p(resampled[:, others] - resampled[:, [first]]))
+        size = 1 + (int(np.argmax(apart)) if apart.any() else len(others))
+        letters[order[:size]] = _letter(group)
+        order, group = order[size:], group + 1
+    return letters
+
+
+def _letter(number: int) -> str:
+    """Return A to Z, then AA, AB, ..."""
+    rest, last = divmod(number, len(string.ascii_uppercase))
+    return (_letter(rest - 1) if rest else "") + string.ascii_uppercase[last]
+
+
+def format_interval(low: float, high: float) -> str:
+    """Return `2–5`, or `2` if both ends are equal; nothing if they are not known."""
+    if np.isnan(low) or np.isnan(high):
+        return ""
+    return f"{low:g}" if low == high else f"{low:g}–{high:g}"

@@ -7,6 +7,7 @@ import pandas as pd
 from mbcbench.types import JsonObject
 
 from ..aggregation import MISSING, badges, law_matrix, outcomes, summarise_outcomes
+from ..captions import list_all
 from ..selection import tidy
 from .columns import (
     ACCURACY,
@@ -19,13 +20,17 @@ from .columns import (
     score_columns,
     suite_rows,
 )
-from .ranking import losses, standing
+from .ranking import APART, Ranking, rank_encoders
 
 NOT_MEASURED = {
     "laws": "the laws were not checked",
     ACCURACY: "accuracy was not measured",
     RESOURCES: "throughput and memory were not measured",
 }
+NOTHING_RANKED = (
+    "Nothing is ranked: only models trained under the profile standard are (mbcbench run --profile standard). The "
+    "scores here are of shorter trainings, which say little about an encoder."
+)
 MAX_NAMED_LAWS = 3
 MAIN_COLUMNS = {ACCURACY: "accuracy", COMPLETION: "nll", CENTROIDS: "centroids", RESOURCES: "throughput"}
 PROBE_COLUMNS = {
@@ -40,18 +45,24 @@ PROBE_COLUMNS = {
 def leaderboard_table(frame: pd.DataFrame, encoders: Sequence[str] = ()) -> pd.DataFrame:
     """Return one row for each encoder, best first (see `mbcbench.records.record.frame` for the frame).
 
-    rank, mean_rank, borda: over all tasks; NaN unless every seed of every task gave a value (see `standing`).
+    rank, low, high, group, mean_rank, reason, is_apart: see `ranking.Ranking`.
     laws.<group>, laws.<group>.status: see `aggregation.badges`.
     <key>, <key>.half, .seeds, .expected, .unlearnt, .status, .lost, .message: of each score column, see
     `aggregation.summarise_outcomes`.
     streaming, summary, paper, probe: results of the probe, and how it ended.
     """
+    return ranked_table(frame, encoders)[0]
+
+
+def ranked_table(frame: pd.DataFrame, encoders: Sequence[str] = ()) -> tuple[pd.DataFrame, Ranking]:
+    """Return the table of the leaderboard, and the ranking that it shows."""
     rows = tidy(frame)
     names = encoders_of(rows, {"encoders": encoders})
-    parts = [standing(losses(rows, names)), _probes(rows, names), badges(law_matrix(rows, names))]
+    ranking = rank_encoders(rows, names)
+    parts = [ranking.table, _probes(rows, names), badges(law_matrix(rows, names))]
     parts += [_scores(rows, score, names) for score in score_columns(rows)]
-    table = pd.concat(parts, axis=1).rename_axis("encoder").reset_index()
-    return table.sort_values("rank", kind="stable", na_position="last", ignore_index=True)
+    table = pd.concat(parts, axis=1).reindex(ranking.order)
+    return table.rename_axis("encoder").reset_index(), ranking
 
 
 def _scores(rows: pd.DataFrame, score: ScoreColumn, names: Sequence[str]) -> pd.DataFrame:
@@ -83,9 +94,18 @@ def notes(frame: pd.DataFrame, info: JsonObject, table: pd.DataFrame) -> list[st
     lines += [f"No record of {gaps} for {name}." for name, gaps in _gaps(rows, table, silent)]
     for suite in (*TASKS, RESOURCES):
         lines += [f"The records of {suite} are mixed: {note}." for note in suite_rows(rows, suite)[1]]
-    unranked = list(table.loc[table["rank"].isna(), "encoder"])
-    if suites & set(TASKS) and unranked:
-        lines.append(f"Not ranked, since not every seed of every task gave a score: {', '.join(unranked)}.")
+    return lines + (_unranked(table) if suites & set(TASKS) else [])
+
+
+def _unranked(table: pd.DataFrame) -> list[str]:
+    """Return which encoders are not ranked, and why; one line if none is."""
+    if table["rank"].isna().all():
+        return [NOTHING_RANKED]
+    unranked = table[table["rank"].isna()]
+    lines = []
+    for reason, names in unranked.groupby("reason", sort=False)["encoder"]:
+        words = "Deliberately wrong, shown apart and never ranked" if reason == APART else f"Not ranked ({reason})"
+        lines.append(f"{words}: {list_all(list(names))}.")
     return lines
 
 

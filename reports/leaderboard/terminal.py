@@ -14,21 +14,29 @@ from mbcbench.types import JsonObject
 from ..formatting import STATUS_WORDS, SYMBOLS, facts, failures, symbol
 from ..provenance import record_lines
 from ..selection import tidy
+from .board import INCONSISTENT, MARKS, UNCONVERGED, UNLEARNT, Entry, board_columns, entries
 from .cells import Cell, Column, law_groups, view_columns
-from .columns import encoders_of, score_columns
-from .table import leaderboard_table, notes
+from .columns import ONE_PIECE, encoders_of, score_columns
+from .ranking import Ranking
+from .standard import ANY_ORDER, ORDERS
+from .table import notes, ranked_table
 
 STYLES = {"pass": "green", "ok": "", "xfail": "yellow"}
 STYLES |= dict.fromkeys(("skip", "missing", "unranked", "unlearnt"), "dim")
-ASCII = str.maketrans({"✓": "+", "✗": "x", "±": "~", "–": "-", "·": ".", "×": "x", "…": ".", "≈": "=", "†": "*"})
+ASCII = str.maketrans(
+    {"✓": "+", "✗": "x", "±": "~", "–": "-", "·": ".", "×": "x", "…": ".", "≈": "=", "†": "*", "°": "'"}
+)
 NAME_WIDTH = 24  # longer names are folded
+RANKED_NAME_WIDTH = 27
 OMITTED = ("memory.streamed", "state")  # for lack of width; the page has them
 UNLIMITED = 1000  # columns: wider than any table
 LEGEND = (
     "\nA badge counts the laws that hold, of those that apply. ± is the 95 % t interval of the mean over seeds; a "
-    "value marked ! lacks seeds (2/3: two of three) and is not ranked. † breaks a law of mbc: chunks change its "
-    "encoding."
+    "value marked ! lacks seeds (2/3: two of three). "
 )
+SHORT_ORDERS = {words: words.partition(" ")[0] for words in ORDERS.values()}
+SHORT_ORDERS |= {ORDERS["one-and-rest"]: "1 + rest", ONE_PIECE: "whole", ANY_ORDER: "any"}
+SHORT_MARKS = {UNCONVERGED: "°", UNLEARNT: "≈", INCONSISTENT: "†"}
 
 
 def style(status: str) -> str:
@@ -41,8 +49,10 @@ class TerminalLeaderboard:
 
     def __init__(self, frame: pd.DataFrame, info: JsonObject) -> None:
         rows = tidy(frame)
-        table = leaderboard_table(frame, encoders_of(rows, info))
-        self._columns = [column for column in view_columns(table, score_columns(rows)) if column.key not in OMITTED]
+        table, self._ranking = ranked_table(frame, encoders_of(rows, info))
+        self._entries, scores = entries(table), score_columns(rows)
+        columns = board_columns(table, self._ranking, scores) if self._ranking.tasks else view_columns(table, scores)
+        self._columns = [column for column in columns if column.key not in OMITTED]
         self._groups = law_groups(table)
         self._facts = facts(rows, info)
         self._origin = record_lines(info)
@@ -57,7 +67,7 @@ class TerminalLeaderboard:
         for origin in self._origin:
             yield _hanging("", Text(origin), ascii_only)
         yield from self._tables(console, options)
-        yield _legend(ascii_only)
+        yield _legend(self._ranking, ascii_only)
         if self._failures:
             yield Text("\nWhat went wrong", style="bold")
         for encoder, status, where, why in self._failures:
@@ -74,7 +84,7 @@ class TerminalLeaderboard:
             return []
         tables: list[Table] = []
         for layout in self._layouts():
-            tables = [_table([self._columns[0], *part], options.ascii_only) for part in layout if part]
+            tables = [_table(self._entries, part, options.ascii_only) for part in layout if part]
             if _width(tables, console, options) <= options.max_width:
                 return tables
         return tables
@@ -82,11 +92,33 @@ class TerminalLeaderboard:
     def _layouts(self) -> Iterator[Sequence[Sequence[Column]]]:
         """Yield the columns other than the encoder's, in more and more tables."""
         scores = self._columns[1:]
+        if self._ranking.tasks:
+            yield from _ranked_layouts(scores)
+            return
         main, others = _split(scores, lambda column: not column.is_other_task)
         yield [scores]
         yield [main, others]
         yield [_split(main, lambda column: column.key != "parameters")[0], others]
         yield [*_split(main, lambda column: column.key in self._groups), others]
+
+
+def _ranked_layouts(columns: Sequence[Column]) -> Iterator[Sequence[Sequence[Column]]]:
+    """Yield the columns of ranked encoders in more and more tables. The scores that rank them always come first."""
+    worst, others = _split(columns, lambda column: column.is_main)
+    measured, tests = _split(others, lambda column: not _is_of_task(column))
+    laws, costs = _split(measured, lambda column: column.heading == "laws")
+    orders = list(map(_order_column, worst))
+    yield [[*worst, *orders, *measured, *tests]]
+    yield [[*worst, *orders, *measured], tests]
+    yield [worst, [*orders, *measured], tests]
+    yield [worst, [*orders, *measured]]  # the page has the tests in one piece and in random chunks
+    yield [worst, [*orders, *laws, *costs[:1]]]
+
+
+def _order_column(worst: Column) -> Column:
+    """Return a column that names the worst order of each encoder in one word."""
+    cells = tuple(Cell(SHORT_ORDERS.get(cell.below, cell.below), status=cell.status) for cell in worst.cells)
+    return Column(worst.key.replace("score", "order"), "order", worst.about, False, cells, worst.heading)
 
 
 def _split(columns: Sequence[Column], belongs: Callable[[Column], bool]) -> tuple[list[Column], list[Column]]:
@@ -107,20 +139,31 @@ def _width(tables: Sequence[Table], console: Console, options: ConsoleOptions) -
     return max(Measurement.get(console, unlimited, table).maximum for table in tables)
 
 
-def _table(columns: Sequence[Column], ascii_only: bool) -> Table:
+def _table(rows: Sequence[Entry], columns: Sequence[Column], ascii_only: bool) -> Table:
+    """Return a table whose first columns are the rank, its interval and group beside scores that rank, and the name."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, collapse_padding=True)
+    has_intervals = columns[0].is_main
     table.add_column("#", justify="right", no_wrap=True)
+    if has_intervals:
+        table.add_column("95 %", justify="right", no_wrap=True)
+        table.add_column("", no_wrap=True)
+    table.add_column("encoder", overflow="fold", max_width=RANKED_NAME_WIDTH if has_intervals else NAME_WIDTH)
     for column in columns:
-        if column.numeric:
-            table.add_column(column.label, justify="right", overflow="fold")
-            continue
-        is_short = max(len(cell.text) for cell in column.cells) <= NAME_WIDTH
-        table.add_column(column.label, overflow="fold", no_wrap=is_short, max_width=NAME_WIDTH)
-    for encoder, *scores in zip(*(column.cells for column in columns), strict=True):
-        rank = _translate(Text(encoder.beside or "–", style=style(encoder.status)), ascii_only)
-        texts = [_translate(_cell(score), ascii_only) for score in scores]
-        table.add_row(rank, Text(encoder.text), *texts)
+        heading = f"{column.key.partition('.')[0]}\n{column.label}" if _is_of_task(column) else column.label
+        table.add_column(heading, justify="right" if column.numeric else "left", no_wrap=True)
+    for index, entry in enumerate(rows):
+        if entry.is_apart and not rows[index - 1].is_apart:
+            table.add_section()
+        lead = [entry.rank or "–", *((entry.interval, entry.group) if has_intervals else ())]
+        name = "".join([entry.name, *(SHORT_MARKS[mark] for mark in entry.marks)])
+        cells = [*map(Text, lead), Text(name), *(_cell(column.cells[index]) for column in columns)]
+        table.add_row(*(_translate(cell, ascii_only) for cell in cells), style="dim" if entry.is_apart else None)
     return table
+
+
+def _is_of_task(column: Column) -> bool:
+    """Return True for the columns of a task that ranks encoders: their headings take two lines."""
+    return column.heading not in ("", "laws", "cost")
 
 
 def _cell(cell: Cell) -> Text:
@@ -133,15 +176,24 @@ def _cell(cell: Cell) -> Text:
     if cell.status != "ok":
         seeds = cell.beside.partition(" seeds")[0].replace(" of ", "/")
         return Text(f"! {cell.text} {seeds:>6}", style=style(cell.status))
+    marks = "".join(SHORT_MARKS[mark] for mark in cell.marks)
     if not cell.beside:
-        return Text(cell.text)
-    return Text.assemble(cell.text, (f" {cell.beside}", "dim"))
+        return Text(cell.text + marks)
+    return Text.assemble((marks, "yellow"), cell.text, (f" {cell.beside}", "dim"))
 
 
-def _legend(ascii_only: bool) -> Text:
-    marks = [Text.assemble((symbol(status), style(status)), f" {word}") for status, word in STATUS_WORDS.items()]
+def _legend(ranking: Ranking, ascii_only: bool) -> Text:
+    marks = [
+        Text.assemble((symbol(status), style(status)), f" {word}")
+        for status, word in STATUS_WORDS.items()
+        if not (ranking.tasks and status == "unlearnt")
+    ]
     text = Text("   ").join(marks)
     text.append(LEGEND)
+    meant = MARKS if ranking.tasks else {INCONSISTENT: MARKS[INCONSISTENT]}
+    text.append(". ".join(f"{SHORT_MARKS[mark]} {words}" for mark, words in meant.items()) + ".")
+    if ranking.tasks:
+        text.append(f"\n{ranking.rule} Encoders of one letter cannot be told apart from the first of them.")
     return _translate(text, ascii_only)
 
 

@@ -1,8 +1,19 @@
 "use strict";
-// Sorts the leaderboard by the heading that was pressed; cells without a value stay at the end either way.
+// Rows of encoders, without the headings of families.
+const encoderRows = (body) => [...body.rows].filter((row) => row.dataset.place !== undefined);
+
+// Puts rows into another order; headings of families go.
+const reorder = (body, compare) => {
+  const rows = encoderRows(body).sort(compare);
+  body.querySelectorAll("tr.family.added").forEach((row) => row.remove());
+  body.append(...rows);
+  return rows;
+};
+const byPlace = (a, b) => a.dataset.place - b.dataset.place;
+
+// Sorts a table by the heading that was pressed; cells without a value stay at the end either way.
 for (const table of document.querySelectorAll("table.board")) {
-  const body = table.tBodies[0];
-  const headings = [...table.tHead.rows[0].cells];
+  const headings = [...table.querySelector("tr.columns").cells];
 
   const compare = (column, sign) => (a, b) => {
     const [x, y] = [a, b].map((row) => row.cells[column].dataset.order);
@@ -18,16 +29,35 @@ for (const table of document.querySelectorAll("table.board")) {
       const order = heading.getAttribute("aria-sort") === first ? other : first;
       headings.forEach((each) => each.removeAttribute("aria-sort"));
       heading.setAttribute("aria-sort", order);
-      body.append(...[...body.rows].sort(compare(column, order === "ascending" ? 1 : -1)));
+      for (const body of table.tBodies) reorder(body, compare(column, order === "ascending" ? 1 : -1));
     });
   });
 }
 
+// Orders every table by rank, or by family: the family of the best encoder first.
+const orderBy = (order) => {
+  for (const body of document.querySelectorAll("table.board tbody:not(.apart)")) {
+    const rows = reorder(body, byPlace);
+    if (order !== "family") continue;
+    const families = new Map();
+    for (const row of rows) families.set(row.dataset.family, [...(families.get(row.dataset.family) ?? []), row]);
+    for (const [family, members] of families) {
+      const heading = document.createElement("tr");
+      heading.className = "family added";
+      const cell = document.createElement("th");
+      cell.colSpan = members[0].cells.length;
+      cell.textContent = family;
+      heading.append(cell);
+      body.append(heading, ...members);
+    }
+  }
+  document.querySelectorAll("tr.columns th[aria-sort]").forEach((heading) => heading.removeAttribute("aria-sort"));
+};
+
 // Hides the encoders that are not asked for, in every table of the leaderboard.
 const filter = document.getElementById("filter");
 if (filter) {
-  const { name, count } = filter.elements;
-  const rows = [...document.querySelectorAll("table.board tbody tr")];
+  const { name, order, count } = filter.elements;
   const tables = document.querySelectorAll("table.board").length;
 
   const matches = (row) =>
@@ -35,10 +65,19 @@ if (filter) {
     ["consistent", "ranked"].every((trait) => !filter.elements[trait].checked || row.dataset.traits.split(" ").includes(trait));
 
   const show = () => {
+    const rows = [...document.querySelectorAll("table.board tbody")].flatMap(encoderRows);
     for (const row of rows) row.hidden = !matches(row);
+    for (const heading of document.querySelectorAll("tr.family")) {
+      let next = heading.nextElementSibling;
+      while (next && next.hidden && next.dataset.place !== undefined) next = next.nextElementSibling;
+      heading.hidden = !next || next.dataset.place === undefined;
+    }
     count.value = `${rows.filter((row) => !row.hidden).length / tables} of ${rows.length / tables}`;
   };
-  filter.addEventListener("input", show);
+  filter.addEventListener("input", (event) => {
+    if (event.target === order) orderBy(order.value);
+    show();
+  });
   filter.addEventListener("submit", (event) => event.preventDefault());
   show();
 }

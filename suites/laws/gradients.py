@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mbcbench.types import Encoder, State
 from mbcbench.verify.example import TIE_FREE_KINDS, ExampleData
-from mbcbench.verify.law import Law, streams
+from mbcbench.verify.law import Law, ignores_order, streams
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 
@@ -143,7 +143,7 @@ GRADIENT = Law(
 PARTIAL_GRADIENT = Law(
     id="mbc.partial_gradient",
     check=check_partial_gradient,
-    requires=(streams,),
+    requires=(streams, ignores_order),
     kinds=TIE_FREE_KINDS,
     budget_fraction=0.25,
     max_size=40,

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from mbcbench.protocol.state import tensors
+from mbcbench.verify.domain import is_refusal
 from mbcbench.verify.example import ExampleData
-from mbcbench.verify.law import Law
+from mbcbench.verify.law import Law, admits_nonfinite
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 
@@ -147,6 +148,8 @@ def check_nonfinite(subject: Subject, data: ExampleData) -> Comparison:
 
     Source: IEEE arithmetic; bad data must show where it is, and nowhere else.
 
+    An encoder may also refuse such a batch: a ValueError with a message is as good.
+
     Why it matters: an encoder that swallows NaN (`nan_to_num`, a comparison that is false) returns a number for broken
     data; a statistic over the batch spreads one bad set to all.
 
@@ -160,7 +163,12 @@ def check_nonfinite(subject: Subject, data: ExampleData) -> Comparison:
     for bad in (torch.nan, torch.inf):
         x = data.x.clone()
         x[row, element, 0] = bad
-        actual = subject.encode(x)
+        try:
+            actual = subject.encode(x)
+        except ValueError as error:
+            if not is_refusal(error):
+                raise
+            continue
         if bad is torch.nan and bool(actual[row].isfinite().all()):
             return violation(data, "NaN in an element does not reach the encoding of its set")
         if bool((expected[other_rows].isfinite() & ~actual[other_rows].isfinite()).any()):
@@ -195,5 +203,12 @@ DETERMINISM = Law(id="hygiene.determinism", check=check_determinism, budget_frac
 INPUTS = Law(id="hygiene.inputs", check=check_inputs, budget_fraction=0.5)
 RNG = Law(id="hygiene.rng", check=check_rng, budget_fraction=0.1)
 DTYPE = Law(id="hygiene.dtype", check=check_dtype, budget_fraction=0.1, max_size=64)
-NONFINITE = Law(id="hygiene.nonfinite", check=check_nonfinite, batched=False, budget_fraction=0.03, max_size=64)
+NONFINITE = Law(
+    id="hygiene.nonfinite",
+    check=check_nonfinite,
+    requires=(admits_nonfinite,),
+    batched=False,
+    budget_fraction=0.03,
+    max_size=64,
+)
 STATE_DICT = Law(id="hygiene.state_dict", check=check_state_dict, budget_fraction=0.1, max_size=64)

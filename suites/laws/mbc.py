@@ -1,5 +1,11 @@
 """Mini-batch consistency: the encoding of a stream does not depend on how the set is cut into chunks."""
 
+from collections.abc import Callable
+
+from torch import Tensor
+
+from mbcbench.types import State
+from mbcbench.verify.domain import is_refusal
 from mbcbench.verify.example import ExampleData
 from mbcbench.verify.law import Law, merges, streams
 from mbcbench.verify.subject import Subject
@@ -16,7 +22,7 @@ def check_partition(subject: Subject, data: ExampleData) -> Comparison:
     Why it matters: if a set does not fit into memory, its encoding must not depend on how it was cut. Equal random
     chunks are a weak test: the mean of chunk means passes for every split into equal parts, and is off by more than its
     own size for a chunk of one element next to a large one. So the chunks here are uneven, single, interleaved and
-    sorted.
+    sorted. For an encoder that declares itself order-sensitive they are contiguous and in order.
 
     How to fix a failure: keep in the state what the read-out needs of all elements (a sum with its count, a running
     maximum with numerator and denominator), and divide, normalise or apply nonlinearities in the read-out only.
@@ -47,7 +53,8 @@ def check_order(subject: Subject, data: ExampleData) -> Comparison:
 def check_merge(subject: Subject, data: ExampleData) -> Comparison:
     """Merging is associative and commutative, with the fresh state as identity: any tree over the chunks agrees.
 
-    Source: mini-batch consistency asks for a commutative monoid; these are its laws.
+    Source: mini-batch consistency asks for a commutative monoid; these are its laws. An encoder that declares itself
+    order-sensitive has a monoid that does not commute: only neighbouring chunks are merged, in order.
 
     Why it matters: parallel encoding merges partial states in the order in which workers finish. A merge that forgets a
     count, averages two means or prefers its left argument is silently wrong there and nowhere else.
@@ -56,12 +63,16 @@ def check_merge(subject: Subject, data: ExampleData) -> Comparison:
     """
     start = subject.init_state(len(data.x))
     trees = [(str(number), subject.update(start, chunk)) for number, chunk in enumerate(data.chunks)]
-    trees.append(("fresh", start))
+    trees.insert(int(data.rng.integers(len(trees) + 1)), ("fresh", start))
     while len(trees) > 1:
-        left, right = (int(i) for i in data.rng.choice(len(trees), size=2, replace=False))
+        if subject.domain.order_sensitive:  # only neighbours, the earlier one first
+            left = int(data.rng.integers(len(trees) - 1))
+            right = left + 1
+        else:
+            left, right = (int(i) for i in data.rng.choice(len(trees), size=2, replace=False))
         (a, state_a), (b, state_b) = trees[left], trees[right]
-        trees = [tree for i, tree in enumerate(trees) if i not in (left, right)]
-        trees.append((f"({a} {b})", subject.module.merge(state_a, state_b)))
+        trees[left] = (f"({a} {b})", subject.module.merge(state_a, state_b))
+        del trees[right]
     data.choices["tree over the chunks"], merged = trees[0]
     return subject.compare(subject.readout(merged), subject.stream(data.chunks, start), data.x)
 
@@ -74,26 +85,56 @@ def check_empty(subject: Subject, data: ExampleData) -> Comparison:
     Why it matters: filters, shards and windows are often empty. A chunk without elements that is counted, or whose
     maximum is taken, corrupts the whole stream; with masks, so does a chunk whose elements are all masked.
 
+    A chunk that is refused, by a ValueError with a message, counts as a clear error too.
+
     How to fix a failure: give sums over no elements their identity (0, or -inf for a maximum), count elements instead
     of chunks, and let the read-out of the fresh state return a number or raise ValueError with a message.
     """
     start = subject.init_state(len(data.x))
     expected = subject.stream(data.chunks, start)
-    empty = data.x[:, :0]
     position = int(data.rng.integers(0, len(data.chunks) + 1))
     data.choices["empty chunks before chunk"] = position
-    last = [empty] if data.example.seed % 2 else []
-    chunks = [*data.chunks[:position], empty, empty, *data.chunks[position:], *last]
-    comparison = subject.compare(subject.stream(chunks, start), expected, data.x)
+    comparison = _compare_unless_refused(
+        subject, data, expected, lambda: _stream_with_empty_chunks(subject, data, start)
+    )
     if subject.takes_mask:
-        state = start
-        for number, chunk in enumerate(data.chunks):
-            if number == position % len(data.chunks):
-                absent = chunk.new_zeros(chunk.shape[:2]).bool()
-                state = subject.update(state, chunk * 3 + 1, absent)
-            state = subject.update(state, chunk)
-        comparison = worse(comparison, subject.compare(subject.readout(state), expected, data.x))
+        masked = _compare_unless_refused(
+            subject,
+            data,
+            expected,
+            lambda: _stream_with_masked_chunk(subject, data, start, position % len(data.chunks)),
+        )
+        comparison = worse(comparison, masked)
     return worse(comparison, _compare_empty_set(subject, data))
+
+
+def _compare_unless_refused(
+    subject: Subject, data: ExampleData, expected: Tensor, stream: Callable[[], Tensor]
+) -> Comparison:
+    """Compare a stream with `expected`; one that is refused with a message cannot be wrong."""
+    try:
+        actual = stream()
+    except ValueError as error:
+        if not is_refusal(error):
+            raise
+        return no_gap(data)
+    return subject.compare(actual, expected, data.x)
+
+
+def _stream_with_empty_chunks(subject: Subject, data: ExampleData, start: State) -> Tensor:
+    empty = data.x[:, :0]
+    position = data.choices["empty chunks before chunk"]
+    last = [empty] if data.example.seed % 2 else []
+    return subject.stream([*data.chunks[:position], empty, empty, *data.chunks[position:], *last], start)
+
+
+def _stream_with_masked_chunk(subject: Subject, data: ExampleData, state: State, position: int) -> Tensor:
+    for number, chunk in enumerate(data.chunks):
+        if number == position:
+            absent = chunk.new_zeros(chunk.shape[:2]).bool()
+            state = subject.update(state, chunk * 3 + 1, absent)
+        state = subject.update(state, chunk)
+    return subject.readout(state)
 
 
 def _compare_empty_set(subject: Subject, data: ExampleData) -> Comparison:

@@ -57,6 +57,8 @@ class ProgramRunner:
         state, elements = self._state(int(arguments[0]))
         if verb == "feed":
             size = int(arguments[1])
+            if size and self.subject.domain.every_chunk:
+                size += self.subject.domain.num_added
             fed = [i % _POOL_SIZE for i in range(self.num_fed, self.num_fed + size)]
             self.num_fed += size
             self.states.append((self.subject.update(state, self.pool[:, fed]), elements + fed))
@@ -65,7 +67,9 @@ class ProgramRunner:
             self.states.append((self.subject.module.merge(state, other), elements + other_elements))
         elif verb == "reload":
             self.states.append((pytree.from_bytes(pytree.to_bytes(state), like=self.start), elements))
-        elif elements:  # read; the encoding of an empty set is for mbc.empty to judge
+        elif (
+            len(elements) >= self.subject.domain.min_size
+        ):  # read; the encoding of an empty set is for mbc.empty to judge
             self._compare(self.subject.readout(state), self.pool[:, elements])
 
     def _state(self, number: int) -> tuple[Any, list[int]]:

@@ -13,7 +13,7 @@ from mbcbench.protocol import state as pytree
 from mbcbench.types import Encoder
 from mbcbench.verify.example import NORMAL_KINDS, ExampleData
 from mbcbench.verify.law import Classes, Law, encodes_sets, has_parameters, has_slots
-from mbcbench.verify.subject import Subject, encoding
+from mbcbench.verify.subject import Subject, encoding, slots_of
 from mbcbench.verify.tolerance import Comparison, gaps, rounding_bound
 
 from .comparison import no_gap, violation
@@ -82,8 +82,10 @@ def check_slots(subject: Subject, data: ExampleData) -> Comparison:
     How to fix a failure: two slots or more, and a read-out that keeps them apart (maximum, concatenation).
     """
     start = subject.init_state(len(data.x))
-    noise = torch.from_numpy(data.rng.standard_normal(tuple(start.slots.shape)))
-    actual = subject.stream([data.x], subject.replace_slots(start, start.slots + noise))
+    slots = slots_of(start)
+    assert slots is not None
+    noise = torch.from_numpy(data.rng.standard_normal(tuple(slots.shape)))
+    actual = subject.stream([data.x], subject.replace_slots(start, slots + noise))
     if is_changed(actual, subject.stream([data.x], start), data.x.shape[1]):
         return no_gap(data)
     return violation(data, "other slots give the same encoding")
@@ -97,20 +99,44 @@ def check_parameters(subject: Subject, data: ExampleData) -> Comparison:
     Why it matters: `torch.normal(mean, std)` passes no gradient to mean and std; a key bias cancels in a softmax over
     keys; with one slot the whole attention does.
 
-    How to fix a failure: reparametrise (mu + sigma * noise), remove what cancels, or freeze it explicitly.
+    How to fix a failure: reparametrise (mu + sigma * noise), remove what cancels, or freeze it explicitly. A parameter
+    that acts in train mode only, such as the spread of random slots, is not dead.
     """
+    unused = _unused_parameters(subject, data)
+    if unused:
+        unused_in_training = set(_unused_in_train_mode(subject, data, unused))
+        unused = [name for name in unused if name in unused_in_training]
+    if not unused:
+        return no_gap(data)
+    if len(unused) == len(subject.parameters):
+        return violation(data, "no parameter receives a gradient")
+    return violation(data, f"no gradient: {', '.join(unused)}")
+
+
+def _unused_parameters(subject: Subject, data: ExampleData) -> list[str]:
+    """Return the names of the parameters that receive no gradient."""
+    names = [name for name, _ in subject.parameters]
     with torch.enable_grad():
         out = subject.module(data.x)
         generator = torch.Generator().manual_seed(data.example.seed)
         loss = (out * torch.randn(out.shape, generator=generator, dtype=torch.float64)).sum()
         if not loss.requires_grad:
-            return violation(data, "the encoding has no graph: no parameter receives a gradient")
+            return names
         parameters = [parameter for _, parameter in subject.parameters]
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
     sizes = [0.0 if gradient is None else float(gradient.abs().max()) for gradient in gradients]
     floor = _NEGLIGIBLE * max(sizes)
-    unused = [name for (name, _), size in zip(subject.parameters, sizes, strict=True) if size <= floor]
-    return violation(data, f"no gradient: {', '.join(unused)}") if unused else no_gap(data)
+    return [name for name, size in zip(names, sizes, strict=True) if size <= floor]
+
+
+def _unused_in_train_mode(subject: Subject, data: ExampleData, unused: list[str]) -> list[str]:
+    """Return what is unused in train mode, where random slots have a spread; `unused` if it cannot be encoded there."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(data.example.seed)
+        try:
+            return _unused_parameters(subject.in_train_mode, data)
+        except ValueError:  # BatchNorm
+            return unused
 
 
 def check_attention(subject: Subject, data: ExampleData) -> Comparison:

@@ -22,10 +22,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from mbcbench.protocol.build import build_from_spec
 from mbcbench.protocol.encoder import encode_stream
 from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.protocol.state import nbytes
-from mbcbench.protocol.target import build_from_spec
 from mbcbench.types import Encoder
 
 MAX_OPERATIONS = 20_000  # per encoding; more of them are a loop over elements, which would take minutes

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench.execution.suite import Profile, Request, Suite
+from mbcbench.protocol.build import build_from_spec, get_spec
 from mbcbench.protocol.encoder import encode_stream, is_streaming
 from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.protocol.state import nbytes
-from mbcbench.protocol.target import build_from_spec, get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import CostDetail
 from mbcbench.records.record import Record, Status

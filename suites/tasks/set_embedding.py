@@ -6,9 +6,9 @@ from typing import TypedDict
 import torch
 from torch import Tensor, nn
 
+from mbcbench.protocol.build import build_from_spec
 from mbcbench.protocol.encoder import Aggregation, ChunkAggregation, encode_stream, is_streaming
 from mbcbench.protocol.spec import EncoderSpec, SlotReadout
-from mbcbench.protocol.target import build_from_spec
 from mbcbench.types import Encoder, Hyper
 
 from .partitions import FULL_SET, Sampling

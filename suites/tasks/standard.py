@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from mbcbench import registry
 from mbcbench.errors import UsageError, one_line
 from mbcbench.execution import digest
-from mbcbench.execution.suite import Request
+from mbcbench.execution.suite import DataNeed, Request
+from mbcbench.protocol.build import get_spec
 from mbcbench.protocol.spec import EncoderSpec
-from mbcbench.protocol.target import get_spec
 from mbcbench.records import outcomes, reference
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EvaluationDetail, ScoreDetail, StandardTrainingDetail, ValidationDetail
@@ -122,6 +122,10 @@ class StandardTask(ABC, Generic[Data]):
     @abstractmethod
     def load(self, seed: int) -> Data:
         """Load the data, split into training, validation and test parts under `seed`."""
+
+    def needs(self, cell: Cell) -> list[DataNeed]:
+        """Return the data that `load` loads for a cell; most tasks load the data set that its settings name."""
+        return [DataNeed(name=cell.params["data"])]
 
     @abstractmethod
     def build(self, spec: EncoderSpec, seed: int) -> nn.Module:

@@ -33,7 +33,7 @@ def test_a_second_run_runs_only_new_and_changed_cells(command: Command, tmp_path
     run_only(command, target)
     _, out, _ = run_only(command, target, "--encoder", HONEST)
     assert "1 of 2 cells reused; 1 run: new (1)" in out
-    encoder.write_text("from torch import nn\nE = lambda d: nn.Sequential(nn.Linear(d, 2) )\n")
+    encoder.write_text("from torch import nn\nE = lambda d: nn.Sequential(nn.Linear(d, 2), nn.Identity())\n")
     _, out, _ = run_only(command, target, "--encoder", HONEST)
     assert "1 of 2 cells reused; 1 run: encoder source changed (1)" in out
     _, out, _ = run_only(command, target, "--fresh")

@@ -12,9 +12,9 @@ SLOTS = 3
 # Laws that compare a stream with the full set; an encoder that breaks mbc.partition cannot keep them.
 STREAM = ("mbc.gradient", "mbc.large", "mbc.partial_gradient", "mbc.train", "numerics.scale")
 # Laws that an encoder breaks whose result depends on the order of elements.
-ORDERED = ("mbc.partition", "mbc.order", "mbc.merge", "mbc.resume", *STREAM)
+ORDERED = ("mbc.partition", "mbc.order", "mbc.merge", "mbc.resume", "mbc.mask", *STREAM)
 # Laws that start two streams from one state; they fail if the first stream modifies it.
-FORKED = ("mbc.order", "mbc.merge", "mbc.empty", "mbc.resume")
+FORKED = ("mbc.order", "mbc.merge", "mbc.empty", "mbc.resume", "mbc.mask")
 
 
 class Sums(NamedTuple):

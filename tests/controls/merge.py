@@ -108,6 +108,7 @@ class EmptySetIsNaN(Mean):
     """Divides zero by zero for the empty set."""
 
     breaks: ClassVar[str] = "mbc.empty"
+    also: ClassVar[tuple[str, ...]] = ("symmetry.padding",)
 
     def readout(self, state: Any) -> Tensor:
         mean: Tensor = state.total / state.number.unsqueeze(1)

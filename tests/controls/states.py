@@ -124,6 +124,7 @@ class StateOnModule(Mean):
 
     breaks: ClassVar[str] = "mbc.fork"
     also: ClassVar[tuple[str, ...]] = (
+        "mbc.mask",
         *FORKED,
         "numerics.scale",
     )  # encodes between start and chunks
@@ -299,6 +300,7 @@ class BatchNormOverElements(Mean):
     """Normalises by the statistics of a chunk in train mode."""
 
     breaks: ClassVar[str] = "mbc.train"
+    also: ClassVar[tuple[str, ...]] = ("symmetry.train",)
 
     def __init__(self, dim_in: int) -> None:
         super().__init__(dim_in)

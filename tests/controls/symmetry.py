@@ -23,7 +23,7 @@ from tests.controls.base import (
 )
 
 # A chunk that is masked entirely is all padding.
-PADDED = ("mbc.empty",)
+PADDED = ("mbc.mask", "mbc.empty")
 
 
 def positions(x: Tensor) -> Tensor:
@@ -185,7 +185,8 @@ class BatchCentred(Mean):
     """Centres encodings over the batch."""
 
     breaks: ClassVar[str] = "symmetry.batch"
-    also: ClassVar[tuple[str, ...]] = ("hygiene.nonfinite",)  # one NaN makes the mean over the batch NaN
+    # One NaN makes the mean over the batch NaN.
+    also: ClassVar[tuple[str, ...]] = ("hygiene.nonfinite", "symmetry.padding", "symmetry.train")
 
     def readout(self, state: Any) -> Tensor:
         encoding = super().readout(state)
@@ -196,7 +197,7 @@ class ScaledByBatch(Mean):
     """Divides by the largest number of the batch."""
 
     breaks: ClassVar[str] = "symmetry.batch"
-    also: ClassVar[tuple[str, ...]] = ("hygiene.nonfinite",)
+    also: ClassVar[tuple[str, ...]] = ("hygiene.nonfinite", "symmetry.padding", "symmetry.train")
 
     def readout(self, state: Any) -> Tensor:
         encoding = super().readout(state)
@@ -287,6 +288,7 @@ class PaddingAtTheEnd(Mean):
     """Treats the mask as a length: only padding at the end is ignored."""
 
     breaks: ClassVar[str] = "symmetry.padding"
+    also: ClassVar[tuple[str, ...]] = ("mbc.mask",)
 
     def part(self, x: Tensor, mask: Tensor | None) -> Any:
         if mask is not None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mbcbench.protocol import target
+from mbcbench.protocol.build import build_from_spec, get_spec
 from mbcbench.protocol.encoder import encode_stream
 from tests.encoders.test_all import BUILT_IN, STREAMING
 
@@ -15,7 +15,7 @@ N, WIDTH = 200, 8
 
 
 def build(name: str) -> Any:
-    return target.build_from_spec(target.get_spec(name), dim_in=WIDTH, seed=0).double().eval()
+    return build_from_spec(get_spec(name), dim_in=WIDTH, seed=0).double().eval()
 
 
 def draw() -> Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mbcbench.protocol import target
+from mbcbench.protocol.build import build_from_spec, get_spec
 from mbcbench.records.record import Status
 from mbcbench.verify.checker import Budget, Checker
 
@@ -43,7 +43,7 @@ class OnDevice(nn.Module):
 @pytest.mark.parametrize("name", ["sse-random", "sse-deterministic-max", "deepsets-mean", "umbc"])
 def test_the_law_holds(name: str, law: str, device: torch.device) -> None:
     def factory(dim_in: int) -> nn.Module:
-        return OnDevice(target.build_from_spec(target.get_spec(name), dim_in=dim_in, seed=0), device)
+        return OnDevice(build_from_spec(get_spec(name), dim_in=dim_in, seed=0), device)
 
     record = Checker(factory).judge(law, Budget(examples=60, min_examples=2))
     assert record.status is Status.PASS, record.message

@@ -36,6 +36,15 @@ def test_each_class_is_a_row_of_features_of_its_images(images: Path) -> None:
     assert exemplars.name == "imagenet"
 
 
+def test_the_weights_are_downloaded_when_the_features_are_prepared(
+    images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[bool] = []
+    monkeypatch.setattr(ImageNet, "_fetch_weights", lambda self, *, offline: calls.append(offline))
+    ImageNet().prepare("load", {})
+    assert calls == [False, True]
+
+
 def test_every_class_has_as_many_images_as_the_smallest(images: Path) -> None:
     (images / "train" / "n01440764" / "n01440764_1.JPEG").unlink()
     assert ImageNet().load().train.shape == (2, 2, 3)

@@ -7,6 +7,7 @@ import pytest
 
 from mbcbench.datasets import embedding, photo_exemplars
 from mbcbench.datasets.photo_exemplars import PhotoExemplars
+from mbcbench.datasets.photographs import iter_photographs
 from mbcbench.errors import UsageError
 
 
@@ -37,9 +38,28 @@ def test_places_and_views_are_those_of_earlier_versions() -> None:
     image = np.random.default_rng(1).integers(0, 256, (70, 90, 3), dtype=np.uint8)
     places = photo_exemplars.choose_places([np.concatenate([image] * 2), image], 5, 3, np.random.default_rng(0))
     assert places.tolist() == [[0, 24, 0], [0, 48, 0], [0, 24, 24], [1, 0, 0], [1, 0, 24]]
-    views = photo_exemplars.render_views(image, np.array([[0, 0], [3, 20]]), np.random.default_rng(0)).numpy()
+    views = photo_exemplars.render_views(
+        photo_exemplars.as_pixels(image), np.array([[0, 0], [3, 20]]), np.random.default_rng(0)
+    ).numpy()
     weights = np.cos(np.arange(views.size)).reshape(views.shape)
     assert (views.astype(np.float64) * weights).sum() == pytest.approx(46.067, abs=1e-2)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("batches", [1, 3])
+def test_views_do_not_depend_on_the_parts_they_are_computed_in(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
+    monkeypatch.setattr(photo_exemplars, "BATCH", 4)
+    monkeypatch.setattr(photo_exemplars, "BATCHES_OF_PART", batches)
+    rng = np.random.default_rng(photo_exemplars.SEED)
+    images = [part.train for part in iter_photographs(photo_exemplars.TRAIN_SHARE, photo_exemplars.GAP)]
+    places = photo_exemplars.choose_places(images, 20, photo_exemplars.TRAIN_CAP, rng)
+    means = []
+    for number, image in enumerate(images):
+        corners = np.repeat(places[places[:, 0] == number, 1:], 2, axis=0)
+        for start in range(0, len(corners), 4):
+            views = photo_exemplars.render_views(photo_exemplars.as_pixels(image), corners[start : start + 4], rng)
+            means.append(views.mean(dim=(2, 3)).half().numpy())
+    assert np.array_equal(PhotoExemplars().load().train, np.concatenate(means).reshape(20, 2, 3))
 
 
 def test_places_are_on_a_grid_and_capped_per_photograph() -> None:
@@ -55,13 +75,17 @@ def test_with_strength_0_a_view_is_the_window_or_its_mirror_image() -> None:
     image = np.random.default_rng(0).integers(0, 256, (100, 120, 3), dtype=np.uint8)
     window = image[20:84, 30:94].transpose(2, 0, 1) / 255
     corners = np.array([[20, 30]] * 8)
-    for view in photo_exemplars.render_views(image, corners, np.random.default_rng(0), strength=0.0).numpy():
+    for view in photo_exemplars.render_views(
+        photo_exemplars.as_pixels(image), corners, np.random.default_rng(0), strength=0.0
+    ).numpy():
         assert min(np.abs(view - window).max(), np.abs(view - window[:, :, ::-1]).max()) < 1e-4
 
 
 def test_views_differ_and_stay_in_range() -> None:
     image = np.random.default_rng(0).integers(0, 256, (100, 120, 3), dtype=np.uint8)
-    views = photo_exemplars.render_views(image, np.array([[0, 0], [0, 0]]), np.random.default_rng(0))
+    views = photo_exemplars.render_views(
+        photo_exemplars.as_pixels(image), np.array([[0, 0], [0, 0]]), np.random.default_rng(0)
+    )
     assert float((views[0] - views[1]).abs().max()) > 0.1
     assert 0 <= float(views.min()) < float(views.max()) <= 1
 
@@ -81,3 +105,15 @@ def test_the_features_of_different_images_differ() -> None:
     assert features.shape == (3, 1280)
     assert np.isfinite(features).all()
     assert np.abs(features[0] - features[2]).max() > 0.1
+
+
+def test_the_fast_network_has_the_features_of_the_published_one() -> None:
+    library = pytest.importorskip("efficientnet_lite_pytorch")
+    import torch
+
+    published = library.EfficientNet.from_name("efficientnet-lite0")
+    published.load_state_dict(torch.load(embedding.EFFICIENTNET_WEIGHTS.path(), weights_only=True))
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = published.eval().extract_features(2 * images - 1).mean(dim=(2, 3))
+        assert float((embedding.efficientnet_lite0()(images) - expected).abs().max()) < 1e-4

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mbcbench.protocol import target
+from mbcbench.protocol.build import build as build_target
 
 Build = Callable[..., Any]
 
@@ -25,7 +25,7 @@ def build() -> Build:
     """Return `build(name, dim_in=3, seed=0, **hyper)`, which builds a registered encoder in float64 and eval()."""
 
     def make(name: str, *, dim_in: int = 3, seed: int = 0, **hyper: Any) -> Any:
-        return target.build(name, dim_in=dim_in, seed=seed, **hyper).double().eval()
+        return build_target(name, dim_in=dim_in, seed=seed, **hyper).double().eval()
 
     return make
 

@@ -9,15 +9,16 @@ import torch
 from torch import Tensor
 
 from mbcbench import registry
-from mbcbench.protocol import target
+from mbcbench.protocol.build import build as build_target
+from mbcbench.protocol.build import build_from_spec, get_spec
 from mbcbench.protocol.encoder import encode_stream, is_streaming, takes_mask
 from mbcbench.protocol.state import clone, tensors
 from tests.encoders.conftest import Build, chunks
 
 BUILT_IN = [p.name for p in registry.plugins(registry.ENCODERS).values() if p.target.startswith("mbcbench.")]
-INCONSISTENT = [name for name in BUILT_IN if "mbc.partition" in target.get_spec(name).breaks]
+INCONSISTENT = [name for name in BUILT_IN if "mbc.partition" in get_spec(name).breaks]
 CONSISTENT = [name for name in BUILT_IN if name not in INCONSISTENT]
-STREAMING = [name for name in BUILT_IN if is_streaming(target.build(name, dim_in=3))]
+STREAMING = [name for name in BUILT_IN if is_streaming(build_target(name, dim_in=3))]
 EXACT = [name for name in STREAMING if name in CONSISTENT]
 
 
@@ -28,7 +29,7 @@ def close(a: Tensor, b: Tensor, tolerance: float = 1e-12) -> bool:
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_the_spec_has_the_registered_name_a_paper_and_a_summary(name: str) -> None:
-    spec = target.get_spec(name)
+    spec = get_spec(name)
     assert spec.name == name
     assert spec.paper.startswith("https://")
     assert spec.summary
@@ -106,9 +107,7 @@ def test_an_empty_set_is_a_finite_value_or_a_clear_error(build: Build, x: Tensor
     assert out is None or (out.shape == module(x).shape and bool(out.isfinite().all()))
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in BUILT_IN if takes_mask(target.build_from_spec(target.get_spec(name), dim_in=3))]
-)
+@pytest.mark.parametrize("name", [name for name in BUILT_IN if takes_mask(build_from_spec(get_spec(name), dim_in=3))])
 class TestMask:
     @pytest.mark.parametrize("junk", [1e6, float("nan"), float("inf")])
     def test_masked_elements_have_no_influence(self, build: Build, x: Tensor, name: str, junk: float) -> None:

@@ -137,3 +137,14 @@ def test_attention_with_a_gradient_is_the_same_as_without(build: Build, x: Tenso
         with torch.no_grad():
             expected = module(rows)
         assert torch.allclose(module(rows), expected, rtol=1e-12)
+
+
+def test_the_gradient_of_janossy_by_sorting_is_that_of_all_pairs(build: Build, x: Tensor) -> None:
+    module = build("janossy")
+    weights = list(module.parameters())
+    direction = torch.randn(module(x).shape, dtype=x.dtype, generator=torch.Generator().manual_seed(1))
+    all_pairs = module(x, torch.ones(x.shape[:2], dtype=torch.bool))  # with a mask, pairs are summed one by one
+    assert torch.allclose(module(x), all_pairs, rtol=1e-12)
+    gradients = [torch.autograd.grad((out * direction).sum(), weights) for out in (module(x), all_pairs)]
+    for fast, slow in zip(*gradients, strict=True):
+        assert torch.allclose(fast, slow, rtol=1e-10)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from mbcbench.encoders.nn import networks
-from mbcbench.protocol import target
+from mbcbench.protocol.build import get_spec
 from tests.encoders.conftest import Build
 
 DIM = 64
@@ -52,7 +52,7 @@ def test_the_sum_of_outputs_follows_from_the_sum_of_inputs(build: Build, bias: b
 @pytest.mark.parametrize(("name", "hyper"), LINEAR, ids=str)
 def test_long_sets_equal_the_reference(build: Build, name: str, hyper: dict[str, Any]) -> None:
     module, x = build(name, **hyper), elements(300)
-    reference = target.get_spec(name).reference
+    reference = get_spec(name).reference
     assert reference is not None
     expected = torch.from_numpy(reference(module, x.numpy()))
     torch.testing.assert_close(module(x).detach(), expected, rtol=1e-11, atol=1e-11)

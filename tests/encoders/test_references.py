@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mbcbench import registry
-from mbcbench.protocol import target
+from mbcbench.protocol.build import get_spec
 from tests.encoders.conftest import Build
 
 BUILT_IN = [p.name for p in registry.plugins(registry.ENCODERS).values() if p.target.startswith("mbcbench.")]
@@ -38,7 +38,7 @@ def relative_gap(build: Build, name: str, x: Tensor, scale: float = 1.0, **hyper
         for parameter in module.parameters():
             parameter.mul_(scale)
         encoding = module(x).numpy()
-    reference = target.get_spec(name).reference
+    reference = get_spec(name).reference
     assert reference is not None
     expected = reference(module, x.numpy())
     assert encoding.shape == expected.shape

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mbcbench.execution import digest
+from mbcbench.protocol.build import import_target_module
 
 ROOT = Path(__file__).parents[2]
 SUITES = ("laws", "resources", "point-clouds")
@@ -90,10 +91,10 @@ def test_an_edit_invalidates_the_suites_that_it_can_change(invalidated: Mapping[
 @pytest.mark.parametrize(
     ("source", "modules"),
     [
-        ("from mbcbench import build", {"mbcbench/protocol/target.py"}),
-        ("from mbcbench.protocol.target import build", {"mbcbench/protocol/target.py"}),
+        ("from mbcbench import build", {"mbcbench/protocol/build.py"}),
+        ("from mbcbench.protocol.build import build", {"mbcbench/protocol/build.py"}),
         ("from mbcbench import Suite, Cell", set()),
-        ("import mbcbench\nmbcbench.build", {"mbcbench/protocol/target.py", "mbcbench/verify/tolerance.py"}),
+        ("import mbcbench\nmbcbench.build", {"mbcbench/protocol/build.py", "mbcbench/verify/tolerance.py"}),
     ],
 )
 def test_the_public_names_stand_for_the_modules_that_define_them(
@@ -103,7 +104,7 @@ def test_the_public_names_stand_for_the_modules_that_define_them(
     digested: set[Path] = set()
     monkeypatch.setattr(digest, "files", digested.update)
     digest.harness([tmp_path / "suite.py"])
-    looked_for = {ROOT / "mbcbench/protocol/target.py", ROOT / "mbcbench/verify/tolerance.py"}
+    looked_for = {ROOT / "mbcbench/protocol/build.py", ROOT / "mbcbench/verify/tolerance.py"}
     assert looked_for & digested == {ROOT / module for module in modules}
 
 
@@ -134,3 +135,10 @@ assert unloaded == digest.sources([sys.argv[1]]), unloaded ^ digest.sources([sys
 @pytest.mark.parametrize("module", ["suites.tasks.image_completion.suite", "suites.laws", "encoders.umbc"])
 def test_the_sources_of_a_plug_in_are_known_without_importing_it(module: str) -> None:
     subprocess.run([sys.executable, "-c", UNLOADED, f"mbcbench.{module}"], check=True)
+
+
+def test_a_file_in_a_package_counts_with_its_folder_only_where_it_is_loaded_by_its_path(tmp_path: Path) -> None:
+    (tmp_path / "__init__.py").write_text("")
+    (tmp_path / "encoder.py").write_text("")
+    module = import_target_module(f"{tmp_path / 'encoder.py'}:E")
+    assert digest.sources([module.__name__]) == {tmp_path / "encoder.py"}

@@ -4,9 +4,11 @@ import io
 
 from rich.console import Console
 
+from mbcbench.datasets.progress import Report
 from mbcbench.execution.planner import Planned
+from mbcbench.execution.prepare import PREPARE
 from mbcbench.execution.progress import Progress, format_duration, watch
-from mbcbench.execution.runner import Finished, Started
+from mbcbench.execution.runner import Advanced, Finished, Started
 from mbcbench.execution.suite import PROBE
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Status
@@ -87,6 +89,60 @@ def test_without_a_terminal_the_state_is_a_line_every_ten_seconds() -> None:
         "2 of 4 cells, 12 s, about 12 s left",
         "4 of 4 cells, 24 s, about 0 s left",
     ]
+
+
+PREPARATION = Cell(suite=PROBE, case=PREPARE, encoder="", params={"need": {"name": "faces"}})
+
+
+def report(done: float, total: float | None = 2000, description: str = "faces", reused: float = 0) -> Advanced:
+    of_images = Report(description=description, done=done, total=total, unit="images", reused=reused)
+    return Advanced(PREPARATION, of_images)
+
+
+def test_a_preparation_shows_how_far_it_is_and_for_how_long() -> None:
+    clock = Clock()
+    progress = Progress(1, clock)
+    (cell,) = cells("task", 1)
+    progress.update(Planned((cell,), (cell,)))
+    progress.update(Started(PREPARATION))
+    assert progress.line() == "preparing faces, 0 s"
+    progress.update(report(0))
+    clock.now = 16
+    progress.update(report(640))
+    assert progress.line() == "preparing faces: 640 of 2,000 images, about 34 s left, 16 s"
+    assert progress.describe(PREPARATION) == "preparing faces: 640 of 2,000 images, about 34 s left"
+    progress.update(Finished(PREPARATION, ()))
+    assert progress.line().startswith("0 of 1 cells")
+
+
+def test_work_of_an_earlier_preparation_took_no_time() -> None:
+    clock = Clock()
+    progress = Progress(1, clock)
+    progress.update(Planned((), ()))
+    progress.update(Started(PREPARATION))
+    progress.update(report(0))
+    clock.now = 10
+    progress.update(report(1000, reused=500))
+    assert "about 20 s left" in progress.line()
+
+
+def test_a_preparation_of_unknown_length_says_what_it_does() -> None:
+    progress = Progress(1, Clock())
+    progress.update(Planned((), ()))
+    progress.update(Started(PREPARATION))
+    progress.update(report(1, description="faces.zip", total=None))
+    assert progress.line() == "preparing faces (faces.zip), 0 s"
+
+
+def test_without_a_terminal_a_preparation_is_a_line_every_ten_seconds() -> None:
+    out, clock = io.StringIO(), Clock()
+    with watch(Console(file=out), Progress(1, clock), quiet=False) as update:
+        update(Planned((), ()))
+        update(Started(PREPARATION))
+        for done in (0, 500, 1000):
+            update(report(done))
+            clock.now += 6
+    assert out.getvalue() == "preparing faces: 1,000 of 2,000 images, about 12 s left, 12 s\n"
 
 
 def test_on_a_terminal_the_running_cells_are_shown() -> None:

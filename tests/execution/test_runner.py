@@ -1,6 +1,7 @@
 """Runner: whatever a plug-in does, its cell is a row and the other cells complete."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -57,6 +58,16 @@ def test_a_defect_is_a_row(probed: dict[str, Record], name: str, status: Status,
     assert record.status is status
     assert message in record.message
     assert "\n" not in record.message
+
+
+def test_a_memory_limit_is_named_as_our_own_with_a_value_to_try(probed: dict[str, Record]) -> None:
+    assert re.search(
+        r"mbcbench's own limit of .* GiB was reached; try --memory-limit \d+ ", probed["EatsMemory"].message
+    )
+    # It asks for 2^40 entries in float32.
+    suggested = re.search(r"try --memory-limit (\d+)", probed["EatsTensors"].message)
+    assert suggested is not None
+    assert int(suggested[1]) > 4096
 
 
 def test_a_probe_describes_an_encoder(probed: dict[str, Record]) -> None:

@@ -40,5 +40,5 @@ def test_a_cell_records_a_detail_as_a_mapping() -> None:
 
 
 def test_the_detail_of_a_probe_is_read_back() -> None:
-    plan = detail.PlanDetail(cells=[], experiments={}, seconds=60.0, exclusive=True)
+    plan = detail.PlanDetail(cells=[], experiments={}, seconds=60.0, exclusive=True, needs=[])
     assert detail.PlanDetail.from_dict({**plan.to_dict(), "peak_rss_bytes": 1}) == plan

@@ -9,7 +9,7 @@ from mbcbench import registry
 from mbcbench.records.record import Record, frame
 from mbcbench.reporting import Artefact
 from mbcbench.reports.captions import ACCURACY, NLL, Caption, ClaimText, Reading, compare_series
-from mbcbench.reports.paper.claims import claims_table
+from mbcbench.reports.paper.claims_table import claims_table
 from mbcbench.reports.rendered import RenderedArtefact, in_order, render
 from mbcbench.reports.selection import label_models
 from tests.cli.test_report import cloud, clouds

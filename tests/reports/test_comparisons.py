@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from mbcbench import registry
 from mbcbench.records.record import Record, Status, frame
 from mbcbench.reporting import Artefact
-from mbcbench.reports.paper.claims import claims_table
+from mbcbench.reports.paper.claims_table import claims_table
 from mbcbench.reports.selection import label_models, select
 from tests.cli.test_report import cloud
 from tests.reports.test_captions import rendered

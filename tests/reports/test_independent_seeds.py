@@ -13,7 +13,7 @@ from mbcbench import registry
 from mbcbench.paper import CENTROID_WIDTH
 from mbcbench.records.record import Record, Status, frame
 from mbcbench.reports import style
-from mbcbench.reports.paper.claims import claims_table
+from mbcbench.reports.paper.claims_table import claims_table
 from mbcbench.reports.selection import label_models
 from mbcbench.reports.stats import Estimate, summarise_by
 

@@ -62,7 +62,7 @@ def test_every_name_and_number_is_whole(
 def test_a_wide_terminal_has_badges_accuracy_and_cost_in_one_row(
     report: Report, records: pd.DataFrame, info: dict[str, Any]
 ) -> None:
-    [row] = [line for line in printed(report, records, info, 120).splitlines() if re.match(" +2  sse-random", line)]
+    [row] = [line for line in printed(report, records, info, 120).splitlines() if re.match(" +–  sse-random", line)]
     assert re.search(r"✓ 4/4 +✓ 3/3 +✓ 2/2 +0\.906 ±0\.017 .* 2\.1M +19\.5 MiB", row)
 
 

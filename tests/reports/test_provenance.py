@@ -110,3 +110,17 @@ def test_an_encoder_that_was_removed_has_changed_and_a_users_file_is_not_compare
         Cell(suite="s", case="c", encoder=name, identity={"encoder source": "0"}) for name in ("removed", "my.py:Mine")
     ]
     assert provenance.changed_sources(cells)["encoders"] == ["removed"]
+
+
+def test_the_spot_check_is_a_line_that_names_what_was_not_reproduced() -> None:
+    good = {"case": "standard-points", "encoder": "mean", "seed": 1, "difference": 0.01, "tolerance": 0.03}
+    bad = {**good, "encoder": "pma", "difference": 0.25}
+    reference = {"commit": "abc1234567", "created": "2026-01-02"}
+    assert record_lines({"commit": "f" * 40, "reference": {**reference, "spot_checks": [good]}})[1:] == [
+        "Reference results: commit abc1234 (2026-01-02)",
+        "Spot check: reproduced 1 of 1 reference trainings within tolerance",
+    ]
+    (line,) = record_lines({"commit": "f" * 40, "reference": {**reference, "spot_checks": [good, bad]}})[2:]
+    assert "reproduced 1 of 2" in line
+    assert "pma on standard-points, seed 1: 0.250 apart, tolerance 0.03" in line
+    assert len(record_lines({"commit": "f" * 40, "reference": reference})) == 2

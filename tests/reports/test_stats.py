@@ -5,15 +5,15 @@ import pandas as pd
 import pytest
 from scipy import stats as scipy_stats
 
-from mbcbench.records import statistics
+from mbcbench.records import intervals
 from mbcbench.reports import stats
 
 VALUES = [0.1, 0.3, 0.2, 0.6]
 
 
 def test_reports_and_the_comparison_of_runs_share_one_interval() -> None:
-    assert stats.Estimate is statistics.Estimate
-    assert stats.half_width is statistics.half_width
+    assert stats.Estimate is intervals.Estimate
+    assert stats.half_width is intervals.half_width
 
 
 def test_a_paired_difference_has_the_interval_of_a_paired_t_test() -> None:
@@ -73,3 +73,35 @@ def test_a_summary_has_the_mean_and_the_interval_of_each_group() -> None:
     assert table.at["a", "half"] == pytest.approx(stats.Estimate.of(VALUES).half)
     assert table.at["b", "seeds"] == 1
     assert np.isnan(table.at["b", "half"])
+
+
+def test_resampled_means_have_the_width_of_students_interval() -> None:
+    values = np.random.default_rng(0).normal(size=(5, 3))
+    means = stats.resample_means(values, 20_000, np.random.default_rng(1))
+    half = stats.half_width(values.std(axis=0, ddof=1), 5)
+    assert means.mean(axis=0) == pytest.approx(values.mean(axis=0), abs=0.02)
+    assert 1.96 * means.std(axis=0) == pytest.approx(half, rel=0.03)
+
+
+def test_seeds_of_all_encoders_are_resampled_together() -> None:
+    shared = np.random.default_rng(0).normal(size=(5, 1))
+    means = stats.resample_means(np.hstack([shared, shared + 1.0]), 100, np.random.default_rng(1))
+    assert means[:, 1] - means[:, 0] == pytest.approx(np.ones(100))
+
+
+def test_the_error_of_test_items_adds_to_that_of_seeds() -> None:
+    covariances = np.tile([[0.04, 0.02], [0.02, 0.04]], (4, 1, 1))
+    means = stats.resample_means(np.zeros((4, 2)), 20_000, np.random.default_rng(0), covariances)
+    assert np.cov(means.T) == pytest.approx(covariances[0] / 4, abs=0.0005)
+
+
+def test_holm_rejects_the_smallest_p_values_up_to_the_first_that_is_too_large() -> None:
+    p_values = np.array([0.04, 0.001, 0.02, 0.012])  # limits from the smallest: .0125, .0167, .025, .05
+    assert list(stats.reject_holm(p_values)) == [True, True, True, True]
+    assert list(stats.reject_holm(np.array([0.04, 0.001, 0.03, 0.012]))) == [False, True, False, True]
+    assert not len(stats.reject_holm(np.zeros(0)))
+
+
+def test_a_bootstrap_p_value_counts_the_resamples_on_the_other_side_of_zero() -> None:
+    differences = np.array([[1.0, 1.0], [2.0, -1.0], [3.0, 2.0]])
+    assert stats.bootstrap_p(differences) == pytest.approx([1 / 4, 3 / 4])

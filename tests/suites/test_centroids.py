@@ -9,7 +9,7 @@ from torch import nn
 
 from mbcbench.datasets import Split
 from mbcbench.execution.suite import Request
-from mbcbench.protocol.target import get_spec
+from mbcbench.protocol.build import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Status
 from mbcbench.suites.tasks.centroids import episodes, prototypical_network, settings

@@ -9,7 +9,7 @@ from scipy.stats import norm
 from torch import Tensor, nn
 
 from mbcbench.execution.suite import Request
-from mbcbench.protocol.target import get_spec
+from mbcbench.protocol.build import get_spec
 from mbcbench.records.record import Record, Status
 from mbcbench.suites import training
 from mbcbench.suites.tasks.image_completion import neural_process, pixels, settings

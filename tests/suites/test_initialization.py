@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench import registry
-from mbcbench.protocol.target import get_spec
+from mbcbench.protocol.build import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.suites.tasks.centroids import suite as centroids
 from mbcbench.suites.tasks.centroids.settings import DIGIT_PROFILES

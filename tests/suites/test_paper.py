@@ -5,7 +5,7 @@ import pytest
 from mbcbench import registry
 from mbcbench.execution.suite import Profile, Request
 from mbcbench.paper import POOLINGS
-from mbcbench.protocol.target import build_from_spec, get_spec
+from mbcbench.protocol.build import build_from_spec, get_spec
 from mbcbench.records.record import Status
 from mbcbench.suites import paper
 from tests.suites.helpers import load_suite, run_cells, sample_target

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mbcbench.protocol.target import build_from_spec, get_spec
+from mbcbench.protocol.build import build_from_spec, get_spec
 from mbcbench.records.record import Status
 from mbcbench.suites.tasks import partitions, set_embedding
 from tests.suites.helpers import run_cells, sample_cells, sample_target

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench.execution.suite import PROFILES, Request
+from mbcbench.protocol.build import get_spec
 from mbcbench.protocol.spec import SlotReadout
-from mbcbench.protocol.target import get_spec
 from mbcbench.records.record import Record, Status
 from mbcbench.suites import training
 from mbcbench.suites.tasks import classifier, set_embedding

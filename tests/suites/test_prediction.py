@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from mbcbench import registry
+from mbcbench.protocol.build import build_from_spec, get_spec
 from mbcbench.protocol.encoder import encode_stream
-from mbcbench.protocol.target import build_from_spec, get_spec
 from mbcbench.suites.resources import prediction
 from tests.suites.helpers import sample_target
 

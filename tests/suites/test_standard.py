@@ -12,7 +12,7 @@ import torch
 from mbcbench import registry
 from mbcbench.errors import UsageError
 from mbcbench.execution.suite import Request, Suite
-from mbcbench.protocol.target import build_from_spec, get_spec
+from mbcbench.protocol.build import build_from_spec, get_spec
 from mbcbench.records import outcomes
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status

@@ -9,7 +9,7 @@ from hypothesis.database import InMemoryExampleDatabase
 
 import mbcbench
 from mbcbench.errors import BrokenPluginError, UsageError
-from mbcbench.protocol.target import target_name, target_string
+from mbcbench.protocol.build import target_name, target_string
 from mbcbench.verify.assertions import budget_from_hypothesis
 from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.law import select_laws

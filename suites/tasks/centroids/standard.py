@@ -82,7 +82,7 @@ class StandardCentroids(StandardTask[PairData]):
 
     suite, case, metric = "centroids", "standard-centroids", ACCURACY
     settings = StandardSettings(steps=800, batch_size=8, train_size=10)
-    search_steps = 320
+    search_steps = 400
     rates = (3e-4, 1e-3, 3e-3, 1e-2)
     other_sizes = (1, 100)
     converged_within = 0.01

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench.datasets import MNIST_5K
-from mbcbench.execution.suite import Request, Suite
-from mbcbench.protocol.target import get_spec
+from mbcbench.execution.suite import DataNeed, Request, Suite
+from mbcbench.protocol.build import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import (
     CentroidTrainingDetail,
@@ -81,6 +81,11 @@ def exemplar_cells(request: Request, settings: ExemplarCentroidSettings) -> list
     dataset = choose_dataset("exemplars", request.data)
     settings = replace(settings, data=dataset.name, data_sha256=dataset.sha256)
     return training_cells("centroids", "exemplar-centroids", request, settings)
+
+
+def needs(cell: Cell) -> list[DataNeed]:
+    """Return the data set of a cell."""
+    return [DataNeed(name=cell.params["data"])]
 
 
 def run(cell: Cell) -> Iterable[Record]:
@@ -233,6 +238,7 @@ SUITE = Suite(
     summary="classify by the nearest centroid (prototypical networks), over support sizes and numbers of ways",
     cells=cells,
     run=run,
+    needs=needs,
     seconds={"smoke": 120, "quick": 600, "standard": 3600, "thorough": 3600, "paper": 7 * 24 * 3600},
     follow_up=partial(standard.follow_up, STANDARD),
 )

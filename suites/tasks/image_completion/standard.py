@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mbcbench.datasets.photographs import Photographs
+from mbcbench.execution.suite import DataNeed
 from mbcbench.protocol.spec import EncoderSpec
+from mbcbench.records.cell import Cell
 
 from ...metrics import NLL
 from ...training import device_of
@@ -40,17 +42,21 @@ class StandardImages(StandardTask[ImageData]):
 
     suite, case, metric = "image-completion", "standard-images", NLL
     settings = StandardSettings(steps=5000, batch_size=8, train_size=200)
-    search_steps = 1250
+    search_steps = 2500
     rates = (3e-4, 1e-3, 3e-3)
     other_sizes = (800,)
     converged_within = 0.02
 
     def load(self, seed: int) -> ImageData:
-        patches = Photographs().load_strips(SIZE, seed)
+        patches = Photographs().load_strips(size=SIZE, seed=seed)
         train, validation, test = (as_images(torch.from_numpy(part.copy()), "centred") for part in patches)
         return ImageData(
             train, validation, test, _orders(validation, VALIDATION_SEED), _orders(test, TEST_SEED)
         )  # fmt: skip
+
+    def needs(self, cell: Cell) -> list[DataNeed]:
+        arguments = {"size": SIZE, "seed": cell.seed}
+        return [DataNeed(name=Photographs.name, loader="load_strips", arguments=arguments)]
 
     def build(self, spec: EncoderSpec, seed: int) -> NeuralProcess:
         return NeuralProcess(spec, seed=seed)

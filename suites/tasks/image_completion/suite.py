@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from mbcbench.datasets import choose
-from mbcbench.execution.suite import Request, Suite
-from mbcbench.protocol.target import get_spec
+from mbcbench.execution.suite import DataNeed, Request, Suite
+from mbcbench.protocol.build import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import CompletionTrainingDetail, ScoreDetail
 from mbcbench.records.record import Record
@@ -46,6 +46,18 @@ def completion_cells(request: Request, settings: CompletionSettings) -> list[Cel
     return [
         cell if cell.seed == request.seed else replace(cell, params={**cell.params, "kept": 0}) for cell in all_cells
     ]
+
+
+def needs(cell: Cell) -> list[DataNeed]:
+    """Return the images of a cell, which `load_images` loads, or the strips of the profile `standard`."""
+    if cell.case == STANDARD.case:
+        return STANDARD.needs(cell)
+    return images_needed(cell)
+
+
+def images_needed(cell: Cell) -> list[DataNeed]:
+    """Return the need of a cell that calls `load_images`."""
+    return [DataNeed(name=cell.params["data"], arguments={"size": cell.params["size"]})]
 
 
 def run(cell: Cell) -> Iterable[Record]:
@@ -149,6 +161,7 @@ SUITE = Suite(
     summary="complete images from some of their pixels (NLL): contexts in one piece and streamed, larger and smaller",
     cells=cells,
     run=run,
+    needs=needs,
     seconds={"smoke": 120, "quick": 600, "standard": 3600, "thorough": 3600, "paper": 7 * 24 * 3600},
     follow_up=partial(standard.follow_up, STANDARD),
 )

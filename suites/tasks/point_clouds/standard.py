@@ -37,7 +37,7 @@ class StandardPoints(StandardTask[PointData]):
 
     suite, case, metric = "point-clouds", "standard-points", ACCURACY
     settings = StandardSettings(steps=4000, batch_size=32, train_size=100)
-    search_steps = 1000
+    search_steps = 2000
     rates = (3e-4, 1e-3, 3e-3, 1e-2)
     other_sizes = (500,)
     converged_within = 0.01

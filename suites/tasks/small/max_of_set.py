@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import l1_loss
 
 from mbcbench.execution.suite import Profile, Request, Suite
-from mbcbench.protocol.target import get_spec
+from mbcbench.protocol.build import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EvaluationDetail, ScoreDetail
 from mbcbench.records.record import Record

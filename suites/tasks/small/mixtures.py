@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mbcbench.execution.suite import Profile, Request, Suite
-from mbcbench.protocol.target import get_spec
+from mbcbench.protocol.build import get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EvaluationDetail, ScoreDetail
 from mbcbench.records.record import Record

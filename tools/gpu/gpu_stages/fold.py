@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mbcbench import system
 from mbcbench.encoders.nn import fused_attention
-from mbcbench.protocol.target import build_from_spec, get_spec
+from mbcbench.protocol.build import build_from_spec, get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 from mbcbench.suites.resources.measurement import repeat_for

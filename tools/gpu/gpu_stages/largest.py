@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from mbcbench import registry
-from mbcbench.protocol.target import build_from_spec, get_spec
+from mbcbench.protocol.build import build_from_spec, get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 

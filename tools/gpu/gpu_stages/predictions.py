@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from mbcbench.protocol.target import get_spec
+from mbcbench.protocol.build import get_spec
 from mbcbench.suites.resources.prediction import PredictionError, predict_one_piece
 
 from .roofline import H100, Ceilings, Cost, fold_cost

@@ -16,7 +16,7 @@ from torch import nn
 from mbcbench import system
 from mbcbench.api.run import run
 from mbcbench.execution.suite import Device, Profile
-from mbcbench.protocol.target import build_from_spec, get_spec
+from mbcbench.protocol.build import build_from_spec, get_spec
 
 from .stage import parser
 

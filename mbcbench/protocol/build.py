@@ -181,9 +181,10 @@ def element_width(spec: EncoderSpec) -> int:
     return next((m.in_features for m in module.modules() if isinstance(m, nn.Linear)), DEFAULT_DIM_IN)
 
 
-def validate(module: nn.Module, *, dim_in: int, name: str) -> None:
+def validate(module: nn.Module, *, dim_in: int, name: str, min_size: int = 1) -> None:
     """Encode a small batch; raise UsageError if the output is not an encoding, BrokenPluginError if forward fails."""
-    x = torch.linspace(-1, 1, 2 * 3 * dim_in, dtype=torch.get_default_dtype()).reshape(2, 3, dim_in)
+    n = max(3, min_size)
+    x = torch.linspace(-1, 1, 2 * n * dim_in, dtype=torch.get_default_dtype()).reshape(2, n, dim_in)
     first = next(iter(module.parameters()), None)
     if first is not None and first.is_floating_point():
         x = x.to(device=first.device, dtype=first.dtype)

@@ -1,0 +1,90 @@
+"""Preparation: data are made ready once for all cells that need them, without a time limit, before any cell starts."""
+
+import json
+import tempfile
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mbcbench import system
+from mbcbench.execution import runner
+from mbcbench.execution.runner import Event, Finished, Job, Limits
+from mbcbench.execution.suite import PROBE, DataNeed
+from mbcbench.records.cell import Cell
+from mbcbench.records.record import BROKEN, Record, Status
+
+if TYPE_CHECKING:
+    from mbcbench.datasets.progress import Report
+
+PREPARE = "prepare"  # case of the probe that makes data ready
+LIMITS = Limits(seconds=None, memory_bytes=16 * 2**30)  # more memory than any data set takes
+SECONDS_BETWEEN_REPORTS = 0.5
+
+
+def prepare_data(jobs: Sequence[Job], workers: int) -> Generator[Event, None, list[Job]]:
+    """Make ready the data that jobs need, and return the jobs that can run.
+
+    The others end here, with a record that says why their data are missing: that is not the fault of an encoder.
+    """
+    needs = {need.key: need for job in jobs for need in job.needs}
+    failures: dict[str, Record] = {}  # by key of the need
+    with tempfile.TemporaryDirectory(prefix="mbcbench-") as folder:
+        preparations = [_preparation(need, Path(folder) / f"{n}.json") for n, need in enumerate(needs.values())]
+        for event in runner.run(preparations, workers=workers):
+            if not isinstance(event, Finished):
+                yield event
+                continue
+            (record,) = event.records
+            if record.status is not Status.OK:
+                failures[_need_of(event.cell).key] = record
+            yield Finished(event.cell, ())  # what went wrong is in the records of the cells
+    ready = []
+    for job in jobs:
+        missing = next((need for need in job.needs if need.key in failures), None)
+        if missing is None:
+            ready.append(job)
+        else:
+            yield Finished(job.cell, (_not_run(job.cell, missing, failures[missing.key]),))
+    return ready
+
+
+def run_probe(cell: Cell) -> None:
+    """Make ready the data of a probe. Raises UsageError with the remedy if that cannot be done."""
+    from mbcbench.datasets import data_set
+    from mbcbench.datasets.progress import listen
+
+    need = _need_of(cell)
+    with listen(_Reporter(Path(cell.params["progress"]))):
+        data_set(need.name).prepare(need.loader, need.arguments)
+
+
+def _preparation(need: DataNeed, progress: Path) -> Job:
+    params = {"need": asdict(need), "progress": str(progress)}
+    return Job(Cell(suite=PROBE, case=PREPARE, encoder="", params=params), LIMITS, progress=progress)
+
+
+def _need_of(cell: Cell) -> DataNeed:
+    return DataNeed(**cell.params["need"])
+
+
+def _not_run(cell: Cell, need: DataNeed, cause: Record) -> Record:
+    """Return the record of a cell whose data cannot be made ready."""
+    remedy = "" if cause.status is Status.USAGE else f"; try: mbcbench data fetch {need.name}"
+    message = f"not run: the data set {need.name} cannot be prepared: {cause.message}{remedy}"
+    return cell.record(cause.status if cause.status in BROKEN else Status.ERROR, message=message)
+
+
+class _Reporter:
+    """Writes the latest report of this process to a file, where the runner reads it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._last = -SECONDS_BETWEEN_REPORTS
+
+    def __call__(self, report: "Report") -> None:
+        now = time.monotonic()
+        if report.done == 0 or now - self._last >= SECONDS_BETWEEN_REPORTS:
+            self._last = now
+            system.write_atomically(self._path, json.dumps(asdict(report)).encode())

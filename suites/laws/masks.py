@@ -1,0 +1,90 @@
+"""Masks in streams: a set may have absent elements in every chunk."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mbcbench.types import State
+from mbcbench.verify.domain import is_refusal
+from mbcbench.verify.example import ExampleData
+from mbcbench.verify.law import Law, masks, streams
+from mbcbench.verify.subject import Subject
+from mbcbench.verify.tolerance import Comparison
+
+from .comparison import no_gap, worse
+
+_PADDING_SCALE = 1e3
+
+
+class Padded(NamedTuple):
+    """Sets with padding between their elements (`B x (n + p) x d`), and which elements are present (`B x (n + p)`)."""
+
+    x: Tensor
+    present: Tensor
+
+
+def pad_sets(x: Tensor, num_padding: int, data: ExampleData, first: float | None = None) -> Padded:
+    """Return `x` with padding at random places; `first` is the value of one padded element, the others are large."""
+    batch_size, n, dim = x.shape
+    padding = torch.from_numpy(data.rng.standard_normal((batch_size, num_padding, dim))) * _PADDING_SCALE
+    if first is not None:
+        padding[:, 0] = first
+    positions = torch.arange(n + num_padding).expand(batch_size, -1).numpy()
+    shuffled = torch.from_numpy(data.rng.permuted(positions, axis=1))
+    # Present elements take the first n numbers in turn, and so keep their order; padding takes the others.
+    present = shuffled < n
+    sources = torch.where(present, present.cumsum(1) - 1, n + (~present).cumsum(1) - 1)
+    everything = torch.cat([x, padding.to(x.dtype)], 1)
+    return Padded(everything.gather(1, sources[:, :, None].expand(-1, -1, dim)), present)
+
+
+def check_mask(subject: Subject, data: ExampleData) -> Comparison:
+    """Masked elements have no influence in any chunk of a stream, also where all elements of a set are masked.
+
+    Source: streams of sets of unequal sizes are padded chunk by chunk; the mask (`B x n_c`) marks what is present.
+
+    Why it matters: a mask that is heeded in the first chunk only, a running count that adds the padded size, and a set
+    that has ended while its neighbours go on are wrong in mid-stream, and nowhere else.
+
+    How to fix a failure: apply the mask in update, to every chunk, before anything is accumulated or counted.
+    """
+    start = subject.init_state(len(data.x))
+    padded = [pad_sets(chunk, int(data.rng.integers(1, 4)), data) for chunk in data.chunks]
+    data.choices["positions of the padding"] = torch.cat([~chunk.present for chunk in padded], 1)
+    expected = subject.stream(data.chunks, start)
+    comparison = subject.compare(_stream_masked(subject, padded, start), expected, data.x)
+    return worse(comparison, _compare_with_ended_sets(subject, data, padded, start, expected))
+
+
+def _stream_masked(subject: Subject, chunks: list[Padded], state: State) -> Tensor:
+    for chunk in chunks:
+        state = subject.update(state, chunk.x, chunk.present)
+    return subject.readout(state)
+
+
+def _compare_with_ended_sets(
+    subject: Subject, data: ExampleData, padded: list[Padded], start: State, expected: Tensor
+) -> Comparison:
+    """Compare a stream in which some sets have no element of one chunk with the streams without it."""
+    position = int(data.rng.integers(len(data.chunks)))
+    ended = torch.from_numpy(data.rng.random(len(data.x)) < 0.5)
+    others = [*data.chunks[:position], *data.chunks[position + 1 :]]
+    if not others or sum(chunk.shape[1] for chunk in others) < subject.domain.min_size:
+        return no_gap(data)
+    data.choices["chunk that some sets lack"], data.choices["sets that lack it"] = position, ended
+    chunk = padded[position]
+    cut = [*padded]
+    cut[position] = Padded(chunk.x, chunk.present & ~ended[:, None])
+    try:
+        actual = _stream_masked(subject, cut, start)
+    except ValueError as error:
+        if not is_refusal(error):
+            raise
+        return no_gap(data)
+    without = subject.stream(others, start)
+    is_ended = ended.reshape(-1, *[1] * (expected.dim() - 1))
+    return subject.compare(actual, torch.where(is_ended, without, expected), data.x)
+
+
+MASK = Law(id="mbc.mask", check=check_mask, requires=(streams, masks), budget_fraction=0.5, max_size=64)

@@ -1,0 +1,135 @@
+"""Sizes: what holds for a handful of elements holds for one element, and for tens of thousands in one piece."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from mbcbench.protocol.state import tensors
+from mbcbench.verify.example import Example, ExampleData
+from mbcbench.verify.law import Law, encodes_sets
+from mbcbench.verify.subject import Subject
+from mbcbench.verify.tolerance import Comparison
+
+from .comparison import no_gap, violation, worse
+
+_SIZES = (256, 512, 1024, 4096, 65_537)
+_MAX_ENTRIES = 2**25  # of one tensor: 256 MiB in float64
+_MAX_OPERATIONS = 30_000  # more are a loop over elements
+_METERED_SIZES = (64, 128)
+_BASE = 4  # elements that are repeated
+# Kinds of ordinary magnitude: overflow is for numerics.scale to judge.
+_ORDINARY_KINDS = (0, 1, 2, 3, 4, 5, 10, 11)
+
+
+def check_finite(subject: Subject, data: ExampleData) -> Comparison:
+    """A set of finite elements has a finite encoding, from a single element on.
+
+    Source: an encoder is a function on sets of every size that it admits.
+
+    Why it matters: the unbiased standard deviation of one element, a division by n - 1 or by a spread that is zero, and
+    the logarithm of a distance between equal elements are NaN; the first set of one element stops a training run.
+
+    How to fix a failure: define these cases (`correction=0`, an epsilon under the root), or refuse small sets: raise
+    ValueError with a message, or declare `min_size`.
+    """
+    out = subject.encode(data.x)
+    if bool(out.isfinite().all()):
+        return no_gap(data)
+    n, value = data.x.shape[1], "NaN" if bool(out.isnan().any()) else "infinity"
+    elements = "one finite element" if n == 1 else f"{n} finite elements"
+    return violation(data, f"a set of {elements} encodes to {value}")
+
+
+def check_size(subject: Subject, data: ExampleData) -> Comparison:
+    """What holds for small sets holds for 256 to 65,537 elements in one piece: invariance to order, and to repetition.
+
+    Source: Definition C.1 of the Slot Set Encoder paper, for sets of every size. An encoder that gives a few elements
+    and the same elements repeated one encoding must do so however often they are repeated.
+
+    Why it matters: a set that is sampled, truncated or split into blocks from some size on, a table of 4,096 positions
+    or a count in eight bits are right for every small set.
+
+    How to fix a failure: use every element, and the same computation for each size; refuse sets that are too large.
+
+    A size is left out if it would take a tensor of more than 2^25 entries or more than 30,000 operations, as predicted
+    from sets of 64 and 128 elements. What an encoder already breaks on small sets is for other laws to judge.
+    """
+    n = data.x.shape[1]
+    if n > _SIZES[0] and not _is_affordable(subject, n):
+        return no_gap(data)
+    comparison = no_gap(data)
+    if not subject.domain.order_sensitive and _holds_on_small_sets(subject, data, _compare_permuted):
+        comparison = _compare_permuted(subject, data.x, data)
+    if _holds_on_small_sets(subject, data, _compare_repeated):
+        comparison = worse(comparison, _compare_repeated(subject, data.x, data))
+    return comparison
+
+
+def _compare_permuted(subject: Subject, x: Tensor, data: ExampleData) -> Comparison:
+    permutation = torch.from_numpy(data.rng.permutation(x.shape[1]))
+    comparison = subject.compare(subject.encode(x[:, permutation]), subject.encode(x), x)
+    return comparison._replace(note=f"{x.shape[1]} elements in another order")
+
+
+def _compare_repeated(subject: Subject, x: Tensor, data: ExampleData) -> Comparison:
+    """Compare a few elements with as many repetitions of them as make up the size of `x`."""
+    base = x[:, : max(_BASE, subject.domain.min_size)]
+    times = x.shape[1] // base.shape[1]
+    repeated = base.repeat(1, times, 1)
+    comparison = subject.compare(subject.encode(repeated), subject.encode(base), repeated)
+    return comparison._replace(note=f"{base.shape[1]} elements, repeated {times} times")
+
+
+def _holds_on_small_sets(
+    subject: Subject, data: ExampleData, compare: Callable[[Subject, Tensor, ExampleData], Comparison]
+) -> bool:
+    base = max(_BASE, subject.domain.min_size)
+    small = [compare(subject, data.x[:, : base * times], data) for times in (2, 3, 5)]
+    return not any(bool((comparison.gap > comparison.bound).any()) for comparison in small)
+
+
+class _Meter(TorchFunctionMode):
+    """Counts operations, and the entries of the largest result."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations = self.entries = 1
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for tensor in tensors(out):
+            self.operations += 1
+            self.entries = max(self.entries, tensor.numel())
+        return out
+
+
+def _is_affordable(subject: Subject, n: int) -> bool:
+    """Predict from two small sets, by a power law, if `n` elements can be encoded in one piece."""
+    small, large = (_metered(subject, size) for size in _METERED_SIZES)
+
+    def predict(before: int, after: int) -> float:
+        return after * math.exp(math.log(n / _METERED_SIZES[1]) * math.log2(after / before))
+
+    entries, operations = predict(small.entries, large.entries), predict(small.operations, large.operations)
+    return entries <= _MAX_ENTRIES and operations <= _MAX_OPERATIONS
+
+
+def _metered(subject: Subject, n: int) -> _Meter:
+    x = torch.randn(1, n, subject.dim_in, generator=torch.Generator().manual_seed(n), dtype=torch.float64)
+    meter = _Meter()
+    with meter:
+        subject.encode(x)
+    return meter
+
+
+FINITE = Law(id="hygiene.finite", check=check_finite, kinds=_ORDINARY_KINDS, budget_fraction=0.25, max_size=65)
+SIZE = Law(
+    id="symmetry.size",
+    check=check_size,
+    requires=(encodes_sets,),
+    fixed=tuple(Example(sizes=(n,), kinds=(0,), seed=5) for n in _SIZES),
+)

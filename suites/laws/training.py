@@ -1,0 +1,53 @@
+"""Train mode: what a set's encoding must not depend on while training."""
+
+import torch
+from torch import Tensor
+
+from mbcbench.types import Encoder
+from mbcbench.verify.example import ExampleData
+from mbcbench.verify.law import Law
+from mbcbench.verify.subject import Subject
+from mbcbench.verify.tolerance import Comparison
+
+from .comparison import no_gap
+
+
+def check_train(subject: Subject, data: ExampleData) -> Comparison:
+    """In train mode too, the encoding of a set does not depend on the other sets of the batch.
+
+    Source: a batch is a convenience; what is trained must be the function that is evaluated.
+
+    Why it matters: BatchNorm couples the sets of a batch, and the elements of a set, in train mode only. A model
+    trained on large batches is another function than the one evaluated on one set at a time.
+
+    How to fix a failure: LayerNorm in place of BatchNorm, or statistics that are frozen. An encoder that is meant to
+    use BatchNorm declares that it breaks this law.
+
+    Random numbers are drawn from the same seed for both batches, which have the same shape, so dropout is no failure.
+    An encoder that draws from a generator of its own cannot be compared, and is not.
+    """
+    if len(data.x) < 2:
+        return no_gap(data)
+    training, seed = subject.in_train_mode, data.example.seed
+
+    def encode(module: Encoder, x: Tensor) -> Tensor:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            out: Tensor = module(x)
+        return out
+
+    changed = torch.from_numpy(data.rng.random(len(data.x)) < 0.5)
+    changed[0], changed[-1] = True, False
+    data.choices["sets that change"] = changed
+    first = encode(training.module, data.x)
+    if not torch.equal(encode(training.module, data.x).nan_to_num(), first.nan_to_num()):
+        return no_gap(data)
+    others = torch.where(changed[:, None, None], -3 * data.x + 1, data.x)
+    second = encode(training.module, others)
+    if second.shape != first.shape or len(first) != len(data.x):
+        return no_gap(data)  # for symmetry.batch to judge
+    is_changed = changed.reshape(-1, *[1] * (first.dim() - 1))
+    return training.compare(torch.where(is_changed, first, second), first, data.x, encode)
+
+
+TRAIN = Law(id="symmetry.train", check=check_train, batched=False, budget_fraction=0.05, max_size=65)

@@ -1,0 +1,48 @@
+"""Plain encoders that are another function in train mode."""
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from tests.controls.base import WIDTH
+
+
+class BatchNormOverSets(nn.Module):
+    """Normalises features over the sets of the batch, in train mode only."""
+
+    breaks: ClassVar[str] = "symmetry.train"
+    also: ClassVar[tuple[str, ...]] = ("mbc.partition", "substance.parameters")
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.phi, self.norm = nn.Linear(dim_in, WIDTH), nn.BatchNorm1d(WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.norm(self.phi(x).transpose(1, 2))
+        encoding: Tensor = features.sigmoid().mean(2).sin()
+        return encoding
+
+
+class LayerNormOverFeatures(nn.Module):
+    """The correct twin, with dropout, whose masks are drawn from the global generator."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.phi, self.norm = nn.Linear(dim_in, WIDTH), nn.LayerNorm(WIDTH)
+        self.dropout = nn.Dropout(0.2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.dropout(self.norm(self.phi(x)))
+        encoding: Tensor = features.sigmoid().mean(1).sin()
+        return encoding
+
+
+class CouplesSetsInTraining(LayerNormOverFeatures):
+    """Subtracts the mean of the batch in train mode."""
+
+    breaks: ClassVar[str] = "symmetry.train"
+    also: ClassVar[tuple[str, ...]] = ("mbc.partition",)
+
+    def forward(self, x: Tensor) -> Tensor:
+        encoding = super().forward(x)
+        return encoding - encoding.mean(0) if self.training else encoding
