@@ -99,6 +99,10 @@ Needs = Callable[[Cell], Iterable[DataNeed]]
 FollowUp = Callable[[Request, Sequence[Record]], list[Cell]]
 
 
+def no_warm_up(cell: Cell) -> None:
+    """Do nothing, for a suite whose cells of an encoder have nothing in common."""
+
+
 def no_needs(cell: Cell) -> tuple[DataNeed, ...]:
     """Return the needs of a cell that loads no data."""
     return ()
@@ -148,6 +152,9 @@ class Suite:
     needs
         Cell -> data that `run` loads. It is made ready once for all cells, outside their limits. A need of another
         suite's cell is asked of that suite.
+    warm_up
+        Does what the cells of an encoder repeat, and keeps it for `run`, in the process from which those of the user's
+        encoders are forked. An exception means nothing: it comes back in the cells.
     exclusive
         Run the cells with nothing else at the same time, because they measure time or memory.
     follow_up
@@ -164,6 +171,7 @@ class Suite:
     run: Callable[[Cell], Iterable[Record]]
     seconds: Mapping[Profile, float]
     needs: Needs = no_needs
+    warm_up: Callable[[Cell], None] = no_warm_up
     exclusive: bool = False
     follow_up: FollowUp | None = None
     experiments: Mapping[str, Experiment] = field(default_factory=dict)
