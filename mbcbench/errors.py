@@ -30,6 +30,7 @@ EXTRAS = {
     "seaborn": "reports",
     "skimage": "tasks",
     "sklearn": "reports",
+    "statsmodels": "reports",
     "tabulate": "reports",
     "threadpoolctl": "reports",
     "torch_geometric": "pyg",

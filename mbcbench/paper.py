@@ -87,6 +87,10 @@ SSE_16 = sse("random", 16)
 SSE_32 = sse("random", 32)
 SSE_DETERMINISTIC_16 = sse("deterministic", 16)
 
+# Readings that laws decide without training: in these the attention cancels.
+ONE_SLOT = (sse("random", 1), sse("deterministic", 1))
+PER_CHUNK_ONE_SLOT = Model("sse-hierarchical-per-chunk", {"num_slots": [32, 1]})
+
 # Centroids: 128 wide. DeepSets is a network and a mean on ImageNet (Table 8), and a mean alone on MNIST (Table 6).
 CENTROID_WIDTH = 128
 DEEPSETS_MEAN_128 = Model("deepsets-mean", {"dim": CENTROID_WIDTH})

@@ -32,6 +32,8 @@ from mbcbench.paper import (
     LARGE_IMAGES,
     LARGE_TRAIN_SIZE,
     ONE_PIECE,
+    ONE_SLOT,
+    PER_CHUNK_ONE_SLOT,
     PMA,
     POOLINGS,
     SET_TRANSFORMER,
@@ -50,7 +52,7 @@ from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record
 from mbcbench.types import JsonDict, JsonObject
 
-from . import gradients
+from . import gradients, laws
 from .tasks.centroids import settings as centroid_settings
 from .tasks.centroids import suite as centroids
 from .tasks.image_completion import settings as completion_settings
@@ -264,6 +266,22 @@ def fig4d(request: Request) -> list[Cell]:
     return clouds(request, with_user_encoders(request, models), 100)
 
 
+def identities(request: Request) -> list[Cell]:
+    """Return the cells of laws that decide a claim without training, on models that the suite of laws does not have."""
+    pairs = [*(("substance.slots", model) for model in ONE_SLOT), ("mbc.partition", PER_CHUNK_ONE_SLOT)]
+    return [
+        Cell(
+            suite=laws.SUITE.name,
+            case=law,
+            encoder=model.encoder,
+            params={"examples": laws.EXAMPLES[request.profile], "hyper": dict(model.hyper)},
+            seed=request.seed,
+            dtype="float64",
+        )
+        for law, model in pairs
+    ]
+
+
 # Centroids
 
 
@@ -364,6 +382,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "fig8": _experiment("Digits: accuracy by size of the support", fig8, {**DIGITS, **ONE_PIECE}),
     "fig9": _experiment("Digits: queries and centroids", fig8, DIGIT_EMBEDDINGS),
     "fig10": _experiment("Digits: centroids of growing supports", fig8, DIGIT_EMBEDDINGS),
+    "identities": _experiment("Laws that decide a claim without training", identities, {}),
     "gradients": _experiment("Bias and deviation of the gradients of training on partitions", partitions, {}),
 }
 
@@ -374,7 +393,10 @@ def cells(request: Request) -> list[Cell]:
     return list({cell.key: cell for cell in all_cells}.values())
 
 
-SUITES = {suite.name: suite for suite in (image_completion.SUITE, point_clouds.SUITE, centroids.SUITE, gradients.SUITE)}
+SUITES = {
+    suite.name: suite
+    for suite in (image_completion.SUITE, point_clouds.SUITE, centroids.SUITE, gradients.SUITE, laws.SUITE)
+}
 
 
 def run(cell: Cell) -> Iterable[Record]:

@@ -12,7 +12,8 @@ from ..captions import join_sentences
 from ..columns import Row
 from ..selection import label_models, select, values_by_seed
 from ..stats import Estimate, one_per_seed, summarise_by
-from .claim_verdicts import describe_counterexample, stand_in
+from .claim_verdicts import stand_in
+from .law_verdicts import describe_counterexample
 
 
 class Score(NamedTuple):
