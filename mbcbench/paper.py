@@ -5,6 +5,7 @@ Models are encoders with hyper-parameters. Filters are what a report selects rec
 """
 
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from mbcbench.types import Hyper, JsonObject
@@ -37,7 +38,7 @@ class Model(NamedTuple):
         return model_label(self.encoder, self.hyper)
 
 
-def model_label(encoder: str, hyper: Hyper) -> str:
+def model_label(encoder: str, hyper: Hyper = MappingProxyType({})) -> str:
     """Return the name of a model: that of the encoder and the hyper-parameters that have a symbol."""
     values = [f"{symbol}={_level(hyper[name])}" for name, symbol in HYPER_SYMBOLS.items() if name in hyper]
     return " ".join([NAMES.get(encoder, encoder), *values])

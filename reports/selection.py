@@ -29,7 +29,7 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
     for name in SIZES:
         table[f"detail.{name}"] = pd.to_numeric(table[f"detail.{name}"], errors="coerce")
     table["detail.data"] = table["detail.data"].astype(object).replace(REPAIR_HINT, "", regex=True)
-    return with_speed(table.astype(dict.fromkeys(TEXT, object))).copy()  # in one block: many columns were added
+    return with_speed(table.astype(dict.fromkeys(TEXT, object)).copy())  # in one block: many columns were added
 
 
 def label_models(frame: pd.DataFrame) -> pd.DataFrame:

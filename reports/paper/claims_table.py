@@ -7,6 +7,7 @@ import pandas as pd
 from mbcbench.reporting import Artefact
 from mbcbench.types import JsonDict
 
+from ..columns import Row
 from ..paired import PairedTest, adjust
 from ..selection import label_models
 from .claim_verdicts import Claim, data_sets, judge
@@ -54,6 +55,14 @@ def _numbers(test: PairedTest | None) -> JsonDict:
         return {"effect": None, "low": None, "high": None, "margin": None, "seeds": None}
     found = test.estimate
     return {"effect": found.mean, "low": found.low, "high": found.high, "margin": test.margin, "seeds": found.seeds}
+
+
+def describe_effect(row: Row) -> str:
+    """Return the deciding difference of a reading: `+0.0230 ± 0.0060`, or nothing if there is none."""
+    if pd.isna(row["effect"]):
+        return ""
+    half = (row["high"] - row["low"]) / 2
+    return f"{row['effect']:+.4f}" + ("" if pd.isna(half) else f" ± {half:.4f}")
 
 
 def count_verdicts(data: pd.DataFrame) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from ..formatting import plural
 from ..paired import PairedTest
 
@@ -89,7 +91,7 @@ def combine(parts: Sequence[Part]) -> Verdict:
     strength = [-part.p if outcome == "confirmed" else part.p for part in of_outcome]
     deciding = min(zip(strength, of_outcome, strict=True), key=lambda pair: _nan_last(pair[0]))[1]
     factor = len(parts) if outcome in ("refuted", "no difference") else 1
-    return Verdict(outcome, tuple(parts), deciding, min(1.0, factor * deciding.p))
+    return Verdict(outcome, tuple(parts), deciding, float(np.minimum(1.0, factor * deciding.p)))  # NaN stays
 
 
 def _nan_last(value: float) -> tuple[bool, float]:
