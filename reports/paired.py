@@ -13,6 +13,7 @@ from .stats import LEVEL, MAX_SEEDS, Estimate, Numbers, deviation
 
 POWER = 0.8
 MAX_FLIPS = 10_000
+ROUNDING = 1e-9  # relative; no t test can tell nearer values apart
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class PairedTest:
         values = np.asarray(estimate.values)
         if len(values) < 2:
             return cls(estimate, margin, math.nan, math.nan, math.nan)
-        if np.ptp(values) == 0:  # an identity, such as one function computed twice
+        if np.ptp(values) <= ROUNDING * np.abs(values).max():  # an identity, such as one function computed twice
             is_zero, is_within = estimate.mean == 0, abs(estimate.mean) < margin
             return cls(estimate, margin, float(is_zero), _sign_flip(values), float(not is_within))
         return cls(estimate, margin, _student(values), _sign_flip(values), _equivalence(values, margin))

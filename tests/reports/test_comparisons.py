@@ -15,7 +15,7 @@ from tests.cli.test_report import cloud
 from tests.reports.test_captions import rendered
 from tests.reports.test_independent_seeds import RECORDS
 
-SEEDS = range(3)
+SEEDS = range(6)
 
 
 def nll(size: int, slots: int, seed: int, steps: int = 1000, train_size: int = 0) -> Record:
@@ -54,9 +54,9 @@ def test_a_longer_training_of_another_profile_hides_no_record_of_a_setting() -> 
     quick = [nll(200, 1, seed, steps=400, train_size=100) for seed in SEEDS]
     thorough = [nll(200, 1, seed, steps=2000) for seed in SEEDS]
     rows = label_models(frame([*quick, *thorough]))
-    assert select(rows, {"detail.train_size": 100})["detail.steps"].tolist() == [400] * 3
-    assert select(rows, {"detail.train_size": 200})["detail.steps"].tolist() == [2000] * 3
-    assert select(rows, {})["detail.steps"].tolist() == [2000] * 3
+    assert select(rows, {"detail.train_size": 100})["detail.steps"].tolist() == [400] * len(SEEDS)
+    assert select(rows, {"detail.train_size": 200})["detail.steps"].tolist() == [2000] * len(SEEDS)
+    assert select(rows, {})["detail.steps"].tolist() == [2000] * len(SEEDS)
 
 
 def test_a_model_that_was_trained_for_less_than_the_others_of_a_figure_says_so() -> None:
