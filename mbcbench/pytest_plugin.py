@@ -124,13 +124,14 @@ class LawItem(pytest.Item):
 
     def runtest(self) -> None:
         """Try to falsify the law."""
-        from mbcbench.records.record import Status
+        from mbcbench.records.record import BROKEN, UNEXPECTED, Status
         from mbcbench.verify.assertions import assert_as_claimed, budget_from_hypothesis, summarize
 
         budget = budget_from_hypothesis(_option(self.config, "examples"))
         record = self.parent.checker().judge(self.name, budget)
         self.user_properties += [("status", str(record.status)), ("examples", record.detail.get("examples", 0))]
-        self.add_report_section("call", "mbcbench", summarize(record))
+        if record.status not in UNEXPECTED | BROKEN:  # whose counterexample says more
+            self.add_report_section("call", "mbcbench", summarize(record))
         if record.status is Status.SKIP:
             pytest.skip(record.message)
         if record.status is Status.UNDECIDED:

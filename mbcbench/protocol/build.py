@@ -19,7 +19,7 @@ from torch import nn
 
 from mbcbench import registry
 from mbcbench.errors import BrokenPluginError, UsageError, one_line, user_frame
-from mbcbench.protocol.copying import copy_module
+from mbcbench.protocol.factory import InstanceFactory, argument_advice, factory_of
 from mbcbench.protocol.spec import EncoderSpec
 
 
@@ -83,7 +83,11 @@ def build_from_spec(spec: EncoderSpec, *, dim_in: int, seed: int = 0, **hyper: A
             torch.manual_seed(seed)
             return spec.build(dim_in, **hyper)
 
-    module = call_plugin(make, f"building {spec.name} for elements of width {dim_in}")
+    try:
+        module = call_plugin(make, f"building {spec.name} for elements of width {dim_in}")
+    except BrokenPluginError as error:
+        advice = argument_advice(spec.factory, error.__cause__)
+        raise BrokenPluginError(f"{error}{advice}") from error.__cause__
     if not isinstance(module, nn.Module):
         raise UsageError(f"{spec.name}: its factory returned {shorten(module)}, which is not a torch.nn.Module")
     return module
@@ -119,26 +123,11 @@ def spec_from_object(target: object, name: str) -> EncoderSpec:
     if inspect.isclass(target) and not issubclass(target, nn.Module):
         raise UsageError(f"{name} is the class {target.__name__}, which is not a torch.nn.Module")
     if callable(target):
-        return EncoderSpec(name=name, factory=target, summary=_summary(target))
+        return EncoderSpec(name=name, factory=factory_of(target), summary=_summary(target))
     raise UsageError(
         f"{name} is {shorten(target)}, which is not an encoder; "
         "give an EncoderSpec, a torch.nn.Module class or factory (called with the element width), or an instance"
     )
-
-
-class InstanceFactory:
-    """Factory that copies a module, so that changes to a copy do not reach the original."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    def __call__(self, dim_in: int, **hyper: Any) -> nn.Module:
-        """Return a copy; raise UsageError for hyper-parameters."""
-        if hyper:
-            raise UsageError(
-                f"{', '.join(hyper)}: a module that is built already takes no hyper-parameters; name its class instead"
-            )
-        return copy_module(self.module)
 
 
 def target_name(target: Any) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import update_wrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,14 +70,17 @@ def _with_weights(spec: EncoderSpec, weights: Path) -> "Callable[..., nn.Module]
         load_weights(module, weights, spec.name)
         return module
 
-    return factory
+    return update_wrapper(factory, spec.factory, updated=())
 
 
 def _on_device(spec: EncoderSpec, device: Device) -> "Callable[..., nn.Module]":
     from mbcbench.protocol.on_device import check_device, on_device  # imports torch
 
+    def factory(dim_in: int, **hyper: Any) -> "nn.Module":
+        return on_device(spec.factory(dim_in, **hyper), device)
+
     check_device(device)
-    return lambda dim_in, **hyper: on_device(spec.factory(dim_in, **hyper), device)
+    return update_wrapper(factory, spec.factory, updated=())
 
 
 def parse_build_options(

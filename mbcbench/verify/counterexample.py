@@ -58,7 +58,9 @@ def counterexample_text(target: str, law: Law, result: SearchResult) -> str:
         note = f"; {observation.note}" if observation.note else ""
         worst_gap = max(result.worst.gap, observation.gap)
         lines.append(f"  gap       {observation.gap:.3g}, bound {observation.bound:.3g}{note}")
-        lines.append(f"  worst     gap {worst_gap:.3g} in {result.examples} examples")
+        lines.append(
+            f"  worst     gap {worst_gap:.3g} in {result.examples} {'example' if result.examples == 1 else 'examples'}"
+        )
     if result.culprit:
         lines.append(f"  first seen in: {result.culprit}")
     if law.fix:
