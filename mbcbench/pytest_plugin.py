@@ -49,7 +49,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--mbcbench-hyper", action="append", metavar="NAME=VALUE", help="a hyper-parameter (repeatable)",
     )  # fmt: skip
     group.addoption(
-        "--mbcbench-weights", metavar="PATH", help="trained weights: a state_dict saved by torch or safetensors",
+        "--mbcbench-weights", metavar="PATH", help="trained weights: a state_dict, or a checkpoint with one",
+    )  # fmt: skip
+    group.addoption(
+        "--mbcbench-weights-key", metavar="KEY", help="the part of that file to use (default: the only one that fits)",
     )  # fmt: skip
     group.addoption(
         "--mbcbench-device", choices=("cpu", "cuda"), help="compute on this device (default: cpu)",
@@ -202,9 +205,8 @@ def _selected_laws(config: pytest.Config) -> list[str]:
 def _build_options(config: pytest.Config) -> "BuildOptions":
     from mbcbench.protocol.customize import parse_build_options
 
-    names = ("dim-in", "hyper", "weights")
-    dim_in, hyper, weights = (_option(config, name) for name in names)
-    return parse_build_options(dim_in, hyper, weights, _option(config, "device") or "cpu")
+    dim_in, hyper, weights, key = (_option(config, name) for name in ("dim-in", "hyper", "weights", "weights-key"))
+    return parse_build_options(dim_in, hyper, weights, key, _option(config, "device") or "cpu")
 
 
 def _make_checker(config: pytest.Config, target: str) -> "Checker":

@@ -21,6 +21,7 @@ def encode(
     *,
     hyper: Hyper | None = None,
     weights: str | Path | None = None,
+    weights_key: str = "",
     seed: int = 0,
     g: Aggregation | None = None,
     select: Sequence[str] = (),
@@ -38,13 +39,15 @@ def encode(
     Parameters
     ----------
     file
-        A .npy, Parquet, Arrow, HDF5 or Zarr file that holds a set, `n x d`.
+        File that holds a set, `n x d`: .npy, .npz, .pt, .csv, .tsv, Parquet, Arrow, HDF5 or Zarr.
     encoder
         Target: a registered name, `package.module:attr` or `path/to/file.py:attr`.
     hyper
         Hyper-parameters; by default those of the encoder's spec.
     weights
-        Trained weights: a `state_dict` that torch or safetensors saved.
+        Trained weights: a `state_dict` that torch or safetensors saved, or a checkpoint that holds one.
+    weights_key
+        The dict in that file, or the prefix of its names, that holds the weights; by default the only one that fits.
     seed
         Seed of the weights (without `weights`) and of random slots.
     g
@@ -89,6 +92,7 @@ def encode(
         encoder=encoder,
         hyper=hyper or {},
         weights=None if weights is None else Path(weights),
+        weights_key=weights_key,
         seed=seed,
         g=g,
         select=select,

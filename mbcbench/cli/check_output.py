@@ -63,11 +63,13 @@ def skipped(records: "Iterable[Record]") -> dict[str, list[str]]:
     return laws
 
 
-def print_widths(records: "Sequence[Record]") -> None:
-    """Say which width was chosen for an instance that does not name its own."""
+def print_choices(records: "Sequence[Record]") -> None:
+    """Say which width was chosen for an encoder that does not name its own, and which weights of a file."""
     from mbcbench.cli.console import print_line
 
     for record in records:
+        if record.detail.get("weights"):
+            print_line(record.detail["weights"])
         if record.detail.get("why_dim_in"):
             width, reason = record.detail["dim_in"], record.detail["why_dim_in"]
             print_line(f"{record.encoder}: elements of width {width}, {reason}; another with --dim-in N")

@@ -169,7 +169,7 @@ def _parse_line(path: Path, number: int, line: str, cells: Mapping[str, Cell]) -
         raise UsageError(f"{path}, line {number}: not a record ({error})") from error
 
 
-def replay_counterexample(  # as many as `mbcbench check` has options
+def replay_counterexample(  # noqa: PLR0913 # as many as `mbcbench check` has options
     target: object,
     law_id: str,
     example: JsonObject,
@@ -178,6 +178,7 @@ def replay_counterexample(  # as many as `mbcbench check` has options
     seed: int = 0,
     hyper: Hyper | None = None,
     weights: str = "",
+    weights_key: str = "",
     device: Device = "cpu",
 ) -> None:
     """Try a recorded counterexample again.
@@ -198,6 +199,8 @@ def replay_counterexample(  # as many as `mbcbench check` has options
         Hyper-parameters in place of the spec's.
     weights
         File with trained weights.
+    weights_key
+        The dict in that file, or the prefix of its names, that holds them.
     device
         Where the encoder computes.
 
@@ -212,7 +215,7 @@ def replay_counterexample(  # as many as `mbcbench check` has options
     """
     from mbcbench.verify.checker import Checker  # which builds on this module
 
-    options = BuildOptions(dim_in=dim_in, hyper=hyper or {}, weights=weights, device=device)
+    options = BuildOptions(dim_in=dim_in, hyper=hyper or {}, weights=weights, weights_key=weights_key, device=device)
     checker = Checker(target, seed=seed, options=options)
     law = get_law(law_id)
     result = checker.replay(law, Example.from_json(example))
