@@ -48,9 +48,7 @@ def mask_advice(module: nn.Module) -> str:
     if sets is not None and not is_streaming(module):
         return f"; if `{sets}` tells the sets apart, wrap it: {_call('pyg')} ({PAGE})"
     if lengths is not None and not is_streaming(module):
-        return (
-            f"; if `{lengths}` says how many elements are present, wrap it: {_call('with_lengths', lengths)} ({PAGE})"
-        )
+        return f"; if `{lengths}` says how many elements are present, wrap it: {_lengths_call(lengths)} ({PAGE})"
     return ""
 
 
@@ -66,7 +64,7 @@ def argument_advice(module: nn.Module) -> str:
     if name in SET_NUMBERS:
         return f"{needs}: wrap it: {_call('pyg')} ({PAGE})"
     if name in LENGTHS:
-        return f"{needs}: wrap it: {_call('with_lengths', name)} ({PAGE})"
+        return f"{needs}: wrap it: {_lengths_call(name)} ({PAGE})"
     if name == "mask":
         return f"{needs}: give it the default None, or wrap it: {_call('renamed_mask', name)} ({PAGE})"
     return f"{needs}: wrap it: {_mask_calls(name)} ({PAGE})"
@@ -101,6 +99,10 @@ def _mask_calls(name: str) -> str:
     return (
         f"{_call('renamed_mask', name)} where True means present, {_call('inverted_mask', name)} where it means absent"
     )
+
+
+def _lengths_call(name: str) -> str:
+    return f"{_call('with_lengths', name)}, with relative=True if they are fractions"
 
 
 def _call(adapter: str, *names: str) -> str:

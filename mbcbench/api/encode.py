@@ -7,7 +7,8 @@ from pathlib import Path
 from torch import Tensor
 
 from mbcbench import registry, system
-from mbcbench.errors import Interrupted
+from mbcbench.errors import Interrupted, UsageError
+from mbcbench.protocol.build import shorten
 from mbcbench.protocol.encoder import Aggregation
 from mbcbench.streaming.encode import EncodeOptions, Encoding, open_encoding
 from mbcbench.types import Device, Hyper
@@ -86,6 +87,8 @@ def encode(
         After Ctrl-C. The checkpoint, if there is one, is up to date.
     """
     system.keep_freed_memory()
+    if not isinstance(encoder, str):  # whose source a checkpoint could not name
+        raise UsageError(f"encoder={shorten(encoder)}: give a target such as 'my.py:Encoder', and weights=FILE")
     registry.check_target(encoder)
     options = EncodeOptions(
         path=Path(file),

@@ -1,5 +1,6 @@
 """Targets: files with neighbours, widths of instances, hyper-parameters and weights."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mbcbench.errors import BrokenPluginError
+from mbcbench.errors import BrokenPluginError, UsageError
 from mbcbench.protocol.build import build_from_spec, get_spec, spec_from_object
 from mbcbench.protocol.customize import BuildOptions
 from mbcbench.verify.validate import element_width, validate
@@ -28,6 +29,29 @@ def test_a_target_file_can_import_its_neighbours(tmp_path: Path) -> None:
     (tmp_path / "neighbour_of_target.py").write_text("from torch.nn import Identity as Encoder\n")
     (tmp_path / "target.py").write_text("from neighbour_of_target import Encoder\n")
     assert get_spec(f"{tmp_path / 'target.py'}:Encoder").factory is nn.Identity
+
+
+def test_a_module_in_the_current_folder_is_a_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "module_in_this_folder.py").write_text("from torch.nn import Identity as Encoder\nclass Other: pass\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    assert get_spec("module_in_this_folder:Encoder").factory is nn.Identity
+    with pytest.raises(UsageError, match=r"has no attribute 'Attention'; it defines Other$"):
+        get_spec("module_in_this_folder:Attention")
+
+
+def test_a_library_that_is_missing_is_told_how_to_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with pytest.raises(UsageError, match=r"'trimesh_.*is it installed, or on PYTHONPATH"):
+        get_spec("trimesh_.nn:Encoder")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"install it with: pip install 'mbcbench\[pyg\]'"):
+        get_spec("torch_geometric.nn.aggr:SoftmaxAggregation")
+
+
+def test_a_class_that_is_no_module_is_told_the_adapter() -> None:
+    with pytest.raises(UsageError, match=r"not a torch.nn.Module; .*StatefulAdapter\(object, fields"):
+        spec_from_object(Path, "metric")
 
 
 def test_the_width_of_an_instance_is_one_that_it_encodes() -> None:

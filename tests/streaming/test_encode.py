@@ -74,6 +74,17 @@ def test_weights_of_another_width_are_reported_in_one_line(encode: Command) -> N
     assert "f.weight is (2, 5) in the file and (2, 3) in the encoder" in err
 
 
+def test_an_object_is_not_taken_for_a_target() -> None:
+    with pytest.raises(UsageError, match=r"encoder=Identity\(\): give a target such as 'my\.py:Encoder'"):
+        encode_file("x.npy", torch.nn.Identity())  # type: ignore[arg-type]
+
+
+def test_weights_in_a_checkpoint_are_said(encode: Command) -> None:
+    torch.save({"model": {"f.weight": torch.ones(2, 3)}, "epoch": 1}, "w.pt")
+    code, _, err = encode("x.npy", "mine.py:Sum", "--weights", "w.pt", "--weights-key", "model", "--quiet")
+    assert (code, err) == (0, "mbcbench: w.pt: took the weights under 'model'\n")
+
+
 def test_trained_weights_are_used(encode: Command) -> None:
     torch.save({"f.weight": torch.ones(2, 3)}, "w.pt")
     code, out, _ = encode("x.npy", "mine.py:Sum", "--weights", "w.pt", "--out", "e.npy", "--quiet")
