@@ -49,7 +49,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--mbcbench-hyper", action="append", metavar="NAME=VALUE", help="a hyper-parameter (repeatable)",
     )  # fmt: skip
     group.addoption(
-        "--mbcbench-weights", metavar="PATH", help="trained weights: a state_dict saved by torch or safetensors",
+        "--mbcbench-weights", metavar="PATH", help="trained weights: a state_dict, or a checkpoint with one",
+    )  # fmt: skip
+    group.addoption(
+        "--mbcbench-weights-key", metavar="KEY", help="the part of that file to use (default: the only one that fits)",
     )  # fmt: skip
     group.addoption(
         "--mbcbench-device", choices=("cpu", "cuda"), help="compute on this device (default: cpu)",
@@ -124,13 +127,14 @@ class LawItem(pytest.Item):
 
     def runtest(self) -> None:
         """Try to falsify the law."""
-        from mbcbench.records.record import Status
+        from mbcbench.records.record import BROKEN, UNEXPECTED, Status
         from mbcbench.verify.assertions import assert_as_claimed, budget_from_hypothesis, summarize
 
         budget = budget_from_hypothesis(_option(self.config, "examples"))
         record = self.parent.checker().judge(self.name, budget)
         self.user_properties += [("status", str(record.status)), ("examples", record.detail.get("examples", 0))]
-        self.add_report_section("call", "mbcbench", summarize(record))
+        if record.status not in UNEXPECTED | BROKEN:  # whose counterexample says more
+            self.add_report_section("call", "mbcbench", summarize(record))
         if record.status is Status.SKIP:
             pytest.skip(record.message)
         if record.status is Status.UNDECIDED:
@@ -201,9 +205,8 @@ def _selected_laws(config: pytest.Config) -> list[str]:
 def _build_options(config: pytest.Config) -> "BuildOptions":
     from mbcbench.protocol.customize import parse_build_options
 
-    names = ("dim-in", "hyper", "weights")
-    dim_in, hyper, weights = (_option(config, name) for name in names)
-    return parse_build_options(dim_in, hyper, weights, _option(config, "device") or "cpu")
+    dim_in, hyper, weights, key = (_option(config, name) for name in ("dim-in", "hyper", "weights", "weights-key"))
+    return parse_build_options(dim_in, hyper, weights, key, _option(config, "device") or "cpu")
 
 
 def _make_checker(config: pytest.Config, target: str) -> "Checker":

@@ -169,7 +169,10 @@ def _matches(group: str, known: Collection[str], patterns: Iterable[str]) -> lis
         glob = f"{pattern}.*" if pattern in prefixes else pattern
         matches = fnmatch.filter(known, glob)
         if not matches and any(character in pattern for character in "*?["):
-            raise UsageError(f"no {_kind(group)} matches {pattern!r}; see: {_listing(group)}")
+            head, dot, rest = pattern.partition(".")
+            nearest = [f"{near}{dot}{rest}" for near in difflib.get_close_matches(head, prefixes, n=1)]
+            hint = f"; did you mean {nearest[0]}?" if nearest and nearest[0] != pattern else ""
+            raise UsageError(f"no {_kind(group)} matches {pattern!r}{hint}; see: {_listing(group)}")
         if not matches:
             is_prefix = "." not in pattern and bool(did_you_mean(pattern, prefixes))
             raise _unknown(group, pattern, prefixes if is_prefix else known)

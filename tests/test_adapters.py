@@ -8,7 +8,15 @@ import torch
 from torch import Tensor, nn
 
 import mbcbench
-from mbcbench.adapters import MaskAdapter, MergingStepsAdapter, StatefulAdapter, StepsAdapter, pyg
+from mbcbench.adapters import (
+    MaskAdapter,
+    MergingStepsAdapter,
+    StatefulAdapter,
+    StepsAdapter,
+    StreamByStreamAdapter,
+    pyg,
+    with_lengths,
+)
 
 STREAMS = ["mbc.partition", "mbc.order", "mbc.fork", "mbc.resume", "mbc.gradient"]
 
@@ -196,3 +204,80 @@ def test_a_pooling_by_multihead_attention_breaks_partition_and_leaks_padding_tha
 
     laws = ["mbc.partition", "symmetry.padding", "symmetry.permutation", "substance.attention"]
     assert list(mbcbench.check(build, laws=laws, examples=200)["status"]) == ["fail", "fail", "pass", "pass"]
+
+
+class RelativeLengths(nn.Module):
+    """A mean of padded sets that is told which fraction of them is present, as in SpeechBrain."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(dim_in, 4)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        sizes = (lengths * x.shape[1]).round()[:, None]
+        present = torch.arange(x.shape[1]) < sizes
+        features = torch.tanh(self.project(torch.where(present[..., None], x, 0))) * present[..., None]
+        out: Tensor = features.sum(1) / sizes.clamp(min=1)
+        return out
+
+
+@pytest.mark.parametrize(("relative", "status"), [(True, "pass"), (False, "fail")])
+def test_lengths_may_be_fractions(relative: bool, status: str) -> None:
+    def encoder(dim_in: int) -> nn.Module:
+        return with_lengths(RelativeLengths(dim_in), relative=relative)
+
+    assert list(mbcbench.check(encoder, laws=["symmetry.padding"], examples=16)["status"]) == [status]
+
+
+class Metric:
+    """A running mean that is no module and holds one stream."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.total, self.count = torch.zeros(3, dtype=torch.float64), 0
+
+    def update(self, elements: Tensor) -> None:
+        self.total = self.total + elements.sum(0)
+        self.count += len(elements)
+
+    def compute(self) -> Tensor:
+        return self.total / max(self.count, 1)
+
+
+def test_an_object_that_is_no_module_can_be_adapted() -> None:
+    stream = StatefulAdapter(
+        Metric(),  # type: ignore[arg-type]
+        ["total", "count"],
+        update=lambda metric, x: metric.update(x[0]),
+        readout=lambda metric: metric.compute()[None],
+    )
+    result = mbcbench.check(StreamByStreamAdapter(stream), laws=STREAMS, dim_in=3, examples=16)
+    assert result.ok, repr(result)
+
+
+class MaskInUpdate(nn.Module):
+    """A sum that streams masked chunks; `forward` takes whole sets only."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(dim_in, 4)
+
+    def init_state(self, batch_size: int) -> Tensor:
+        return self.project.weight.new_zeros(batch_size, 4)
+
+    def update(self, state: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        terms = torch.tanh(self.project(x))
+        return state + (terms if mask is None else torch.where(mask[..., None], terms, 0)).sum(1)
+
+    def readout(self, state: Tensor) -> Tensor:
+        return state
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.update(self.init_state(len(x)), x)
+
+
+def test_a_stream_may_take_a_mask_that_forward_does_not() -> None:
+    laws = ["symmetry.padding", "hygiene.inputs", "numerics.float32", "mbc.mask"]
+    assert mbcbench.check(MaskInUpdate, laws=laws, examples=16)["status"].eq("pass").all()

@@ -178,7 +178,7 @@ def test_a_second_run_fails_with_the_same_counterexample_at_once(pytester: pytes
     second.assert_outcomes(failed=1)
     outputs = [[line for line in run.outlines if "smallest" in line or "replay" in line] for run in (first, second)]
     assert outputs[0] == outputs[1]
-    assert any("in 1 examples" in line for line in second.outlines)
+    assert any("in 1 example" in line for line in second.outlines)
 
 
 USER_TEST = """

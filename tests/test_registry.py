@@ -86,10 +86,19 @@ def test_patterns_select_names() -> None:
         "mbc.merge",
         "symmetry.permutation",
     ]
-    with pytest.raises(UsageError, match=r"no law matches 'mbx\.\*'; see: mbcbench list laws"):
-        registry.select(registry.LAWS, ["mbx.*"])
+    with pytest.raises(UsageError, match=r"no law matches 'zzz\.\*'; see: mbcbench list laws"):
+        registry.select(registry.LAWS, ["zzz.*"])
     with pytest.raises(UsageError, match=r"did you mean mbc\.merge"):
         registry.select(registry.LAWS, ["mbc.merg"])
+
+
+def test_a_pattern_that_matches_nothing_is_told_the_nearest() -> None:
+    with pytest.raises(
+        UsageError, match=r"no law matches 'symetry\.\*'; did you mean symmetry\.\*\?; see: mbcbench list"
+    ):
+        registry.select(registry.LAWS, ["symetry.*"])
+    with pytest.raises(UsageError, match=r"no law matches 'mbc\.z\*'; see: mbcbench list"):
+        registry.select(registry.LAWS, ["mbc.z*"])
 
 
 def test_targets_are_relative_to_the_package_of_the_index() -> None:

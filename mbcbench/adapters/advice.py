@@ -17,7 +17,15 @@ MASKS = (
 LENGTHS = ("lengths", "length", "sizes", "seq_lengths", "num_elements")
 SET_NUMBERS = ("batch", "index", "ptr")
 
-# How an encoder of another layout reads the sets, by the adapter for it.
+# What an encoder of another layout reads, by the adapter for it.
+READS = {
+    "channels_first": "B x d x n",
+    "sequence_first": "n x B x d",
+    "list_of_sets": "a list of sets",
+    "set_by_set": "one set n x d",
+    "nested": "a nested tensor",
+}
+# How it reads the sets.
 LAYOUTS: Mapping[str, Callable[[Encoder, Tensor], object]] = {
     "channels_first": lambda module, x: module(x.transpose(1, 2)),
     "sequence_first": lambda module, x: module(x.transpose(0, 1)),
@@ -40,9 +48,7 @@ def mask_advice(module: nn.Module) -> str:
     if sets is not None and not is_streaming(module):
         return f"; if `{sets}` tells the sets apart, wrap it: {_call('pyg')} ({PAGE})"
     if lengths is not None and not is_streaming(module):
-        return (
-            f"; if `{lengths}` says how many elements are present, wrap it: {_call('with_lengths', lengths)} ({PAGE})"
-        )
+        return f"; if `{lengths}` says how many elements are present, wrap it: {_lengths_call(lengths)} ({PAGE})"
     return ""
 
 
@@ -58,7 +64,7 @@ def argument_advice(module: nn.Module) -> str:
     if name in SET_NUMBERS:
         return f"{needs}: wrap it: {_call('pyg')} ({PAGE})"
     if name in LENGTHS:
-        return f"{needs}: wrap it: {_call('with_lengths', name)} ({PAGE})"
+        return f"{needs}: wrap it: {_lengths_call(name)} ({PAGE})"
     if name == "mask":
         return f"{needs}: give it the default None, or wrap it: {_call('renamed_mask', name)} ({PAGE})"
     return f"{needs}: wrap it: {_mask_calls(name)} ({PAGE})"
@@ -70,8 +76,8 @@ def layout_advice(module: nn.Module, x: Tensor) -> str:
     fitting = [name for name, call in LAYOUTS.items() if all(_encodes(module, call, sets) for sets in (x, larger))]
     if not fitting:
         return ""
-    calls = " or ".join(_call(name) for name in fitting)
-    return f"it gives one encoding per set through {calls} ({PAGE})"
+    calls = " or ".join(f"if it reads {READS[name]}, {_call(name)}" for name in fitting)
+    return f"wrap it: {calls} ({PAGE})"
 
 
 def output_advice(out: object) -> str:
@@ -85,14 +91,18 @@ def output_advice(out: object) -> str:
         keys = [name for name, value in getattr(out, "__dict__", {}).items() if isinstance(value, Tensor)]
     if not keys:
         return ""
-    choice = f", or another of {', '.join(map(repr, keys[1:4]))}" if len(keys) > 1 else ""
+    choice = f", or {' or '.join(map(repr, keys[1:4]))} in place of {keys[0]!r}" if len(keys) > 1 else ""
     return f"select one: mbcbench.adapters.select_output(module, {keys[0]!r}){choice} ({PAGE})"
 
 
 def _mask_calls(name: str) -> str:
     return (
-        f"{_call('inverted_mask', name)} where True means absent, {_call('renamed_mask', name)} where it means present"
+        f"{_call('renamed_mask', name)} where True means present, {_call('inverted_mask', name)} where it means absent"
     )
+
+
+def _lengths_call(name: str) -> str:
+    return f"{_call('with_lengths', name)}, with relative=True if they are fractions"
 
 
 def _call(adapter: str, *names: str) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 from torch import Tensor
 
 from mbcbench import registry, system
-from mbcbench.errors import Interrupted
+from mbcbench.errors import Interrupted, UsageError
+from mbcbench.protocol.build import shorten
 from mbcbench.protocol.encoder import Aggregation
 from mbcbench.streaming.encode import EncodeOptions, Encoding, open_encoding
 from mbcbench.types import Device, Hyper
@@ -21,6 +22,7 @@ def encode(
     *,
     hyper: Hyper | None = None,
     weights: str | Path | None = None,
+    weights_key: str = "",
     seed: int = 0,
     g: Aggregation | None = None,
     select: Sequence[str] = (),
@@ -38,13 +40,15 @@ def encode(
     Parameters
     ----------
     file
-        A .npy, Parquet, Arrow, HDF5 or Zarr file that holds a set, `n x d`.
+        File that holds a set, `n x d`: .npy, .npz, .pt, .csv, .tsv, Parquet, Arrow, HDF5 or Zarr.
     encoder
         Target: a registered name, `package.module:attr` or `path/to/file.py:attr`.
     hyper
         Hyper-parameters; by default those of the encoder's spec.
     weights
-        Trained weights: a `state_dict` that torch or safetensors saved.
+        Trained weights: a `state_dict` that torch or safetensors saved, or a checkpoint that holds one.
+    weights_key
+        The dict in that file, or the prefix of its names, that holds the weights; by default the only one that fits.
     seed
         Seed of the weights (without `weights`) and of random slots.
     g
@@ -83,12 +87,15 @@ def encode(
         After Ctrl-C. The checkpoint, if there is one, is up to date.
     """
     system.keep_freed_memory()
+    if not isinstance(encoder, str):  # whose source a checkpoint could not name
+        raise UsageError(f"encoder={shorten(encoder)}: give a target such as 'my.py:Encoder', and weights=FILE")
     registry.check_target(encoder)
     options = EncodeOptions(
         path=Path(file),
         encoder=encoder,
         hyper=hyper or {},
         weights=None if weights is None else Path(weights),
+        weights_key=weights_key,
         seed=seed,
         g=g,
         select=select,

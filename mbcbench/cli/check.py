@@ -20,6 +20,7 @@ from mbcbench.cli.options import (
     SkippedLawIds,
     TimeLimit,
     Weights,
+    WeightsKey,
     as_profile,
 )
 
@@ -49,6 +50,7 @@ def check(
     dim_in: DimIn = None,
     hyper: Hyper = None,
     weights: Weights = None,
+    weights_key: WeightsKey = None,
     device: ComputeDevice = "cpu",
     seed: Seed = 0,
     jobs: Jobs = None,
@@ -80,7 +82,7 @@ def check(
     """
     from mbcbench import registry
     from mbcbench.api.run import run_options
-    from mbcbench.cli.check_output import print_counts, print_laws, print_widths
+    from mbcbench.cli.check_output import print_choices, print_counts, print_laws
     from mbcbench.cli.console import print_interrupted
     from mbcbench.execution import planner
     from mbcbench.execution.consume import consume
@@ -94,7 +96,7 @@ def check(
             check_writable(path)
     options = replace(
         run_options(targets, targets, seed, jobs, time_limit, memory_limit),
-        build=parse_build_options(dim_in, hyper, weights, device),
+        build=parse_build_options(dim_in, hyper, weights, weights_key, device),
         laws=tuple(registry.select(registry.LAWS, law, skip_law)),
     )
     chosen = as_profile(profile)
@@ -109,7 +111,7 @@ def check(
     known = list(registry.plugins(registry.LAWS))
     records.sort(key=lambda record: (options.encoders.index(record.encoder), known.index(record.case)))
     _write_files(records, json, junit, html)
-    print_widths(result.records)
+    print_choices(result.records)
     print_laws(options.encoders, records, traceback=traceback)
     if result.interrupted:
         return print_interrupted(result.progress_text)

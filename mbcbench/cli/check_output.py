@@ -15,22 +15,30 @@ if TYPE_CHECKING:
 
 
 def print_laws(encoders: Sequence[str], records: "Sequence[Record]", *, traceback: bool = False) -> None:
-    from mbcbench.cli.console import print_line, print_out
+    from rich.text import Text
 
+    from mbcbench.cli.console import print_line, print_out
+    from mbcbench.records.record import NOT_RUN
+
+    checked: list[str] = []
     for encoder in encoders:
         of_encoder = [record for record in records if record.encoder == encoder]
         error = common_error(of_encoder)
         if error is not None:
-            print_line(f"{encoder}  {of_encoder[0].status}  {error.removeprefix('not run: ')}")
+            print_line(f"{encoder}  {of_encoder[0].status}  {error.removeprefix(NOT_RUN)}")
             if traceback and "traceback" in of_encoder[0].detail:
                 print_line(of_encoder[0].detail["traceback"])
             continue
-        print_out(laws_table(encoder, of_encoder))
+        checked.append(encoder)
+        print_out(laws_table(encoder, [record for record in of_encoder if record.status != "skip"]))
+        for reason, laws in skipped(of_encoder).items():
+            print_out(Text(f"Does not apply ({reason}): {', '.join(laws)}"))
+        print_line("")
         _print_counterexamples(of_encoder, traceback=traceback)
         for line in (*conclusions(of_encoder), *advice(of_encoder)):
             print_line(line)
-    if len(encoders) > 1:
-        print_matrix(encoders, records)
+    if len(checked) > 1:
+        print_matrix(checked, [record for record in records if record.encoder in checked])
 
 
 def _print_counterexamples(records: "Sequence[Record]", *, traceback: bool) -> None:
@@ -46,11 +54,22 @@ def _print_counterexamples(records: "Sequence[Record]", *, traceback: bool) -> N
         print_line(f"Not shown, since {cause}: {', '.join(record.case for record in explained)}\n")
 
 
-def print_widths(records: "Sequence[Record]") -> None:
-    """Say which width was chosen for an instance that does not name its own."""
+def skipped(records: "Iterable[Record]") -> dict[str, list[str]]:
+    """Return the laws that do not apply, by reason."""
+    laws: dict[str, list[str]] = {}
+    for record in records:
+        if record.status == "skip":
+            laws.setdefault(record.message, []).append(record.case)
+    return laws
+
+
+def print_choices(records: "Sequence[Record]") -> None:
+    """Say which width was chosen for an encoder that does not name its own, and which weights of a file."""
     from mbcbench.cli.console import print_line
 
     for record in records:
+        if record.detail.get("weights"):
+            print_line(record.detail["weights"])
         if record.detail.get("why_dim_in"):
             width, reason = record.detail["dim_in"], record.detail["why_dim_in"]
             print_line(f"{record.encoder}: elements of width {width}, {reason}; another with --dim-in N")
@@ -98,6 +117,7 @@ def counterexample_text(record: "Record", *, traceback: bool = False) -> "Text |
     from mbcbench.cli.console import status_style
     from mbcbench.records.record import BROKEN, UNEXPECTED
 
+    style = f"bold {status_style(record.status)}"
     parts = [
         str(record.detail[name])
         for name in ("text", *(["traceback"] if traceback else []), "reproduce")
@@ -105,5 +125,5 @@ def counterexample_text(record: "Record", *, traceback: bool = False) -> "Text |
     ]
     if record.status not in UNEXPECTED | BROKEN or not parts:
         return None
-    title = (f"{record.encoder}  {record.case}  {record.status}\n\n", f"bold {status_style(record.status)}")
-    return Text.assemble(title, "\n\n".join(part.strip("\n") for part in parts), "\n")
+    title, _, rest = "\n\n".join(part.strip("\n") for part in parts).partition("\n")
+    return Text.assemble((title, style), "\n", rest, "\n")

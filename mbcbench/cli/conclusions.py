@@ -1,22 +1,24 @@
 """Conclusions about an encoder from the records of a check, as sentences."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mbcbench.records.record import Record
+    from mbcbench.types import JsonObject
 
 # The questions that most users have, and the law that answers each.
+PARTITION = "mbc.partition"
 QUESTIONS = (
     ("symmetry.permutation", "permutation invariant"),
     ("symmetry.padding", "safe with masks"),
-    ("mbc.partition", "mini-batch consistent"),
+    (PARTITION, "mini-batch consistent"),
 )
 ANSWERS = {
     "pass": "yes",
     "fail": "no",
     "xfail": "no, as expected",
-    "xpass": "yes, though a failure was expected",
+    "xpass": "yes, though it is declared as broken",
     "undecided": "undecided",
 }
 DETERMINISM = "hygiene.determinism"
@@ -36,16 +38,27 @@ def conclusions(records: "Iterable[Record]") -> list[str]:
 def _answer(record: "Record") -> str:
     status = str(record.status)
     answer = ANSWERS.get(status, "not known")
-    reason = record.message
-    if status == "pass" and record.case == "mbc.partition" and not reason:
+    reason = _of_aggregations(record) if record.detail.get("pairs") else record.message
+    if status == "xpass":
+        reason = ""
+    elif status == "pass" and record.case == PARTITION and not reason:
         reason = "as a stream"
-    return f"{answer}: {reason}" if reason else answer
+    return f"{answer}; {reason}" if reason else answer
+
+
+def _of_aggregations(record: "Record") -> str:
+    """Return which aggregations of chunk encodings give the encoding of the set."""
+    pairs: Mapping[str, JsonObject] = record.detail["pairs"]
+    consistent = [g for g, pair in pairs.items() if pair["consistent"]]
+    if consistent:
+        return f"the {' and the '.join(consistent)} of chunk encodings is the encoding of the set"
+    return f"none of the {', '.join(pairs)} of chunk encodings is the encoding of the set"
 
 
 def advice(records: "Iterable[Record]") -> list[str]:
     """Return what a user can do next, where one line says it."""
     by_law = {record.case: record for record in records}
-    partition = by_law.get("mbc.partition")
+    partition = by_law.get(PARTITION)
     if partition is None or str(partition.status) != "fail" or not partition.detail.get("pairs"):
         return []
     return [
@@ -88,6 +101,11 @@ def _is_float32_rounding(record: "Record") -> bool:
 
 def common_error(records: "Sequence[Record]") -> str | None:
     """Return the message if all laws broke for one reason, for example an import that fails, else None."""
+    from mbcbench.records.record import NOT_RUN
+
     messages = {record.message for record in records}
     is_broken = all(str(record.status) in ("error", "crash", "oom", "timeout") for record in records)
-    return messages.pop() if len(records) > 1 and len(messages) == 1 and is_broken else None
+    if len(messages) != 1 or not is_broken:
+        return None
+    message = messages.pop()
+    return message if len(records) > 1 or message.startswith(NOT_RUN) else None

@@ -51,6 +51,9 @@ def _check_encoder(name: str) -> None:
     if ":" in name or name.endswith(".py"):
         registry.check_target(name)
         return
+    laws = [law for law in registry.plugins(registry.LAWS) if law.startswith(f"{name}.")]
+    if laws:
+        raise UsageError(f"{name} is a group of laws; describe one of {', '.join(laws)}")
     known = [known for group in registry.GROUPS for known in registry.plugins(group)]
     raise UsageError(f"no plug-in is called {name!r}{registry.did_you_mean(name, known)}; see: mbcbench list")
 
@@ -77,7 +80,7 @@ def _probe(case: str, name: str, **params: Any) -> JsonObject:
 
     record = planner.run_probe(case, **params)
     if record.status in BROKEN:
-        raise BrokenPluginError(f"{name} broke: {record.message}")
+        raise BrokenPluginError(record.message if name in record.message else f"{name} broke: {record.message}")
     return record.detail
 
 

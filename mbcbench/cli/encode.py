@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mbcbench.cli.options import Hyper, Quiet, Seed, Weights
+from mbcbench.cli.options import Hyper, Quiet, Seed, Weights, WeightsKey
 from mbcbench.errors import ExitCode, Interrupted
 
 if TYPE_CHECKING:
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def encode(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .npy, Parquet, Arrow, HDF5 or Zarr file, n x d.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A set n x d: .npy .npz .pt .csv .parquet .arrow .h5 .zarr")
+    ],
     encoder: Annotated[str, typer.Option(metavar="TARGET", help="The encoder.")],
     out: Annotated[
         Path | None,
@@ -32,6 +34,7 @@ def encode(
     ] = None,
     hyper: Hyper = None,
     weights: Weights = None,
+    weights_key: WeightsKey = None,
     g: Annotated[
         Literal["sum", "mean", "max", "min"] | None,
         typer.Option("--g", help="Aggregation of the chunk encodings of a non-streaming module.", show_default=False),
@@ -81,6 +84,7 @@ def encode(
                 encoder,
                 hyper=parse_hyper(hyper or []),
                 weights=weights,
+                weights_key=weights_key or "",
                 seed=seed,
                 g=g,
                 select=select or (),
@@ -121,7 +125,7 @@ def _print_summary(goal: Path, encoding: "Tensor", rate: "Rate") -> None:
     shape = " x ".join(map(str, encoding.shape))
     peak = system.peak_resident_bytes() / 2**20
     print_line(
-        f"{goal}: {shape}, of {rate.total:,} elements; {rate.per_second / 1e6:.2f} million/s, "
+        f"{goal}: {shape} numbers, from {rate.total:,} elements; {rate.per_second / 1e6:.2f} million/s, "
         f"{rate.elapsed:.1f} s, at most {peak:.0f} MiB resident"
     )
 

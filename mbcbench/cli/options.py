@@ -39,9 +39,11 @@ Hyper = Annotated[
 ]
 Weights = Annotated[
     Path | None,
-    typer.Option(
-        metavar="PATH", help="Trained weights: a state_dict saved by torch or safetensors.", show_default=False
-    ),
+    typer.Option(metavar="PATH", help="Trained weights: a state_dict, or a checkpoint with one.", show_default=False),
+]
+WeightsKey = Annotated[
+    str | None,
+    typer.Option(metavar="KEY", help="The part of that file to use.", show_default="the only one that fits"),
 ]
 ComputeDevice = Annotated[Device, typer.Option("--device", help="Compute on this device.")]
 LawIds = Annotated[

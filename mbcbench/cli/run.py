@@ -21,6 +21,7 @@ from mbcbench.cli.options import (
     SkippedLawIds,
     TimeLimit,
     Weights,
+    WeightsKey,
     as_profile,
 )
 from mbcbench.errors import Interrupted
@@ -58,6 +59,7 @@ def run(
     dim_in: DimIn = None,
     hyper: Hyper = None,
     weights: Weights = None,
+    weights_key: WeightsKey = None,
     seed: Seed = 0,
     jobs: Jobs = None,
     time_limit: TimeLimit = None,
@@ -107,7 +109,7 @@ def run(
     if html is not None:
         check_writable(html)
     is_about_laws = split_commas(suite) == ["laws"]  # the other suites choose the device themselves
-    build = parse_build_options(dim_in, hyper, weights, device if is_about_laws else "cpu")
+    build = parse_build_options(dim_in, hyper, weights, weights_key, device if is_about_laws else "cpu")
     log_to_stderr()
     try:
         result = run_suites(

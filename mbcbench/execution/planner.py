@@ -18,7 +18,7 @@ from mbcbench.protocol.customize import BuildOptions
 from mbcbench.records.cache import RunCache, reasons
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EncoderDetail, PlanDetail, SourceDetail
-from mbcbench.records.record import BROKEN, Record, Status
+from mbcbench.records.record import BROKEN, NOT_RUN, Record, Status
 from mbcbench.registry import default_suites
 from mbcbench.types import Device, JsonObject
 
@@ -343,7 +343,7 @@ def _experiments_of(work: _Work, jobs: Sequence[Job]) -> dict[str, JsonObject]:
 
 
 def _not_run(cell: Cell, cause: Record) -> Record:
-    return cell.record(cause.status, message=f"not run: {cause.message}", detail=cause.detail)
+    return cell.record(cause.status, message=f"{NOT_RUN}{cause.message}", detail=cause.detail)
 
 
 def _interleave_suites(jobs: Sequence[Job]) -> list[Job]:

@@ -13,7 +13,7 @@ from mbcbench.execution import runner
 from mbcbench.execution.runner import Event, Finished, Job, Limits
 from mbcbench.execution.suite import PROBE, DataNeed
 from mbcbench.records.cell import Cell
-from mbcbench.records.record import BROKEN, Record, Status
+from mbcbench.records.record import BROKEN, NOT_RUN, Record, Status
 
 if TYPE_CHECKING:
     from mbcbench.datasets.progress import Report
@@ -72,7 +72,7 @@ def _need_of(cell: Cell) -> DataNeed:
 def _not_run(cell: Cell, need: DataNeed, cause: Record) -> Record:
     """Return the record of a cell whose data cannot be made ready."""
     remedy = "" if cause.status is Status.USAGE else f"; try: mbcbench data fetch {need.name}"
-    message = f"not run: the data set {need.name} cannot be prepared: {cause.message}{remedy}"
+    message = f"{NOT_RUN}the data set {need.name} cannot be prepared: {cause.message}{remedy}"
     return cell.record(cause.status if cause.status in BROKEN else Status.ERROR, message=message)
 
 

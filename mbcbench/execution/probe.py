@@ -8,6 +8,7 @@ a suite. `prepare` makes data ready. `law` reads the page of a law. `replay` tri
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from mbcbench.protocol.build import build_from_spec, get_spec, import_target_mod
 from mbcbench.protocol.customize import BuildOptions
 from mbcbench.protocol.encoder import has_merge, is_streaming, takes_mask
 from mbcbench.protocol.on_device import check_device
+from mbcbench.protocol.weights import load_weights
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EncoderDetail, LawPageDetail, PlanDetail, ProbeDetail, ReplayDetail, SourceDetail
 from mbcbench.records.record import Record, Status
@@ -67,10 +69,16 @@ def _build(cell: Cell) -> EncoderDetail:
         parameters=sum(p.numel() for p in module.parameters()),
         dim_in=dim_in,
         why_dim_in="" if options.dim_in else why_width(spec),
+        weights=_place_of_weights(module, options, cell.encoder),
         output_shape=_output_shape(module, dim_in, min_size),
         identity={"encoder source": source_digest(cell.encoder, module), "encoder weights": digest.weights(module)},
         deliberately_wrong=spec.deliberately_wrong,
     )
+
+
+def _place_of_weights(module: nn.Module, options: BuildOptions, name: str) -> str:
+    """Return where in the file of weights those of the encoder are, which has them already."""
+    return load_weights(module, Path(options.weights), name, options.weights_key) if options.weights else ""
 
 
 def source_digest(encoder: str, module: nn.Module) -> str:

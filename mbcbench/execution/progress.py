@@ -19,7 +19,7 @@ from mbcbench.execution.prepare import PREPARE
 from mbcbench.execution.runner import Advanced, Finished, Started
 from mbcbench.execution.suite import PROBE
 from mbcbench.records.cell import Cell
-from mbcbench.records.record import BROKEN, UNEXPECTED
+from mbcbench.records.record import BROKEN, NOT_RUN, UNEXPECTED, Record, Status
 
 if TYPE_CHECKING:
     from mbcbench.datasets.progress import Report
@@ -186,15 +186,24 @@ class _Lines:
     def __init__(self, console: Console, progress: Progress) -> None:
         self._printer = LinePrinter(console)
         self._progress = progress
+        self._errors: set[tuple[str, str]] = set()  # encoders, and errors of which the first is printed
 
     def update(self, step: Step) -> None:
         self._progress.update(step)
         if isinstance(step, Planned) and step.reused:
             self._printer.print(f"{step.reused} of {len(step.cells)} cells reused from earlier runs")
-        if isinstance(step, Finished) and not step.reused and is_failure(step):
+        if isinstance(step, Finished) and not step.reused and is_failure(step) and not self._is_repeated(step):
             self._printer.print(_describe_failure(step))
         if isinstance(step, Finished | Advanced):
             self._printer.print_at_intervals(self._progress.line, self._progress.elapsed)
+
+    def _is_repeated(self, step: Finished) -> bool:
+        """Return True if the failure is an error that was printed for another cell of the encoder."""
+        record = _failure(step)
+        error = record.encoder, record.message.removeprefix(NOT_RUN)
+        is_repeated = record.status is Status.ERROR and error in self._errors
+        self._errors.add(error)
+        return is_repeated
 
 
 class LinePrinter:
@@ -215,8 +224,12 @@ class LinePrinter:
             self.print(line())
 
 
+def _failure(step: Finished) -> Record:
+    return next(record for record in step.records if record.status in BROKEN | UNEXPECTED)
+
+
 def _describe_failure(step: Finished) -> str:
-    record = next(r for r in step.records if r.status in BROKEN | UNEXPECTED)
+    record = _failure(step)
     return f"{record.status}: {_name(step.cell)}{f': {record.message}' if record.message else ''}"
 
 

@@ -28,7 +28,7 @@ from mbcbench.execution import worker
 from mbcbench.execution.encoder_server import EncoderServers, NotForkableError, Request
 from mbcbench.execution.suite import DataNeed
 from mbcbench.records.cell import Cell
-from mbcbench.records.record import Record, Status
+from mbcbench.records.record import NOT_RUN, Record, Status
 
 if TYPE_CHECKING:
     from mbcbench.datasets.progress import Report
@@ -124,7 +124,7 @@ def run(
 
 
 def _give_up(cell: Cell) -> Record:
-    message = f"not run: {TIMEOUTS_BEFORE_GIVING_UP} cells of this encoder took longer than their limit"
+    message = f"{NOT_RUN}{TIMEOUTS_BEFORE_GIVING_UP} cells of this encoder took longer than their limit"
     return cell.record(Status.TIMEOUT, message=message)
 
 

@@ -18,9 +18,11 @@ import torch
 from torch import nn
 
 from mbcbench import registry
-from mbcbench.errors import BrokenPluginError, UsageError, one_line, user_frame
-from mbcbench.protocol.copying import copy_module
+from mbcbench.errors import EXTRAS, BrokenPluginError, UsageError, install_hint, one_line, user_frame
+from mbcbench.protocol.factory import InstanceFactory, argument_advice, factory_of
 from mbcbench.protocol.spec import EncoderSpec
+
+NAMES_SHOWN = 8  # of what a module defines
 
 
 def get_spec(name: str) -> EncoderSpec:
@@ -83,7 +85,11 @@ def build_from_spec(spec: EncoderSpec, *, dim_in: int, seed: int = 0, **hyper: A
             torch.manual_seed(seed)
             return spec.build(dim_in, **hyper)
 
-    module = call_plugin(make, f"building {spec.name} for elements of width {dim_in}")
+    try:
+        module = call_plugin(make, f"building {spec.name} for elements of width {dim_in}")
+    except BrokenPluginError as error:
+        advice = argument_advice(spec.factory, error.__cause__)
+        raise BrokenPluginError(f"{error}{advice}") from error.__cause__
     if not isinstance(module, nn.Module):
         raise UsageError(f"{spec.name}: its factory returned {shorten(module)}, which is not a torch.nn.Module")
     return module
@@ -117,28 +123,16 @@ def spec_from_object(target: object, name: str) -> EncoderSpec:
     if isinstance(target, nn.Module):
         return EncoderSpec(name=name, factory=InstanceFactory(target), summary=_summary(type(target)))
     if inspect.isclass(target) and not issubclass(target, nn.Module):
-        raise UsageError(f"{name} is the class {target.__name__}, which is not a torch.nn.Module")
+        raise UsageError(
+            f"{name} is the class {target.__name__}, which is not a torch.nn.Module; if it keeps a stream in its "
+            "attributes, wrap it: mbcbench.adapters.StatefulAdapter(object, fields) (see docs/adapters.md)"
+        )
     if callable(target):
-        return EncoderSpec(name=name, factory=target, summary=_summary(target))
+        return EncoderSpec(name=name, factory=factory_of(target), summary=_summary(target))
     raise UsageError(
         f"{name} is {shorten(target)}, which is not an encoder; "
         "give an EncoderSpec, a torch.nn.Module class or factory (called with the element width), or an instance"
     )
-
-
-class InstanceFactory:
-    """Factory that copies a module, so that changes to a copy do not reach the original."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    def __call__(self, dim_in: int, **hyper: Any) -> nn.Module:
-        """Return a copy; raise UsageError for hyper-parameters."""
-        if hyper:
-            raise UsageError(
-                f"{', '.join(hyper)}: a module that is built already takes no hyper-parameters; name its class instead"
-            )
-        return copy_module(self.module)
 
 
 def target_name(target: Any) -> str:
@@ -187,9 +181,7 @@ def _module_from_path(where: str) -> ModuleType:
     path = Path(where).expanduser()
     if not path.is_file():
         raise UsageError(f"no such file: {where}")
-    folder = str(path.resolve().parent)
-    if folder not in sys.path:  # as for a script: the file may import its neighbours
-        sys.path.append(folder)
+    _append_to_path(path.resolve().parent)  # as for a script: the file may import its neighbours
     name = f"mbcbench_target_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -206,13 +198,22 @@ def _module_from_path(where: str) -> ModuleType:
     return module
 
 
+def _append_to_path(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+        importlib.invalidate_caches()
+
+
 def _module_from_name(where: str, target: str) -> ModuleType:
+    _append_to_path(Path.cwd())  # as for `python -m`
     try:
         spec = importlib.util.find_spec(where)
     except (ModuleNotFoundError, ValueError):
         spec = None
     if spec is None:
-        raise UsageError(f"no module is called {where!r} (target {target}); is it installed, or on PYTHONPATH?")
+        library = where.partition(".")[0]
+        hint = install_hint(library) if library in EXTRAS else "is it installed, or on PYTHONPATH?"
+        raise UsageError(f"no module is called {where!r} (target {target}); {hint}")
     module: ModuleType = call_plugin(lambda: importlib.import_module(where), f"importing {where}")
     return module
 
@@ -222,7 +223,9 @@ def _attribute(module: ModuleType, attribute: str, target: str) -> object:
         return getattr(module, attribute)
     except AttributeError:
         names = [name for name in vars(module) if not name.startswith("_")]
-        suggestion = registry.did_you_mean(attribute, names)
+        own = [name for name in names if getattr(vars(module)[name], "__module__", "") == module.__name__]
+        defined = f"; it defines {', '.join(own[:NAMES_SHOWN])}" if own else ""
+        suggestion = registry.did_you_mean(attribute, names) or defined
         raise UsageError(f"{target}: the module has no attribute {attribute!r}{suggestion}") from None
 
 

@@ -4,15 +4,19 @@ import contextlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import update_wrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mbcbench.errors import UsageError
+from mbcbench.protocol.factory import WIDTH
 from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.types import Device, Hyper, JsonDict
 
 if TYPE_CHECKING:
     from torch import nn
+
+WIDTH_FIX = "give it with --dim-in (encode takes that of the file)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,18 +24,26 @@ class BuildOptions:
     """Options for building an encoder.
 
     dim_in: element width, or None for one that fits the encoder. hyper: hyper-parameters in place of the spec's.
-    weights: file with trained weights, or an empty string. device: where it computes.
+    weights: file with trained weights, or an empty string. weights_key: what of that file to use. device: where it
+    computes.
     """
 
     dim_in: int | None = None
     hyper: Hyper = field(default_factory=dict)
     weights: str = ""
+    weights_key: str = ""
     device: Device = "cpu"
 
     def to_params(self) -> JsonDict:
         """Return the options that are set, as parameters of a cell; `BuildOptions.from_params` reads them."""
         device = "" if self.device == "cpu" else self.device
-        params = {"dim_in": self.dim_in, "hyper": dict(self.hyper), "weights": self.weights, "device": device}
+        params = {
+            "dim_in": self.dim_in,
+            "hyper": dict(self.hyper),
+            "weights": self.weights,
+            "weights_key": self.weights_key,
+            "device": device,
+        }
         return {name: value for name, value in params.items() if value}
 
     @classmethod
@@ -41,6 +53,7 @@ class BuildOptions:
             dim_in=params.get("dim_in"),
             hyper=params.get("hyper") or {},
             weights=str(params.get("weights") or ""),
+            weights_key=str(params.get("weights_key") or ""),
             device=params.get("device", "cpu"),
         )
 
@@ -55,40 +68,54 @@ class BuildOptions:
         Raises UsageError if there is no such device.
         """
         if self.weights:
-            spec = replace(spec, factory=_with_weights(spec, Path(self.weights)))
+            spec = replace(spec, factory=_with_weights(spec, Path(self.weights), self.weights_key))
         if self.device != "cpu":
             spec = replace(spec, factory=_on_device(spec, self.device))
         return replace(spec, hyper={**spec.hyper, **self.hyper})
 
 
-def _with_weights(spec: EncoderSpec, weights: Path) -> "Callable[..., nn.Module]":
+def _with_weights(spec: EncoderSpec, weights: Path, key: str) -> "Callable[..., nn.Module]":
     from mbcbench.protocol.weights import load_weights  # imports torch, which the main process does without
 
     def factory(dim_in: int, **hyper: Any) -> "nn.Module":
         module = spec.factory(dim_in, **hyper)
-        load_weights(module, weights, spec.name)
+        load_weights(module, weights, spec.name, key)
         return module
 
-    return factory
+    return update_wrapper(factory, spec.factory, updated=())
 
 
 def _on_device(spec: EncoderSpec, device: Device) -> "Callable[..., nn.Module]":
     from mbcbench.protocol.on_device import check_device, on_device  # imports torch
 
+    def factory(dim_in: int, **hyper: Any) -> "nn.Module":
+        return on_device(spec.factory(dim_in, **hyper), device)
+
     check_device(device)
-    return lambda dim_in, **hyper: on_device(spec.factory(dim_in, **hyper), device)
+    return update_wrapper(factory, spec.factory, updated=())
 
 
 def parse_build_options(
     dim_in: int | None = None,
     hyper: Iterable[str] | None = None,
     weights: Path | str | None = None,
+    weights_key: str | None = None,
     device: Device = "cpu",
 ) -> BuildOptions:
     """Return options as a user types them: hyper-parameters as `NAME=VALUE`. Raises UsageError if one is not."""
     if dim_in is not None and dim_in < 1:
         raise UsageError(f"elements of width {dim_in}: give at least 1")
-    return BuildOptions(dim_in=dim_in, hyper=parse_hyper(hyper or ()), weights=str(weights or ""), device=device)
+    if weights and not Path(weights).is_file():
+        raise UsageError(f"no such file: {weights}")
+    if weights_key and not weights:
+        raise UsageError(f"--weights-key {weights_key} is about a file: give it with --weights")
+    return BuildOptions(
+        dim_in=dim_in,
+        hyper=parse_hyper(hyper or ()),
+        weights=str(weights or ""),
+        weights_key=weights_key or "",
+        device=device,
+    )
 
 
 def parse_hyper(texts: Iterable[str]) -> dict[str, Any]:
@@ -100,6 +127,8 @@ def _parse_one(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
         raise UsageError(f"--hyper {text} is not NAME=VALUE, as in --hyper dim=64")
+    if name == WIDTH:
+        raise UsageError(f"--hyper {text}: the width of the elements is no hyper-parameter; {WIDTH_FIX}")
     with contextlib.suppress(ValueError):
         return name, json.loads(value)
     return name, value

@@ -151,6 +151,12 @@ def takes_mask(module: nn.Module) -> bool:
     return "mask" in parameters_of(module)
 
 
+def forward_takes_mask(module: nn.Module) -> bool:
+    """Return True if a whole set can be encoded with a `mask`, not only a chunk of a stream."""
+    parameters = inspect.signature(module.forward).parameters.values()
+    return any(parameter.name == "mask" or parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+
+
 def parameters_of(module: nn.Module) -> Mapping[str, inspect.Parameter]:
     """Return the parameters of the method that reads elements, for an adapter with those of what it passes them to."""
     method: Any = module.update if is_streaming(module) else module.forward

@@ -1,49 +1,122 @@
-"""Trained weights of an encoder, from a file."""
+"""Trained weights of an encoder, from a state_dict or a checkpoint of a training loop.
 
-from collections.abc import Mapping
+A checkpoint holds the names of the encoder behind some prefix, such as `model.` (Lightning), `module.`
+(DistributedDataParallel) or `_orig_mod.` (torch.compile), perhaps in a dict under some key, and next to other weights.
+"""
+
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mbcbench.errors import UsageError, one_line
+from mbcbench.protocol.adapter import Adapter
 
-WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which training loops store a state_dict
-PREFIXES = ("module.", "model.", "_orig_mod.")  # of DistributedDataParallel, Lightning and torch.compile
+NAMES_SHOWN = 3  # of missing or unexpected weights
 
 
-def load_weights(module: nn.Module, weights: Path, name: str) -> None:
-    """Load a state_dict from a .safetensors file or a file saved by torch into `module`.
+@dataclass(frozen=True)
+class Weights:
+    """Weights by the names that an encoder gives them, and where in the file they are: a key and a prefix."""
 
-    Checkpoints that hold the state_dict under a usual key, or with a usual prefix on every name, are unwrapped.
+    tensors: Mapping[str, Any]
+    key: str
+    prefix: str
+    others: int = 0
 
+    @property
+    def place(self) -> str:
+        """Where the weights are, as `--weights-key` names it; empty for a plain state_dict."""
+        return f"{self.key}.{self.prefix}".strip(".")
+
+
+def load_weights(module: nn.Module, file: Path, name: str, key: str = "") -> str:
+    """Load trained weights into `module`, perhaps inside adapters; return where in the file they were, if not plainly.
+
+    key: the dict of the file, or the prefix of its names, that holds them; by default the only one that fits.
     Raises UsageError if the file cannot be read or its weights do not fit.
     """
-    if not weights.is_file():
-        raise UsageError(f"no such file: {weights}")
+    while isinstance(module, Adapter):  # which has no weights of its own
+        module = module.module
+    content = _read(file)
+    weights = _find(content, module.state_dict(), file, name, key)
     try:
-        module.load_state_dict(_unwrap(_read(weights), module.state_dict().keys()))
+        module.load_state_dict(dict(weights.tensors))
+    except RuntimeError as error:  # shapes
+        reason = _shapes(weights.tensors, module.state_dict()) or one_line(error)
+        raise UsageError(f"{file} does not fit {name}: {reason}; build it alike with --dim-in or --hyper") from error
+    others = f", without {weights.others} others" if weights.others else ""
+    return f"{file}: took the weights under {weights.place!r}{others}" if weights.place else ""
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    if not file.is_file():
+        raise UsageError(f"no such file: {file}")
+    try:
+        if file.suffix == ".safetensors":
+            return safetensors.torch.load_file(file)
+        content: object = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise many types
-        reason = " ".join(str(error).split()) or one_line(error)
-        raise UsageError(f"{weights} does not hold weights for {name} as it was built: {reason}") from error
-
-
-def _read(weights: Path) -> Mapping[str, Any]:
-    if weights.suffix == ".safetensors":
-        return safetensors.torch.load_file(weights)
-    content: Mapping[str, Any] = torch.load(weights, map_location="cpu", weights_only=True)
+        if zipfile.is_zipfile(file):
+            fix = f"torch.save(torch.load({str(file)!r}, weights_only=False).state_dict(), 'weights.pt')"
+            raise UsageError(f"{file} holds Python objects, not only tensors; if you trust it: {fix}") from error
+        raise UsageError(f"{file} is not a file of weights that torch or safetensors saved") from error
+    if not isinstance(content, Mapping):
+        raise UsageError(f"{file} holds a {type(content).__name__}, not a state_dict")
     return content
 
 
-def _unwrap(content: Mapping[str, Any], names: Any) -> Mapping[str, Any]:
-    """Return the state_dict in a checkpoint, without a prefix that none of the `names` needs."""
-    if not isinstance(content, Mapping) or content.keys() == names:
-        return content
-    state_dict = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), content)
-    for prefix in PREFIXES:
-        stripped = {key.removeprefix(prefix): value for key, value in state_dict.items()}
-        if stripped.keys() == names:
-            return stripped
-    return state_dict
+def _find(content: Mapping[str, Any], names: Mapping[str, Any], file: Path, name: str, key: str) -> Weights:
+    """Return the weights under a key, or the only ones that have all `names`."""
+    fitting = [weights for weights in _candidates(content, names) if not key or weights.place == key]
+    plain = [weights for weights in fitting if not weights.place]
+    if len(fitting) == 1 or plain:
+        return (plain or fitting)[0]
+    if fitting:
+        raise UsageError(
+            f"{file} holds several weights for {name}; choose one with --weights-key: "
+            f"{', '.join(weights.place for weights in fitting)}"
+        )
+    if key and (places := [weights.place for weights in _candidates(content, names)]):
+        raise UsageError(f"{file} has no weights for {name} under {key!r}, but under {', '.join(map(repr, places))}")
+    raise UsageError(f"{file} does not fit {name}: {_difference(content, names)}")
+
+
+def _candidates(content: Mapping[str, Any], names: Mapping[str, Any], key: str = "") -> Iterator[Weights]:
+    """Yield the groups of tensors that have all `names` behind one prefix, of a dict and the dicts in it."""
+    first = next(iter(names), None)
+    keys = [str(k) for k, value in content.items() if isinstance(value, Tensor)]
+    for prefix in dict.fromkeys(k.removesuffix(first) for k in keys if first is not None and k.endswith(first)):
+        behind = {k for k in keys if k.startswith(prefix)}
+        if (not prefix or prefix.endswith(".")) and behind == {prefix + name for name in names}:
+            tensors = {name: content[prefix + name] for name in names}
+            yield Weights(tensors, key, prefix, len(keys) - len(behind))
+    for inner, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _candidates(value, names, f"{key}.{inner}".strip("."))
+
+
+def _difference(content: Mapping[str, Any], names: Mapping[str, Any]) -> str:
+    """Return which names are missing and which are not expected, in the dict that is most like a state_dict."""
+    dicts = [content, *(value for value in content.values() if isinstance(value, Mapping))]
+    keys = max(dicts, key=lambda d: sum(isinstance(value, Tensor) for value in d.values())).keys()
+    missing, unexpected = [n for n in names if n not in keys], [str(k) for k in keys if k not in names]
+    parts = [f"it lacks {_some(missing)}"] if missing else []
+    return " and ".join([*parts, *([f"has {_some(unexpected)}"] if unexpected else [])])
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(names[:NAMES_SHOWN]) + more
+
+
+def _shapes(tensors: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
+    """Return the first name whose shapes differ, with both."""
+    pairs = ((name, tuple(tensors[name].shape), tuple(tensor.shape)) for name, tensor in expected.items())
+    differing = ((name, shape, own) for name, shape, own in pairs if shape != own)
+    return next((f"{name} is {shape} in the file and {own} in the encoder" for name, shape, own in differing), "")

@@ -331,7 +331,8 @@ class ProbeDetail(Detail):
 class EncoderDetail(ProbeDetail):
     """Detail of a probe that built an encoder and encoded a batch.
 
-    identity: digests of its source and weights. why_dim_in: why the width of an instance was taken, or empty.
+    identity: digests of its source and weights. why_dim_in: why the width was taken, if the target does not name one.
+    weights: what was taken of a file of trained weights, if not all.
     """
 
     summary: str
@@ -349,6 +350,7 @@ class EncoderDetail(ProbeDetail):
     identity: Mapping[str, str]
     deliberately_wrong: bool = False
     why_dim_in: str = ""
+    weights: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

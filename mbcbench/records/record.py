@@ -34,6 +34,7 @@ class Status(StrEnum):
 
 BROKEN = frozenset({Status.ERROR, Status.TIMEOUT, Status.CRASH, Status.OOM})
 UNEXPECTED = frozenset({Status.FAIL, Status.XPASS})
+NOT_RUN = "not run: "  # begins the message of a cell whose encoder or data cannot be used
 
 
 @dataclass(frozen=True, kw_only=True)

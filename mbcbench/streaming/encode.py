@@ -38,7 +38,7 @@ class EncodeOptions:
     path: file that holds the set.
     encoder: target of the encoder.
     hyper: hyper-parameters that override the spec's.
-    weights: file with trained weights.
+    weights: file with trained weights. weights_key: what of it to use, or empty for what fits.
     seed: seed of everything that is drawn.
     g: aggregation of chunk encodings; needed for a plain module only.
     select: columns of a table, or the array of a group; all by default.
@@ -55,6 +55,7 @@ class EncodeOptions:
     encoder: str
     hyper: Hyper = field(default_factory=dict)
     weights: Path | None = None
+    weights_key: str = ""
     seed: int = 0
     g: Aggregation | None = None
     select: Sequence[str] = ()

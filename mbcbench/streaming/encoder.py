@@ -1,5 +1,6 @@
 """The encoder of a set in a file: built, given trained weights, and called chunk by chunk."""
 
+import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from mbcbench.errors import BrokenPluginError, UsageError
 from mbcbench.protocol.build import build_from_spec, call_plugin, get_spec
 from mbcbench.protocol.copying import copy_module
+from mbcbench.protocol.customize import BuildOptions
 from mbcbench.protocol.encoder import ChunkAggregation, is_streaming
 from mbcbench.protocol.weights import load_weights
 from mbcbench.types import Encoder, State
@@ -17,6 +19,8 @@ from mbcbench.verify.validate import validate
 
 if TYPE_CHECKING:
     from mbcbench.streaming.encode import EncodeOptions
+
+logger = logging.getLogger(__name__)
 
 
 class GuardedEncoder:
@@ -70,10 +74,12 @@ def build_encoder(options: "EncodeOptions", width: int) -> GuardedEncoder:
 
     Raises UsageError if the elements or the weights do not fit it, or if `g` is missing or superfluous.
     """
-    spec = get_spec(options.encoder)
-    module = build_from_spec(spec, dim_in=width, seed=options.seed, **options.hyper).eval()
+    spec = BuildOptions(hyper=options.hyper).apply(get_spec(options.encoder))
+    module = build_from_spec(spec, dim_in=width, seed=options.seed).eval()
     if options.weights is not None:
-        load_weights(module, options.weights, options.encoder)
+        place = load_weights(module, options.weights, options.encoder, options.weights_key)
+        if place:
+            logger.warning(place)
     try:
         validate(module, dim_in=width, name=options.encoder)
     except BrokenPluginError as error:

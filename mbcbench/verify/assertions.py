@@ -37,8 +37,9 @@ def explain(record: Record) -> str:
     """Return a failure for a reader: the text of the counterexample, and how to reproduce it."""
     if "text" not in record.detail:
         return f"{record.case} cannot be checked on {record.encoder}: {record.message}"
-    message = f"  message   {record.message}\n" if record.message and record.status is not Status.ERROR else ""
-    return f"{record.detail['text']}\n{message}\nReproduce it with\n\n{_indent(record.detail['reproduce'])}"
+    text = record.detail["text"]
+    message = f"  message   {record.message}\n" if record.message not in text else ""
+    return f"{text}\n{message}\nReproduce it with\n\n{_indent(record.detail['reproduce'])}"
 
 
 def summarize(record: Record) -> str:

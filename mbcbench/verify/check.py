@@ -8,14 +8,12 @@ from collections.abc import Collection
 from pathlib import Path
 
 from mbcbench.errors import UsageError
-from mbcbench.protocol.build import target_name
-from mbcbench.protocol.customize import BuildOptions
 from mbcbench.types import Device, Hyper
 from mbcbench.verify.check_result import CheckResult, to_check_result
-from mbcbench.verify.checker import Budget, Checker
-from mbcbench.verify.law import select_laws
+from mbcbench.verify.checker import Budget
+from mbcbench.verify.options import checker_options
 from mbcbench.verify.validate import why_width
-from mbcbench.verify.xfails import ExpectedFailures, load_xfails
+from mbcbench.verify.xfails import ExpectedFailures
 
 DEFAULT_EXAMPLES = 400
 
@@ -33,6 +31,7 @@ def check(  # noqa: PLR0913 # an option of a command is an argument here
     reference: object = None,
     hyper: Hyper | None = None,
     weights: str | Path = "",
+    weights_key: str = "",
     device: Device = "cpu",
 ) -> CheckResult:
     """Try to falsify the laws on one encoder, in this process.
@@ -61,7 +60,9 @@ def check(  # noqa: PLR0913 # an option of a command is an argument here
     hyper
         Hyper-parameters in place of the spec's.
     weights
-        File with trained weights: a state_dict saved by torch or safetensors.
+        File with trained weights: a state_dict, or a checkpoint that holds one.
+    weights_key
+        The dict in that file, or the prefix of its names, that holds the weights; by default the only one that fits.
     device
         Where the encoder computes. The laws themselves compute on the CPU.
 
@@ -79,12 +80,22 @@ def check(  # noqa: PLR0913 # an option of a command is an argument here
     """
     if examples < 1:
         raise UsageError(f"examples={examples}: give at least 1")
-    xfails = load_xfails(expected_failures, [target_name(target)])
-    options = BuildOptions(dim_in=dim_in, hyper=hyper or {}, weights=str(weights), device=device)
-    checker = Checker(target, seed=seed, expected_failures=xfails, reference=reference, options=options)
+    options = checker_options(
+        [target],
+        laws=laws,
+        skip_laws=skip_laws,
+        dim_in=dim_in,
+        expected_failures=expected_failures,
+        reference=reference,
+        hyper=hyper,
+        weights=weights,
+        weights_key=weights_key,
+        device=device,
+    )
+    checker = options.make_checker(target, seed)
     checker.validate()  # a fault of the encoder itself is raised once, not reported for every law
     budget = Budget(examples, math.inf if seconds is None else seconds)
-    records = [checker.judge(law_id, budget) for law_id in select_laws(laws, skip_laws)]
+    records = [checker.judge(law_id, budget) for law_id in options.law_ids]
     reason = "" if dim_in else why_width(checker.spec)
     width = f"elements of width {checker.dim_in}, {reason}; another with dim_in=N" if reason else ""
     return to_check_result(records, note=width)

@@ -58,7 +58,9 @@ def counterexample_text(target: str, law: Law, result: SearchResult) -> str:
         note = f"; {observation.note}" if observation.note else ""
         worst_gap = max(result.worst.gap, observation.gap)
         lines.append(f"  gap       {observation.gap:.3g}, bound {observation.bound:.3g}{note}")
-        lines.append(f"  worst     gap {worst_gap:.3g} in {result.examples} examples")
+        lines.append(
+            f"  worst     gap {worst_gap:.3g} in {result.examples} {'example' if result.examples == 1 else 'examples'}"
+        )
     if result.culprit:
         lines.append(f"  first seen in: {result.culprit}")
     if law.fix:
@@ -167,7 +169,7 @@ def _parse_line(path: Path, number: int, line: str, cells: Mapping[str, Cell]) -
         raise UsageError(f"{path}, line {number}: not a record ({error})") from error
 
 
-def replay_counterexample(  # as many as `mbcbench check` has options
+def replay_counterexample(  # noqa: PLR0913 # as many as `mbcbench check` has options
     target: object,
     law_id: str,
     example: JsonObject,
@@ -176,6 +178,7 @@ def replay_counterexample(  # as many as `mbcbench check` has options
     seed: int = 0,
     hyper: Hyper | None = None,
     weights: str = "",
+    weights_key: str = "",
     device: Device = "cpu",
 ) -> None:
     """Try a recorded counterexample again.
@@ -196,6 +199,8 @@ def replay_counterexample(  # as many as `mbcbench check` has options
         Hyper-parameters in place of the spec's.
     weights
         File with trained weights.
+    weights_key
+        The dict in that file, or the prefix of its names, that holds them.
     device
         Where the encoder computes.
 
@@ -210,7 +215,7 @@ def replay_counterexample(  # as many as `mbcbench check` has options
     """
     from mbcbench.verify.checker import Checker  # which builds on this module
 
-    options = BuildOptions(dim_in=dim_in, hyper=hyper or {}, weights=weights, device=device)
+    options = BuildOptions(dim_in=dim_in, hyper=hyper or {}, weights=weights, weights_key=weights_key, device=device)
     checker = Checker(target, seed=seed, options=options)
     law = get_law(law_id)
     result = checker.replay(law, Example.from_json(example))

@@ -1,14 +1,12 @@
 """Laws in your own test file: one test per encoder and law."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from mbcbench.errors import BrokenPluginError
 from mbcbench.protocol.build import target_name
-from mbcbench.protocol.customize import BuildOptions
 from mbcbench.records.record import Status
 from mbcbench.types import Device, Hyper
 from mbcbench.verify.assertions import (
@@ -18,27 +16,8 @@ from mbcbench.verify.assertions import (
     seed_from_hypothesis,
 )
 from mbcbench.verify.checker import Checker
-from mbcbench.verify.law import select_laws
-from mbcbench.verify.xfails import ExpectedFailures, load_xfails
-
-
-@dataclass(frozen=True)
-class CheckerOptions:
-    """Arguments with which a test builds a `Checker`."""
-
-    build: BuildOptions = field(default_factory=BuildOptions)
-    expected_failures: dict[str, str] = field(default_factory=dict)
-    reference: object = None
-
-    def make_checker(self, encoder: object) -> Checker:
-        """Return a checker for an encoder; raise like `Checker`."""
-        return Checker(
-            encoder,
-            seed=seed_from_hypothesis(),
-            expected_failures=self.expected_failures,
-            reference=self.reference,
-            options=self.build,
-        )
+from mbcbench.verify.options import CheckerOptions, checker_options
+from mbcbench.verify.xfails import ExpectedFailures
 
 
 class LawCheck:
@@ -77,7 +56,7 @@ class LawCheck:
     def _checker_of(self, encoder: object) -> Checker:
         if self.checker is not None and encoder is self.checker.target:
             return self.checker
-        return self.options.make_checker(encoder)
+        return self.options.make_checker(encoder, seed_from_hypothesis())
 
     def __repr__(self) -> str:
         return f"<law {self.law_id}>"
@@ -94,6 +73,7 @@ def parametrize_with_laws(  # noqa: PLR0913 # as many as `mbcbench check` has op
     reference: object = None,
     hyper: Hyper | None = None,
     weights: str | Path = "",
+    weights_key: str = "",
     device: Device = "cpu",
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Run a test function with the arguments `encoder` and `check` once per encoder and law.
@@ -123,7 +103,9 @@ def parametrize_with_laws(  # noqa: PLR0913 # as many as `mbcbench check` has op
     hyper
         Hyper-parameters in place of the spec's.
     weights
-        File with trained weights: a state_dict saved by torch or safetensors.
+        File with trained weights: a state_dict, or a checkpoint that holds one.
+    weights_key
+        The dict in that file, or the prefix of its names, that holds the weights; by default the only one that fits.
     device
         Where the encoders compute. The laws themselves compute on the CPU.
 
@@ -133,14 +115,23 @@ def parametrize_with_laws(  # noqa: PLR0913 # as many as `mbcbench check` has op
         If a target is not an encoder, or there is no such law or expected failure.
     """
     names = [target_name(encoder) for encoder in encoders]
-    build = BuildOptions(dim_in=dim_in, hyper=hyper or {}, weights=str(weights), device=device)
-    options = CheckerOptions(build, load_xfails(expected_failures, names), reference)
-    law_ids = sorted(select_laws(laws, skip_laws))
+    options = checker_options(
+        encoders,
+        laws=laws,
+        skip_laws=skip_laws,
+        dim_in=dim_in,
+        expected_failures=expected_failures,
+        reference=reference,
+        hyper=hyper,
+        weights=weights,
+        weights_key=weights_key,
+        device=device,
+    )
     parameters: list[pytest.ParameterSet] = []
     for position, encoder in enumerate(encoders):
         checker = _try_make_checker(encoder, options)
         name = _unique_name(names, position)
-        for law_id in law_ids:
+        for law_id in sorted(options.law_ids):
             law_check = LawCheck(law_id, checker, examples, options)
             parameters.append(_parameter(encoder, law_check, f"{name}-{law_id}"))
     return pytest.mark.parametrize(("encoder", "check"), parameters)
@@ -149,7 +140,7 @@ def parametrize_with_laws(  # noqa: PLR0913 # as many as `mbcbench check` has op
 def _try_make_checker(encoder: object, options: CheckerOptions) -> Checker | None:
     """Return None if the encoder cannot be imported, which its tests will report."""
     try:
-        return options.make_checker(encoder)
+        return options.make_checker(encoder, seed_from_hypothesis())
     except BrokenPluginError:
         return None
 

@@ -40,6 +40,7 @@ KINDS = {
     "dim-in": COUNT,
     "hyper": HYPER,
     "weights": TEXT,
+    "weights-key": TEXT,
     "device": DEVICE,
     "seed": SEED,
     "jobs": COUNT,
@@ -68,6 +69,8 @@ def load_settings(folder: Path | None = None) -> JsonDict:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
     table = content.get("tool", {}).get("mbcbench", {})
+    if not isinstance(table, Mapping):
+        raise UsageError(f"{path}: tool.mbcbench = {table!r} is not a table; begin it with {TABLE}")
     return {key: _convert(path, key, value) for key, value in table.items()}
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mbcbench.protocol.copying import copy_module
-from mbcbench.protocol.encoder import has_merge, is_streaming, takes_mask
+from mbcbench.protocol.encoder import forward_takes_mask, has_merge, is_streaming, takes_mask
 from mbcbench.types import Encoder, State
 from mbcbench.verify import tolerance
 from mbcbench.verify.domain import Domain
@@ -141,7 +141,7 @@ class Subject:
 
     def encode_masked(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return the encoding of the elements of `x` for which `mask` (`B x n`) is True."""
-        if self.deterministic or not self.streaming:
+        if not self.streaming or (self.deterministic and forward_takes_mask(self.module)):
             out: Tensor = self.module(x, mask=mask)
             return out
         return self.readout(self.update(self.init_state(x.shape[0]), x, mask))

@@ -1,15 +1,18 @@
 """Element width of an encoder, and a first call that shows whether it encodes sets."""
 
-from collections.abc import Iterator
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
-from mbcbench.adapters.advice import argument_advice, layout_advice, output_advice
+from mbcbench.adapters.advice import PAGE, argument_advice, layout_advice, output_advice
 from mbcbench.errors import BrokenPluginError, UsageError, one_line, user_frame
 from mbcbench.protocol.adapter import declared_int
-from mbcbench.protocol.build import InstanceFactory, shorten
+from mbcbench.protocol.build import build_from_spec, shorten
 from mbcbench.protocol.copying import copy_module
+from mbcbench.protocol.factory import FixedWidthFactory, InstanceFactory
 from mbcbench.protocol.spec import EncoderSpec
 
 DEFAULT_DIM_IN = 3
@@ -22,25 +25,39 @@ WRONG_WIDTH = ("shapes cannot be multiplied", "normalized_shape", "size of tenso
 
 
 def element_width(spec: EncoderSpec) -> int:
-    """Return an element width that `spec` can be built for.
-
-    A factory or an instance that has an attribute `dim_in` says so itself. A factory fits any width otherwise, and an
-    instance has that of the first of its layers for which it encodes a set.
-    """
-    target = spec.factory.module if isinstance(spec.factory, InstanceFactory) else spec.factory
-    declared = declared_int(target, "dim_in")
-    if declared is not None:
-        return declared
-    if not isinstance(spec.factory, InstanceFactory):
-        return DEFAULT_DIM_IN
-    return _fitting_width(spec.factory.module)[0]
+    """Return an element width that `spec` can be built for (see `why_width`)."""
+    return _width_and_reason(spec)[0]
 
 
 def why_width(spec: EncoderSpec) -> str:
-    """Return why `element_width` takes the width of an instance that does not declare one, or an empty string."""
-    if not isinstance(spec.factory, InstanceFactory) or declared_int(spec.factory.module, "dim_in") is not None:
-        return ""
-    return _fitting_width(spec.factory.module)[1]
+    """Return why `element_width` takes a width that the target does not declare, or an empty string."""
+    return _width_and_reason(spec)[1]
+
+
+def _width_and_reason(spec: EncoderSpec) -> tuple[int, str]:
+    """Return an element width that `spec` can be built for, and why, if the target does not say.
+
+    A target that has an attribute `dim_in` says so itself. A factory fits any width otherwise. An instance, and what a
+    factory builds that is not told the width, has that of the first of its layers for which it encodes a set.
+    """
+    factory = _innermost(spec.factory)
+    target = factory.module if isinstance(factory, InstanceFactory) else inspect.unwrap(factory)
+    declared = declared_int(target, "dim_in")
+    if declared is not None:
+        return declared, ""
+    if isinstance(factory, InstanceFactory):
+        return _fitting_width(factory.module)
+    if type(factory) is FixedWidthFactory:
+        with contextlib.suppress(BrokenPluginError, UsageError):  # which building it later will report
+            return _fitting_width(build_from_spec(spec, dim_in=DEFAULT_DIM_IN))
+    return DEFAULT_DIM_IN, ""
+
+
+def _innermost(factory: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """Return the factory of the target, inside those that add weights or a device."""
+    while inspect.isfunction(factory) and hasattr(factory, "__wrapped__"):
+        factory = factory.__wrapped__
+    return factory
 
 
 def _fitting_width(module: nn.Module) -> tuple[int, str]:
@@ -83,7 +100,7 @@ def _probe_input(module: nn.Module, dim_in: int, min_size: int = 1) -> Tensor:
 
 
 def validate(module: nn.Module, *, dim_in: int, name: str, min_size: int = 1) -> None:
-    """Encode a small batch; raise UsageError if the output is not an encoding, BrokenPluginError if forward fails.
+    """Encode a small batch; raise BrokenPluginError if forward fails or its output is not an encoding.
 
     The message is one line that names the encoder, what happened and, where there is one, the adapter to use.
     """
@@ -101,13 +118,13 @@ def validate(module: nn.Module, *, dim_in: int, name: str, min_size: int = 1) ->
             raise BrokenPluginError(_join(f"{what}: {one_line(error)}{user_frame(error)}", advice)) from error
         if not isinstance(out, Tensor):
             kind = "a tuple" if isinstance(out, tuple) else "a dict" if isinstance(out, dict) else shorten(out)
-            raise UsageError(_join(f"{name}: forward returned {kind}, not a tensor", output_advice(out)))
+            raise BrokenPluginError(_join(f"{name}: forward returned {kind}, not a tensor", output_advice(out)))
         if out.dim() < 2 or out.shape[0] != BATCH_SIZE:
             what = (
-                f"{name}: forward returned shape {tuple(out.shape)} for an input of shape {tuple(x.shape)}; "
-                f"the first dimension must be the batch size ({BATCH_SIZE}), and the encoding at least one number wide"
+                f"{name}: forward returned shape {tuple(out.shape)} for x of shape {tuple(x.shape)}, B x n x d; "
+                f"the first dimension must be the batch size {BATCH_SIZE}, with at least one more"
             )
-            raise UsageError(_join(what, layout_advice(module, x)))
+            raise BrokenPluginError(_join(what, layout_advice(module, x)))
 
 
 def validate_in_float64(module: nn.Module, *, dim_in: int, name: str, min_size: int = 1) -> None:
@@ -126,6 +143,8 @@ def _error_advice(error: BaseException) -> str:
     text = str(error)
     if any(words in text for words in WRONG_DEVICE):
         return "laws run on the CPU: create tensors with x.new_zeros(...) or device=x.device, without .cuda()"
+    if "'indices'" in text:  # of an embedding
+        return f"if its elements are integers, wrap it: mbcbench.adapters.tokens(module, vocabulary) ({PAGE})"
     if any(words in text for words in WRONG_DTYPE):
         return "write x.to(self.weight.dtype) in place of x.float(), and x.new_zeros(...) in place of torch.zeros(...)"
     return ""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mbcbench.errors import one_line
+from mbcbench.protocol.encoder import forward_takes_mask
 from mbcbench.types import Encoder
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law, reads_numbers, streams
@@ -126,7 +127,8 @@ def _float32_encodings(subject: Subject, scaled: Subject, x: Tensor, data: Examp
     """
     encoder = scaled.in_dtype(torch.float32)
     encodings: list[Tensor] = [encoder(x)]
-    for applies, encode in ((subject.streaming, _streamed), (subject.takes_mask, _beside_masked)):
+    takes_mask = subject.takes_mask and forward_takes_mask(subject.module)
+    for applies, encode in ((subject.streaming, _streamed), (takes_mask, _beside_masked)):
         if applies and not bool((_differ(subject, encode, data)).any()):
             encodings.append(encode(encoder, x, data)[:, : encodings[0].shape[1]])
     return encodings

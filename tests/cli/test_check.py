@@ -218,3 +218,24 @@ def test_an_encoder_that_cannot_be_called_is_one_line_and_is_counted_once(comman
     assert code == 2
     assert out.count("cannot be called") == 1
     assert "2 pass; 1 encoder could not be checked in" in out
+
+
+def test_an_error_of_all_laws_is_one_line_of_the_progress_too(command: Command) -> None:
+    Path("wrong.py").write_text(
+        f"{ENCODERS}\nclass Twice(Sum):\n    def forward(self, x):\n        return self.v(x).sum(0)\n"
+    )
+    for target in ("mine.py:Mising", "wrong.py:Twice"):
+        code, out, err = command("check", target, "--law", "hygiene", "--examples", "20")
+        assert code == (3 if "Mising" in target else 2)
+        assert err.count("\n") == 1
+    assert out.count("the first dimension must be the batch size") == 1
+
+
+def test_the_others_are_checked_next_to_an_encoder_of_another_layout(command: Command) -> None:
+    Path("wrong.py").write_text(
+        f"{ENCODERS}\nclass Twice(Sum):\n    def forward(self, x):\n        return self.v(x).sum(0)\n"
+    )
+    code, out, _ = command("check", "wrong.py:Twice", "mine.py:Sum", "--law", "hygiene.dtype,mbc.order", "--quiet")
+    assert code == 2
+    assert "2 pass; 1 encoder could not be checked in" in out
+    assert "set_by_set(module)" in out

@@ -76,7 +76,7 @@ def cards(out: str) -> list[str]:
 )
 def test_padding_with_nan_and_with_finite_values_are_told_apart(command: Command, name: str, words: str) -> None:
     out = check(command, name, "symmetry.padding")
-    assert f"safe with masks: no: {words}" in out
+    assert f"safe with masks: no; {words}" in out
     assert 'padding: "one' in out
 
 
@@ -108,6 +108,18 @@ def test_laws_that_end_with_one_error_are_folded(command: Command) -> None:
     out = check(command, "Raises", "hygiene.nonfinite,hygiene.dtype,symmetry.padding")
     assert len(cards(out)) == 1
     assert "since they end with the error of symmetry.padding: hygiene.nonfinite" in out
+
+
+def test_laws_that_do_not_apply_are_named_together_with_the_reason(command: Command) -> None:
+    out = check(command, "Sum", "symmetry.permutation,mbc.merge,mbc.order,symmetry.slots")
+    words = " ".join(out.split())
+    assert "): symmetry.slots" in words
+    assert " skip " not in out.partition("permutation invariant")[0]
+
+
+def test_a_conclusion_names_the_aggregations_in_words(command: Command) -> None:
+    out = check(command, "NoMask", "mbc.partition")
+    assert "mini-batch consistent: no; none of the sum, mean, max, min of chunk encodings is the encoding" in out
 
 
 def test_a_law_that_holds_against_a_file_names_the_file(command: Command) -> None:

@@ -54,6 +54,14 @@ def test_a_docstring_that_is_inherited_is_no_summary(command: Command, tmp_path:
     assert "summary" not in out
 
 
+def test_a_group_of_laws_and_an_encoder_that_cannot_be_built_are_one_line(command: Command) -> None:
+    code, _, err = command("describe", "law")
+    assert (code, err) == (3, "mbcbench: law is a group of laws; describe one of law.breaks, law.holds\n")
+    code, _, err = command("describe", f"{BROKEN}:Raises")
+    assert code == 2
+    assert err.startswith(f"mbcbench: {BROKEN}:Raises cannot be called")
+
+
 def test_an_encoder_that_crashes_is_described_in_one_line(command: Command) -> None:
     code, _, err = command("describe", f"{BROKEN}:Segfaults")
     assert code == 2

@@ -58,7 +58,6 @@ def test_wrong_usage_is_one_line_and_exit_code_3(
     [
         ("Honset", "the module has no attribute 'Honset'; did you mean Honest or"),
         ("NUMBER", "is 3, which is not an encoder"),
-        ("ForgetsTheBatch", "the first dimension must be the batch size"),
     ],
 )
 def test_a_target_that_is_not_an_encoder_is_wrong_usage(command: Command, attribute: str, words: str) -> None:

@@ -104,7 +104,7 @@ def test_a_server_lives_from_one_run_to_the_next(module: Module) -> None:
         ("ExitsAtOnce", Status.CRASH, "exit code 7 (last words)"),
         ("Segfaults", Status.CRASH, "SIGSEGV"),
         ("EatsMemory", Status.OOM, "MemoryError"),
-        ("ForgetsTheBatch", Status.USAGE, "the first dimension must be the batch size"),
+        ("ForgetsTheBatch", Status.ERROR, "the first dimension must be the batch size"),
         ("Missing", Status.USAGE, "no attribute 'Missing'"),
     ],
 )

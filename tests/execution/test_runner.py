@@ -36,7 +36,7 @@ def probe(name: str) -> Cell:
 @pytest.fixture(scope="module")
 def probed() -> dict[str, Record]:
     names = ["Honest", "Raises", "Exits", "ExitsAtOnce", "Segfaults", "EatsMemory", "EatsTensors", "Talks"]
-    return outcomes(*map(probe, [*names, "ForgetsTheBatch", "FIXED"]))
+    return outcomes(*map(probe, [*names, "ForgetsTheBatch", "FIXED", "Missing"]))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def probed() -> dict[str, Record]:
         ("EatsMemory", Status.OOM, "MemoryError"),
         ("EatsTensors", Status.OOM, "one tensor asked for 4,096.0 GiB ("),
         ("Talks", Status.OK, ""),
-        ("ForgetsTheBatch", Status.USAGE, "the first dimension must be the batch size"),
+        ("ForgetsTheBatch", Status.ERROR, "the first dimension must be the batch size"),
     ],
 )
 def test_a_defect_is_a_row(probed: dict[str, Record], name: str, status: Status, message: str) -> None:
@@ -82,7 +82,7 @@ def test_a_probe_determines_the_element_width_of_an_instance(probed: dict[str, R
 
 
 def test_wrong_usage_has_another_status_than_a_broken_plug_in(probed: dict[str, Record]) -> None:
-    assert probed["ForgetsTheBatch"].status is Status.USAGE
+    assert probed["Missing"].status is Status.USAGE
     assert probed["Raises"].status is Status.ERROR
 
 

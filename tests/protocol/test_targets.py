@@ -1,12 +1,14 @@
 """Targets: files with neighbours, widths of instances, hyper-parameters and weights."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from mbcbench.errors import BrokenPluginError
+from mbcbench.errors import BrokenPluginError, UsageError
 from mbcbench.protocol.build import build_from_spec, get_spec, spec_from_object
 from mbcbench.protocol.customize import BuildOptions
 from mbcbench.verify.validate import element_width, validate
@@ -29,6 +31,29 @@ def test_a_target_file_can_import_its_neighbours(tmp_path: Path) -> None:
     assert get_spec(f"{tmp_path / 'target.py'}:Encoder").factory is nn.Identity
 
 
+def test_a_module_in_the_current_folder_is_a_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "module_in_this_folder.py").write_text("from torch.nn import Identity as Encoder\nclass Other: pass\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    assert get_spec("module_in_this_folder:Encoder").factory is nn.Identity
+    with pytest.raises(UsageError, match=r"has no attribute 'Attention'; it defines Other$"):
+        get_spec("module_in_this_folder:Attention")
+
+
+def test_a_library_that_is_missing_is_told_how_to_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with pytest.raises(UsageError, match=r"'trimesh_.*is it installed, or on PYTHONPATH"):
+        get_spec("trimesh_.nn:Encoder")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"install it with: pip install 'mbcbench\[pyg\]'"):
+        get_spec("torch_geometric.nn.aggr:SoftmaxAggregation")
+
+
+def test_a_class_that_is_no_module_is_told_the_adapter() -> None:
+    with pytest.raises(UsageError, match=r"not a torch.nn.Module; .*StatefulAdapter\(object, fields"):
+        spec_from_object(Path, "metric")
+
+
 def test_the_width_of_an_instance_is_one_that_it_encodes() -> None:
     assert element_width(spec_from_object(Mean(7), "mean")) == 7  # its first Linear layer takes 4
 
@@ -40,6 +65,72 @@ def test_hyper_parameters_and_weights_of_a_checkpoint_are_used(tmp_path: Path) -
     options = BuildOptions(hyper={"width": 6}, weights=str(weights))
     module = build_from_spec(options.apply(spec_from_object(Mean, "mean")), dim_in=3)
     assert torch.equal(module.state_dict()["head.weight"], trained.head.weight)
+
+
+class Pool(nn.Module):
+    """A pooling without a constructor: `nn.Module` takes any arguments, and refuses them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(1)
+
+
+class Scaled(Pool):
+    def __init__(self, scale: float = 2.0) -> None:
+        super().__init__()
+        self.scale = scale
+
+
+class WidthByName(Mean):
+    def __init__(self, *, dim_in: int, width: int = 4) -> None:
+        super().__init__(dim_in, width)
+
+
+class WidthLater(Mean):
+    def __init__(self, width: int, dim_in: int) -> None:
+        super().__init__(dim_in, width)
+
+
+class FixedWidth(Mean):
+    def __init__(self) -> None:
+        super().__init__(7)
+
+
+@pytest.mark.parametrize(
+    ("target", "width"),
+    [(Pool, 3), (Scaled, 3), (WidthByName, 3), (FixedWidth, 7), (lambda: Mean(7), 7), (lambda d=4: Mean(d), 3)],
+)
+def test_the_width_is_passed_as_the_constructor_takes_it(target: Callable[..., nn.Module], width: int) -> None:
+    spec = spec_from_object(target, "target")
+    assert element_width(spec) == width
+    validate(build_from_spec(spec, dim_in=width), dim_in=width, name="target")
+
+
+def test_hyper_parameters_go_with_the_width() -> None:
+    module = build_from_spec(spec_from_object(WidthLater, "later"), dim_in=5, width=6)
+    assert module.state_dict()["project.weight"].shape == (6, 5)
+    scaled = build_from_spec(spec_from_object(Scaled, "scaled"), dim_in=5, scale=4.0)
+    assert getattr(scaled, "scale") == 4.0  # noqa: B009
+
+
+@pytest.mark.parametrize(
+    ("target", "hyper", "advice"),
+    [
+        (WidthLater, {}, "set them with --hyper NAME=VALUE, it takes width"),
+        (Mean, {"widht": 4}, "set them with --hyper NAME=VALUE, it takes width"),
+        (Pool, {"width": 4}, "it takes no hyper-parameters"),
+    ],
+)
+def test_wrong_arguments_of_a_constructor_are_told_the_right_ones(
+    target: type[nn.Module], hyper: dict[str, int], advice: str
+) -> None:
+    with pytest.raises(BrokenPluginError, match=rf"building mine for elements of width 3: TypeError: .*; {advice}$"):
+        build_from_spec(spec_from_object(target, "mine"), dim_in=3, **hyper)
+
+
+def test_weights_keep_the_width_of_an_instance(tmp_path: Path) -> None:
+    torch.save(Mean(7).state_dict(), tmp_path / "w.pt")
+    spec = BuildOptions(weights=str(tmp_path / "w.pt")).apply(spec_from_object(Mean(7), "mean"))
+    assert element_width(spec) == 7
 
 
 def test_an_error_names_the_line_of_the_user() -> None:

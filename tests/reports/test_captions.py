@@ -12,7 +12,7 @@ from mbcbench.reports.captions import ACCURACY, NLL, Caption, ClaimText, Reading
 from mbcbench.reports.paper.claims_table import claims_table
 from mbcbench.reports.rendered import RenderedArtefact, in_order, render
 from mbcbench.reports.selection import label_models
-from tests.cli.test_report import cloud, clouds
+from tests.cli.report_records import cloud, clouds
 
 SERIES = pd.DataFrame(
     {

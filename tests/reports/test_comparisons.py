@@ -11,7 +11,7 @@ from mbcbench.records.record import Record, Status, frame
 from mbcbench.reporting import Artefact
 from mbcbench.reports.paper.claims_table import claims_table
 from mbcbench.reports.selection import label_models, select
-from tests.cli.test_report import cloud
+from tests.cli.report_records import cloud
 from tests.reports.test_captions import rendered
 from tests.reports.test_independent_seeds import RECORDS
 

@@ -14,7 +14,7 @@ from mbcbench.records import store
 from mbcbench.records.cell import Cell
 from mbcbench.reporting import Report
 from mbcbench.reports.provenance import record_lines
-from tests.cli.test_report import artefact, clouds
+from tests.cli.report_records import artefact, clouds
 from tests.reports.test_leaderboard import printed
 
 LINE = "Records: commit c07caf5 (2026-11-24); machine Example CPU @ 2.50GHz, 2 cores, 8 GiB, 1 thread"

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 X = np.random.default_rng(0).standard_normal((103, 3)).astype(np.float32)
 
@@ -22,6 +24,37 @@ def npy_by_columns(path: Path) -> Path:
 def npy_big_endian(path: Path) -> Path:
     np.save(path.with_suffix(".npy"), X.astype(">f8"))
     return path.with_suffix(".npy")
+
+
+def npz(path: Path) -> Path:
+    np.savez(path.with_suffix(".npz"), X)
+    return path.with_suffix(".npz")
+
+
+def npz_compressed(path: Path) -> Path:
+    np.savez_compressed(path.with_suffix(".npz"), x=X.astype(np.float64))
+    return path.with_suffix(".npz")
+
+
+def tensor(path: Path) -> Path:
+    torch.save(torch.from_numpy(X), path.with_suffix(".pt"))
+    return path.with_suffix(".pt")
+
+
+def tensor_in_dict(path: Path) -> Path:
+    torch.save({"x": nn.Parameter(torch.from_numpy(X).double()), "label": 1}, path.with_suffix(".pth"))
+    return path.with_suffix(".pth")
+
+
+def text(path: Path) -> Path:
+    np.savetxt(path.with_suffix(".csv"), X, delimiter=",")
+    return path.with_suffix(".csv")
+
+
+def text_with_names(path: Path) -> Path:
+    lines = ['\ta\t"b"\tc'[1:], *("\t".join(map(str, row)) for row in X.astype(float).tolist())]
+    path.with_suffix(".tsv").write_text("\n".join([*lines[:50], "", *lines[50:]]))  # with a blank line
+    return path.with_suffix(".tsv")
 
 
 def _table(lists: Any = None) -> Any:

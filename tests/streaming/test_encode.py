@@ -37,7 +37,7 @@ def test_chunks_are_larger_for_an_encoder_that_cuts_them_into_blocks(folder: Pat
         ("x.npy mine.py:Sum --hyper 3", "is not NAME=VALUE"),
         ("x.npy mine.py:Sum --select a", "has no names to select a from"),
         ("x.npy mine.py:Sum --weights no.pt", "no such file: no.pt"),
-        ("x.npy mine.py:Sum --weights x.npy", "x.npy does not hold weights for mine.py:Sum"),
+        ("x.npy mine.py:Sum --weights x.npy", "x.npy is not a file of weights"),
         ("no.npy mine.py:Sum", "no such file: no.npy"),
         ("mine.py mine.py:Sum", "ends in '.py'; use one of .npy"),
     ],
@@ -71,14 +71,25 @@ def test_weights_of_another_width_are_reported_in_one_line(encode: Command) -> N
     torch.save({"f.weight": torch.zeros(2, 5)}, "w.pt")
     code, _, err = encode("x.npy", "mine.py:Sum", "--weights", "w.pt")
     assert (code, err.count("\n")) == (3, 1)
-    assert "size mismatch for f.weight" in err
+    assert "f.weight is (2, 5) in the file and (2, 3) in the encoder" in err
+
+
+def test_an_object_is_not_taken_for_a_target() -> None:
+    with pytest.raises(UsageError, match=r"encoder=Identity\(\): give a target such as 'my\.py:Encoder'"):
+        encode_file("x.npy", torch.nn.Identity())  # type: ignore[arg-type]
+
+
+def test_weights_in_a_checkpoint_are_said(encode: Command) -> None:
+    torch.save({"model": {"f.weight": torch.ones(2, 3)}, "epoch": 1}, "w.pt")
+    code, _, err = encode("x.npy", "mine.py:Sum", "--weights", "w.pt", "--weights-key", "model", "--quiet")
+    assert (code, err) == (0, "mbcbench: w.pt: took the weights under 'model'\n")
 
 
 def test_trained_weights_are_used(encode: Command) -> None:
     torch.save({"f.weight": torch.ones(2, 3)}, "w.pt")
     code, out, _ = encode("x.npy", "mine.py:Sum", "--weights", "w.pt", "--out", "e.npy", "--quiet")
     assert code == 0
-    assert "e.npy: 5, of 103 elements" in out
+    assert "e.npy: 5 numbers, from 103 elements" in out
     np.testing.assert_allclose(np.load("e.npy")[:2], X.sum(), rtol=1e-4)
 
 

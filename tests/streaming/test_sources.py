@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from mbcbench.errors import UsageError
 from mbcbench.streaming.blocks import iter_blocks
@@ -20,12 +21,20 @@ from tests.streaming.files import (
     npy,
     npy_big_endian,
     npy_by_columns,
+    npz,
+    npz_compressed,
     parquet,
     parquet_lists,
+    tensor,
+    tensor_in_dict,
+    text,
+    text_with_names,
     zarr_array,
 )
 
-FORMATS = [npy, npy_by_columns, npy_big_endian, parquet, parquet_lists, arrow, hdf5, zarr_array]
+ARCHIVES = [npz, npz_compressed, tensor, tensor_in_dict]
+TABLES = [parquet, parquet_lists, arrow, text, text_with_names]
+FORMATS = [npy, npy_by_columns, npy_big_endian, *ARCHIVES, *TABLES, hdf5, zarr_array]
 
 
 @pytest.mark.parametrize("write", FORMATS)
@@ -69,13 +78,60 @@ def test_an_array_that_is_not_a_set_is_reported_in_one_line(encode: Command, arr
     assert message in err
 
 
-@pytest.mark.parametrize("write", [npy, parquet, arrow, hdf5])
+@pytest.mark.parametrize("write", [npy, npz, tensor, parquet, arrow, hdf5])
 def test_a_truncated_file_is_reported_in_one_line(encode: Command, write: Callable[[Path], Path], folder: Path) -> None:
     path = write(folder / "cut")
     path.write_bytes(path.read_bytes()[:-200])
     code, out, err = encode(path.name, "mine.py:Sum")
     assert (code, out, err.count("\n")) == (3, "", 1)
     assert "is not a complete" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("bad.csv", "1,2,3\n4,5\n", "bad.csv is damaged between elements 0 and"),
+        ("bad.csv", "a,b,c\n1,2,x\n", "could not convert string 'x'"),
+        ("bad.csv", "", "bad.csv has elements of width 0"),
+        ("bad.csv", b"\xff\xfe\x00", "bad.csv is not a text file of numbers"),
+        ("bad.npz", "1", "bad.npz is not a complete .npz file"),
+        ("bad.pt", "1", "bad.pt is not a complete file of tensors"),
+        ("bad.txt", "1", "bad.txt ends in '.txt'; use one of .npy, .npz, .pt"),
+    ],
+)
+def test_a_file_of_another_content_is_reported_in_one_line(
+    encode: Command, name: str, content: str | bytes, message: str
+) -> None:
+    Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    code, out, err = encode(name, "mine.py:Sum")
+    assert (code, out, err.count("\n")) == (3, "", 1)
+    assert message in err
+
+
+def test_bfloat16_is_read_as_float32(tmp_path: Path) -> None:
+    torch.save(torch.from_numpy(X).bfloat16(), tmp_path / "x.pt")
+    source, out = open_source(tmp_path / "x.pt"), np.empty(X.shape, np.float32)
+    source.read(0, out)
+    np.testing.assert_allclose(out, X, rtol=1e-2)
+
+
+def test_one_of_several_arrays_and_columns_is_selected(encode: Command) -> None:
+    np.savez("several.npz", x=X, coords=X[:, :2])
+    torch.save({"x": torch.from_numpy(X), "coords": torch.from_numpy(X)}, "several.pt")
+    text_with_names(Path("x.tsv"))
+    for file in ("several.npz", "several.pt"):
+        code, _, err = encode(file, "mine.py:Sum")
+        assert (code, err) == (3, f"mbcbench: {file} holds the arrays coords, x; choose one with --select NAME\n")
+        assert encode(file, "mine.py:Sum", "--select", "x")[0] == 0
+    assert "has no column 'z'; it has a, b, c" in encode("x.tsv", "mine.py:Sum", "--select", "z")[2]
+    source, out = open_source(Path("x.tsv"), ["c", "a"]), np.empty((103, 2), np.float32)
+    source.read(0, out)
+    np.testing.assert_array_equal(out, X[:, [2, 0]])
+
+
+def test_a_folder_is_named_as_one(encode: Command) -> None:
+    Path("bags").mkdir()
+    assert "bags is a folder; use one of .npy" in encode("bags", "mine.py:Sum")[2]
 
 
 @pytest.mark.parametrize(("row", "message"), [([1.0], "has 1 numbers"), (None, "is missing")])

@@ -86,6 +86,12 @@ def test_an_unknown_key_is_wrong_usage_of_pytest(pytester: pytest.Pytester) -> N
     result.stderr.fnmatch_lines(["*has no key 'laws'; did you mean law*"])
 
 
+def test_another_value_than_a_table_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool]\nmbcbench = 3\n")
+    with pytest.raises(UsageError, match=r"tool\.mbcbench = 3 is not a table; begin it with \[tool\.mbcbench\]"):
+        load_settings(tmp_path)
+
+
 def test_the_documentation_names_every_key() -> None:
     page = Path(__file__).parents[2].joinpath("docs", "check.md").read_text()
     assert all(f"`{key}`" in page for key in KINDS)

@@ -69,6 +69,16 @@ class WithMask(Features):
         return out
 
 
+class WithTokens(nn.Module):
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(20, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.embedding(x).sum(1)
+        return out
+
+
 class WithEdges(Features):
     def forward(self, x: Tensor, edge_index: Tensor, batch: Tensor) -> Tensor:
         out: Tensor = self.phi(x)
@@ -103,15 +113,16 @@ class Float32Inside(Features):
     ("encoder", "adapter"),
     [
         (ChannelsFirst, "channels_first(module)"),
-        (SequenceFirst, "sequence_first(module)"),
+        (SequenceFirst, "sequence_first(module) or if it reads one set n x d"),
         (OneBag, "set_by_set(module)"),
         (ListOfSets, "list_of_sets(module)"),
         (WithBatch, "pyg(module)"),
         (WithLengths, "with_lengths(module, 'lengths')"),
+        (WithTokens, "tokens(module, vocabulary)"),
         (WithMask, "inverted_mask(module, 'key_padding_mask')"),
         (WithEdges, "MaskAdapter(module, call)"),
-        (ReturnsTuple, "select_output(module, 0), or another of 1"),
-        (ReturnsDict, "select_output(module, 'pooled'), or another of 'elements'"),
+        (ReturnsTuple, "select_output(module, 0), or 1 in place of 0"),
+        (ReturnsDict, "select_output(module, 'pooled'), or 'elements' in place of 'pooled'"),
     ],
 )
 def test_another_convention_is_told_its_adapter_in_one_line(encoder: Callable[[int], nn.Module], adapter: str) -> None:
@@ -158,8 +169,8 @@ def test_the_width_of_an_instance_is_said_with_the_layer_it_comes_from() -> None
 @pytest.mark.parametrize(
     ("argument", "hint"),
     [
-        ("key_padding_mask", r"inverted_mask\(module, 'key_padding_mask'\) where True means absent"),
-        ("attention_mask", r"renamed_mask\(module, 'attention_mask'\) where it means present"),
+        ("key_padding_mask", r"inverted_mask\(module, 'key_padding_mask'\) where it means absent"),
+        ("attention_mask", r"renamed_mask\(module, 'attention_mask'\) where True means present"),
         ("index", r"pyg\(module\)"),
         ("lengths", r"with_lengths\(module, 'lengths'\)"),
     ],

@@ -1,17 +1,21 @@
-"""Files that hold a set of elements and may be larger than memory: .npy, Parquet, Arrow, HDF5 and Zarr."""
+"""Files that hold a set of elements and may be larger than memory: arrays, tensors, tables and text."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mbcbench.errors import UsageError
+from mbcbench.streaming.sources.archives import open_npz, open_tensor
 from mbcbench.streaming.sources.arrays import open_hdf5, open_zarr
 from mbcbench.streaming.sources.base import Array as Array
 from mbcbench.streaming.sources.base import Source as Source
 from mbcbench.streaming.sources.npy import open_npy
 from mbcbench.streaming.sources.tables import open_arrow, open_parquet
+from mbcbench.streaming.sources.text import open_text
 
 FORMATS: dict[str, Callable[[Path, Sequence[str]], Source]] = {
-    ".npy": open_npy,
+    ".npy": open_npy, ".npz": open_npz,
+    ".pt": open_tensor, ".pth": open_tensor,
+    ".csv": open_text, ".tsv": open_text,
     ".parquet": open_parquet, ".pq": open_parquet,
     ".arrow": open_arrow, ".feather": open_arrow,
     ".h5": open_hdf5, ".hdf5": open_hdf5,
@@ -22,12 +26,13 @@ FORMATS: dict[str, Callable[[Path, Sequence[str]], Source]] = {
 def open_source(path: Path, select: Sequence[str] = ()) -> Source:
     """Open a file that holds a set; its suffix determines the format.
 
-    select: columns of a table, or the array of an HDF5 or Zarr group.
+    select: columns of a table, or the array or tensor of a file that holds several.
     Raises UsageError if the file is missing or damaged, does not hold `n x d` numbers, or needs a library that is not
     installed.
     """
     if not path.exists():
         raise UsageError(f"no such file: {path}")
     if path.suffix not in FORMATS:
-        raise UsageError(f"{path} ends in {path.suffix!r}; use one of {', '.join(FORMATS)}")
+        what = "is a folder" if path.is_dir() else f"ends in {path.suffix!r}"
+        raise UsageError(f"{path} {what}; use one of {', '.join(FORMATS)}")
     return FORMATS[path.suffix](path, select)

@@ -35,7 +35,7 @@ def open_hdf5(path: Path, select: Sequence[str]) -> Source:
         raise UsageError(f"{path} is not a complete HDF5 file ({one_line(error)}); write it again") from error
     names: list[str] = []
     file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-    array = file[_array_name(path, names, select)]
+    array = file[array_name(path, names, select)]
     return ChunkedArraySource(path, array, array.chunks[0] if array.chunks else 1)
 
 
@@ -47,13 +47,13 @@ def open_zarr(path: Path, select: Sequence[str]) -> Source:
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} is not a Zarr array or group ({one_line(error)}); write it again") from error
     if isinstance(opened, zarr.Group):
-        opened = opened[_array_name(path, list(opened.array_keys()), select)]
+        opened = opened[array_name(path, list(opened.array_keys()), select)]
     elif select:
         raise UsageError(f"{path} holds one array and has no names to select {', '.join(select)} from")
     return ChunkedArraySource(path, opened, (getattr(opened, "shards", None) or opened.chunks)[0])
 
 
-def _array_name(path: Path, names: Sequence[str], select: Sequence[str]) -> str:
+def array_name(path: Path, names: Sequence[str], select: Sequence[str]) -> str:
     """Return the name of the selected or only array. Raises UsageError if there is no such array, or a choice."""
     candidates = list(select) or list(names)
     if len(candidates) == 1 and candidates[0] in names:

@@ -1,0 +1,91 @@
+"""Factories: how a target that is not a spec is called with the element width and hyper-parameters."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from mbcbench.errors import UsageError, user_frame
+from mbcbench.protocol.copying import copy_module
+
+WIDTH = "dim_in"
+
+
+class InstanceFactory:
+    """Factory that copies a module, so that changes to a copy do not reach the original."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+
+    def __call__(self, dim_in: int, **hyper: Any) -> nn.Module:
+        """Return a copy; raise UsageError for hyper-parameters."""
+        if hyper:
+            raise UsageError(
+                f"{', '.join(hyper)}: a module that is built already takes no hyper-parameters; name its class instead"
+            )
+        return copy_module(self.module)
+
+
+class FixedWidthFactory:
+    """Factory that calls a class or function which does not take the element width."""
+
+    def __init__(self, target: Callable[..., nn.Module]) -> None:
+        self.__wrapped__ = target
+
+    def __call__(self, dim_in: int, **hyper: Any) -> nn.Module:
+        """Return a new module, whatever the width."""
+        return self.__wrapped__(**hyper)
+
+
+class NamedWidthFactory(FixedWidthFactory):
+    """Factory that passes the element width as `dim_in=`."""
+
+    def __call__(self, dim_in: int, **hyper: Any) -> nn.Module:
+        """Return a new module."""
+        return self.__wrapped__(**{WIDTH: dim_in, **hyper})
+
+
+def factory_of(target: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """Return a factory for a class or function.
+
+    The element width is its argument `dim_in`, or else the first, unless the default of that is not an integer.
+    """
+    parameters = _parameters(target)
+    width = width_parameter(parameters)
+    if width is None:
+        return FixedWidthFactory(target)
+    is_first = width is parameters[0] and width.kind is not width.KEYWORD_ONLY
+    return target if is_first else NamedWidthFactory(target)
+
+
+def width_parameter(parameters: list[inspect.Parameter]) -> inspect.Parameter | None:
+    """Return the parameter that takes the element width, or None."""
+    named = next((parameter for parameter in parameters if parameter.name == WIDTH), None)
+    if named is not None or not parameters:
+        return named
+    first = parameters[0]
+    is_positional = first.kind not in (first.KEYWORD_ONLY, first.VAR_KEYWORD)
+    may_be_a_width = first.default is first.empty or type(first.default) is int
+    return first if is_positional and may_be_a_width else None
+
+
+def argument_advice(factory: Callable[..., nn.Module], error: BaseException | None) -> str:
+    """Return how to give a factory its arguments, if it was called with wrong ones, or an empty string."""
+    if not isinstance(error, TypeError) or "argument" not in str(error) or user_frame(error):
+        return ""
+    parameters = _parameters(inspect.unwrap(factory))
+    width = width_parameter(parameters)
+    names = [p.name for p in parameters if p is not width and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    if not names:
+        return "; it takes no hyper-parameters"
+    return f"; set them with --hyper NAME=VALUE, it takes {', '.join(names)}"
+
+
+def _parameters(target: Callable[..., nn.Module]) -> list[inspect.Parameter]:
+    if getattr(target, "__init__", None) is nn.Module.__init__:  # takes any arguments, and refuses them
+        return []
+    try:
+        return list(inspect.signature(target, follow_wrapped=False).parameters.values())
+    except (TypeError, ValueError):  # of what is written in C
+        return [inspect.Parameter(WIDTH, inspect.Parameter.POSITIONAL_ONLY)]

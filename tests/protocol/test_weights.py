@@ -1,0 +1,99 @@
+"""Trained weights: state_dicts, checkpoints of training loops, and files that hold none."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from mbcbench.adapters import MaskAdapter, channels_first, set_by_set
+from mbcbench.errors import UsageError
+from mbcbench.protocol.customize import parse_build_options
+from mbcbench.protocol.weights import load_weights
+
+
+def network(width: int = 3) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, 4), nn.BatchNorm1d(4))
+
+
+def trained() -> dict[str, Any]:
+    return {name: torch.full_like(value, 7) for name, value in network().state_dict().items()}
+
+
+def behind(prefix: str, weights: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {prefix + name: value for name, value in (weights or trained()).items()}
+
+
+def save(folder: Path, content: object) -> Path:
+    torch.save(content, folder / "w.pt")
+    return folder / "w.pt"
+
+
+CHECKPOINTS: list[tuple[Callable[[], object], str]] = [
+    (trained, ""),
+    (lambda: behind("module."), "'module'"),
+    (lambda: {"model": trained(), "epoch": 3}, "'model'"),
+    (lambda: {"state_dict": behind("model._orig_mod."), "epoch": 3}, "'state_dict.model._orig_mod'"),
+    (lambda: {"net": {**behind("pool."), "head.weight": torch.ones(2)}}, "'net.pool', without 1 others"),
+    (lambda: {"model_state_dict": trained(), "optimizer_state_dict": {"state": {}}}, "'model_state_dict'"),
+]
+
+
+@pytest.mark.parametrize(("checkpoint", "place"), CHECKPOINTS)
+@pytest.mark.parametrize("wrap", [lambda module: module, set_by_set, lambda module: set_by_set(channels_first(module))])
+def test_the_weights_of_a_checkpoint_are_found_and_their_place_is_said(
+    tmp_path: Path, checkpoint: Callable[[], object], place: str, wrap: Callable[[nn.Module], nn.Module]
+) -> None:
+    module = wrap(network())
+    file = save(tmp_path, checkpoint())
+    assert load_weights(module, file, "mine") == (f"{file}: took the weights under {place}" if place else "")
+    assert all(bool((value == 7).all()) for value in module.state_dict().values())
+
+
+def test_several_weights_need_a_key(tmp_path: Path) -> None:
+    ema = {name: value + 1 for name, value in trained().items()}
+    file = save(tmp_path, {"state_dict": {**behind("model."), **behind("ema.", ema)}})
+    places = r"choose one with --weights-key: state_dict\.model, state_dict\.ema$"
+    with pytest.raises(UsageError, match=rf"w\.pt holds several weights for mine; {places}"):
+        load_weights(network(), file, "mine")
+    with pytest.raises(UsageError, match=r"no weights for mine under 'emma', but under 'state_dict.model', 'state_"):
+        load_weights(network(), file, "mine", "emma")
+    module = network()
+    load_weights(module, file, "mine", "state_dict.ema")
+    assert bool((module.state_dict()["0.weight"] == 8).all())
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (lambda: network(5).state_dict(), "0.weight is (4, 5) in the file and (4, 3) in the encoder; build it alike"),
+        (lambda: {"0.weight": torch.ones(4, 3)}, "it lacks 0.bias, 1.weight, 1.bias and 3 more"),
+        (lambda: {**trained(), "2.weight": torch.ones(1)}, "has 2.weight"),
+        (lambda: torch.ones(3), "w.pt holds a Tensor, not a state_dict"),
+        (network, "w.pt holds Python objects, not only tensors; if you trust it: torch.save(torch.load("),
+    ],
+)
+def test_a_file_that_does_not_fit_is_one_line(tmp_path: Path, content: Callable[[], object], words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_weights(MaskAdapter(network(), lambda *_: torch.ones(1)), save(tmp_path, content()), "mine")
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_a_file_of_another_kind_is_not_loaded(tmp_path: Path) -> None:
+    for name in ("mil.py", "w.safetensors"):
+        (tmp_path / name).write_text("import torch\n")
+        with pytest.raises(UsageError, match="is not a file of weights that torch or safetensors saved"):
+            load_weights(network(), tmp_path / name, "mine")
+
+
+def test_a_missing_file_is_found_before_anything_is_built(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no such file: nope\.pt"):
+        parse_build_options(weights="nope.pt")
+    with pytest.raises(UsageError, match=r"--weights-key model is about a file: give it with --weights"):
+        parse_build_options(weights_key="model")
+    with pytest.raises(UsageError, match=r"--hyper dim_in=4: the width of the elements is no hyper-parameter"):
+        parse_build_options(hyper=["dim_in=4"])
