@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import torch
 
-from mbcbench.datasets import Content, choose
-from mbcbench.execution.suite import DataChoice, Request
+from mbcbench.datasets import Content, choice_of, choose
+from mbcbench.execution.suite import Request
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record
 from mbcbench.types import Hyper
@@ -75,16 +75,27 @@ def training_cells(suite: str, case: str, request: Request, settings: TrainingSe
 
 
 class DatasetId(NamedTuple):
-    """Name of a data set, and the first digits of its digest."""
+    """Name of a data set, the first digits of its digest, and whether it is a second set of its content."""
 
     name: str
     sha256: str
+    additional: bool
+
+    def case(self, usual: str) -> str:
+        """Return the name of a task on this data: `emoji-centroids` where it usually is `exemplar-centroids`.
+
+        An additional data set has cases of its own, so that no report takes its records for those of the usual data.
+        """
+        return f"{self.name}-{usual.rpartition('-')[2]}" if self.additional else usual
 
 
-def choose_dataset(content: Content, choice: DataChoice) -> DatasetId:
-    """Return the data set chosen. It belongs into the settings, so that other data make other cells."""
-    dataset = choose(content, choice)
-    return DatasetId(dataset.name, dataset.sha256[:12])
+def choose_dataset(content: Content, choice: str, name: str = "") -> DatasetId:
+    """Return the data set chosen. It belongs into the settings, so that other data make other cells.
+
+    choice: see `Request.data`. name: of the data set, if the settings say it.
+    """
+    dataset = choose(content, name or choice_of(content, choice))
+    return DatasetId(dataset.name, dataset.sha256[:12], dataset.additional)
 
 
 def run_training(cell: Cell, train_and_test: Callable[[Seeds], Iterable[Record]], metric: Metric) -> list[Record]:

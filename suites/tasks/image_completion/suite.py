@@ -36,9 +36,10 @@ def cells(request: Request) -> list[Cell]:
 
 def completion_cells(request: Request, settings: CompletionSettings) -> list[Cell]:
     """Return the cells of any settings. Images of 32 and of 64 pixels are two cases."""
-    dataset = choose_dataset("patches", request.data)
-    settings = replace(settings, data=dataset.name, data_sha256=dataset.sha256)
-    all_cells = training_cells("image-completion", f"patches-{settings.size}", request, settings)
+    dataset = choose_dataset("patches", request.data, settings.data)
+    tests = tuple(test for test in settings.tests if test.size <= settings.size**2)
+    settings = replace(settings, data=dataset.name, data_sha256=dataset.sha256, tests=tests)
+    all_cells = training_cells("image-completion", dataset.case(f"patches-{settings.size}"), request, settings)
     return [
         cell if cell.seed == request.seed else replace(cell, params={**cell.params, "kept": 0}) for cell in all_cells
     ]
