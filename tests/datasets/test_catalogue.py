@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from mbcbench.cli.main import main
-from mbcbench.datasets import DATA_SETS, cache, check_choice, choice_of, choose, data_set
+from mbcbench.datasets import DATA_SETS, cache, check_choice, choice_of, choose, data_set, emoji, fashion, furniture
 from mbcbench.datasets.base import Content, DataSet
 from mbcbench.errors import UsageError
 from tests.conftest import Command
@@ -43,6 +43,14 @@ def test_each_data_set_has_a_source_a_licence_and_checksums() -> None:
         assert len(data.sha256) == 64
         assert all(len(checksum) in {64, 4 + 32} for checksum in data.checksums.values())
     assert len({data.sha256 for data in DATA_SETS.values()}) == len(DATA_SETS)
+
+
+def test_the_page_on_data_sets_describes_each_and_the_versions_of_their_packages() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    assert all(f"| `{name}` | {data.content} |" in page for name, data in DATA_SETS.items())
+    for package in emoji.PACKAGES.values():
+        assert f"| `{package.name.partition('/')[2]}` {package.version} |" in page
+    assert all(package.name in page for package in (fashion.PACKAGE, furniture.PACKAGE))
 
 
 def test_a_data_set_of_other_content_is_refused() -> None:
