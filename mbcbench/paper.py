@@ -135,3 +135,16 @@ EXEMPLARS: Filter = {**CENTROIDS, "case": "exemplar-centroids"}
 DIGITS: Filter = {**CENTROIDS, "case": "mnist-centroids"}
 EMBEDDINGS: Filter = {**CENTROIDS, "metric": "embeddings"}
 DIGIT_EMBEDDINGS: Filter = {**DIGITS, **EMBEDDINGS}
+
+
+def case_on(data: str, usual: str) -> str:
+    """Return the case of a task on an additional data set: `emoji-centroids` where it usually is `exemplar-centroids`.
+
+    It is another one, so that no report takes its records for those of the usual data.
+    """
+    return f"{data}-{usual.rpartition('-')[2]}"
+
+
+def on_data(where: Filter, data: str) -> Filter:
+    """Return a filter that names a case, for the records on an additional data set."""
+    return {**where, "case": case_on(data, where["case"])}

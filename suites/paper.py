@@ -59,11 +59,13 @@ from .tasks.image_completion.protocol import QUICK_TESTS, TESTS_64, one_piece_te
 from .tasks.partitions import Estimator
 from .tasks.point_clouds import settings as cloud_settings
 from .tasks.point_clouds import suite as point_clouds
+from .training_cells import choose_dataset
 
 CentroidSettings = TypeVar("CentroidSettings", bound=centroid_settings.CentroidSettings)
 
 PICTURED = (DEEPSETS_MEAN, SSE_32)  # models whose completions are recorded
 PICTURES = 4
+LARGE_SIZE = 64  # pixels
 # The paper chooses g = max for clouds. Over encodings of chunks, as eq. (1) is written, it equals the sum where a set
 # is one chunk. Over elements it is a model of its own, which takes twice as long to train.
 EXACT_MAXIMA = (sse("deterministic", 16, g="max"), sse("random", 16, g="max"))
@@ -119,7 +121,7 @@ def large_images(
     settings = IMAGE_PROFILES[request.profile]
     if request.profile == "thorough":
         settings = replace(settings, steps=1500)
-    settings = replace(settings, size=64, train_size=LARGE_TRAIN_SIZE, tests=TESTS_64)
+    settings = replace(settings, size=LARGE_SIZE, train_size=LARGE_TRAIN_SIZE, tests=TESTS_64)
     return _completions(request, models, replace(settings, estimator=estimator, gradient_size=gradient_size))
 
 
@@ -149,12 +151,17 @@ def fig3a(request: Request) -> list[Cell]:
     """Return the cells of full sets; the deeper baselines are trained on small images only."""
     models = with_user_encoders(request, COMPARED_IN_FIG3)
     cells = _small_of_all_sizes(request, [*models, *ADDED_TO_FIG3])
-    return cells + large_images(request, models)
+    return cells + _large_images_if_any(request, models)
 
 
 def _small_of_all_sizes(request: Request, models: Sequence[Model]) -> list[Cell]:
     sizes = (200, 400, 500) if request.profile == "paper" else (SMALL_TRAIN_SIZE,)
     return [cell for size in sizes for cell in small_images(request, models, size)]
+
+
+def _large_images_if_any(request: Request, models: Sequence[Model]) -> list[Cell]:
+    """Return the cells of models of 64 x 64 images, or none where the data set has no such images."""
+    return large_images(request, models) if choose_dataset("patches", request.data).has_images(LARGE_SIZE) else []
 
 
 def fig3b(request: Request) -> list[Cell]:
@@ -217,7 +224,7 @@ def fig7_dim(request: Request) -> list[Cell]:
 def fig7_deterministic(request: Request) -> list[Cell]:
     models = with_user_encoders(request, [sse("deterministic", 1), sse("deterministic", 32)])
     large_models = models if request.profile == "paper" else models[1:]
-    return _small_of_all_sizes(request, models) + large_images(request, large_models)
+    return _small_of_all_sizes(request, models) + _large_images_if_any(request, large_models)
 
 
 def partitions(request: Request) -> list[Cell]:

@@ -1,13 +1,14 @@
 """Cells of tasks: one training per encoder and seed."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import NamedTuple
 
 import torch
 
-from mbcbench.datasets import Content, choice_of, choose
+from mbcbench.datasets import Content, PatchDataSet, choice_of, choose
 from mbcbench.execution.suite import Request
+from mbcbench.paper import case_on
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record
 from mbcbench.types import Hyper
@@ -75,18 +76,23 @@ def training_cells(suite: str, case: str, request: Request, settings: TrainingSe
 
 
 class DatasetId(NamedTuple):
-    """Name of a data set, the first digits of its digest, and whether it is a second set of its content."""
+    """Name of a data set, the first digits of its digest, and whether it is a second set of its content.
+
+    sizes: see `PatchDataSet`.
+    """
 
     name: str
     sha256: str
     additional: bool
+    sizes: Sequence[int] = ()
+
+    def has_images(self, size: int) -> bool:
+        """Return False if the data set is known to have no images of that size."""
+        return not self.sizes or size in self.sizes
 
     def case(self, usual: str) -> str:
-        """Return the name of a task on this data: `emoji-centroids` where it usually is `exemplar-centroids`.
-
-        An additional data set has cases of its own, so that no report takes its records for those of the usual data.
-        """
-        return f"{self.name}-{usual.rpartition('-')[2]}" if self.additional else usual
+        """Return the name of a task on this data; an additional data set has cases of its own."""
+        return case_on(self.name, usual) if self.additional else usual
 
 
 def choose_dataset(content: Content, choice: str, name: str = "") -> DatasetId:
@@ -95,7 +101,8 @@ def choose_dataset(content: Content, choice: str, name: str = "") -> DatasetId:
     choice: see `Request.data`. name: of the data set, if the settings say it.
     """
     dataset = choose(content, name or choice_of(content, choice))
-    return DatasetId(dataset.name, dataset.sha256[:12], dataset.additional)
+    sizes = dataset.sizes if isinstance(dataset, PatchDataSet) else ()
+    return DatasetId(dataset.name, dataset.sha256[:12], dataset.additional, sizes)
 
 
 def run_training(cell: Cell, train_and_test: Callable[[Seeds], Iterable[Record]], metric: Metric) -> list[Record]:

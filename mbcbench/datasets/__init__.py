@@ -8,6 +8,7 @@ from mbcbench.datasets.base import Content as Content
 from mbcbench.datasets.base import DataSet as DataSet
 from mbcbench.datasets.base import Digits as Digits
 from mbcbench.datasets.base import Exemplars as Exemplars
+from mbcbench.datasets.base import PatchDataSet as PatchDataSet
 from mbcbench.datasets.base import Patches as Patches
 from mbcbench.datasets.base import Split as Split
 from mbcbench.datasets.cache import data_folder as data_folder

@@ -2,7 +2,7 @@
 
 import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
@@ -142,9 +142,13 @@ class DigitDataSet(DataSet):
 
 
 class PatchDataSet(DataSet):
-    """A data set of image patches."""
+    """A data set of image patches.
+
+    sizes: widths of the images that can be loaded, where that is known without loading them.
+    """
 
     content = "patches"
+    sizes: ClassVar[Sequence[int]] = ()
 
     @abstractmethod
     def load(self, size: int = 32) -> Patches:

@@ -233,6 +233,7 @@ class EmojiImages(DataSetFromPackages, PatchDataSet):
 
     name = "emoji-images"
     packages = Emoji.packages
+    sizes = SIZES
     source = SETS
     licence = LICENCE
     checksums: ClassVar[Mapping[str, str]] = {**package_checksums(packages), "recipe": cache.digest(RECIPE)}

@@ -83,6 +83,7 @@ class FashionImages(PatchDataSet):
     name = "fashion-images"
     paper = False
     additional = True
+    sizes = SIZES
     source = FashionMNIST.source
     licence = FashionMNIST.licence
     # Its files are those of fashion-mnist; the split is what tells it from that.

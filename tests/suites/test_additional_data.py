@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from mbcbench.datasets import DATA_SETS, Clouds, cache
+from mbcbench.errors import UsageError
 from mbcbench.execution.suite import Request
-from mbcbench.paper import DIGITS, EXEMPLARS, LARGE_IMAGES, SHAPES, SMALL_IMAGES
+from mbcbench.paper import DIGITS, EXEMPLARS, LARGE_IMAGES, SHAPES, SMALL_IMAGES, on_data
 from mbcbench.records.cell import Cell
 from mbcbench.suites import gradients, paper
 from mbcbench.suites.tasks.centroids import settings as centroid_settings
@@ -86,6 +87,23 @@ def test_images_are_not_tested_on_more_pixels_than_they_have() -> None:
     assert max(test.size for test in cell.params["tests"]) == 500
     (cell, *_) = image_completion.completion_cells(request(data="fashion-images"), IMAGE_SETTINGS)
     assert cell.params["tests"] == IMAGE_SETTINGS.tests
+
+
+def test_experiments_on_data_without_large_images_have_the_small_ones_only() -> None:
+    for name in ("fig3a", "fig7-deterministic"):
+        cells = paper.EXPERIMENTS[name].cells(request(data="fashion-images"))
+        assert {cell.params["size"] for cell in cells} == {32}
+        assert {cell.params["size"] for cell in paper.EXPERIMENTS[name].cells(request())} == {32, 64}
+    with pytest.raises(
+        UsageError, match="images of 28 or 32 pixels, not of 64; use another data set"
+    ):
+        paper.EXPERIMENTS["fig3b"].cells(request(data="fashion-images"))
+
+
+def test_a_filter_of_a_claim_selects_the_records_on_other_data() -> None:
+    usual = {"fashion-mnist": DIGITS, "emoji": EXEMPLARS, "furniture": SHAPES, "fashion-images": SMALL_IMAGES}
+    for name, where in usual.items():
+        assert on_data(where, name) == {**where, "case": MAKERS[name][2]}
 
 
 @pytest.mark.parametrize("name", ["table1", "fig3b", "fig4d", "fig5", "fig8"])
