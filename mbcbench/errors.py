@@ -27,6 +27,7 @@ EXTRAS = {
     "pyarrow": "arrow",
     "pytest": "pytest",
     "requests": "tasks",
+    "resvg_py": "emoji",
     "seaborn": "reports",
     "skimage": "tasks",
     "sklearn": "reports",

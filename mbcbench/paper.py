@@ -133,8 +133,23 @@ COMPLETION_TRAINED_SLOTS: Filter = {**COMPLETION, **TRAINED_SLOTS}
 COMPLETION_OWN_STATE: Filter = {**COMPLETION_TRAINED_SLOTS, **OWN_STATE}
 SMALL_IMAGES: Filter = {**COMPLETION_OWN_STATE, **RANDOM_ORDER, "case": "patches-32"}
 LARGE_IMAGES: Filter = {**COMPLETION_OWN_STATE, **RANDOM_ORDER, "case": "patches-64"}
-SHAPES: Filter = {"suite": "point-clouds", "metric": "accuracy", "case": "cad-points"}
+CLOUDS: Filter = {"suite": "point-clouds", "metric": "accuracy"}
+SHAPES: Filter = {**CLOUDS, "case": "cad-points"}
 CENTROIDS: Filter = {"suite": "centroids", "metric": "accuracy"}
 EXEMPLARS: Filter = {**CENTROIDS, "case": "exemplar-centroids"}
 DIGITS: Filter = {**CENTROIDS, "case": "mnist-centroids"}
-DIGIT_EMBEDDINGS: Filter = {**DIGITS, "metric": "embeddings"}
+EMBEDDINGS: Filter = {**CENTROIDS, "metric": "embeddings"}
+DIGIT_EMBEDDINGS: Filter = {**DIGITS, **EMBEDDINGS}
+
+
+def case_on(data: str, usual: str) -> str:
+    """Return the case of a task on an additional data set: `emoji-centroids` where it usually is `exemplar-centroids`.
+
+    It is another one, so that no report takes its records for those of the usual data.
+    """
+    return f"{data}-{usual.rpartition('-')[2]}"
+
+
+def on_data(where: Filter, data: str) -> Filter:
+    """Return a filter that names a case, for the records on an additional data set."""
+    return {**where, "case": case_on(data, where["case"])}

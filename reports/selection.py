@@ -60,15 +60,25 @@ def is_standard(rows: pd.DataFrame) -> "pd.Series[bool]":
     return rows["case"].astype(str).str.startswith(STANDARD)
 
 
+def additional_data() -> list[str]:
+    """Return the names of the data sets that are used only where they are named."""
+    from mbcbench.datasets import DATA_SETS
+
+    return [name for name, data in DATA_SETS.items() if data.additional]
+
+
 def select(rows: pd.DataFrame, where: Filter) -> pd.DataFrame:
     """Return the measured rows of a setting, of the longest training of each model in it, without those of `standard`.
 
-    where: a tuple matches any of its values, None a missing value.
+    where: a tuple matches any of its values, None a missing value. Records of additional data sets match only where it
+        names their case or their data.
 
     Profiles train a model of one name for different numbers of steps. What counts is the longest training that has
     records in this setting: a longer one in another setting, such as another training size, hides nothing here.
     """
     matches = rows["status"].eq("ok") & ~is_standard(rows)
+    if not {"case", "params.data"} & set(where):
+        matches &= ~rows["params.data"].isin(additional_data())
     for column, value in where.items():
         if value is None:
             matches &= rows[column].isna()

@@ -11,7 +11,6 @@ from mbcbench.types import Device, JsonObject
 
 Profile = Literal["smoke", "quick", "standard", "thorough", "paper"]
 PROFILES: tuple[Profile, ...] = ("smoke", "quick", "standard", "thorough", "paper")
-DataChoice = Literal["auto", "built-in", "paper"]
 PROBE = "probe"  # the suite whose cells import plug-ins and describe them (mbcbench.execution.probe)
 
 
@@ -28,7 +27,8 @@ class Request:
     seed
         Seed of the first repetition.
     data
-        `auto` uses the paper's data sets where they are present, `built-in` never, `paper` always.
+        `auto` uses the paper's data sets where they are present, `built-in` never, `paper` always. Or names of data
+        sets, separated by commas, for the contents that they have; for the others it is `auto`.
     device
         Device on which models are trained.
     seeds
@@ -42,7 +42,7 @@ class Request:
     encoders: Sequence[str]
     profile: Profile
     seed: int = 0
-    data: DataChoice = "auto"
+    data: str = "auto"
     device: Device = "cpu"
     seeds: int | None = None
     reference: bool = True
@@ -59,7 +59,7 @@ class PlanParams:
 
     suite: str
     profile: Profile
-    data: DataChoice
+    data: str
     device: Device
     encoders: Sequence[str]
     user_encoders: Sequence[str]
