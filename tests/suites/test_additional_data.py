@@ -94,9 +94,7 @@ def test_experiments_on_data_without_large_images_have_the_small_ones_only() -> 
         cells = paper.EXPERIMENTS[name].cells(request(data="fashion-images"))
         assert {cell.params["size"] for cell in cells} == {32}
         assert {cell.params["size"] for cell in paper.EXPERIMENTS[name].cells(request())} == {32, 64}
-    with pytest.raises(
-        UsageError, match="images of 28 or 32 pixels, not of 64; use another data set"
-    ):
+    with pytest.raises(UsageError, match="images of 28 or 32 pixels, not of 64; use another data set"):
         paper.EXPERIMENTS["fig3b"].cells(request(data="fashion-images"))
 
 
