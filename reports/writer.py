@@ -86,7 +86,9 @@ def _markdown(rendered: RenderedArtefact, formats: Collection[str], lines: Seque
 
 
 def _shown_data(rendered: RenderedArtefact) -> pd.DataFrame:
-    """Return the data without the names of data sets if the caption has them."""
+    """Return the cells to print: the layout, or the data without the names of data sets if the caption has them."""
+    if rendered.artefact.layout is not None:
+        return rendered.artefact.layout(rendered.data)
     return rendered.data.drop(columns="data", errors="ignore") if rendered.caption.data else rendered.data
 
 

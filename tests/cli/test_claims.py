@@ -1,5 +1,6 @@
 """Tables and claims from synthetic records, as functions of a frame."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -34,6 +35,23 @@ def test_table_1_is_the_mean_and_deviation_over_seeds() -> None:
     assert (at["paper"], at["seeds"]) == (0.8667, 6)
     assert at["ours - paper"] == pytest.approx(scores.mean() - 0.8667)
     assert at["data"] == "shapes (stand-in)"
+
+
+def test_table_1_is_printed_as_the_paper_lays_it_out() -> None:
+    table = artefact("table1")
+    assert table.layout is not None
+    printed = table.layout(table.data(frame([*clouds(0.013), cloud("sse-random-max", 100, 0, 0.9)]))).set_index("model")
+    assert list(printed.columns) == ["parameters", "100", "200", "500", "1,000"]
+    assert list(printed.index)[:4] == [
+        "DS: DeepSets (max)",
+        "ST: Set Transformer",
+        "SSE(D): sse-deterministic K=16",
+        "SSE(R): sse-random K=16",
+    ]
+    assert re.fullmatch(r"0\.853 / 0\.81\d ± 0\.00\d", printed.at["SSE(R): sse-random K=16", "100"])
+    assert re.fullmatch(r"\+0\.013 / \+0\.01\d ± 0\.00\d, inside", printed.at["SSE(D) - DS", "100"])
+    assert printed.at["ST - DS", "100"].endswith(", outside")
+    assert (printed.at["sse-random-max K=16", "100"], printed.at["sse-random-max K=16", "200"]) == ("- / 0.900 ± -", "")
 
 
 def test_a_difference_is_paired_by_seed() -> None:
