@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from mbcbench import registry
 from mbcbench.paper import CLOUD_SIZES, DEEPSETS_MAX, ONE_PIECE, SET_TRANSFORMER, SHAPES, SSE_16, SSE_DETERMINISTIC_16
 from mbcbench.reporting import Artefact
 from mbcbench.types import JsonDict
@@ -175,22 +176,26 @@ def compare_with_rival(data: pd.DataFrame) -> str:
 
 
 def table2(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the models that fail according to the paper, our finding, and the smallest counterexample."""
+    """Return the models that fail according to the paper, our finding, and the smallest counterexample.
+
+    The encoders of users follow: those that are not registered.
+    """
     rows = label_models(frame)
     laws = rows[rows["suite"].eq("laws") & rows["case"].eq("mbc.partition")]
     last = laws.drop_duplicates("encoder", keep="last").set_index("encoder")
-    return pd.DataFrame(
-        [_table2_row(encoder, last.loc[encoder].to_dict()) for encoder in TABLE2_FAILURES if encoder in last.index]
-    )
+    of_users = [encoder for encoder in last.index if encoder not in registry.plugins(registry.ENCODERS)]
+    encoders = [*(encoder for encoder in TABLE2_FAILURES if encoder in last.index), *of_users]
+    return pd.DataFrame([_table2_row(encoder, last.loc[encoder].to_dict()) for encoder in encoders])
 
 
 def _table2_row(encoder: str, record: Row) -> JsonDict:
     finding = TABLE2_STATUSES.get(record["status"], record["status"])
+    in_paper = TABLE2_FAILURES.get(encoder)
     return {
-        "model": TABLE2_FAILURES[encoder].name,
+        "model": in_paper.name if in_paper else encoder,
         "encoder": encoder,
-        "paper": "fails",
-        "reason": TABLE2_FAILURES[encoder].reason,
+        "paper": "fails" if in_paper else "",
+        "reason": in_paper.reason if in_paper else "",
         "ours": finding,
         "counterexample": describe_counterexample(record) if finding == "fails" else record["message"],
         "gap": record["value"],

@@ -157,6 +157,16 @@ def test_table_2_shows_the_counterexample() -> None:
     assert rows["set-transformer"]["ours"] == "no counterexample"
 
 
+def test_the_encoder_of_a_user_is_a_row_of_both_tables() -> None:
+    failing = artefact("table2").data(frame([law("fspool", Status.XFAIL), law("my.py:Mine", Status.PASS)]))
+    assert failing[["model", "paper", "ours"]].to_numpy().tolist() == [
+        ["FSPool", "fails", "fails"],
+        ["my.py:Mine", "", "no counterexample"],
+    ]
+    scores = artefact("table1").data(frame([*clouds(), *(cloud("my.py:Mine", 100, seed, 0.7) for seed in range(6))]))
+    assert scores.set_index("model").at["my.py:Mine", "less DeepSets (max)"] == pytest.approx(-0.1, abs=0.01)
+
+
 def test_every_claim_of_the_paper_is_in_the_table() -> None:
     assert set(artefact("claims").data(frame([]))["id"]) == {f"C{n}" for n in range(1, 25)}
 
