@@ -50,10 +50,10 @@ def style() -> Iterator[None]:
 
 
 def palette(count: int) -> list[Any]:
-    """Return `count` colours; they repeat after nine."""
+    """Return `count` colours; they repeat after ten."""
     import seaborn as sns
 
-    colours = [colour for index, colour in enumerate(sns.color_palette("colorblind")) if index != YELLOW]
+    colours = [INK if index == YELLOW else colour for index, colour in enumerate(sns.color_palette("colorblind"))]
     return [colours[index % len(colours)] for index in range(count)]
 
 
@@ -89,19 +89,20 @@ def panels(count: int, names: Sequence[str]) -> "tuple[Figure, list[Axes]]":
 
 
 def draw_lines(
-    data: pd.DataFrame, hue: str = "model", *, labels: tuple[str, str], log: bool = False, dots: bool = True
+    data: pd.DataFrame, hue: str = "model", *, labels: tuple[str, str], base: int | None = None, dots: bool = True
 ) -> "Figure":
     """Draw the mean over seeds of `value` along `x`, with intervals, and one line for each `hue`.
 
-    labels: of the two axes. log: scale of `x`. dots: mark what was measured; without, intervals are bands.
+    labels: of the two axes. base: of a logarithmic scale of `x`. dots: mark what was measured; without, intervals are
+    bands.
     """
     names = list(dict.fromkeys(data[hue]))
     with style():
         figure, axes = canvas(3.1 + legend_height(names))
         line_plot(axes, data, names, hue, dots=dots)
         finish(axes, labels)
-        if log:
-            axes.set_xscale("log")
+        if base:
+            axes.set_xscale("log", base=base)
         if dots:
             set_ticks(axes, data["x"])
         legend_below(figure, axes, names)
@@ -120,10 +121,13 @@ def line_plot(axes: "Axes", data: pd.DataFrame, names: Sequence[str], hue: str =
     )  # fmt: skip
 
 
-def draw_points(data: pd.DataFrame, x: str, hue: str, *, labels: tuple[str, str], log: bool = False) -> "Figure":
+def draw_points(
+    data: pd.DataFrame, x: str, hue: str, *, labels: tuple[str, str], log: bool = False, linear_within: float = 0.0
+) -> "Figure":
     """Draw means over seeds with intervals, side by side in the order of the categories `x`.
 
-    log: average logarithms, on a logarithmic axis.
+    log: average logarithms, on a logarithmic axis. linear_within: the axis is logarithmic beyond this distance from
+    zero, on both sides.
     """
     import seaborn as sns
 
@@ -134,8 +138,12 @@ def draw_points(data: pd.DataFrame, x: str, hue: str, *, labels: tuple[str, str]
         sns.pointplot(
             table, x=x, y="value", hue=hue, hue_order=names, order=list(dict.fromkeys(table[x])),
             dodge=0.4 if len(names) > 1 else False, palette=palette(len(names)), markers=markers(len(names)),
-            errorbar=interval, linewidth=1.4, log_scale=log or None, ax=axes,
+            errorbar=interval, linestyle="none", linewidth=1.4, log_scale=log or None, ax=axes,
         )  # fmt: skip
+        if linear_within:
+            axes.set_yscale("symlog", linthresh=linear_within)
+            axes.autoscale(axis="y")
+            axes.axhline(0.0, color=FAINT, linewidth=0.8)
         finish(axes, labels)
         legend_below(figure, axes, names)
         return figure

@@ -108,7 +108,20 @@ def _draw_grid(data: pd.DataFrame, sizes: Sequence[int]) -> "Figure":
                 _draw_panel(axes, rows[rows["kind"].eq("query")], rows[rows["size"].eq(size)])
                 axes.set_title(f"support of {size}", color=FAINT, fontsize=9)
             panels[0].set_ylabel(model.replace(" g=", "\ng="), fontsize=8)
+        _name_classes(figure, sorted(set(data["class"].astype(int))))
         return figure
+
+
+def _name_classes(figure: "Figure", classes: Sequence[int]) -> None:
+    """Add a legend with the colour and the marker of each class."""
+    from matplotlib.lines import Line2D
+
+    looks = list(zip(palette(max(classes) + 1), markers(max(classes) + 1), strict=True))
+    handles = []
+    for number in classes:
+        colour, marker = looks[number]
+        handles.append(Line2D([], [], color=colour, marker=marker, linestyle="none", markersize=5, label=str(number)))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, handletextpad=0.1)
 
 
 def _draw_panel(axes: "Axes", queries: pd.DataFrame, centroids: pd.DataFrame) -> None:

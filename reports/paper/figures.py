@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mbcbench.paper import COMPLETION_OWN_STATE, SSE_1, SSE_32, sse
+from mbcbench.paper import SSE_1, SSE_32, sse
 from mbcbench.reporting import Artefact
 
 from ..captions import ACCURACY, NLL, Measure, compare_series, join_sentences, mean_by_size, name_best
@@ -18,16 +18,18 @@ Data = Callable[[pd.DataFrame], pd.DataFrame]
 Draw = Callable[[pd.DataFrame], Figure]
 Result = Callable[[pd.DataFrame], str]
 
+LOST_NLL = Measure("NLL lost to chunks", "nats per value", lower_is_better=True)
 TRAINING_NLL = Measure("NLL in training", "nats per value", lower_is_better=True)
 PIXELS = "pixels of the context"
-TRAINED_PIXELS = "pixels of the context, in training and test"
+NEIGHBOUR = 1.025  # ratio of the places of two series that share an x
+TRAINED_PIXELS = "pixels of the context"
 SUPPORT = "examples in the support"
 NORM_NOTE = "The paper has no LayerNorm. Rescaled: the encoding is multiplied by the number of slots."
 
 
-def along(x: str, measure: Measure = NLL, *, log: bool = False) -> Draw:
-    """Return a function that draws a line for each model."""
-    return partial(draw_lines, labels=(x, measure.label), log=log)
+def along(x: str, measure: Measure = NLL, *, base: int | None = None) -> Draw:
+    """Return a function that draws a line for each model. base: of a logarithmic scale of `x`."""
+    return partial(draw_lines, labels=(x, measure.label), base=base)
 
 
 def compared(at: str, measure: Measure = NLL, *, hue: str = "model", x: str = "x") -> Result:
@@ -57,30 +59,36 @@ def _compare_supports(data: pd.DataFrame) -> str:
     return join_sentences(sentences)
 
 
-def compare_panels(data: pd.DataFrame, at: str) -> str:
+def compare_panels(data: pd.DataFrame, at: str, measure: Measure = ACCURACY) -> str:
     """Compare the models in each panel. at: a phrase for values of `x`."""
     parts = []
     for panel, rows in data.groupby("panel", sort=False):
-        text = compare_series(rows, ACCURACY, at, hue="series")
-        parts.append(f"{panel}, {text[0].lower()}{text[1:]}")
+        text = compare_series(rows, measure, at, hue="series")
+        parts.append(f"{panel}, {text[0].lower()}{text[1:]}" if text else "")
     return join_sentences(parts)
 
 
-def draw_panels(data: pd.DataFrame, x: str, by: tuple[str, ...] = ("panel",)) -> Figure:
-    """Draw accuracies along `x` (logarithmic), in one panel for each value of the columns `by`."""
+def draw_panels(data: pd.DataFrame, x: str, by: tuple[str, ...] = ("panel",), measure: Measure = ACCURACY) -> Figure:
+    """Draw values along `x` (logarithmic), in one panel for each value of the columns `by`."""
     names = list(dict.fromkeys(data["series"]))
     groups = list(data.groupby(list(by)))
     with style():
         figure, grid = panels(len(groups), names)
         for axes, (values, rows) in zip(grid, groups, strict=False):
-            line_plot(axes, rows, names, "series")
+            line_plot(axes, _side_by_side(rows, names), names, "series")
             axes.set_xscale("log")
             words = [value if isinstance(value, str) else f"{value:g} ways" for value in values]
             axes.set_title(", ".join(words), fontsize=9)
-            finish(axes, (x, ACCURACY.name), ticks=rows["x"])
+            finish(axes, (x, measure.name), ticks=rows["x"])
         _share_heights([values[:-1] for values, _ in groups], grid)
         legend_below(figure, grid[0], names)
         return figure
+
+
+def _side_by_side(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Move each series a little along the logarithmic `x`, so that intervals do not cover one another."""
+    places = rows["series"].map(list(names).index) - (len(names) - 1) / 2
+    return rows.assign(x=rows["x"] * NEIGHBOUR**places)
 
 
 def _share_heights(rows: Sequence[tuple[object, ...]], grid: Sequence[Axes]) -> None:
@@ -95,10 +103,13 @@ def _share_heights(rows: Sequence[tuple[object, ...]], grid: Sequence[Axes]) -> 
 FIG2 = Artefact(
     id="fig2",
     title="Figure 2: a Set Transformer on mini-batches",
-    caption="Chunks of a set are encoded on their own and averaged.",
+    caption="Chunks of a set are encoded on their own and averaged. Values are differences to the NLL in one piece, "
+    "paired by seed; the axis is logarithmic beyond 0.01 nats.",
     data=figure_data.chunked_set_transformer,
-    draw=partial(draw_points, x="chunk", hue="series", labels=("pixels in a chunk", NLL.label)),
-    result=compared("{} (pixels in a chunk)", hue="series", x="chunk"),
+    draw=partial(
+        draw_points, x="chunk", hue="series", labels=("pixels in a chunk", LOST_NLL.label), linear_within=0.01
+    ),
+    result=compared("{} (pixels in a chunk)", LOST_NLL, hue="series", x="chunk"),
     claims=("C9",),
     make=make("fig2"),
 )
@@ -106,9 +117,9 @@ FIG3A = Artefact(
     id="fig3a",
     title="Figure 3a: full sets, by their size",
     caption="Models are tested on sets as large as those in training.",
-    data=lambda frame: figure_data.series_at_train_size(frame, COMPLETION_OWN_STATE, figure_data.COMPARED),
-    draw=along(TRAINED_PIXELS),
-    result=compared("{} pixels"),
+    data=partial(figure_data.images_at_train_size, models=figure_data.COMPARED),
+    draw=partial(draw_panels, x=TRAINED_PIXELS, measure=NLL),
+    result=partial(compare_panels, at="{} pixels", measure=NLL),
     claims=("C10",),
     make=make("fig3a"),
 )
@@ -208,7 +219,7 @@ FIG7_SLOTS = Artefact(
     title="Figure 7: the number of slots",
     caption="K varies and the width h of slots is fixed.",
     data=partial(figure_data.ablation, parameter="num_slots"),
-    draw=along("number of slots K"),
+    draw=along("number of slots K", base=2),
     result=compared("K = {}"),
     claims=("C17",),
     make=make("fig7-slots"),
@@ -218,7 +229,7 @@ FIG7_DIM = Artefact(
     title="Figure 7: the width of slots",
     caption="h varies and the number K of slots is fixed.",
     data=partial(figure_data.ablation, parameter="slot_dim"),
-    draw=along("width of slots h"),
+    draw=along("width of slots h", base=2),
     result=compared("h = {}"),
     claims=("C18",),
     make=make("fig7-dim"),
@@ -227,13 +238,12 @@ FIG7_DETERMINISTIC = Artefact(
     id="fig7-deterministic",
     title="Figure 7: deterministic slots in Figure 3a",
     caption="Models are tested on sets as large as those in training.",
-    data=lambda frame: figure_data.series_at_train_size(
-        frame,
-        COMPLETION_OWN_STATE,
-        (sse("deterministic", 1).label, sse("deterministic", 32).label, SSE_1.label, SSE_32.label),
+    data=partial(
+        figure_data.images_at_train_size,
+        models=(sse("deterministic", 1).label, sse("deterministic", 32).label, SSE_1.label, SSE_32.label),
     ),
-    draw=along(TRAINED_PIXELS),
-    result=compared("{} pixels"),
+    draw=partial(draw_panels, x=TRAINED_PIXELS, measure=NLL),
+    result=partial(compare_panels, at="{} pixels", measure=NLL),
     claims=("C15",),
     make=make("fig7-deterministic"),
 )

@@ -40,7 +40,8 @@ def test_table_1_is_the_mean_and_deviation_over_seeds() -> None:
 def test_table_1_is_printed_as_the_paper_lays_it_out() -> None:
     table = artefact("table1")
     assert table.layout is not None
-    printed = table.layout(table.data(frame([*clouds(0.013), cloud("sse-random-max", 100, 0, 0.9)]))).set_index("model")
+    cells = table.layout(table.data(frame([*clouds(0.013), cloud("sse-random-max", 100, 0, 0.9)])))
+    printed: Any = cells.set_index("model")
     assert list(printed.columns) == ["parameters", "100", "200", "500", "1,000"]
     assert list(printed.index)[:4] == [
         "DS: DeepSets (max)",

@@ -37,7 +37,7 @@ LABELS = ("number of points, in training and test", Measure("NLL in training", "
 
 
 def lines() -> Figure:
-    figure: Figure = style.draw_lines(SERIES, labels=LABELS, log=True)
+    figure: Figure = style.draw_lines(SERIES, labels=LABELS, base=10)
     return figure
 
 
