@@ -5,6 +5,7 @@ Models are encoders with hyper-parameters. Filters are what a report selects rec
 """
 
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from mbcbench.types import Hyper, JsonObject
@@ -37,7 +38,7 @@ class Model(NamedTuple):
         return model_label(self.encoder, self.hyper)
 
 
-def model_label(encoder: str, hyper: Hyper) -> str:
+def model_label(encoder: str, hyper: Hyper = MappingProxyType({})) -> str:
     """Return the name of a model: that of the encoder and the hyper-parameters that have a symbol."""
     values = [f"{symbol}={_level(hyper[name])}" for name, symbol in HYPER_SYMBOLS.items() if name in hyper]
     return " ".join([NAMES.get(encoder, encoder), *values])
@@ -87,6 +88,10 @@ SSE_16 = sse("random", 16)
 SSE_32 = sse("random", 32)
 SSE_DETERMINISTIC_16 = sse("deterministic", 16)
 
+# Readings that laws decide without training: in these the attention cancels.
+ONE_SLOT = (sse("random", 1), sse("deterministic", 1))
+PER_CHUNK_ONE_SLOT = Model("sse-hierarchical-per-chunk", {"num_slots": [32, 1]})
+
 # Centroids: 128 wide. DeepSets is a network and a mean on ImageNet (Table 8), and a mean alone on MNIST (Table 6).
 CENTROID_WIDTH = 128
 DEEPSETS_MEAN_128 = Model("deepsets-mean", {"dim": CENTROID_WIDTH})
@@ -128,8 +133,23 @@ COMPLETION_TRAINED_SLOTS: Filter = {**COMPLETION, **TRAINED_SLOTS}
 COMPLETION_OWN_STATE: Filter = {**COMPLETION_TRAINED_SLOTS, **OWN_STATE}
 SMALL_IMAGES: Filter = {**COMPLETION_OWN_STATE, **RANDOM_ORDER, "case": "patches-32"}
 LARGE_IMAGES: Filter = {**COMPLETION_OWN_STATE, **RANDOM_ORDER, "case": "patches-64"}
-SHAPES: Filter = {"suite": "point-clouds", "metric": "accuracy", "case": "cad-points"}
+CLOUDS: Filter = {"suite": "point-clouds", "metric": "accuracy"}
+SHAPES: Filter = {**CLOUDS, "case": "cad-points"}
 CENTROIDS: Filter = {"suite": "centroids", "metric": "accuracy"}
 EXEMPLARS: Filter = {**CENTROIDS, "case": "exemplar-centroids"}
 DIGITS: Filter = {**CENTROIDS, "case": "mnist-centroids"}
-DIGIT_EMBEDDINGS: Filter = {**DIGITS, "metric": "embeddings"}
+EMBEDDINGS: Filter = {**CENTROIDS, "metric": "embeddings"}
+DIGIT_EMBEDDINGS: Filter = {**DIGITS, **EMBEDDINGS}
+
+
+def case_on(data: str, usual: str) -> str:
+    """Return the case of a task on an additional data set: `emoji-centroids` where it usually is `exemplar-centroids`.
+
+    It is another one, so that no report takes its records for those of the usual data.
+    """
+    return f"{data}-{usual.rpartition('-')[2]}"
+
+
+def on_data(where: Filter, data: str) -> Filter:
+    """Return a filter that names a case, for the records on an additional data set."""
+    return {**where, "case": case_on(data, where["case"])}

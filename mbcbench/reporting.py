@@ -28,6 +28,8 @@ class Artefact:
         Frame of records -> the numbers of the artefact, tidy and unrounded; an empty frame if no record is of use.
     draw
         Those numbers -> a figure; None for a table.
+    layout
+        Those numbers of a table -> the cells to print; None prints the numbers.
     result
         Those numbers -> what was measured, in one or two sentences that come first in the caption.
     claims
@@ -41,6 +43,7 @@ class Artefact:
     caption: str
     data: "Callable[[pd.DataFrame], pd.DataFrame]"
     draw: "Callable[[pd.DataFrame], Figure] | None" = None
+    layout: "Callable[[pd.DataFrame], pd.DataFrame] | None" = None
     result: "Callable[[pd.DataFrame], str] | None" = None
     claims: tuple[str, ...] = ()
     make: str = "mbcbench run --suite paper"

@@ -8,6 +8,7 @@ import pandas as pd
 from mbcbench.paper import Filter, model_label
 
 from .columns import ALL, MODEL_SETTINGS, SETTINGS, SIZES, TEXT, Row
+from .curves import with_speed
 
 REPAIR_HINT = r" \(pip install [^)]*\)"  # in the names of data sets that old versions recorded
 STANDARD = "standard-"  # cases of trainings that rank encoders begin so; they are no part of the paper's experiments
@@ -28,7 +29,7 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
     for name in SIZES:
         table[f"detail.{name}"] = pd.to_numeric(table[f"detail.{name}"], errors="coerce")
     table["detail.data"] = table["detail.data"].astype(object).replace(REPAIR_HINT, "", regex=True)
-    return table.astype(dict.fromkeys(TEXT, object)).copy()  # in one block: many columns were added
+    return with_speed(table.astype(dict.fromkeys(TEXT, object)).copy())  # in one block: many columns were added
 
 
 def label_models(frame: pd.DataFrame) -> pd.DataFrame:
@@ -59,15 +60,25 @@ def is_standard(rows: pd.DataFrame) -> "pd.Series[bool]":
     return rows["case"].astype(str).str.startswith(STANDARD)
 
 
+def additional_data() -> list[str]:
+    """Return the names of the data sets that are used only where they are named."""
+    from mbcbench.datasets import DATA_SETS
+
+    return [name for name, data in DATA_SETS.items() if data.additional]
+
+
 def select(rows: pd.DataFrame, where: Filter) -> pd.DataFrame:
     """Return the measured rows of a setting, of the longest training of each model in it, without those of `standard`.
 
-    where: a tuple matches any of its values, None a missing value.
+    where: a tuple matches any of its values, None a missing value. Records of additional data sets match only where it
+        names their case or their data.
 
     Profiles train a model of one name for different numbers of steps. What counts is the longest training that has
     records in this setting: a longer one in another setting, such as another training size, hides nothing here.
     """
     matches = rows["status"].eq("ok") & ~is_standard(rows)
+    if not {"case", "params.data"} & set(where):
+        matches &= ~rows["params.data"].isin(additional_data())
     for column, value in where.items():
         if value is None:
             matches &= rows[column].isna()

@@ -39,6 +39,11 @@ def _format(value: Any, number_format: str) -> str:
     return format(value, number_format) if isinstance(value, float) else str(value)
 
 
+def format_known(value: Any, number_format: str) -> str:
+    """Return a number as text, or nothing if it is missing."""
+    return "" if pd.isna(value) else format(float(value), number_format)
+
+
 def markdown_table(data: pd.DataFrame) -> str:
     """Return the data as a Markdown table, with numbers aligned to the right."""
     align = "".join("r" if pd.api.types.is_numeric_dtype(data[name]) else "l" for name in data.columns)

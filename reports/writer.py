@@ -11,12 +11,12 @@ from mbcbench.types import JsonObject
 from .captions import data_note, sentence
 from .columns import Row
 from .leaderboard.html import context
-from .paper.claims_table import claims_table
+from .paper.claims_table import claims_table, describe_effect
 from .provenance import record_lines
 from .rendered import GROUPS, PICTURES, RenderedArtefact, in_order, render
 from .rendering import template
 from .selection import label_models
-from .text_tables import format_cells, latex_table, markdown_table
+from .text_tables import format_cells, format_known, latex_table, markdown_table
 
 Files = dict[str, str | bytes]
 
@@ -74,7 +74,9 @@ def _files(rendered: RenderedArtefact, formats: Collection[str], lines: Sequence
 def _markdown(rendered: RenderedArtefact, formats: Collection[str], lines: Sequence[str]) -> str:
     body = ""
     if rendered.id == "claims":
-        body = template("claims.md").render(claims=_by_claim(rendered.data))
+        body = template("claims.md").render(
+            claims=_by_claim(rendered.data), effect=describe_effect, number=format_known
+        )
     elif rendered.is_table:
         body = markdown_table(_shown_data(rendered))
     elif rendered.picture_files(formats):
@@ -84,7 +86,9 @@ def _markdown(rendered: RenderedArtefact, formats: Collection[str], lines: Seque
 
 
 def _shown_data(rendered: RenderedArtefact) -> pd.DataFrame:
-    """Return the data without the names of data sets if the caption has them."""
+    """Return the cells to print: the layout, or the data without the names of data sets if the caption has them."""
+    if rendered.artefact.layout is not None:
+        return rendered.artefact.layout(rendered.data)
     return rendered.data.drop(columns="data", errors="ignore") if rendered.caption.data else rendered.data
 
 
@@ -124,6 +128,8 @@ def page(
         sources=sources,
         cells=_shown_cells,
         by_claim=_by_claim,
+        effect=describe_effect,
+        number=format_known,
     )
 
 

@@ -62,9 +62,9 @@ def cells(request: Request) -> list[Cell]:
 
 def gradient_cells(request: Request, settings: GradientSettings) -> list[Cell]:
     """Return the cells of any settings."""
-    dataset = choose_dataset("patches", request.data)
+    dataset = choose_dataset("patches", request.data, settings.data)
     settings = replace(settings, data=dataset.name, data_sha256=dataset.sha256)
-    return training_cells("gradients", "patches-32", request, settings)
+    return training_cells("gradients", dataset.case("patches-32"), request, settings)
 
 
 def run(cell: Cell) -> Iterable[Record]:

@@ -14,28 +14,30 @@ from mbcbench.paper import (
     ADDED_TO_FIG3,
     ADDED_TO_FIG8,
     ADDED_TO_TABLE1,
+    CENTROIDS,
     CLOUD_SIZES,
+    CLOUDS,
     COMPARED_IN_FIG3,
     COMPARED_IN_FIG5,
     COMPARED_IN_FIG8,
     COMPARED_IN_TABLE1,
     COMPLETION,
+    COMPLETION_OWN_STATE,
     COMPLETION_TRAINED_SLOTS,
     DEEPSETS_MAX,
     DEEPSETS_MAX_NETWORK,
     DEEPSETS_MEAN,
     DEEPSETS_ORIGINAL,
-    DIGIT_EMBEDDINGS,
-    DIGITS,
-    EXEMPLARS,
+    EMBEDDINGS,
     GRADIENT_SIZE,
-    LARGE_IMAGES,
     LARGE_TRAIN_SIZE,
     ONE_PIECE,
+    ONE_SLOT,
+    PER_CHUNK_ONE_SLOT,
     PMA,
     POOLINGS,
+    RANDOM_ORDER,
     SET_TRANSFORMER,
-    SHAPES,
     SMALL_TRAIN_SIZE,
     SSE_1,
     SSE_16,
@@ -50,7 +52,7 @@ from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record
 from mbcbench.types import JsonDict, JsonObject
 
-from . import gradients
+from . import gradients, laws
 from .tasks.centroids import settings as centroid_settings
 from .tasks.centroids import suite as centroids
 from .tasks.image_completion import settings as completion_settings
@@ -59,11 +61,13 @@ from .tasks.image_completion.protocol import QUICK_TESTS, TESTS_64, one_piece_te
 from .tasks.partitions import Estimator
 from .tasks.point_clouds import settings as cloud_settings
 from .tasks.point_clouds import suite as point_clouds
+from .training_cells import choose_dataset
 
 CentroidSettings = TypeVar("CentroidSettings", bound=centroid_settings.CentroidSettings)
 
 PICTURED = (DEEPSETS_MEAN, SSE_32)  # models whose completions are recorded
 PICTURES = 4
+LARGE_SIZE = 64  # pixels
 # The paper chooses g = max for clouds. Over encodings of chunks, as eq. (1) is written, it equals the sum where a set
 # is one chunk. Over elements it is a model of its own, which takes twice as long to train.
 EXACT_MAXIMA = (sse("deterministic", 16, g="max"), sse("random", 16, g="max"))
@@ -119,7 +123,7 @@ def large_images(
     settings = IMAGE_PROFILES[request.profile]
     if request.profile == "thorough":
         settings = replace(settings, steps=1500)
-    settings = replace(settings, size=64, train_size=LARGE_TRAIN_SIZE, tests=TESTS_64)
+    settings = replace(settings, size=LARGE_SIZE, train_size=LARGE_TRAIN_SIZE, tests=TESTS_64)
     return _completions(request, models, replace(settings, estimator=estimator, gradient_size=gradient_size))
 
 
@@ -149,12 +153,17 @@ def fig3a(request: Request) -> list[Cell]:
     """Return the cells of full sets; the deeper baselines are trained on small images only."""
     models = with_user_encoders(request, COMPARED_IN_FIG3)
     cells = _small_of_all_sizes(request, [*models, *ADDED_TO_FIG3])
-    return cells + large_images(request, models)
+    return cells + _large_images_if_any(request, models)
 
 
 def _small_of_all_sizes(request: Request, models: Sequence[Model]) -> list[Cell]:
     sizes = (200, 400, 500) if request.profile == "paper" else (SMALL_TRAIN_SIZE,)
     return [cell for size in sizes for cell in small_images(request, models, size)]
+
+
+def _large_images_if_any(request: Request, models: Sequence[Model]) -> list[Cell]:
+    """Return the cells of models of 64 x 64 images, or none where the data set has no such images."""
+    return large_images(request, models) if choose_dataset("patches", request.data).has_images(LARGE_SIZE) else []
 
 
 def fig3b(request: Request) -> list[Cell]:
@@ -217,7 +226,7 @@ def fig7_dim(request: Request) -> list[Cell]:
 def fig7_deterministic(request: Request) -> list[Cell]:
     models = with_user_encoders(request, [sse("deterministic", 1), sse("deterministic", 32)])
     large_models = models if request.profile == "paper" else models[1:]
-    return _small_of_all_sizes(request, models) + large_images(request, large_models)
+    return _small_of_all_sizes(request, models) + _large_images_if_any(request, large_models)
 
 
 def partitions(request: Request) -> list[Cell]:
@@ -262,6 +271,22 @@ def fig4d(request: Request) -> list[Cell]:
     added = [DEEPSETS_MAX_NETWORK, DEEPSETS_ORIGINAL, *EXACT_MAXIMA]
     models = [DEEPSETS_MAX, SSE_DETERMINISTIC_16, SSE_16, *added]
     return clouds(request, with_user_encoders(request, models), 100)
+
+
+def identities(request: Request) -> list[Cell]:
+    """Return the cells of laws that decide a claim without training, on models that the suite of laws does not have."""
+    pairs = [*(("substance.slots", model) for model in ONE_SLOT), ("mbc.partition", PER_CHUNK_ONE_SLOT)]
+    return [
+        Cell(
+            suite=laws.SUITE.name,
+            case=law,
+            encoder=model.encoder,
+            params={"examples": laws.EXAMPLES[request.profile], "hyper": dict(model.hyper)},
+            seed=request.seed,
+            dtype="float64",
+        )
+        for law, model in pairs
+    ]
 
 
 # Centroids
@@ -325,15 +350,16 @@ def _experiment(title: str, cells: Cells, where: JsonObject, **options: Any) -> 
     return Experiment(title=title, cells=cells, where=where, **options)
 
 
-LARGE_TRAINED: JsonObject = {**LARGE_IMAGES, "params.train_size": LARGE_TRAIN_SIZE}
+# An experiment shows the records of its cells only, so no filter names their case, which other data change.
+LARGE_TRAINED: JsonObject = {**COMPLETION_OWN_STATE, **RANDOM_ORDER, "params.train_size": LARGE_TRAIN_SIZE}
 EXPERIMENTS: dict[str, Experiment] = {
     "table1": _experiment(
-        "Accuracy on point clouds, by the number of points", table1, {**SHAPES, **ONE_PIECE}, **BY_TRAIN_SIZE
+        "Accuracy on point clouds, by the number of points", table1, {**CLOUDS, **ONE_PIECE}, **BY_TRAIN_SIZE
     ),
     "fig2": _experiment(
         "A Set Transformer on mini-batches",
         fig2,
-        {**COMPLETION_TRAINED_SLOTS, "case": "patches-32", "detail.test_size": SMALL_TRAIN_SIZE},
+        {**COMPLETION_TRAINED_SLOTS, "detail.test_size": SMALL_TRAIN_SIZE},
     ),
     "fig3a": _experiment(
         "NLL of full sets, by their size", fig3a, {**COMPLETION_TRAINED_SLOTS, **ONE_PIECE}, **BY_TRAIN_SIZE
@@ -350,20 +376,21 @@ EXPERIMENTS: dict[str, Experiment] = {
     "fig4a": _experiment("The aggregation g", fig4a, {**COMPLETION_TRAINED_SLOTS, "detail.mode": "streamed"}),
     "fig4b": _experiment("Random and deterministic slots", fig4b, {**COMPLETION_TRAINED_SLOTS, **ONE_PIECE}),
     "fig4c": _experiment("Levels of a hierarchy", fig4c, {**COMPLETION_TRAINED_SLOTS, **ONE_PIECE}),
-    "fig4d": _experiment("Trained on 100 points, streamed 200-500", fig4d, {**SHAPES, "params.train_size": 100}),
+    "fig4d": _experiment("Trained on 100 points, streamed 200-500", fig4d, {**CLOUDS, "params.train_size": 100}),
     "fig5": _experiment(
         "Exemplars: accuracy by ways, with supports of two",
         fig5,
-        {**EXEMPLARS, "detail.test_size": 2},
+        {**CENTROIDS, "detail.test_size": 2},
         columns_by="detail.ways",
     ),
-    "fig6": _experiment("Exemplars: accuracy by size of the support", fig5, {**EXEMPLARS, **ONE_PIECE}),
+    "fig6": _experiment("Exemplars: accuracy by size of the support", fig5, {**CENTROIDS, **ONE_PIECE}),
     "fig7-slots": _experiment("The number of slots", fig7_slots, {**COMPLETION, **ONE_PIECE}),
     "fig7-dim": _experiment("The width of slots", fig7_dim, {**COMPLETION_TRAINED_SLOTS, **ONE_PIECE}),
     "fig7-deterministic": _experiment("Deterministic slots in Figure 3", fig7_deterministic, COMPLETION_TRAINED_SLOTS),
-    "fig8": _experiment("Digits: accuracy by size of the support", fig8, {**DIGITS, **ONE_PIECE}),
-    "fig9": _experiment("Digits: queries and centroids", fig8, DIGIT_EMBEDDINGS),
-    "fig10": _experiment("Digits: centroids of growing supports", fig8, DIGIT_EMBEDDINGS),
+    "fig8": _experiment("Digits: accuracy by size of the support", fig8, {**CENTROIDS, **ONE_PIECE}),
+    "fig9": _experiment("Digits: queries and centroids", fig8, EMBEDDINGS),
+    "fig10": _experiment("Digits: centroids of growing supports", fig8, EMBEDDINGS),
+    "identities": _experiment("Laws that decide a claim without training", identities, {}),
     "gradients": _experiment("Bias and deviation of the gradients of training on partitions", partitions, {}),
 }
 
@@ -374,7 +401,10 @@ def cells(request: Request) -> list[Cell]:
     return list({cell.key: cell for cell in all_cells}.values())
 
 
-SUITES = {suite.name: suite for suite in (image_completion.SUITE, point_clouds.SUITE, centroids.SUITE, gradients.SUITE)}
+SUITES = {
+    suite.name: suite
+    for suite in (image_completion.SUITE, point_clouds.SUITE, centroids.SUITE, gradients.SUITE, laws.SUITE)
+}
 
 
 def run(cell: Cell) -> Iterable[Record]:

@@ -1,13 +1,14 @@
 """Cells of tasks: one training per encoder and seed."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import NamedTuple
 
 import torch
 
-from mbcbench.datasets import Content, choose
-from mbcbench.execution.suite import DataChoice, Request
+from mbcbench.datasets import Content, PatchDataSet, choice_of, choose
+from mbcbench.execution.suite import Request
+from mbcbench.paper import case_on
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record
 from mbcbench.types import Hyper
@@ -75,16 +76,33 @@ def training_cells(suite: str, case: str, request: Request, settings: TrainingSe
 
 
 class DatasetId(NamedTuple):
-    """Name of a data set, and the first digits of its digest."""
+    """Name of a data set, the first digits of its digest, and whether it is a second set of its content.
+
+    sizes: see `PatchDataSet`.
+    """
 
     name: str
     sha256: str
+    additional: bool
+    sizes: Sequence[int] = ()
+
+    def has_images(self, size: int) -> bool:
+        """Return False if the data set is known to have no images of that size."""
+        return not self.sizes or size in self.sizes
+
+    def case(self, usual: str) -> str:
+        """Return the name of a task on this data; an additional data set has cases of its own."""
+        return case_on(self.name, usual) if self.additional else usual
 
 
-def choose_dataset(content: Content, choice: DataChoice) -> DatasetId:
-    """Return the data set chosen. It belongs into the settings, so that other data make other cells."""
-    dataset = choose(content, choice)
-    return DatasetId(dataset.name, dataset.sha256[:12])
+def choose_dataset(content: Content, choice: str, name: str = "") -> DatasetId:
+    """Return the data set chosen. It belongs into the settings, so that other data make other cells.
+
+    choice: see `Request.data`. name: of the data set, if the settings say it.
+    """
+    dataset = choose(content, name or choice_of(content, choice))
+    sizes = dataset.sizes if isinstance(dataset, PatchDataSet) else ()
+    return DatasetId(dataset.name, dataset.sha256[:12], dataset.additional, sizes)
 
 
 def run_training(cell: Cell, train_and_test: Callable[[Seeds], Iterable[Record]], metric: Metric) -> list[Record]:

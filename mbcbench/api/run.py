@@ -12,7 +12,7 @@ from mbcbench.errors import Interrupted, UsageError
 from mbcbench.execution import planner
 from mbcbench.execution.consume import RunResult, consume
 from mbcbench.execution.planner import LAWS_SUITE, RunOptions
-from mbcbench.execution.suite import DataChoice, Profile
+from mbcbench.execution.suite import Profile
 from mbcbench.protocol.customize import BuildOptions
 from mbcbench.records import store
 from mbcbench.records.cache import RunCache
@@ -29,7 +29,7 @@ def run(
     only_encoders: bool = False,
     only: Sequence[str] = (),
     profile: Profile = "quick",
-    data: DataChoice = "auto",
+    data: str = "auto",
     device: Device = "cpu",
     laws: Sequence[str] | None = None,
     skip_laws: Sequence[str] | None = None,
@@ -65,7 +65,8 @@ def run(
         How much to run: `smoke`, `quick`, `standard`, `thorough` or `paper`. `standard` trains `encoders` so that they
         are ranked.
     data
-        `auto` uses the paper's data sets where they are present, `built-in` never, `paper` always.
+        `auto` uses the paper's data sets where they are present, `built-in` never, `paper` always. Or names of data
+        sets, separated by commas, for the contents that they have.
     device
         Device on which models are trained.
     laws, skip_laws
@@ -107,6 +108,10 @@ def run(
         raise UsageError("--only-encoders runs the encoders of --encoder and no others; give at least one")
     if only and not suites:
         raise UsageError("--only selects experiments of a suite; name the suite too: --suite paper")
+    if data != "auto":
+        from mbcbench.datasets import check_choice
+
+        check_choice(data)
     names = [registry.plugin(registry.SUITES, name).name for name in suites or registry.default_suites()]
     if build is not None and not build.is_default and names != [LAWS_SUITE]:
         options_given = ", ".join(f"--{name.replace('_', '-')}" for name in build.to_params() if name != "device")

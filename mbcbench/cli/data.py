@@ -25,7 +25,7 @@ def list_() -> int:
 
     table = plain_table("name", "content", "", "present", "SHA-256", "licence", "source")
     for data in DATA_SETS.values():
-        origin = "paper" if data.paper else "built in"
+        origin = "paper" if data.paper else "additional" if data.additional else "built in"
         present = "yes" if data.present else "no"
         table.add_row(data.name, data.content, origin, present, data.sha256[:12], data.licence, data.source)
     print_out(table)
@@ -72,7 +72,7 @@ def fetch(
     """
     from mbcbench.datasets import DATA_SETS, data_set
 
-    chosen = [data_set(name) for name in names or []] or [data for data in DATA_SETS.values() if not data.paper]
+    chosen = [data_set(name) for name in names or []] or [data for data in DATA_SETS.values() if data.built_in]
     for data in chosen:
         data.fetch(offline=offline)
         typer.echo(f"{data.name}: ready")

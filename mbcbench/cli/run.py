@@ -25,7 +25,6 @@ from mbcbench.cli.options import (
     as_profile,
 )
 from mbcbench.errors import Interrupted
-from mbcbench.execution.suite import DataChoice
 from mbcbench.registry import split_commas
 
 if TYPE_CHECKING:
@@ -51,7 +50,11 @@ def run(
     ] = None,
     profile: Profiles = "quick",
     data: Annotated[
-        DataChoice, typer.Option(help="Use the paper's data sets where they are present (auto), never, or always.")
+        str,
+        typer.Option(
+            metavar="auto|built-in|paper|NAME,...",
+            help="Use the paper's data sets where they are present (auto), never, or always; or those of these names.",
+        ),
     ] = "auto",
     device: ComputeDevice = "cpu",
     law: LawIds = None,

@@ -2,7 +2,7 @@
 
 import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
@@ -25,7 +25,7 @@ class Split(NamedTuple):
 
 
 class Digits(NamedTuple):
-    """Images of digits to train on and to test on, and their origin."""
+    """Images of ten classes, such as digits, to train on and to test on, and their origin."""
 
     train: Split
     test: Split
@@ -77,7 +77,9 @@ class DataSet(ABC):
 
     name: name on the command line.
     content: what `load` returns; the data sets of one content are interchangeable.
-    paper: True if the paper uses it and it must be fetched; False if it is built in.
+    paper: True if the paper uses it; it must be fetched.
+    additional: True if it is a second set of its content: it must be fetched, and is used only where it is named. A set
+        that is neither is built in.
     source, licence: for people.
     checksums: by file, as published: a SHA-256, or `md5:` and an MD5. If the data is generated: of the generator.
     """
@@ -85,6 +87,7 @@ class DataSet(ABC):
     name: ClassVar[str]
     content: ClassVar[Content]
     paper: ClassVar[bool]
+    additional: ClassVar[bool] = False
     source: ClassVar[str]
     licence: ClassVar[str]
     checksums: ClassVar[Mapping[str, str]]
@@ -109,6 +112,11 @@ class DataSet(ABC):
         getattr(self, loader)(**arguments)
 
     @property
+    def built_in(self) -> bool:
+        """True if an installed package ships it, or it is generated."""
+        return not (self.paper or self.additional)
+
+    @property
     def sha256(self) -> str:
         """Identity of the data: the digest of its only file, or of all its checksums."""
         (first, *others) = self.checksums.values()
@@ -124,7 +132,7 @@ class DataSet(ABC):
 
 
 class DigitDataSet(DataSet):
-    """A data set of digits."""
+    """A data set of digits, or of other images of 28 x 28 pixels and ten classes."""
 
     content = "digits"
 
@@ -134,9 +142,13 @@ class DigitDataSet(DataSet):
 
 
 class PatchDataSet(DataSet):
-    """A data set of image patches."""
+    """A data set of image patches.
+
+    sizes: widths of the images that can be loaded, where that is known without loading them.
+    """
 
     content = "patches"
+    sizes: ClassVar[Sequence[int]] = ()
 
     @abstractmethod
     def load(self, size: int = 32) -> Patches:
@@ -151,6 +163,13 @@ class CloudDataSet(DataSet):
     @abstractmethod
     def load(self, points: int = 2000) -> Clouds:
         """Return clouds of `points` points. Raises UsageError if a file is missing or damaged."""
+
+    def load_split(self, points: int, split: int) -> Clouds:
+        """Return the clouds under one of several splits into training and test parts.
+
+        A data set that comes with a split has no other.
+        """
+        return self.load(points)
 
 
 class ExemplarDataSet(DataSet):

@@ -2,7 +2,8 @@
 
 An import may take seconds, and a check has dozens of cells. What is forked from a server is isolated like any other
 cell: it has its own limits, and its end is a row. An import that fails, crashes or hangs is the result of the first
-cell. An encoder whose module starts threads or CUDA when it is imported cannot be forked: `NotForkableError`.
+cell. What the cells of a suite repeat is done in the server too (`Suite.warm_up`). An encoder whose module starts
+threads or CUDA when it is imported or called cannot be forked: `NotForkableError`.
 """
 
 import contextlib
@@ -58,12 +59,16 @@ class Imported:
 
 @dataclass(frozen=True)
 class Ended:
-    """The process of a request has ended, with its records, at its time limit, or with an exit code."""
+    """The process of a request has ended, with its records, at its time limit, or with an exit code.
+
+    is_forkable: False if the process was not started, since the server cannot be forked any more.
+    """
 
     number: int
     lines: list[str] | None = None
     timed_out: bool = False
     exit_code: int | None = None
+    is_forkable: bool = True
 
 
 # ---- in the main process
@@ -166,15 +171,19 @@ class _Server:
     def _settle(self, ended: Ended) -> None:
         with self._lock:
             future = self._pending.pop(ended.number)
-        if ended.lines is not None:
+        if not ended.is_forkable:
+            future.set_exception(NotForkableError())
+        elif ended.lines is not None:
             future.set_result(ended.lines)
         elif ended.timed_out:
             future.set_exception(FutureTimeout())
         else:
             future.set_exception(_expired(ended.exit_code))
 
-    def _death(self) -> ProcessExpired:
+    def _death(self) -> Exception:
         self._process.join()
+        if self._process.exitcode == -signal.SIGALRM:  # while it warmed up
+            return FutureTimeout()
         return _expired(self._process.exitcode)
 
 
@@ -194,7 +203,7 @@ def serve(connection: Connection, first: Request, folder: str) -> None:
         return
     with _end_with_main_process(first.seconds) as watching:
         lines = worker.attempt(first.cell, first.memory_bytes, lambda: _import(first.cell.encoder))
-    is_forkable = lines is None and not _has_threads_or_cuda(watching)
+    is_forkable = lines is None and not _has_threads_or_cuda(watching.native_id)
     connection.send(Imported(lines, is_forkable))
     if is_forkable:
         gc.freeze()  # or a collection in a cell would copy all that was imported
@@ -233,17 +242,17 @@ def _end_with_main_process(seconds: float | None) -> Iterator[threading.Thread]:
         thread.join()
 
 
-def _has_threads_or_cuda(ended: threading.Thread) -> bool:
+def _has_threads_or_cuda(ended: int | None = None) -> bool:
     """Return True if the process cannot be forked safely: a lock that another thread holds is never released.
 
-    ended: a thread that Python has joined, and that the kernel may list for a moment longer.
+    ended: id of a thread that Python has joined, and that the kernel may list for a moment longer.
     """
     import torch
 
     if threading.active_count() > 1 or torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return True
-    others = {str(os.getpid()), str(ended.native_id)}
-    names = [_thread_name(task) for task in Path("/proc/self/task").glob("*") if task.name not in others]  # Linux
+    known = {str(os.getpid()), str(ended)}
+    names = [_thread_name(task) for task in Path("/proc/self/task").glob("*") if task.name not in known]  # Linux
     return not FORKABLE_THREADS.issuperset(names)
 
 
@@ -271,6 +280,7 @@ class _Children:
         self._connection = connection
         self._context: ForkContext = multiprocessing.get_context("fork")
         self._running: list[_Child] = []
+        self._warmed_up: set[str] = set()  # suites
 
     def run(self) -> None:
         """Run requests until there are no more, then kill what still runs."""
@@ -294,8 +304,26 @@ class _Children:
             request: Request | None = self._connection.recv()
             if request is None:
                 return False
-            self._running.append(self._fork(request))
+            if self._warm_up(request):
+                self._running.append(self._fork(request))
+            else:
+                self._connection.send(Ended(request.number, is_forkable=False))
         return True
+
+    def _warm_up(self, request: Request) -> bool:
+        """Do what the cells of a suite repeat, under the limits of one; return True if the process can be forked.
+
+        The kernel ends the server if this takes too long: no timer of Python interrupts native code.
+        """
+        cell = request.cell
+        if cell.suite in self._warmed_up:
+            return True
+        self._warmed_up.add(cell.suite)
+        worker.set_alarm(request.seconds, grace=0.0)
+        worker.attempt(cell, request.memory_bytes, lambda: worker.load_suite(cell.suite).warm_up(cell))
+        worker.set_alarm(None)
+        gc.freeze()
+        return not _has_threads_or_cuda()
 
     def _fork(self, request: Request) -> _Child:
         reader, writer = multiprocessing.Pipe(duplex=False)

@@ -13,7 +13,7 @@ from mbcbench.execution import runner
 from mbcbench.execution.encoder_server import EncoderServers
 from mbcbench.execution.prepare import prepare_data
 from mbcbench.execution.runner import Event, Finished, Job, Limits
-from mbcbench.execution.suite import PROBE, DataChoice, DataNeed, PlanParams, Profile
+from mbcbench.execution.suite import PROBE, DataNeed, PlanParams, Profile
 from mbcbench.protocol.customize import BuildOptions
 from mbcbench.records.cache import RunCache, reasons
 from mbcbench.records.cell import Cell
@@ -48,7 +48,7 @@ class RunOptions:
     seconds: float | None = None
     libraries: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
-    data: DataChoice = "auto"
+    data: str = "auto"
     device: Device = "cpu"
     seeds: int | None = None
     reference: bool = True

@@ -11,7 +11,6 @@ from mbcbench.types import Device, JsonObject
 
 Profile = Literal["smoke", "quick", "standard", "thorough", "paper"]
 PROFILES: tuple[Profile, ...] = ("smoke", "quick", "standard", "thorough", "paper")
-DataChoice = Literal["auto", "built-in", "paper"]
 PROBE = "probe"  # the suite whose cells import plug-ins and describe them (mbcbench.execution.probe)
 
 
@@ -28,7 +27,8 @@ class Request:
     seed
         Seed of the first repetition.
     data
-        `auto` uses the paper's data sets where they are present, `built-in` never, `paper` always.
+        `auto` uses the paper's data sets where they are present, `built-in` never, `paper` always. Or names of data
+        sets, separated by commas, for the contents that they have; for the others it is `auto`.
     device
         Device on which models are trained.
     seeds
@@ -42,7 +42,7 @@ class Request:
     encoders: Sequence[str]
     profile: Profile
     seed: int = 0
-    data: DataChoice = "auto"
+    data: str = "auto"
     device: Device = "cpu"
     seeds: int | None = None
     reference: bool = True
@@ -59,7 +59,7 @@ class PlanParams:
 
     suite: str
     profile: Profile
-    data: DataChoice
+    data: str
     device: Device
     encoders: Sequence[str]
     user_encoders: Sequence[str]
@@ -97,6 +97,10 @@ class DataNeed:
 Cells = Callable[[Request], list[Cell]]
 Needs = Callable[[Cell], Iterable[DataNeed]]
 FollowUp = Callable[[Request, Sequence[Record]], list[Cell]]
+
+
+def no_warm_up(cell: Cell) -> None:
+    """Do nothing, for a suite whose cells of an encoder have nothing in common."""
 
 
 def no_needs(cell: Cell) -> tuple[DataNeed, ...]:
@@ -148,6 +152,9 @@ class Suite:
     needs
         Cell -> data that `run` loads. It is made ready once for all cells, outside their limits. A need of another
         suite's cell is asked of that suite.
+    warm_up
+        Does what the cells of an encoder repeat, and keeps it for `run`, in the process from which those of the user's
+        encoders are forked. An exception means nothing: it comes back in the cells.
     exclusive
         Run the cells with nothing else at the same time, because they measure time or memory.
     follow_up
@@ -164,6 +171,7 @@ class Suite:
     run: Callable[[Cell], Iterable[Record]]
     seconds: Mapping[Profile, float]
     needs: Needs = no_needs
+    warm_up: Callable[[Cell], None] = no_warm_up
     exclusive: bool = False
     follow_up: FollowUp | None = None
     experiments: Mapping[str, Experiment] = field(default_factory=dict)

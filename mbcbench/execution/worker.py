@@ -43,7 +43,7 @@ def execute(cell: Cell, seconds: float | None, memory_bytes: int, log: str, fold
     start = time.perf_counter()
 
     def run() -> None:
-        records = list(_load_suite(cell.suite).run(cell)) or [_no_record(cell)]
+        records = list(load_suite(cell.suite).run(cell)) or [_no_record(cell)]
         lines.extend(_to_lines(records, start))
 
     return attempt(cell, memory_bytes, run) or lines
@@ -70,7 +70,8 @@ def attempt(cell: Cell, memory_bytes: int, action: Callable[[], None]) -> list[s
         return _to_lines([cell.record(_status(error), message=_message(error, memory_bytes), detail=detail)], start)
 
 
-def _load_suite(name: str) -> Suite:
+def load_suite(name: str) -> Suite:
+    """Return a registered suite, or that of the probes."""
     if name == PROBE:
         from mbcbench.execution.probe import SUITE
 
@@ -137,8 +138,8 @@ def _end_with_main_process(seconds: float | None) -> None:
     set_alarm(seconds)
 
 
-def set_alarm(seconds: float | None) -> None:
+def set_alarm(seconds: float | None, grace: float = GRACE_SECONDS) -> None:
     """Have the kernel end this process after `seconds` and a period of grace, or never."""
     if hasattr(signal, "setitimer"):  # POSIX
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, 0.0 if seconds is None else seconds + GRACE_SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, 0.0 if seconds is None else seconds + grace)

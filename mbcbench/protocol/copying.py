@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from mbcbench.protocol.state import tensors
 
 Module = TypeVar("Module", bound=nn.Module)
+_WITHOUT_GRAPHS = vars(nn.Module()).keys() - {"_buffers"}  # parameters are leaves of the graph
 
 
 def copy_module(module: Module) -> Module:
@@ -18,7 +19,7 @@ def copy_module(module: Module) -> Module:
     """
     memo: dict[int, Tensor] = {}
     for submodule in module.modules():
-        for value in vars(submodule).values():
-            with_graph = [tensor for tensor in tensors(value) if tensor.grad_fn is not None]
+        for name in vars(submodule).keys() - _WITHOUT_GRAPHS:
+            with_graph = [tensor for tensor in tensors(vars(submodule)[name]) if tensor.grad_fn is not None]
             memo.update({id(tensor): tensor.detach().clone() for tensor in with_graph})
     return copy.deepcopy(module, memo)

@@ -12,6 +12,7 @@ from mbcbench.verify.example import ALL_KINDS, ARRANGEMENTS, Example, ExampleDat
 
 BOUNDARIES = (63, 64, 65, 127, 128, 129, 255, 256, 257, 513)
 BASE = 64  # of the digits of large integers
+_DIGITS = st.integers(0, BASE - 1)
 
 
 def cardinalities(*, min_size: int = 1, max_size: int = 513) -> st.SearchStrategy[int]:
@@ -33,17 +34,9 @@ def cardinalities(*, min_size: int = 1, max_size: int = 513) -> st.SearchStrateg
     return st.one_of(small, middle, small, st.sampled_from(edges)) if edges else st.one_of(small, middle)
 
 
-@st.composite
-def _integers(draw: st.DrawFn, max_value: int) -> int:
-    """Draw an integer from 0 to `max_value`, digit by digit if it is large."""
-    if max_value < BASE:
-        return draw(st.integers(0, max_value))
-    digits = draw(_integers(max_value // BASE)) * BASE
-    return digits + draw(st.integers(0, min(BASE - 1, max_value - digits)))
-
-
-def _seeds() -> st.SearchStrategy[int]:
-    return _integers(2**20 - 1)
+def _draw_seed(draw: st.DrawFn) -> int:
+    """Draw a seed of three digits."""
+    return (draw(_DIGITS) * BASE + draw(_DIGITS)) * BASE + draw(_DIGITS)
 
 
 @st.composite
@@ -75,7 +68,10 @@ def partitions(draw: st.DrawFn, n: int, *, max_parts: int = 8) -> tuple[int, ...
 
 def _cuts(n: int) -> st.SearchStrategy[int]:
     """Draw one of the places between `n` elements."""
-    return st.integers(1, n - 1) if n <= BASE else _integers(n - 2).map(lambda place: place + 1)
+    if n <= BASE:
+        return st.integers(1, n - 1)
+    digits = st.tuples(st.integers(0, (n - 1) // BASE), _DIGITS)
+    return digits.map(lambda pair: min(max(pair[0] * BASE + pair[1], 1), n - 1))
 
 
 @st.composite
@@ -111,7 +107,7 @@ def examples(
         sizes=draw(partitions(n)),
         kinds=kinds if all_kinds else (draw(st.sampled_from(kinds)),),
         arrangement=draw(st.sampled_from(ARRANGEMENTS)),
-        seed=draw(_seeds()),
+        seed=_draw_seed(draw),
         variant=draw(st.integers(0, variants - 1)),
     )
 
@@ -141,7 +137,7 @@ def sets(
     """
     n = draw(st.integers(min_size, max_size))
     kinds = draw(st.lists(st.sampled_from(ALL_KINDS), min_size=batch_size, max_size=batch_size))
-    example = Example(sizes=(n,), kinds=tuple(kinds), seed=draw(_seeds()))
+    example = Example(sizes=(n,), kinds=tuple(kinds), seed=_draw_seed(draw))
     return ExampleData(example, dim, dtype=dtype).x
 
 

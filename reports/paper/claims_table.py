@@ -5,21 +5,34 @@ from collections.abc import Sequence
 import pandas as pd
 
 from mbcbench.reporting import Artefact
+from mbcbench.types import JsonDict
 
+from ..columns import Row
+from ..paired import PairedTest, adjust
 from ..selection import label_models
-from .claim_verdicts import Claim, judge
+from .claim_verdicts import Claim, data_sets, judge
 from .claims import CLAIMS
+from .verdicts import OUTCOMES
 
-OUTCOMES = ("confirmed", "refuted", "undecided")
-COLUMNS = ["id", "verdict", "claim", "reading", "where", "why", "data", "would decide", "evidence", "encoders"]
+COLUMNS = [
+    "id", "verdict", "claim", "reading", "where", "effect", "low", "high", "margin", "seeds",
+    "p", "p holm", "p bh", "why", "data", "would decide", "evidence", "encoders",
+]  # fmt: skip
 
 
 def claims_table(rows: pd.DataFrame, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
-    """Return a row for each reading of a claim. rows: see `label_models`."""
-    return pd.DataFrame([_row(claim, rows) for claim in claims], columns=COLUMNS)
+    """Return a row for each reading of a claim. rows: see `label_models`.
+
+    effect, low, high: of the deciding difference, above zero if the claim is right. p: of the test that decides,
+    adjusted for all readings with a number by Holm and by Benjamini and Hochberg.
+    """
+    table = pd.DataFrame([_row(claim, rows) for claim in claims])
+    for column, method in (("p holm", "holm"), ("p bh", "fdr_bh")):
+        table[column] = adjust(table["p"].astype(float).tolist(), method)
+    return table.reindex(columns=COLUMNS)
 
 
-def _row(claim: Claim, rows: pd.DataFrame) -> dict[str, str]:
+def _row(claim: Claim, rows: pd.DataFrame) -> JsonDict:
     verdict = judge(claim, rows)
     return {
         "id": claim.id,
@@ -27,27 +40,47 @@ def _row(claim: Claim, rows: pd.DataFrame) -> dict[str, str]:
         "claim": claim.says,
         "reading": claim.reading,
         "where": claim.where,
+        **_numbers(verdict.deciding.test),
+        "p": verdict.p,
         "why": verdict.why,
-        "data": verdict.data,
+        "data": data_sets(claim, verdict),
         "would decide": verdict.would_decide,
         "evidence": verdict.evidence,
         "encoders": ", ".join(claim.encoders),
     }
 
 
+def _numbers(test: PairedTest | None) -> JsonDict:
+    if test is None:
+        return {"effect": None, "low": None, "high": None, "margin": None, "seeds": None}
+    found = test.estimate
+    return {"effect": found.mean, "low": found.low, "high": found.high, "margin": test.margin, "seeds": found.seeds}
+
+
+def describe_effect(row: Row) -> str:
+    """Return the deciding difference of a reading: `+0.0230 ± 0.0060`, or nothing if there is none."""
+    if pd.isna(row["effect"]):
+        return ""
+    half = (row["high"] - row["low"]) / 2
+    return f"{row['effect']:+.4f}" + ("" if pd.isna(half) else f" ± {half:.4f}")
+
+
 def count_verdicts(data: pd.DataFrame) -> str:
-    """Return how many readings are confirmed, refuted and undecided."""
-    confirmed, refuted, undecided = data["verdict"].value_counts().reindex(OUTCOMES, fill_value=0)
+    """Return how many readings have which verdict."""
+    confirmed, refuted, equal, undecided = data["verdict"].value_counts().reindex(OUTCOMES, fill_value=0)
     readings = f"{len(data)} readings of {data['id'].nunique()} claims"
-    return f"Of {readings}, {confirmed} are confirmed, {refuted} refuted and {undecided} undecided"
+    return (
+        f"Of {readings}, {confirmed} are confirmed, {refuted} refuted, {equal} show no difference and {undecided} are "
+        "undecided"
+    )
 
 
 CLAIMS_TABLE = Artefact(
     id="claims",
     title="The paper's claims",
-    caption="Verdicts are computed: laws by counterexamples, numbers by differences that are paired by seed, with "
-    "Student's 95 % intervals. A claim is confirmed if every part is, and refuted if one part is, at a level divided "
-    "by the number of parts.",
+    caption="Verdicts are computed by the rules of docs/analysis-plan.md: laws by counterexamples, numbers by "
+    "differences that are paired by seed. A claim is confirmed if every part is, refuted if one part is, and shows no "
+    "difference if one part lies within the margin.",
     data=lambda frame: claims_table(label_models(frame)),
     result=count_verdicts,
 )

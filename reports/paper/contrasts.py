@@ -22,22 +22,28 @@ from mbcbench.paper import (
 
 ACCURACY_MARGIN = 0.01  # accuracies as near as this are on par
 NLL_MARGIN = 0.02  # and so are NLLs as near as this, in nats
+TIME_MARGIN = 0.25  # and times whose ratio is below 2^0.25 = 1.19
 
 
 class Quantity(NamedTuple):
-    """A quantity that contrasts compare, with the words for a difference above and below zero."""
+    """A quantity that contrasts compare, with the words for a difference above and below zero.
+
+    margin: a difference within it does not matter (see docs/analysis-plan.md for the reasons).
+    """
 
     name: str
     above: str
     below: str
+    margin: float
     unit: str = ""
     digits: int = 4
 
 
-NLL = Quantity("NLL", "lower", "higher", "nats")
-ACCURACY = Quantity("accuracy", "higher", "lower")
-LEAD = Quantity("lead in accuracy", "larger", "smaller")
-STEPS = Quantity("training until the baseline is beaten", "shorter", "longer", "steps", digits=0)
+NLL = Quantity("NLL", "lower", "higher", NLL_MARGIN, "nats")
+ACCURACY = Quantity("accuracy", "higher", "lower", ACCURACY_MARGIN)
+LEAD = Quantity("lead in accuracy", "larger", "smaller", ACCURACY_MARGIN)
+TRAINING_LOSS = Quantity("mean loss during training", "lower", "higher", NLL_MARGIN, "nats")
+TRAINING_TIME = Quantity("log2 of the seconds until the loss is low", "lower", "higher", TIME_MARGIN)
 
 
 class Term(NamedTuple):
@@ -49,7 +55,7 @@ class Term(NamedTuple):
 
 @dataclass(frozen=True)
 class Contrast:
-    """A weighted sum over settings that is above zero if the claim is right; with a margin, that lies within it.
+    """A weighted sum over settings that is above zero if the claim is right, or zero if it expects equality.
 
     label: what is compared. settings: what all terms share, unless they say otherwise; a claim is judged under one of
     them, the same in all its contrasts. column: of the values.
@@ -59,7 +65,7 @@ class Contrast:
     terms: tuple[Term, ...]
     quantity: Quantity = NLL
     settings: tuple[Filter, ...] = ({},)
-    margin: float | None = None
+    expects_equality: bool = False
     column: str = "value"
 
     def terms_in(self, place: int) -> tuple[Term, ...]:
@@ -113,12 +119,12 @@ CHUNKED: tuple[Filter, ...] = (
 
 
 def better_than(
-    better: str, worse: str, setting: Filter, quantity: Quantity = NLL, margin: float | None = None
+    better: str, worse: str, setting: Filter, quantity: Quantity = NLL, *, expects_equality: bool = False
 ) -> Contrast:
     """Compare two models under one setting."""
     sign = 1 if quantity is ACCURACY else -1
     terms = (Term(sign, {"model": better}), Term(-sign, {"model": worse}))
-    return Contrast(f"{better} against {worse}", terms, quantity, (setting,), margin)
+    return Contrast(f"{better} against {worse}", terms, quantity, (setting,), expects_equality)
 
 
 def better_in_ablation(better: str, worse: str) -> Contrast:
@@ -174,22 +180,22 @@ def changed_slots(tested: int, trained: int, model: str = SSE_32.label) -> Contr
     other = sse("random", trained).label
     terms = (Term(-1, {"model": model, "detail.num_slots": tested}), Term(1, {"model": other}))
     label = f"{model} tested with {tested} slots against {other}"
-    return Contrast(label, terms, NLL, (image_setting(SMALL_TRAIN_SIZE),), NLL_MARGIN)
+    return Contrast(label, terms, NLL, (image_setting(SMALL_TRAIN_SIZE),), expects_equality=True)
 
 
 def partition_training(estimator: str, model: str = SSE_32.label) -> Contrast:
     """Compare a model trained on partitions with one trained on full sets: their NLL is to be on par."""
     terms = (Term(-1, {"model": f"{model} {estimator}"}), Term(1, {"model": model}))
     label = f"{model}, {estimator} against full sets"
-    return Contrast(label, terms, NLL, (image_setting(LARGE_TRAIN_SIZE),), NLL_MARGIN)
+    return Contrast(label, terms, NLL, (image_setting(LARGE_TRAIN_SIZE),), expects_equality=True)
 
 
-def partition_speed(estimator: str, model: str = SSE_32.label) -> Contrast:
-    """Compare when two trainings become better than a Gaussian fitted to each channel."""
+def partition_speed(estimator: str, quantity: Quantity, model: str = SSE_32.label) -> Contrast:
+    """Compare how fast two trainings lower their loss: per step (TRAINING_LOSS) or per second (TRAINING_TIME)."""
     terms = (Term(-1, {"model": f"{model} {estimator}"}), Term(1, {"model": model}))
     label = f"{model}, {estimator} against full sets"
-    settings = (image_setting(LARGE_TRAIN_SIZE),)
-    return Contrast(label, terms, STEPS, settings, column="detail.beats_baseline_at")
+    column = "detail.curve_mean" if quantity is TRAINING_LOSS else "detail.log2_seconds"
+    return Contrast(label, terms, quantity, (image_setting(LARGE_TRAIN_SIZE),), column=column)
 
 
 def lead_growth(model: str, rival: str, few: int, many: int) -> Contrast:

@@ -1,18 +1,22 @@
 """Tables 1 and 2 of the paper: its numbers next to ours, and a counterexample for each model that fails."""
 
+import math
 from typing import NamedTuple
 
 import pandas as pd
 
+from mbcbench import registry
 from mbcbench.paper import CLOUD_SIZES, DEEPSETS_MAX, ONE_PIECE, SET_TRANSFORMER, SHAPES, SSE_16, SSE_DETERMINISTIC_16
 from mbcbench.reporting import Artefact
 from mbcbench.types import JsonDict
 
 from ..captions import join_sentences
 from ..columns import Row
+from ..formatting import parameter_range
 from ..selection import label_models, select, values_by_seed
 from ..stats import Estimate, one_per_seed, summarise_by
-from .claim_verdicts import describe_counterexample, stand_in
+from .claim_verdicts import stand_in
+from .law_verdicts import describe_counterexample
 
 
 class Score(NamedTuple):
@@ -116,6 +120,45 @@ def _lead(rows: pd.DataFrame, model: str, points: int) -> Estimate | None:
     return lead if lead.seeds else None
 
 
+def layout_table1(data: pd.DataFrame) -> pd.DataFrame:
+    """Return the table as the paper lays it out: a row for each model, then its difference to DeepSets."""
+    models = [*(name for name in TABLE1_NAMES if name in set(data["model"])), *_added(data)]
+    rows = [_score_cells(data[data["model"].eq(model)]) for model in models]
+    rows += [_lead_cells(data[data["model"].eq(model)]) for model in models if model != RIVAL]
+    sizes = [f"{points:,}" for points in sorted(set(data["points"]))]
+    return pd.DataFrame(rows).reindex(columns=["model", "parameters", *sizes]).fillna("")
+
+
+def _added(data: pd.DataFrame) -> list[str]:
+    return [model for model in dict.fromkeys(data["model"]) if model not in TABLE1_NAMES]
+
+
+def _score_cells(rows: pd.DataFrame) -> JsonDict:
+    first = rows.iloc[0]
+    name = f"{first['in the paper']}: {first['model']}" if first["in the paper"] else first["model"]
+    cells = {"model": name, "parameters": parameter_range(rows["parameters"])}
+    for row in rows.to_dict("records"):
+        cells[f"{row['points']:,}"] = f"{_number(row['paper'])} / {_number(row['ours'])} ± {_number(row['ours ±'])}"
+    return cells
+
+
+def _lead_cells(rows: pd.DataFrame) -> JsonDict:
+    """Return the paper's difference to DeepSets and ours, and whether our interval holds the paper's."""
+    name = rows.iloc[0]["in the paper"] or rows.iloc[0]["model"]
+    cells = {"model": f"{name} - {TABLE1_NAMES[RIVAL]}", "parameters": ""}
+    for row in rows.dropna(subset=[LEAD]).to_dict("records"):
+        theirs, rival = _published(row["model"], row["points"]), _published(RIVAL, row["points"])
+        lead = theirs.mean - rival.mean if theirs and rival else math.nan
+        text = f"{_number(lead, '+')} / {_number(row[LEAD], '+')} ± {_number(row[f'{LEAD} ±'])}"
+        is_inside = abs(lead - row[LEAD]) <= row[f"{LEAD} ±"]
+        cells[f"{row['points']:,}"] = text if math.isnan(lead) else f"{text}, {'inside' if is_inside else 'outside'}"
+    return cells
+
+
+def _number(value: float | None, sign: str = "") -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:{sign}.3f}"
+
+
 def compare_with_rival(data: pd.DataFrame) -> str:
     """Return where the Slot Set Encoders are more accurate than DeepSets."""
     sentences = []
@@ -133,22 +176,26 @@ def compare_with_rival(data: pd.DataFrame) -> str:
 
 
 def table2(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the models that fail according to the paper, our finding, and the smallest counterexample."""
+    """Return the models that fail according to the paper, our finding, and the smallest counterexample.
+
+    The encoders of users follow: those that are not registered.
+    """
     rows = label_models(frame)
     laws = rows[rows["suite"].eq("laws") & rows["case"].eq("mbc.partition")]
     last = laws.drop_duplicates("encoder", keep="last").set_index("encoder")
-    return pd.DataFrame(
-        [_table2_row(encoder, last.loc[encoder].to_dict()) for encoder in TABLE2_FAILURES if encoder in last.index]
-    )
+    of_users = [encoder for encoder in last.index if encoder not in registry.plugins(registry.ENCODERS)]
+    encoders = [*(encoder for encoder in TABLE2_FAILURES if encoder in last.index), *of_users]
+    return pd.DataFrame([_table2_row(encoder, last.loc[encoder].to_dict()) for encoder in encoders])
 
 
 def _table2_row(encoder: str, record: Row) -> JsonDict:
     finding = TABLE2_STATUSES.get(record["status"], record["status"])
+    in_paper = TABLE2_FAILURES.get(encoder)
     return {
-        "model": TABLE2_FAILURES[encoder].name,
+        "model": in_paper.name if in_paper else encoder,
         "encoder": encoder,
-        "paper": "fails",
-        "reason": TABLE2_FAILURES[encoder].reason,
+        "paper": "fails" if in_paper else "",
+        "reason": in_paper.reason if in_paper else "",
         "ours": finding,
         "counterexample": describe_counterexample(record) if finding == "fails" else record["message"],
         "gap": record["value"],
@@ -165,9 +212,10 @@ def count_failures(data: pd.DataFrame) -> str:
 TABLE1 = Artefact(
     id="table1",
     title="Table 1: accuracy on point clouds",
-    caption="Accuracy (higher is better) by the number of points. ±: half the 95 % t interval. "
-    f"{LEAD}: difference, paired by seed.",
+    caption="Accuracy (higher is better) by the number of points: the paper's / ours. ±: half the 95 % t interval. "
+    "Below: differences, paired by seed, and whether the paper's lies inside our interval.",
     data=table1,
+    layout=layout_table1,
     result=compare_with_rival,
     claims=("C19",),
     make="mbcbench run --suite paper --only table1",

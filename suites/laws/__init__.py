@@ -1,6 +1,8 @@
 """The suite of laws: one cell per encoder and law."""
 
+import json
 from collections.abc import Iterable
+from functools import lru_cache
 
 from mbcbench import registry
 from mbcbench.execution.suite import Profile, Request, Suite
@@ -25,14 +27,28 @@ def cells(request: Request) -> list[Cell]:
 
 def run(cell: Cell) -> Iterable[Record]:
     """Search for a counterexample to one law."""
-    checker = Checker(
-        cell.encoder,
-        seed=cell.seed,
-        expected_failures=cell.params.get("expected_failures"),
-        reference=cell.params.get("reference"),
-        options=BuildOptions.from_params(cell.params),
+    yield _checker(cell).judge_cell(cell, Budget(int(cell.params["examples"])))
+
+
+def warm_up(cell: Cell) -> None:
+    """Build the encoder and find out what the search depends on, once for all laws."""
+    _ = _checker(cell).independent_sets
+
+
+def _checker(cell: Cell) -> Checker:
+    return _build_checker(cell.encoder, cell.seed, json.dumps(cell.params, sort_keys=True))
+
+
+@lru_cache(maxsize=1)
+def _build_checker(encoder: str, seed: int, params_json: str) -> Checker:
+    params = json.loads(params_json)
+    return Checker(
+        encoder,
+        seed=seed,
+        expected_failures=params.get("expected_failures"),
+        reference=params.get("reference"),
+        options=BuildOptions.from_params(params),
     )
-    yield checker.judge_cell(cell, Budget(int(cell.params["examples"])))
 
 
 SUITE = Suite(
@@ -40,5 +56,6 @@ SUITE = Suite(
     summary="random search for counterexamples to the laws",
     cells=cells,
     run=run,
+    warm_up=warm_up,
     seconds={"smoke": 60.0, "quick": 60.0, "thorough": 600.0, "paper": 600.0},
 )

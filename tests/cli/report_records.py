@@ -33,7 +33,7 @@ def cloud(encoder: str, size: int, seed: int, value: float, **detail: Any) -> Re
     )  # fmt: skip
 
 
-def clouds(lead: float = 0.05, seeds: int = 3, **detail: Any) -> list[Record]:
+def clouds(lead: float = 0.05, seeds: int = 6, **detail: Any) -> list[Record]:
     """Return records in which the accuracy of Slot Set Encoders is higher by about `lead`."""
     noise = np.random.default_rng(0)
     levels = {"max": 0.8, "isab-pma": 0.8, "sse-random": 0.8 + lead, "sse-deterministic": 0.8 + lead}

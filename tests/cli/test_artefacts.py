@@ -108,7 +108,7 @@ def test_latex_is_balanced_and_its_rows_are_as_wide_as_its_head() -> None:
         body = str(files[name]).partition(r"\begin{longtable}")[2]
         columns = body.partition("\n")[0].count(r"\textwidth")
         rows = [line for line in body.splitlines() if line.endswith(r" \\")]
-        assert len(rows) > 10
+        assert len(rows) > 7
         assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {columns - 1}
 
 

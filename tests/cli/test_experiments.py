@@ -99,6 +99,13 @@ def test_what_a_suite_cannot_have_is_one_line(book: Command, plugins: Plugins) -
     assert err.count("\n") == 1
 
 
+def test_data_that_does_not_exist_is_one_line(book: Command) -> None:
+    code, out, err = book("run", "--suite", "encode", "--data", "fashion", "--quiet")
+    assert (code, out) == (3, "")
+    assert "--data fashion: expected one of auto, built-in, paper, mnist-5k, " in err
+    assert err.count("\n") == 1
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_device_that_is_not_there_is_one_line(book: Command) -> None:
     code, out, err = book("run", "--device", "cuda", "--quiet")

@@ -22,7 +22,7 @@ from tests.conftest import Command, Plugins
         ("run --only-encoders", "give at least one"),
         ("run --just-these", "give at least one"),
         ("run --profile big", "mbcbench: Invalid value for '--profile': 'big' is not one of"),
-        ("run --data big", "mbcbench: Invalid value for '--data': 'big' is not one of"),
+        ("run --data big", "mbcbench: --data big: expected one of auto, built-in, paper, mnist-5k"),
         ("run --only fig3b", "name the suite too: --suite paper"),
         ("run --suite encode --only fig3b", "the suite encode has none; leave one of the two out"),
         ("run --suite encod", "no suite is called 'encod'; did you mean encode?"),

@@ -8,8 +8,8 @@ from typing import get_args
 import pytest
 
 from mbcbench.cli.main import main
-from mbcbench.datasets import DATA_SETS, cache, choose, data_set
-from mbcbench.datasets.base import Content
+from mbcbench.datasets import DATA_SETS, cache, check_choice, choice_of, choose, data_set, emoji, fashion, furniture
+from mbcbench.datasets.base import Content, DataSet
 from mbcbench.errors import UsageError
 from tests.conftest import Command
 
@@ -30,7 +30,9 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
 
 @pytest.mark.parametrize("content", get_args(Content))
 def test_each_content_has_a_built_in_data_set_and_one_of_the_paper(content: Content) -> None:
-    assert sorted(data.paper for data in DATA_SETS.values() if data.content == content) == [False, True]
+    of_content = [data for data in DATA_SETS.values() if data.content == content]
+    assert sum(data.paper for data in of_content) == sum(data.built_in for data in of_content) == 1
+    assert all(data.additional != (data.paper or data.built_in) for data in of_content)
     assert not choose(content).paper
 
 
@@ -43,6 +45,14 @@ def test_each_data_set_has_a_source_a_licence_and_checksums() -> None:
     assert len({data.sha256 for data in DATA_SETS.values()}) == len(DATA_SETS)
 
 
+def test_the_page_on_data_sets_describes_each_and_the_versions_of_their_packages() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    assert all(f"| `{name}` | {data.content} |" in page for name, data in DATA_SETS.items())
+    for package in emoji.PACKAGES.values():
+        assert f"| `{package.name.partition('/')[2]}` {package.version} |" in page
+    assert all(package.name in page for package in (fashion.PACKAGE, furniture.PACKAGE))
+
+
 def test_a_data_set_of_other_content_is_refused() -> None:
     with pytest.raises(UsageError, match="mnist has digits, not patches; use one of photographs, celeba"):
         choose("patches", "mnist")
@@ -53,6 +63,43 @@ def test_a_data_set_that_is_not_present_is_reported_with_its_remedy() -> None:
         choose("clouds", "modelnet40")
     with pytest.raises(UsageError, match=r"there is no .*celeba; get celeba: mbcbench data fetch celeba"):
         choose("patches", "paper")
+
+
+def test_an_additional_data_set_is_used_only_where_it_is_named(root: Path) -> None:
+    (root / "FashionMNIST" / "raw").mkdir(parents=True)
+    assert choose("digits").name == choose("digits", "built-in").name == "mnist-5k"
+    assert choose("digits", "fashion-mnist").name == "fashion-mnist"
+
+
+@pytest.mark.parametrize("data", [data for data in DATA_SETS.values() if data.additional], ids=lambda data: data.name)
+def test_an_additional_data_set_that_is_not_present_is_one_line(data: DataSet) -> None:
+    with pytest.raises(UsageError, match=f"there is no .*; get {data.name}: mbcbench data fetch {data.name}$"):
+        choose(data.content, data.name)
+
+
+def test_names_choose_the_data_sets_of_their_contents() -> None:
+    names = "fashion-mnist,furniture"
+    check_choice(names)
+    assert [choice_of(content, names) for content in get_args(Content)] == [
+        "fashion-mnist",
+        "auto",
+        "furniture",
+        "auto",
+    ]
+    assert choice_of("clouds", "paper") == "paper"
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ("fashion", "--data fashion: expected one of auto, built-in, paper, mnist-5k, .*, not 'fashion'"),
+        ("emoji,", "--data emoji,: expected one of .*, not ''"),
+        ("emoji,photo-exemplars", "emoji and photo-exemplars both have exemplars; use one of them"),
+    ],
+)
+def test_a_choice_that_is_not_possible_is_one_line(data: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        check_choice(data)
 
 
 def test_an_unknown_data_set_is_reported_with_all_names() -> None:

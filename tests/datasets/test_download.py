@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mbcbench.datasets import download, mnist
+from mbcbench.datasets import download
 from mbcbench.datasets.mnist import MNIST
 from mbcbench.errors import UsageError
 
@@ -109,7 +109,7 @@ def test_a_server_that_does_not_answer_is_reported_in_one_line(tmp_path: Path) -
 
 
 def test_a_data_set_is_fetched_from_its_mirrors(server: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mnist, "MIRRORS", (server + "no/", server))
+    monkeypatch.setattr(MNIST, "mirrors", (server + "no/", server))
     monkeypatch.setattr(MNIST, "checksums", {"file": SHA256})
     monkeypatch.setattr(MNIST, "load", lambda self: None)
     MNIST().fetch()

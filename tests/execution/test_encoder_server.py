@@ -17,7 +17,7 @@ from tests.execution.test_runner import BROKEN_ENCODERS, alive, comes_true
 
 COUNTS = "import os\nwith open({log!r}, 'a') as log:\n    log.write(f'{{os.getpid()}}\\n')\n"
 ENCODER = """
-import torch
+import threading, time, torch
 class Enc(torch.nn.Module):
     def __init__(self, dim_in):
         super().__init__()
@@ -34,6 +34,15 @@ class Hangs(Enc):
     def forward(self, x):
         while True:
             pass
+class StartsThread(Enc):
+    def forward(self, x):
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+        return super().forward(x)
+class NotesBuild(Enc):
+    def __init__(self, dim_in):
+        super().__init__(dim_in)
+        with open(__file__ + ".builds", "a") as builds:
+            builds.write("built\\n")
 """
 
 
@@ -50,6 +59,9 @@ class Module:
     @property
     def imports(self) -> int:
         return len(self.log.read_text().splitlines())
+
+    def law(self, name: str, law: str) -> Cell:
+        return Cell(suite="laws", case=law, encoder=f"{self.path}:{name}", params={"examples": 12}, dtype="float64")
 
     def probe(self, name: str = "Enc", n: int = 0) -> Cell:
         return Cell(suite=PROBE, case="build", encoder=f"{self.path}:{name}", params={"n": n})
@@ -139,6 +151,26 @@ def test_an_encoder_that_starts_a_thread_is_imported_by_each_cell(module: Module
     records = serve(*(module.probe(n=n) for n in range(3)))
     assert [record.status for record in records] == [Status.OK] * 3
     assert module.imports == 4  # the server's, too
+
+
+LAWS = ("hygiene.dtype", "hygiene.inputs", "symmetry.permutation")
+
+
+def test_an_encoder_is_built_once_for_all_laws(module: Module) -> None:
+    records = serve(*(module.law("NotesBuild", law) for law in LAWS))
+    assert [record.status for record in records] == [Status.PASS] * 3
+    assert Path(f"{module.path}.builds").read_text().splitlines() == ["built"]
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("StartsThread", Status.PASS), ("Dies", Status.CRASH), ("Eats", Status.OOM), ("Hangs", Status.TIMEOUT)],
+)
+def test_an_encoder_that_does_harm_when_it_is_built_for_laws_is_a_row_of_each(
+    module: Module, name: str, status: Status
+) -> None:
+    records = serve(*(module.law(name, law) for law in LAWS[:2]), seconds=2.0 if name == "Hangs" else 60.0)
+    assert [record.status for record in records] == [status] * 2
 
 
 def test_a_server_ends_when_the_main_process_is_killed(module: Module, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_the_data_are_named_once_and_without_a_hint_for_repairs() -> None:
 
 def test_a_difference_says_its_unit_and_its_direction() -> None:
     caption = rendered("table1", [*clouds(0.05), cloud("sse-random-max", 100, 0, 0.9)]).caption
-    assert re.search(r"accuracy higher by 0\.0\d{3} ± 0\.0\d{3} \(3 seeds\)", str(caption))
+    assert re.search(r"accuracy higher by 0\.0\d{3} ± 0\.0\d{3} \(6 seeds\)", str(caption))
 
 
 @pytest.mark.parametrize("name", sorted(registry.plugins(registry.ARTEFACTS)))

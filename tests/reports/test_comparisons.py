@@ -1,5 +1,6 @@
 """Comparisons are like with like: one setting for each claim, one training of each model, and what claims compare."""
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -15,7 +16,7 @@ from tests.cli.report_records import cloud
 from tests.reports.test_captions import rendered
 from tests.reports.test_independent_seeds import RECORDS
 
-SEEDS = range(3)
+SEEDS = range(6)
 
 
 def nll(size: int, slots: int, seed: int, steps: int = 1000, train_size: int = 0) -> Record:
@@ -54,9 +55,21 @@ def test_a_longer_training_of_another_profile_hides_no_record_of_a_setting() -> 
     quick = [nll(200, 1, seed, steps=400, train_size=100) for seed in SEEDS]
     thorough = [nll(200, 1, seed, steps=2000) for seed in SEEDS]
     rows = label_models(frame([*quick, *thorough]))
-    assert select(rows, {"detail.train_size": 100})["detail.steps"].tolist() == [400] * 3
-    assert select(rows, {"detail.train_size": 200})["detail.steps"].tolist() == [2000] * 3
-    assert select(rows, {})["detail.steps"].tolist() == [2000] * 3
+    assert select(rows, {"detail.train_size": 100})["detail.steps"].tolist() == [400] * len(SEEDS)
+    assert select(rows, {"detail.train_size": 200})["detail.steps"].tolist() == [2000] * len(SEEDS)
+    assert select(rows, {})["detail.steps"].tolist() == [2000] * len(SEEDS)
+
+
+def test_records_of_additional_data_are_selected_only_where_they_are_named() -> None:
+    usual = [nll(1000, 1, seed) for seed in SEEDS]
+    other = [
+        replace(record, case="emoji-images-64", params={**record.params, "data": "emoji-images"}) for record in usual
+    ]
+    rows = label_models(frame([*usual, *other]))
+    assert set(select(rows, {"detail.train_size": 1000})["case"]) == {"patches-64"}
+    assert set(select(rows, {"case": "emoji-images-64"})["params.data"]) == {"emoji-images"}
+    assert set(select(rows, {"params.data": "emoji-images"})["case"]) == {"emoji-images-64"}
+    assert len(artefact("fig3a").data(frame([*usual, *other]))) == len(SEEDS)
 
 
 def test_a_model_that_was_trained_for_less_than_the_others_of_a_figure_says_so() -> None:

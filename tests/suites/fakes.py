@@ -40,10 +40,13 @@ def exemplars() -> Exemplars:
 class FakeDataSet:
     """A data set in place of one that `choose` returns."""
 
-    name, sha256 = "fake", "0" * 64
+    name, sha256, additional = "fake", "0" * 64, False
 
     def __init__(self, load: Callable[..., Any]) -> None:
         self.load = load
+
+    def load_split(self, points: int, split: int) -> Any:
+        return self.load(points=points)
 
 
 def replace_data_sets(patch: pytest.MonkeyPatch) -> None:

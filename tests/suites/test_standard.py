@@ -108,8 +108,9 @@ def test_variants_have_the_weights_and_the_encoding_in_one_piece_of_their_base(v
 
 @by_task
 def test_other_data_than_the_built_in_sets_are_refused(task: StandardTask[Any]) -> None:
-    with pytest.raises(UsageError, match="--data paper: the profile standard has fixed data sets"):
-        load_suite(task.suite).cells(request_for("mean", data="paper"))
+    for data in ("paper", "furniture"):
+        with pytest.raises(UsageError, match=f"--data {data}: the profile standard has fixed data sets"):
+            load_suite(task.suite).cells(request_for("mean", data=data))
 
 
 def test_every_digit_is_in_one_part_and_another_seed_gives_other_parts() -> None:

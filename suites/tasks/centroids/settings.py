@@ -1,6 +1,7 @@
 """Settings of the centroid task, and their values in each profile."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from mbcbench.execution.suite import Profile
 from mbcbench.protocol.spec import SlotReadout
@@ -9,6 +10,11 @@ from ...training import Schedule
 from ...training_cells import TrainingSettings
 from .prototypical_network import Scale
 
+Settings = TypeVar("Settings", bound="CentroidSettings")
+
+SUPPORTS = (1, 2, 5, 10, 20, 50, 100, 200, 400)  # the built-in digits have 400 of each class to train on
+LARGE_SUPPORTS = {"fashion-mnist": (1000, 2000, 6000)}  # beyond these, up to the number of examples of a class
+VIEWS = {"emoji": (4, 2)}  # of a test class: drawings for supports, and drawings by other vendors for queries
 TEST_SEED = 40  # of the supports in tests: the same for every encoder and seed
 
 
@@ -33,7 +39,7 @@ class CentroidSettings(TrainingSettings):
     chunk_size
         Examples of a chunk where the largest support is streamed.
     data, data_sha256, test_seed
-        Name and digest of the data set; of the supports in tests.
+        Name and digest of the data set, where the name chooses it in place of the request; of the supports in tests.
     """
 
     lr: float = 1e-3
@@ -45,7 +51,7 @@ class CentroidSettings(TrainingSettings):
     layer_norm: bool = True
     readout: SlotReadout | None = None
     ways: tuple[int, ...] = (5, 10)
-    supports: tuple[int, ...] = (1, 2, 5, 10, 20, 50, 100, 200, 400)
+    supports: tuple[int, ...] = SUPPORTS
     repeats: int = 10
     chunk_size: int = 10
     data: str = ""
@@ -108,3 +114,17 @@ EXEMPLAR_PROFILES: dict[Profile, ExemplarCentroidSettings] = {
     "thorough": ExemplarCentroidSettings(seeds=3, steps=800),
     "paper": ExemplarCentroidSettings(seeds=5, steps=50_000, schedule="milestones", layer_norm=False),
 }
+
+
+def fit_to_data(settings: Settings, data: str) -> Settings:
+    """Return the settings of a training on a data set, with what its number of examples makes possible or necessary.
+
+    Supports that are not the usual ones stay as they are, if they fit into the pool.
+    """
+    if isinstance(settings, DigitCentroidSettings) and settings.supports == SUPPORTS and data in LARGE_SUPPORTS:
+        return replace(settings, supports=(*SUPPORTS, *LARGE_SUPPORTS[data]))
+    if isinstance(settings, ExemplarCentroidSettings) and data in VIEWS:
+        pool, queries = VIEWS[data]
+        supports = sorted({*(size for size in settings.supports if size < pool), pool})
+        return replace(settings, pool=pool, queries=queries, supports=tuple(supports))
+    return settings

@@ -41,14 +41,12 @@ from .settings import (
     CentroidSettings,
     DigitCentroidSettings,
     ExemplarCentroidSettings,
+    fit_to_data,
 )
 from .standard import TASK
 
-SETTINGS: dict[str, type[CentroidSettings]] = {
-    "mnist-centroids": DigitCentroidSettings,
-    "exemplar-centroids": ExemplarCentroidSettings,
-}
 EMBEDDINGS = Metric(name="embeddings", higher_is_better=None)
+EXAMPLES_AT_A_TIME = 1000  # whose features are computed, to bound the memory of convolutions
 EMBEDDED_QUERIES = 20  # per class
 COMPONENTS = 16  # principal components of the embeddings that are recorded
 SIGNIFICANT_DIGITS = 5  # of embeddings: pictures show no more, and records stay small
@@ -64,9 +62,9 @@ def cells(request: Request) -> list[Cell]:
 
 def digit_cells(request: Request, settings: DigitCentroidSettings) -> list[Cell]:
     """Return the cells of the case `mnist-centroids`; only those of the first seed record embeddings."""
-    dataset = choose_dataset("digits", request.data)
-    settings = replace(settings, data=dataset.name, data_sha256=dataset.sha256)
-    all_cells = training_cells("centroids", "mnist-centroids", request, settings)
+    dataset = choose_dataset("digits", request.data, settings.data)
+    settings = replace(fit_to_data(settings, dataset.name), data=dataset.name, data_sha256=dataset.sha256)
+    all_cells = training_cells("centroids", dataset.case("mnist-centroids"), request, settings)
     return [
         cell if cell.seed == request.seed else replace(cell, params={**cell.params, "embeddings": False})
         for cell in all_cells
@@ -75,9 +73,16 @@ def digit_cells(request: Request, settings: DigitCentroidSettings) -> list[Cell]
 
 def exemplar_cells(request: Request, settings: ExemplarCentroidSettings) -> list[Cell]:
     """Return the cells of the case `exemplar-centroids`."""
-    dataset = choose_dataset("exemplars", request.data)
-    settings = replace(settings, data=dataset.name, data_sha256=dataset.sha256)
-    return training_cells("centroids", "exemplar-centroids", request, settings)
+    dataset = choose_dataset("exemplars", request.data, settings.data)
+    settings = replace(fit_to_data(settings, dataset.name), data=dataset.name, data_sha256=dataset.sha256)
+    return training_cells("centroids", dataset.case("exemplar-centroids"), request, settings)
+
+
+def settings_of(cell: Cell) -> CentroidSettings:
+    """Return the settings of a cell; only those of exemplars have a pool."""
+    if "pool" in cell.params:
+        return ExemplarCentroidSettings(**cell.params)
+    return DigitCentroidSettings(**cell.params)
 
 
 def needs(cell: Cell) -> list[DataNeed]:
@@ -91,7 +96,7 @@ def run(cell: Cell) -> Iterable[Record]:
 
 
 def _train_and_test(cell: Cell, seeds: Seeds) -> Iterator[Record]:
-    settings = SETTINGS[cell.case](**cell.params)
+    settings = settings_of(cell)
     examples = load(settings)
     model = build_network(cell, settings, examples.train, seeds.init)
     training = _train(model, examples.train, settings, seeds.data)
@@ -187,8 +192,10 @@ def _tests(
 
 
 def _features(model: PrototypicalNetwork, examples: Tensor) -> Tensor:
-    """Return the features of examples `C x V x ...`, computed one class at a time."""
-    return torch.cat([model.features_of(row[None].to(device_of(model))) for row in examples])
+    """Return the features of examples `C x V x ...`, computed one class at a time, and so many examples of it."""
+    device = device_of(model)
+    classes = [[model.features_of(part[None].to(device)) for part in row.split(EXAMPLES_AT_A_TIME)] for row in examples]
+    return torch.cat([torch.cat(parts, dim=1) for parts in classes])
 
 
 @torch.inference_mode()

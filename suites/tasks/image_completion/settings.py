@@ -34,7 +34,7 @@ class ImageSettings(TrainingSettings):
     train_images, test_images
         Images for training and for tests.
     data, data_sha256
-        Name and digest of the data set.
+        Name and digest of the data set, where the name chooses it in place of the request.
     """
 
     size: int = 32

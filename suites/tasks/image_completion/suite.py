@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mbcbench.datasets import choose
+from mbcbench.errors import UsageError
 from mbcbench.execution.suite import DataNeed, Request, Suite
 from mbcbench.protocol.build import get_spec
 from mbcbench.records.cell import Cell
@@ -35,10 +36,17 @@ def cells(request: Request) -> list[Cell]:
 
 
 def completion_cells(request: Request, settings: CompletionSettings) -> list[Cell]:
-    """Return the cells of any settings. Images of 32 and of 64 pixels are two cases."""
-    dataset = choose_dataset("patches", request.data)
-    settings = replace(settings, data=dataset.name, data_sha256=dataset.sha256)
-    all_cells = training_cells("image-completion", f"patches-{settings.size}", request, settings)
+    """Return the cells of any settings. Images of 32 and of 64 pixels are two cases.
+
+    Raises UsageError if the data set has no images of that size.
+    """
+    dataset = choose_dataset("patches", request.data, settings.data)
+    if not dataset.has_images(settings.size):
+        sizes = " or ".join(map(str, dataset.sizes))
+        raise UsageError(f"{dataset.name} has images of {sizes} pixels, not of {settings.size}; use another data set")
+    tests = tuple(test for test in settings.tests if test.size <= settings.size**2)
+    settings = replace(settings, data=dataset.name, data_sha256=dataset.sha256, tests=tests)
+    all_cells = training_cells("image-completion", dataset.case(f"patches-{settings.size}"), request, settings)
     return [
         cell if cell.seed == request.seed else replace(cell, params={**cell.params, "kept": 0}) for cell in all_cells
     ]

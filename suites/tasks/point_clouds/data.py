@@ -44,12 +44,12 @@ class PointCloudTask:
     source: str
 
 
-def load(settings: PointCloudSettings) -> PointCloudTask:
-    """Load the data of a cell's settings."""
+def load(settings: PointCloudSettings, split: int = 0) -> PointCloudTask:
+    """Load the data of a cell's settings; `split` as in `CloudDataSet.load_split`."""
     if isinstance(settings, DigitCloudSettings):
         return _digits(settings)
     assert isinstance(settings, ShapeCloudSettings)
-    return _shapes(settings)
+    return _shapes(settings, split)
 
 
 def _digits(settings: DigitCloudSettings) -> PointCloudTask:
@@ -66,8 +66,8 @@ def take_evenly(split: Split, count: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(split.images[indices]), torch.from_numpy(split.labels[indices])
 
 
-def _shapes(settings: ShapeCloudSettings) -> PointCloudTask:
-    data = choose("clouds", settings.data).load(points=settings.points)
+def _shapes(settings: ShapeCloudSettings, split: int) -> PointCloudTask:
+    data = choose("clouds", settings.data).load_split(settings.points, split)
     draw = draw_from(as_read_only_tensor(data.train))
     test = LabelledClouds(as_read_only_tensor(data.test), torch.tensor(data.test_labels))
     labels = torch.tensor(data.train_labels)

@@ -26,7 +26,6 @@ from .standard import TASK
 
 SECONDS: dict[Profile, float] = {"smoke": 120, "quick": 600, "thorough": 1800, "paper": 24 * 3600}
 POINTS_AT_A_TIME = 5_000  # in tests, to bound their memory
-SETTINGS: dict[str, type[PointCloudSettings]] = {"mnist-points": DigitCloudSettings, "cad-points": ShapeCloudSettings}
 
 
 def cells(request: Request) -> list[Cell]:
@@ -42,9 +41,16 @@ def digit_cells(request: Request, settings: DigitCloudSettings) -> list[Cell]:
 
 def shape_cells(request: Request, settings: ShapeCloudSettings) -> list[Cell]:
     """Return the cells of the case `cad-points`."""
-    dataset = choose_dataset("clouds", request.data)
+    dataset = choose_dataset("clouds", request.data, settings.data)
     settings = replace(settings, data=dataset.name, data_sha256=dataset.sha256)
-    return training_cells("point-clouds", "cad-points", request, settings)
+    return training_cells("point-clouds", dataset.case("cad-points"), request, settings)
+
+
+def settings_of(cell: Cell) -> PointCloudSettings:
+    """Return the settings of a cell; only shapes have points that are drawn beforehand."""
+    if "points" in cell.params:
+        return ShapeCloudSettings(**cell.params)
+    return DigitCloudSettings(**cell.params)
 
 
 def _shape_cells_of_profile(request: Request) -> list[Cell]:
@@ -53,7 +59,7 @@ def _shape_cells_of_profile(request: Request) -> list[Cell]:
 
 def needs(cell: Cell) -> list[DataNeed]:
     """Return the data set of a cell: of digits, the built-in one."""
-    if cell.case == "cad-points":
+    if "points" in cell.params:
         return [DataNeed(name=cell.params["data"], arguments={"points": cell.params["points"]})]
     return [DataNeed(name=MNIST_5K.name)]
 
@@ -64,8 +70,8 @@ def run(cell: Cell) -> Iterable[Record]:
 
 
 def _train_and_test(cell: Cell, seeds: Seeds) -> Iterator[Record]:
-    settings = SETTINGS[cell.case](**cell.params)
-    task = load(settings)
+    settings = settings_of(cell)
+    task = load(settings, split=cell.seed)
     model = SetClassifier(
         get_spec(cell.encoder),
         dim_in=task.dim,

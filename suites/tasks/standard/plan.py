@@ -76,9 +76,9 @@ def cells(task: StandardTask[Any], request: Request) -> list[Cell]:
 
     Raises UsageError if other data than the built-in sets are requested: scores on them could not be compared.
     """
-    if request.data == "paper":
+    if request.data not in ("auto", "built-in"):
         raise UsageError(
-            f"--data paper: the profile {request.profile} has fixed data sets; use --profile thorough or paper"
+            f"--data {request.data}: the profile {request.profile} has fixed data sets; use --profile thorough or paper"
         )
     if request.reference and request.profile == "quick":
         return spot_check_cells(task, request)
