@@ -108,7 +108,7 @@ def user_frame(error: BaseException) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """Return an exception as one line: its type and the first line of its message.
+    """Return an exception as one line: its type, if it is not one of ours, and the first line of its message.
 
     For an optional library that is not installed, return how to install it.
     """
@@ -116,6 +116,8 @@ def one_line(error: BaseException) -> str:
     if library is not None:
         return f"{library} is not installed; {install_hint(library)}"
     text = str(error).strip()
+    if isinstance(error, UsageError | BrokenPluginError):
+        return text
     return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from mbcbench.errors import UsageError, one_line
+from mbcbench.errors import UsageError
 from mbcbench.types import JsonDict
 
 try:
@@ -171,7 +171,7 @@ def check_replaceable(path: Path) -> None:
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {one_line(error)}; choose another folder") from error
+        raise UsageError(f"cannot write {path}: {error.strerror}; choose another folder") from error
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -94,6 +94,8 @@ def check(
     for path in (json, junit, html):
         if path is not None:
             check_writable(path)
+    if reference is not None:
+        registry.check_target(reference)
     options = replace(
         run_options(targets, targets, seed, jobs, time_limit, memory_limit),
         build=parse_build_options(dim_in, hyper, weights, weights_key, device),

@@ -62,7 +62,7 @@ def advice(records: "Iterable[Record]") -> list[str]:
     if partition is None or str(partition.status) != "fail" or not partition.detail.get("pairs"):
         return []
     return [
-        "If it is not meant to be mini-batch consistent, declare that: "
+        "A stream can be consistent (see docs/mil.md). If this encoder is not meant to be, declare that: "
         "EncoderSpec(..., breaks={'mbc.partition': 'reason'}), "
         "or a line `mbc.partition: reason` in a file for --xfails-file"
     ]

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mbcbench.errors import UsageError
-from mbcbench.protocol.factory import WIDTH
-from mbcbench.protocol.spec import EncoderSpec
+from mbcbench.protocol.spec import WIDTH, EncoderSpec
 from mbcbench.types import Device, Hyper, JsonDict
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from torch import nn
 
 from mbcbench.errors import UsageError, user_frame
 from mbcbench.protocol.copying import copy_module
-
-WIDTH = "dim_in"
+from mbcbench.protocol.spec import WIDTH
 
 
 class InstanceFactory:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
+WIDTH = "dim_in"  # name of the argument with the element width
 SlotReadout = Literal["concat", "max", "mean", "sum"]
 SLOT_READOUTS: tuple[SlotReadout, ...] = ("concat", "max", "mean", "sum")
 

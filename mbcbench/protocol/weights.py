@@ -49,7 +49,9 @@ def load_weights(module: nn.Module, file: Path, name: str, key: str = "") -> str
         module.load_state_dict(dict(weights.tensors))
     except RuntimeError as error:  # shapes
         reason = _shapes(weights.tensors, module.state_dict()) or one_line(error)
-        raise UsageError(f"{file} does not fit {name}: {reason}; build it alike with --dim-in or --hyper") from error
+        raise UsageError(
+            f"{file} does not fit {name}: {reason}; give the width (--dim-in) and the --hyper of its training"
+        ) from error
     others = f", without {weights.others} others" if weights.others else ""
     return f"{file}: took the weights under {weights.place!r}{others}" if weights.place else ""
 

@@ -94,6 +94,7 @@ def _as_streaming(module: nn.Module, options: "EncodeOptions") -> nn.Module:
         return module
     if options.g is None:
         raise UsageError(
-            f"{options.encoder} is a plain module; choose how to aggregate chunk encodings: --g sum, mean, max or min"
+            f"{options.encoder} is a plain module; choose how to aggregate chunk encodings: --g sum, mean, max or min; "
+            "or make it a stream (see docs/mil.md)"
         )
     return ChunkAggregation(module, options.g)

@@ -68,7 +68,8 @@ def load_settings(folder: Path | None = None) -> JsonDict:
         raise UsageError(f"cannot read {path}: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
-    table = content.get("tool", {}).get("mbcbench", {})
+    tools = content.get("tool", {})
+    table = tools.get("mbcbench", {}) if isinstance(tools, Mapping) else {}
     if not isinstance(table, Mapping):
         raise UsageError(f"{path}: tool.mbcbench = {table!r} is not a table; begin it with {TABLE}")
     return {key: _convert(path, key, value) for key, value in table.items()}

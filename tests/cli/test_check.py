@@ -108,6 +108,15 @@ def test_an_expected_failure_of_an_unknown_law_is_wrong_usage(command: Command) 
     assert "mbc.partitoin" in err
 
 
+def test_a_reference_that_cannot_be_used_is_named_without_the_type_of_the_error(command: Command) -> None:
+    arguments = ("check", "mine.py:Sum", "--law", "reference.equal", "--quiet", "--reference")
+    assert command(*arguments, "nope.py:Sum")[::2] == (3, "mbcbench: no such file: nope.py (target nope.py:Sum)\n")
+    code, out, _ = command(*arguments, "mine.py:Nope")
+    assert code == 2
+    assert "mine.py:Nope: the module has no attribute 'Nope'" in " ".join(out.split())
+    assert "UsageError" not in out
+
+
 def test_another_encoder_with_the_same_weights_serves_as_reference(command: Command) -> None:
     arguments = ("check", "mine.py:Sum", "--law", "reference.equal", "--examples", "32", "--quiet")
     assert command(*arguments, "--reference", "mine.py:SumOfMeans")[0] == 0

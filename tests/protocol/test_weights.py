@@ -68,7 +68,7 @@ def test_several_weights_need_a_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (lambda: network(5).state_dict(), "0.weight is (4, 5) in the file and (4, 3) in the encoder; build it alike"),
+        (lambda: network(5).state_dict(), "0.weight is (4, 5) in the file and (4, 3) in the encoder; give the width"),
         (lambda: {"0.weight": torch.ones(4, 3)}, "it lacks 0.bias, 1.weight, 1.bias and 3 more"),
         (lambda: {**trained(), "2.weight": torch.ones(1)}, "has 2.weight"),
         (lambda: torch.ones(3), "w.pt holds a Tensor, not a state_dict"),
