@@ -99,6 +99,16 @@ class Float32Inside(Features):
         return out
 
 
+class Words(nn.Module):
+    def __init__(self, dim_in: int, dtype: torch.dtype = torch.float64) -> None:
+        super().__init__()
+        self.embedding, self.dtype = nn.Embedding(20, 5), dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.embedding(x[..., 0].to(self.dtype)).sum(1)
+        return out
+
+
 @pytest.mark.parametrize(
     ("encoder", "adapter"),
     [
@@ -109,6 +119,8 @@ class Float32Inside(Features):
         (WithBatch, "pyg(module)"),
         (WithLengths, "with_lengths(module, 'lengths')"),
         (WithMask, "inverted_mask(module, 'key_padding_mask')"),
+        (Words, "tokens(module, vocabulary=N)"),
+        (lambda d: Words(d, torch.int64), "tokens(module, vocabulary=N)"),
         (WithEdges, "MaskAdapter(module, call)"),
         (ReturnsTuple, "select_output(module, 0), or another of 1"),
         (ReturnsDict, "select_output(module, 'pooled'), or another of 'elements'"),
@@ -124,7 +136,16 @@ def test_another_convention_is_told_its_adapter_in_one_line(encoder: Callable[[i
 
 
 def test_only_adapters_that_exist_are_named() -> None:
-    names = [*advice.LAYOUTS, "pyg", "with_lengths", "inverted_mask", "renamed_mask", "MaskAdapter", "select_output"]
+    names = [
+        *advice.LAYOUTS,
+        "pyg",
+        "with_lengths",
+        "inverted_mask",
+        "renamed_mask",
+        "MaskAdapter",
+        "select_output",
+        "tokens",
+    ]
     assert set(names) <= set(adapters.__all__)
 
 
