@@ -16,5 +16,8 @@ JsonDict: TypeAlias = dict[str, Any]
 # Hyper-parameters by name.
 Hyper: TypeAlias = Mapping[str, Any]
 
+# How much to try, or how long to train.
+Profile: TypeAlias = Literal["smoke", "quick", "standard", "thorough", "paper"]
+
 # Where models and encoders compute.
 Device: TypeAlias = Literal["cpu", "cuda"]

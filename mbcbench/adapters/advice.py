@@ -10,6 +10,7 @@ from mbcbench.protocol.encoder import is_streaming, parameters_of
 from mbcbench.types import Encoder
 
 PAGE = "see docs/adapters.md"
+TOKENS = f"an encoder of integer tokens is wrapped: mbcbench.adapters.tokens(module, vocabulary=N) ({PAGE})"
 MASKS = (
     "key_padding_mask", "src_key_padding_mask", "padding_mask", "pad_mask", "attention_mask", "attn_mask", "src_mask",
     "valid_mask", "masks",

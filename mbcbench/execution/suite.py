@@ -3,14 +3,14 @@
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import get_args
 
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record
 from mbcbench.types import Device, JsonObject
+from mbcbench.types import Profile as Profile  # noqa: PLC0414 # suites take it from here
 
-Profile = Literal["smoke", "quick", "standard", "thorough", "paper"]
-PROFILES: tuple[Profile, ...] = ("smoke", "quick", "standard", "thorough", "paper")
+PROFILES: tuple[Profile, ...] = get_args(Profile)
 PROBE = "probe"  # the suite whose cells import plug-ins and describe them (mbcbench.execution.probe)
 
 

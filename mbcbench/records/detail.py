@@ -65,7 +65,8 @@ class PairDetail(Detail):
 class LawDetail(Detail):
     """Detail of a law that was tried.
 
-    bound: the bound of the gap in `Record.value`. worst_gap: the largest of all examples. relative_bound: the largest
+    bound: the bound of the gap in `Record.value`. scale: magnitude of the encoding there, or None.
+    worst_gap: the largest of all examples. relative_bound: the largest
     ratio of bound and scale of the encoding, of all examples: the relative error that a pass leaves open.
     counterexample: for `mbcbench repro`, or None. counterexample_text: the same for people. culprit: part of the
     encoder that breaks the law in it, if known. reproduce: a program that replays it.
@@ -81,6 +82,7 @@ class LawDetail(Detail):
     examples: int
     worst_gap: float
     relative_bound: float | None = None
+    scale: float | None = None
     counterexample: JsonObject | None = None
     counterexample_text: str | None = field(default=None, metadata={"key": "text"})
     culprit: str | None = None

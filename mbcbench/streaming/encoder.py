@@ -15,6 +15,7 @@ from mbcbench.protocol.customize import BuildOptions
 from mbcbench.protocol.encoder import ChunkAggregation, is_streaming
 from mbcbench.protocol.weights import load_weights
 from mbcbench.types import Encoder, State
+from mbcbench.verify.domain import declared_domain
 from mbcbench.verify.validate import validate
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ def build_encoder(options: "EncodeOptions", width: int) -> GuardedEncoder:
         if place:
             logger.warning(place)
     try:
-        validate(module, dim_in=width, name=options.encoder)
+        min_size = declared_domain(spec, module, width).min_size
+        validate(module, dim_in=width, name=options.encoder, min_size=min_size)
     except BrokenPluginError as error:
         raise UsageError(f"{options.path} holds elements of width {width}, and {error}") from error
     return GuardedEncoder(_as_streaming(module, options).to(options.device), options.encoder)

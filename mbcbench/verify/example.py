@@ -131,9 +131,15 @@ class ExampleData:
         return self.cut(self.x)
 
     def cut(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return other values of the elements (`B x n x d`) in chunks, in their order of arrival."""
+        """Return other values of the elements (`B x n x d`) in chunks, in their order of arrival.
+
+        Each has memory of its own: what an encoder does with views of a larger tensor is for hygiene.inputs to judge.
+        """
         arranged = x.gather(1, self.order[:, :, None].expand_as(x))
-        return torch.split(arranged, list(self.example.sizes), dim=1)
+        return tuple(
+            chunk.clone(memory_format=torch.contiguous_format)
+            for chunk in torch.split(arranged, list(self.example.sizes), dim=1)
+        )
 
     @cached_property
     def rng(self) -> np.random.Generator:

@@ -69,6 +69,7 @@ def _search_detail(cell: Cell, law: Law, search: SearchResult, *, dim_in: int, i
         examples=search.examples,
         worst_gap=max(search.worst.gap, observation.gap),
         relative_bound=None if law.measures else search.relative_bound,
+        scale=observation.scale or None,
     )
     if search.counterexample is None:
         return detail

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from mbcbench.errors import UsageError
 from mbcbench.registry import did_you_mean
-from mbcbench.types import Device, JsonDict
+from mbcbench.types import Device, JsonDict, Profile
 
 FILE = "pyproject.toml"
 TABLE = "[tool.mbcbench]"
@@ -29,11 +29,12 @@ TEXT, TEXTS = Kind((str,), "a string"), Kind((str, list), "a string or a list of
 COUNT = Kind((int,), "an integer of at least 1", least=1.0)
 SEED, NUMBER = Kind((int,), "an integer of at least 0"), Kind((int, float), "a number of at least 0.1", least=0.1)
 DEVICE = Kind((str,), "'cpu' or 'cuda'", texts=get_args(Device))
+PROFILE = Kind((str,), f"one of {', '.join(get_args(Profile))}", texts=get_args(Profile))
 SWITCH, HYPER = Kind((bool,), "true or false"), Kind((dict,), "a table such as {heads = 4}")
 KINDS = {
     "law": TEXTS,
     "skip-law": TEXTS,
-    "profile": TEXT,
+    "profile": PROFILE,
     "examples": COUNT,
     "reference": TEXT,
     "xfails-file": TEXT,

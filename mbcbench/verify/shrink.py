@@ -14,6 +14,7 @@ from mbcbench.verify.law_run import CLEAR_RATIO, LawRun, Observation
 
 MAX_WRITTEN_ELEMENTS = 1024  # the data of a larger set is not written out
 MAX_NUMBERS_ZEROED = 64  # entries tried one by one; more would cost a call of the encoder each
+MAX_IN_VAIN = 128  # attempts to drop elements, one after the other: then the fault needs all of a large set
 ATTEMPTS = 4  # sets of a batch tried alone, and seeds tried for each
 
 
@@ -86,15 +87,15 @@ def _drop_elements(run: LawRun, observation: Observation) -> Observation:
     min_ratio = min(observation.ratio, CLEAR_RATIO)
     step = observation.example.n // 2
     while step >= 1:
-        first = 0
-        while first < observation.example.n and observation.example.n > run.min_size:
+        first = in_vain = 0
+        while first < observation.example.n and observation.example.n > run.min_size and in_vain < MAX_IN_VAIN:
             shorter = _without_elements(observation.example, first, first + step)
             is_admitted = run.domain.admits_chunks(shorter.sizes)
             accepted = _accept_if_same_fault(run, shorter, observation, min_ratio) if is_admitted else None
             if accepted is None:
-                first += step
+                first, in_vain = first + step, in_vain + 1
             else:
-                observation = accepted
+                observation, in_vain = accepted, 0
         step //= 2
     return observation
 

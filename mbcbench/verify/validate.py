@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from mbcbench.adapters.advice import PAGE, argument_advice, layout_advice, output_advice
+from mbcbench.adapters.advice import TOKENS, argument_advice, layout_advice, output_advice
 from mbcbench.errors import BrokenPluginError, UsageError, one_line, user_frame
 from mbcbench.protocol.adapter import declared_int
 from mbcbench.protocol.build import build_from_spec, shorten
@@ -21,6 +21,8 @@ WIDTHS = ("in_features", "in_channels", "embed_dim", "input_size", "d_model")  #
 # Parts of messages of PyTorch, and what they mean for an encoder.
 WRONG_DTYPE = ("dtype", "scalar type", "Input type")
 WRONG_DEVICE = ("same device", "CUDA", "NVIDIA", "meta tensor", "device meta")
+# An embedding of numbers, or of numbers that were turned into integers.
+READS_TOKENS = ("argument #1 'indices'", "index out of range in self")
 WRONG_WIDTH = ("shapes cannot be multiplied", "normalized_shape", "size of tensor", "input.size(-1)", "channels")
 
 
@@ -141,10 +143,10 @@ def validate_in_float64(module: nn.Module, *, dim_in: int, name: str, min_size: 
 def _error_advice(error: BaseException) -> str:
     """Return what an error about types or devices means, or an empty string."""
     text = str(error)
+    if any(words in text for words in READS_TOKENS):
+        return TOKENS
     if any(words in text for words in WRONG_DEVICE):
         return "laws run on the CPU: create tensors with x.new_zeros(...) or device=x.device, without .cuda()"
-    if "'indices'" in text:  # of an embedding
-        return f"if its elements are integers, wrap it: mbcbench.adapters.tokens(module, vocabulary) ({PAGE})"
     if any(words in text for words in WRONG_DTYPE):
         return "write x.to(self.weight.dtype) in place of x.float(), and x.new_zeros(...) in place of torch.zeros(...)"
     return ""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from mbcbench.errors import is_out_of_memory, one_line, user_frame
 from mbcbench.verify.domain import is_refusal
 from mbcbench.verify.example import ExampleData
 from mbcbench.verify.tolerance import Comparison
@@ -20,6 +21,13 @@ def violation(data: ExampleData, note: str) -> Comparison:
     """Return an infinite gap for every set of the batch: the law is broken, whatever the numbers."""
     zero = torch.zeros(len(data.x), dtype=torch.float64)
     return Comparison(zero + torch.inf, zero, note)
+
+
+def violation_by_error(data: ExampleData, what: str, error: Exception) -> Comparison:
+    """Return a violation by what raises an error and must not; memory that runs out is no violation."""
+    if is_out_of_memory(error):
+        raise error
+    return violation(data, f"{what} raises {one_line(error)}{user_frame(error)}")
 
 
 def unless_refused(encode: Callable[[], Tensor]) -> Tensor | None:

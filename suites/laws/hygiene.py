@@ -3,7 +3,7 @@
 import hashlib
 import pickle
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mbcbench.protocol.copying import copy_module
 from mbcbench.protocol.state import tensors
@@ -19,8 +20,11 @@ from mbcbench.verify.law import Law, admits_nonfinite
 from mbcbench.verify.subject import Subject, encoding
 from mbcbench.verify.tolerance import Comparison
 
-from .comparison import no_gap, unless_refused, violation, worse
+from .comparison import no_gap, unless_refused, violation, violation_by_error, worse
 from .randomness import locate_random_module
+
+_LINEAR_ALGEBRA: type[RuntimeError] = getattr(torch.linalg, "LinAlgError")  # noqa: B009 # it has no type
+_VIEW = "a view of a larger tensor"
 
 
 def check_determinism(subject: Subject, data: ExampleData) -> Comparison:
@@ -63,8 +67,31 @@ def check_inputs(subject: Subject, data: ExampleData) -> Comparison:
         subject.encode_masked(x, first >= first.median(1, keepdim=True).values)
     if not torch.equal(x, data.x):
         return violation(data, "the input was modified")
-    comparison = subject.compare(subject.encode(_with_stride(data.x)), expected, data.x)
-    return worse(comparison, subject.compare(subject.encode(_element_first(data.x)), expected, data.x))
+    comparison = no_gap(data)
+    for layout in (_with_stride(data.x), _element_first(data.x)):
+        try:
+            comparison = worse(comparison, subject.compare(subject.encode(layout), expected, data.x))
+        except RuntimeError as error:
+            return violation_by_error(data, _VIEW, error)
+    return worse(comparison, _compare_chunks(subject, data, expected)) if subject.streaming else comparison
+
+
+def _compare_chunks(subject: Subject, data: ExampleData, expected: Tensor) -> Comparison:
+    """Compare a stream of chunks that are views of a larger tensor with the full set, or with chunks of their own."""
+    x = _element_first(data.x.clone())
+    views = torch.split(x, list(data.example.sizes), dim=1)
+    start = subject.init_state(len(x))
+    copies = [view.contiguous() for view in views]
+    try:
+        comparison = subject.compare(subject.stream(views, start), expected, data.x)
+    except RuntimeError as error:
+        subject.stream(copies, start)  # which raises too if memory layout is not the reason
+        return violation_by_error(data, _VIEW, error)
+    if not torch.equal(x, data.x):
+        return violation(data, "a chunk was modified")
+    if not bool((comparison.gap > comparison.bound).any()):
+        return comparison
+    return subject.compare(subject.stream(views, start), subject.stream(copies, start), data.x)
 
 
 def _with_stride(x: Tensor) -> Tensor:
@@ -133,12 +160,14 @@ def check_dtype(subject: Subject, data: ExampleData) -> Comparison:
     Why it matters: a float32 buffer in a float64 stream loses half of its digits, and a float64 result of a float32
     encoder doubles memory downstream, or fails on devices without float64.
 
-    How to fix a failure: create tensors with `x.new_zeros` or from a parameter, and move constants with the module.
+    How to fix a failure: create tensors with `x.new_zeros` or from a parameter, and move constants with the module; no
+    `.float()` and no `.half()` on the way.
     """
     out = subject.in_dtype(torch.float32)(data.x.float())
     if out.dtype is not torch.float32:
         return violation(data, f"float32 input and parameters, {_name(out.dtype)} output")
-    out = subject.module(data.x)
+    with _NarrowingWatch() as watch:
+        out = subject.module(data.x)
     if out.dtype is not torch.float64 or out.device != data.x.device:
         return violation(data, f"float64 input and parameters on {data.x.device}, {_name(out.dtype)} on {out.device}")
     if subject.streaming:
@@ -146,7 +175,35 @@ def check_dtype(subject: Subject, data: ExampleData) -> Comparison:
         narrow = [t.dtype for t in tensors(state) if t.is_floating_point() and t.dtype is not torch.float64]
         if narrow:
             return violation(data, f"the state of a float64 stream holds {_name(narrow[0])}")
+    if watch.narrowed is not None:
+        return violation(data, f"with float64 input and parameters, it computes in {_name(watch.narrowed)} inside")
     return no_gap(data)
+
+
+# Operations whose results have the shape of an argument, and not its numbers.
+_CREATING = frozenset({"bernoulli", *(f"{kind}_like" for kind in ("empty", "full", "ones", "rand", "randn", "zeros"))})
+
+
+class _NarrowingWatch(TorchDispatchMode):  # type: ignore[no-untyped-call] # of torch
+    """Watches for operations on float64 numbers whose results are floating-point numbers of fewer digits."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # of torch
+        self.narrowed: torch.dtype | None = None
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: nothing is compiled here, and torch would import its compiler, which takes a second."""
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        name = getattr(func, "overloadpacket", func).__name__
+        if self.narrowed is None and name not in _CREATING and not name.startswith("new_"):
+            narrow = [t.dtype for t in tensors(out) if t.is_floating_point() and t.dtype.itemsize < 8 and t.dim() > 0]
+            if narrow and any(t.dtype is torch.float64 and t.dim() > 0 for t in tensors(args)):
+                self.narrowed = narrow[0]
+        return out
 
 
 def check_nonfinite(subject: Subject, data: ExampleData) -> Comparison:
@@ -154,7 +211,8 @@ def check_nonfinite(subject: Subject, data: ExampleData) -> Comparison:
 
     Source: IEEE arithmetic; bad data must show where it is, and nowhere else.
 
-    An encoder may also refuse such a batch: a ValueError with a message is as good.
+    An encoder may also refuse such a batch: a ValueError with a message is as good, and so is the LinAlgError of a
+    decomposition.
 
     Why it matters: an encoder that swallows NaN (`nan_to_num`, a comparison that is false) returns a number for broken
     data; a statistic over the batch spreads one bad set to all.
@@ -169,7 +227,7 @@ def check_nonfinite(subject: Subject, data: ExampleData) -> Comparison:
     for bad in (torch.nan, torch.inf):
         x = data.x.clone()
         x[row, element, 0] = bad
-        actual = unless_refused(partial(subject.encode, x))
+        actual = _unless_unsolvable(partial(subject.encode, x))
         if actual is None:
             continue
         if bad is torch.nan and bool(actual[row].isfinite().all()):
@@ -181,6 +239,16 @@ def check_nonfinite(subject: Subject, data: ExampleData) -> Comparison:
         actual[row] = expected[row]
         comparison = worse(comparison, subject.compare(actual, expected, data.x))
     return comparison
+
+
+def _unless_unsolvable(encode: Callable[[], Tensor]) -> Tensor | None:
+    """Return an encoding, or None if the encoder refuses the input, or an algorithm of linear algebra does so."""
+    try:
+        return unless_refused(encode)
+    except RuntimeError as error:
+        if isinstance(error, _LINEAR_ALGEBRA):
+            return None
+        raise
 
 
 def check_state_dict(subject: Subject, data: ExampleData) -> Comparison:

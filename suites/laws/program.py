@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mbcbench.protocol import state as pytree
+from mbcbench.types import State
 from mbcbench.verify.drawing import try_drawn
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law, streams
@@ -67,11 +68,19 @@ class ProgramRunner:
             other, other_elements = self._state(int(arguments[1]))
             self.states.append((self.subject.module.merge(state, other), elements + other_elements))
         elif verb == "reload":
-            self.states.append((pytree.from_bytes(pytree.to_bytes(state), like=self.start), elements))
+            self._reload(state, elements)
         elif (
             len(elements) >= self.subject.domain.min_size
         ):  # read; the encoding of an empty set is for mbc.empty to judge
             self._compare(self.subject.readout(state), self.pool[:, elements])
+
+    def _reload(self, state: State, elements: list[int]) -> None:
+        try:
+            saved = pytree.to_bytes(state)
+        except TypeError as error:
+            self.comparison = Comparison(torch.full((1,), torch.inf), torch.zeros(1), str(error))
+            return
+        self.states.append((pytree.from_bytes(saved, like=self.start), elements))
 
     def _state(self, number: int) -> tuple[Any, list[int]]:
         return self.states[-1 - number % len(self.states)]

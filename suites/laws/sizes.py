@@ -1,13 +1,16 @@
 """Sizes: what holds for a handful of elements holds for one element, and for tens of thousands in one piece."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mbcbench.protocol.state import tensors
 from mbcbench.verify.example import Example, ExampleData
@@ -61,7 +64,7 @@ def check_size(subject: Subject, data: ExampleData) -> Comparison:
     """
     n = data.x.shape[1]
     _require_admitted(subject, data.x[:, : _SIZES[0]])
-    if n > _SIZES[0] and not _is_affordable(subject, n):
+    if n > _SIZES[0] and not _is_affordable(subject, data.x):
         raise NotApplicable(f"{n} elements in one piece would take too much memory or too many operations")
     _require_admitted(subject, data.x)
     comparisons = []
@@ -102,38 +105,64 @@ def _holds_on_small_sets(
     return not any(bool((comparison.gap > comparison.bound).any()) for comparison in small)
 
 
-class _Meter(TorchFunctionMode):
-    """Counts operations, and the entries of the largest result."""
+class _OperationMeter(TorchFunctionMode):
+    """Counts operations, as the encoder calls them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.operations = self.entries = 1
+        self.operations = 1
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        for tensor in tensors(out):
-            self.operations += 1
-            self.entries = max(self.entries, tensor.numel())
+        self.operations += len(tensors(out))
         return out
 
 
-def _is_affordable(subject: Subject, n: int) -> bool:
-    """Predict from two small sets, by a power law, if `n` elements can be encoded in one piece."""
-    small, large = (_metered(subject, size) for size in _METERED_SIZES)
+class _EntryMeter(TorchDispatchMode):  # type: ignore[no-untyped-call] # of torch
+    """Counts the entries of the largest result, also of the operations that others consist of."""
 
-    def predict(before: int, after: int) -> float:
-        return after * math.exp(math.log(n / _METERED_SIZES[1]) * math.log2(after / before))
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # of torch
+        self.entries = 1
 
-    entries, operations = predict(small.entries, large.entries), predict(small.operations, large.operations)
-    return entries <= _MAX_ENTRIES and operations <= _MAX_OPERATIONS
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: nothing is compiled here, and torch would import its compiler, which takes a second."""
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        self.entries = max([self.entries, *(tensor.numel() for tensor in tensors(out))])
+        return out
 
 
-def _metered(subject: Subject, n: int) -> _Meter:
-    x = torch.randn(1, n, subject.dim_in, generator=torch.Generator().manual_seed(n), dtype=torch.float64)
-    meter = _Meter()
-    with meter:
+@contextmanager
+def _in_small_steps() -> Iterator[None]:
+    """Compute attention in separate operations, so that the weights of all pairs are seen."""
+    is_fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(is_fast)
+
+
+def _is_affordable(subject: Subject, x: Tensor) -> bool:
+    """Predict from two small sets, by a power law, if sets like `x` can be encoded in one piece."""
+    small, large = (_metered(subject, x[:, :size]) for size in _METERED_SIZES)
+    growth = math.log(x.shape[1] / _METERED_SIZES[1])
+    operations, entries = (
+        after * math.exp(growth * math.log2(after / before)) for before, after in zip(small, large, strict=True)
+    )
+    return operations <= _MAX_OPERATIONS and entries <= _MAX_ENTRIES
+
+
+def _metered(subject: Subject, x: Tensor) -> tuple[int, int]:
+    """Return the number of operations for encoding `x`, and the entries of the largest tensor on the way."""
+    with _in_small_steps(), _EntryMeter() as entries, _OperationMeter() as operations:
         subject.encode(x)
-    return meter
+    return operations.operations, entries.entries
 
 
 FINITE = Law(id="hygiene.finite", check=check_finite, kinds=_ORDINARY_KINDS, budget_fraction=0.25, max_size=65)

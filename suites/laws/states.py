@@ -15,7 +15,7 @@ from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison, gaps
 
 from .chunks import locate_in_chunks
-from .comparison import no_gap, violation, worse
+from .comparison import no_gap, violation, violation_by_error, worse
 from .mbc import is_consistent, locate_partition
 from .randomness import locate_random_module
 
@@ -44,10 +44,13 @@ def check_resume(subject: Subject, data: ExampleData) -> Comparison:
         saved = pytree.to_bytes(state)
     except TypeError as error:
         return violation(data, str(error))
-    loaded = pytree.from_bytes(saved, like=resumed.init_state(len(data.x)))
-    for chunk in data.chunks[stop:]:
-        loaded = resumed.update(loaded, chunk)
-    return subject.compare(resumed.readout(loaded), subject.stream(data.chunks, start), data.x)
+    expected = subject.stream(data.chunks, start)
+    try:
+        loaded = pytree.from_bytes(saved, like=resumed.init_state(len(data.x)))
+        actual = resumed.stream(data.chunks[stop:], loaded)
+    except Exception as error:  # the encoder's own
+        return violation_by_error(data, "a stream that is loaded again", error)
+    return subject.compare(actual, expected, data.x)
 
 
 def check_fork(subject: Subject, data: ExampleData) -> Comparison:
@@ -173,10 +176,10 @@ def check_memory(subject: Subject, data: ExampleData) -> Comparison:
 
     How to fix a failure: keep statistics of fixed size. An encoder that needs all elements is not a streaming one.
     """
-    start = subject.init_state(len(data.x))
-    before = subject.stream_state(data.chunks[: len(data.chunks) // 4], start)
-    after = subject.stream_state(data.chunks, start)
-    growth = pytree.nbytes(after) - pytree.nbytes(before)
+    first = len(data.chunks) // 4
+    state = subject.stream_state(data.chunks[:first], subject.init_state(len(data.x)))
+    before = pytree.nbytes(state)  # measured at once: the state may be modified in place
+    growth = pytree.nbytes(subject.stream_state(data.chunks[first:], state)) - before
     if growth <= 0:
         return no_gap(data)
     n = data.example.n

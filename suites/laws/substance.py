@@ -173,7 +173,7 @@ def check_interactions(subject: Subject, data: ExampleData) -> Comparison:
     How to fix a failure: nothing to fix: choose the encoder that the task needs.
     """
     A, x, y = data.x[:, 2:], data.x[:, :1], data.x[:, 1:2]
-    sets = (data.x, torch.cat([x, A], 1), torch.cat([y, A], 1), A)
+    sets = (data.x, torch.cat([x, A], 1), torch.cat([y, A], 1), A.contiguous())
     has_comparable_state = subject.streaming and _has_fixed_size_state(subject.module, sets)
     quantity = _flat_state if has_comparable_state else encoding
     with_both, with_x, with_y, with_none = (quantity(subject.module, s) for s in sets)

@@ -91,6 +91,28 @@ class SecondMoments(Sum):
         return (features.unsqueeze(3) * features.unsqueeze(2)).flatten(2)
 
 
+class MergedOutputs(Softmax):
+    """Softmax pooling whose state is the output so far and the logarithm of the sum of its weights."""
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        num, den = torch.zeros(len(x), WIDTH, dtype=x.dtype), torch.full((len(x), WIDTH), -torch.inf, dtype=x.dtype)
+        if x.shape[1] == 0:
+            return Weighed(den, num, den)
+        x = hide(x, mask)
+        logits = hide(self.logit(x), mask, -torch.inf)
+        size = logits.logsumexp(1)
+        return Weighed(size, ((logits - finite(size).unsqueeze(1)).exp() * self.features(x)).sum(1), size)
+
+    def add(self, a: Any, b: Any) -> Any:
+        size = torch.logaddexp(a.peak, b.peak)
+        scale_a, scale_b = (a.peak - finite(size)).exp(), (b.peak - finite(size)).exp()
+        return Weighed(size, a.num * scale_a + b.num * scale_b, size)
+
+    def readout(self, state: Any) -> Tensor:
+        pooled: Tensor = state.num
+        return pooled
+
+
 class SteepReadout(Mean):
     """A read-out that amplifies differences a thousand times."""
 
@@ -121,6 +143,6 @@ class Minimum(Max):
 
 
 CONDITIONED: tuple[type[Mean], ...] = (
-    SteepSoftmax, LogSumExp, Variance, PowerMean, SecondMoments, SteepReadout, Oscillating, SignedSum,
+    SteepSoftmax, MergedOutputs, LogSumExp, Variance, PowerMean, SecondMoments, SteepReadout, Oscillating, SignedSum,
     Minimum,
 )  # fmt: skip

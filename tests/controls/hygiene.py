@@ -175,6 +175,19 @@ class ClampsInPlace(Mean):
         return super().part(x, mask)
 
 
+class ClampsChunksInPlace(Mean):
+    """Clamps the caller's chunks, and a copy of the full set."""
+
+    breaks: ClassVar[str] = "hygiene.inputs"
+    also: ClassVar[tuple[str, ...]] = ("symmetry.padding",)  # in one piece it clamps a copy
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        return super().update(state, x.clamp_(-2, 2), mask)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return super().forward(x.clone(), mask)
+
+
 class ZeroesPaddingInPlace(Mean):
     """Overwrites the caller's padding with zeros."""
 
@@ -200,6 +213,15 @@ class Float32State(Mean):
 
     def readout(self, state: Any) -> Tensor:
         return super().readout(state).to(self.phi.weight.dtype)
+
+
+class HalfInside(Max):
+    """Takes the maximum of features in float16, and returns the type of its input."""
+
+    breaks: ClassVar[str] = "hygiene.dtype"
+
+    def features(self, x: Tensor) -> Tensor:
+        return super().features(x).half().to(x.dtype)
 
 
 class Float32Output(Mean):

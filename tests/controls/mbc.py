@@ -180,7 +180,13 @@ class SinglePrecisionSum(Mean):
 
     breaks: ClassVar[str] = "mbc.partition"
     # Another order of additions rounds differently, in float32.
-    also: ClassVar[tuple[str, ...]] = (*ORDERED, "symmetry.permutation", "symmetry.padding", "hygiene.inputs")
+    also: ClassVar[tuple[str, ...]] = (
+        *ORDERED,
+        "symmetry.permutation",
+        "symmetry.padding",
+        "hygiene.inputs",
+        "hygiene.dtype",
+    )
 
     def add(self, a: Any, b: Any) -> Any:
         total = a.total.float() + b.total.float()

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tests.controls.base import FORKED, WIDTH, Max, Mean, Slots, Slotted, Sum, Sums, count, hide
+from tests.controls.base import FORKED, STREAM, WIDTH, Max, Mean, Slots, Slotted, Sum, Sums, count, hide
 from tests.controls.mbc import NoMerge
 
 
@@ -249,6 +249,26 @@ class KeepsElements(RingBuffer):
     breaks: ClassVar[str] = "mbc.memory"
     also: ClassVar[tuple[str, ...]] = ()
     room: ClassVar[int] = 10**9
+
+
+class AppendsInPlace(Mean):
+    """Appends each chunk to a list that all states of a stream share."""
+
+    breaks: ClassVar[str] = "mbc.memory"
+    also: ClassVar[tuple[str, ...]] = ("mbc.fork", *FORKED, *STREAM)
+
+    def init_state(self, batch_size: int) -> Any:
+        return [super().init_state(batch_size)]
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        state.append(self.part(x, mask))
+        return state
+
+    def merge(self, a: Any, b: Any) -> Any:
+        return a + b
+
+    def readout(self, state: Any) -> Tensor:
+        return super().readout(Sums(sum(part.total for part in state), sum(part.number for part in state)))
 
 
 class KeepsChunks(Mean):

@@ -24,6 +24,21 @@ def test_chunks_are_larger_for_an_encoder_that_cuts_them_into_blocks(folder: Pat
     assert open_encoding(EncodeOptions(path=folder / "x.npy", encoder="mine.py:Mine")).chunk == chunk
 
 
+NEEDS_FOUR = """
+class NeedsFour(Sum):
+    min_size = 4
+    def forward(self, x):
+        if x.shape[1] < 4:
+            raise ValueError("a set has at least four elements")
+        return super().forward(x)
+"""
+
+
+def test_the_least_size_of_a_set_is_respected(folder: Path, encode: Command) -> None:
+    (folder / "mine.py").write_text(ENCODERS + NEEDS_FOUR)
+    assert encode("x.npy", "mine.py:NeedsFour", "--chunk", "10", "--quiet")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -17,7 +17,7 @@ from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import MAX_RELATIVE_BOUND
 from tests.controls.base import CORRECT
 from tests.controls.cancelling import CANCELLING, PeakInGraph
-from tests.controls.conditioned import CONDITIONED
+from tests.controls.conditioned import CONDITIONED, MergedOutputs
 
 BUDGET = Budget(examples=320)
 EXPENSIVE = ("mbc.large", "mbc.program")
@@ -125,3 +125,9 @@ def test_a_running_maximum_in_the_graph_keeps_the_gradient_laws(seed: int) -> No
     checker = Checker(EncoderSpec(name="peak-in-graph", factory=PeakInGraph), dim_in=3, seed=seed)
     results = [checker.try_law(get_law(law), BUDGET) for law in ("mbc.gradient", "mbc.partial_gradient")]
     assert [result.status for result in results] == [Status.PASS, Status.PASS]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_merging_outputs_by_their_log_sums_keeps_the_law_of_scales(seed: int) -> None:
+    checker = Checker(EncoderSpec(name="merged-outputs", factory=MergedOutputs), dim_in=3, seed=seed)
+    assert checker.try_law(get_law("numerics.scale"), BUDGET).status is Status.PASS

@@ -38,6 +38,7 @@ def test_a_file_without_the_table_sets_nothing(tmp_path: Path) -> None:
         ("laws = 'mbc'", "pyproject.toml: [tool.mbcbench] has no key 'laws'; did you mean law"),
         ("dim-in = '3'", "pyproject.toml: [tool.mbcbench]: dim-in = '3' is not an integer"),
         ("device = 'gpu'", "device = 'gpu' is not 'cpu' or 'cuda'"),
+        ("profile = 'fast'", "[tool.mbcbench]: profile = 'fast' is not one of smoke, quick, standard, thorough, paper"),
         ("examples = 0", "examples = 0 is not an integer of at least 1"),
         ("seed = true", "seed = True is not an integer"),
         ("law = [1]", "law = [1] is not a string or a list of strings"),

@@ -13,6 +13,7 @@ from mbcbench.records.record import Status
 from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.law import get_law
 from mbcbench.verify.law_result import LawResult
+from tests.controls import control
 from tests.controls.base import SLOTS, WIDTH, Mean, Slots, Slotted
 from tests.controls.masks import TightLayer, ZeroForAbsentSet
 from tests.controls.sizes import SetFunction, ZeroForOneElement
@@ -161,6 +162,96 @@ class CountsSlots(Mean):
     def readout(self, state: Any) -> Tensor:
         mean: Tensor = state["total"] / state["number"].clamp(min=1).unsqueeze(1)
         return mean
+
+
+class Retrieval(SetFunction):
+    """Three steps of a Hopfield network: long sums of equal terms, which round alike."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.query = nn.Parameter(torch.randn(2, WIDTH))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, query = self.phi(x).tanh(), self.query.expand(len(x), -1, -1)
+        for _ in range(3):
+            query = (2 * query @ h.transpose(1, 2)).softmax(2) @ h
+        return query.flatten(1)
+
+
+class FusedAttention(SetFunction):
+    """A transformer, whose attention PyTorch computes in one operation."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        layer = nn.TransformerEncoderLayer(WIDTH, 2, 8, batch_first=True)
+        self.layers = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean: Tensor = self.layers(self.phi(x)).mean(1)
+        return mean
+
+
+@pytest.mark.parametrize("encoder", [Retrieval, FusedAttention])
+def test_large_sets_are_encoded_within_rounding_and_memory(encoder: type[nn.Module]) -> None:
+    (result,) = results(encoder, "symmetry.size")
+    assert result.status is Status.PASS, result
+
+
+class LogCovariance(SetFunction):
+    """The logarithm of a covariance; eigenvalues of NaN raise LinAlgError."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.phi(x).tanh()
+        h = h - h.mean(1, keepdim=True)
+        covariance = h.transpose(1, 2) @ h / x.shape[1] + 0.01 * torch.eye(WIDTH, dtype=x.dtype)
+        values, vectors = torch.linalg.eigh(covariance)
+        logarithm: Tensor = ((vectors * values.log()[:, None]) @ vectors.transpose(1, 2)).flatten(1)
+        return logarithm
+
+
+class CapturedLogCovariance(LogCovariance):
+    """Its faulty twin encodes such a set as zeros."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        try:
+            return super().forward(x)
+        except RuntimeError:
+            return x.new_zeros(len(x), WIDTH * WIDTH)
+
+
+def test_an_algorithm_that_does_not_converge_on_nan_refuses_it() -> None:
+    (sound,), (faulty,) = (results(encoder, "hygiene.nonfinite") for encoder in (LogCovariance, CapturedLogCovariance))
+    assert (sound.status, faulty.status) == (Status.PASS, Status.FAIL)
+
+
+def test_a_layer_is_no_stream_of_chunks() -> None:
+    on_partition, on_large = results(TightLayer, "mbc.partition", "mbc.large")
+    assert (on_partition.status, on_large.status) == (Status.SKIP, Status.SKIP)
+    assert on_partition.message == on_large.message == "it is a set-to-set layer: one output per element"
+
+
+def test_an_encoder_that_needs_contiguous_elements_breaks_one_law() -> None:
+    layout, partition = results(FlatView, "hygiene.inputs", "mbc.partition")
+    assert (layout.status, partition.status) == (Status.FAIL, Status.PASS)
+    assert layout.search is not None
+    assert layout.search.counterexample is not None
+    assert layout.search.counterexample.note.startswith("a view of a larger tensor raises RuntimeError: view size is")
+
+
+class FlatView(SetFunction):
+    """Reads the elements of all sets as rows of one matrix."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        total: Tensor = self.phi(x.view(-1, x.shape[2])).view(len(x), -1, WIDTH).tanh().sum(1)
+        return total
+
+
+@pytest.mark.parametrize(
+    ("name", "law"), [("ClosureState", "mbc.program"), ("ClosureState", "mbc.resume"), ("HandleState", "mbc.resume")]
+)
+def test_what_a_state_cannot_carry_is_a_failure_and_no_error(name: str, law: str) -> None:
+    checker = Checker(control(name).spec, dim_in=3, seed=0)
+    assert checker.try_law(get_law(law), BUDGET).status is Status.FAIL
 
 
 @pytest.mark.parametrize("encoder", [DictSlots, DataclassSlots, TupleSlots, CountsSlots])

@@ -109,6 +109,16 @@ class Float32Inside(Features):
         return out
 
 
+class Words(nn.Module):
+    def __init__(self, dim_in: int, dtype: torch.dtype = torch.float64) -> None:
+        super().__init__()
+        self.embedding, self.dtype = nn.Embedding(20, 5), dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.embedding(x[..., 0].to(self.dtype)).sum(1)
+        return out
+
+
 @pytest.mark.parametrize(
     ("encoder", "adapter"),
     [
@@ -120,6 +130,8 @@ class Float32Inside(Features):
         (WithLengths, "with_lengths(module, 'lengths')"),
         (WithTokens, "tokens(module, vocabulary)"),
         (WithMask, "inverted_mask(module, 'key_padding_mask')"),
+        (Words, "tokens(module, vocabulary=N)"),
+        (lambda d: Words(d, torch.int64), "tokens(module, vocabulary=N)"),
         (WithEdges, "MaskAdapter(module, call)"),
         (ReturnsTuple, "select_output(module, 0), or 1 in place of 0"),
         (ReturnsDict, "select_output(module, 'pooled'), or 'elements' in place of 'pooled'"),
@@ -135,7 +147,16 @@ def test_another_convention_is_told_its_adapter_in_one_line(encoder: Callable[[i
 
 
 def test_only_adapters_that_exist_are_named() -> None:
-    names = [*advice.LAYOUTS, "pyg", "with_lengths", "inverted_mask", "renamed_mask", "MaskAdapter", "select_output"]
+    names = [
+        *advice.LAYOUTS,
+        "pyg",
+        "with_lengths",
+        "inverted_mask",
+        "renamed_mask",
+        "MaskAdapter",
+        "select_output",
+        "tokens",
+    ]
     assert set(names) <= set(adapters.__all__)
 
 
