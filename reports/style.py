@@ -88,29 +88,28 @@ def panels(count: int, names: Sequence[str]) -> "tuple[Figure, list[Axes]]":
     return figure, grid
 
 
-def draw_lines(
-    data: pd.DataFrame, hue: str = "model", *, labels: tuple[str, str], base: int | None = None, dots: bool = True
-) -> "Figure":
+def draw_lines(data: pd.DataFrame, hue: str = "model", *, labels: tuple[str, str], base: int | None = None) -> "Figure":
     """Draw the mean over seeds of `value` along `x`, with intervals, and one line for each `hue`.
 
-    labels: of the two axes. base: of a logarithmic scale of `x`. dots: mark what was measured; without, intervals are
-    bands.
+    labels: of the two axes. base: of a logarithmic scale of `x`.
     """
     names = list(dict.fromkeys(data[hue]))
     with style():
         figure, axes = canvas(3.1 + legend_height(names))
-        line_plot(axes, data, names, hue, dots=dots)
+        line_plot(axes, data, names, hue)
         finish(axes, labels)
         if base:
             axes.set_xscale("log", base=base)
-        if dots:
-            set_ticks(axes, data["x"])
+        set_ticks(axes, data["x"])
         legend_below(figure, axes, names)
         return figure
 
 
 def line_plot(axes: "Axes", data: pd.DataFrame, names: Sequence[str], hue: str = "model", *, dots: bool = True) -> None:
-    """Draw one line for each of `names` into a panel."""
+    """Draw one line for each of `names` into a panel.
+
+    dots: mark what was measured; without, intervals are bands.
+    """
     import seaborn as sns
 
     sns.lineplot(

@@ -200,10 +200,8 @@ def fig4c(request: Request) -> list[Cell]:
     The paper has one slot per level, and wider ones with every level. That changes nothing, as one slot gets all
     attention; with 32 slots attention does not cancel.
     """
-    is_paper = request.profile == "paper"
-    heights = (2, 3, 4, 5) if is_paper else (2, 4, 5)
-    one_slot = [hierarchy((1,) * levels, 32 * 2 ** (levels - 1)) for levels in heights]
-    many_slots = [hierarchy((32,) * levels) for levels in ((2, 3) if is_paper else (2,))]
+    one_slot = [hierarchy((1,) * levels, 32 * 2 ** (levels - 1)) for levels in (2, 3, 4, 5)]
+    many_slots = [hierarchy((32,) * levels) for levels in (2, 3)]
     return ablation(request, with_user_encoders(request, [SSE_1, SSE_32, *one_slot, *many_slots]))
 
 

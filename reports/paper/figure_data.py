@@ -131,17 +131,25 @@ def chunked_set_transformer(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def training_curves(frame: pd.DataFrame) -> pd.DataFrame:
-    """Figure 3d: the loss in training of the models of 64 x 64 images."""
+    """Figure 3d: the loss in training of the models of 64 x 64 images, by steps and by seconds (columns panel, series).
+
+    A step takes as many seconds as it does in the mean over seeds.
+    """
     records = label_models(frame)
     rows = select(records, train_size_setting(LARGE_IMAGES, 1000))
     models = (*COMPARED, *TRAINED_ON_PARTITIONS)
     rows = rows[rows["model"].isin(models) | rows["encoder"].isin(added_encoders(records))]
+    is_curve = rows["detail.curve"].map(lambda curve: isinstance(curve, list | tuple)).astype(bool)
+    rows = rows[is_curve].sort_values(["model", "seed"])
+    per_step = pd.to_numeric(rows["detail.train_seconds"]) / pd.to_numeric(rows["detail.steps"])
+    per_step = per_step.groupby(rows["model"]).transform("mean")
     table = []
-    for row in rows.sort_values(["model", "seed"]).to_dict("records"):
-        curve = row["detail.curve"]
-        for step, loss in curve if isinstance(curve, list | tuple) else ():
-            table.append([row["model"], step, row["seed"], loss, row["detail.parameters"], row["detail.data"]])
-    return pd.DataFrame(table, columns=SERIES)
+    for seconds, row in zip(per_step, rows.to_dict("records"), strict=True):
+        for panel, unit in (("by steps", 1.0), ("by seconds", seconds)):
+            for step, loss in row["detail.curve"]:
+                values = [row["model"], step * unit, row["seed"], loss, row["detail.parameters"], row["detail.data"]]
+                table.append([*values, panel, row["model"]])
+    return pd.DataFrame(table, columns=[*SERIES, "panel", "series"])
 
 
 def _ablation_rows(rows: pd.DataFrame, encoders: Sequence[str]) -> tuple[pd.DataFrame, int]:

@@ -43,8 +43,26 @@ def make(experiment: str) -> str:
 
 
 def _final_losses(data: pd.DataFrame) -> str:
-    """Compare the models at the last step."""
-    return compare_series(data[data["x"].eq(data["x"].max())], TRAINING_NLL, "step {}")
+    """Compare the models at the last step, and say how long they took."""
+    steps, seconds = (data[data["panel"].eq(panel)] for panel in ("by steps", "by seconds"))
+    losses = compare_series(steps[steps["x"].eq(steps["x"].max())], TRAINING_NLL, "step {}")
+    times = seconds.groupby("model", sort=False)["x"].max()
+    return join_sentences([losses, f"seconds of training: {', '.join(f'{m} {t:,.0f}' for m, t in times.items())}"])
+
+
+def draw_curves(data: pd.DataFrame) -> Figure:
+    """Draw losses by steps and by seconds. The fall in the first tenth of the training may leave the picture."""
+    names = list(dict.fromkeys(data["series"]))
+    late = data[data["x"].gt(0.1 * data.groupby(["panel", "series"])["x"].transform("max"))]["value"]
+    with style():
+        figure, grid = panels(2, names)
+        for axes, (panel, rows) in zip(grid, data.groupby("panel", sort=False), strict=True):
+            line_plot(axes, rows, names, "series", dots=False)
+            axes.set_title(str(panel), fontsize=9)
+            finish(axes, (str(panel).removeprefix("by "), TRAINING_NLL.name))
+            axes.set_ylim(late.min() - 0.02, late.max() + 0.02)
+        legend_below(figure, grid[0], names)
+        return figure
 
 
 def _compare_supports(data: pd.DataFrame) -> str:
@@ -148,7 +166,7 @@ FIG3D = Artefact(
     title="Figure 3d: convergence",
     caption="Models of 1,000 pixels, two of them trained on partitions.",
     data=figure_data.training_curves,
-    draw=partial(draw_lines, labels=("training step", TRAINING_NLL.label), dots=False),
+    draw=draw_curves,
     result=_final_losses,
     claims=("C13",),
     make=make("fig3d"),
