@@ -1,0 +1,99 @@
+"""Check one module of the study: `python check_module.py FILE:NAME WIDTH` prints one line of JSON.
+
+`symmetry.padding` finds three things, of which it reports one: padding with finite numbers has an influence, padding with
+NaN or infinity has, or a set without any element encodes to NaN. A module that fails it is tried for each of them.
+"""
+
+import json
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from compat import prepare_torchvision
+from torch import Tensor, nn
+
+import mbcbench
+from mbcbench.adapters import MaskAdapter
+
+Factory = Callable[[int], nn.Module]
+
+EXAMPLES = 400
+PADDING = "symmetry.padding"
+QUIET = ("pass", "skip", "xfail")
+FINITE_VALUE = 1e3
+
+
+def main(target: str, width: int) -> None:
+    """Print the statuses of all laws, and what is known of those that do not hold."""
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    prepare_torchvision()
+    began = time.process_time()
+    factory: Any = mbcbench.get_spec(target).factory  # imports the package
+    imported = time.process_time()
+    result = mbcbench.check(target, examples=EXAMPLES, dim_in=width)
+    laws = {str(row["case"]): _summary(row) for row in result.to_dict("records")}
+    if laws[PADDING]["status"] == "fail":
+        laws |= _padding_failures(factory, width) or {PADDING: laws[PADDING]}
+        if any(law.startswith(f"{PADDING} (") for law in laws):
+            del laws[PADDING]
+    seconds = {"import_seconds": imported - began, "seconds": time.process_time() - imported}
+    print(json.dumps({**{key: round(value, 1) for key, value in seconds.items()}, "laws": laws}))
+
+
+def _padding_failures(factory: Factory, width: int) -> dict[str, Any]:
+    """Return the results of the kinds of padding that fail, by `symmetry.padding (KIND)`."""
+
+    def failure(kind: str, *, finite: bool, empty: bool) -> dict[str, Any]:
+        target = _with_padding(factory, finite=finite, empty=empty)
+        row = mbcbench.check(target, laws=[PADDING], examples=EXAMPLES, dim_in=width).to_dict("records")[0]
+        return {f"{PADDING} ({kind})": _summary(row)} if row["status"] in ("fail", "error") else {}
+
+    leak = failure("finite", finite=True, empty=False)
+    return leak or failure("NaN", finite=False, empty=False) | failure("no element", finite=True, empty=True)
+
+
+def _with_padding(factory: Factory, *, finite: bool, empty: bool) -> Factory:
+    """Return a factory of an encoder whose padding is finite, or that refuses sets without elements."""
+
+    def call(module: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
+        if not empty and not bool(mask.any(1).all()):
+            raise ValueError("a set without elements is left out here")
+        padding = x.nan_to_num(FINITE_VALUE, FINITE_VALUE, -FINITE_VALUE) if finite else x
+        out: Tensor = module(torch.where(mask[..., None], x, padding), mask=mask)
+        return out
+
+    def build(dim_in: int) -> nn.Module:
+        inner = factory(dim_in)
+        adapted = MaskAdapter(inner, call)
+        for name in ("vocabulary", "finite_only", "order_sensitive", "min_size"):
+            if hasattr(inner, name):
+                setattr(adapted, name, getattr(inner, name))
+        return adapted
+
+    return build
+
+
+def _summary(row: dict[Any, Any]) -> dict[str, Any]:
+    """Return the status of a law, and for one that does not hold the smallest counterexample."""
+    out = {"status": row["status"]}
+    if row["status"] in QUIET:
+        return out
+    out["message"] = row["message"]
+    counterexample, text, culprit = row["detail.counterexample"], row["detail.text"], row.get("detail.culprit")
+    if isinstance(counterexample, dict):
+        out |= {"n": counterexample["n"], "gap": f"{counterexample['gap']:.2g}", "note": counterexample["note"]}
+        out["error"] = counterexample["error"]
+    if isinstance(text, str):
+        lines = [line.strip() for line in text.splitlines()]
+        out["smallest"] = next(line.removeprefix("smallest").strip() for line in lines if line.startswith("smallest"))
+    if isinstance(culprit, str):
+        out["first_seen"] = culprit
+    return {key: value for key, value in out.items() if value not in ("", None)}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
