@@ -3,14 +3,13 @@
 from fswlib import FSWEmbedding
 from torch import nn
 
-from mbcbench.adapters import MaskAdapter
+from mbcbench.adapters import MaskAdapter, declare
 
 
 def weighted(module: FSWEmbedding) -> nn.Module:
     """Adapt the embedding; its documentation admits no NaN."""
     adapted = MaskAdapter(module, lambda embedding, x, mask: embedding(x, mask.to(x.dtype)))
-    adapted.finite_only = True  # type: ignore[assignment]
-    return adapted
+    return declare(adapted, finite_only=True)
 
 
 def embedding(dim_in: int) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Induced set attention of isab-pytorch; it returns the elements and the latents, of which `select_output` takes one."""
+"""Induced set attention of isab-pytorch, which returns the elements and the latents: `select_output` takes one."""
 
 from isab_pytorch import ISAB
 from torch import nn

@@ -1,22 +1,22 @@
-"""Linear attention of performer-pytorch, linear-attention-transformer, linformer, nystrom-attention and trim-transformer."""
+"""Linear attention of performer-pytorch, linear-attention-transformer, linformer, nystrom-attention, trim-transformer."""
 
 from linear_attention_transformer.linear_attention_transformer import SelfAttention as LinearSelfAttention
 from linformer import LinformerSelfAttention
 from nystrom_attention import NystromAttention
 from performer_pytorch import SelfAttention
-from torch import Tensor, nn
+from torch import nn
 from trim_transformer.modules import TrimMultiheadAttention
 
-from mbcbench.adapters import MaskAdapter, StepsAdapter, renamed_mask
+from mbcbench.adapters import MaskAdapter, renamed_mask
 
 
 def performer(dim_in: int) -> nn.Module:
-    return SelfAttention(dim_in, heads=2, dim_head=8, nb_features=16)
+    return renamed_mask(SelfAttention(dim_in, heads=2, dim_head=8, nb_features=16), "mask")
 
 
 def performer_efficient(dim_in: int) -> nn.Module:
     """Without a random projection (`no_projection=True`): a softmax over elements of the keys."""
-    return SelfAttention(dim_in, heads=2, dim_head=8, no_projection=True)
+    return renamed_mask(SelfAttention(dim_in, heads=2, dim_head=8, no_projection=True), "mask")
 
 
 def linear_attention(dim_in: int) -> nn.Module:

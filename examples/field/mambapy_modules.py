@@ -1,10 +1,9 @@
 """The Mamba block of mambapy: `forward` reads a sequence, `step` one element with a cache."""
 
-import torch
 from mambapy.mamba import MambaBlock, MambaConfig
 from torch import Tensor, nn
 
-from mbcbench.adapters import StepsAdapter
+from mbcbench.adapters import StepsAdapter, declare
 
 
 def mamba(dim_in: int) -> nn.Module:
@@ -25,5 +24,4 @@ def mamba(dim_in: int) -> nn.Module:
         MambaBlock(config), init_state=empty, update=steps,
         readout=lambda block, state: state[0], forward=lambda block, x: block(x)[:, -1],
     )  # fmt: skip
-    stream.order_sensitive = True  # type: ignore[assignment]
-    return stream
+    return declare(stream, order_sensitive=True)

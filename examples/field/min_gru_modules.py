@@ -4,7 +4,7 @@ from minGRU_pytorch.minGRU import minGRU
 from minGRU_pytorch.minLSTM import minLSTM
 from torch import Tensor, nn
 
-from mbcbench.adapters import StepsAdapter
+from mbcbench.adapters import StepsAdapter, declare
 
 
 def stream(layer: nn.Module) -> nn.Module:
@@ -23,8 +23,7 @@ def stream(layer: nn.Module) -> nn.Module:
         readout=lambda module, state: state[:, 0],
         forward=lambda module, x: module(x, return_next_prev_hidden=True)[1][:, 0],
     )
-    adapted.order_sensitive = True  # type: ignore[assignment]
-    return adapted
+    return declare(adapted, order_sensitive=True)
 
 
 def min_gru(dim_in: int) -> nn.Module:

@@ -3,8 +3,6 @@
 from monai.networks.nets import MILModel
 from torch import nn
 
-from mbcbench.adapters import MaskAdapter
-
 
 def bags(mode: str, dim_in: int) -> nn.Module:
     """Adapt `MILModel`, which reads `B x n x C x H x W` and has no mask: instances of one pixel."""

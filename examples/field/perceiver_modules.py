@@ -6,7 +6,14 @@ from torch import Tensor, nn
 
 from mbcbench.adapters import MaskAdapter
 
-SIZES = {"num_latents": 2, "latent_dim": 8, "cross_heads": 1, "latent_heads": 1, "cross_dim_head": 4, "latent_dim_head": 4}
+SIZES = {
+    "num_latents": 2,
+    "latent_dim": 8,
+    "cross_heads": 1,
+    "latent_heads": 1,
+    "cross_dim_head": 4,
+    "latent_dim_head": 4,
+}
 
 
 def perceiver(dim_in: int) -> nn.Module:

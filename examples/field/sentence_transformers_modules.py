@@ -1,10 +1,10 @@
 """Poolings of sentence-transformers, which read and return a dict of features."""
 
-from sentence_transformers.sentence_transformer.modules import LSTM, CNN, Pooling
+from sentence_transformers.sentence_transformer.modules import Pooling
 from sentence_transformers.sparse_encoder.modules import SpladePooling
 from torch import Tensor, nn
 
-from mbcbench.adapters import MaskAdapter
+from mbcbench.adapters import MaskAdapter, declare
 
 
 def features(module: nn.Module, output: str = "sentence_embedding") -> nn.Module:
@@ -30,9 +30,7 @@ def pooling_mean_sqrt_len(dim_in: int) -> nn.Module:
 
 
 def in_order(module: nn.Module) -> nn.Module:
-    adapted = features(module)
-    adapted.order_sensitive = True  # type: ignore[assignment]
-    return adapted
+    return declare(features(module), order_sensitive=True)
 
 
 def pooling_cls(dim_in: int) -> nn.Module:
@@ -49,9 +47,7 @@ def pooling_weighted_mean(dim_in: int) -> nn.Module:
 
 def splade(strategy: str) -> nn.Module:
     """Adapt `SpladePooling`, which pools the logits of a masked language model."""
-    pooling = SpladePooling(strategy)
-    call = lambda module, x, mask: module({"token_embeddings": x, "attention_mask": mask.long()})  # noqa: E731
-    return MaskAdapter(pooling, lambda *arguments: call(*arguments)["sentence_embedding"])
+    return features(SpladePooling(strategy))
 
 
 def splade_max(dim_in: int) -> nn.Module:

@@ -2,31 +2,17 @@
 
 from speechbrain.lobes.models.ECAPA_TDNN import AttentiveStatisticsPooling, SEBlock
 from speechbrain.nnet.pooling import AdaptivePool, AttentionPooling, StatisticsPooling
-from torch import Tensor, nn
+from torch import nn
 
-from mbcbench.adapters import MaskAdapter, with_lengths
-
-
-class Relative(nn.Module):
-    """Turns numbers of elements into relative lengths."""
-
-    def __init__(self, module: nn.Module, channels_first: bool = False) -> None:
-        super().__init__()
-        self.module, self.channels_first = module, channels_first
-
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        relative = lengths / x.shape[1]
-        if not self.channels_first:
-            return self.module(x, relative)
-        return self.module(x.transpose(1, 2), relative).transpose(1, 2)
+from mbcbench.adapters import channels_first, select_output, with_lengths
 
 
 def statistics_pooling(dim_in: int) -> nn.Module:
-    return with_lengths(Relative(StatisticsPooling()))
+    return with_lengths(StatisticsPooling(), relative=True)
 
 
 def statistics_pooling_mean(dim_in: int) -> nn.Module:
-    return with_lengths(Relative(StatisticsPooling(return_std=False)))
+    return with_lengths(StatisticsPooling(return_std=False), relative=True)
 
 
 def attention_pooling(dim_in: int) -> nn.Module:
@@ -38,14 +24,15 @@ def adaptive_pool(dim_in: int) -> nn.Module:
 
 
 def attentive_statistics_pooling(dim_in: int) -> nn.Module:
-    return with_lengths(Relative(AttentiveStatisticsPooling(dim_in, 8), channels_first=True))
+    return with_lengths(channels_first(AttentiveStatisticsPooling(dim_in, 8)), relative=True)
 
 
 def attentive_statistics_pooling_local(dim_in: int) -> nn.Module:
     pooling = AttentiveStatisticsPooling(dim_in, 8, global_context=False)
-    return with_lengths(Relative(pooling, channels_first=True))
+    return with_lengths(channels_first(pooling), relative=True)
 
 
 def squeeze_excitation(dim_in: int) -> nn.Module:
     """`SEBlock`, a layer from sets to sets."""
-    return with_lengths(Relative(SEBlock(dim_in, 4, dim_in), channels_first=True))
+    block = select_output(channels_first(SEBlock(dim_in, 4, dim_in)), lambda y: y.transpose(1, 2))
+    return with_lengths(block, relative=True)

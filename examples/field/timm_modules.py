@@ -1,6 +1,5 @@
 """Pooling heads of timm for tokens, `B x n x d`."""
 
-import torch
 from timm.layers.attention_pool import AttentionPoolLatent, AttentionPoolPrr
 from timm.layers.other_pool import LsePlus1d, SimPool1d
 from timm.models.naflexvit import global_pool_naflex

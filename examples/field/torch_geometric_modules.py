@@ -1,11 +1,10 @@
 """The aggregations of PyTorch Geometric; `pyg` passes the number of its set with each element."""
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch_geometric import nn as geometric
 from torch_geometric.nn import aggr
 
-from mbcbench.adapters import MaskAdapter, pyg
+from mbcbench.adapters import declare, pyg, pyg_layer
 
 WIDTH = 4
 
@@ -67,9 +66,7 @@ def sort_aggregation(dim_in: int) -> nn.Module:
 
 
 def in_order(module: nn.Module) -> nn.Module:
-    adapted = pyg(module)
-    adapted.order_sensitive = True  # type: ignore[assignment]
-    return adapted
+    return declare(pyg(module), order_sensitive=True)
 
 
 def lstm_aggregation(dim_in: int) -> nn.Module:
@@ -120,23 +117,13 @@ def equilibrium_aggregation(dim_in: int) -> nn.Module:
     return pyg(aggr.EquilibriumAggregation(dim_in, WIDTH, num_layers=[8]))
 
 
-def layer(module: nn.Module) -> nn.Module:
-    """Adapt a layer `forward(x, batch)` from sets to sets."""
-
-    def call(norm: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
-        numbers = torch.arange(len(x)).repeat_interleave(mask.sum(1))
-        return torch.zeros_like(x).masked_scatter(mask[..., None], norm(x[mask], numbers))
-
-    return MaskAdapter(module, call)
-
-
 def graph_norm(dim_in: int) -> nn.Module:
-    return layer(geometric.GraphNorm(dim_in))
+    return pyg_layer(geometric.GraphNorm(dim_in))
 
 
 def pair_norm(dim_in: int) -> nn.Module:
-    return layer(geometric.PairNorm())
+    return pyg_layer(geometric.PairNorm())
 
 
 def layer_norm(dim_in: int) -> nn.Module:
-    return layer(geometric.LayerNorm(dim_in, mode="graph"))
+    return pyg_layer(geometric.LayerNorm(dim_in, mode="graph"))

@@ -8,6 +8,7 @@ from mbcbench.adapters import (
     MaskAdapter,
     StepsAdapter,
     channels_first,
+    declare,
     inverted_mask,
     select_output,
     sequence_first,
@@ -21,8 +22,7 @@ VOCABULARY = 20
 def embedding_bag_sum(dim_in: int) -> nn.Module:
     """`EmbeddingBag` with `mode="sum"`: `per_sample_weights` of 0 leave a token out."""
     bag = nn.EmbeddingBag(VOCABULARY, 4, mode="sum")
-    call = lambda module, x, mask: module(x[..., 0].long(), per_sample_weights=mask.to(x.dtype))  # noqa: E731
-    return tokens_of(MaskAdapter(bag, call))
+    return MaskAdapter(tokens(bag, VOCABULARY), lambda module, x, mask: module(x, per_sample_weights=mask.to(x.dtype)))
 
 
 def embedding_bag_mean(dim_in: int) -> nn.Module:
@@ -42,20 +42,16 @@ def embedding_bag_offsets(dim_in: int) -> nn.Module:
         sizes = mask.sum(1)
         return bag(x[mask][:, 0].long(), sizes.cumsum(0) - sizes)
 
-    return tokens_of(MaskAdapter(nn.EmbeddingBag(VOCABULARY, 4, mode="mean"), call))
+    adapted = MaskAdapter(nn.EmbeddingBag(VOCABULARY, 4, mode="mean"), call)
+    return declare(adapted, dim_in=1, vocabulary=VOCABULARY, finite_only=True)
 
 
 def embedding_bag_padding(dim_in: int) -> nn.Module:
     """`EmbeddingBag` with a `padding_idx`, which is given in place of absent tokens."""
     bag = nn.EmbeddingBag(VOCABULARY + 1, 4, mode="max", padding_idx=VOCABULARY)
-    call = lambda module, x, mask: module(x[..., 0].long().masked_fill(~mask, VOCABULARY))  # noqa: E731
-    return tokens_of(MaskAdapter(bag, call))
-
-
-def tokens_of(module: nn.Module) -> nn.Module:
-    """Return an encoder of numbers that are tokens already."""
-    module.dim_in, module.vocabulary, module.finite_only = 1, VOCABULARY, True  # type: ignore[assignment]
-    return module
+    bags = tokens(bag, VOCABULARY + 1)
+    adapted = MaskAdapter(bags, lambda module, x, mask: module(x.masked_fill(~mask[..., None], VOCABULARY)))
+    return declare(adapted, vocabulary=VOCABULARY)
 
 
 class Queries(nn.Module):
@@ -147,15 +143,13 @@ def lstm_stream(dim_in: int) -> nn.Module:
         update=lambda lstm, state, x: lstm(x, state)[1] if x.shape[1] else state,
         readout=lambda lstm, state: state[0][0],
     )
-    stream.order_sensitive = True  # type: ignore[assignment]
-    return stream
+    return declare(stream, order_sensitive=True)
 
 
 def rnn_last(dim_in: int) -> nn.Module:
     """`RNN` that reads `n x B x d`; its output at the last element."""
     last = select_output(sequence_first(nn.RNN(dim_in, 4)), lambda out: out[0][-1])
-    last.order_sensitive = True  # type: ignore[assignment]
-    return last
+    return declare(last, order_sensitive=True)
 
 
 class Segments(nn.Module):

@@ -25,9 +25,7 @@ class Stream(nn.Module):
 
 
 def stream(module: Stream) -> nn.Module:
-    return StatefulAdapter(
-        module, ["cache", "last"], reset=lambda s, size: s.reset(size), readout=lambda s: s.last
-    )
+    return StatefulAdapter(module, ["cache", "last"], reset=lambda s, size: s.reset(size), readout=lambda s: s.last)
 
 
 def cached(dim_in: int) -> nn.Module:

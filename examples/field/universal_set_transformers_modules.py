@@ -1,8 +1,11 @@
 """Layers of universal-set-transformers, which read minibatches; a multiplicity of 0 leaves an element out."""
 
 from torch import Tensor, nn
-from ust.modules import CrossSetAttentionBlock, MultiheadSetAttention, Slots
-from ust.modules.scaled_dot_product_attention import ScaledDotProductSigmoidSetAttention, ScaledDotProductSoftmaxSetAttention
+from ust.modules import MultiheadSetAttention, Slots
+from ust.modules.scaled_dot_product_attention import (
+    ScaledDotProductSigmoidSetAttention,
+    ScaledDotProductSoftmaxSetAttention,
+)
 from ust.modules.set_transformer import (
     InducedSetAttentionBlock,
     PoolingByMultiheadSetAttention,

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from xlstm import mLSTMLayer, mLSTMLayerConfig, sLSTMLayer, sLSTMLayerConfig
 
-from mbcbench.adapters import StepsAdapter
+from mbcbench.adapters import StepsAdapter, declare
 
 
 def stream(layer: nn.Module, dim_in: int) -> nn.Module:
@@ -23,8 +23,7 @@ def stream(layer: nn.Module, dim_in: int) -> nn.Module:
         readout=lambda module, state: state["last"],
         forward=lambda module, x: module(x)[:, -1],
     )
-    adapted.order_sensitive = True  # type: ignore[assignment]
-    return adapted
+    return declare(adapted, order_sensitive=True)
 
 
 def mlstm(dim_in: int) -> nn.Module:

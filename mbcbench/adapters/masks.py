@@ -111,7 +111,7 @@ def compacted(module: nn.Module) -> MaskAdapter:
     return MaskAdapter(module, lambda encoder, x, mask: encoder(*_compact(x, mask)))
 
 
-def with_lengths(module: nn.Module, name: str = "lengths") -> MaskAdapter:
+def with_lengths(module: nn.Module, name: str = "lengths", *, relative: bool = False) -> MaskAdapter:
     """Adapt an encoder of padded sets that is told the number of elements of each; these come first.
 
     Parameters
@@ -120,6 +120,8 @@ def with_lengths(module: nn.Module, name: str = "lengths") -> MaskAdapter:
         The encoder.
     name
         Name of the argument with the numbers of elements (`B`, int64).
+    relative
+        True if the argument is a fraction of the padded length, as in SpeechBrain (`B`, of the type of the elements).
 
     Returns
     -------
@@ -128,7 +130,8 @@ def with_lengths(module: nn.Module, name: str = "lengths") -> MaskAdapter:
     """
 
     def call(encoder: Encoder, x: Tensor, mask: Tensor) -> Tensor:
-        out: Tensor = encoder(_compact(x, mask)[0], **{name: mask.sum(1)})
+        lengths = mask.sum(1)
+        out: Tensor = encoder(_compact(x, mask)[0], **{name: lengths.to(x.dtype) / x.shape[1] if relative else lengths})
         return out
 
     return MaskAdapter(module, call)

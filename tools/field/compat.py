@@ -9,7 +9,10 @@ import sys
 
 import torch
 
-_SCHEMAS = ("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor", "qnms(Tensor a, Tensor b, float c) -> Tensor")
+_SCHEMAS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor a, Tensor b, float c) -> Tensor",
+)
 _LIBRARIES: list[torch.library.Library] = []  # a library that is collected takes its operators with it
 
 

@@ -9,7 +9,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 ENTRIES = Path(__file__).parent / "entries"
 ADAPTERS = "examples/field"
-KINDS = ("defect", "property", "taste", "adapter")
+KINDS = ("defect", "property", "taste", "adapter", "ours")
 DEFAULT_WIDTH = 4  # of the elements: two heads fit
 
 
@@ -73,19 +73,19 @@ class Entry:
 
 def read_entries() -> list[Entry]:
     """Return all entries, by package."""
-    reasons = {name: _judgement(text, {}) for name, text in _read(ENTRIES / "reasons.toml").items()}
+    reasons = {name: parse_judgement(text, {}) for name, text in _read(ENTRIES / "reasons.toml").items()}
     return [entry for path in sorted(ENTRIES.glob("*_modules.toml")) for entry in _entries_of(path, reasons)]
 
 
 def read_reasons() -> dict[str, Judgement]:
     """Return the reasons that several modules share, by name."""
-    return {name: _judgement(text, {}) for name, text in _read(ENTRIES / "reasons.toml").items()}
+    return {name: parse_judgement(text, {}) for name, text in _read(ENTRIES / "reasons.toml").items()}
 
 
 def _entries_of(path: Path, reasons: Mapping[str, Judgement]) -> Iterator[Entry]:
     table = _read(path)
     for module in table["module"]:
-        judgements = {law: _judgement(text, reasons) for law, text in module.get("laws", {}).items()}
+        judgements = {law: parse_judgement(text, reasons) for law, text in module.get("laws", {}).items()}
         yield Entry(
             package=module.get("package", table.get("package", "")),
             import_name=module.get("import", table.get("import", "")),
@@ -98,7 +98,7 @@ def _entries_of(path: Path, reasons: Mapping[str, Judgement]) -> Iterator[Entry]
         )
 
 
-def _judgement(text: str, reasons: Mapping[str, Judgement]) -> Judgement:
+def parse_judgement(text: str, reasons: Mapping[str, Judgement]) -> Judgement:
     """Return a judgement: the name of a shared reason, `kind: reason`, or `defect (report): reason`."""
     if text in reasons:
         return reasons[text]

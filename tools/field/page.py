@@ -58,8 +58,8 @@ def numbers(entries: Sequence[Entry], records: Mapping[str, Record]) -> str:
     packages = len({entry.package for entry in entries})
     clean = sum(not failures(records[entry.target]) for entry in entries)
     return (
-        f"{len(entries)} modules of {packages} packages; {clean} break no law. Failures by judgement: {kinds}. A module takes "
-        f"{statistics.median(seconds):.0f} s of one core in the median, {max(seconds):.0f} s at most (import not counted). "
+        f"{len(entries)} modules of {packages} packages; {clean} break no law. Failures by judgement: {kinds}. A "
+        f"module takes {statistics.median(seconds):.0f} s of one core in the median, {max(seconds):.0f} s at most (import not counted). "
         f"torch {stamp['torch']}, mbcbench {stamp['mbcbench']}."
     )
 
@@ -73,7 +73,9 @@ def defects(entries: Sequence[Entry], records: Mapping[str, Record]) -> str:
             if judgement.kind == "defect":
                 version = records[entry.target]["stamp"]["version"]
                 link = f"[report](field/{judgement.report}.md)"
-                rows.setdefault(judgement.report, [f"{entry.package} {version}", f"`{entry.module}`", judgement.reason, link])
+                rows.setdefault(
+                    judgement.report, [f"{entry.package} {version}", f"`{entry.module}`", judgement.reason, link]
+                )
     return markdown_table(["package", "first seen in", "what was seen", "to send"], list(rows.values())).rstrip()
 
 

@@ -1,7 +1,7 @@
 """Run the reproductions in docs/field: `python tools/field/reproduce.py [--update] [NAME ...]`.
 
-Each report has a block of Python, which uses a package and torch alone, and a block with what it prints. Returns 1 if one
-prints something else; --update writes what they print into the reports.
+Each report has a block of Python, which uses a package and torch alone, and a block with what it prints. Returns 1 if
+one prints something else; --update writes what they print into the reports.
 """
 
 import argparse

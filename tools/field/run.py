@@ -2,11 +2,12 @@
 
 Installs the packages, with the versions of requirements.txt, in a folder of its own, without their dependencies: torch
 stays the one that is installed. Each module is checked in a process of its own. Results are kept in
-docs/field/records.jsonl; a module is checked again if its adapter, the package, torch or mbcbench has changed. A package
-that is missing is skipped.
+docs/field/records.jsonl; a module is checked again if its adapter, the package, torch or mbcbench has changed. A
+package that is missing is skipped.
 """
 
 import argparse
+import ast
 import fnmatch
 import hashlib
 import importlib.metadata
@@ -14,10 +15,12 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from entries import ADAPTERS, ROOT, Entry, read_entries
 
@@ -50,22 +53,15 @@ def main() -> int:
     if not arguments.again:
         due = [entry for entry in due if records.get(entry.target, {}).get("stamp") != _stamp(entry)]
     deadline = time.monotonic() + 60 * arguments.minutes
-
-    def check_in_time(entry: Entry) -> dict[str, Any] | None:
-        return check(entry, arguments.packages) if time.monotonic() < deadline else None
-
-    unfinished = 0
-    with ThreadPoolExecutor(arguments.jobs) as pool:  # the threads wait for processes
-        for entry, results in zip(due, pool.map(check_in_time, due), strict=True):
-            if results is None:
-                unfinished += 1
-                continue
+    for _, group in groupby(due, lambda entry: entry.adapters):
+        for entry, results in check(list(group), arguments.packages, arguments.jobs, deadline):
             records[entry.target] = {"target": entry.target, "stamp": _stamp(entry), **results}
             write_records(records)
             print(f"{entry.target}: {_describe(records[entry.target])}", flush=True)
-    if unfinished:
-        print(f"{unfinished} modules are left after {arguments.minutes:g} minutes; the next run goes on from here")
-    return 1 if unfinished else 0
+    if time.monotonic() > deadline:
+        print(f"stopped after {arguments.minutes:g} minutes; the next run goes on from here")
+        return 1
+    return 0
 
 
 def install() -> None:
@@ -81,20 +77,26 @@ def install() -> None:
     stamp.write_text(requirements, encoding="utf-8")
 
 
-def check(entry: Entry, packages: Path) -> dict[str, Any]:
-    """Return the results of one module, or why there are none."""
-    command = [sys.executable, str(HERE / "check_module.py"), entry.target, str(entry.width)]
+def check(entries: list[Entry], packages: Path, jobs: int, deadline: float) -> Iterator[tuple[Entry, dict[str, Any]]]:
+    """Check modules of one file of adapters; yield the results of each, or why there are none."""
+    modules = json.dumps([[entry.target, entry.width] for entry in entries])
+    command = [sys.executable, str(HERE / "check_modules.py"), str(jobs), str(SECONDS), modules]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(packages)}
-    try:
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return {"error": f"took longer than {SECONDS} s"}
-    if done.returncode:
-        return {"error": (done.stderr.strip().splitlines() or ["no message"])[-1]}
-    results: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return results
+    remaining = {entry.target: entry for entry in entries}
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith('{"target"'):
+                results: dict[str, Any] = json.loads(line)
+                yield remaining.pop(results.pop("target")), results
+            if time.monotonic() > deadline:
+                process.terminate()
+                return
+        if process.wait():
+            errors.seek(0)
+            message = (errors.read().strip().splitlines() or ["no message"])[-1]
+            yield from ((entry, {"error": message}) for entry in remaining.values())
 
 
 def read_records() -> dict[str, dict[str, Any]]:
@@ -122,13 +124,24 @@ def _version(package: str) -> str:
 
 def _stamp(entry: Entry) -> dict[str, str]:
     """Return what a record depends on."""
-    adapter = (ROOT / ADAPTERS / entry.adapters).read_bytes()
     return {
         "version": _version(entry.package),
         "torch": _version("torch"),
         "mbcbench": _version("mbcbench"),
-        "adapter": hashlib.sha256(adapter).hexdigest()[:12],
+        "adapter": _digest(entry),
     }
+
+
+def _digest(entry: Entry) -> str:
+    """Return a digest of the code of an adapter: its file without the other factories."""
+    tree = ast.parse((ROOT / ADAPTERS / entry.adapters).read_text(encoding="utf-8"))
+    parts = [ast.dump(node) for node in tree.body if not is_factory(node) or node.name == entry.adapter]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()[:12]
+
+
+def is_factory(node: ast.stmt) -> TypeGuard[ast.FunctionDef]:
+    """Return True for a function of the element width, `dim_in`."""
+    return isinstance(node, ast.FunctionDef) and [argument.arg for argument in node.args.args] == ["dim_in"]
 
 
 def _describe(record: dict[str, Any]) -> str:

@@ -1,10 +1,14 @@
-"""Check one module of the study: `python check_module.py FILE:NAME WIDTH` prints one line of JSON.
+"""Check modules of one file of adapters: `python check_modules.py JOBS SECONDS '[["FILE:NAME", WIDTH], ...]'`.
 
-`symmetry.padding` finds three things, of which it reports one: padding with finite numbers has an influence, padding with
-NaN or infinity has, or a set without any element encodes to NaN. A module that fails it is tried for each of them.
+The package is imported once; each module is then checked in a forked process of its own, for at most SECONDS. Prints
+one line of JSON per module.
+
+`symmetry.padding` finds three things, of which it reports one: padding with finite numbers has an influence, padding
+with NaN or infinity has, or a set without any element encodes to NaN. A module that fails it is tried for each of them.
 """
 
 import json
+import multiprocessing
 import sys
 import time
 import warnings
@@ -13,6 +17,7 @@ from typing import Any
 
 import torch
 from compat import prepare_torchvision
+from pebble import ProcessPool
 from torch import Tensor, nn
 
 import mbcbench
@@ -26,22 +31,32 @@ QUIET = ("pass", "skip", "xfail")
 FINITE_VALUE = 1e3
 
 
-def main(target: str, width: int) -> None:
-    """Print the statuses of all laws, and what is known of those that do not hold."""
+def main(jobs: int, seconds: float, modules: list[tuple[str, int]]) -> None:
+    """Print the results of each module."""
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     prepare_torchvision()
+    mbcbench.get_spec(modules[0][0])  # imports the package
+    with ProcessPool(jobs, max_tasks=1, context=multiprocessing.get_context("fork")) as pool:
+        futures = [(target, pool.schedule(check, [target, width], timeout=seconds)) for target, width in modules]
+        for target, future in futures:
+            try:
+                results = future.result()
+            except Exception as error:  # the package's own
+                results = {"error": f"{type(error).__name__}: {error}"}
+            print(json.dumps({"target": target, **results}), flush=True)
+
+
+def check(target: str, width: int) -> dict[str, Any]:
+    """Return the statuses of all laws, and what is known of those that do not hold."""
     began = time.process_time()
-    factory: Any = mbcbench.get_spec(target).factory  # imports the package
-    imported = time.process_time()
+    factory: Any = mbcbench.get_spec(target).factory
     result = mbcbench.check(target, examples=EXAMPLES, dim_in=width)
     laws = {str(row["case"]): _summary(row) for row in result.to_dict("records")}
     if laws[PADDING]["status"] == "fail":
-        laws |= _padding_failures(factory, width) or {PADDING: laws[PADDING]}
-        if any(law.startswith(f"{PADDING} (") for law in laws):
-            del laws[PADDING]
-    seconds = {"import_seconds": imported - began, "seconds": time.process_time() - imported}
-    print(json.dumps({**{key: round(value, 1) for key, value in seconds.items()}, "laws": laws}))
+        kinds = _padding_failures(factory, width)
+        laws = {law: summary for law, summary in laws.items() if law != PADDING or not kinds} | kinds
+    return {"seconds": round(time.process_time() - began, 1), "laws": laws}
 
 
 def _padding_failures(factory: Factory, width: int) -> dict[str, Any]:
@@ -96,4 +111,4 @@ def _summary(row: dict[Any, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(int(sys.argv[1]), float(sys.argv[2]), json.loads(sys.argv[3]))
