@@ -290,6 +290,20 @@ def test_lengths_may_be_fractions_of_the_padded_length() -> None:
     )
 
 
+def test_outputs_of_a_layer_are_moved_back_to_their_elements() -> None:
+    class Gate(Twin):
+        def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+            present = torch.arange(x.shape[1]) < lengths[:, None]
+            return self.features(x) * masked_sum(self, x, present)[:, None]
+
+    for layer, expected in ((True, Status.PASS), (False, Status.FAIL)):
+
+        def build(dim_in: int, layer: bool = layer) -> nn.Module:
+            return adapters.with_lengths(Gate(dim_in), layer=layer)
+
+        assert status(build, "symmetry.padding") is expected
+
+
 def test_a_layer_of_pytorch_geometric_keeps_its_rows() -> None:
     class Centre(nn.Module):
         def forward(self, x: Tensor, batch: Tensor) -> Tensor:

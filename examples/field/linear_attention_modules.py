@@ -1,4 +1,4 @@
-"""Linear attention of performer-pytorch, linear-attention-transformer, linformer, nystrom-attention, trim-transformer."""
+"""Linear attention: performer-pytorch, linear-attention-transformer, linformer, nystrom-attention, trim-transformer."""
 
 from linear_attention_transformer.linear_attention_transformer import SelfAttention as LinearSelfAttention
 from linformer import LinformerSelfAttention

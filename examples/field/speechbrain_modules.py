@@ -35,4 +35,4 @@ def attentive_statistics_pooling_local(dim_in: int) -> nn.Module:
 def squeeze_excitation(dim_in: int) -> nn.Module:
     """`SEBlock`, a layer from sets to sets."""
     block = select_output(channels_first(SEBlock(dim_in, 4, dim_in)), lambda y: y.transpose(1, 2))
-    return with_lengths(block, relative=True)
+    return with_lengths(block, relative=True, layer=True)

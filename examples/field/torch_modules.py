@@ -40,7 +40,8 @@ def embedding_bag_offsets(dim_in: int) -> nn.Module:
 
     def call(bag: nn.EmbeddingBag, x: Tensor, mask: Tensor) -> Tensor:
         sizes = mask.sum(1)
-        return bag(x[mask][:, 0].long(), sizes.cumsum(0) - sizes)
+        words = x[mask][:, 0].round().clamp(0, VOCABULARY - 1).long()
+        return bag(words, sizes.cumsum(0) - sizes)
 
     adapted = MaskAdapter(nn.EmbeddingBag(VOCABULARY, 4, mode="mean"), call)
     return declare(adapted, dim_in=1, vocabulary=VOCABULARY, finite_only=True)

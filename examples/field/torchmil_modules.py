@@ -1,4 +1,4 @@
-"""Models and poolings of torchmil for bags of instances, `B x n x d`; their `mask` is True or 1 where one is present."""
+"""Models and poolings of torchmil for bags of instances, `B x n x d`; their `mask` is True where one is present."""
 
 import torch
 from torch import Tensor, nn

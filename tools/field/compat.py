@@ -1,4 +1,4 @@
-"""Packages that import torchvision can be imported beside a build of torch that its operators do not fit.
+"""Packages that are imported where parts of them, or of what they need, are missing.
 
 The wheels of torchvision are compiled for torch with CUDA. Beside torch for the CPU its operators do not load, and the
 import fails because one of them is not registered. The modules of this study use none of them.
@@ -29,3 +29,13 @@ def prepare_torchvision() -> None:
         for schema in _SCHEMAS:
             library.define(schema)
         _LIBRARIES.append(library)
+
+
+def forget_lazy_modules() -> None:
+    """Remove modules that would be imported when an attribute is read, as those of SpeechBrain, from `sys.modules`.
+
+    Hypothesis reads an attribute of every module, and the import fails if an optional library is missing.
+    """
+    for name, module in list(sys.modules.items()):
+        if type(module).__name__ == "LazyModule" or type(module).__name__ == "DeprecatedModuleRedirect":
+            del sys.modules[name]
