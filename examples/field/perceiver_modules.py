@@ -42,7 +42,7 @@ def perceiver_io_queries(dim_in: int) -> nn.Module:
     model = PerceiverIO(depth=1, dim=dim_in, queries_dim=8, logits_dim=3, **SIZES)
 
     def call(module: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
-        out: Tensor = module(x, mask=mask, queries=torch.ones(1, 8, dtype=x.dtype))
+        out: Tensor = module(x, mask=mask, queries=torch.linspace(-1, 1, 8, dtype=x.dtype)[None])
         return out
 
     return MaskAdapter(model, call)

@@ -52,6 +52,8 @@ class Entry:
         What its documentation claims.
     width
         Width of the elements.
+    skipped
+        Laws that are not tried, since they would take minutes.
     judgements
         By law.
     """
@@ -63,6 +65,7 @@ class Entry:
     module: str
     claim: str
     width: int = DEFAULT_WIDTH
+    skipped: tuple[str, ...] = ()
     judgements: Mapping[str, Judgement] = field(default_factory=dict)
 
     @property
@@ -94,6 +97,7 @@ def _entries_of(path: Path, reasons: Mapping[str, Judgement]) -> Iterator[Entry]
             module=module["module"],
             claim=module["claim"],
             width=module.get("width", table.get("width", DEFAULT_WIDTH)),
+            skipped=tuple(module.get("skipped", ())),
             judgements=judgements,
         )
 

@@ -59,8 +59,8 @@ def numbers(entries: Sequence[Entry], records: Mapping[str, Record]) -> str:
     clean = sum(not failures(records[entry.target]) for entry in entries)
     return (
         f"{len(entries)} modules of {packages} packages; {clean} break no law. Failures by judgement: {kinds}. A "
-        f"module takes {statistics.median(seconds):.0f} s of one core in the median and {max(seconds):.0f} s at most, without "
-        f"the import. torch {stamp['torch']}, mbcbench {stamp['mbcbench']}."
+        f"module takes {statistics.median(seconds):.0f} s of one core in the median and {max(seconds):.0f} s at most, "
+        f"without the import. torch {stamp['torch']}, mbcbench {stamp['mbcbench']}."
     )
 
 

@@ -79,7 +79,7 @@ def install() -> None:
 
 def check(entries: list[Entry], packages: Path, jobs: int, deadline: float) -> Iterator[tuple[Entry, dict[str, Any]]]:
     """Check modules of one file of adapters; yield the results of each, or why there are none."""
-    modules = json.dumps([[entry.target, entry.width] for entry in entries])
+    modules = json.dumps([[entry.target, entry.width, entry.skipped] for entry in entries])
     command = [sys.executable, str(HERE / "check_modules.py"), str(jobs), str(SECONDS), modules]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(packages)}
     remaining = {entry.target: entry for entry in entries}
