@@ -4,25 +4,17 @@ from minGRU_pytorch.minGRU import minGRU
 from minGRU_pytorch.minLSTM import minLSTM
 from torch import Tensor, nn
 
-from mbcbench.adapters import StepsAdapter, declare
+from mbcbench.adapters import RecurrentAdapter, declare
 
 
 def stream(layer: nn.Module) -> nn.Module:
-    """Adapt a recurrence whose state is its last hidden state, or None before the first element."""
+    """Adapt a recurrence that returns its last hidden state, and takes it as `prev_hidden`."""
 
-    def step(module: nn.Module, state: Tensor | None, x: Tensor) -> Tensor | None:
-        if x.shape[1] == 0:
-            return state
+    def step(module: nn.Module, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
         hidden: Tensor = module(x, prev_hidden=state, return_next_prev_hidden=True)[1]
-        return hidden
+        return hidden[:, 0], hidden
 
-    adapted = StepsAdapter(
-        layer,
-        init_state=lambda module, batch_size: None,
-        update=step,
-        readout=lambda module, state: state[:, 0],
-        forward=lambda module, x: module(x, return_next_prev_hidden=True)[1][:, 0],
-    )
+    adapted = RecurrentAdapter(layer, step, forward=lambda module, x: step(module, x, None)[0])
     return declare(adapted, order_sensitive=True)
 
 

@@ -73,6 +73,10 @@ def transformer_encoder(dim_in: int) -> nn.Module:
     return TransformerEncoder(dim_in, att_dim=8, n_heads=2, n_layers=1)
 
 
+def transformer_encoder_dropout(dim_in: int) -> nn.Module:
+    return TransformerEncoder(dim_in, att_dim=8, n_heads=2, n_layers=1, dropout=0.5)
+
+
 def nystrom_layer(dim_in: int) -> nn.Module:
     return NystromTransformerLayer(dim_in, att_dim=8, n_heads=2, n_landmarks=4)
 

@@ -55,22 +55,16 @@ class Attention(nn.Module):
 
 
 def stream(module: Attention) -> nn.Module:
-    """Adapt attention that takes its state as an argument; without another minibatch it reads the state out."""
-
     def step(attention: Attention, state: dict[str, object], x: Tensor) -> dict[str, object]:
         if x.shape[1] == 0:
             return state
         return state | {"memory": attention.attention(attention.slots(len(x)), x, state=state["memory"])[1]}
 
-    def readout(attention: Attention, state: dict[str, object]) -> Tensor:
-        out: Tensor = attention.attention(attention.slots(state["size"]), (), state=state["memory"])[0]
-        return out
-
     return StepsAdapter(
         module,
         init_state=lambda attention, size: {"size": size, "memory": None},
         update=step,
-        readout=readout,
+        readout=lambda attn, state: attn.attention(attn.slots(state["size"]), (), state=state["memory"])[0],
         forward=lambda attention, x: attention(x),
     )
 

@@ -11,7 +11,7 @@ from entries import KINDS, Entry, Judgement, read_entries, read_reasons
 from run import read_records
 
 sys.path.append(str(Path(__file__).parents[1]))
-from template import markdown_table, write
+from template import markdown_table, write  # type: ignore[import-not-found]
 
 FAILING = ("fail", "error", "undecided")
 NOT_JUDGED = Judgement("?", "not judged yet")
@@ -76,7 +76,8 @@ def defects(entries: Sequence[Entry], records: Mapping[str, Record]) -> str:
                 rows.setdefault(
                     judgement.report, [f"{entry.package} {version}", f"`{entry.module}`", judgement.reason, link]
                 )
-    return markdown_table(["package", "first seen in", "what was seen", "to send"], list(rows.values())).rstrip()
+    table: str = markdown_table(["package", "first seen in", "what was seen", "to send"], list(rows.values()))
+    return table.rstrip()
 
 
 def reasons() -> str:

@@ -11,7 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from run import PACKAGES, ROOT
+from entries import ROOT
+from run import PACKAGES
 
 REPORTS = ROOT / "docs" / "field"
 BLOCKS = re.compile(r"```python\n(?P<code>.*?)```\n\n```text\n(?P<output>.*?)```", re.DOTALL)
