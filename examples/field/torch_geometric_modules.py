@@ -97,10 +97,6 @@ def deep_sets_aggregation(dim_in: int) -> nn.Module:
     return pyg(aggr.DeepSetsAggregation(mlp(dim_in), mlp(WIDTH)))
 
 
-def set_transformer_aggregation(dim_in: int) -> nn.Module:
-    return pyg(aggr.SetTransformerAggregation(dim_in))
-
-
 def graph_multiset_transformer(dim_in: int) -> nn.Module:
     return pyg(aggr.GraphMultisetTransformer(dim_in, k=2))
 
