@@ -47,27 +47,3 @@ def mean_absolute_error(dim_in: int) -> nn.Module:
 
 def log_cosh_error(dim_in: int) -> nn.Module:
     return stream(torchmetrics.LogCoshError(compute_with_cache=False))
-
-
-def r2_score(dim_in: int) -> nn.Module:
-    return stream(torchmetrics.R2Score(compute_with_cache=False))
-
-
-def explained_variance(dim_in: int) -> nn.Module:
-    return stream(torchmetrics.ExplainedVariance(compute_with_cache=False))
-
-
-def pearson(dim_in: int) -> nn.Module:
-    return stream(torchmetrics.PearsonCorrCoef(compute_with_cache=False))
-
-
-def concordance(dim_in: int) -> nn.Module:
-    return stream(torchmetrics.ConcordanceCorrCoef(compute_with_cache=False))
-
-
-def spearman(dim_in: int) -> nn.Module:
-    return stream(torchmetrics.SpearmanCorrCoef(compute_with_cache=False))
-
-
-def relative_squared_error(dim_in: int) -> nn.Module:
-    return stream(torchmetrics.RelativeSquaredError(compute_with_cache=False))

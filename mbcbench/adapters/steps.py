@@ -118,7 +118,8 @@ class RecurrentAdapter(Adapter):
         """Return the state after the chunk `x` (`B x n_c x d`)."""
         if x.shape[1] == 0:
             return state
-        for chunk in x.unflatten(1, (-1, 1)).unbind(1) if self._one_by_one else [x]:
+        chunks = [x[:, i : i + 1] for i in range(x.shape[1])] if self._one_by_one else [x]
+        for chunk in chunks:
             output, memory = self._step(self.module, chunk, state["state"])
             state = {"output": output, "state": memory}
         return state
