@@ -1,4 +1,4 @@
-.PHONY: venv run test lint docs reference detection results-by-encoder bench costs results gallery performance gpu clean
+.PHONY: venv run test lint docs reference detection results-by-encoder field bench costs results gallery performance gpu clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -47,6 +47,13 @@ detection: venv
 results-by-encoder: venv
 	$(BIN)/mbcbench run --suite laws
 	$(BIN)/python tools/results_by_encoder.py latest > docs/results-by-encoder.md
+
+# The set poolings of other packages under the laws (docs/field.md): an hour on one core, of which finished modules are
+# not checked again. The packages are installed in .field, without their dependencies; they are some 700 MB.
+field: venv
+	$(BIN)/python tools/field/run.py
+	$(BIN)/python tools/field/reproduce.py
+	$(BIN)/python tools/field/page.py
 
 # ASV measures what is installed here; `asv compare` and `asv continuous` read the results in .asv/results.
 bench: venv

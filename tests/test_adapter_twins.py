@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import mbcbench
 from mbcbench import adapters
-from mbcbench.errors import UsageError
+from mbcbench.errors import BrokenPluginError, UsageError
 from mbcbench.protocol.encoder import takes_mask
 from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.records.record import Status
@@ -265,6 +266,61 @@ def test_an_adapter_takes_a_mask_if_its_encoder_does() -> None:
 def test_pyg_names_what_it_does_not_know(module: nn.Module, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         adapters.pyg(module)
+
+
+def test_an_error_inside_an_adapted_encoder_is_not_taken_for_missing_arguments() -> None:
+    class OptionalMask(nn.Module):
+        def forward(self, X: Tensor, mask: Tensor | None = None) -> tuple[Tensor]:
+            return (X.sum(1).masked_fill(~mask.any(1, keepdim=True), 0),)  # type: ignore[union-attr]
+
+    with pytest.raises(BrokenPluginError, match="has no attribute 'any'") as error:
+        mbcbench.check(adapters.select_output(OptionalMask(), 0), dim_in=3)
+    assert "forward needs" not in str(error.value)
+
+
+def test_lengths_may_be_fractions_of_the_padded_length() -> None:
+    class Relative(Twin):
+        def forward(self, x: Tensor, wav_lens: Tensor) -> Tensor:
+            present = torch.arange(x.shape[1]) < (wav_lens * x.shape[1]).round()[:, None]
+            return masked_sum(self, x, present)
+
+    assert (
+        status(lambda d: adapters.with_lengths(Relative(d), "wav_lens", relative=True), "symmetry.padding")
+        is Status.PASS
+    )
+
+
+def test_outputs_of_a_layer_are_moved_back_to_their_elements() -> None:
+    class Gate(Twin):
+        def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+            present = torch.arange(x.shape[1]) < lengths[:, None]
+            return self.features(x) * masked_sum(self, x, present)[:, None]
+
+    for layer, expected in ((True, Status.PASS), (False, Status.FAIL)):
+
+        def build(dim_in: int, layer: bool = layer) -> nn.Module:
+            return adapters.with_lengths(Gate(dim_in), layer=layer)
+
+        assert status(build, "symmetry.padding") is expected
+
+
+def test_a_layer_of_pytorch_geometric_keeps_its_rows() -> None:
+    class Centre(nn.Module):
+        def forward(self, x: Tensor, batch: Tensor) -> Tensor:
+            size = int(batch.max()) + 1
+            total = x.new_zeros(size, x.shape[1]).index_add(0, batch, x)
+            return x - (total / batch.bincount(minlength=size)[:, None])[batch]
+
+    for law in ("symmetry.elements", "symmetry.padding"):
+        assert status(lambda d: adapters.pyg_layer(Centre()), law) is Status.PASS
+
+
+def test_what_an_encoder_admits_can_be_declared_from_outside() -> None:
+    module = adapters.declare(adapters.channels_first(ChannelsFirst(3)), order_sensitive=True, min_size=2)
+    domain = declared_domain(EncoderSpec(name="module", factory=ChannelsFirst), module, 3)
+    assert (domain.order_sensitive, domain.min_size) == (True, 2)
+    with pytest.raises(UsageError, match="declare\\(ordered=True\\): expected one of dim_in, min_size"):
+        adapters.declare(module, ordered=True)
 
 
 def test_what_an_encoder_declares_is_passed_on_by_adapters() -> None:

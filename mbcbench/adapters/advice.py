@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
+from mbcbench.protocol.adapter import Adapter
 from mbcbench.protocol.encoder import is_streaming, parameters_of
 from mbcbench.types import Encoder
 
@@ -50,6 +51,8 @@ def mask_advice(module: nn.Module) -> str:
         return f"; if `{sets}` tells the sets apart, wrap it: {_call('pyg')} ({PAGE})"
     if lengths is not None and not is_streaming(module):
         return f"; if `{lengths}` says how many elements are present, wrap it: {_lengths_call(lengths)} ({PAGE})"
+    if not is_streaming(module) and _takes_any_argument(module):
+        return f"; it takes arguments of any name: if `mask` is one, wrap it: {_call('renamed_mask', 'mask')} ({PAGE})"
     return ""
 
 
@@ -115,6 +118,14 @@ def _required_arguments(module: nn.Module) -> list[str]:
         return []
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return [p.name for p in parameters_of(module).values() if p.default is p.empty and p.kind in positional]
+
+
+def _takes_any_argument(module: nn.Module) -> bool:
+    """Return True if forward takes `**arguments`; what an adapter passes on is not meant."""
+    while isinstance(module, Adapter):
+        module = module.module
+    parameters = inspect.signature(module.forward).parameters.values()
+    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
 
 
 def _encodes(module: nn.Module, call: Callable[[Encoder, Tensor], object], x: Tensor) -> bool:

@@ -10,6 +10,8 @@ from mbcbench.errors import UsageError
 from mbcbench.protocol.adapter import Adapter
 from mbcbench.types import Encoder
 
+DECLARATIONS = ("dim_in", "min_size", "vocabulary", "finite_only", "order_sensitive")
+
 
 class InputAdapter(Adapter):
     """Adapter that changes the elements; it reads sets of the usual layout, so a mask adapter goes around it.
@@ -124,6 +126,33 @@ def tokens(module: nn.Module, vocabulary: int) -> TokenAdapter:
         An encoder of sets `B x n x 1`, tried on tokens.
     """
     return TokenAdapter(module, vocabulary)
+
+
+def declare(module: nn.Module, **attributes: int | bool) -> nn.Module:
+    """Declare what an encoder admits, where its class does not: `declare(module, order_sensitive=True)`.
+
+    Parameters
+    ----------
+    module
+        The encoder, or an adapter; it is changed.
+    **attributes
+        Any of `dim_in`, `min_size`, `vocabulary` (numbers), `finite_only` and `order_sensitive` (True or False).
+
+    Returns
+    -------
+    torch.nn.Module
+        The module itself.
+
+    Raises
+    ------
+    UsageError
+        If there is no such attribute.
+    """
+    for name, value in attributes.items():
+        if name not in DECLARATIONS:
+            raise UsageError(f"declare({name}={value!r}): expected one of {', '.join(DECLARATIONS)}")
+        setattr(module, name, value)
+    return module
 
 
 def select_output(module: nn.Module, key: int | str | Callable[[Encoder], Tensor]) -> OutputAdapter:

@@ -93,25 +93,35 @@ def additive_mask(module: nn.Module, name: str = "mask") -> MaskAdapter:
     return MaskAdapter(module, call)
 
 
-def compacted(module: nn.Module) -> MaskAdapter:
+def compacted(module: nn.Module, *, layer: bool = False) -> MaskAdapter:
     """Adapt an encoder that takes a `mask`, but only of sets whose present elements come first.
 
-    The elements keep their order. For a set-to-set layer the order of the outputs would be another one.
+    The elements keep their order.
 
     Parameters
     ----------
     module
         An encoder with an argument `mask`, perhaps by another adapter.
+    layer
+        True for a layer from sets to sets, whose outputs are then moved back to the places of their elements.
 
     Returns
     -------
     MaskAdapter
         An encoder for masks of every form.
     """
-    return MaskAdapter(module, lambda encoder, x, mask: encoder(*_compact(x, mask)))
+
+    def call(encoder: Encoder, x: Tensor, mask: Tensor) -> Tensor:
+        order = _present_first(mask)
+        out: Tensor = encoder(_in_order(x, order), mask.gather(1, order))
+        return _in_order(out, order.argsort(dim=1)) if layer else out
+
+    return MaskAdapter(module, call)
 
 
-def with_lengths(module: nn.Module, name: str = "lengths", *, relative: bool = False) -> MaskAdapter:
+def with_lengths(
+    module: nn.Module, name: str = "lengths", *, relative: bool = False, layer: bool = False
+) -> MaskAdapter:
     """Adapt an encoder of padded sets that is told the number of elements of each; these come first.
 
     Parameters
@@ -121,7 +131,9 @@ def with_lengths(module: nn.Module, name: str = "lengths", *, relative: bool = F
     name
         Name of the argument with the numbers of elements (`B`, int64).
     relative
-        True if they are fractions of the padded length, as in SpeechBrain.
+        True if the argument is a fraction of the padded length, as in SpeechBrain (`B`, of the type of the elements).
+    layer
+        True for a layer from sets to sets, whose outputs are then moved back to the places of their elements.
 
     Returns
     -------
@@ -130,16 +142,19 @@ def with_lengths(module: nn.Module, name: str = "lengths", *, relative: bool = F
     """
 
     def call(encoder: Encoder, x: Tensor, mask: Tensor) -> Tensor:
-        lengths = mask.sum(1)
-        if relative:
-            lengths = lengths.to(x.dtype) / max(x.shape[1], 1)
-        out: Tensor = encoder(_compact(x, mask)[0], **{name: lengths})
-        return out
+        order, lengths = _present_first(mask), mask.sum(1)
+        argument = lengths.to(x.dtype) / x.shape[1] if relative else lengths
+        out: Tensor = encoder(_in_order(x, order), **{name: argument})
+        return _in_order(out, order.argsort(dim=1)) if layer else out
 
     return MaskAdapter(module, call)
 
 
-def _compact(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return sets and mask with the present elements first, in their order."""
-    order = (~mask).to(torch.int8).argsort(dim=1, stable=True)
-    return x.gather(1, order[..., None].expand_as(x)), mask.gather(1, order)
+def _present_first(mask: Tensor) -> Tensor:
+    """Return the positions of the elements, `B x n`, those of present elements first and in their order."""
+    return (~mask).to(torch.int8).argsort(dim=1, stable=True)
+
+
+def _in_order(x: Tensor, order: Tensor) -> Tensor:
+    """Return the elements (`B x n x d`) in another order for each set."""
+    return x.gather(1, order[..., None].expand_as(x))

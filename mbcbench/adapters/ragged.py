@@ -110,6 +110,27 @@ def pyg(module: nn.Module) -> MaskAdapter:
     return MaskAdapter(module, call)
 
 
+def pyg_layer(module: nn.Module) -> MaskAdapter:
+    """Adapt a layer of PyTorch Geometric that returns one row per element, such as a normalisation.
+
+    Parameters
+    ----------
+    module
+        A module with `forward(x, batch)`, where `batch` is the number of its set for each element.
+
+    Returns
+    -------
+    MaskAdapter
+        A layer from `B x n x d` to `B x n x d_out`; rows of masked elements are zero.
+    """
+
+    def call(layer: Encoder, x: Tensor, mask: Tensor) -> Tensor:
+        rows: Tensor = layer(x[mask], torch.arange(len(mask), device=mask.device).repeat_interleave(mask.sum(1)))
+        return rows.new_zeros(*mask.shape, rows.shape[-1]).masked_scatter(mask[..., None], rows)
+
+    return MaskAdapter(module, call)
+
+
 def _is_named(parameter: inspect.Parameter) -> bool:
     return parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
 

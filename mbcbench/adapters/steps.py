@@ -82,6 +82,62 @@ class MergingStepsAdapter(StepsAdapter):
         return self._merge(self.module, a, b)
 
 
+class RecurrentAdapter(Adapter):
+    """Adapter for an encoder whose step takes the last state and returns an output and the next state.
+
+    The encoding is the last output. A stream without elements has none.
+
+    Parameters
+    ----------
+    module
+        The encoder.
+    step
+        `(module, x, state) -> (encoding, state)` for a chunk `x` (`B x n_c x d`); the first state is None.
+    one_by_one
+        True if a step takes one element at a time (`B x 1 x d`).
+    forward
+        `(module, x) -> Tensor`: the module's own encoding of a whole set, which is then compared with its stream.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        step: Callable[[Encoder, Tensor, State], tuple[Tensor, State]],
+        *,
+        one_by_one: bool = False,
+        forward: Callable[[Encoder, Tensor], Tensor] | None = None,
+    ) -> None:
+        super().__init__(module)
+        self._step, self._one_by_one, self._forward = step, one_by_one, forward
+
+    def init_state(self, batch_size: int) -> JsonDict:
+        """Return the state of empty streams."""
+        return {"output": None, "state": None}
+
+    def update(self, state: JsonDict, x: Tensor) -> JsonDict:
+        """Return the state after the chunk `x` (`B x n_c x d`)."""
+        if x.shape[1] == 0:
+            return state
+        chunks = [x[:, i : i + 1] for i in range(x.shape[1])] if self._one_by_one else [x]
+        for chunk in chunks:
+            output, memory = self._step(self.module, chunk, state["state"])
+            state = {"output": output, "state": memory}
+        return state
+
+    def readout(self, state: JsonDict) -> Tensor:
+        """Return the last output, `B x ...`."""
+        if state["output"] is None:
+            raise ValueError("a stream without elements has no output")
+        output: Tensor = state["output"]
+        return output
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the encoding of the whole set `x` (`B x n x d`)."""
+        if self._forward is not None:
+            return self._forward(self.module, x)
+        return self.readout(self.update(self.init_state(x.shape[0]), x))
+
+
 class StatefulAdapter(Adapter):
     """Adapter for an encoder that keeps its state in its own attributes and changes it there.
 

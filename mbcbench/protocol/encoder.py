@@ -158,12 +158,15 @@ def forward_takes_mask(module: nn.Module) -> bool:
 
 
 def parameters_of(module: nn.Module) -> Mapping[str, inspect.Parameter]:
-    """Return the parameters of the method that reads elements, for an adapter with those of what it passes them to."""
+    """Return the parameters of the method that reads elements, for an adapter with those of what it passes them to.
+
+    The elements come first. What the adapted encoder calls them does not matter, since they are passed by position.
+    """
     method: Any = module.update if is_streaming(module) else module.forward
     parameters = dict(inspect.signature(method).parameters)
     passes_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     inner = parameters_of(module.module) if isinstance(module, Adapter) and passes_on else {}
-    return {**inner, **parameters}
+    return {**parameters, **dict(list(inner.items())[1:])}
 
 
 Aggregation = Literal["sum", "mean", "max", "min"]

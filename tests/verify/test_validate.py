@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import mbcbench
 from mbcbench import adapters
-from mbcbench.adapters import advice
+from mbcbench.adapters import advice, channels_first
 from mbcbench.errors import BrokenPluginError, UsageError
 from mbcbench.protocol.build import spec_from_object
 from mbcbench.protocol.spec import EncoderSpec
@@ -208,6 +208,22 @@ def test_a_mask_of_another_name_is_told_how_to_be_wrapped(argument: str, hint: s
     record = Checker(Encoder, dim_in=3).judge("symmetry.padding", BUDGET)
     assert record.status is Status.SKIP
     assert re.match(rf"it takes no argument `mask`; if `{argument}` .*{hint}", record.message)
+
+
+def test_a_mask_among_arguments_of_any_name_is_told_how_to_be_passed_on() -> None:
+    class PassesOn(Features):
+        def forward(self, *sets: Tensor, **others: Tensor) -> Tensor:
+            out: Tensor = self.phi(sets[0]).sum(1)
+            return out
+
+    for build in (
+        PassesOn,
+        lambda d: channels_first(nn.Sequential(nn.Conv1d(d, 4, 1), nn.AdaptiveMaxPool1d(1), nn.Flatten())),
+    ):
+        record = Checker(build, dim_in=3).judge("symmetry.padding", BUDGET)
+        advice = "arguments of any name: if `mask` is one, wrap it: mbcbench.adapters.renamed_mask(module, 'mask')"
+        assert record.status is Status.SKIP
+        assert (advice in record.message) == (build is PassesOn)
 
 
 class TrueIsPadding(Features):
