@@ -128,7 +128,7 @@ class Words(nn.Module):
         (ListOfSets, "list_of_sets(module)"),
         (WithBatch, "pyg(module)"),
         (WithLengths, "with_lengths(module, 'lengths')"),
-        (WithTokens, "tokens(module, vocabulary)"),
+        (WithTokens, "tokens(module, vocabulary=N)"),
         (WithMask, "inverted_mask(module, 'key_padding_mask')"),
         (Words, "tokens(module, vocabulary=N)"),
         (lambda d: Words(d, torch.int64), "tokens(module, vocabulary=N)"),
