@@ -211,7 +211,7 @@ def test_the_pytest_plugin_needs_pytest_alone(tmp_path: Path, environment: dict[
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["report", "--only", "fig1"], 0, "seaborn is not installed; install it with: pip install 'mbcbench[reports]'"),
+        (["report", "--only", "fig1"], 2, "is not installed; install it with: pip install 'mbcbench[reports]'"),
         (["data", "list"], 2, "is not installed; install it with: pip install 'mbcbench[tasks]'"),
     ],
 )

@@ -102,6 +102,8 @@ def test_ctrl_c_is_one_line_and_keeps_finished_cells(plugins: Plugins, tmp_path:
         "encode",
         "--jobs",
         "1",
+        "--time-limit",
+        "600",
         "--quiet",
     ]
     slow = tmp_path / "slow.py"

@@ -46,6 +46,8 @@ def test_a_cell_loads_the_data_that_its_suite_names(name: str, profile: Profile)
     if profile not in planned_by.seconds:
         profile = "quick"  # as the planner does
     for cell in different_cells(planned_by, profile):
+        if cell.suite == "laws":  # which need no data
+            continue
         assert_loads_what_it_needs(registry.plugin(registry.SUITES, cell.suite).load(), cell)
 
 
