@@ -62,6 +62,8 @@ def try_drawn(
     try:
         try_value()
     except (_Falsified, hypothesis.errors.Flaky):
+        if not counterexamples:  # flaky for another reason than ours
+            raise
         return counterexamples[-1]  # Hypothesis runs the smallest failing example last
     return None
 

@@ -100,12 +100,17 @@ def check_parameters(subject: Subject, data: ExampleData) -> Comparison:
     keys; with one slot the whole attention does.
 
     How to fix a failure: reparametrise (mu + sigma * noise), remove what cancels, or freeze it explicitly. A parameter
-    that acts in train mode only, such as the spread of random slots, is not dead.
+    that acts in train mode only, such as the spread of random slots, is not dead, nor is one that receives a gradient
+    with the weights as built.
     """
     unused = _unused_parameters(subject, data)
     if unused:
         unused_in_training = set(_unused_in_train_mode(subject, data, unused))
         unused = [name for name in unused if name in unused_in_training]
+    if unused:  # perturbed weights may saturate a softmax, which no training has to do
+        as_built = Subject(subject.rebuild(), subject.dim_in, domain=subject.domain)
+        unused_as_built = set(_unused_parameters(as_built, data))
+        unused = [name for name in unused if name in unused_as_built]
     if not unused:
         return no_gap(data)
     if len(unused) == len(subject.parameters):
