@@ -32,8 +32,6 @@ from mbcbench.paper import (
     GRADIENT_SIZE,
     LARGE_TRAIN_SIZE,
     ONE_PIECE,
-    ONE_SLOT,
-    PER_CHUNK_ONE_SLOT,
     PMA,
     POOLINGS,
     RANDOM_ORDER,
@@ -53,6 +51,7 @@ from mbcbench.records.record import Record
 from mbcbench.types import JsonDict, JsonObject
 
 from . import gradients, laws
+from .identities import identities
 from .tasks.centroids import settings as centroid_settings
 from .tasks.centroids import suite as centroids
 from .tasks.image_completion import settings as completion_settings
@@ -271,22 +270,6 @@ def fig4d(request: Request) -> list[Cell]:
     return clouds(request, with_user_encoders(request, models), 100)
 
 
-def identities(request: Request) -> list[Cell]:
-    """Return the cells of laws that decide a claim without training, on models that the suite of laws does not have."""
-    pairs = [*(("substance.slots", model) for model in ONE_SLOT), ("mbc.partition", PER_CHUNK_ONE_SLOT)]
-    return [
-        Cell(
-            suite=laws.SUITE.name,
-            case=law,
-            encoder=model.encoder,
-            params={"examples": laws.EXAMPLES[request.profile], "hyper": dict(model.hyper)},
-            seed=request.seed,
-            dtype="float64",
-        )
-        for law, model in pairs
-    ]
-
-
 # Centroids
 
 
@@ -399,14 +382,11 @@ def cells(request: Request) -> list[Cell]:
     return list({cell.key: cell for cell in all_cells}.values())
 
 
-SUITES = {
-    suite.name: suite
-    for suite in (image_completion.SUITE, point_clouds.SUITE, centroids.SUITE, gradients.SUITE, laws.SUITE)
-}
+SUITES = {module.SUITE.name: module.SUITE for module in (image_completion, point_clouds, centroids, gradients, laws)}
 
 
 def run(cell: Cell) -> Iterable[Record]:
-    """Run a cell by the task suite that it belongs to."""
+    """Run a cell by the suite that it belongs to."""
     return SUITES[cell.suite].run(cell)
 
 
