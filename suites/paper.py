@@ -382,12 +382,12 @@ def cells(request: Request) -> list[Cell]:
     return list({cell.key: cell for cell in all_cells}.values())
 
 
-SUITES = {module.SUITE.name: module.SUITE for module in (image_completion, point_clouds, centroids, gradients, laws)}
+MEMBERS: list[Suite] = [part.SUITE for part in (image_completion, point_clouds, centroids, gradients, laws)]
 
 
 def run(cell: Cell) -> Iterable[Record]:
     """Run a cell by the suite that it belongs to."""
-    return SUITES[cell.suite].run(cell)
+    return {suite.name: suite for suite in MEMBERS}[cell.suite].run(cell)
 
 
 SUITE = Suite(
