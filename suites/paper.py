@@ -127,10 +127,7 @@ def large_images(
 
 
 def _completions(
-    request: Request,
-    models: Iterable[Model],
-    settings: completion_settings.CompletionSettings,
-    pictures: int = 0,
+    request: Request, models: Iterable[Model], settings: completion_settings.CompletionSettings, pictures: int = 0
 ) -> list[Cell]:
     cells = []
     for model in models:
@@ -383,11 +380,12 @@ def cells(request: Request) -> list[Cell]:
 
 
 MEMBERS: list[Suite] = [part.SUITE for part in (image_completion, point_clouds, centroids, gradients, laws)]
+SUITES = {suite.name: suite for suite in MEMBERS}
 
 
 def run(cell: Cell) -> Iterable[Record]:
     """Run a cell by the suite that it belongs to."""
-    return {suite.name: suite for suite in MEMBERS}[cell.suite].run(cell)
+    return SUITES[cell.suite].run(cell)
 
 
 SUITE = Suite(
