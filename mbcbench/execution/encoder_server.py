@@ -281,6 +281,7 @@ class _Children:
         self._context: ForkContext = multiprocessing.get_context("fork")
         self._running: list[_Child] = []
         self._warmed_up: set[str] = set()  # suites
+        self._is_forkable = True
 
     def run(self) -> None:
         """Run requests until there are no more, then kill what still runs."""
@@ -316,14 +317,14 @@ class _Children:
         The kernel ends the server if this takes too long: no timer of Python interrupts native code.
         """
         cell = request.cell
-        if cell.suite in self._warmed_up:
-            return True
-        self._warmed_up.add(cell.suite)
-        worker.set_alarm(request.seconds, grace=0.0)
-        worker.attempt(cell, request.memory_bytes, lambda: worker.load_suite(cell.suite).warm_up(cell))
-        worker.set_alarm(None)
-        gc.freeze()
-        return not _has_threads_or_cuda()
+        if cell.suite not in self._warmed_up:
+            self._warmed_up.add(cell.suite)
+            worker.set_alarm(request.seconds, grace=0.0)
+            worker.attempt(cell, request.memory_bytes, lambda: worker.load_suite(cell.suite).warm_up(cell))
+            worker.set_alarm(None)
+            gc.freeze()
+            self._is_forkable = not _has_threads_or_cuda()
+        return self._is_forkable
 
     def _fork(self, request: Request) -> _Child:
         reader, writer = multiprocessing.Pipe(duplex=False)

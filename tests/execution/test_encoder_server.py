@@ -173,6 +173,11 @@ def test_an_encoder_that_does_harm_when_it_is_built_for_laws_is_a_row_of_each(
     assert [record.status for record in records] == [status] * 2
 
 
+def test_no_cell_is_forked_from_a_server_in_which_the_encoder_has_started_a_thread(module: Module) -> None:
+    serve(*(module.law("StartsThread", law) for law in LAWS))
+    assert module.imports == 1 + len(LAWS)  # the server's, and one in each cell
+
+
 def test_a_server_ends_when_the_main_process_is_killed(module: Module, tmp_path: Path) -> None:
     script = tmp_path / "main.py"
     script.write_text(
