@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from mbcbench.verify.dispatch import DispatchMode
 
 NOISE = 2 * torch.finfo(torch.float64).eps
 
@@ -36,7 +37,7 @@ _REDUCING = frozenset(
 )  # fmt: skip
 
 
-class NoisyArithmetic(TorchDispatchMode):  # type: ignore[no-untyped-call] # of torch
+class NoisyArithmetic(DispatchMode):
     """Disturb the result of every operation that rounds by a random relative error.
 
     Parameters
@@ -48,14 +49,9 @@ class NoisyArithmetic(TorchDispatchMode):  # type: ignore[no-untyped-call] # of 
     """
 
     def __init__(self, seed: int, relative: float = NOISE) -> None:
-        super().__init__()  # type: ignore[no-untyped-call] # of torch
+        super().__init__()
         self._relative = relative
         self._generator = torch.Generator().manual_seed(seed)
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Return False: nothing is compiled here, and torch would import its compiler, which takes a second."""
-        return False
 
     def __torch_dispatch__(
         self,

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from mbcbench.protocol.copying import copy_module
 from mbcbench.protocol.state import tensors
+from mbcbench.verify.dispatch import DispatchMode
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law, admits_nonfinite
 from mbcbench.verify.subject import Subject, encoding
@@ -184,17 +184,12 @@ def check_dtype(subject: Subject, data: ExampleData) -> Comparison:
 _CREATING = frozenset({"bernoulli", *(f"{kind}_like" for kind in ("empty", "full", "ones", "rand", "randn", "zeros"))})
 
 
-class _NarrowingWatch(TorchDispatchMode):  # type: ignore[no-untyped-call] # of torch
+class _NarrowingWatch(DispatchMode):
     """Watches for operations on float64 numbers whose results are floating-point numbers of fewer digits."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call] # of torch
+        super().__init__()
         self.narrowed: torch.dtype | None = None
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Return False: nothing is compiled here, and torch would import its compiler, which takes a second."""
-        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from mbcbench.protocol.state import tensors
+from mbcbench.verify.dispatch import DispatchMode
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law, NotApplicable, encodes_sets
 from mbcbench.verify.subject import Subject
@@ -118,17 +118,12 @@ class _OperationMeter(TorchFunctionMode):
         return out
 
 
-class _EntryMeter(TorchDispatchMode):  # type: ignore[no-untyped-call] # of torch
+class _EntryMeter(DispatchMode):
     """Counts the entries of the largest result, also of the operations that others consist of."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call] # of torch
+        super().__init__()
         self.entries = 1
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Return False: nothing is compiled here, and torch would import its compiler, which takes a second."""
-        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
