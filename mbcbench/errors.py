@@ -1,4 +1,4 @@
-"""Errors that reach a user as one line, and the exit codes of the command line."""
+"""Errors as the one line that reaches a user, other words of such lines, and the exit codes of the command line."""
 
 import contextlib
 import importlib
@@ -119,6 +119,11 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, UsageError | BrokenPluginError):
         return text
     return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a number with its noun: `1 cell`, `2 cells`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 @contextlib.contextmanager

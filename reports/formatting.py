@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from mbcbench.errors import plural
 from mbcbench.types import JsonObject
 
 from .aggregation import BROKEN, MISSING
@@ -179,11 +180,6 @@ def machine(info: JsonObject) -> str:
     if info.get("threads"):
         parts.append(plural(info["threads"], "thread"))
     return _join(parts)
-
-
-def plural(count: int, noun: str) -> str:
-    """Return `1 seed` or `3 seeds`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _join(parts: Iterable[Any]) -> str:

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from mbcbench.errors import plural
 from mbcbench.types import JsonObject
 
 from .captions import list_names
-from .formatting import machine, plural
+from .formatting import machine
 
 DIRTY = "-dirty"
 COMMIT_DIGITS = 7

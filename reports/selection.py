@@ -8,7 +8,6 @@ import pandas as pd
 from mbcbench.paper import Filter, model_label
 
 from .columns import ALL, MODEL_SETTINGS, SETTINGS, SIZES, TEXT, Row
-from .curves import with_speed
 
 REPAIR_HINT = r" \(pip install [^)]*\)"  # in the names of data sets that old versions recorded
 STANDARD = "standard-"  # cases of trainings that rank encoders begin so; they are no part of the paper's experiments
@@ -29,7 +28,7 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
     for name in SIZES:
         table[f"detail.{name}"] = pd.to_numeric(table[f"detail.{name}"], errors="coerce")
     table["detail.data"] = table["detail.data"].astype(object).replace(REPAIR_HINT, "", regex=True)
-    return with_speed(table.astype(dict.fromkeys(TEXT, object)).copy())  # in one block: many columns were added
+    return table.astype(dict.fromkeys(TEXT, object)).copy()  # in one block: many columns were added
 
 
 def label_models(frame: pd.DataFrame) -> pd.DataFrame:

@@ -27,7 +27,6 @@ __all__ = [
     "paired_sum",
     "reject_holm",
     "resample_means",
-    "seeds_needed",
     "summarise_by",
     "widening",
 ]
@@ -82,17 +81,6 @@ def deviation(estimate: Estimate) -> float:
 def half_at(estimate: Estimate, level: float) -> float:
     """Return half the width of the interval of an estimate at another level."""
     return float(half_width(deviation(estimate), estimate.seeds, level))
-
-
-def seeds_needed(estimate: Estimate, margin: float = 0.0) -> int | None:
-    """Return how many seeds would tell the mean from zero (or from the margin), if mean and deviation stay as they are.
-
-    None if more than `MAX_SEEDS` are needed.
-    """
-    distance = abs(abs(estimate.mean) - margin)
-    counts = np.arange(estimate.seeds + 1, MAX_SEEDS + 1)
-    enough = counts[half_width(deviation(estimate), counts) < distance]
-    return int(enough[0]) if len(enough) else None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from scipy import stats
 from mbcbench.paper import Filter
 from mbcbench.records.record import frame
 from mbcbench.records.store import records
+from mbcbench.reports.curves import with_speed
 from mbcbench.reports.paper.claim_verdicts import Claim
 from mbcbench.reports.paper.claims import CLAIMS
 from mbcbench.reports.paper.contrasts import Contrast
@@ -95,7 +96,7 @@ def verdict(claim: Claim, rows: pd.DataFrame) -> str:
 
 def recompute(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the verdict on each reading. rows: a frame of records."""
-    rows = label_models(rows)
+    rows = with_speed(label_models(rows))
     return pd.DataFrame([(c.id, c.reading, verdict(c, rows)) for c in CLAIMS], columns=["id", "reading", "verdict"])
 
 

@@ -78,6 +78,7 @@ def print_choices(records: "Sequence[Record]") -> None:
 def print_counts(records: "Sequence[Record]", seconds: float) -> None:
     """Print how often each status occurs; an encoder that no law could be tried on counts once."""
     from mbcbench.cli.console import print_line
+    from mbcbench.errors import plural
     from mbcbench.execution.progress import format_duration
     from mbcbench.records.record import count_statuses
 
@@ -86,7 +87,7 @@ def print_counts(records: "Sequence[Record]", seconds: float) -> None:
         by_encoder.setdefault(record.encoder, []).append(record)
     tried = [record for group in by_encoder.values() if common_error(group) is None for record in group]
     untried = sum(common_error(group) is not None for group in by_encoder.values())
-    words = [f"{untried} {'encoder' if untried == 1 else 'encoders'} could not be checked"] if untried else []
+    words = [f"{plural(untried, 'encoder')} could not be checked"] if untried else []
     counts = count_statuses(record.status for record in tried)
     print_line(f"{'; '.join(filter(None, [counts, *words]))} in {format_duration(seconds)}")
 

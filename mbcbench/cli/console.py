@@ -96,11 +96,6 @@ def format_number(value: Any, spec: str = ".1e") -> str:
     return f"{value:{spec}}" if isinstance(value, float) else str(value)
 
 
-def plural(number: int, noun: str) -> str:
-    """Return a number with its noun: `1 cell`, `2 cells`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def status_style(status: "Status") -> str:
     """Return the colour of a status."""
     colours = {"pass": "green", "ok": "green", "xfail": "yellow", "skip": "dim"}

@@ -36,7 +36,8 @@ def report(
       mbcbench report latest --only fig3b,table1 --format png,csv --out figures
     """
     from mbcbench.api.report import report as write_report
-    from mbcbench.cli.console import plural, print_error, print_line
+    from mbcbench.cli.console import print_error, print_line
+    from mbcbench.errors import plural
 
     files = write_report(
         runs or ["latest"], only=split_commas(only), formats=split_commas(formats) or ["html"], out=out, root=root

@@ -145,7 +145,8 @@ def run(
 
 
 def _print_summary(result: "RunResult", folder: Path) -> None:
-    from mbcbench.cli.console import plural, print_line
+    from mbcbench.cli.console import print_line
+    from mbcbench.errors import plural
     from mbcbench.execution.progress import format_duration
     from mbcbench.records import store
 

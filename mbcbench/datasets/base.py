@@ -150,6 +150,11 @@ class PatchDataSet(DataSet):
     content = "patches"
     sizes: ClassVar[Sequence[int]] = ()
 
+    def check_size(self, size: int) -> None:
+        """Raise UsageError for a size that `sizes` lacks."""
+        if size not in self.sizes:
+            raise UsageError(f"there are no images of {size} x {size} pixels; use one of {[*self.sizes]}")
+
     @abstractmethod
     def load(self, size: int = 32) -> Patches:
         """Return patches of `size` x `size` pixels. Raises UsageError if a file is missing or damaged."""

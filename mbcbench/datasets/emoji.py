@@ -18,7 +18,7 @@ from mbcbench.datasets import cache, embedding
 from mbcbench.datasets.base import ExemplarDataSet, Exemplars, PatchDataSet, Patches
 from mbcbench.datasets.parts import Work, compute_in_parts, in_blocks
 from mbcbench.datasets.registry_packages import DataSetFromPackages, NpmPackage, package_checksums
-from mbcbench.errors import UsageError, require
+from mbcbench.errors import require
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -240,8 +240,7 @@ class EmojiImages(DataSetFromPackages, PatchDataSet):
 
     def load(self, size: int = 32) -> Patches:
         """Return the images. Raises UsageError for another size."""
-        if size not in SIZES:
-            raise UsageError(f"there are no images of {size} x {size} pixels; use one of {[*SIZES]}")
+        self.check_size(size)
         arrays = rasters()
         if size != SIZE:
             arrays = cache.cached_arrays(f"{self.name}-{size}-{self.sha256[:12]}", lambda: _reduce_all(size))

@@ -97,6 +97,7 @@ class FashionImages(PatchDataSet):
 
     def load(self, size: int = 32) -> Patches:
         """Return the images without those for validation. Raises UsageError for another size."""
+        self.check_size(size)
         train, test = self._classes.load()[:2]
         in_training = ~in_validation(train)
         patches = as_patches(train.images[in_training], size)
@@ -104,6 +105,7 @@ class FashionImages(PatchDataSet):
 
     def load_validation(self, size: int = 32) -> NDArray[np.uint8]:
         """Return the images for validation, `5000 x 3 x size x size`. Raises UsageError for another size."""
+        self.check_size(size)
         train = self._classes.load().train
         return as_patches(train.images[in_validation(train)], size)
 
@@ -124,8 +126,6 @@ def in_validation(split: Split) -> NDArray[np.bool_]:
 
 def as_patches(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Return grey images `N x 28 x 28` as `N x 3 x size x size`, with an empty border; the channels share memory."""
-    if size not in SIZES:
-        raise UsageError(f"there are no images of {size} x {size} pixels; use one of {[*SIZES]}")
     border = (size - images.shape[1]) // 2
     padded = np.pad(images, ((0, 0), (border, border), (border, border)))
     return np.broadcast_to(padded[:, None], (len(images), 3, size, size))

@@ -127,7 +127,7 @@ def _parse_one(text: str) -> tuple[str, Any]:
     if not equals or not name.isidentifier():
         raise UsageError(f"--hyper {text} is not NAME=VALUE, as in --hyper dim=64")
     if name == WIDTH:
-        raise UsageError(f"--hyper {text}: the width of the elements is no hyper-parameter; {WIDTH_FIX}")
+        raise UsageError(f"--hyper {text}: the width of the elements is not a hyper-parameter; {WIDTH_FIX}")
     with contextlib.suppress(ValueError):
         return name, json.loads(value)
     return name, value

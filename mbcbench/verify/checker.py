@@ -349,7 +349,7 @@ class Checker:
         smallest, refusal = self.domain.min_size, self.domain.refusal
         if law.id == FINITE and refusal is not None:
             return refusal.advice
-        return f"sets of fewer than {smallest} elements are no input" if law.id == FINITE and smallest > 1 else ""
+        return f"sets of fewer than {smallest} elements are not admitted" if law.id == FINITE and smallest > 1 else ""
 
     def _search(self, law: Law, subjects: list[Subject], budget: Budget, g: str = "") -> SearchResult:
         is_expected = law.id in self.breaks  # an expected counterexample is neither shrunk nor worth storing

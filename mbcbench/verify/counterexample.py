@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from mbcbench.errors import UsageError
+from mbcbench.errors import UsageError, plural
 from mbcbench.protocol.customize import BuildOptions
 from mbcbench.records.cell import Cell
 from mbcbench.records.files import CELLS, decode_records, read_cells
@@ -58,9 +58,7 @@ def counterexample_text(target: str, law: Law, result: SearchResult) -> str:
         note = f"; {observation.note}" if observation.note else ""
         worst_gap = max(result.worst.gap, observation.gap)
         lines.append(f"  gap       {observation.gap:.3g}, bound {observation.bound:.3g}{note}")
-        lines.append(
-            f"  worst     gap {worst_gap:.3g} in {result.examples} {'example' if result.examples == 1 else 'examples'}"
-        )
+        lines.append(f"  worst     gap {worst_gap:.3g} in {plural(result.examples, 'example')}")
     if result.culprit:
         lines.append(f"  first seen in: {result.culprit}")
     if law.fix:

@@ -33,7 +33,7 @@ class Refusal:
 
     @property
     def is_clear(self) -> bool:
-        """True if the encoder says that these sets are no input."""
+        """True if the encoder says that it does not admit these sets."""
         return is_refusal(self.error)
 
     @property
@@ -44,7 +44,7 @@ class Refusal:
         sizes = "one element" if last == 1 else sizes
         what = f"a set of {sizes} raises {one_line(self.error)}{user_frame(self.error)}"
         fix = f"`min_size = {self.min_size}` in the class or its EncoderSpec"
-        return f"{what}; if that is no input, declare {fix}" + (
+        return f"{what}; if such sets are not admitted, declare {fix}" + (
             "" if self.is_clear else ", or raise ValueError with a message"
         )
 

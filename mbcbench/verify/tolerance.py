@@ -4,8 +4,8 @@ The gap of a set is the largest absolute difference of its two encodings (max-no
 four steps; each is taken only if the gap exceeds half of the bound so far.
 
 1. `4 eps sqrt(n) max|f|` covers the rounding of a well-conditioned sum.
-2. The condition of the encoding is measured: input and every parameter are perturbed by about 2 eps, eight times, and
-   30 times the spread of the encoding is added (`Subject.compare`).
+2. The condition of the encoding is measured: input and every parameter are perturbed by about 2 eps, up to eight
+   times, and 30 times the spread of the encoding is added (`Subject.compare`).
 3. The law is tried again in float32 (`LawRun`). Rounding grows with the machine epsilon, an error in the algebra does
    not; so 30 times the float32 gap, scaled back to float64, is added.
 4. The law is tried again in noisy arithmetic (`NoisyArithmetic`), where every operation has a random relative error of

@@ -8,6 +8,7 @@ from mbcbench.reporting import Artefact
 from mbcbench.types import JsonDict
 
 from ..columns import Row
+from ..curves import with_speed
 from ..paired import PairedTest, adjust
 from ..selection import label_models
 from .claim_verdicts import Claim, data_sets, judge
@@ -26,6 +27,7 @@ def claims_table(rows: pd.DataFrame, claims: Sequence[Claim] = CLAIMS) -> pd.Dat
     effect, low, high: of the deciding difference, above zero if the claim is right. p: of the test that decides,
     adjusted for all readings with a number by Holm and by Benjamini and Hochberg.
     """
+    rows = with_speed(rows)
     table = pd.DataFrame([_row(claim, rows) for claim in claims])
     for column, method in (("p holm", "holm"), ("p bh", "fdr_bh")):
         table[column] = adjust(table["p"].astype(float).tolist(), method)
@@ -80,7 +82,8 @@ CLAIMS_TABLE = Artefact(
     title="The paper's claims",
     caption="Verdicts are computed by the rules of docs/analysis-plan.md: laws by counterexamples, numbers by "
     "differences that are paired by seed. A claim is confirmed if every part is, refuted if one part is, and shows no "
-    "difference if one part lies within the margin.",
+    "difference if one part lies within the margin. Effects are above zero if the claim is right; ± is half the 95 % "
+    "interval of the deciding comparison. A law has no effect and no p-value: one counterexample decides.",
     data=lambda frame: claims_table(label_models(frame)),
     result=count_verdicts,
 )

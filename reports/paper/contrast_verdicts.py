@@ -9,8 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from mbcbench.errors import plural
+
 from ..captions import list_all
-from ..formatting import parameter_range, plural
+from ..formatting import parameter_range
 from ..paired import PairedTest
 from ..selection import has_not_learnt, mean_by_seed, select
 from ..stats import LEVEL, Estimate, bonferroni, half_at, paired_sum
@@ -54,7 +56,7 @@ def _outcome(paired: PairedTest, joint_level: float, *, expects_equality: bool) 
     the parts may give them. Equivalence comes first: a difference that is real and within the margin does not matter.
     """
     estimate, alpha = paired.estimate, 1 - joint_level
-    wide = half_at(estimate, joint_level) if paired.p > 0 else 0.0
+    wide = half_at(estimate, joint_level)
     low, high = estimate.mean - wide, estimate.mean + wide
     if expects_equality:
         if paired.p_equivalence < 1 - LEVEL:

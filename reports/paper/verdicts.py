@@ -11,7 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from ..formatting import plural
+from mbcbench.errors import plural
+
 from ..paired import PairedTest
 
 Outcome = Literal["confirmed", "refuted", "no difference", "undecided"]

@@ -24,7 +24,7 @@ def violation(data: ExampleData, note: str) -> Comparison:
 
 
 def violation_by_error(data: ExampleData, what: str, error: Exception) -> Comparison:
-    """Return a violation by what raises an error and must not; memory that runs out is no violation."""
+    """Return a violation by what raises an error and must not; memory that runs out is not a violation."""
     if is_out_of_memory(error):
         raise error
     return violation(data, f"{what} raises {one_line(error)}{user_frame(error)}")

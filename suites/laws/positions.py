@@ -40,7 +40,7 @@ def _locate_for_set(subject: Subject, x: Tensor, permutation: Tensor) -> str:
 
 
 def _permute_outputs(call: Call, layout: Layout, permutation: Tensor) -> Tensor | None:
-    """Return the output with its elements permuted, or None if that is no change."""
+    """Return the output with its elements permuted, or None if that changes nothing."""
     (out,) = call.outputs
     assert isinstance(out, Tensor)
     moved = out

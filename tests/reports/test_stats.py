@@ -39,15 +39,6 @@ def test_several_comparisons_widen_their_intervals() -> None:
     )
 
 
-def test_the_seeds_needed_are_the_fewest_whose_interval_leaves_out_zero() -> None:
-    estimate = stats.Estimate.of([0.1, -0.05, 0.1])
-    seeds = stats.seeds_needed(estimate)
-    assert seeds is not None
-    deviation = stats.deviation(estimate)
-    assert stats.half_width(deviation, seeds) < estimate.mean <= stats.half_width(deviation, seeds - 1)
-    assert stats.seeds_needed(stats.Estimate.of([1.0, -1.0, 0.001])) is None
-
-
 def test_a_growth_exponent_is_fitted_to_the_four_largest_sizes_and_to_medians() -> None:
     n = np.array([10.0, 100, 1000, 10_000, 100_000])
     cost = 3.0 * n**1.5

@@ -81,6 +81,10 @@ def test_the_seeds_for_80_percent_power_reach_that_power() -> None:
         assert (power >= 0.8) == is_enough
 
 
+def test_no_number_of_seeds_shows_a_difference_at_the_margin() -> None:
+    assert paired(MARGIN + 100 * (SMALL_NOISE - SMALL_NOISE.mean())).seeds_for_power is None
+
+
 def test_holm_and_benjamini_hochberg_leave_out_what_has_no_p_value() -> None:
     p_values = [0.01, math.nan, 0.04, 0.03]
     assert adjust(p_values, "holm").tolist() == pytest.approx([0.03, math.nan, 0.06, 0.06], nan_ok=True)

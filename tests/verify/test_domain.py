@@ -57,7 +57,7 @@ class FailsOnEmptyChunks(Mean):
 
 
 class Nearest(nn.Module):
-    """The distances to the four nearest elements, and a mean: sets of fewer than four are no input."""
+    """The distances to the four nearest elements, and a mean: it admits no sets of fewer than four."""
 
     def __init__(self, dim_in: int) -> None:
         super().__init__()
@@ -137,7 +137,8 @@ def test_the_law_about_sets_of_every_size_says_which_are_no_input() -> None:
     )
     assert result.status is Status.PASS
     assert "a set of 1 to 3 elements raises ValueError: a set has at least 4 elements, not 3" in result.message
-    assert result.message.endswith("if that is no input, declare `min_size = 4` in the class or its EncoderSpec")
+    fix = "declare `min_size = 4` in the class or its EncoderSpec"
+    assert result.message.endswith(f"if such sets are not admitted, {fix}")
 
 
 def test_a_least_size_in_the_spec_is_respected() -> None:
@@ -212,7 +213,7 @@ def test_sets_that_raise_by_accident_are_one_row_with_what_to_declare() -> None:
     assert result.status is Status.ERROR
     assert re.fullmatch(
         r"a set of 1 to 3 elements raises RuntimeError: .*k.* \(tests/verify/test_domain.py:\d+\); "
-        r"if that is no input, declare `min_size = 4` in the class or its EncoderSpec, "
+        r"if such sets are not admitted, declare `min_size = 4` in the class or its EncoderSpec, "
         r"or raise ValueError with a message",
         result.message,
     )

@@ -83,12 +83,7 @@ def _with_padding(factory: Factory, *, finite: bool, empty: bool) -> Factory:
         return out
 
     def build(dim_in: int) -> nn.Module:
-        inner = factory(dim_in)
-        adapted = MaskAdapter(inner, call)
-        for name in ("vocabulary", "finite_only", "order_sensitive", "min_size"):
-            if hasattr(inner, name):
-                setattr(adapted, name, getattr(inner, name))
-        return adapted
+        return MaskAdapter(factory(dim_in), call)
 
     return build
 

@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +77,11 @@ class Entry:
 
 def read_entries() -> list[Entry]:
     """Return all entries, by package."""
-    reasons = {name: parse_judgement(text, {}) for name, text in _read(ENTRIES / "reasons.toml").items()}
+    reasons = read_reasons()
     return [entry for path in sorted(ENTRIES.glob("*_modules.toml")) for entry in _entries_of(path, reasons)]
 
 
+@cache
 def read_reasons() -> dict[str, Judgement]:
     """Return the reasons that several modules share, by name."""
     return {name: parse_judgement(text, {}) for name, text in _read(ENTRIES / "reasons.toml").items()}

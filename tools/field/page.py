@@ -28,7 +28,7 @@ def main() -> int:
     words = {
         "NUMBERS": numbers(recorded, records),
         "DEFECTS": defects(recorded, records),
-        "REASONS": reasons(),
+        "REASONS": reason_list(),
         "PACKAGES": "\n".join(packages(recorded, records)),
     }
     write("field", words)
@@ -80,7 +80,7 @@ def defects(entries: Sequence[Entry], records: Mapping[str, Record]) -> str:
     return table.rstrip()
 
 
-def reasons() -> str:
+def reason_list() -> str:
     """Return the reasons that several modules share, as a list."""
     return "\n".join(f"- **{name}** ({reason.kind}). {reason.reason}" for name, reason in read_reasons().items())
 
