@@ -1,11 +1,14 @@
 """Try examples that Hypothesis draws: the same ones in every process, whatever is loaded and whatever its settings."""
 
+import contextlib
 import math
 from collections.abc import Callable
 from typing import TypeVar
+from unittest import mock
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity
+from hypothesis.internal.conjecture import providers
 from hypothesis.strategies import SearchStrategy
 
 from mbcbench.verify.law_run import Observation
@@ -27,7 +30,7 @@ def try_drawn(
     Parameters
     ----------
     strategy
-        Strategy of the values. Its integers should span less than 100, see `mbcbench.verify.strategies`.
+        Strategy of the values. Its integers should span less than 100 (see `mbcbench.verify.strategies`).
     attempt
         Function that tries a value.
     max_examples
@@ -60,12 +63,26 @@ def try_drawn(
             raise _Falsified
 
     try:
-        try_value()
+        with _without_local_constants():
+            try_value()
     except (_Falsified, hypothesis.errors.Flaky):
         if not counterexamples:  # flaky for another reason than ours
             raise
         return counterexamples[-1]  # Hypothesis runs the smallest failing example last
     return None
+
+
+def _without_local_constants() -> contextlib.AbstractContextManager[object]:
+    """Keep Hypothesis from collecting constants in the sources of all modules that are loaded.
+
+    The examples would depend on what is loaded. And to find the sources, Hypothesis reads `__file__` of every module:
+    that imports a lazy module (as those of SpeechBrain), or raises its ImportError. Versions that collect no constants
+    need nothing.
+    """
+    collect = "_get_local_constants"
+    if not hasattr(providers, collect):
+        return contextlib.nullcontext()
+    return mock.patch.object(providers, collect, providers.Constants)  # type: ignore[attr-defined] # imported there
 
 
 def _settings(max_examples: int, *, shrink: bool) -> hypothesis.settings:

@@ -1,7 +1,7 @@
 """Hypothesis strategies: sets, partitions, permutations, and examples for the laws.
 
-Hypothesis mixes constants of 100 and more, which it collects from the sources of all modules that are loaded, into the
-integers it draws. So that a seed always gives the same examples, large integers are made of two or more digits here.
+Hypothesis mixes constants of 100 and more into the integers it draws; which ones depends on its version. So that a seed
+always gives the same examples, large integers are made of two or more digits here.
 """
 
 import torch

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from compat import forget_lazy_modules, prepare_torchvision
+from compat import prepare_torchvision
 from pebble import ProcessPool
 from torch import Tensor, nn
 
@@ -37,7 +37,6 @@ def main(jobs: int, seconds: float, modules: list[tuple[str, int, list[str]]]) -
     torch.set_num_threads(1)
     prepare_torchvision()
     mbcbench.get_spec(modules[0][0])  # imports the package
-    forget_lazy_modules()
     with ProcessPool(jobs, max_tasks=1, context=multiprocessing.get_context("fork")) as pool:
         futures = [(arguments[0], pool.schedule(check, arguments, timeout=seconds)) for arguments in modules]
         for target, future in futures:

@@ -29,13 +29,3 @@ def prepare_torchvision() -> None:
         for schema in _SCHEMAS:
             library.define(schema)  # type: ignore[no-untyped-call]
         _LIBRARIES.append(library)
-
-
-def forget_lazy_modules() -> None:
-    """Remove modules that would be imported when an attribute is read, as those of SpeechBrain, from `sys.modules`.
-
-    Hypothesis reads an attribute of every module, and the import fails if an optional library is missing.
-    """
-    for name, module in list(sys.modules.items()):
-        if type(module).__name__ == "LazyModule" or type(module).__name__ == "DeprecatedModuleRedirect":
-            del sys.modules[name]
