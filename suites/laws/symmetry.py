@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mbcbench.types import Encoder
 from mbcbench.verify.culprit import Part, locate_module
-from mbcbench.verify.example import ExampleData
+from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Classes, Law, encodes_sets, has_slots, maps_elements, masks
 from mbcbench.verify.layout import Alignment
 from mbcbench.verify.observed_subject import locate_state
@@ -20,6 +20,7 @@ from .comparison import no_gap, unless_refused, violation, worse
 from .masks import PADDING_SCALE, Padded, pad_sets
 from .positions import locate_positions
 
+_ORDINARY_SIZES = (2, 5)
 _NUM_RAGGED = 3  # sets of unequal sizes in one batch
 
 
@@ -159,8 +160,7 @@ def check_padding(subject: Subject, data: ExampleData) -> Comparison:
     if actual is None:
         # It refuses what is not finite, in padding too: that is loud. Finite padding must still be without influence.
         actual = subject.encode_masked(padded.nan_to_num(posinf=0.0), present)
-    if subject.is_layer:
-        actual = actual[present].reshape(*data.x.shape[:2], *actual.shape[2:])
+    actual = _of_present(subject, actual, present, data.x)
     comparison = subject.compare(actual, subject.encode(data.x), data.x)
     if not subject.deterministic:
         return comparison
@@ -171,16 +171,34 @@ def check_padding(subject: Subject, data: ExampleData) -> Comparison:
 
 
 def _describe_leak(subject: Subject, data: ExampleData, padded: Tensor, present: Tensor) -> str:
-    """Say whether finite padding reaches the encoding too, of an encoder that padding with NaN or infinity changes."""
+    """Say whether finite padding reaches the encoding too, of an encoder that padding with NaN or infinity changes.
+
+    The smallest example does not tell: the weight that a softmax leaks is not seen beside a single element. Ordinary
+    sets are tried as well.
+    """
     finite = torch.where(present[:, :, None], padded, padded.nan_to_num(1.0, 1.0, 1.0))
-    actual = unless_refused(lambda: subject.encode_masked(finite, present))
-    if actual is not None:
-        if subject.is_layer:
-            actual = actual[present].reshape(*data.x.shape[:2], *actual.shape[2:])
-        comparison = subject.compare(actual, subject.encode(data.x), data.x)
-        if bool((comparison.gap > comparison.bound).any()):
-            return "padding changes the encoding, with finite values too"
+    tried = [(data.x, Padded(finite, present))]
+    for size in _ORDINARY_SIZES:
+        example = subject.domain.fit(Example(sizes=(size,), kinds=(0, 0), seed=size))
+        other = ExampleData(example, data.x.shape[2], dtype=data.x.dtype)
+        tried.append((other.x, pad_sets(other.x, 2, other)))
+    if any(_changes(subject, x, padding) for x, padding in tried):
+        return "padding changes the encoding, with finite values too"
     return "finite padding is fine, but NaN or infinity in padding reaches the encoding (0 x NaN is NaN)"
+
+
+def _changes(subject: Subject, x: Tensor, padding: Padded) -> bool:
+    """Return True if padding changes the encoding of sets."""
+    actual = unless_refused(lambda: subject.encode_masked(*padding))
+    if actual is None:
+        return False
+    comparison = subject.compare(_of_present(subject, actual, padding.present, x), subject.encode(x), x)
+    return bool((comparison.gap > comparison.bound).any())
+
+
+def _of_present(subject: Subject, out: Tensor, present: Tensor, x: Tensor) -> Tensor:
+    """Return the encodings of padded sets; of a layer, the outputs of their present elements, as those of `x`."""
+    return out[present].reshape(*x.shape[:2], *out.shape[2:]) if subject.is_layer else out
 
 
 def _draw_padded(subject: Subject, data: ExampleData) -> Padded:

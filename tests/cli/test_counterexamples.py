@@ -38,6 +38,16 @@ class Random(Sum):
     def forward(self, x, mask=None):
         return super().forward(x, mask) + torch.randn(4)
 
+class Temperature(Sum):
+    # Padding sets the temperature of a softmax, which does not matter to a single element.
+    def forward(self, x, mask=None):
+        logits, terms = x.sum(2, keepdim=True), self.terms(x)
+        logits = logits / (1 + logits.abs().amax(1, keepdim=True))
+        if mask is not None:
+            terms = terms.where(mask[..., None], 0.0)
+            logits = logits.masked_fill(~mask[..., None], -torch.inf)
+        return (logits.softmax(1) * terms).sum(1)
+
 class Raises(Sum):
     def forward(self, x, mask=None):
         if x.isnan().any():
@@ -72,6 +82,7 @@ def cards(out: str) -> list[str]:
     [
         ("TimesMask", "finite padding is fine, but NaN or infinity in padding reaches the encoding"),
         ("NoMask", "padding changes the encoding, with finite values too"),
+        ("Temperature", "padding changes the encoding, with finite values too"),
     ],
 )
 def test_padding_with_nan_and_with_finite_values_are_told_apart(command: Command, name: str, words: str) -> None:
