@@ -54,8 +54,8 @@ def _build(cell: Cell) -> EncoderDetail:
     spec = options.apply(get_spec(cell.encoder))
     dim_in = options.dim_in or element_width(spec)
     module = build_from_spec(spec, dim_in=dim_in, seed=cell.seed).eval()
-    min_size = declared_domain(spec, module, dim_in).min_size
-    validate(module, dim_in=dim_in, name=cell.encoder, min_size=min_size)
+    domain = declared_domain(spec, module, dim_in)
+    validate(module, dim_in=dim_in, name=cell.encoder, domain=domain)
     return EncoderDetail(
         summary=spec.summary,
         paper=spec.paper,
@@ -70,7 +70,7 @@ def _build(cell: Cell) -> EncoderDetail:
         dim_in=dim_in,
         why_dim_in="" if options.dim_in else why_width(spec),
         weights=_place_of_weights(module, options, cell.encoder),
-        output_shape=_output_shape(module, dim_in, min_size),
+        output_shape=_output_shape(module, dim_in, domain.min_size),
         identity={"encoder source": source_digest(cell.encoder, module), "encoder weights": digest.weights(module)},
         deliberately_wrong=spec.deliberately_wrong,
     )

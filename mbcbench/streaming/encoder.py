@@ -82,8 +82,7 @@ def build_encoder(options: "EncodeOptions", width: int) -> GuardedEncoder:
         if place:
             logger.warning(place)
     try:
-        min_size = declared_domain(spec, module, width).min_size
-        validate(module, dim_in=width, name=options.encoder, min_size=min_size)
+        validate(module, dim_in=width, name=options.encoder, domain=declared_domain(spec, module, width))
     except BrokenPluginError as error:
         raise UsageError(f"{options.path} holds elements of width {width}, and {error}") from error
     return GuardedEncoder(_as_streaming(module, options).to(options.device), options.encoder)

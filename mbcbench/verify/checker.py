@@ -221,10 +221,10 @@ class Checker:
         with isolated(self.seed):
             module = build_from_spec(self.spec, dim_in=self.dim_in, seed=self.seed)
             self._domain = declared_domain(self.spec, module, self.dim_in)
-            validate(module, dim_in=self.dim_in, name=self.spec.name, min_size=self._domain.min_size)
+            validate(module, dim_in=self.dim_in, name=self.spec.name, domain=self._domain)
             in_float64 = copy_module(module).to("cpu", torch.float64).eval()
-            validate_in_float64(in_float64, dim_in=self.dim_in, name=self.spec.name, min_size=self._domain.min_size)
-            return parameter_variants(in_float64, self.dim_in, self.seed, self._domain.min_size)
+            validate_in_float64(in_float64, dim_in=self.dim_in, name=self.spec.name, domain=self._domain)
+            return parameter_variants(in_float64, self.dim_in, self.seed, self._domain)
 
     @property
     def domain(self) -> Domain:
@@ -256,7 +256,7 @@ class Checker:
             for example in _PROBES:
                 x = ExampleData(self.domain.fit(example), self.dim_in).x
                 first = module(x)
-                module(2 * x)
+                module(self.domain.admit(2 * x))
                 if bool((tolerance.gaps(module(x), first) > tolerance.rounding_bound(first, x.shape[1])).any()):
                     return False
         return True

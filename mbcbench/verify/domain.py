@@ -3,12 +3,12 @@
 from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mbcbench.errors import is_out_of_memory, one_line, user_frame
 from mbcbench.protocol.adapter import declared_int, declares
 from mbcbench.protocol.spec import EncoderSpec
-from mbcbench.verify.example import Example
+from mbcbench.verify.example import Example, to_tokens
 
 MAX_INFERRED_SIZE = 64  # an encoder that refuses sets of this size declares its `min_size`
 
@@ -92,6 +92,15 @@ class Domain:
             return replace(example, sizes=tuple(size + self.num_added for size in example.sizes))
         return replace(example, sizes=(example.sizes[0] + self.num_added, *example.sizes[1:]))
 
+    @property
+    def admits_nonfinite(self) -> bool:
+        """True if elements may be NaN or infinite."""
+        return not (self.finite_only or self.vocabulary)
+
+    def admit(self, x: Tensor) -> Tensor:
+        """Return elements that are admissible in place of real numbers: tokens, if there is a vocabulary."""
+        return to_tokens(x, self.vocabulary) if self.vocabulary else x
+
     def admits_chunks(self, sizes: tuple[int, ...]) -> bool:
         """Return True if a stream may have chunks of these sizes."""
         smallest = min(sizes) if self.every_chunk else sum(sizes)
@@ -100,31 +109,31 @@ class Domain:
 
 def declared_domain(spec: EncoderSpec, module: nn.Module, dim_in: int) -> Domain:
     """Return what a spec or attributes of the module declare; a least size that is not declared is found by trying."""
-    smallest = max(spec.min_size, declared_int(module, "min_size") or 1)
-    refusal = _find_refusal(module, dim_in, smallest)
-    return Domain(
-        min_size=refusal.min_size if refusal is not None else smallest,
+    declared = Domain(
+        min_size=max(spec.min_size, declared_int(module, "min_size") or 1),
         finite_only=spec.finite_only or declares(module, "finite_only"),
         order_sensitive=spec.order_sensitive or declares(module, "order_sensitive"),
         vocabulary=spec.vocabulary or declared_int(module, "vocabulary") or 0,
-        refusal=refusal,
     )
+    refusal = _find_refusal(module, dim_in, declared)
+    return declared if refusal is None else replace(declared, min_size=refusal.min_size, refusal=refusal)
 
 
-def _find_refusal(module: nn.Module, dim_in: int, declared: int) -> Refusal | None:
-    """Return how the module refuses sets from `declared` elements on, and the size from which it encodes them.
+def _find_refusal(module: nn.Module, dim_in: int, domain: Domain) -> Refusal | None:
+    """Return how the module refuses sets of the declared least size, and the size from which it encodes them.
 
-    Return None if it encodes sets of `declared` elements, or no larger ones either: its validation then says why.
+    Return None if it encodes sets of that size, or no larger ones either: its validation then says why.
     """
+    declared = domain.min_size
     training = {m: m.training for m in module.modules()}
     module.eval()
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            errors = [_error_for_size(module, dim_in, declared)]
+            errors = [_error_for_size(module, dim_in, domain, declared)]
             while errors[-1] is not None and len(errors) <= MAX_INFERRED_SIZE:
-                errors.append(_error_for_size(module, dim_in, declared + len(errors)))
+                errors.append(_error_for_size(module, dim_in, domain, declared + len(errors)))
             # A module that mistakes n for d encodes one size only.
-            is_least = errors[-1] is None and _error_for_size(module, dim_in, declared + len(errors)) is None
+            is_least = errors[-1] is None and _error_for_size(module, dim_in, domain, declared + len(errors)) is None
     finally:
         for submodule, mode in training.items():
             submodule.training = mode
@@ -132,13 +141,13 @@ def _find_refusal(module: nn.Module, dim_in: int, declared: int) -> Refusal | No
     return None if last_error is None else Refusal(declared, declared + len(errors) - 1, last_error)
 
 
-def _error_for_size(module: nn.Module, dim_in: int, n: int) -> BaseException | None:
+def _error_for_size(module: nn.Module, dim_in: int, domain: Domain, n: int) -> BaseException | None:
     """Return what the module raises for sets of `n` elements, or None; memory that runs out is not a refusal."""
     like = next(module.parameters(), torch.empty(0))
     dtype = like.dtype if like.is_floating_point() else torch.get_default_dtype()
     x = torch.linspace(-1, 1, 2 * n * dim_in, dtype=dtype, device=like.device).reshape(2, n, dim_in)
     try:
-        module(x)
+        module(domain.admit(x))
     except (Exception, SystemExit) as error:  # the module's own
         return None if is_out_of_memory(error) else error
     return None

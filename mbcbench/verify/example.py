@@ -113,10 +113,11 @@ class ExampleData:
         self.example = example
         self.choices: JsonDict = {}
         if example.values is not None:
-            values = np.array(example.values, dtype=np.float64).reshape(1, example.n, dim)
+            x = torch.from_numpy(np.array(example.values, dtype=np.float64).reshape(1, example.n, dim))
         else:
-            values = _draw_values(example, dim)
-        self.x = torch.from_numpy(values).to(dtype)
+            x = torch.from_numpy(_draw_values(example, dim))
+            x = to_tokens(x, example.vocabulary) if example.vocabulary else x
+        self.x = x.to(dtype)
 
     @cached_property
     def order(self) -> Tensor:
@@ -152,12 +153,12 @@ def _draw_values(example: Example, dim: int) -> Array:
     batch = rng.standard_normal((len(example.kinds), example.n, dim))
     for row, kind in enumerate(example.kinds):
         batch[row] = KINDS[kind % len(KINDS)][1](batch[row])
-    return _to_tokens(batch, example.vocabulary) if example.vocabulary else batch
+    return batch
 
 
-def _to_tokens(values: Array, vocabulary: int) -> Array:
+def to_tokens(values: Tensor, vocabulary: int) -> Tensor:
     """Return integers of a vocabulary in place of real numbers; equal and sorted numbers stay so."""
-    return np.clip(np.round((values + 2) * (vocabulary - 1) / 4), 0, vocabulary - 1)
+    return ((values + 2) * (vocabulary - 1) / 4).round().clamp(0, vocabulary - 1)
 
 
 def _draw_order(example: Example) -> NDArray[np.int64]:

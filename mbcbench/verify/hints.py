@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
-from mbcbench.adapters import additive_mask, compacted, inverted_mask
+from mbcbench.adapters import MaskAdapter, additive_mask, compacted, inverted_mask
 from mbcbench.adapters.advice import PAGE
 from mbcbench.verify.law import Law
+from mbcbench.verify.subject import Subject
 
 if TYPE_CHECKING:
     from mbcbench.verify.checker import Checker
@@ -33,15 +35,32 @@ def convention_hint(checker: "Checker", law: Law) -> str:
 
 
 def _mask_hint(checker: "Checker", law: Law) -> str:
-    """Return the adapter for the meaning of a mask under which padding has no influence."""
+    """Return the adapter for the meaning of a mask under which padding has no influence.
+
+    An encoder that has an adapter gets none: what its mask means has been said. Nor does a meaning count under which
+    the elements have no influence either, such as a mask that makes every encoding NaN.
+    """
+    if any(isinstance(module, MaskAdapter) for module in checker.subjects()[0].module.modules()):
+        return ""
     for name, adapt in MASK_MEANINGS.items():
 
         def wrap(module: nn.Module, adapt: Callable[[nn.Module], nn.Module] = adapt) -> nn.Module:
             return adapt(module).eval()
 
-        if checker.survives_smallest(law, checker.subjects(wrap)):
+        subjects = checker.subjects(wrap)
+        if checker.survives_smallest(law, subjects) and _tells_sets_apart(subjects[0]):
             return f"it holds through mbcbench.adapters.{name}(module): wrap it if `mask` is meant so ({PAGE})"
     return ""
+
+
+def _tells_sets_apart(subject: Subject) -> bool:
+    """Return True if two sets with padding have two encodings."""
+    n = subject.domain.min_size + 3
+    x = torch.randn(2, n, subject.dim_in, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    present = torch.arange(n).expand(2, n) < n - 1
+    with torch.no_grad():
+        first, second = subject.encode_masked(subject.domain.admit(x), present)
+    return bool(first.isfinite().all() and second.isfinite().all()) and not torch.equal(first, second)
 
 
 def _order_hint(checker: "Checker", law: Law) -> str:

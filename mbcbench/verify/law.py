@@ -59,7 +59,7 @@ def has_reference(subject: Subject) -> str | None:
 
 def admits_nonfinite(subject: Subject) -> str | None:
     """Require an encoder that admits NaN and infinity."""
-    return "it admits finite elements only, as it declares" if subject.domain.finite_only else None
+    return None if subject.domain.admits_nonfinite else "it admits finite elements only, as it declares"
 
 
 def reads_numbers(subject: Subject) -> str | None:

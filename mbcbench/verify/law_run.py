@@ -245,7 +245,8 @@ class LawRun:
     def _float32_gap(self, subject: Subject, data: ExampleData, trial: int) -> Tensor:
         """Return the gap of each set in float32 (`B`)."""
         float32_data = ExampleData(data.example, subject.dim_in, dtype=torch.float32)
-        float32_data.x = rescale(float32_data.x, torch.Generator().manual_seed(trial))
+        if not subject.domain.vocabulary:
+            float32_data.x = rescale(float32_data.x, torch.Generator().manual_seed(trial))
         return self.law.check(subject.in_float32(trial), float32_data).gap.double()
 
     def _noisy_gap(self, subject: Subject, data: ExampleData, trial: int) -> Tensor:

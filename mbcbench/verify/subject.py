@@ -174,7 +174,9 @@ class Subject:
             for parameter, value in zip(twin.parameters(), parameters, strict=True):
                 parameter.data = value
             generator = torch.Generator().manual_seed(number)
-            change = tolerance.gaps(quantity(twin, tolerance.perturb(x, generator, relative)), unperturbed)
+            # A token has no neighbours.
+            moved = x if self.domain.vocabulary else tolerance.perturb(x, generator, relative)
+            change = tolerance.gaps(quantity(twin, moved), unperturbed)
             spread = torch.maximum(spread, change)
             widened = bound + factor * torch.where(spread.isfinite(), spread, 0.0)
             if bool((gap <= COVERED * widened).all()):
@@ -186,7 +188,7 @@ class Subject:
         """Magnitude of an encoding of ordinary data: the max-norm for a few sets of normal elements."""
         n = max(_ORDINARY_SIZE, self.domain.min_size)
         generator = torch.Generator().manual_seed(0)
-        x = torch.randn(4, n, self.dim_in, dtype=torch.float64, generator=generator)
+        x = self.domain.admit(torch.randn(4, n, self.dim_in, dtype=torch.float64, generator=generator))
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             return float(tolerance.max_norms(encoding(self.module, x)).median())
 
@@ -278,15 +280,15 @@ def _map_parameters(module: nn.Module, seed: int, function: Callable[[Tensor, to
     return twin
 
 
-def parameter_variants(base: nn.Module, dim_in: int, seed: int, min_size: int = 1) -> list[nn.Module]:
+def parameter_variants(base: nn.Module, dim_in: int, seed: int, domain: Domain) -> list[nn.Module]:
     """Return a module (float64, eval mode) as built, and with noise added to its parameters.
 
     Fresh parameters hide faults: a bias of zero can be added once per chunk without effect, a forgotten LayerNorm of
     ones changes nothing, small logits make every attention uniform. A variant that is not finite on ordinary data is
     left out.
     """
-    n = max(5, min_size)
-    x = torch.randn(2, n, dim_in, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    n = max(5, domain.min_size)
+    x = domain.admit(torch.randn(2, n, dim_in, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)))
     variants = [base]
     for number, scale in enumerate(_VARIANT_SCALES, 1):
         variant = _with_noise(base, seed + number, scale)

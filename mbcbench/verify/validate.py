@@ -14,6 +14,7 @@ from mbcbench.protocol.build import build_from_spec, shorten
 from mbcbench.protocol.copying import copy_module
 from mbcbench.protocol.factory import FixedWidthFactory, InstanceFactory
 from mbcbench.protocol.spec import EncoderSpec
+from mbcbench.verify.domain import Domain
 
 DEFAULT_DIM_IN = 3
 BATCH_SIZE = 2
@@ -84,30 +85,30 @@ def _encodes(module: nn.Module, dim_in: int) -> bool:
     module = copy_module(module).eval()
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            out = module(_probe_input(module, dim_in))
+            out = module(_probe_input(module, dim_in, Domain(vocabulary=declared_int(module, "vocabulary") or 0)))
     except Exception:  # whatever a layer says to a width that it does not know
         return False
     return isinstance(out, Tensor)
 
 
-def _probe_input(module: nn.Module, dim_in: int, min_size: int = 1) -> Tensor:
+def _probe_input(module: nn.Module, dim_in: int, domain: Domain) -> Tensor:
     """Return a batch whose number of elements differs from its width and size, so that no two can be confused."""
-    least = max(3, min_size)
+    least = max(3, domain.min_size)
     n = least if least != dim_in else least + 1
     x = torch.linspace(-1, 1, BATCH_SIZE * n * dim_in, dtype=torch.get_default_dtype()).reshape(BATCH_SIZE, n, dim_in)
     first = next(iter(module.parameters()), None)
     if first is not None and first.is_floating_point():
         x = x.to(device=first.device, dtype=first.dtype)
-    return x
+    return domain.admit(x)
 
 
-def validate(module: nn.Module, *, dim_in: int, name: str, min_size: int = 1) -> None:
+def validate(module: nn.Module, *, dim_in: int, name: str, domain: Domain) -> None:
     """Encode a small batch; raise BrokenPluginError if forward fails or its output is not an encoding.
 
     The message is one line that names the encoder, what happened and, where there is one, the adapter to use.
     """
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        x = _probe_input(module, dim_in, min_size)
+        x = _probe_input(module, dim_in, domain)
         try:
             out: object = module(x)
         except (KeyboardInterrupt, UsageError, BrokenPluginError):
@@ -129,9 +130,9 @@ def validate(module: nn.Module, *, dim_in: int, name: str, min_size: int = 1) ->
             raise BrokenPluginError(_join(what, layout_advice(module, x)))
 
 
-def validate_in_float64(module: nn.Module, *, dim_in: int, name: str, min_size: int = 1) -> None:
+def validate_in_float64(module: nn.Module, *, dim_in: int, name: str, domain: Domain) -> None:
     """Encode a small batch in float64 on the CPU, as laws do; raise BrokenPluginError if that fails."""
-    x = _probe_input(module, dim_in, min_size)
+    x = _probe_input(module, dim_in, domain)
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             module(x)

@@ -39,7 +39,7 @@ def check_determinism(subject: Subject, data: ExampleData) -> Comparison:
     nothing on the module during a call.
     """
     twin = copy_module(subject.module)
-    other = data.x * -0.7 + 0.3
+    other = subject.domain.admit(data.x * -0.7 + 0.3)
     first = subject.module(data.x)
     comparison = subject.compare(subject.module(other), twin(other), other)
     return worse(comparison, subject.compare(subject.module(data.x), first, data.x))

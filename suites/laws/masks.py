@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mbcbench.types import State
+from mbcbench.verify.domain import Domain
 from mbcbench.verify.example import ExampleData
 from mbcbench.verify.law import Law, masks, streams
 from mbcbench.verify.observed_subject import locate_state
@@ -24,10 +25,11 @@ class Padded(NamedTuple):
     present: Tensor
 
 
-def pad_sets(x: Tensor, num_padding: int, data: ExampleData, first: float | None = None) -> Padded:
+def pad_sets(x: Tensor, num_padding: int, data: ExampleData, domain: Domain, first: float | None = None) -> Padded:
     """Return `x` with padding at random places; `first` is the value of one padded element, the others are large."""
     batch_size, n, dim = x.shape
     padding = torch.from_numpy(data.rng.standard_normal((batch_size, num_padding, dim))) * PADDING_SCALE
+    padding = domain.admit(padding)
     if first is not None:
         padding[:, 0] = first
     positions = torch.arange(n + num_padding).expand(batch_size, -1).numpy()
@@ -50,7 +52,7 @@ def check_mask(subject: Subject, data: ExampleData) -> Comparison:
     How to fix a failure: apply the mask in update, to every chunk, before anything is accumulated or counted.
     """
     start = subject.init_state(len(data.x))
-    padded = [pad_sets(chunk, int(data.rng.integers(1, 4)), data) for chunk in data.chunks]
+    padded = [pad_sets(chunk, int(data.rng.integers(1, 4)), data, subject.domain) for chunk in data.chunks]
     data.choices["positions of the padding"] = torch.cat([~chunk.present for chunk in padded], 1)
     expected = subject.stream(data.chunks, start)
     comparison = subject.compare(_stream_masked(subject, padded, start), expected, data.x)

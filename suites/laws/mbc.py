@@ -140,7 +140,7 @@ def _stream_with_masked_chunk(subject: Subject, data: ExampleData, state: State,
     for number, chunk in enumerate(data.chunks):
         if number == position:
             absent = chunk.new_zeros(chunk.shape[:2]).bool()
-            state = subject.update(state, chunk * 3 + 1, absent)
+            state = subject.update(state, subject.domain.admit(chunk * 3 + 1), absent)
         state = subject.update(state, chunk)
     return subject.readout(state)
 

@@ -26,7 +26,9 @@ def locate_positions(subject: Subject, x: Tensor, permutations: Tensor) -> str:
 def _locate_for_set(subject: Subject, x: Tensor, permutation: Tensor) -> str:
     layouts = infer_layouts(subject.module, x, encoding)
     permuted = x[:, permutation]
-    passes = [record(subject.module, partial(encoding, x=inputs)) for inputs in (x, permuted, 2 * x + 1)]
+    passes = [
+        record(subject.module, partial(encoding, x=inputs)) for inputs in (x, permuted, subject.domain.admit(2 * x + 1))
+    ]
     for key, call in passes[0].by_key.items():
         layout = layouts.get(key)
         if layout is None or len(layout.outputs) != 1 or layout.outputs[0] is None:

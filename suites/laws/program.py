@@ -110,7 +110,8 @@ def check_program(subject: Subject, data: ExampleData) -> Comparison:
 
 
 def _pool(subject: Subject) -> Tensor:
-    return torch.randn(1, _POOL_SIZE, subject.dim_in, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    return subject.domain.admit(torch.randn(1, _POOL_SIZE, subject.dim_in, generator=generator, dtype=torch.float64))
 
 
 def explore(run: LawRun, *, examples: int, seed: int, shrink: bool) -> Observation | None:

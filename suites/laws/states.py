@@ -116,7 +116,7 @@ def _uses(subject: Subject, state: State, start: State, chunk: Tensor) -> Iterat
     """Yield the ways to use a state, by name, none of which may change it."""
     if state is not start:  # the encoding of an empty stream is for mbc.empty to judge
         yield "readout", lambda: subject.readout(state)
-    yield "update", lambda: subject.update(state, chunk * 0.5)
+    yield "update", lambda: subject.update(state, subject.domain.admit(chunk * 0.5))
     if subject.mergeable:
         yield "merge", lambda: subject.module.merge(state, state)
         yield "merge", lambda: subject.module.merge(subject.update(start, chunk), state)

@@ -12,7 +12,7 @@ from torch import Tensor
 from mbcbench.protocol import state as pytree
 from mbcbench.types import Encoder
 from mbcbench.verify.example import NORMAL_KINDS, ExampleData
-from mbcbench.verify.law import Classes, Law, encodes_sets, has_parameters, has_slots
+from mbcbench.verify.law import Classes, Law, encodes_sets, has_parameters, has_slots, reads_numbers
 from mbcbench.verify.subject import Subject, encoding, slots_of
 from mbcbench.verify.tolerance import Comparison, gaps, rounding_bound
 
@@ -46,22 +46,23 @@ def check_elements(subject: Subject, data: ExampleData) -> Comparison:
     others = data.x[:, [i for i in range(n) if i != position]]
     element = data.x[:, position : position + 1]
     direction = torch.nn.functional.one_hot(torch.tensor(coordinate), dim)
-    moved = [_insert(others, position, element + shift * direction) for shift in (0.0, _ABOVE, _BELOW)]
-    if not _can_distinguish(subject, moved):
+    zero = torch.zeros_like(element)
+    above, below = (subject.domain.admit(zero + shift) for shift in (_ABOVE, _BELOW))
+    moved = [element, *(subject.domain.admit(element + shift * direction) for shift in (_ABOVE, _BELOW))]
+    if not _can_distinguish(subject, [_insert(others, position, value) for value in moved]):
         return violation(data, "moving a coordinate of an element changes nothing")
-    present = [_insert(others, position, value) for value in (element, _ABOVE, _BELOW)]
+    present = [_insert(others, position, value) for value in (element, above, below)]
     if not _can_distinguish(subject, [others, *present]):
         return violation(data, "leaving an element out changes nothing")
     # A maximum notices a zero only if all others are negative, a minimum only if all are positive.
-    for shift in (0.0, _ABOVE, _BELOW):
-        if _can_distinguish(subject, [others + shift, _insert(others + shift, position, 0.0)]):
+    for rest in (others, *(subject.domain.admit(others + shift) for shift in (_ABOVE, _BELOW))):
+        if _can_distinguish(subject, [rest, _insert(rest, position, zero)]):
             return no_gap(data)
     return violation(data, "an element of zeros changes nothing")
 
 
-def _insert(others: Tensor, position: int, value: Tensor | float) -> Tensor:
-    """Return the sets `others` with one more element."""
-    element = torch.zeros_like(others[:, :1]) + value
+def _insert(others: Tensor, position: int, element: Tensor) -> Tensor:
+    """Return the sets `others` with one more element (`B x 1 x d`)."""
     return torch.cat([others[:, :position], element, others[:, position:]], 1)
 
 
@@ -211,8 +212,8 @@ PARAMETERS = Law(
     kinds=NORMAL_KINDS, min_size=4, max_size=12, budget_fraction=0.02,
 )  # fmt: skip
 ATTENTION = Law(
-    id="substance.attention", check=check_attention, requires=(encodes_sets,), batched=False, kinds=NORMAL_KINDS,
-    min_size=3, max_size=9, budget_fraction=0.02,
+    id="substance.attention", check=check_attention, requires=(encodes_sets, reads_numbers), batched=False,
+    kinds=NORMAL_KINDS, min_size=3, max_size=9, budget_fraction=0.02,
 )  # fmt: skip
 INTERACTIONS = Law(
     id="substance.interactions", check=check_interactions, requires=(encodes_sets,), min_size=3, max_size=9,

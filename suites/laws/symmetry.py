@@ -181,7 +181,7 @@ def _describe_leak(subject: Subject, data: ExampleData, padded: Tensor, present:
     for size in _ORDINARY_SIZES:
         example = subject.domain.fit(Example(sizes=(size,), kinds=(0, 0), seed=size))
         other = ExampleData(example, data.x.shape[2], dtype=data.x.dtype)
-        tried.append((other.x, pad_sets(other.x, 2, other)))
+        tried.append((other.x, pad_sets(other.x, 2, other, subject.domain)))
     if any(_changes(subject, x, padding) for x, padding in tried):
         return "padding changes the encoding, with finite values too"
     return "finite padding is fine, but NaN or infinity in padding reaches the encoding (0 x NaN is NaN)"
@@ -203,12 +203,12 @@ def _of_present(subject: Subject, out: Tensor, present: Tensor, x: Tensor) -> Te
 
 def _draw_padded(subject: Subject, data: ExampleData) -> Padded:
     """Return the sets with padding between their elements, some of it not finite if the encoder admits that."""
-    return pad_sets(data.x, int(data.rng.integers(1, 4)), data, _first_padding(subject, data))
+    return pad_sets(data.x, int(data.rng.integers(1, 4)), data, subject.domain, _first_padding(subject, data))
 
 
 def _first_padding(subject: Subject, data: ExampleData) -> float | None:
     """Return the value of one masked element, which is not finite in most examples, or None for any finite value."""
-    return None if subject.domain.finite_only else (torch.nan, torch.inf, 0.0)[data.example.seed % 3]
+    return (torch.nan, torch.inf, 0.0)[data.example.seed % 3] if subject.domain.admits_nonfinite else None
 
 
 def locate_padding(subject: Subject, data: ExampleData) -> str:
@@ -236,7 +236,7 @@ def _locate_ragged(subject: Subject, data: ExampleData) -> str:
 
 
 def _locate_beside_absent_set(subject: Subject, data: ExampleData) -> str:
-    batch, present = _with_absent_set(data.x)
+    batch, present = _with_absent_set(subject, data.x)
     batch_size, n = present.shape
     rows, elements = torch.arange(batch_size), torch.arange(n).expand(batch_size, n)
     alignment = Alignment(rows, elements, batch_size, n, compared=rows[:-1])
@@ -296,7 +296,7 @@ def _of_first_sets(comparison: Comparison, data: ExampleData) -> Comparison:
 def _compare_beside_absent_set(subject: Subject, data: ExampleData) -> Comparison:
     """Compare sets beside one that is masked entirely with the same sets beside one that is present."""
     x = data.x[:_NUM_RAGGED]
-    batch, present = _with_absent_set(data.x)
+    batch, present = _with_absent_set(subject, data.x)
     actual = unless_refused(lambda: subject.encode_masked(batch, present))
     if actual is None:
         return no_gap(data)
@@ -306,9 +306,9 @@ def _compare_beside_absent_set(subject: Subject, data: ExampleData) -> Compariso
     return _of_first_sets(subject.compare(actual[:-1], expected[:-1], x), data)
 
 
-def _with_absent_set(x: Tensor) -> Padded:
+def _with_absent_set(subject: Subject, x: Tensor) -> Padded:
     """Return the first sets and one more, which is masked entirely."""
-    batch = torch.cat([x[:_NUM_RAGGED], 3 * x[:1] + 1])
+    batch = torch.cat([x[:_NUM_RAGGED], subject.domain.admit(3 * x[:1] + 1)])
     present = batch.new_ones(batch.shape[:2]).bool()
     present[-1] = False
     return Padded(batch, present)

@@ -42,7 +42,7 @@ def check_train(subject: Subject, data: ExampleData) -> Comparison:
     first = encode(training.module, data.x)
     if not torch.equal(encode(training.module, data.x).nan_to_num(), first.nan_to_num()):
         raise NotApplicable("in train mode it draws from a generator of its own, so no two encodings can be compared")
-    others = _change_sets(data.x, changed)
+    others = _change_sets(subject, data.x, changed)
     second = encode(training.module, others)
     if second.shape != first.shape or len(first) != len(data.x):
         return no_gap(data)  # for symmetry.batch to judge
@@ -56,7 +56,7 @@ def locate_train(subject: Subject, data: ExampleData) -> str:
     batch_size, n = data.x.shape[:2]
     rows, elements = torch.arange(batch_size), torch.arange(n).expand(batch_size, n)
     alignment = Alignment(rows, elements, batch_size, n, compared=rows[~changed])
-    others = Part(lambda module: module(_change_sets(data.x, changed)), alignment)
+    others = Part(lambda module: module(_change_sets(subject, data.x, changed)), alignment)
     fault = "depends on the other sets of the batch in train mode"
     return locate_module(subject.in_train_mode, data.x, lambda module: module(data.x), [others], fault)
 
@@ -69,8 +69,8 @@ def _draw_changed(data: ExampleData) -> Tensor:
     return changed
 
 
-def _change_sets(x: Tensor, changed: Tensor) -> Tensor:
-    return torch.where(changed[:, None, None], -3 * x + 1, x)
+def _change_sets(subject: Subject, x: Tensor, changed: Tensor) -> Tensor:
+    return torch.where(changed[:, None, None], subject.domain.admit(-3 * x + 1), x)
 
 
 TRAIN = Law(

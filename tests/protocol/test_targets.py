@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mbcbench.errors import BrokenPluginError, UsageError
 from mbcbench.protocol.build import build_from_spec, get_spec, spec_from_object
 from mbcbench.protocol.customize import BuildOptions
+from mbcbench.verify.domain import Domain
 from mbcbench.verify.validate import element_width, validate
 
 
@@ -102,7 +103,7 @@ class FixedWidth(Mean):
 def test_the_width_is_passed_as_the_constructor_takes_it(target: Callable[..., nn.Module], width: int) -> None:
     spec = spec_from_object(target, "target")
     assert element_width(spec) == width
-    validate(build_from_spec(spec, dim_in=width), dim_in=width, name="target")
+    validate(build_from_spec(spec, dim_in=width), dim_in=width, name="target", domain=Domain())
 
 
 def test_hyper_parameters_go_with_the_width() -> None:
@@ -135,9 +136,9 @@ def test_weights_keep_the_width_of_an_instance(tmp_path: Path) -> None:
 
 def test_an_error_names_the_line_of_the_user() -> None:
     with pytest.raises(BrokenPluginError, match=r"test_targets\.py:\d+.*--dim-in N"):
-        validate(Mean(7), dim_in=3, name="mean")
+        validate(Mean(7), dim_in=3, name="mean", domain=Domain())
 
 
 def test_a_module_for_channels_first_is_told_to_transpose() -> None:
     with pytest.raises(BrokenPluginError, match=r"mbcbench\.adapters\.channels_first\(module\)"):
-        validate(nn.Conv1d(3, 5, 1), dim_in=3, name="convolution")
+        validate(nn.Conv1d(3, 5, 1), dim_in=3, name="convolution", domain=Domain())

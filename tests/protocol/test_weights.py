@@ -95,5 +95,5 @@ def test_a_missing_file_is_found_before_anything_is_built(tmp_path: Path) -> Non
         parse_build_options(weights="nope.pt")
     with pytest.raises(UsageError, match=r"--weights-key model is about a file: give it with --weights"):
         parse_build_options(weights_key="model")
-    with pytest.raises(UsageError, match=r"--hyper dim_in=4: the width of the elements is no hyper-parameter"):
+    with pytest.raises(UsageError, match=r"--hyper dim_in=4: the width of the elements is not a hyper-parameter"):
         parse_build_options(hyper=["dim_in=4"])

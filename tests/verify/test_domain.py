@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import mbcbench
 from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.records.record import Status
 from mbcbench.verify.checker import Budget, Checker
@@ -54,6 +55,22 @@ class FailsOnEmptyChunks(Mean):
 
     def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
         return super().update(state, x / x.shape[1] * x.shape[1] if x[0, 0].numel() else x, mask)
+
+
+class ReadsTokens(Mean):
+    """A mean of embeddings that raises for anything but the tokens it declares."""
+
+    vocabulary = 5
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.table = nn.Embedding(self.vocabulary, dim_in)
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        index = x.long()
+        if not torch.equal(index.to(x.dtype), x) or bool(((index < 0) | (index >= self.vocabulary)).any()):
+            raise IndexError(f"{x.flatten()[:3].tolist()} are no tokens")
+        return super().update(state, self.table(index[..., 0]), mask)
 
 
 class Nearest(nn.Module):
@@ -231,3 +248,8 @@ def test_refusing_large_sets_is_not_an_accident() -> None:
         get_law("symmetry.size"), BUDGET
     )
     assert (result.status, result.message) == (Status.SKIP, "a set of 256 elements is refused with a message")
+
+
+def test_all_elements_are_tokens_if_an_encoder_declares_a_vocabulary() -> None:
+    table = mbcbench.check(ReadsTokens, dim_in=1, examples=60)
+    assert set(table["status"]) <= {"pass", "ok", "skip"}

@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 import mbcbench
 from mbcbench import adapters
-from mbcbench.adapters import advice, channels_first
+from mbcbench.adapters import MaskAdapter, advice, channels_first
 from mbcbench.errors import BrokenPluginError, UsageError
 from mbcbench.protocol.build import spec_from_object
 from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.records.record import Status
 from mbcbench.verify.checker import Budget, Checker
+from mbcbench.verify.domain import Domain
 from mbcbench.verify.validate import validate, why_width
 
 BUDGET = Budget(examples=64, min_examples=4)
@@ -139,7 +140,7 @@ class Words(nn.Module):
 )
 def test_another_convention_is_told_its_adapter_in_one_line(encoder: Callable[[int], nn.Module], adapter: str) -> None:
     with pytest.raises((BrokenPluginError, UsageError)) as caught:
-        validate(encoder(3), dim_in=3, name="mine.py:Encoder")
+        validate(encoder(3), dim_in=3, name="mine.py:Encoder", domain=Domain())
     message = str(caught.value)
     assert message.startswith("mine.py:Encoder")
     assert f"mbcbench.adapters.{adapter}" in message
@@ -162,12 +163,12 @@ def test_only_adapters_that_exist_are_named() -> None:
 
 def test_a_wrong_width_is_not_taken_for_another_layout() -> None:
     with pytest.raises(BrokenPluginError, match=r"elements had width 3: give another with --dim-in N"):
-        validate(ReturnsTuple(4), dim_in=3, name="width")
+        validate(ReturnsTuple(4), dim_in=3, name="width", domain=Domain())
 
 
 def test_an_error_of_device_or_type_says_what_to_write() -> None:
     with pytest.raises(BrokenPluginError, match=r"laws run on the CPU: create tensors with x.new_zeros"):
-        validate(OnAnotherDevice(3), dim_in=3, name="device")
+        validate(OnAnotherDevice(3), dim_in=3, name="device", domain=Domain())
     record = Checker(Float32Inside, dim_in=3).judge("mbc.partition", BUDGET)
     assert record.status is Status.ERROR
     assert "cannot be called in float64, in which laws are decided: RuntimeError: mat1 and mat2" in record.message
@@ -242,21 +243,42 @@ class AddsMask(Features):
         return out
 
 
+class CountsElements(Features):
+    """The mask counts elements. A mask of zero and -inf makes all encodings NaN, and they become zero."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        counts = torch.ones_like(x[..., :1]) if mask is None else mask[..., None].to(x.dtype)
+        out: Tensor = (counts * self.phi(x)).sum(1) / counts.sum(1)
+        return out.nan_to_num()
+
+
 class IgnoresMask(Features):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         out: Tensor = self.phi(x).sum(1)
         return out
 
 
+def adapted(dim_in: int) -> nn.Module:
+    """An encoder whose adapter has the mask the wrong way round."""
+    return MaskAdapter(TrueIsPadding(dim_in), lambda module, x, mask: module(x, mask=mask))
+
+
 @pytest.mark.parametrize(
     ("encoder", "message"),
     [
+        (adapted, "padding changes the encoding, with finite values too"),
         (TrueIsPadding, "it holds through mbcbench.adapters.inverted_mask(module): wrap it if `mask` is meant so"),
         (AddsMask, "it holds through mbcbench.adapters.additive_mask(module): wrap it if `mask` is meant so"),
+        (
+            CountsElements,
+            "finite padding is fine, but NaN or infinity in padding reaches the encoding (0 x NaN is NaN)",
+        ),
         (IgnoresMask, "padding changes the encoding, with finite values too"),
     ],
 )
-def test_a_mask_that_fails_comes_with_the_adapter_under_which_it_holds(encoder: type[nn.Module], message: str) -> None:
+def test_a_mask_that_fails_comes_with_the_adapter_under_which_it_holds(
+    encoder: Callable[[int], nn.Module], message: str
+) -> None:
     record = Checker(encoder, dim_in=3).judge("symmetry.padding", BUDGET)
     assert record.status is Status.FAIL
     assert record.message.removesuffix(" (see docs/adapters.md)") == message
