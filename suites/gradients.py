@@ -101,7 +101,7 @@ def _train_and_compare(cell: Cell, seeds: Seeds) -> Iterator[Record]:
 
 def _train(cell: Cell, settings: GradientSettings, seeds: Seeds) -> tuple[NeuralProcess, Batch, str]:
     """Train a model on full sets; return it in eval mode, the batch after its last, and the name of the data set."""
-    images, _, source = load_images(settings)
+    images, _, source = load_images(settings, cell.seed)
     model = NeuralProcess(get_spec(cell.encoder), seed=seeds.init, hyper=settings.hyper).to(cell.device)
     *training_batches, next_batch = batches(images, replace(settings, steps=settings.steps + 1), seeds.data)
     fit(model, training_batches, mean_nll, steps=settings.steps, lr=settings.lr)

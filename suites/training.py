@@ -18,7 +18,7 @@ X = TypeVar("X")
 
 MAX_GRADIENT_NORM = 5.0
 FINAL_STEPS = 50  # whose losses `TrainingResult.loss` averages
-CURVE_POINTS = 25
+CURVE_POINTS, CURVE_DIGITS = 25, 4
 
 Schedule = Literal["warm-cosine", "milestones"]
 
@@ -55,10 +55,13 @@ class TrainingResult(NamedTuple):
         """Return at most `points` pairs (step, mean loss of the steps since the previous pair)."""
         length = max(1, math.ceil(self.steps / points))
         ends = range(length, self.steps + 1, length)
-        return [(end, statistics.fmean(self.losses[end - length : end])) for end in ends]
+        return [(end, round(statistics.fmean(self.losses[end - length : end]), CURVE_DIGITS)) for end in ends]
 
-    def detail(self, model: nn.Module, *, data: str, train_size: int) -> TrainingDetail:
-        """Return what records say of the training of `model` on sets of `train_size` elements."""
+    def detail(self, model: nn.Module, *, data: str, train_size: int, baseline: float | None = None) -> TrainingDetail:
+        """Return what records say of the training of `model` on sets of `train_size` elements.
+
+        baseline: the training loss of the best prediction that ignores the set.
+        """
         return TrainingDetail(
             data=data,
             train_size=train_size,
@@ -67,6 +70,8 @@ class TrainingResult(NamedTuple):
             ms_per_step=1000 * self.seconds / self.steps,
             train_loss=self.loss,
             parameters=sum(weight.numel() for weight in model.parameters()),
+            curve=self.curve(),
+            train_baseline=baseline,
         )
 
 

@@ -61,7 +61,7 @@ def short_cell(suite: str) -> Cell:
 
 def completion_task() -> Task:
     settings = image_settings.CompletionSettings(**short_cell("image-completion").params)
-    images, _, _ = image_completion.load_images(settings)
+    images, _, _ = image_completion.load_images(settings, 0)
     return Task(
         lambda: neural_process.NeuralProcess(get_spec(ENCODER), seed=0),
         lambda: image_completion.batches(images, settings, 0),
@@ -83,7 +83,7 @@ def cloud_task() -> Task:
 def centroid_task() -> Task:
     cell = short_cell("centroids")
     settings = centroid_settings.DigitCentroidSettings(**cell.params)
-    train = episodes.load(settings).train
+    train = episodes.load(settings, 0).train
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
         generator = torch.Generator().manual_seed(0)

@@ -140,6 +140,13 @@ class DigitDataSet(DataSet):
     def load(self) -> Digits:
         """Return the digits. Raises UsageError if a file is missing or damaged."""
 
+    def load_split(self, split: int) -> Digits:
+        """Return the digits under one of several splits into training and test parts.
+
+        A data set that comes with a split has no other.
+        """
+        return self.load()
+
 
 class PatchDataSet(DataSet):
     """A data set of image patches.
@@ -158,6 +165,13 @@ class PatchDataSet(DataSet):
     @abstractmethod
     def load(self, size: int = 32) -> Patches:
         """Return patches of `size` x `size` pixels. Raises UsageError if a file is missing or damaged."""
+
+    def load_split(self, size: int, split: int) -> Patches:
+        """Return patches under one of several splits into training and test parts.
+
+        A data set that comes with a split has no other.
+        """
+        return self.load(size)
 
 
 class CloudDataSet(DataSet):

@@ -24,7 +24,7 @@ RECIPE = [Path(__file__), *(Path(shapes.__file__).with_name(f"{name}.py") for na
 
 
 class CAD40(CloudDataSet):
-    """Shapes of 40 classes, 50 of each to train on and 20 to test on; always the same ones."""
+    """Shapes of 40 classes, 50 of each to train on and 20 to test on; each split has shapes of its own."""
 
     name = "cad-40"
     paper = False
@@ -33,7 +33,12 @@ class CAD40(CloudDataSet):
     checksums: ClassVar[Mapping[str, str]] = {"recipe": cache.digest(*RECIPE)}
 
     def load(self, points: int = 2000) -> Clouds:
-        arrays = cache.cached_arrays(f"{self.name}-{points}-{self.sha256[:12]}", lambda: _make_clouds(points))
+        return self.load_split(points, 0)
+
+    def load_split(self, points: int, split: int) -> Clouds:
+        """Return the clouds of one of any number of draws."""
+        key = f"{self.name}-{points}-{split}-{self.sha256[:12]}"
+        arrays = cache.cached_arrays(key, lambda: _make_clouds(points, split))
         return Clouds(**arrays, classes=list(SHAPES), name=self.name, source=self.source)
 
     def path(self) -> Path:
@@ -46,11 +51,11 @@ class CAD40(CloudDataSet):
         self.load()
 
 
-def _make_clouds(points: int) -> cache.Arrays:
+def _make_clouds(points: int, split: int) -> cache.Arrays:
     arrays: dict[str, NDArray[np.float32] | NDArray[np.int64]] = {}
     for part, (name, count) in enumerate({"train": TRAIN_PER_CLASS, "test": TEST_PER_CLASS}.items()):
         clouds = [
-            make_cloud(shape, points, np.random.default_rng((SEED, part, label, i)))
+            make_cloud(shape, points, np.random.default_rng((SEED, split, part, label, i)))
             for label, shape in enumerate(SHAPES.values())
             for i in range(count)
         ]

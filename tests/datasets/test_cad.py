@@ -56,6 +56,7 @@ def test_clouds_have_their_labels_and_are_the_same_when_made_again(
     assert clouds.test_labels.tolist() == list(range(40))
     monkeypatch.setenv("MBCBENCH_DATA", str(tmp_path_factory.mktemp("again")))
     assert np.array_equal(cad.CAD40().load(points=50).train, clouds.train)
+    assert not np.array_equal(cad.CAD40().load_split(points=50, split=1).train, clouds.train)
 
 
 def test_without_variation_a_mesh_keeps_its_proportions() -> None:

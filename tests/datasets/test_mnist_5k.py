@@ -40,6 +40,15 @@ def test_no_test_digit_is_trained_on() -> None:
     assert not any(image.tobytes() in trained for image in digits.test.images)
 
 
+def test_a_split_is_another_draw_of_the_same_digits() -> None:
+    first, second = (MNIST_5K.load_split(split) for split in (0, 1))
+    assert not np.array_equal(first.test.images, second.test.images)
+    for digits in (first, second):
+        assert np.bincount(digits.test.labels).tolist() == [100] * 10
+        everything = np.concatenate([digits.train.images, digits.test.images])
+        assert len({image.tobytes() for image in everything}) == len(everything) == 5000
+
+
 def test_the_cached_digits_are_the_parsed_ones() -> None:
     parsed, cached = MNIST_5K.load(), MNIST_5K.load()
     assert np.array_equal(parsed.train.images, cached.train.images)

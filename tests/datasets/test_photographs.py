@@ -25,6 +25,15 @@ def test_every_patch_is_rgb_of_the_requested_size(size: int, count: int) -> None
     assert patches.train.dtype == patches.test.dtype == np.uint8
 
 
+def test_a_split_mirrors_photographs_and_draws_other_patches() -> None:
+    image = np.arange(60, dtype=np.uint8).reshape(1, 20, 3)
+    sides = [photographs.mirrored_at_random(image, np.random.default_rng(seed)) for seed in range(9)]
+    assert {side[0, 0, 0] for side in sides} == {image[0, 0, 0], image[0, -1, 0]}
+    first, second = (Photographs().load_split(32, split) for split in (0, 1))
+    assert np.array_equal(Photographs().load(32).test, first.test)
+    assert not np.array_equal(first.test, second.test)
+
+
 def test_the_patches_of_an_image_are_those_of_earlier_versions() -> None:
     image = np.random.default_rng(1).integers(0, 256, (70, 90, 3), dtype=np.uint8)
     patches = photographs.cut_patches(image, 32, 50, np.random.default_rng(0))
@@ -37,7 +46,7 @@ def test_no_patch_is_flat() -> None:
 
 
 def test_another_size_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"no patches of 48 x 48 pixels; use one of \[32, 64\]"):
+    with pytest.raises(UsageError, match=r"no images of 48 x 48 pixels; use one of \[32, 64\]"):
         Photographs().load(48)
 
 

@@ -86,7 +86,7 @@ def test_cells_whose_data_cannot_be_prepared_blame_the_data_with_the_remedy() ->
     assert [r.status for r in lost] == [Status.ERROR] * 3
     assert {r.message for r in lost} == {
         "not run: the data set photographs cannot be prepared: "
-        "there are no patches of 48 x 48 pixels; use one of [32, 64]"
+        "there are no images of 48 x 48 pixels; use one of [32, 64]"
     }
 
 

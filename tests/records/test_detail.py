@@ -5,7 +5,14 @@ from mbcbench.records.cell import Cell
 from mbcbench.records.record import Status
 
 TRAINING = detail.TrainingDetail(
-    data="fake", train_size=10, steps=5, train_seconds=1.0, ms_per_step=200.0, train_loss=0.5, parameters=3
+    data="fake",
+    train_size=10,
+    steps=5,
+    train_seconds=1.0,
+    ms_per_step=200.0,
+    train_loss=0.5,
+    parameters=3,
+    curve=[(5, 0.5)],
 )
 
 

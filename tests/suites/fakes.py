@@ -45,8 +45,9 @@ class FakeDataSet:
     def __init__(self, load: Callable[..., Any]) -> None:
         self.load = load
 
-    def load_split(self, points: int, split: int) -> Any:
-        return self.load(points=points)
+    def load_split(self, size: int, split: int) -> Any:
+        """Return the data, which have one split only. size: of images, or points of a cloud."""
+        return self.load(size)
 
 
 def replace_data_sets(patch: pytest.MonkeyPatch) -> None:

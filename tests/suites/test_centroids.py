@@ -10,6 +10,7 @@ from torch import nn
 from mbcbench.datasets import Split
 from mbcbench.execution.suite import Request
 from mbcbench.protocol.build import get_spec
+from mbcbench.records import outcomes
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Status
 from mbcbench.suites.tasks.centroids import episodes, prototypical_network, settings
@@ -44,6 +45,16 @@ def test_every_number_of_ways_and_support_is_a_record() -> None:
         assert record.status is Status.OK
         assert (record.metric, record.higher_is_better) == ("accuracy", True)
         assert 0.1 < record.detail["baseline"] < 1
+
+
+def test_a_record_of_all_classes_keeps_how_often_each_query_is_right() -> None:
+    records = run_cells(sample_cells(NAME, "SumEncoder"))
+    of_all = [record for record in records if record.detail["ways"] == 10]
+    for record in of_all:
+        shares = outcomes.unpack(record.detail["outcomes"])
+        assert shares.mean() == pytest.approx(record.value, abs=1e-3)
+        assert len(shares) == 1000
+    assert not any("outcomes" in record.detail for record in records if record not in of_all)
 
 
 def test_a_model_learns_and_more_ways_are_harder() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mbcbench.execution.suite import Request
 from mbcbench.protocol.build import get_spec
+from mbcbench.records import outcomes
 from mbcbench.records.record import Record, Status
 from mbcbench.suites import training
 from mbcbench.suites.tasks.image_completion import neural_process, pixels, settings
@@ -39,6 +40,15 @@ def test_every_test_that_applies_is_a_record() -> None:
         is_one_piece = record.detail["chunk_size"] == record.detail["test_size"]
         assert record.detail["mode"] == ("one piece" if is_one_piece else "streamed")
         assert record.detail["data"] == "fake patches"
+
+
+def test_a_record_of_sets_in_one_piece_keeps_the_likelihood_of_every_image() -> None:
+    for record in records_of():
+        detail = record.detail
+        if detail["mode"] == "one piece" and "num_slots" not in detail:
+            assert outcomes.unpack(detail["outcomes"]).mean() == pytest.approx(record.value, abs=1e-2)
+        else:
+            assert "outcomes" not in detail
 
 
 def test_a_consistent_encoder_scores_the_same_for_all_chunks_and_orders() -> None:
@@ -89,7 +99,7 @@ def test_the_same_seed_gives_the_same_records_and_another_does_not() -> None:
 
 def test_encoders_that_share_a_seed_see_the_same_batches() -> None:
     options = settings.CompletionSettings(**sample_cells(NAME, "SumEncoder")[0].params)
-    images = image_completion.load_images(options)[0]
+    images = image_completion.load_images(options, 0)[0]
     one, two = (list(image_completion.batches(images, options, seed=3)) for _ in range(2))
     assert all(torch.equal(a[0][0], b[0][0]) and torch.equal(a[1], b[1]) for a, b in zip(one, two, strict=True))
 

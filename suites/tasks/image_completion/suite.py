@@ -54,7 +54,8 @@ def completion_cells(request: Request, settings: CompletionSettings) -> list[Cel
 
 def images_needed(cell: Cell) -> list[DataNeed]:
     """Return the need of a cell that calls `load_images`."""
-    return [DataNeed(name=cell.params["data"], arguments={"size": cell.params["size"]})]
+    arguments = {"size": cell.params["size"], "split": cell.seed}
+    return [DataNeed(name=cell.params["data"], loader="load_split", arguments=arguments)]
 
 
 def run(cell: Cell) -> Iterable[Record]:
@@ -64,7 +65,7 @@ def run(cell: Cell) -> Iterable[Record]:
 
 def _train_and_test(cell: Cell, seeds: Seeds) -> Iterator[Record]:
     settings = CompletionSettings(**cell.params)
-    train_images, test_images, source = load_images(settings)
+    train_images, test_images, source = load_images(settings, cell.seed)
     model = _build_model(cell, settings, seeds)
     training = _train(model, train_images, settings, seeds.data)
     training_detail = _training_detail(model, training, settings, train_images, source)
@@ -88,9 +89,9 @@ def _build_model(cell: Cell, settings: CompletionSettings, seeds: Seeds) -> Neur
     ).to(cell.device)
 
 
-def load_images(settings: ImageSettings) -> tuple[Images, Images, str]:
-    """Load the images for training and for tests, and the name of the data set."""
-    data = choose("patches", settings.data).load(size=settings.size)
+def load_images(settings: ImageSettings, split: int) -> tuple[Images, Images, str]:
+    """Load the images for training and for tests, and the name of the data set; see `PatchDataSet.load_split`."""
+    data = choose("patches", settings.data).load_split(settings.size, split)
     train = as_images(torch.tensor(data.train[: settings.train_images]), settings.coordinates)
     test = as_images(torch.tensor(data.test[: settings.test_images]), settings.coordinates)
     return train, test, data.source
@@ -133,13 +134,11 @@ def _training_detail(
     training decides that, against the baseline on training images: a model that has learnt may still generalize badly.
     """
     baseline = _training_baseline(images, settings)
-    curve = training.curve()
+    detail = training.detail(model, data=source, train_size=settings.train_size, baseline=baseline)
     return CompletionTrainingDetail(
-        **vars(training.detail(model, data=source, train_size=settings.train_size)),
+        **vars(detail),
         plateau=training.loss >= baseline,
-        beats_baseline_at=next((step for step, loss in curve if loss < baseline), None),
-        train_baseline=baseline,
-        curve=curve,
+        beats_baseline_at=next((step for step, loss in detail.curve if loss < baseline), None),
     )
 
 

@@ -45,15 +45,15 @@ class PointCloudTask:
 
 
 def load(settings: PointCloudSettings, split: int = 0) -> PointCloudTask:
-    """Load the data of a cell's settings; `split` as in `CloudDataSet.load_split`."""
+    """Load the data of a cell's settings; `split` as in `load_split` of the data set."""
     if isinstance(settings, DigitCloudSettings):
-        return _digits(settings)
+        return _digits(settings, split)
     assert isinstance(settings, ShapeCloudSettings)
     return _shapes(settings, split)
 
 
-def _digits(settings: DigitCloudSettings) -> PointCloudTask:
-    data = MNIST_5K.load()
+def _digits(settings: DigitCloudSettings, split: int) -> PointCloudTask:
+    data = MNIST_5K.load_split(split)
     images, labels = take_evenly(data.train, settings.train_images)
     largest = max(*settings.test_sizes, *settings.streamed_sizes)
     test = fixed_clouds(*take_evenly(data.test, settings.test_images), largest, settings.test_seed)

@@ -1,6 +1,7 @@
 """Task: classify point clouds, with training on small sets and tests on large ones, in one piece and streamed."""
 
-from collections import Counter
+import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from mbcbench.datasets import MNIST_5K
 from mbcbench.execution.suite import DataNeed, Profile, Request, Suite
 from mbcbench.protocol.build import get_spec
+from mbcbench.records import outcomes
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EvaluationDetail, ScoreDetail
 from mbcbench.records.record import Record
@@ -58,10 +60,11 @@ def _shape_cells_of_profile(request: Request) -> list[Cell]:
 
 
 def needs(cell: Cell) -> list[DataNeed]:
-    """Return the data set of a cell: of digits, the built-in one."""
+    """Return the data of a cell, split by its seed. Digits are the built-in ones."""
     if "points" in cell.params:
-        return [DataNeed(name=cell.params["data"], arguments={"points": cell.params["points"]})]
-    return [DataNeed(name=MNIST_5K.name)]
+        arguments = {"points": cell.params["points"], "split": cell.seed}
+        return [DataNeed(name=cell.params["data"], loader="load_split", arguments=arguments)]
+    return [DataNeed(name=MNIST_5K.name, loader="load_split", arguments={"split": cell.seed})]
 
 
 def run(cell: Cell) -> Iterable[Record]:
@@ -83,9 +86,12 @@ def _train_and_test(cell: Cell, seeds: Seeds) -> Iterator[Record]:
         readout=settings.readout,
     ).to(cell.device)
     training = train(model, task, settings, seeds.data)
-    training_detail = training.detail(model, data=task.source, train_size=settings.train_size)
-    for test, accuracy in _evaluate(model, task.test, settings):
-        yield ACCURACY.record(cell, accuracy, ScoreDetail(test=test, training=training_detail))
+    baseline = math.log(task.classes)
+    detail = training.detail(model, data=task.source, train_size=settings.train_size, baseline=baseline)
+    for test, is_correct in _evaluate(model, task.test, settings):
+        with_outcomes = replace(test, outcomes=outcomes.pack(is_correct))
+        score = ScoreDetail(test=with_outcomes, training=detail)
+        yield ACCURACY.record(cell, float(is_correct.float().mean()), score)
 
 
 def train(model: nn.Module, task: PointCloudTask, settings: PointCloudSettings, seed: int) -> TrainingResult:
@@ -111,36 +117,34 @@ def batches(task: PointCloudTask, settings: PointCloudSettings, seed: int) -> It
 
 def _evaluate(
     model: SetClassifier, clouds: LabelledClouds, settings: PointCloudSettings
-) -> Iterator[tuple[EvaluationDetail, float]]:
-    """Yield every test with its accuracy."""
+) -> Iterator[tuple[EvaluationDetail, Tensor]]:
+    """Yield every test with whether each cloud is classified correctly, `N`."""
     for size in settings.test_sizes:
         test = EvaluationDetail(mode="one piece", test_size=size, chunk_size=size)
-        yield test, accuracy_one_piece(model, clouds, size)
-    by_size = accuracies_streamed(model, clouds, settings.chunk_size, max(settings.streamed_sizes))
+        yield test, correct_in_one_piece(model, clouds, size)
+    by_size = correct_streamed(model, clouds, settings.chunk_size, max(settings.streamed_sizes))
     for size in settings.streamed_sizes:
         yield EvaluationDetail(mode="streamed", test_size=size, chunk_size=settings.chunk_size), by_size[size]
 
 
 @torch.inference_mode()
-def accuracy_one_piece(model: SetClassifier, clouds: LabelledClouds, size: int) -> float:
-    """Return the accuracy on the first `size` points of each cloud, encoded in one piece."""
+def correct_in_one_piece(model: SetClassifier, clouds: LabelledClouds, size: int) -> Tensor:
+    """Return for each cloud whether its first `size` points, encoded in one piece, are classified correctly, `N`."""
     model.eval()
     test_batches = _test_batches(model, clouds, size)
-    return sum(_count_correct(model(points[:, :size]), labels) for points, labels in test_batches) / len(clouds.labels)
+    return torch.cat([_is_correct(model(points[:, :size]), labels) for points, labels in test_batches])
 
 
 @torch.inference_mode()
-def accuracies_streamed(
-    model: SetClassifier, clouds: LabelledClouds, chunk_size: int, largest: int
-) -> dict[int, float]:
-    """Return the accuracy after each chunk of `chunk_size` points, by the number of points seen, up to `largest`."""
+def correct_streamed(model: SetClassifier, clouds: LabelledClouds, chunk_size: int, largest: int) -> dict[int, Tensor]:
+    """Return the same after each chunk of `chunk_size` points, by the number of points seen, up to `largest`."""
     model.eval()
-    correct: Counter[int] = Counter()
+    correct: dict[int, list[Tensor]] = defaultdict(list)
     for points, labels in _test_batches(model, clouds, chunk_size):
         chunks = torch.split(points[:, :largest], chunk_size, dim=1)
         for count, scores in enumerate(model.stream(chunks), 1):
-            correct[min(count * chunk_size, largest)] += _count_correct(scores, labels)
-    return {size: number / len(clouds.labels) for size, number in correct.items()}
+            correct[min(count * chunk_size, largest)].append(_is_correct(scores, labels))
+    return {size: torch.cat(parts) for size, parts in correct.items()}
 
 
 def _test_batches(model: SetClassifier, clouds: LabelledClouds, size: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -150,8 +154,8 @@ def _test_batches(model: SetClassifier, clouds: LabelledClouds, size: int) -> It
         yield to_device(device_of(model), batch)
 
 
-def _count_correct(scores: Tensor, labels: Tensor) -> int:
-    return int((scores.argmax(dim=1) == labels).sum())
+def _is_correct(scores: Tensor, labels: Tensor) -> Tensor:
+    return (scores.argmax(dim=1) == labels).cpu()
 
 
 _SUITE = Suite(

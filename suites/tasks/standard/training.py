@@ -23,7 +23,6 @@ from ..streams import STREAM_ORDERS
 from .task import StandardSettings, StandardTask, Test, Validation
 
 ELEMENTS_AT_A_TIME = 25_000  # in tests, to bound their memory
-LARGEST_OUTCOME = 60_000.0  # of one item, as packed: half precision ends at 65,504
 VALIDATION_LOSS = Metric(name="validation_loss", unit="nats")
 
 
@@ -72,12 +71,12 @@ def _training_detail(
     validation: Validation,
 ) -> StandardTrainingDetail:
     return StandardTrainingDetail(
-        **vars(training.detail(model, data=settings.data, train_size=settings.train_size)),
+        **vars(
+            training.detail(model, data=settings.data, train_size=settings.train_size, baseline=task.baseline(data))
+        ),
         lr=settings.lr,
-        train_baseline=task.baseline(data),
         validation_loss=validation.loss,
         validation_score=validation.score,
-        curve=[(step, round(loss, 4)) for step, loss in training.curve()],
     )
 
 
@@ -129,7 +128,7 @@ def _test_records(
     for detail, vectors in _encode_tests(task, task.sets_of(model), test, seeds):
         of_items = test.outcomes(vectors)
         value = float(of_items.astype(np.float64).mean())
-        packable = of_items if of_items.dtype == np.bool_ else of_items.clip(-LARGEST_OUTCOME, LARGEST_OUTCOME)
+        packable = of_items if of_items.dtype == np.bool_ else of_items.clip(-outcomes.LARGEST, outcomes.LARGEST)
         with_outcomes = replace(detail, outcomes=outcomes.pack(packable))
         yield task.metric.record(cell, value, ScoreDetail(test=with_outcomes, training=training))
 
