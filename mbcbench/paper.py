@@ -13,6 +13,7 @@ from mbcbench.types import Hyper, JsonObject
 HYPER_SYMBOLS = {"num_slots": "K", "slot_dim": "h", "layers": "layers", "aggregate": "g"}  # shown in labels
 DEFAULT_HYPER = {"slot_dim": 64, "num_slots": 1}  # of a Slot Set Encoder whose hyper-parameters do not say
 POOLINGS = ("sum", "mean", "max", "min")  # encoders without parameters: the paper's DeepSets as a pooling layer
+PUBLISHED_ENCODER = "mbcbench.encoders.sse_published:SSE_PUBLISHED"  # a target: it is not registered
 # Names in figures and claims. The paper replaces the pooling layer only (Sections 3.1, 3.2, App. E), so its baselines
 # are bare poolings; the encoders with a network of their own have names that say so.
 NAMES = {
@@ -23,6 +24,7 @@ NAMES = {
     "pma": "PMA + network",
     "isab-pma": "Set Transformer",
     "set-transformer": "Set Transformer (stacked)",
+    PUBLISHED_ENCODER: "SSE (slots summed)",
 }
 
 
@@ -87,6 +89,12 @@ SSE_1 = sse("random", 1)
 SSE_16 = sse("random", 16)
 SSE_32 = sse("random", 32)
 SSE_DETERMINISTIC_16 = sse("deterministic", 16)
+
+# Arms of the reproduction beside the repaired one: as in the paper's text, and as in the authors' published code. Their
+# cases have the arm in their names.
+PAPER_ARM, PUBLISHED_ARM = "paper", "published"
+PUBLISHED_1, PUBLISHED_32 = (Model(PUBLISHED_ENCODER, {"num_slots": k}) for k in (1, 32))
+PUBLISHED_MODELS = (DEEPSETS_MEAN, PUBLISHED_1, PUBLISHED_32)
 
 # Readings that laws decide without training: in these the attention cancels.
 ONE_SLOT = (sse("random", 1), sse("deterministic", 1))

@@ -24,7 +24,7 @@ KINDS = (
     detail.ArchitectureDetail,
     detail.EncoderDetail,
 )
-PARAMS = ("hyper", "train_size", "layer_norm", "scale", "readout", "estimator", "data", "profile", "role")
+PARAMS = ("hyper", "train_size", "layer_norm", "scale", "readout", "estimator", "data", "profile", "role", "arm")
 
 
 def _detail_columns() -> tuple[str, ...]:
@@ -41,7 +41,7 @@ TEXT = ("encoder", "detail.order", "detail.estimator", "detail.aggregation", "de
 SIZES = ("test_size", "train_size", "n")
 SETTINGS = (*SIZES, "mode")
 # Parameters that name a model beside its encoder.
-MODEL_SETTINGS = ("params.hyper", "params.estimator", "params.layer_norm", "params.scale")
+MODEL_SETTINGS = ("params.hyper", "params.estimator", "params.layer_norm", "params.scale", "params.arm")
 # Settings, beside mode and size of a chunk, that tell the tests of one model apart; in the order of labels.
 TEST_SETTINGS = (
     "detail.order",

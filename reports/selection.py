@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from mbcbench.paper import Filter, model_label
+from mbcbench.paper import PAPER_ARM, PUBLISHED_ARM, Filter, model_label
 
 from .columns import ALL, MODEL_SETTINGS, SETTINGS, SIZES, TEXT, Row
 
@@ -14,6 +14,7 @@ STANDARD = "standard-"  # cases of trainings that rank encoders begin so; they a
 PARTITIONED = ("partition", "unbiased")  # ways of training on partitions, named in the label of a model
 # Encodings without a LayerNorm: as they are, or multiplied by the number of slots.
 NO_NORM, RESCALED = "no norm", "rescaled"
+ARM_NAMES = {PAPER_ARM: "as in the text", PUBLISHED_ARM: "as published"}
 
 
 def tidy(frame: pd.DataFrame) -> pd.DataFrame:
@@ -51,6 +52,8 @@ def _model_name(row: Row) -> str:
         words.append(str(row["params.estimator"]))
     if row["suite"] == "centroids" and row["params.layer_norm"] is False:
         words.append(NO_NORM if row["params.scale"] == 1 else RESCALED)
+    if row["params.arm"] in ARM_NAMES:
+        words.append(ARM_NAMES[row["params.arm"]])
     return " ".join(words)
 
 
@@ -69,15 +72,15 @@ def additional_data() -> list[str]:
 def select(rows: pd.DataFrame, where: Filter) -> pd.DataFrame:
     """Return the measured rows of a setting, of the longest training of each model in it, without those of `standard`.
 
-    where: a tuple matches any of its values, None a missing value. Records of additional data sets match only where it
-        names their case or their data.
+    where: a tuple matches any of its values, None a missing value. Records of additional data sets, and of the arms of
+        the reproduction, match only where it names their case (or their data).
 
     Profiles train a model of one name for different numbers of steps. What counts is the longest training that has
     records in this setting: a longer one in another setting, such as another training size, hides nothing here.
     """
     matches = rows["status"].eq("ok") & ~is_standard(rows)
     if not {"case", "params.data"} & set(where):
-        matches &= ~rows["params.data"].isin(additional_data())
+        matches &= ~rows["params.data"].isin(additional_data()) & ~rows["params.arm"].isin([*ARM_NAMES])
     for column, value in where.items():
         if value is None:
             matches &= rows[column].isna()

@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from mbcbench.execution.suite import Cells, Experiment, Profile, Request, Suite
+from mbcbench.execution.suite import Cells, Experiment, Request, Suite
 from mbcbench.paper import (
     ADDED_TO_FIG3,
     ADDED_TO_FIG8,
     ADDED_TO_TABLE1,
     CENTROIDS,
-    CLOUD_SIZES,
     CLOUDS,
     COMPARED_IN_FIG3,
     COMPARED_IN_FIG5,
@@ -32,8 +31,11 @@ from mbcbench.paper import (
     GRADIENT_SIZE,
     LARGE_TRAIN_SIZE,
     ONE_PIECE,
+    PAPER_ARM,
     PMA,
     POOLINGS,
+    PUBLISHED_ARM,
+    PUBLISHED_MODELS,
     RANDOM_ORDER,
     SET_TRANSFORMER,
     SMALL_TRAIN_SIZE,
@@ -51,54 +53,24 @@ from mbcbench.records.record import Record
 from mbcbench.types import JsonDict, JsonObject
 
 from . import gradients, laws
+from . import paper_settings as settings
 from .identities import identities
 from .tasks.centroids import settings as centroid_settings
 from .tasks.centroids import suite as centroids
-from .tasks.image_completion import settings as completion_settings
 from .tasks.image_completion import suite as image_completion
-from .tasks.image_completion.protocol import QUICK_TESTS, TESTS_64, one_piece_tests
+from .tasks.image_completion.settings import CompletionSettings
 from .tasks.partitions import Estimator
-from .tasks.point_clouds import settings as cloud_settings
 from .tasks.point_clouds import suite as point_clouds
-from .training_cells import choose_dataset
+from .training_cells import choose_dataset, with_fewer_steps
 
 CentroidSettings = TypeVar("CentroidSettings", bound=centroid_settings.CentroidSettings)
 
 PICTURED = (DEEPSETS_MEAN, SSE_32)  # models whose completions are recorded
 PICTURES = 4
-LARGE_SIZE = 64  # pixels
 # The paper chooses g = max for clouds. Over encodings of chunks, as eq. (1) is written, it equals the sum where a set
 # is one chunk. Over elements it is a model of its own, which takes twice as long to train.
 EXACT_MAXIMA = (sse("deterministic", 16, g="max"), sse("random", 16, g="max"))
-# quick: a look at every experiment in a few minutes. It trains for less than what a verdict takes.
-IMAGE_PROFILES: dict[Profile, completion_settings.CompletionSettings] = {
-    **completion_settings.PROFILES,
-    "quick": completion_settings.CompletionSettings(
-        seeds=2,
-        steps=400,
-        lr=5e-3,
-        targets=32,
-        batch_size=8,
-        test_images=32,
-        tests=(*QUICK_TESTS, *one_piece_tests(SMALL_TRAIN_SIZE)),
-    ),
-}
-DIGIT_PROFILES: dict[Profile, centroid_settings.DigitCentroidSettings] = {
-    **centroid_settings.DIGIT_PROFILES,
-    "quick": centroid_settings.DigitCentroidSettings(
-        seeds=2, steps=100, lr=3e-3, train_support=5, channels=(8, 16, 32), supports=(1, 5, 10, 50), repeats=5
-    ),
-}
-EXEMPLAR_PROFILES: dict[Profile, centroid_settings.ExemplarCentroidSettings] = {
-    **centroid_settings.EXEMPLAR_PROFILES,
-    "quick": centroid_settings.ExemplarCentroidSettings(seeds=1, steps=100, supports=(1, 2, 5), repeats=1),
-}
-TABLE1_SIZES: dict[Profile, Sequence[int]] = {
-    "smoke": (100,),
-    "quick": (100,),
-    "thorough": (100, 200, 500, 1000),
-    "paper": CLOUD_SIZES,
-}
+COMPARED_AT_5000 = (DEEPSETS_MAX, SSE_16)  # what claim C19 compares there
 
 
 def with_user_encoders(request: Request, models: Iterable[Model]) -> list[Model]:
@@ -111,27 +83,24 @@ def with_user_encoders(request: Request, models: Iterable[Model]) -> list[Model]
 
 def small_images(request: Request, models: Iterable[Model], train_size: int = SMALL_TRAIN_SIZE) -> list[Cell]:
     """Return the cells of models of 32 x 32 images."""
-    settings = replace(IMAGE_PROFILES[request.profile], train_size=train_size)
-    return _completions(request, models, settings, pictures=PICTURES if train_size == SMALL_TRAIN_SIZE else 0)
+    pictures = PICTURES if train_size == SMALL_TRAIN_SIZE else 0
+    return _completions(request, models, settings.small_images(request, train_size), pictures)
 
 
 def large_images(
     request: Request, models: Iterable[Model], estimator: Estimator = "full", gradient_size: int = 0
 ) -> list[Cell]:
     """Return the cells of models of 64 x 64 images, trained on 1,000 pixels."""
-    settings = IMAGE_PROFILES[request.profile]
-    if request.profile == "thorough":
-        settings = replace(settings, steps=1500)
-    settings = replace(settings, size=LARGE_SIZE, train_size=LARGE_TRAIN_SIZE, tests=TESTS_64)
-    return _completions(request, models, replace(settings, estimator=estimator, gradient_size=gradient_size))
+    of_estimator = replace(settings.large_images(request), estimator=estimator, gradient_size=gradient_size)
+    return _completions(request, models, of_estimator)
 
 
 def _completions(
-    request: Request, models: Iterable[Model], settings: completion_settings.CompletionSettings, pictures: int = 0
+    request: Request, models: Iterable[Model], shared: CompletionSettings, pictures: int = 0
 ) -> list[Cell]:
     cells = []
     for model in models:
-        model_settings = replace(settings, hyper=model.hyper, kept=pictures if model in PICTURED else 0)
+        model_settings = replace(shared, hyper=model.hyper, kept=pictures if model in PICTURED else 0)
         cells += image_completion.completion_cells(replace(request, encoders=[model.encoder]), model_settings)
     return cells
 
@@ -148,18 +117,22 @@ def fig2(request: Request) -> list[Cell]:
 def fig3a(request: Request) -> list[Cell]:
     """Return the cells of full sets; the deeper baselines are trained on small images only."""
     models = with_user_encoders(request, COMPARED_IN_FIG3)
-    cells = _small_of_all_sizes(request, [*models, *ADDED_TO_FIG3])
+    cells = _small_of_all_sizes(request, models) + small_images(request, ADDED_TO_FIG3)
     return cells + _large_images_if_any(request, models)
 
 
 def _small_of_all_sizes(request: Request, models: Sequence[Model]) -> list[Cell]:
-    sizes = (200, 400, 500) if request.profile == "paper" else (SMALL_TRAIN_SIZE,)
+    """Return the cells of 200, 400 and 500 pixels; of additional data, of 200."""
+    is_long = request.profile in ("thorough", "paper") and not settings.is_additional(request, "patches")
+    sizes = (200, 400, 500) if is_long else (SMALL_TRAIN_SIZE,)
     return [cell for size in sizes for cell in small_images(request, models, size)]
 
 
 def _large_images_if_any(request: Request, models: Sequence[Model]) -> list[Cell]:
     """Return the cells of models of 64 x 64 images, or none where the data set has no such images."""
-    return large_images(request, models) if choose_dataset("patches", request.data).has_images(LARGE_SIZE) else []
+    return (
+        large_images(request, models) if choose_dataset("patches", request.data).has_images(settings.LARGE_SIZE) else []
+    )
 
 
 def fig3b(request: Request) -> list[Cell]:
@@ -172,6 +145,14 @@ def fig3d(request: Request) -> list[Cell]:
     cells = fig3b(request)
     for estimator in estimators:
         cells += large_images(request, [SSE_32], estimator, GRADIENT_SIZE)
+    return cells
+
+
+def arms(request: Request) -> list[Cell]:
+    """Return the cells of DeepSets and Slot Set Encoders as the paper describes them, as published, and repaired."""
+    cells = small_images(request, with_user_encoders(request, [DEEPSETS_MEAN, SSE_1, SSE_32]))
+    for arm, models in ((PAPER_ARM, (DEEPSETS_MEAN, SSE_1, SSE_32)), (PUBLISHED_ARM, PUBLISHED_MODELS)):
+        cells += _completions(request, models, settings.arm(request, arm))
     return cells
 
 
@@ -219,17 +200,18 @@ def fig7_dim(request: Request) -> list[Cell]:
 
 def fig7_deterministic(request: Request) -> list[Cell]:
     models = with_user_encoders(request, [sse("deterministic", 1), sse("deterministic", 32)])
-    large_models = models if request.profile == "paper" else models[1:]
-    return _small_of_all_sizes(request, models) + _large_images_if_any(request, large_models)
+    if request.profile == "paper":
+        return _small_of_all_sizes(request, models) + _large_images_if_any(request, models)
+    return small_images(request, models) + _large_images_if_any(request, models[1:])
 
 
 def partitions(request: Request) -> list[Cell]:
     """Return the cells of an experiment that the paper lacks: it trains on partitions without measuring the effect."""
-    settings = gradients.PROFILES[request.profile]
+    shared = gradients.PROFILES[request.profile]
     cells = []
     for model in with_user_encoders(request, [DEEPSETS_MEAN, SSE_32, PMA, SET_TRANSFORMER]):
         model_request = replace(request, encoders=[model.encoder])
-        cells += gradients.gradient_cells(model_request, replace(settings, hyper=model.hyper))
+        cells += gradients.gradient_cells(model_request, replace(shared, hyper=model.hyper))
     return cells
 
 
@@ -237,27 +219,25 @@ def partitions(request: Request) -> list[Cell]:
 
 
 def clouds(request: Request, models: Iterable[Model], train_size: int) -> list[Cell]:
-    """Return the cells of models of point clouds; only models of 100 points are tested on more."""
-    settings = replace(cloud_settings.SHAPE_PROFILES[request.profile], train_size=train_size)
-    if request.profile == "paper":
-        settings = replace(settings, width=512 if train_size >= 5000 else 256)
-    if train_size > 100:
-        settings = replace(settings, test_sizes=(train_size,), streamed_sizes=(train_size,))
-    paper_hyper = {"dim": settings.width} if settings.width != 64 else {}
+    """Return the cells of models of point clouds."""
+    shared = settings.clouds(request, train_size)
+    paper_hyper = {"dim": shared.width} if shared.width != 64 else {}
     defaults = {*request.encoders, *POOLINGS}  # a pooling is as wide as its elements
     cells = []
     for model in models:
         hyper = dict(model.hyper) if model.encoder in defaults else {**model.hyper, **paper_hyper}
-        cells += point_clouds.shape_cells(replace(request, encoders=[model.encoder]), replace(settings, hyper=hyper))
+        cells += point_clouds.shape_cells(replace(request, encoders=[model.encoder]), replace(shared, hyper=hyper))
     return cells
 
 
 def table1(request: Request) -> list[Cell]:
+    """Return the cells of all sizes; what is not in the paper's table only of the smallest, except in `paper`."""
     cells = []
-    for size in TABLE1_SIZES[request.profile]:
-        # The shorter profiles train what is not in the paper's table only for the smallest sets.
-        added = (*ADDED_TO_TABLE1, *EXACT_MAXIMA) if size == 100 or request.profile == "paper" else ()
-        cells += clouds(request, with_user_encoders(request, [*COMPARED_IN_TABLE1, *added]), size)
+    for size in settings.table1_sizes(request):
+        is_long = request.profile == "paper"
+        added = (*ADDED_TO_TABLE1, *EXACT_MAXIMA) if size == 100 or is_long else ()
+        compared = COMPARED_AT_5000 if size == 5000 and not is_long else COMPARED_IN_TABLE1
+        cells += clouds(request, with_user_encoders(request, [*compared, *added]), size)
     return cells
 
 
@@ -267,23 +247,33 @@ def fig4d(request: Request) -> list[Cell]:
     return clouds(request, with_user_encoders(request, models), 100)
 
 
+# Budgets
+
+
+def budgets(request: Request) -> list[Cell]:
+    """Return the cells of Table 1 (100 points), Figure 3a (200 pixels) and Figure 8, with all steps and with fewer."""
+    cells = clouds(request, with_user_encoders(request, [*COMPARED_IN_TABLE1, *EXACT_MAXIMA]), 100)
+    cells += small_images(request, with_user_encoders(request, COMPARED_IN_FIG3))
+    cells += fig8(request)
+    return cells + [with_fewer_steps(cell, share) for share in settings.SMALLER_BUDGETS for cell in cells]
+
+
 # Centroids
 
 
 def fig5(request: Request) -> list[Cell]:
-    settings = EXEMPLAR_PROFILES[request.profile]
-    return _with_scales(request, COMPARED_IN_FIG5, settings, centroids.exemplar_cells)
+    return _with_scales(request, COMPARED_IN_FIG5, settings.exemplars(request), centroids.exemplar_cells)
 
 
 def fig8(request: Request) -> list[Cell]:
-    settings = DIGIT_PROFILES[request.profile]
-    width = settings.channels[-1]  # of the features, and so of DeepSets' mean of them: all centroids are as wide
+    embedded = settings.digits(request)
+    plain = replace(embedded, embeddings=False)
+    width = plain.channels[-1]  # of the features, and so of DeepSets' mean of them: all centroids are as wide
     compared, added = ([_with_width(model, width) for model in models] for models in (COMPARED_IN_FIG8, ADDED_TO_FIG8))
-    embedded = replace(settings, embeddings=request.profile in ("thorough", "paper"))
     cells = _with_scales(request, compared, embedded, centroids.digit_cells)
     for model in added:
         model_request = replace(request, encoders=[model.encoder])
-        cells += centroids.digit_cells(model_request, replace(settings, hyper=model.hyper, layer_norm=True))
+        cells += centroids.digit_cells(model_request, replace(plain, hyper=model.hyper, layer_norm=True))
     return cells
 
 
@@ -295,7 +285,7 @@ def _with_width(model: Model, width: int) -> Model:
 def _with_scales(
     request: Request,
     models: Sequence[Model],
-    settings: CentroidSettings,
+    shared: CentroidSettings,
     make_cells: Callable[[Request, CentroidSettings], list[Cell]],
 ) -> list[Cell]:
     """Return the cells of models with a LayerNorm, without one, and without one but multiplied by the number of slots.
@@ -306,12 +296,12 @@ def _with_scales(
     for model in models:
         model_request = replace(request, encoders=[model.encoder])
         readout: SlotReadout | None = "mean" if model.encoder == "sse-hierarchical" else None
-        model_settings = replace(settings, hyper=model.hyper, readout=readout, layer_norm=False)
+        model_settings = replace(shared, hyper=model.hyper, readout=readout, layer_norm=False)
         scales = [1.0] if "num_slots" not in model.hyper else [1.0, _total_slots(model.hyper["num_slots"])]
         cells += make_cells(model_request, replace(model_settings, layer_norm=True))
         for scale in scales:
             cells += make_cells(model_request, replace(model_settings, scale=scale))
-    return cells + make_cells(request, replace(settings, layer_norm=True))
+    return cells + make_cells(request, replace(shared, layer_norm=True))
 
 
 def _total_slots(num_slots: int | Sequence[int]) -> float:
@@ -368,6 +358,12 @@ EXPERIMENTS: dict[str, Experiment] = {
     "fig8": _experiment("Digits: accuracy by size of the support", fig8, {**CENTROIDS, **ONE_PIECE}),
     "fig9": _experiment("Digits: queries and centroids", fig8, EMBEDDINGS),
     "fig10": _experiment("Digits: centroids of growing supports", fig8, EMBEDDINGS),
+    "arms": _experiment(
+        "As in the paper's text, as in its published code, and repaired",
+        arms,
+        {**COMPLETION_TRAINED_SLOTS, **ONE_PIECE, "detail.test_size": SMALL_TRAIN_SIZE},
+    ),
+    "budgets": _experiment("With a tenth and with three tenths of the steps", budgets, ONE_PIECE),
     "identities": _experiment("Laws that decide a claim without training", identities, {}),
     "gradients": _experiment("Bias and deviation of the gradients of training on partitions", partitions, {}),
 }

@@ -1,7 +1,7 @@
 """Cells of tasks: one training per encoder and seed."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import NamedTuple
 
 import torch
@@ -73,6 +73,21 @@ def training_cells(suite: str, case: str, request: Request, settings: TrainingSe
         for encoder in request.encoders
         for offset in range(seeds)
     ]
+
+
+def with_rates(cells: Iterable[Cell], rates: Mapping[str, float]) -> list[Cell]:
+    """Return the cells with the learning rates of some encoders; those of others stay."""
+    return [
+        replace(cell, params={**cell.params, "lr": rates[cell.encoder]}) if cell.encoder in rates else cell
+        for cell in cells
+    ]
+
+
+def with_fewer_steps(cell: Cell, share: float) -> Cell:
+    """Return the cell of a shorter training, on a schedule of its own; it records no pictures and no embeddings."""
+    params = {**cell.params, "steps": max(1, round(share * cell.params["steps"]))}
+    unrecorded = {name: value for name, value in (("kept", 0), ("embeddings", False)) if name in params}
+    return replace(cell, params=params | unrecorded)
 
 
 class DatasetId(NamedTuple):

@@ -4,7 +4,7 @@ import pytest
 
 from mbcbench import registry
 from mbcbench.execution.suite import Profile, Request
-from mbcbench.paper import POOLINGS
+from mbcbench.paper import POOLINGS, PUBLISHED_ENCODER
 from mbcbench.protocol.build import build_from_spec, get_spec
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Status
@@ -29,6 +29,8 @@ def test_all_results_of_the_paper_are_experiments() -> None:
         "fig7-slots",
         "fig7-dim",
         "fig7-deterministic",
+        "arms",
+        "budgets",
         "gradients",
         "identities",
     }
@@ -97,12 +99,44 @@ def test_a_users_encoder_joins_every_training_with_its_defaults(name: str) -> No
     assert all(c.params["hyper"] == {} for c in added)
 
 
-def test_the_thorough_profile_trains_three_seeds() -> None:
+def test_the_thorough_profile_trains_six_seeds_and_three_of_the_largest_clouds() -> None:
     by_model: dict[str, set[int]] = {}
     for cell in trainings(Request(encoders=[], profile="thorough", seed=5)):
+        if cell.suite == "gradients":
+            continue
         shared = {name: value for name, value in cell.params.items() if name not in ("embeddings", "kept")}
-        by_model.setdefault(f"{cell.case} {cell.encoder} {shared}", set()).add(cell.seed)
-    assert set(map(frozenset, by_model.values())) == {frozenset({5, 6, 7})}
+        is_large = cell.suite == "point-clouds" and cell.params["train_size"] >= 1000
+        by_model.setdefault(f"{is_large} {cell.case} {cell.encoder} {shared}", set()).add(cell.seed)
+    for name, seeds in by_model.items():
+        assert seeds == {5, 6, 7, *(() if name.startswith("True") else (8, 9, 10))}
+
+
+def test_some_models_are_also_trained_for_a_tenth_and_for_three_tenths_of_the_steps() -> None:
+    cells = paper.EXPERIMENTS["budgets"].cells(Request(encoders=[], profile="thorough"))
+    steps: dict[str, set[int]] = {}
+    for cell in cells:
+        steps.setdefault(cell.case, set()).add(cell.params["steps"])
+    assert steps == {
+        "cad-points": {700, 2100, 7000},
+        "patches-32": {500, 1500, 5000},
+        "mnist-centroids": {200, 600, 2000},
+    }
+
+
+def test_the_arms_are_cases_of_their_own_that_follow_the_text_and_the_code() -> None:
+    cells = paper.EXPERIMENTS["arms"].cells(Request(encoders=[], profile="thorough"))
+    arms = {cell.case: cell.params for cell in cells}
+    assert {case: params["decoder"] for case, params in arms.items()} == {
+        "patches-32": "gaussian",
+        "patches-32-paper": "paper",
+        "patches-32-published": "published",
+    }
+    assert {case: params["layer_norm"] for case, params in arms.items()} == {
+        "patches-32": True,
+        "patches-32-paper": False,
+        "patches-32-published": True,
+    }
+    assert {cell.encoder for cell in cells if cell.case == "patches-32-published"} == {"mean", PUBLISHED_ENCODER}
 
 
 def test_cells_belong_to_the_task_suites_and_run_as_theirs() -> None:

@@ -1,5 +1,6 @@
 """The point-cloud task."""
 
+import math
 import subprocess
 import sys
 from dataclasses import replace

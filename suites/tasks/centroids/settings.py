@@ -100,7 +100,7 @@ class ExemplarCentroidSettings(CentroidSettings):
 
 DIGIT_PROFILES: dict[Profile, DigitCentroidSettings] = {
     "smoke": DigitCentroidSettings(seeds=1, steps=5, channels=(4, 8, 16), supports=(1, 10), repeats=2),
-    "thorough": DigitCentroidSettings(seeds=3, steps=400, channels=(16, 32, 64)),
+    "thorough": DigitCentroidSettings(seeds=6, steps=2000, channels=(16, 32, 64)),
     "paper": DigitCentroidSettings(
         seeds=5,
         steps=50_000,  # 50 epochs, taken for a thousand episodes each
@@ -111,7 +111,7 @@ DIGIT_PROFILES: dict[Profile, DigitCentroidSettings] = {
 }
 EXEMPLAR_PROFILES: dict[Profile, ExemplarCentroidSettings] = {
     "smoke": ExemplarCentroidSettings(seeds=1, steps=5, supports=(2,), repeats=1),
-    "thorough": ExemplarCentroidSettings(seeds=3, steps=800),
+    "thorough": ExemplarCentroidSettings(seeds=6, steps=2000),
     "paper": ExemplarCentroidSettings(seeds=5, steps=50_000, schedule="milestones", layer_norm=False),
 }
 

@@ -1,6 +1,5 @@
 """Conditional Neural Process (arXiv 1807.01613): a set encoder for the context, a decoder for each target."""
 
-from itertools import pairwise
 from typing import Literal, NamedTuple, Unpack
 
 import torch
@@ -13,9 +12,11 @@ from ..initialization import PartSeeds, seeded
 from ..set_embedding import EncoderOptions, SetEmbedding
 from .pixels import gaussian_nll
 
-DecoderKind = Literal["gaussian", "paper"]
+DecoderKind = Literal["gaussian", "paper", "published"]
 WIDTH = 64
-DECODER_WIDTHS: dict[DecoderKind, int] = {"gaussian": 64, "paper": 128}
+DECODER_WIDTHS: dict[DecoderKind, int] = {"gaussian": 64, "paper": 128, "published": 64}
+# Linear layers before the encoder, and of the decoder.
+DEPTHS: dict[DecoderKind, tuple[int, int]] = {"gaussian": (3, 4), "paper": (3, 4), "published": (4, 5)}
 
 
 class Prediction(NamedTuple):
@@ -38,8 +39,8 @@ class Decoder(nn.Module):
     features
         Width of the encoding.
     kind
-        `gaussian`: as in the authors' code, 64 wide with six outputs: the mean, and the deviation, which is
-        0.1 + 0.9 softplus.
+        `gaussian`: 64 wide with six outputs: the mean, and the deviation, which is 0.1 + 0.9 softplus.
+        `published`: the same with one more layer, as in the authors' code.
         `paper`: as in Table 4, 128 wide with three outputs, read as the mean with deviation 1. Table 4 lists 128
         inputs, but the encoding (64 numbers) and the coordinates (2) are 66, so we use 66.
     """
@@ -50,8 +51,8 @@ class Decoder(nn.Module):
         # The first layer is linear in both inputs. Adding two products saves a copy of the encoding for each target.
         self.encoding = nn.Linear(features, width)
         self.place = nn.Linear(2, width, bias=False)
-        hidden = [layer for a, b in pairwise([width] * 3) for layer in (nn.Linear(a, b), nn.ReLU())]
-        self.layers = nn.Sequential(nn.ReLU(), *hidden, nn.Linear(width, 6 if kind == "gaussian" else 3))
+        hidden = [layer for _ in range(DEPTHS[kind][1] - 2) for layer in (nn.Linear(width, width), nn.ReLU())]
+        self.layers = nn.Sequential(nn.ReLU(), *hidden, nn.Linear(width, 3 if kind == "paper" else 6))
 
     def forward(self, encoding: Tensor, places: Tensor) -> Prediction:
         """Return the prediction for encodings `B x features` at places `T x 2`."""
@@ -65,7 +66,7 @@ class Decoder(nn.Module):
 class NeuralProcess(SetEmbedding):
     """Contexts `B x n x 5` (two coordinates, three colours) and places `T x 2` to predictions.
 
-    Each element goes through Linear, ReLU, Linear, ReLU, Linear, all 64 wide (Table 3).
+    Each element goes through linear layers with ReLU between them, all 64 wide: three as in Table 3, or four.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ class NeuralProcess(SetEmbedding):
     seed
         Of all weights.
     decoder
-        See `Decoder`.
+        See `Decoder`; it also decides the depth of the network before the encoder.
     layer_norm
         Put a LayerNorm behind the encoding, as in the authors' code; the paper mentions none. Without it a sum, which
         grows with the context, does not generalize beyond the training size.
@@ -93,8 +94,8 @@ class NeuralProcess(SetEmbedding):
     ) -> None:
         seeds = PartSeeds.spawn(seed)
         with seeded(seeds.element):
-            first, second, third = nn.Linear(5, WIDTH), nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
-            element = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), third)
+            linear = [nn.Linear(a, WIDTH) for a in (5, *[WIDTH] * (DEPTHS[decoder][0] - 1))]
+            element = nn.Sequential(linear[0], *(layer for one in linear[1:] for layer in (nn.ReLU(), one)))
         super().__init__(spec, element, dim_in=5, width=WIDTH, seed=seeds.encoder, **options)
         self.norm = nn.LayerNorm(self.features) if layer_norm else nn.Identity()
         with seeded(seeds.head):

@@ -69,6 +69,8 @@ class CompletionSettings(ImageSettings):
         Test images whose completions are recorded for pictures, under the first seed.
     test_seed
         Of the contexts in tests.
+    arm
+        Name of a variant of the task, which is then a case of its own.
     """
 
     weight_decay: float = 0.0
@@ -81,12 +83,15 @@ class CompletionSettings(ImageSettings):
     tests: tuple[CompletionTest, ...] = ()
     kept: int = 0
     test_seed: int = TEST_SEED
+    arm: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "tests", tuple(CompletionTest(*row) for row in self.tests))  # lists, from JSON
 
 
+# Learning rates of `thorough` that differ from its usual one: see docs/analysis-plan.md.
+RATES = {"deepsets-mean": 1e-3, "sse-hierarchical": 1e-3}
 PROFILES: dict[Profile, CompletionSettings] = {
     "smoke": CompletionSettings(
         seeds=1,
@@ -97,7 +102,7 @@ PROFILES: dict[Profile, CompletionSettings] = {
         tests=(*QUICK_TESTS, *aggregation_tests(200, 50), *slot_tests(50, 8)),
         kept=1,
     ),
-    "thorough": CompletionSettings(seeds=3, steps=2000, test_images=128, tests=TESTS_32),
+    "thorough": CompletionSettings(seeds=6, steps=5000, lr=3e-3, batch_size=8, targets=64, tests=TESTS_32),
     "paper": CompletionSettings(
         seeds=5,
         steps=158_000,  # 200 epochs of CelebA's 202,599 images, 256 at a time

@@ -16,13 +16,13 @@ from mbcbench.records.record import Record
 
 from ...metrics import NLL, Metric
 from ...training import Seeds, TrainingResult, fit
-from ...training_cells import choose_dataset, run_training, training_cells
+from ...training_cells import choose_dataset, run_training, training_cells, with_rates
 from ..partitions import Sampling
 from ..standard.plan import add_standard
 from .neural_process import NeuralProcess, mean_nll
 from .pixels import Images, as_images, baseline_nlls, make_context, random_orders, random_subsets
 from .protocol import complete_images, score_tests
-from .settings import PROFILES, CompletionSettings, ImageSettings
+from .settings import PROFILES, RATES, CompletionSettings, ImageSettings
 from .standard import TASK
 
 COMPLETIONS = Metric(name="completions", higher_is_better=None)
@@ -46,7 +46,10 @@ def completion_cells(request: Request, settings: CompletionSettings) -> list[Cel
         raise UsageError(f"{dataset.name} has images of {sizes} pixels, not of {settings.size}; use another data set")
     tests = tuple(test for test in settings.tests if test.size <= settings.size**2)
     settings = replace(settings, data=dataset.name, data_sha256=dataset.sha256, tests=tests)
-    all_cells = training_cells("image-completion", dataset.case(f"patches-{settings.size}"), request, settings)
+    case = dataset.case("-".join(filter(None, ("patches", str(settings.size), settings.arm))))
+    all_cells = training_cells("image-completion", case, request, settings)
+    if request.profile == "thorough" and not settings.arm:
+        all_cells = with_rates(all_cells, RATES)
     return [
         cell if cell.seed == request.seed else replace(cell, params={**cell.params, "kept": 0}) for cell in all_cells
     ]

@@ -18,12 +18,12 @@ from mbcbench.records.record import Record
 
 from ...metrics import ACCURACY
 from ...training import Seeds, TrainingResult, device_of, fit, to_device
-from ...training_cells import choose_dataset, run_training, training_cells
+from ...training_cells import choose_dataset, run_training, training_cells, with_rates
 from ..classifier import SetClassifier
 from ..standard.plan import add_standard
 from .data import PointCloudTask, load
 from .sampling import LabelledClouds
-from .settings import DIGIT_PROFILES, SHAPE_PROFILES, DigitCloudSettings, PointCloudSettings, ShapeCloudSettings
+from .settings import DIGIT_PROFILES, RATES, SHAPE_PROFILES, DigitCloudSettings, PointCloudSettings, ShapeCloudSettings
 from .standard import TASK
 
 SECONDS: dict[Profile, float] = {"smoke": 120, "quick": 600, "thorough": 1800, "paper": 24 * 3600}
@@ -45,7 +45,8 @@ def shape_cells(request: Request, settings: ShapeCloudSettings) -> list[Cell]:
     """Return the cells of the case `cad-points`."""
     dataset = choose_dataset("clouds", request.data, settings.data)
     settings = replace(settings, data=dataset.name, data_sha256=dataset.sha256)
-    return training_cells("point-clouds", dataset.case("cad-points"), request, settings)
+    all_cells = training_cells("point-clouds", dataset.case("cad-points"), request, settings)
+    return with_rates(all_cells, RATES) if request.profile == "thorough" else all_cells
 
 
 def settings_of(cell: Cell) -> PointCloudSettings:
