@@ -47,6 +47,7 @@ ARTEFACTS = Index(
         "table7": ("paper.architectures:TABLE7", "Table 7: the Slot Set Encoder on ImageNet"),
         "table8": ("paper.architectures:TABLE8", "Table 8: DeepSets on ImageNet"),
         "claims": ("paper.claims_table:CLAIMS_TABLE", "The paper's claims"),
+        "arms": ("paper.arms:ARMS_TABLE", "As in the text, as published, and repaired"),
         "completions": ("paper.completions:COMPLETIONS", "Images completed as their context grows"),
         "law-matrix": ("law_figures:LAW_MATRIX", "Encoders and laws"),
         "consistency": ("law_figures:CONSISTENCY", "Consistency error by chunk size"),

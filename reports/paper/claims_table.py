@@ -13,11 +13,12 @@ from ..paired import PairedTest, adjust
 from ..selection import label_models
 from .claim_verdicts import Claim, data_sets, judge
 from .claims import CLAIMS
+from .robustness import describe_robustness
 from .verdicts import OUTCOMES
 
 COLUMNS = [
     "id", "verdict", "claim", "reading", "where", "effect", "low", "high", "margin", "seeds",
-    "p", "p holm", "p bh", "why", "data", "would decide", "evidence", "encoders",
+    "p", "p holm", "p bh", "why", "data", "other records", "would decide", "evidence", "encoders",
 ]  # fmt: skip
 
 
@@ -25,7 +26,8 @@ def claims_table(rows: pd.DataFrame, claims: Sequence[Claim] = CLAIMS) -> pd.Dat
     """Return a row for each reading of a claim. rows: see `label_models`.
 
     effect, low, high: of the deciding difference, above zero if the claim is right. p: of the test that decides,
-    adjusted for all readings with a number by Holm and by Benjamini and Hochberg.
+    adjusted for all readings with a number by Holm and by Benjamini and Hochberg. other records: the verdicts that
+    shorter trainings and a second data set would give.
     """
     rows = with_speed(rows)
     table = pd.DataFrame([_row(claim, rows) for claim in claims])
@@ -46,6 +48,7 @@ def _row(claim: Claim, rows: pd.DataFrame) -> JsonDict:
         "p": verdict.p,
         "why": verdict.why,
         "data": data_sets(claim, verdict),
+        "other records": describe_robustness(claim, rows),
         "would decide": verdict.would_decide,
         "evidence": verdict.evidence,
         "encoders": ", ".join(claim.encoders),

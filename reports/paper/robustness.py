@@ -1,0 +1,60 @@
+"""Verdicts again: from shorter trainings, and from a second data set.
+
+Neither changes a verdict. They say whether it would have been another one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pandas as pd
+
+from mbcbench.paper import case_on
+
+from ..selection import additional_data, is_standard
+from .claim_verdicts import Claim, judge
+from .contrast_verdicts import MIN_STEPS
+from .contrasts import Contrast
+
+
+def describe_robustness(claim: Claim, rows: pd.DataFrame) -> str:
+    """Return the verdicts from other records, such as `500 steps: confirmed; furniture (8 of 16 parts): undecided`.
+
+    Empty for a claim that laws decide, and where there are no other records. rows: see `label_models`.
+    """
+    if not all(isinstance(test, Contrast) for test in claim.tests):
+        return ""
+    verdicts = [(name, _judge_parts(claim, records)) for name, records in other_records(claim, rows)]
+    return "; ".join(f"{name}{verdict}" for name, verdict in verdicts if verdict)
+
+
+def _judge_parts(claim: Claim, rows: pd.DataFrame) -> str:
+    """Return the verdict on the parts of a claim that have records, and how many these are if not all."""
+    parts = judge(claim, rows).parts
+    tests = tuple(test for test, part in zip(claim.tests, parts, strict=True) if part.test is not None)
+    if not tests:
+        return ""
+    share = "" if len(tests) == len(parts) else f" ({len(tests)} of {len(parts)} parts)"
+    return f"{share}: {judge(replace(claim, tests=tests), rows).verdict}"
+
+
+def other_records(claim: Claim, rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield the names and records of shorter trainings, and of other data in place of the usual ones."""
+    cases = {str(term.where["case"]) for test in claim.tests if isinstance(test, Contrast) for term in test.terms_in(0)}
+    trainings = rows[rows["case"].isin(cases) & ~is_standard(rows)]
+    for steps, shorter in _with_fewer_steps(trainings):
+        yield f"{steps:,} steps", shorter
+    for name in additional_data():
+        on_data = rows[rows["params.data"].eq(name)]
+        usual = {case_on(name, case): case for case in cases}
+        renamed = on_data[on_data["case"].isin([*usual])].copy()
+        if len(renamed):
+            renamed["case"], renamed["params.data"] = renamed["case"].map(usual), "usual"
+            yield name, renamed
+
+
+def _with_fewer_steps(rows: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame]]:
+    """Yield the records of each number of steps but the largest; fewer than a verdict takes say nothing."""
+    steps = pd.to_numeric(rows["detail.steps"])
+    for number in sorted(steps.dropna().unique())[:-1]:
+        if number >= MIN_STEPS:
+            yield int(number), rows[steps.eq(number)]

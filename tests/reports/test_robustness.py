@@ -1,0 +1,44 @@
+"""Verdicts from shorter trainings and from a second data set stand beside the verdict, and do not change it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mbcbench.records.record import Record, frame
+from mbcbench.reports.paper.claims_table import claims_table
+from mbcbench.reports.selection import label_models
+from tests.cli.report_records import clouds
+
+
+def with_steps(records: Sequence[Record], steps: int) -> list[Record]:
+    return [replace(record, detail={**record.detail, "steps": steps}) for record in records]
+
+
+def on_furniture(records: Sequence[Record]) -> list[Record]:
+    params = {"data": "furniture"}
+    return [replace(record, case="furniture-points", params={**record.params, **params}) for record in records]
+
+
+def reading(*records: Record) -> tuple[str, str]:
+    """Return the verdict on C19, below 5,000 points, and the verdicts from other records."""
+    table = claims_table(label_models(frame(list(records))))
+    row = table[table["reading"].eq("below 5000")].iloc[0]
+    return row["verdict"], row["other records"]
+
+
+def test_without_other_records_there_is_nothing_to_say() -> None:
+    assert reading(*clouds(0.05)) == ("confirmed", "")
+
+
+def test_shorter_trainings_are_judged_by_themselves() -> None:
+    records = [*with_steps(clouds(0.05), 7000), *with_steps(clouds(-0.05), 2100), *with_steps(clouds(0.0), 700)]
+    assert reading(*records) == ("confirmed", "700 steps: no difference; 2,100 steps: refuted")
+
+
+def test_trainings_that_are_too_short_for_a_verdict_say_nothing() -> None:
+    assert reading(*with_steps(clouds(0.05), 7000), *with_steps(clouds(-0.05), 200)) == ("confirmed", "")
+
+
+def test_a_second_data_set_is_judged_by_itself_in_the_parts_that_it_has() -> None:
+    few = [record for record in on_furniture(clouds(-0.05)) if record.params["train_size"] <= 200]
+    assert reading(*clouds(0.05), *few) == ("confirmed", "furniture (8 of 16 parts): refuted")
+    assert reading(*clouds(0.05), *on_furniture(clouds(0.05))) == ("confirmed", "furniture: confirmed")
