@@ -13,6 +13,7 @@ from mbcbench.execution import runner
 from mbcbench.execution.encoder_server import EncoderServers
 from mbcbench.execution.prepare import prepare_data
 from mbcbench.execution.runner import Event, Finished, Job, Limits
+from mbcbench.execution.shard import Shard, digest_plan
 from mbcbench.execution.suite import PROBE, DataNeed, PlanParams, Profile
 from mbcbench.protocol.customize import BuildOptions
 from mbcbench.records.cache import RunCache, reasons
@@ -37,7 +38,7 @@ class RunOptions:
     seconds: time limit of a cell, in place of its suite's. libraries: see `runner.run`.
     only: experiments to run of the suites. data, device, seeds, reference, draw: see
     `mbcbench.execution.suite.Request`. build: how the laws build the encoders of the user.
-    laws: those to check, or none for all.
+    laws: those to check, or none for all. shard: the part of the plan to run, or None for all of it.
     """
 
     encoders: tuple[str, ...]
@@ -55,6 +56,7 @@ class RunOptions:
     draw: int = 0
     build: BuildOptions = field(default_factory=BuildOptions)
     laws: tuple[str, ...] = ()
+    shard: Shard | None = None
 
     @property
     def has_filters(self) -> bool:
@@ -71,6 +73,7 @@ class Planned:
     """The plan: all cells so far, those of this stage to run, how many of it are reused, and why the others are not.
 
     experiments: by name, what each shows (see `mbcbench.execution.suite.Experiment`) and the keys of its cells.
+    digest: of all cells of the plan, also those of other shards.
     """
 
     cells: tuple[Cell, ...]
@@ -78,6 +81,7 @@ class Planned:
     reused: int = 0
     reasons: str = ""
     experiments: Mapping[str, JsonObject] = field(default_factory=dict)
+    digest: str = ""
 
 
 Step = Event | Planned
@@ -98,7 +102,7 @@ def _run_suites(
 ) -> Steps:
     plan_probes = [_plan_probe(options, suite, profile) for suite in suites]
     plans = yield from _run_probes(options, plan_probes, servers)
-    work = _collect_work(options, plans)
+    work = _select_shard(options.shard, _collect_work(options, plans), plans)
     suites_used = dict.fromkeys(job.cell.suite for job in work.jobs)
     source_probes = [Cell(suite=PROBE, case="source", encoder="", params={"suite": suite}) for suite in suites_used]
     probed = yield from _run_probes(options, [*_build_probes(options, work.jobs), *source_probes], servers)
@@ -156,18 +160,18 @@ def _plan_probe(options: RunOptions, suite: str, profile: Profile) -> Cell:
 
 @dataclass
 class _Stage:
-    """Cells and records of one stage of a plan."""
+    """Plan and records of one stage."""
 
-    planned: tuple[Cell, ...] = ()
+    planned: Planned = field(default_factory=lambda: Planned((), ()))
     records: list[Record] = field(default_factory=list)
 
 
 def _record_steps(steps: Steps) -> Generator[Step, None, _Stage]:
-    """Yield all steps, and return their cells and records."""
+    """Yield all steps, and return their plan and records."""
     stage = _Stage()
     for step in steps:
         if isinstance(step, Planned):
-            stage.planned = step.cells
+            stage.planned = step
         if isinstance(step, Finished):
             stage.records += step.records
         yield step
@@ -178,7 +182,7 @@ def _follow_up_probes(plans: Sequence[Record], records: Sequence[Record]) -> lis
     """Return the probes that ask suites for the cells that depend on the records of their first ones."""
     probes = []
     for plan in _sound(plans, "plan"):
-        if PlanDetail.from_dict(plan.detail).has_follow_up:
+        if _has_follow_up(plan):
             suite = plan.params["suite"]
             of_suite = [record.to_fields() for record in records if record.suite == suite]
             params = {**plan.params, "records": of_suite}
@@ -229,12 +233,13 @@ def _run_probes(
 class _Work:
     """The jobs of the suites that could be planned, and what their experiments show.
 
-    exclusive: suites whose cells run with nothing else at the same time.
+    exclusive: suites whose cells run with nothing else at the same time. digest: see `Planned`.
     """
 
     jobs: Sequence[Job]
     exclusive: Collection[str] = ()
     experiments: Mapping[str, JsonObject] = field(default_factory=dict)
+    digest: str = ""
 
 
 def _collect_work(options: RunOptions, probed: Sequence[Record]) -> _Work:
@@ -255,6 +260,19 @@ def _collect_work(options: RunOptions, probed: Sequence[Record]) -> _Work:
         if suite not in default_suites():
             experiments |= plan.experiments
     return _Work(list(jobs.values()), exclusive, experiments)
+
+
+def _select_shard(shard: Shard | None, work: _Work, plans: Sequence[Record]) -> _Work:
+    """Return the part of the work that belongs to a shard, with the digest of all of it."""
+    work = replace(work, digest=digest_plan(job.cell for job in work.jobs))
+    if shard is None:
+        return work
+    with_follow_up = {plan.params["suite"] for plan in _sound(plans, "plan") if _has_follow_up(plan)}
+    return replace(work, jobs=shard.select(work.jobs, with_follow_up))
+
+
+def _has_follow_up(plan: Record) -> bool:
+    return PlanDetail.from_dict(plan.detail).has_follow_up
 
 
 def _customize(options: RunOptions, cell: Cell) -> Cell | None:
@@ -279,9 +297,13 @@ def _execute(
     probed: Sequence[Record],
     cache: RunCache | None,
     servers: EncoderServers,
-    planned_before: tuple[Cell, ...] = (),
+    before: Planned | None = None,
 ) -> Steps:
-    """Yield the plan; then the cells that cannot run, those that the cache has, and the others as they run."""
+    """Yield the plan; then the cells that cannot run, those that the cache has, and the others as they run.
+
+    before: the plan of the first stage, to which this one adds.
+    """
+    before = before or Planned((), (), digest=work.digest)
     jobs = _identify(work.jobs, probed, work.exclusive)
     broken = {record.encoder: record for record in probed if record.case == "build" and record.status in BROKEN}
     lost = [job for job in jobs if job.cell.encoder in broken]
@@ -290,11 +312,12 @@ def _execute(
     reused = [job for job in sound if cached[job.cell.key]]
     to_run = [job for job in sound if not cached[job.cell.key]]
     yield Planned(
-        cells=(*planned_before, *(job.cell for job in jobs)),
+        cells=(*before.cells, *(job.cell for job in jobs)),
         to_run=tuple(job.cell for job in to_run),
         reused=len(reused),
         reasons=reasons(cache.miss(job.cell) for job in to_run) if cache is not None else "",
-        experiments=_experiments_of(work, jobs),
+        experiments={**before.experiments, **_experiments_of(work, jobs)},
+        digest=before.digest,
     )
     for job in lost:
         yield Finished(job.cell, (_not_run(job.cell, broken[job.cell.encoder]),))
