@@ -10,8 +10,7 @@ from typing import Any
 from mbcbench import system
 from mbcbench.errors import UsageError
 from mbcbench.execution import runner
-from mbcbench.execution.encoder_server import EncoderServers
-from mbcbench.execution.prepare import prepare_data
+from mbcbench.execution.executor import Executor, open_local
 from mbcbench.execution.runner import Event, Finished, Job, Limits
 from mbcbench.execution.shard import Shard, digest_plan
 from mbcbench.execution.suite import PROBE, DataNeed, PlanParams, Profile
@@ -35,7 +34,7 @@ class RunOptions:
     """Options of a command that runs cells.
 
     user_encoders: encoders given on the command line; if one of them cannot be built, that is a usage error.
-    seconds: time limit of a cell, in place of its suite's. libraries: see `runner.run`.
+    seconds: time limit of a cell, in place of its suite's.
     only: experiments to run of the suites. data, device, seeds, reference, draw: see
     `mbcbench.execution.suite.Request`. build: how the laws build the encoders of the user.
     laws: those to check, or none for all. shard: the part of the plan to run, or None for all of it.
@@ -47,7 +46,6 @@ class RunOptions:
     jobs: int = 1
     memory_bytes: int = 2 * 2**30
     seconds: float | None = None
-    libraries: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     data: str = "auto"
     device: Device = "cpu"
@@ -93,24 +91,24 @@ def run_suites(options: RunOptions, suites: Sequence[str], profile: Profile, cac
 
     Raises UsageError if an encoder of the user cannot be used, or an unknown experiment is requested.
     """
-    with EncoderServers(options.user_encoders) as servers:
-        yield from _run_suites(replace(options, libraries=TRAINING), suites, profile, cache, servers)
+    with open_local(options.jobs, TRAINING, options.user_encoders) as local:
+        yield from _run_suites(options, suites, profile, cache, local)
 
 
 def _run_suites(
-    options: RunOptions, suites: Sequence[str], profile: Profile, cache: RunCache | None, servers: EncoderServers
+    options: RunOptions, suites: Sequence[str], profile: Profile, cache: RunCache | None, local: Executor
 ) -> Steps:
     plan_probes = [_plan_probe(options, suite, profile) for suite in suites]
-    plans = yield from _run_probes(options, plan_probes, servers)
+    plans = yield from _run_probes(options, plan_probes, local)
     work = _select_shard(options.shard, _collect_work(options, plans), plans)
     suites_used = dict.fromkeys(job.cell.suite for job in work.jobs)
     source_probes = [Cell(suite=PROBE, case="source", encoder="", params={"suite": suite}) for suite in suites_used]
-    probed = yield from _run_probes(options, [*_build_probes(options, work.jobs), *source_probes], servers)
-    first = yield from _record_steps(_execute(options, work, probed, cache, servers))
+    probed = yield from _run_probes(options, [*_build_probes(options, work.jobs), *source_probes], local)
+    first = yield from _record_steps(_execute(work, probed, cache, local))
     follow_up_probes = _follow_up_probes(plans, first.records)
     if follow_up_probes:
-        work = _collect_work(options, (yield from _run_probes(options, follow_up_probes, servers)))
-        yield from _execute(options, work, probed, cache, servers, first.planned)
+        work = _collect_work(options, (yield from _run_probes(options, follow_up_probes, local)))
+        yield from _execute(work, probed, cache, local, first.planned)
 
 
 def check_laws(options: RunOptions, profile: Profile, params: JsonObject) -> Steps:
@@ -119,13 +117,13 @@ def check_laws(options: RunOptions, profile: Profile, params: JsonObject) -> Ste
     Raises UsageError if an encoder of the user cannot be used.
     """
     plan_probe = _plan_probe(options, LAWS_SUITE, profile)
-    with EncoderServers(options.user_encoders) as servers:
-        probed = yield from _run_probes(options, [*_build_probes(options, ()), plan_probe], servers)
+    with open_local(options.jobs, (), options.user_encoders) as local:
+        probed = yield from _run_probes(options, [*_build_probes(options, ()), plan_probe], local)
         jobs = [
             replace(job, cell=replace(job.cell, params={**job.cell.params, **params}))
             for job in _collect_work(options, probed).jobs
         ]
-        yield from _execute(options, _Work(jobs), probed, None, servers)
+        yield from _execute(_Work(jobs), probed, None, local)
 
 
 def run_probe(case: str, *, encoder: str = "", seed: int = 0, **params: Any) -> Record:
@@ -206,16 +204,14 @@ def _build_probes(options: RunOptions, jobs: Iterable[Job]) -> list[Cell]:
     ]
 
 
-def _run_probes(
-    options: RunOptions, probes: Sequence[Cell], servers: EncoderServers
-) -> Generator[Step, None, list[Record]]:
+def _run_probes(options: RunOptions, probes: Sequence[Cell], local: Executor) -> Generator[Step, None, list[Record]]:
     """Run probes and return their records in the same order.
 
     Raises UsageError if something that the user asked for cannot be used.
     """
     records: dict[str, Record] = {}
     jobs = [Job(cell, options.limits(PLUGIN_SECONDS)) for cell in probes]
-    for event in runner.run(jobs, workers=options.jobs, libraries=options.libraries, servers=servers):
+    for event in local.run(jobs):
         if not isinstance(event, Finished):
             yield event
             continue
@@ -292,11 +288,10 @@ def _sound(probed: Sequence[Record], case: str) -> list[Record]:
 
 
 def _execute(
-    options: RunOptions,
     work: _Work,
     probed: Sequence[Record],
     cache: RunCache | None,
-    servers: EncoderServers,
+    executor: Executor,
     before: Planned | None = None,
 ) -> Steps:
     """Yield the plan; then the cells that cannot run, those that the cache has, and the others as they run.
@@ -304,7 +299,7 @@ def _execute(
     before: the plan of the first stage, to which this one adds.
     """
     before = before or Planned((), (), digest=work.digest)
-    jobs = _identify(work.jobs, probed, work.exclusive)
+    jobs = _identify(work, probed, executor)
     broken = {record.encoder: record for record in probed if record.case == "build" and record.status in BROKEN}
     lost = [job for job in jobs if job.cell.encoder in broken]
     sound = [job for job in jobs if job.cell.encoder not in broken]
@@ -323,37 +318,33 @@ def _execute(
         yield Finished(job.cell, (_not_run(job.cell, broken[job.cell.encoder]),))
     for job in reused:
         yield Finished(job.cell, cached[job.cell.key], reused=True)
-    to_run = yield from prepare_data(to_run, options.jobs)
+    to_run = yield from executor.prepare(to_run)
     exclusive = [job for job in to_run if job.cell.suite in work.exclusive]
     concurrent = [job for job in to_run if job.cell.suite not in work.exclusive]
-    yield from runner.run(exclusive, workers=1, libraries=options.libraries)
-    jobs = _interleave_suites(concurrent)
-    yield from runner.run(jobs, workers=options.jobs, libraries=options.libraries, servers=servers)
+    yield from executor.run(exclusive, exclusive=True)
+    yield from executor.run(_interleave_suites(concurrent))
 
 
-def _identify(jobs: Sequence[Job], probed: Sequence[Record], exclusive: Collection[str]) -> list[Job]:
-    """Return the jobs with the identity of their cells: everything outside the cell that can change its outcome.
-
-    exclusive: suites that measure time or memory, and so this machine.
-    """
+def _identify(work: _Work, probed: Sequence[Record], executor: Executor) -> list[Job]:
+    """Return the jobs with the identity of their cells: everything outside the cell that can change its outcome."""
     suites = {r.params["suite"]: SourceDetail.from_dict(r.detail).identity for r in _sound(probed, "source")}
     encoders = {r.encoder: EncoderDetail.from_dict(r.detail).identity for r in _sound(probed, "build")}
     identified = []
-    for job in jobs:
+    for job in work.jobs:
         cell, suite, encoder = job.cell, suites.get(job.cell.suite, {}), encoders.get(job.cell.encoder, {})
-        environment = _environment(measures_machine=cell.suite in exclusive)
+        environment = _environment(executor.processor if cell.suite in work.exclusive else "")
         identity = {**environment, **suite, **cell.identity, **encoder}
         identified.append(replace(job, cell=replace(cell, identity=identity)))
     return identified
 
 
-def _environment(*, measures_machine: bool) -> dict[str, str]:
-    """Return the part of the identity that cells of all suites have, with the processor where it is measured.
+def _environment(processor: str) -> dict[str, str]:
+    """Return the part of the identity that cells of all suites have, with the processor if time or memory is measured.
 
     Scores and verdicts on laws differ between processors by rounding only, so that records of another one are valid.
     """
     versions = {f"{name} version": version for name, version in system.versions().items()}
-    return {**versions, "processor": system.processor()} if measures_machine else versions
+    return {**versions, "processor": processor} if processor else versions
 
 
 def _experiments_of(work: _Work, jobs: Sequence[Job]) -> dict[str, JsonObject]:
