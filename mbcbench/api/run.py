@@ -44,6 +44,7 @@ def run(
     use_reference: bool = True,
     fresh: bool = False,
     shard: str | None = None,
+    scheduler: str | None = None,
     quiet: bool = False,
 ) -> RunResult:
     """Run suites on encoders and store the records in a new run.
@@ -94,6 +95,8 @@ def run(
     shard
         `I/N` runs the I-th of N parts of the cells. `mbcbench.merge` makes one run of all parts. The spot check is
         drawn with `seed` instead of the date, so that parts that start on different days have the same plan.
+    scheduler
+        Address or file of a Dask scheduler, on whose workers the cells run. `jobs` is then for the planning only.
     quiet
         Show no progress on standard error.
 
@@ -125,7 +128,7 @@ def run(
     all_encoders = encoders if only_encoders else [*registry.plugins(registry.ENCODERS), *encoders]
     options = replace(
         run_options(all_encoders, encoders, seed, jobs, time_limit, memory_limit),
-        only=tuple(only), data=data, device=device, seeds=seeds, shard=part,
+        only=tuple(only), data=data, device=device, seeds=seeds, shard=part, scheduler=scheduler,
         draw=date.today().toordinal() if part is None else seed,
         reference=use_reference and not fresh, build=build or BuildOptions(),
         laws=tuple(registry.select(registry.LAWS, laws, skip_laws)) if laws or skip_laws else (),

@@ -86,6 +86,10 @@ def run(
         str | None,
         typer.Option(metavar="I/N", help="Run the I-th of N parts of the cells; see: merge.", show_default="all"),
     ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Run the cells on the workers of this Dask scheduler, or its file."),
+    ] = None,
     quiet: Quiet = False,
 ) -> int:
     """Run suites on all registered encoders and print the leaderboard.
@@ -102,6 +106,7 @@ def run(
       mbcbench run --fresh --seeds 1 --suite point-clouds
       mbcbench run --suite paper --only fig3b --profile thorough
       mbcbench run --shard 2/16 --root /shared/runs
+      mbcbench run --scheduler tcp://10.0.0.5:8786
 
     The default suites take about 5 minutes on two cores with the profile quick: scores are reference results, of which
     six are trained again. `--profile standard` trains your encoder in about 10 minutes, so that it is ranked. The suite
@@ -142,6 +147,7 @@ def run(
             use_reference=reference,
             fresh=fresh,
             shard=shard,
+            scheduler=scheduler,
             quiet=quiet,
         )
     except Interrupted as error:

@@ -32,10 +32,13 @@ class Executor(Protocol):
 
 
 class LocalExecutor:
-    """Processes of this machine. libraries, servers: see `runner.run`."""
+    """Processes of this machine. libraries, servers, name: see `runner.run`."""
 
-    def __init__(self, workers: int, libraries: Sequence[str], servers: EncoderServers) -> None:
+    def __init__(
+        self, workers: int, libraries: Sequence[str], servers: EncoderServers, name: str = runner.NAME
+    ) -> None:
         self.workers = workers
+        self._name = name
         self._libraries = libraries
         self._servers = servers
 
@@ -48,7 +51,7 @@ class LocalExecutor:
 
     def run(self, jobs: Sequence[Job], *, exclusive: bool = False) -> Iterator[Event]:
         workers, servers = (1, None) if exclusive else (self.workers, self._servers)
-        return runner.run(jobs, workers=workers, libraries=self._libraries, servers=servers)
+        return runner.run(jobs, workers=workers, libraries=self._libraries, servers=servers, name=self._name)
 
 
 @contextlib.contextmanager
@@ -56,3 +59,20 @@ def open_local(workers: int, libraries: Sequence[str], encoders: Collection[str]
     """Yield the executor of this machine, which imports each of `encoders` once for all its cells."""
     with EncoderServers(encoders) as servers:
         yield LocalExecutor(workers, libraries, servers)
+
+
+@contextlib.contextmanager
+def open_executor(
+    scheduler: str | None, local: LocalExecutor, libraries: Sequence[str], encoders: Collection[str]
+) -> Iterator[Executor]:
+    """Yield the executor of a command: the cluster of a scheduler, or this machine if there is none.
+
+    Raises UsageError if the cluster cannot be used.
+    """
+    if scheduler is None:
+        yield local
+        return
+    from mbcbench.execution.cluster.executor import ClusterExecutor
+
+    with ClusterExecutor(scheduler, libraries, sorted(encoders)) as cluster:
+        yield cluster

@@ -10,7 +10,7 @@ from typing import Any
 from mbcbench import system
 from mbcbench.errors import UsageError
 from mbcbench.execution import runner
-from mbcbench.execution.executor import Executor, open_local
+from mbcbench.execution.executor import Executor, open_executor, open_local
 from mbcbench.execution.runner import Event, Finished, Job, Limits
 from mbcbench.execution.shard import Shard, digest_plan
 from mbcbench.execution.suite import PROBE, DataNeed, PlanParams, Profile
@@ -38,6 +38,7 @@ class RunOptions:
     only: experiments to run of the suites. data, device, seeds, reference, draw: see
     `mbcbench.execution.suite.Request`. build: how the laws build the encoders of the user.
     laws: those to check, or none for all. shard: the part of the plan to run, or None for all of it.
+    scheduler: address or file of the Dask scheduler whose workers run the cells, or None for this machine.
     """
 
     encoders: tuple[str, ...]
@@ -55,6 +56,7 @@ class RunOptions:
     build: BuildOptions = field(default_factory=BuildOptions)
     laws: tuple[str, ...] = ()
     shard: Shard | None = None
+    scheduler: str | None = None
 
     @property
     def has_filters(self) -> bool:
@@ -71,7 +73,7 @@ class Planned:
     """The plan: all cells so far, those of this stage to run, how many of it are reused, and why the others are not.
 
     experiments: by name, what each shows (see `mbcbench.execution.suite.Experiment`) and the keys of its cells.
-    digest: of all cells of the plan, also those of other shards.
+    digest: of all cells of the plan, also those of other shards. workers: how many cells run at a time, if known.
     """
 
     cells: tuple[Cell, ...]
@@ -80,6 +82,7 @@ class Planned:
     reasons: str = ""
     experiments: Mapping[str, JsonObject] = field(default_factory=dict)
     digest: str = ""
+    workers: int = 0
 
 
 Step = Event | Planned
@@ -91,24 +94,33 @@ def run_suites(options: RunOptions, suites: Sequence[str], profile: Profile, cac
 
     Raises UsageError if an encoder of the user cannot be used, or an unknown experiment is requested.
     """
-    with open_local(options.jobs, TRAINING, options.user_encoders) as local:
-        yield from _run_suites(options, suites, profile, cache, local)
+    with (
+        open_local(options.jobs, TRAINING, options.user_encoders) as local,
+        open_executor(options.scheduler, local, TRAINING, options.user_encoders) as executor,
+    ):
+        yield from _run_suites(options, suites, profile, cache, local, executor)
 
 
 def _run_suites(
-    options: RunOptions, suites: Sequence[str], profile: Profile, cache: RunCache | None, local: Executor
+    options: RunOptions,
+    suites: Sequence[str],
+    profile: Profile,
+    cache: RunCache | None,
+    local: Executor,
+    executor: Executor,
 ) -> Steps:
+    """Plan on this machine, and run the cells where `executor` does."""
     plan_probes = [_plan_probe(options, suite, profile) for suite in suites]
     plans = yield from _run_probes(options, plan_probes, local)
     work = _select_shard(options.shard, _collect_work(options, plans), plans)
     suites_used = dict.fromkeys(job.cell.suite for job in work.jobs)
     source_probes = [Cell(suite=PROBE, case="source", encoder="", params={"suite": suite}) for suite in suites_used]
     probed = yield from _run_probes(options, [*_build_probes(options, work.jobs), *source_probes], local)
-    first = yield from _record_steps(_execute(work, probed, cache, local))
+    first = yield from _record_steps(_execute(work, probed, cache, executor))
     follow_up_probes = _follow_up_probes(plans, first.records)
     if follow_up_probes:
         work = _collect_work(options, (yield from _run_probes(options, follow_up_probes, local)))
-        yield from _execute(work, probed, cache, local, first.planned)
+        yield from _execute(work, probed, cache, executor, first.planned)
 
 
 def check_laws(options: RunOptions, profile: Profile, params: JsonObject) -> Steps:
@@ -313,6 +325,7 @@ def _execute(
         reasons=reasons(cache.miss(job.cell) for job in to_run) if cache is not None else "",
         experiments={**before.experiments, **_experiments_of(work, jobs)},
         digest=before.digest,
+        workers=executor.workers,
     )
     for job in lost:
         yield Finished(job.cell, (_not_run(job.cell, broken[job.cell.encoder]),))

@@ -9,7 +9,6 @@ import signal
 import sys
 import tempfile
 import threading
-import time
 from collections import Counter, deque
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -38,7 +37,8 @@ TIMEOUTS_BEFORE_GIVING_UP = 2
 MAX_TAIL_LENGTH = 160  # characters of the last output of a process that died
 SECONDS_BETWEEN_POLLS = 0.5  # for the progress that processes report
 SECONDS_TO_DIE = 5.0  # of processes that were killed
-_NUMBERS = itertools.count()  # of requests to servers
+NAME = "mbcbench"
+_NUMBERS = itertools.count()  # of pools, and of requests to servers
 _STARTING = threading.Lock()  # held while what all threads share is changed to start a process
 # What the fork server imports. Never a plug-in: it could hang or crash.
 PRELOADED = [
@@ -101,6 +101,9 @@ class Job:
     folder: str = ""
 
 
+Ended = tuple[Job, tuple[Record, ...]]  # with the records of the job
+
+
 class Pool(Protocol):
     """Processes in which jobs run: on this machine, or on those of a cluster (see `mbcbench.execution.cluster`)."""
 
@@ -117,21 +120,27 @@ class Pool(Protocol):
     def reports(self) -> Iterator["Event"]:
         """Yield what running jobs have reported, and events of what they wait for."""
 
-    def finished(self) -> list[tuple[Job, tuple[Record, ...]]]:
+    def finished(self) -> list[Ended]:
         """Wait until a job ends, or for a moment, and return all that have ended with their records."""
 
 
 def run(
-    jobs: Sequence[Job], *, workers: int, libraries: Sequence[str] = (), servers: EncoderServers | None = None
+    jobs: Sequence[Job],
+    *,
+    workers: int,
+    libraries: Sequence[str] = (),
+    servers: EncoderServers | None = None,
+    name: str = NAME,
 ) -> Iterator[Event]:
     """Run jobs in their order, at most `workers` at a time, and yield when each starts and ends.
 
     libraries: modules that many cells import, and that the fork server loads once. The first call of a process decides.
-    servers: those of encoders whose module is imported once for all cells.
+    servers: those of encoders whose module is imported once for all cells. name: with which those of processes begin.
+    Several threads may call this function at the same time.
     """
     with (
         tempfile.TemporaryDirectory(prefix="mbcbench-") as logs,
-        _LocalPool(Path(logs), workers, libraries, servers) as pool,
+        _LocalPool(Path(logs), workers, libraries, servers, name) as pool,
     ):
         yield from run_in(pool, jobs)
 
@@ -164,22 +173,22 @@ def _give_up(cell: Cell) -> Record:
 class _LocalPool:
     """The processes of this machine in which cells are running."""
 
-    def __init__(self, logs: Path, workers: int, libraries: Sequence[str], servers: EncoderServers | None) -> None:
+    def __init__(
+        self, logs: Path, workers: int, libraries: Sequence[str], servers: EncoderServers | None, name: str
+    ) -> None:
         self.running: dict[Future[list[str]], Job] = {}
         self._workers = workers
         self._servers = servers
         self._context = _fork_server(libraries)
         self._logs = logs
-        self._name = f"mbcbench-{time.monotonic_ns()}-"  # of the processes, so that no others are killed
+        self._name = f"{name}-{next(_NUMBERS)}-"  # of the processes, so that no others are killed
 
     def __enter__(self) -> "_LocalPool":
         return self
 
     def __exit__(self, *_: object) -> None:
         """Kill the cells that still run; native code ignores anything gentler."""
-        for child in multiprocessing.active_children():
-            if child.name.startswith(self._name):
-                child.kill()
+        kill_cells(self._name)
         wait(list(self.running), timeout=SECONDS_TO_DIE)
 
     def take(self, waiting: deque[Job]) -> Job | None:
@@ -212,7 +221,7 @@ class _LocalPool:
             )
         return future
 
-    def finished(self) -> list[tuple[Job, tuple[Record, ...]]]:
+    def finished(self) -> list[Ended]:
         """Wait until a job ends or may have reported, and return all that have ended with their records."""
         if not self.running:
             return []
@@ -257,6 +266,13 @@ class _LocalPool:
         lines = log.read_text(errors="replace").split("\n") if log.exists() else []
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         return f" ({last[:MAX_TAIL_LENGTH]})" if last else ""
+
+
+def kill_cells(name: str) -> None:
+    """Kill the processes of cells whose names begin so; no cell that a server has forked is among them."""
+    for child in multiprocessing.active_children():
+        if child.name.startswith(name):
+            child.kill()
 
 
 def _ending(error: ProcessExpired) -> str:
