@@ -1,6 +1,7 @@
 from . import adapters as adapters
 from .api.compare import compare as compare
 from .api.encode import encode as encode
+from .api.merge import merge as merge
 from .api.report import ReportFiles as ReportFiles
 from .api.report import report as report
 from .api.run import run as run

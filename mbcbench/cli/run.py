@@ -24,7 +24,7 @@ from mbcbench.cli.options import (
     WeightsKey,
     as_profile,
 )
-from mbcbench.errors import Interrupted
+from mbcbench.errors import ExitCode, Interrupted, UsageError
 from mbcbench.registry import split_commas
 
 if TYPE_CHECKING:
@@ -82,6 +82,14 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Reuse no records of earlier runs and no reference results.")
     ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Run the I-th of N parts of the cells; see: merge.", show_default="all"),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Run the cells on the workers of this Dask scheduler, or its file."),
+    ] = None,
     quiet: Quiet = False,
 ) -> int:
     """Run suites on all registered encoders and print the leaderboard.
@@ -97,6 +105,8 @@ def run(
       mbcbench run --encoder my.py:Encoder --profile standard
       mbcbench run --fresh --seeds 1 --suite point-clouds
       mbcbench run --suite paper --only fig3b --profile thorough
+      mbcbench run --shard 2/16 --root /shared/runs
+      mbcbench run --scheduler tcp://10.0.0.5:8786
 
     The default suites take about 5 minutes on two cores with the profile quick: scores are reference results, of which
     six are trained again. `--profile standard` trains your encoder in about 10 minutes, so that it is ranked. The suite
@@ -110,6 +120,8 @@ def run(
     from mbcbench.system import check_writable
 
     if html is not None:
+        if shard:
+            raise UsageError("--html: a shard has no page, only the merged run has one; give --html to merge")
         check_writable(html)
     is_about_laws = split_commas(suite) == ["laws"]  # the other suites choose the device themselves
     build = parse_build_options(dim_in, hyper, weights, weights_key, device if is_about_laws else "cpu")
@@ -134,14 +146,27 @@ def run(
             seeds=seeds,
             use_reference=reference,
             fresh=fresh,
+            shard=shard,
+            scheduler=scheduler,
             quiet=quiet,
         )
     except Interrupted as error:
         return print_interrupted(error)
     assert result.folder is not None
-    report_code = print_reports(result.folder, html, pages=True)
+    report_code = ExitCode.AS_CLAIMED if shard else print_reports(result.folder, html, pages=True)
     _print_summary(result, result.folder)
+    if shard:
+        _print_next(result.folder, shard)
     return max(result.exit_code, report_code)
+
+
+def _print_next(folder: Path, shard: str) -> None:
+    """Print how to go on after a shard; only the merged run has reports."""
+    from mbcbench.cli.console import print_line
+
+    root, count = folder.parents[1], shard.partition("/")[2]
+    option = "" if root == DEFAULT_ROOT else f" --root {root}"
+    print_line(f"next      after all shards: mbcbench merge {folder.parent}/*-of-{count}{option}")
 
 
 def _print_summary(result: "RunResult", folder: Path) -> None:

@@ -31,6 +31,16 @@ def harness(sources: Iterable[Path]) -> str:
     return files(path for paths in used.values() for path in paths)
 
 
+@cache
+def installed() -> str:
+    """Return a digest of all sources of this distribution that a cell may use."""
+    folders = [Path(mbcbench.__file__).parent]
+    for kind in ("encoders", "suites"):
+        spec = importlib.util.find_spec(f"mbcbench.{kind}")
+        folders += [Path(name) for name in spec.submodule_search_locations or ()] if spec is not None else []
+    return files(path for folder in folders for path in folder.rglob("*.py"))
+
+
 def _imported_parts(paths: Iterable[Path]) -> Iterator[str]:
     """Yield the names of the modules and packages directly below `mbcbench` that some files import."""
     for path in paths:

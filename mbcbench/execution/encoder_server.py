@@ -47,6 +47,7 @@ class Request:
     seconds: float | None
     memory_bytes: int
     log: str
+    folder: str
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class EncoderServers:
     def __init__(self, encoders: Collection[str]) -> None:
         self._servers: dict[str, _Server] = {}
         self._encoders = set(encoders)
+        self._lock = threading.Lock()  # two threads would each start a server
 
     def __enter__(self) -> "EncoderServers":
         return self
@@ -100,9 +102,10 @@ class EncoderServers:
     def submit(self, context: ForkServerContext, request: Request) -> "Future[list[str]]":
         """Run a cell, and return its future: the records as lines of JSON, or the exceptions that pebble raises."""
         encoder = request.cell.encoder
-        server = self._servers.get(encoder)
-        if server is None or server.has_ended:
-            server = self._servers[encoder] = _Server(context, request)
+        with self._lock:
+            server = self._servers.get(encoder)
+            if server is None or server.has_ended:
+                server = self._servers[encoder] = _Server(context, request)
         return server.submit(request)
 
 
@@ -116,7 +119,7 @@ class _Server:
         self._pending: dict[int, Future[list[str]]] = {}
         self._lock = threading.Lock()  # for the two above: `submit` and the thread change them
         self._connection, theirs = multiprocessing.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, first, os.getcwd()), name=NAME)
+        self._process = context.Process(target=serve, args=(theirs, first), name=NAME)
         self._process.start()
         theirs.close()
         self._thread = threading.Thread(target=self._listen, daemon=True)
@@ -194,11 +197,11 @@ def _expired(exit_code: int | None) -> ProcessExpired:
 # ---- in the process of a server
 
 
-def serve(connection: Connection, first: Request, folder: str) -> None:
+def serve(connection: Connection, first: Request) -> None:
     """Import the encoder of a request, and run requests until the main process says None or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the main one ends the others
     try:
-        worker.set_up(first.log, folder)
+        worker.set_up(first.log, first.folder)
     except FileNotFoundError:  # the main process has ended, and removed the folder
         return
     with _end_with_main_process(first.seconds) as watching:
@@ -350,5 +353,5 @@ def _end(child: _Child, *, timed_out: bool) -> Ended:
 
 def _run(request: Request, connection: Connection, writer: Connection) -> None:
     connection.close()  # or the main process would not see that the server has ended
-    lines = worker.execute(request.cell, request.seconds, request.memory_bytes, request.log, os.getcwd())
+    lines = worker.execute(request.cell, request.seconds, request.memory_bytes, request.log, request.folder)
     writer.send(lines)

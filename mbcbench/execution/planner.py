@@ -10,9 +10,9 @@ from typing import Any
 from mbcbench import system
 from mbcbench.errors import UsageError
 from mbcbench.execution import runner
-from mbcbench.execution.encoder_server import EncoderServers
-from mbcbench.execution.prepare import prepare_data
+from mbcbench.execution.executor import Executor, open_executor, open_local
 from mbcbench.execution.runner import Event, Finished, Job, Limits
+from mbcbench.execution.shard import Shard, digest_plan
 from mbcbench.execution.suite import PROBE, DataNeed, PlanParams, Profile
 from mbcbench.protocol.customize import BuildOptions
 from mbcbench.records.cache import RunCache, reasons
@@ -34,10 +34,11 @@ class RunOptions:
     """Options of a command that runs cells.
 
     user_encoders: encoders given on the command line; if one of them cannot be built, that is a usage error.
-    seconds: time limit of a cell, in place of its suite's. libraries: see `runner.run`.
+    seconds: time limit of a cell, in place of its suite's.
     only: experiments to run of the suites. data, device, seeds, reference, draw: see
     `mbcbench.execution.suite.Request`. build: how the laws build the encoders of the user.
-    laws: those to check, or none for all.
+    laws: those to check, or none for all. shard: the part of the plan to run, or None for all of it.
+    scheduler: address or file of the Dask scheduler whose workers run the cells, or None for this machine.
     """
 
     encoders: tuple[str, ...]
@@ -46,7 +47,6 @@ class RunOptions:
     jobs: int = 1
     memory_bytes: int = 2 * 2**30
     seconds: float | None = None
-    libraries: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     data: str = "auto"
     device: Device = "cpu"
@@ -55,6 +55,8 @@ class RunOptions:
     draw: int = 0
     build: BuildOptions = field(default_factory=BuildOptions)
     laws: tuple[str, ...] = ()
+    shard: Shard | None = None
+    scheduler: str | None = None
 
     @property
     def has_filters(self) -> bool:
@@ -71,6 +73,7 @@ class Planned:
     """The plan: all cells so far, those of this stage to run, how many of it are reused, and why the others are not.
 
     experiments: by name, what each shows (see `mbcbench.execution.suite.Experiment`) and the keys of its cells.
+    digest: of all cells of the plan, also those of other shards. workers: how many cells run at a time, if known.
     """
 
     cells: tuple[Cell, ...]
@@ -78,6 +81,8 @@ class Planned:
     reused: int = 0
     reasons: str = ""
     experiments: Mapping[str, JsonObject] = field(default_factory=dict)
+    digest: str = ""
+    workers: int = 0
 
 
 Step = Event | Planned
@@ -89,24 +94,33 @@ def run_suites(options: RunOptions, suites: Sequence[str], profile: Profile, cac
 
     Raises UsageError if an encoder of the user cannot be used, or an unknown experiment is requested.
     """
-    with EncoderServers(options.user_encoders) as servers:
-        yield from _run_suites(replace(options, libraries=TRAINING), suites, profile, cache, servers)
+    with (
+        open_local(options.jobs, TRAINING, options.user_encoders) as local,
+        open_executor(options.scheduler, local, TRAINING, options.user_encoders) as executor,
+    ):
+        yield from _run_suites(options, suites, profile, cache, local, executor)
 
 
 def _run_suites(
-    options: RunOptions, suites: Sequence[str], profile: Profile, cache: RunCache | None, servers: EncoderServers
+    options: RunOptions,
+    suites: Sequence[str],
+    profile: Profile,
+    cache: RunCache | None,
+    local: Executor,
+    executor: Executor,
 ) -> Steps:
+    """Plan on this machine, and run the cells where `executor` does."""
     plan_probes = [_plan_probe(options, suite, profile) for suite in suites]
-    plans = yield from _run_probes(options, plan_probes, servers)
-    work = _collect_work(options, plans)
+    plans = yield from _run_probes(options, plan_probes, local)
+    work = _select_shard(options.shard, _collect_work(options, plans), plans)
     suites_used = dict.fromkeys(job.cell.suite for job in work.jobs)
     source_probes = [Cell(suite=PROBE, case="source", encoder="", params={"suite": suite}) for suite in suites_used]
-    probed = yield from _run_probes(options, [*_build_probes(options, work.jobs), *source_probes], servers)
-    first = yield from _record_steps(_execute(options, work, probed, cache, servers))
+    probed = yield from _run_probes(options, [*_build_probes(options, work.jobs), *source_probes], local)
+    first = yield from _record_steps(_execute(work, probed, cache, executor))
     follow_up_probes = _follow_up_probes(plans, first.records)
     if follow_up_probes:
-        work = _collect_work(options, (yield from _run_probes(options, follow_up_probes, servers)))
-        yield from _execute(options, work, probed, cache, servers, first.planned)
+        work = _collect_work(options, (yield from _run_probes(options, follow_up_probes, local)))
+        yield from _execute(work, probed, cache, executor, first.planned)
 
 
 def check_laws(options: RunOptions, profile: Profile, params: JsonObject) -> Steps:
@@ -115,13 +129,13 @@ def check_laws(options: RunOptions, profile: Profile, params: JsonObject) -> Ste
     Raises UsageError if an encoder of the user cannot be used.
     """
     plan_probe = _plan_probe(options, LAWS_SUITE, profile)
-    with EncoderServers(options.user_encoders) as servers:
-        probed = yield from _run_probes(options, [*_build_probes(options, ()), plan_probe], servers)
+    with open_local(options.jobs, (), options.user_encoders) as local:
+        probed = yield from _run_probes(options, [*_build_probes(options, ()), plan_probe], local)
         jobs = [
             replace(job, cell=replace(job.cell, params={**job.cell.params, **params}))
             for job in _collect_work(options, probed).jobs
         ]
-        yield from _execute(options, _Work(jobs), probed, None, servers)
+        yield from _execute(_Work(jobs), probed, None, local)
 
 
 def run_probe(case: str, *, encoder: str = "", seed: int = 0, **params: Any) -> Record:
@@ -156,18 +170,18 @@ def _plan_probe(options: RunOptions, suite: str, profile: Profile) -> Cell:
 
 @dataclass
 class _Stage:
-    """Cells and records of one stage of a plan."""
+    """Plan and records of one stage."""
 
-    planned: tuple[Cell, ...] = ()
+    planned: Planned = field(default_factory=lambda: Planned((), ()))
     records: list[Record] = field(default_factory=list)
 
 
 def _record_steps(steps: Steps) -> Generator[Step, None, _Stage]:
-    """Yield all steps, and return their cells and records."""
+    """Yield all steps, and return their plan and records."""
     stage = _Stage()
     for step in steps:
         if isinstance(step, Planned):
-            stage.planned = step.cells
+            stage.planned = step
         if isinstance(step, Finished):
             stage.records += step.records
         yield step
@@ -178,7 +192,7 @@ def _follow_up_probes(plans: Sequence[Record], records: Sequence[Record]) -> lis
     """Return the probes that ask suites for the cells that depend on the records of their first ones."""
     probes = []
     for plan in _sound(plans, "plan"):
-        if PlanDetail.from_dict(plan.detail).has_follow_up:
+        if _has_follow_up(plan):
             suite = plan.params["suite"]
             of_suite = [record.to_fields() for record in records if record.suite == suite]
             params = {**plan.params, "records": of_suite}
@@ -202,16 +216,14 @@ def _build_probes(options: RunOptions, jobs: Iterable[Job]) -> list[Cell]:
     ]
 
 
-def _run_probes(
-    options: RunOptions, probes: Sequence[Cell], servers: EncoderServers
-) -> Generator[Step, None, list[Record]]:
+def _run_probes(options: RunOptions, probes: Sequence[Cell], local: Executor) -> Generator[Step, None, list[Record]]:
     """Run probes and return their records in the same order.
 
     Raises UsageError if something that the user asked for cannot be used.
     """
     records: dict[str, Record] = {}
     jobs = [Job(cell, options.limits(PLUGIN_SECONDS)) for cell in probes]
-    for event in runner.run(jobs, workers=options.jobs, libraries=options.libraries, servers=servers):
+    for event in local.run(jobs):
         if not isinstance(event, Finished):
             yield event
             continue
@@ -229,12 +241,13 @@ def _run_probes(
 class _Work:
     """The jobs of the suites that could be planned, and what their experiments show.
 
-    exclusive: suites whose cells run with nothing else at the same time.
+    exclusive: suites whose cells run with nothing else at the same time. digest: see `Planned`.
     """
 
     jobs: Sequence[Job]
     exclusive: Collection[str] = ()
     experiments: Mapping[str, JsonObject] = field(default_factory=dict)
+    digest: str = ""
 
 
 def _collect_work(options: RunOptions, probed: Sequence[Record]) -> _Work:
@@ -257,6 +270,19 @@ def _collect_work(options: RunOptions, probed: Sequence[Record]) -> _Work:
     return _Work(list(jobs.values()), exclusive, experiments)
 
 
+def _select_shard(shard: Shard | None, work: _Work, plans: Sequence[Record]) -> _Work:
+    """Return the part of the work that belongs to a shard, with the digest of all of it."""
+    work = replace(work, digest=digest_plan(job.cell for job in work.jobs))
+    if shard is None:
+        return work
+    with_follow_up = {plan.params["suite"] for plan in _sound(plans, "plan") if _has_follow_up(plan)}
+    return replace(work, jobs=shard.select(work.jobs, with_follow_up))
+
+
+def _has_follow_up(plan: Record) -> bool:
+    return PlanDetail.from_dict(plan.detail).has_follow_up
+
+
 def _customize(options: RunOptions, cell: Cell) -> Cell | None:
     """Return the cell of a law with what the user says about the encoder; None for a law that is not to be checked."""
     if cell.suite != LAWS_SUITE:
@@ -274,15 +300,18 @@ def _sound(probed: Sequence[Record], case: str) -> list[Record]:
 
 
 def _execute(
-    options: RunOptions,
     work: _Work,
     probed: Sequence[Record],
     cache: RunCache | None,
-    servers: EncoderServers,
-    planned_before: tuple[Cell, ...] = (),
+    executor: Executor,
+    before: Planned | None = None,
 ) -> Steps:
-    """Yield the plan; then the cells that cannot run, those that the cache has, and the others as they run."""
-    jobs = _identify(work.jobs, probed, work.exclusive)
+    """Yield the plan; then the cells that cannot run, those that the cache has, and the others as they run.
+
+    before: the plan of the first stage, to which this one adds.
+    """
+    before = before or Planned((), (), digest=work.digest)
+    jobs = _identify(work, probed, executor)
     broken = {record.encoder: record for record in probed if record.case == "build" and record.status in BROKEN}
     lost = [job for job in jobs if job.cell.encoder in broken]
     sound = [job for job in jobs if job.cell.encoder not in broken]
@@ -290,47 +319,45 @@ def _execute(
     reused = [job for job in sound if cached[job.cell.key]]
     to_run = [job for job in sound if not cached[job.cell.key]]
     yield Planned(
-        cells=(*planned_before, *(job.cell for job in jobs)),
+        cells=(*before.cells, *(job.cell for job in jobs)),
         to_run=tuple(job.cell for job in to_run),
         reused=len(reused),
         reasons=reasons(cache.miss(job.cell) for job in to_run) if cache is not None else "",
-        experiments=_experiments_of(work, jobs),
+        experiments={**before.experiments, **_experiments_of(work, jobs)},
+        digest=before.digest,
+        workers=executor.workers,
     )
     for job in lost:
         yield Finished(job.cell, (_not_run(job.cell, broken[job.cell.encoder]),))
     for job in reused:
         yield Finished(job.cell, cached[job.cell.key], reused=True)
-    to_run = yield from prepare_data(to_run, options.jobs)
+    to_run = yield from executor.prepare(to_run)
     exclusive = [job for job in to_run if job.cell.suite in work.exclusive]
     concurrent = [job for job in to_run if job.cell.suite not in work.exclusive]
-    yield from runner.run(exclusive, workers=1, libraries=options.libraries)
-    jobs = _interleave_suites(concurrent)
-    yield from runner.run(jobs, workers=options.jobs, libraries=options.libraries, servers=servers)
+    yield from executor.run(exclusive, exclusive=True)
+    yield from executor.run(_interleave_suites(concurrent))
 
 
-def _identify(jobs: Sequence[Job], probed: Sequence[Record], exclusive: Collection[str]) -> list[Job]:
-    """Return the jobs with the identity of their cells: everything outside the cell that can change its outcome.
-
-    exclusive: suites that measure time or memory, and so this machine.
-    """
+def _identify(work: _Work, probed: Sequence[Record], executor: Executor) -> list[Job]:
+    """Return the jobs with the identity of their cells: everything outside the cell that can change its outcome."""
     suites = {r.params["suite"]: SourceDetail.from_dict(r.detail).identity for r in _sound(probed, "source")}
     encoders = {r.encoder: EncoderDetail.from_dict(r.detail).identity for r in _sound(probed, "build")}
     identified = []
-    for job in jobs:
+    for job in work.jobs:
         cell, suite, encoder = job.cell, suites.get(job.cell.suite, {}), encoders.get(job.cell.encoder, {})
-        environment = _environment(measures_machine=cell.suite in exclusive)
+        environment = _environment(executor.processor if cell.suite in work.exclusive else "")
         identity = {**environment, **suite, **cell.identity, **encoder}
         identified.append(replace(job, cell=replace(cell, identity=identity)))
     return identified
 
 
-def _environment(*, measures_machine: bool) -> dict[str, str]:
-    """Return the part of the identity that cells of all suites have, with the processor where it is measured.
+def _environment(processor: str) -> dict[str, str]:
+    """Return the part of the identity that cells of all suites have, with the processor if time or memory is measured.
 
     Scores and verdicts on laws differ between processors by rounding only, so that records of another one are valid.
     """
     versions = {f"{name} version": version for name, version in system.versions().items()}
-    return {**versions, "processor": system.processor()} if measures_machine else versions
+    return {**versions, "processor": processor} if processor else versions
 
 
 def _experiments_of(work: _Work, jobs: Sequence[Job]) -> dict[str, JsonObject]:

@@ -23,8 +23,8 @@ LIMITS = Limits(seconds=None, memory_bytes=16 * 2**30)  # more memory than any d
 SECONDS_BETWEEN_REPORTS = 0.5
 
 
-def prepare_data(jobs: Sequence[Job], workers: int) -> Generator[Event, None, list[Job]]:
-    """Make ready the data that jobs need, and return the jobs that can run.
+def prepare_data(jobs: Sequence[Job], workers: int, libraries: Sequence[str] = ()) -> Generator[Event, None, list[Job]]:
+    """Make ready the data that jobs need, and return the jobs that can run. workers, libraries: see `runner.run`.
 
     The others end here, with a record that says why their data are missing: that is not the fault of an encoder.
     """
@@ -32,7 +32,7 @@ def prepare_data(jobs: Sequence[Job], workers: int) -> Generator[Event, None, li
     failures: dict[str, Record] = {}  # by key of the need
     with tempfile.TemporaryDirectory(prefix="mbcbench-") as folder:
         preparations = [_preparation(need, Path(folder) / f"{n}.json") for n, need in enumerate(needs.values())]
-        for event in runner.run(preparations, workers=workers):
+        for event in runner.run(preparations, workers=workers, libraries=libraries):
             if not isinstance(event, Finished):
                 yield event
                 continue

@@ -59,6 +59,7 @@ class Progress:
                 self.total = len(step.cells)
                 self.reused, self.to_run = self.reused + step.reused, self.to_run + len(step.to_run)
                 self.reasons = step.reasons or self.reasons
+                self._workers = step.workers or self._workers
                 self._waiting |= {cell.key: cell.suite for cell in step.to_run}
             case Started():
                 self.running[step.cell.key] = (step.cell, self._clock())

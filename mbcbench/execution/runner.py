@@ -8,9 +8,9 @@ import os
 import signal
 import sys
 import tempfile
-import time
+import threading
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pebble import ProcessExpired, ProcessFuture
 from pebble.concurrent import process
@@ -37,7 +37,9 @@ TIMEOUTS_BEFORE_GIVING_UP = 2
 MAX_TAIL_LENGTH = 160  # characters of the last output of a process that died
 SECONDS_BETWEEN_POLLS = 0.5  # for the progress that processes report
 SECONDS_TO_DIE = 5.0  # of processes that were killed
-_NUMBERS = itertools.count()  # of requests to servers
+NAME = "mbcbench"
+_NUMBERS = itertools.count()  # of pools, and of requests to servers
+_STARTING = threading.Lock()  # held while what all threads share is changed to start a process
 # What the fork server imports. Never a plug-in: it could hang or crash.
 PRELOADED = [
     "torch",
@@ -89,38 +91,78 @@ class Job:
     """A cell and its limits.
 
     needs: data that must be ready before it runs. progress: file in which its process reports how far it is.
+    folder: in which its process runs; that of this process if it is empty.
     """
 
     cell: Cell
     limits: Limits
     needs: tuple[DataNeed, ...] = ()
     progress: Path | None = None
+    folder: str = ""
+
+
+Ended = tuple[Job, tuple[Record, ...]]  # with the records of the job
+
+
+class Pool(Protocol):
+    """Processes in which jobs run: on this machine, or on those of a cluster (see `mbcbench.execution.cluster`)."""
+
+    @property
+    def running(self) -> Collection[object]:
+        """The jobs that have started and not ended."""
+
+    def take(self, waiting: deque[Job]) -> Job | None:
+        """Remove and return the first waiting job that can start now, or return None."""
+
+    def start(self, job: Job) -> None:
+        """Start a job that was taken."""
+
+    def reports(self) -> Iterator["Event"]:
+        """Yield what running jobs have reported, and events of what they wait for."""
+
+    def finished(self) -> list[Ended]:
+        """Wait until a job ends, or for a moment, and return all that have ended with their records."""
 
 
 def run(
-    jobs: Sequence[Job], *, workers: int, libraries: Sequence[str] = (), servers: EncoderServers | None = None
+    jobs: Sequence[Job],
+    *,
+    workers: int,
+    libraries: Sequence[str] = (),
+    servers: EncoderServers | None = None,
+    name: str = NAME,
 ) -> Iterator[Event]:
     """Run jobs in their order, at most `workers` at a time, and yield when each starts and ends.
 
     libraries: modules that many cells import, and that the fork server loads once. The first call of a process decides.
-    servers: those of encoders whose module is imported once for all cells.
+    servers: those of encoders whose module is imported once for all cells. name: with which those of processes begin.
+    Several threads may call this function at the same time.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="mbcbench-") as logs,
+        _LocalPool(Path(logs), workers, libraries, servers, name) as pool,
+    ):
+        yield from run_in(pool, jobs)
+
+
+def run_in(pool: Pool, jobs: Sequence[Job]) -> Iterator[Event]:
+    """Run jobs in a pool, and yield when each starts and ends.
+
     An encoder that timed out twice is not run again, so that one that hangs cannot hold up the rest.
     """
     waiting = deque(jobs)
     timeouts: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory(prefix="mbcbench-") as logs, _Pool(Path(logs), libraries, servers) as pool:
-        while waiting or pool.running:
-            while waiting and len(pool.running) < workers:
-                job = waiting.popleft()
-                if job.cell.encoder and timeouts[job.cell.encoder] >= TIMEOUTS_BEFORE_GIVING_UP:
-                    yield Finished(job.cell, (_give_up(job.cell),))
-                    continue
-                yield Started(job.cell)
-                pool.start(job)
-            yield from pool.advances()
-            for job, records in pool.finished() if pool.running else ():
-                timeouts[job.cell.encoder] += any(r.status is Status.TIMEOUT for r in records)
-                yield Finished(job.cell, records)
+    while waiting or pool.running:
+        while (job := pool.take(waiting)) is not None:
+            if job.cell.encoder and timeouts[job.cell.encoder] >= TIMEOUTS_BEFORE_GIVING_UP:
+                yield Finished(job.cell, (_give_up(job.cell),))
+                continue
+            yield Started(job.cell)
+            pool.start(job)
+        yield from pool.reports()
+        for job, records in pool.finished():
+            timeouts[job.cell.encoder] += any(r.status is Status.TIMEOUT for r in records)
+            yield Finished(job.cell, records)
 
 
 def _give_up(cell: Cell) -> Record:
@@ -128,25 +170,29 @@ def _give_up(cell: Cell) -> Record:
     return cell.record(Status.TIMEOUT, message=message)
 
 
-class _Pool:
-    """The processes of the cells that are running."""
+class _LocalPool:
+    """The processes of this machine in which cells are running."""
 
-    def __init__(self, logs: Path, libraries: Sequence[str], servers: EncoderServers | None) -> None:
+    def __init__(
+        self, logs: Path, workers: int, libraries: Sequence[str], servers: EncoderServers | None, name: str
+    ) -> None:
         self.running: dict[Future[list[str]], Job] = {}
+        self._workers = workers
         self._servers = servers
         self._context = _fork_server(libraries)
         self._logs = logs
-        self._name = f"mbcbench-{time.monotonic_ns()}-"  # of the processes, so that no others are killed
+        self._name = f"{name}-{next(_NUMBERS)}-"  # of the processes, so that no others are killed
 
-    def __enter__(self) -> "_Pool":
+    def __enter__(self) -> "_LocalPool":
         return self
 
     def __exit__(self, *_: object) -> None:
         """Kill the cells that still run; native code ignores anything gentler."""
-        for child in multiprocessing.active_children():
-            if child.name.startswith(self._name):
-                child.kill()
+        kill_cells(self._name)
         wait(list(self.running), timeout=SECONDS_TO_DIE)
+
+    def take(self, waiting: deque[Job]) -> Job | None:
+        return waiting.popleft() if waiting and len(self.running) < self._workers else None
 
     def start(self, job: Job) -> None:
         future = self._fork(job) if self._is_served(job) else self._start_process(job)
@@ -158,7 +204,8 @@ class _Pool:
     def _fork(self, job: Job) -> "Future[list[str]]":
         assert self._servers is not None
         limits, log = job.limits, str(self._log(job.cell))
-        request = Request(next(_NUMBERS), job.cell, limits.seconds, limits.memory_bytes, log)
+        folder = job.folder or os.getcwd()
+        request = Request(next(_NUMBERS), job.cell, limits.seconds, limits.memory_bytes, log, folder)
         with _without_main():
             return self._servers.submit(self._context, request)
 
@@ -170,12 +217,14 @@ class _Pool:
         limits, log = job.limits, str(self._log(job.cell))
         with _without_main():
             future: ProcessFuture[list[str]] = launch(worker.execute)(
-                job.cell, limits.seconds, limits.memory_bytes, log, os.getcwd()
+                job.cell, limits.seconds, limits.memory_bytes, log, job.folder or os.getcwd()
             )
         return future
 
-    def finished(self) -> list[tuple[Job, tuple[Record, ...]]]:
+    def finished(self) -> list[Ended]:
         """Wait until a job ends or may have reported, and return all that have ended with their records."""
+        if not self.running:
+            return []
         timeout = SECONDS_BETWEEN_POLLS if any(job.progress for job in self.running.values()) else None
         done, _ = wait(list(self.running), timeout, return_when=FIRST_COMPLETED)
         ended = [(self.running.pop(future), future) for future in done]
@@ -187,7 +236,7 @@ class _Pool:
                 ended.remove((job, future))
         return [(job, self._records(job, future)) for job, future in ended]
 
-    def advances(self) -> Iterator[Advanced]:
+    def reports(self) -> Iterator[Event]:
         """Yield the latest report of each running job that has made one, also again: the display needs a pulse."""
         for job in self.running.values():
             if job.progress is not None and job.progress.exists():
@@ -219,6 +268,13 @@ class _Pool:
         return f" ({last[:MAX_TAIL_LENGTH]})" if last else ""
 
 
+def kill_cells(name: str) -> None:
+    """Kill the processes of cells whose names begin so; no cell that a server has forked is among them."""
+    for child in multiprocessing.active_children():
+        if child.name.startswith(name):
+            child.kill()
+
+
 def _ending(error: ProcessExpired) -> str:
     """Return how a process ended: its exit code, or the signal that killed it."""
     code = error.exitcode
@@ -238,12 +294,13 @@ def _without_main() -> Iterator[None]:
     https://docs.python.org/3/library/multiprocessing.html#the-spawn-and-forkserver-start-methods and
     `get_preparation_data` in https://github.com/python/cpython/blob/3.11/Lib/multiprocessing/spawn.py.
     """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+    with _STARTING:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 def _fork_server(libraries: Sequence[str]) -> ForkServerContext:
@@ -252,12 +309,13 @@ def _fork_server(libraries: Sequence[str]) -> ForkServerContext:
         raise UsageError(f"{sys.platform} has no fork server, which cells run on; use Linux, macOS or WSL")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*PRELOADED, *libraries])
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"  # OpenMP reads it when torch is loaded, so a cell cannot set it
-    try:
-        forkserver.ensure_running()
-    finally:
-        del os.environ["OMP_NUM_THREADS"]
-        if before is not None:
-            os.environ["OMP_NUM_THREADS"] = before
+    with _STARTING:
+        before = os.environ.get("OMP_NUM_THREADS")
+        os.environ["OMP_NUM_THREADS"] = "1"  # OpenMP reads it when torch is loaded, so a cell cannot set it
+        try:
+            forkserver.ensure_running()
+        finally:
+            del os.environ["OMP_NUM_THREADS"]
+            if before is not None:
+                os.environ["OMP_NUM_THREADS"] = before
     return context

@@ -159,7 +159,8 @@ class Suite:
         Run the cells with nothing else at the same time, because they measure time or memory.
     follow_up
         Request, records of the first cells -> more cells: those that depend on what the first ones gave, such as
-        trainings with the learning rate that a search has chosen. The records are those of this suite only.
+        trainings with the learning rate that a search has chosen. The records are those of this suite only, and with
+        `--shard` those of some encoders only, so that it should decide for each encoder by itself.
     experiments
         Parts that can be run alone, by name. A suite with experiments has encoders of its own and adds only those that
         the user names. Its cells may belong to another suite, which then runs them.

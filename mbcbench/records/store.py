@@ -46,36 +46,58 @@ class Run:
         seed: int,
         argv: Sequence[str],
         reference: JsonObject | None = None,
+        shard: JsonObject | None = None,
         **lists: Sequence[str],
     ) -> Self:
         """Start a new run under `root`; `lists` (encoders, suites) go into run.json as well.
 
         reference: where the reference results come from that the run shows, or None if it shows none.
+        shard: `index` and `count`, if the run is a part of another.
+
+        Raises UsageError if the folder cannot be written.
+        """
+        words = {
+            name: [system.redact_home(word) for word in values] for name, values in {"argv": argv, **lists}.items()
+        }
+        part = {"shard": shard} if shard else {}
+        made = {**_describe_machine(), "profile": profile, "seed": seed, "reference": reference, **part, **words}
+        return cls.create_from(root, made)
+
+    @classmethod
+    def create_from(cls, root: Path, description: JsonObject) -> Self:
+        """Start a new run under `root`; the description is what run.json says besides its name and date.
 
         Raises UsageError if the folder cannot be written.
         """
         now = datetime.now(UTC)
+        shard = description.get("shard")
+        part = f"-shard-{shard['index']}-of-{shard['count']}" if shard else ""
         try:
-            folder = _new_folder(root / "runs", f"{now:%Y-%m-%dT%H-%M-%SZ}-{profile}")
-            words = {
-                name: [system.redact_home(word) for word in values] for name, values in {"argv": argv, **lists}.items()
-            }
-            made = {**_describe(folder.name, now), "profile": profile, "seed": seed, "reference": reference}
-            _write_json(folder / INFO, {**made, **words})
+            folder = _new_folder(root / "runs", f"{now:%Y-%m-%dT%H-%M-%SZ}-{description['profile']}{part}")
+            head = {"schema": SCHEMA, "run": folder.name, "created": now.isoformat()}
+            _write_json(folder / INFO, {**head, **description})
             return cls(folder)
         except OSError as error:
             raise UsageError(f"cannot write to {root} ({error.strerror}); choose another folder with --root") from error
 
-    def plan(self, cells: Sequence[Cell], experiments: JsonObject) -> None:
-        """Write the cells of the run, and what its experiments show."""
+    def plan(self, cells: Sequence[Cell], experiments: JsonObject, digest: str = "") -> None:
+        """Write the cells of the run, what its experiments show, and the digest of the whole plan."""
         self._cells = {cell.key: cell for cell in cells}
-        _write_json(self.folder / INFO, {**info(self.folder), "experiments": experiments})
+        self._describe(experiments=experiments, plan=digest)
         system.write_atomically(self.folder / CELLS, encode_cells(cells).encode())
 
     def append(self, records: Iterable[Record]) -> None:
         """Add the records of one cell, in one line; those of several cells must come cell by cell."""
         self._records.write(encode_records(records, self._cells))
         self._records.flush()
+
+    def finish(self) -> None:
+        """Note that every cell has ended."""
+        self._describe(finished=True)
+
+    def _describe(self, **facts: object) -> None:
+        """Add facts to run.json."""
+        _write_json(self.folder / INFO, {**info(self.folder), **facts})
 
     def close(self) -> None:
         """Close the files."""
@@ -110,11 +132,8 @@ def _new_folder(runs: Path, name: str) -> Path:
     raise FileExistsError(17, f"{MAX_RUNS_PER_SECOND} runs began in this second")
 
 
-def _describe(run: str, now: datetime) -> JsonDict:
+def _describe_machine() -> JsonDict:
     return {
-        "schema": SCHEMA,
-        "run": run,
-        "created": now.isoformat(),
         "versions": system.versions(),
         "commit": system.commit(),
         "hardware": system.hardware(),
