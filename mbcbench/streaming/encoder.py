@@ -37,10 +37,15 @@ class GuardedEncoder:
         first = next((p.dtype for p in self.module.parameters() if p.is_floating_point()), torch.float32)
         return np.dtype(np.float64 if first == torch.float64 else np.float32)
 
+    @property
+    def device(self) -> torch.device:
+        """The device of the parameters."""
+        return next((p.device for p in self.module.parameters()), torch.device("cpu"))
+
     @torch.inference_mode()
-    def init_state(self) -> State:
-        """Return the state of an empty set."""
-        return call_plugin(lambda: self.module.init_state(1), f"{self.name}, init_state")
+    def init_state(self, batch_size: int = 1) -> State:
+        """Return the state of empty sets."""
+        return call_plugin(lambda: self.module.init_state(batch_size), f"{self.name}, init_state")
 
     @torch.inference_mode()
     def update(self, state: State, chunks: Iterable[Tensor]) -> State:

@@ -17,7 +17,7 @@ TOLERANCE = 1e-3  # relative; rounding in float32 stays far below
 def partition_gap(encoder: GuardedEncoder, empty_state: object, x: Tensor) -> float:
     """Return the relative change of the encoding of `x` (`1 x n x d`) when its first element is a chunk of its own."""
     encoding = _encode(encoder, empty_state, [x])
-    return _relative_gap(encoding, _encode(encoder, empty_state, [x[:, :1], x[:, 1:]]))
+    return relative_gap(encoding, _encode(encoder, empty_state, [x[:, :1], x[:, 1:]]))
 
 
 def merges_correctly(encoder: GuardedEncoder, empty_state: object, x: Tensor) -> bool:
@@ -32,12 +32,13 @@ def merges_correctly(encoder: GuardedEncoder, empty_state: object, x: Tensor) ->
         merged = encoder.readout(functools.reduce(encoder.merge, states))
     except BrokenPluginError:
         return False
-    return _relative_gap(encoding, merged) <= TOLERANCE
+    return relative_gap(encoding, merged) <= TOLERANCE
 
 
 def _encode(encoder: GuardedEncoder, empty_state: object, chunks: Sequence[Tensor]) -> Tensor:
     return encoder.readout(encoder.update(clone(empty_state), chunks))
 
 
-def _relative_gap(a: Tensor, b: Tensor) -> float:
+def relative_gap(a: Tensor, b: Tensor) -> float:
+    """Return the largest difference of two encodings, relative to the first."""
     return float((a - b).abs().max() / a.abs().max().clamp(min=1e-30))

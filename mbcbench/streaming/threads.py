@@ -46,6 +46,15 @@ def concurrent_map(
             yield pending.popleft().result()
 
 
+def read_ahead(items: Iterator[Item]) -> Generator[Item]:
+    """Yield the items, the next of which is made on a thread of its own while one is used."""
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(next, items, None)
+        while (item := pending.result()) is not None:
+            pending = pool.submit(next, items, None)
+            yield item
+
+
 @contextlib.contextmanager
 def torch_threads(count: int) -> Iterator[None]:
     """Let torch use `count` threads within the block."""

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -51,6 +51,24 @@ class Source(ABC):
     @abstractmethod
     def _read(self, start: int, out: Array) -> None:
         """Fill `out` as `read` does. Raises OSError, ValueError or UsageError."""
+
+
+class GroupedSource(Protocol):
+    """A table of elements that belong to several sets, in any order."""
+
+    path: Path
+    dtype: np.dtype[Any]
+    length: int
+    width: int
+
+    def iter_parts(self) -> Iterator[tuple[Any, Array]]:
+        """Yield ids of sets and elements, `n` and `n x d` at a time."""
+
+    def unique_ids(self, parts: Sequence[Any]) -> tuple[list[Any], Array]:
+        """Return the ids of parts, each once, and for each row the position of its id in them; -1 for none."""
+
+    def refuse_nonfinite(self, start: int, elements: Array) -> None:
+        """Raise UsageError with the first row that is not finite."""
 
 
 class SequentialSource(Source):

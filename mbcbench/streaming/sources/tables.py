@@ -1,13 +1,13 @@
 """Tables: Parquet and Arrow files, whose elements are rows of numeric columns or the lists in one column."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from mbcbench.errors import UsageError, one_line, require
-from mbcbench.streaming.sources.base import Array, SequentialSource, Source
+from mbcbench.streaming.sources.base import Array, GroupedSource, SequentialSource, Source
 from mbcbench.types import Encoder
 
 PARQUET_ROWS = 2**14  # rows that are decoded at a time
@@ -47,9 +47,12 @@ class TableSource(SequentialSource):
         row, batches = self._file.batches(start, self._columns)
         for batch in batches:
             if row + len(batch) > start:
-                rest = batch.slice(max(0, start - row))
-                yield self._from_lists(rest.column(0), max(row, start)) if self._holds_lists else _from_columns(rest)
+                yield self._to_array(batch.slice(max(0, start - row)), max(row, start))
             row += len(batch)
+
+    def _to_array(self, batch: Any, first_row: int) -> Array:
+        """Return the elements of a batch of the selected columns, `n x d`."""
+        return self._from_lists(batch.column(0), first_row) if self._holds_lists else _from_columns(batch)
 
     def _from_lists(self, column: Any, first_row: int) -> Array:
         """Return `n x d`. Raises UsageError with the first row whose list is missing or of another length."""
@@ -66,6 +69,38 @@ class TableSource(SequentialSource):
             )
         numbers: Array = column.flatten().to_numpy(zero_copy_only=False)
         return numbers.reshape(len(column), self.width)
+
+
+Table = TypeVar("Table", bound=TableSource)
+
+
+class GroupedTable(TableSource):
+    """The rows of a table, each with the id of its set in the column `by`."""
+
+    def __init__(self, file: TableFile, path: Path, select: Sequence[str], by: str) -> None:
+        names = list(file.schema.names)
+        if by not in names:
+            raise UsageError(f"{path} has no column {by!r}; it has {', '.join(names)}")
+        id_type = str(file.schema.field(by).type)
+        if not any(word in id_type for word in ("int", "string")):
+            raise UsageError(f"{path}: column {by!r} holds {id_type}; set ids are whole numbers or text")
+        super().__init__(file, path, list(select) or [name for name in names if name != by])
+        self._by = by
+
+    def iter_parts(self) -> Iterator[tuple[Any, Array]]:
+        """Yield ids and elements, `n` and `n x d` at a time."""
+        row, batches = self._file.batches(0, list(dict.fromkeys([*self._columns, self._by])))
+        for batch in batches:
+            yield batch.column(self._by), self._to_array(batch.select(self._columns), row)
+            row += len(batch)
+
+    def unique_ids(self, parts: Sequence[Any]) -> tuple[list[Any], Array]:
+        """Return the ids in the order in which they first appear, and the position of each in them; -1 for none."""
+        pyarrow = require("pyarrow", f"{self.path} is read with pyarrow")
+        ids = pyarrow.chunked_array(parts).unify_dictionaries().combine_chunks()
+        if not hasattr(ids, "dictionary"):
+            ids = ids.dictionary_encode()
+        return ids.dictionary.to_pylist(), ids.indices.fill_null(-1).to_numpy(zero_copy_only=False)
 
 
 def _list_lengths(column: Any) -> Array:
@@ -142,17 +177,36 @@ class ArrowFile:
 
 def open_parquet(path: Path, select: Sequence[str]) -> Source:
     """Open a Parquet file. Raises UsageError as `open_source` does."""
-    module = require("pyarrow.parquet", f"{path} is read with pyarrow")
-    try:
-        return TableSource(ParquetFile(module, path), path, select)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is not a complete Parquet file ({one_line(error)}); write it again") from error
+    return _open(path, "Parquet", _parquet, lambda file: TableSource(file, path, select))
 
 
 def open_arrow(path: Path, select: Sequence[str]) -> Source:
     """Open an Arrow IPC file (Feather, version 2). Raises UsageError as `open_source` does."""
-    module = require("pyarrow.ipc", f"{path} is read with pyarrow")
+    return _open(path, "Arrow", _arrow, lambda file: TableSource(file, path, select))
+
+
+def open_grouped_parquet(path: Path, select: Sequence[str], by: str) -> GroupedSource:
+    """Open a Parquet file with a column of set ids. Raises UsageError as `open_table` does."""
+    return _open(path, "Parquet", _parquet, lambda file: GroupedTable(file, path, select, by))
+
+
+def open_grouped_arrow(path: Path, select: Sequence[str], by: str) -> GroupedSource:
+    """Open an Arrow IPC file with a column of set ids. Raises UsageError as `open_table` does."""
+    return _open(path, "Arrow", _arrow, lambda file: GroupedTable(file, path, select, by))
+
+
+def _parquet(path: Path) -> TableFile:
+    return ParquetFile(require("pyarrow.parquet", f"{path} is read with pyarrow"), path)
+
+
+def _arrow(path: Path) -> TableFile:
+    return ArrowFile(require("pyarrow.ipc", f"{path} is read with pyarrow"), path)
+
+
+def _open(
+    path: Path, kind: str, open_file: Callable[[Path], TableFile], make_source: Callable[[TableFile], Table]
+) -> Table:
     try:
-        return TableSource(ArrowFile(module, path), path, select)
+        return make_source(open_file(path))
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is not a complete Arrow file ({one_line(error)}); write it again") from error
+        raise UsageError(f"{path} is not a complete {kind} file ({one_line(error)}); write it again") from error

@@ -1,0 +1,28 @@
+"""Which encoders may encode many sets in one pass: those whose encoding does not depend on where chunks are cut."""
+
+from torch import Tensor
+
+from mbcbench.errors import UsageError
+from mbcbench.protocol.copying import copy_module
+from mbcbench.streaming import probe
+from mbcbench.streaming.encoder import GuardedEncoder
+from mbcbench.verify.check import check
+
+LAW = "mbc.partition"
+EXAMPLES = 40  # 0.3 s; a wrong aggregation of chunks fails in the first few
+WHOLE_SETS = "encode each set whole, with --sorted and a table whose rows are sorted by set"
+
+
+def check_consistent(encoder: GuardedEncoder, x: Tensor) -> None:
+    """Try an encoder on the first elements (`n x d`), and the law `mbc.partition`.
+
+    Raises UsageError with the reason if it breaks the law, and BrokenPluginError if it cannot encode the elements.
+    """
+    if len(x) > 1:
+        gap = probe.partition_gap(encoder, encoder.init_state(), x[None])
+        if gap > probe.TOLERANCE:
+            reason = f"the encoding of the first {len(x)} elements changes by {gap:.2g} of its size with the chunks"
+            raise UsageError(f"{encoder.name} breaks {LAW}: {reason}; {WHOLE_SETS}")
+    row = check(copy_module(encoder.module).cpu(), laws=[LAW], examples=EXAMPLES, dim_in=x.shape[1]).iloc[0]
+    if row["status"] in ("fail", "xfail"):
+        raise UsageError(f"{encoder.name} breaks {LAW}: gap {row['value']:.2g}, {row['message']}; {WHOLE_SETS}")

@@ -1,0 +1,236 @@
+"""Encode many sets in one pass: rows in any order, a state per set."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from mbcbench import system
+from mbcbench.errors import BrokenPluginError, UsageError
+from mbcbench.protocol.encoder import is_streaming
+from mbcbench.protocol.state import map_state
+from mbcbench.streaming import probe
+from mbcbench.streaming.admission import check_consistent
+from mbcbench.streaming.encoder import GuardedEncoder
+from mbcbench.streaming.group_rows import BATCH_BYTES, GroupRows, SetId, equal_size_batches, group_rows
+from mbcbench.streaming.set_states import BatchedStates, NotBatchableError, SetStates, StateLayout, choose_layout
+from mbcbench.streaming.sources.base import Array
+from mbcbench.types import State
+
+logger = logging.getLogger(__name__)
+
+MEMORY_FRACTION = 0.5  # of the memory of the machine, for states
+Progress = Callable[[int, int, int | None], None]  # rows read in this pass, number of the pass, number of passes
+
+
+class EncodedSets(NamedTuple):
+    """Encodings of consecutive sets: their ids, and `B x ...` numbers."""
+
+    ids: Sequence[SetId]
+    encodings: Array
+
+
+def encode_groups(
+    module: nn.Module, batches: Iterable[tuple[Any, Any]], *, memory: int | None = None
+) -> pd.DataFrame:
+    """Encode many sets in one pass over their elements, which may come in any order.
+
+    The states of all sets are in memory, not their elements. If there are more states than `memory` holds, the batches
+    are read several times, for a part of the sets each time.
+
+    Parameters
+    ----------
+    module
+        A streaming encoder that keeps `mbc.partition`, in the mode and on the device in which it shall run.
+    batches
+        Pairs of set ids (`n` whole numbers or texts) and elements (`n x d`), as arrays or tensors.
+    memory
+        Bytes for the states of the sets; by default half of the memory of the machine.
+
+    Returns
+    -------
+    DataFrame
+        A row per set, in the order in which they first appear: `id`, and `encoding`, an array.
+
+    Raises
+    ------
+    UsageError
+        If the module is not a streaming encoder or breaks `mbc.partition`, the batches are not as described, or they
+        are an iterator and have to be read again.
+    BrokenPluginError
+        If the code of the encoder raises.
+    """
+    if not is_streaming(module):
+        raise UsageError(
+            f"{type(module).__name__} is a plain module, which needs each set whole; make it a stream (see docs/mil.md)"
+        )
+    encoder = GuardedEncoder(module, type(module).__name__)
+    rows = _Batches(batches, encoder.dtype)
+    encoding = GroupedEncoding(encoder, memory=memory)
+    parts = list(encoding.run(rows))
+    if not parts:
+        raise UsageError("batches have no rows; give at least one pair of ids and elements")
+    encodings = [row for part in parts for row in part.encodings]
+    return pd.DataFrame({"id": [set_id for part in parts for set_id in part.ids], "encoding": encodings})
+
+
+class _Batches:
+    """Pairs of ids and elements as rows of sets."""
+
+    def __init__(self, batches: Iterable[tuple[Any, Any]], dtype: np.dtype[Any]) -> None:
+        self._batches, self._dtype = batches, dtype
+        self._is_read = False
+
+    def __iter__(self) -> Iterator[GroupRows]:
+        if self._is_read and iter(self._batches) is self._batches:
+            raise UsageError(
+                "there are more sets than memory=... bytes hold, and batches is an iterator, which cannot be read again; "
+                "give a list, or an object with __iter__"
+            )
+        self._is_read = True
+        for number, (ids, x) in enumerate(self._batches):
+            elements = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
+            yield group_rows(ids, np.ascontiguousarray(elements, self._dtype), f"batch {number}")
+
+
+@dataclass
+class GroupedEncoding:
+    """An encoding of many sets in progress.
+
+    encoder: a streaming encoder.
+    memory: bytes for states; None for half of the memory of the machine.
+    progress: called with the number of rows read in this pass, the number of the pass, and that of all passes or None.
+    is_single_pass: raise UsageError if the states of all sets do not fit into memory.
+    ids: position of each set, in the order in which they first appeared.
+    states: states of the sets of the current pass; None before any rows are read.
+    """
+
+    encoder: GuardedEncoder
+    memory: int | None = None
+    progress: Progress = lambda rows, number, passes: None
+    is_single_pass: bool = False
+    ids: dict[SetId, int] = field(default_factory=dict)
+    states: SetStates | None = None
+    _layout: StateLayout | None = None
+    _capacity: int = 0
+
+    def run(self, rows: Iterable[GroupRows]) -> Iterator[EncodedSets]:
+        """Read all rows, once or several times, and yield the encodings of all sets in their order.
+
+        Raises UsageError and BrokenPluginError.
+        """
+        first, number, passes = 0, 1, None
+        while passes is None or number <= passes:
+            self._read(rows, first, number, passes)
+            if self.states is None:  # there are no rows
+                return
+            passes = -(-len(self.ids) // self._capacity)
+            yield from read_out(self.encoder, self.states, [*self.ids][first : first + self._capacity])
+            first, number = first + self._capacity, number + 1
+            self.states = self.states if number > passes else None
+
+    def choose_layout(self, x: Array) -> StateLayout:
+        """Choose how states are kept, on the first elements, and how many fit into memory.
+
+        Raises UsageError if the encoder breaks `mbc.partition`.
+        """
+        elements = torch.from_numpy(x[: probe.MAX_ELEMENTS]).to(self.encoder.device)
+        check_consistent(self.encoder, elements)
+        self._layout = layout = choose_layout(self.encoder, elements)
+        self._capacity = max(1, self._memory // layout.bytes_per_set)
+        if layout.reason:
+            self._warn_of_separate_states(layout.reason)
+        return layout
+
+    @property
+    def _memory(self) -> int:
+        return self.memory or int(MEMORY_FRACTION * system.available_bytes())
+
+    def _read(self, rows: Iterable[GroupRows], first: int, number: int, passes: int | None) -> None:
+        """Update the states of the sets from `first` on with all their rows."""
+        done = 0
+        for part in rows:
+            if len(part.codes):
+                layout = self._layout or self.choose_layout(part.x)
+                self.states = self.states or layout.new_states()
+                self._add(part, first, self.states, layout.bytes_per_set)
+            else:  # the set of a file without elements
+                self.ids.update({set_id: len(self.ids) for set_id in part.ids if set_id not in self.ids})
+            done += len(part.codes)
+            self.progress(done, number, passes)
+        if self.states is not None:
+            self.states.extend(min(len(self.ids) - first, self._capacity))
+
+    def _add(self, rows: GroupRows, first: int, states: SetStates, bytes_per_set: int) -> None:
+        ids = self.ids
+        sets = np.fromiter((ids.setdefault(i, len(ids)) for i in rows.ids), np.int64, len(rows.ids)) - first
+        if self.is_single_pass and len(ids) > self._capacity:
+            raise UsageError(
+                f"the states of more than {self._capacity:,} sets do not fit into {self._memory / 2**30:.3g} GiB; give "
+                "more with --memory GIB, or leave out --states and have the files read several times"
+            )
+        is_in_pass = (sets >= 0) & (sets < self._capacity)
+        if not is_in_pass.all():
+            rows, sets = rows.select(is_in_pass), sets[is_in_pass]
+        if len(sets):
+            states.extend(int(sets.max()) + 1)
+            for batch in equal_size_batches(rows, sets, bytes_per_set):
+                for x in batch.x.split(max(1, BATCH_BYTES // rows.x.strides[0]), dim=1):  # type: ignore[no-untyped-call]
+                    self._update(sets[batch.sets], x.to(self.encoder.device))
+
+    def _update(self, sets: Array, x: Tensor) -> None:
+        assert self.states is not None
+        try:
+            self.states.update(sets, x)
+        except NotBatchableError as error:
+            assert isinstance(self.states, BatchedStates)
+            self._warn_of_separate_states(str(error))
+            self.states = self.states.separate()
+            self.states.update(sets, x)
+
+    def _warn_of_separate_states(self, reason: str) -> None:
+        logger.warning("%s: %s; sets are encoded one at a time, which is slower", self.encoder.name, reason)
+
+
+def read_out(encoder: GuardedEncoder, states: SetStates, ids: Sequence[SetId]) -> Iterator[EncodedSets]:
+    """Yield the encodings of all states. Where the encoder raises for a set, they are NaN, and a warning says why.
+
+    Raises BrokenPluginError if it raises for all sets that are read out first.
+    """
+    first, failed, shape = 0, 0, None
+    for state, count in states.states():
+        results = _readout(encoder, state, count)
+        errors = [(position, result) for position, result in enumerate(results) if isinstance(result, BrokenPluginError)]
+        encodings = [result for result in results if not isinstance(result, BrokenPluginError)]
+        if errors and not failed:
+            position, error = errors[0]
+            logger.warning("warning: set %r has no encoding: %s", ids[first + position], error)
+        if encodings:
+            shape = encodings[0].shape[1:]
+        elif shape is None:
+            raise errors[0][1]
+        missing = np.full((1, *shape), np.nan, encoder.dtype)
+        rows = [missing if isinstance(result, BrokenPluginError) else result for result in results]
+        yield EncodedSets(ids[first : first + count], np.concatenate(rows))
+        first, failed = first + count, failed + len(errors)
+    if failed > 1:
+        logger.warning("warning: %d of %d sets have no encoding", failed, len(ids))
+
+
+def _readout(encoder: GuardedEncoder, state: State, count: int) -> list[Array | BrokenPluginError]:
+    """Return the encodings of the sets of a state, together or, if that fails, each or the error of its read-out."""
+    try:
+        return [encoder.readout(state).cpu().numpy()]
+    except BrokenPluginError as error:
+        if count == 1:
+            return [error]
+    return [result for row in range(count) for result in _readout(encoder, _row(state, row), 1)]
+
+
+def _row(state: State, row: int) -> State:
+    return map_state(lambda tensor: tensor[row : row + 1], state)
