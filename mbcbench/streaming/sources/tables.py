@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mbcbench.errors import UsageError, one_line, require
+from mbcbench.errors import UsageError, require
 from mbcbench.streaming.sources.base import Array, SequentialSource, Source
 from mbcbench.types import Encoder
 
@@ -141,18 +141,12 @@ class ArrowFile:
 
 
 def open_parquet(path: Path, select: Sequence[str]) -> Source:
-    """Open a Parquet file. Raises UsageError as `open_source` does."""
+    """Open a Parquet file. Raises UsageError as `open_source` does, or what pyarrow raises."""
     module = require("pyarrow.parquet", f"{path} is read with pyarrow")
-    try:
-        return TableSource(ParquetFile(module, path), path, select)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is not a complete Parquet file ({one_line(error)}); write it again") from error
+    return TableSource(ParquetFile(module, path), path, select)
 
 
 def open_arrow(path: Path, select: Sequence[str]) -> Source:
-    """Open an Arrow IPC file (Feather, version 2). Raises UsageError as `open_source` does."""
+    """Open an Arrow IPC file (Feather, version 2). Raises UsageError as `open_source` does, or what pyarrow raises."""
     module = require("pyarrow.ipc", f"{path} is read with pyarrow")
-    try:
-        return TableSource(ArrowFile(module, path), path, select)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is not a complete Arrow file ({one_line(error)}); write it again") from error
+    return TableSource(ArrowFile(module, path), path, select)

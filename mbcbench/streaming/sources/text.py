@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mbcbench.errors import UsageError, one_line
+from mbcbench.errors import UsageError
 from mbcbench.streaming.sources.base import Array, SequentialSource, Source
 
 ROWS = 2**12  # that are parsed at a time
@@ -53,8 +53,5 @@ def _select(path: Path, names: Sequence[str], select: Sequence[str]) -> list[int
 
 
 def open_text(path: Path, select: Sequence[str]) -> Source:
-    """Open a text file. Raises UsageError as `open_source` does."""
-    try:
-        return TextSource(path, select)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not a text file of numbers ({one_line(error)}); write it again") from error
+    """Open a text file. Raises UsageError as `open_source` does, or what reading the file raises."""
+    return TextSource(path, select)
