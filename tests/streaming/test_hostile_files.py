@@ -23,7 +23,7 @@ class Exploit:
     def __init__(self, trace: Path) -> None:
         self.trace = trace
 
-    def __reduce__(self) -> object:
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
         return os.mkdir, (str(self.trace),)
 
 
@@ -115,7 +115,7 @@ def test_a_shape_that_the_file_does_not_hold_is_refused(tmp_path: Path, shape: o
     content = npy_bytes(header(shape)) + bytes(36)
     path = tmp_path / f"x{suffix}"
     path.write_bytes(content if suffix == ".npy" else npz_bytes(content))
-    with pytest.raises(UsageError, match="is not a complete|is damaged: its shape|and the limit is 1 GiB"):
+    with pytest.raises(UsageError, match=r"is not a complete|is damaged: its shape|and the limit is 1 GiB"):
         open_source(path)
 
 
