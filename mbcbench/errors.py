@@ -60,6 +60,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     return is_typed or any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
+# What code raises that takes decoded JSON apart where it has another structure than expected.
+MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError)
+
+
 class ExitCode(IntEnum):
     """Exit codes of the commands."""
 

@@ -1,5 +1,7 @@
 """Templates of pages and tables, which lie in `templates/` next to this module."""
 
+import base64
+import hashlib
 from collections.abc import Iterable
 from itertools import groupby
 from operator import attrgetter
@@ -7,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup
 
 FOLDER = Path(__file__).with_name("templates")
 
@@ -20,7 +23,29 @@ def template(name: str) -> Template:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["groupby_adjacent"] = _group_adjacent
+    environment.globals |= {"inline": _inline, "security_policy": security_policy}
     return environment.get_template(name)
+
+
+def _inline(name: str) -> Markup:
+    """Return a style sheet or script to stand in a page."""
+    return Markup((FOLDER / name).read_text(encoding="utf-8"))  # a file of this package
+
+
+def security_policy(*names: str) -> str:
+    """Return the Content-Security-Policy of a page: it fetches nothing, and runs no script but its own.
+
+    names: the style sheets and scripts that stand in the page. Pictures may be in it or next to it.
+    """
+    sources = {"style": ["'none'"], "script": ["'none'"]}
+    for kind, suffix in (("style", ".css"), ("script", ".js")):
+        contents = [_inline(name).encode() for name in names if name.endswith(suffix)]
+        digests = [base64.b64encode(hashlib.sha256(content).digest()).decode() for content in contents]
+        sources[kind] = [f"'sha256-{digest}'" for digest in digests] or sources[kind]
+    return (
+        f"default-src 'none'; style-src {' '.join(sources['style'])}; script-src {' '.join(sources['script'])}; "
+        "img-src 'self' data:; base-uri 'none'; form-action 'none'"
+    )
 
 
 def _group_adjacent(items: Iterable[Any], attribute: str) -> list[tuple[Any, list[Any]]]:

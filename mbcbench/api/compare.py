@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mbcbench.errors import UsageError, one_line
 from mbcbench.records import store
 from mbcbench.records.compare import MINIMUM, Options, Quantity
 from mbcbench.records.compare import compare as compare_frames
@@ -41,7 +42,12 @@ def compare(
     """
     options = Options({**MINIMUM, **(min_effect or {})})
     before, after = (_frame_with_machine(store.find(run, Path(root))) for run in (a, b))
-    return compare_frames(before, after, options)
+    try:
+        return compare_frames(before, after, options)
+    except (TypeError, ValueError) as error:  # an entry of the parameters or details is of another type
+        raise UsageError(
+            f"{a} and {b} cannot be compared ({one_line(error)}); one was not written by mbcbench"
+        ) from error
 
 
 def _frame_with_machine(folder: Path) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Draw reports as files: `mbcbench.report`, and the body of the command `report`."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mbcbench import registry
 from mbcbench.api.provenance import with_origin
-from mbcbench.errors import UsageError, explain_missing_libraries
+from mbcbench.errors import BrokenPluginError, UsageError, explain_missing_libraries, one_line, user_frame
 from mbcbench.records import store
 from mbcbench.records.record import Record, frame
 from mbcbench.records.reference import add_reference
@@ -62,6 +63,8 @@ def report(
     ------
     UsageError
         For an unknown run, artefact or format, for a run that a newer mbcbench wrote, and if `out` cannot be written.
+    BrokenPluginError
+        If a report raises.
     """
     plugins = [registry.plugin(registry.ARTEFACTS, name) for name in only or registry.plugins(registry.ARTEFACTS)]
     with explain_missing_libraries():
@@ -72,10 +75,22 @@ def report(
             near = registry.did_you_mean(name, writer.formats)
             raise UsageError(f"no format is called {name!r}{near}; there are {', '.join(writer.formats)}")
     names = [runs] if isinstance(runs, str | Path) else runs
-    info, rows = merge_runs([store.find(name, Path(root)) for name in names])
-    with explain_missing_libraries():
+    folders = [store.find(name, Path(root)) for name in names]
+    with explain_missing_libraries(), explain_reports(f"the report of {', '.join(map(str, names))}"):
+        info, rows = merge_runs(folders)
         files, missing = writer.write(artefacts, add_reference(rows, info), info, formats)
     return ReportFiles(_write_files(Path(out), files), missing, len(artefacts))
+
+
+@contextlib.contextmanager
+def explain_reports(what: str) -> Iterator[None]:
+    """Let an exception of a report be one line: it is the code of a plug-in, and the details of records are as well."""
+    try:
+        yield
+    except (UsageError, ModuleNotFoundError):
+        raise
+    except Exception as error:
+        raise BrokenPluginError(f"{what} broke: {one_line(error)}{user_frame(error)}") from error
 
 
 def merge_runs(folders: Sequence[Path]) -> tuple[JsonDict, "pd.DataFrame"]:

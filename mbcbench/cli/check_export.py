@@ -13,10 +13,14 @@ if TYPE_CHECKING:
     from mbcbench.records.record import Record
 
 EVIDENCE = ("gap", "bound", "examples", "counterexample", "culprit", "reproduce")
+# The badges of a result have styles of their own, as in a notebook; there is no script.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 PAGE = """\
 <!doctype html>
 <html lang="en">
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<link rel="icon" href="data:,">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
@@ -92,5 +96,5 @@ def write_html(path: Path, records: "Sequence[Record]") -> None:
     encoders = list(dict.fromkeys(record.encoder for record in records))
     results = [to_check_result(record for record in records if record.encoder == name) for name in encoders]
     body = "\n".join(str(result._repr_html_()) for result in results)
-    page = PAGE.format(title=escape(f"Laws of {', '.join(encoders)}"), body=body)
+    page = PAGE.format(policy=POLICY, title=escape(f"Laws of {', '.join(encoders)}"), body=body)
     path.write_text(page, encoding="utf-8")

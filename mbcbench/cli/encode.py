@@ -51,7 +51,7 @@ def encode(
     allow_nonfinite: Annotated[bool, typer.Option("--allow-nonfinite", help="Encode NaN and infinity too.")] = False,
     seed: Seed = 0,
     threads: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Threads of the encoder.", show_default="cores")
+        int | None, typer.Option(min=1, max=1024, metavar="N", help="Threads of the encoder.", show_default="cores")
     ] = None,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Encode on this device.")] = "cpu",
     quiet: Quiet = False,

@@ -1,5 +1,6 @@
 """The program: assembles the commands and turns errors into one line and an exit code."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -24,9 +25,10 @@ from mbcbench.cli import (
 )
 from mbcbench.cli.console import print_error
 from mbcbench.cli.options import show_help_if_bare
-from mbcbench.errors import BrokenPluginError, ExitCode, UsageError, one_line
+from mbcbench.errors import BrokenPluginError, ExitCode, UsageError, is_out_of_memory, one_line
 from mbcbench.types import JsonDict
 
+TRACEBACK = "MBCBENCH_TRACEBACK"  # environment variable
 EPILOG = """\
 Exit codes: 0 as claimed, 1 a law is broken, 2 something broke, 3 wrong usage, 4 a run is worse (compare --fail-on),
 130 interrupted.
@@ -95,6 +97,11 @@ def main(arguments: list[str] | None = None) -> None:
         code = _fail(one_line(error), ExitCode.BROKE)
     except OSError as error:  # a full disk, a file that vanished
         code = _fail(str(error), ExitCode.BROKE)
+    except Exception as error:
+        if TRACEBACK in os.environ:
+            raise
+        reason = "out of memory" if is_out_of_memory(error) else "a fault of mbcbench, please report it"
+        code = _fail(f"{reason}: {one_line(error)} ({TRACEBACK}=1 shows the traceback)", ExitCode.BROKE)
     sys.exit(int(code or 0))
 
 

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from mbcbench.errors import ExitCode
 from mbcbench.execution.suite import PROFILES, Profile
 from mbcbench.types import Device
 
+LEAST = 0.1  # seconds and GiB
 OLD_PROFILES = {"laptop": "thorough"}  # names of earlier releases
 
 
@@ -24,12 +26,26 @@ Profiles = Annotated[
     str,
     typer.Option("--profile", parser=parse_profile, metavar=f"[{'|'.join(PROFILES)}]", help="How much to try."),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
+
+
+def _parse_number(text: str) -> float:
+    """Return a number of at least 0.1; NaN and infinity are none."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not LEAST <= value < math.inf:
+        raise typer.BadParameter(f"{text!r} is not a number of at least {LEAST}")
+    return value
+
+
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of all random numbers.")]
 Jobs = Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes at a time.", show_default="cores")]
 TimeLimit = Annotated[
-    float | None, typer.Option(min=0.1, metavar="SECONDS", help="Time limit of a cell.", show_default="the suite's")
+    float | None,
+    typer.Option(parser=_parse_number, metavar="SECONDS", help="Time limit of a cell.", show_default="the suite's"),
 ]
-MemoryLimit = Annotated[float, typer.Option(min=0.1, metavar="GIB", help="Memory limit of a cell.")]
+MemoryLimit = Annotated[float, typer.Option(parser=_parse_number, metavar="GIB", help="Memory limit of a cell.")]
 DimIn = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Width of the elements.", show_default="one that fits")
 ]

@@ -1,21 +1,32 @@
 """`mbcbench repro`: try recorded counterexamples again."""
 
-from typing import Annotated
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mbcbench.errors import ExitCode
+from mbcbench.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from mbcbench.verify.counterexample import RecordedCounterexample
 
 
 def repro(
     file: Annotated[str, typer.Argument(metavar="RECORDS", help="A file of records, or FILE:LINE for one of them.")],
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TARGET", help="Try those of this encoder only. May be repeated.", show_default="all"),
+    ] = None,
 ) -> int:
     """Try recorded counterexamples again: those of a run, or of what check --json wrote.
 
     \b
     Examples:
-      mbcbench repro laws.jsonl
       mbcbench repro .mbcbench/runs/NAME/records.jsonl:12
+      mbcbench repro laws.jsonl --encoder my.py:Encoder
+
+    An encoder that is not registered has to be named, since its code is run.
 
     Exit code 0: the laws hold now; 1: one is still broken; 2: an encoder cannot be built.
     """
@@ -27,7 +38,7 @@ def repro(
     from mbcbench.verify.counterexample import read_counterexamples
 
     broken = 0
-    for counterexample in read_counterexamples(file):
+    for counterexample in _trusted(file, read_counterexamples(file), encoder or []):
         target, law = counterexample.target, counterexample.law
         check_target(target)
         params = {"law": law, "tried": dict(counterexample.example), "dim_in": counterexample.dim_in}
@@ -39,3 +50,25 @@ def repro(
         broken += text is not None
         print_line(text or f"{law} holds for {target} on the recorded example")
     return ExitCode.LAW_BROKEN if broken else ExitCode.AS_CLAIMED
+
+
+def _trusted(
+    file: str, counterexamples: "Sequence[RecordedCounterexample]", targets: Sequence[str]
+) -> "list[RecordedCounterexample]":
+    """Return the counterexamples of some targets, or all if there are none.
+
+    Raises UsageError for a target that is neither named nor registered: a file could name any function of Python.
+    """
+    from mbcbench.registry import ENCODERS, plugins
+
+    if targets:
+        chosen = [each for each in counterexamples if each.target in targets]
+        if not chosen:
+            known = ", ".join(dict.fromkeys(each.target for each in counterexamples))
+            raise UsageError(f"{file} holds no counterexample of {', '.join(targets)}, but of {known}")
+        return chosen
+    for each in counterexamples:
+        if each.target not in plugins(ENCODERS):
+            command = shlex.join(["mbcbench", "repro", file, "--encoder", each.target])
+            raise UsageError(f"{file} would run the code of {each.target}; if you trust it: {command}")
+    return list(counterexamples)

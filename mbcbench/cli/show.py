@@ -50,14 +50,16 @@ def print_reports(folder: Path, page: Path | None = None, *, name: str | None = 
     """
     from mbcbench import registry
     from mbcbench.api.provenance import with_origin
+    from mbcbench.api.report import explain_reports
     from mbcbench.records import store
     from mbcbench.records.record import frame
     from mbcbench.records.reference import add_reference
 
-    own = frame(store.records(folder))
-    info = with_origin(store.info(folder), [folder], own)
-    names = _needed_reports(info) if name is None else [registry.plugin(registry.REPORTS, name).name]
-    records = add_reference(own, info)
+    with explain_reports(f"the report of {folder}"):
+        own = frame(store.records(folder))
+        info = with_origin(store.info(folder), [folder], own)
+        names = _needed_reports(info) if name is None else [registry.plugin(registry.REPORTS, name).name]
+        records = add_reference(own, info)
     paths = {name: folder / f"{name}.html" for name in names} if pages else {}
     if page is not None:
         paths[names[0]] = page

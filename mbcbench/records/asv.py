@@ -3,17 +3,19 @@
 import ast
 import itertools
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mbcbench.errors import UsageError
+from mbcbench.errors import MALFORMED, UsageError, one_line
 from mbcbench.records.detail import AsvDetail
 from mbcbench.records.record import Record, Status
 from mbcbench.types import JsonObject
 
 VERSION = 2
+MAX_POINTS = 10_000  # combinations of the parameters of one benchmark
 OTHER_FILES = ("benchmarks.json", "machine.json")  # in a folder of results
 
 
@@ -35,8 +37,10 @@ def _read_file(path: Path) -> list[Record]:
         if content["version"] != VERSION:
             raise UsageError(f"{path} has version {content['version']} of ASV's format and only {VERSION} can be read")
         return list(_records(content))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} is not a results file of ASV ({type(error).__name__}: {error})") from error
+    except (OSError, *MALFORMED) as error:
+        raise UsageError(
+            f"{path} is not a results file of ASV ({one_line(error)}); make one with: make bench"
+        ) from error
 
 
 def _records(content: JsonObject) -> Iterator[Record]:
@@ -44,13 +48,18 @@ def _records(content: JsonObject) -> Iterator[Record]:
     context = AsvDetail(commit=content["commit_hash"], python=content["python"], hardware=machine)
     for name, row in content["results"].items():
         columns = dict(zip(content["result_columns"], row, strict=False))  # ASV omits empty columns at the end
-        points = itertools.product(*columns.get("params") or [])
+        values = columns.get("params") or []
+        if math.prod(map(len, values)) > MAX_POINTS:
+            raise ValueError(f"{name} has more than {MAX_POINTS:,} combinations of parameters")
+        points = itertools.product(*values)
         for index, point in enumerate(points):
             yield _record(name, point, columns, index, context)
 
 
 def _record(name: str, point: Sequence[str], columns: JsonObject, index: int, context: AsvDetail) -> Record:
     value = _entry(columns.get("result"), index)
+    if not isinstance(value, int | float | None):
+        raise TypeError(f"{name} has the result {value!r}, which is not a number")
     values = [_parse_literal(text) for text in point]
     low, high = (_entry(columns.get(f"stats_ci_99_{end}"), index) for end in "ab")
     is_time = name.rpartition(".")[2].startswith("time_")
@@ -76,8 +85,9 @@ def _entry(column: Sequence[Any] | None, index: int) -> Any:
 
 
 def _parse_literal(text: str) -> Any:
-    """Return the value of a parameter, of which ASV writes the repr."""
+    """Return the value of a parameter, of which ASV writes the repr; one that JSON does not have stays a text."""
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last two: nested too deeply
+        return str(text)
+    return value if isinstance(value, str | int | float | None) else str(text)

@@ -19,8 +19,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from mbcbench.errors import UsageError
+from mbcbench.errors import MALFORMED, UsageError, one_line
 from mbcbench.records.cell import Cell
+from mbcbench.records.field_types import check_types, types_of
 from mbcbench.records.record import Record
 from mbcbench.records.schema import SCHEMA, Fields, check_schema
 from mbcbench.types import JsonObject
@@ -57,7 +58,12 @@ def decode_cells(line: str) -> dict[str, Cell]:
     if "fields" in content:
         return {content["cell"]: _cell_from_1(content["fields"])}
     rows = [_merge(content.get("shared", {}), row) for row in content["cells"]]
-    return {row.pop("cell"): Cell(**row) for row in rows}
+    return {row.pop("cell"): _cell(row) for row in rows}
+
+
+def _cell(fields_of_cell: Fields) -> Cell:
+    check_types(fields_of_cell, types_of(Cell))
+    return Cell(**fields_of_cell)
 
 
 def _cell_from_1(flat: JsonObject) -> Cell:
@@ -66,7 +72,7 @@ def _cell_from_1(flat: JsonObject) -> Cell:
     identity = {
         name: value for name, value in flat.items() if name not in CELL_FIELDS and not name.startswith("params.")
     }
-    return Cell(**{name: flat[name] for name in CELL_FIELDS}, params=params, identity=identity)
+    return _cell({**{name: flat[name] for name in CELL_FIELDS}, "params": params, "identity": identity})
 
 
 def encode_records(records: Iterable[Record], cells: Mapping[str, Cell]) -> str:
@@ -173,7 +179,10 @@ def read_lines(path: Path, decode: Callable[[str], Decoded]) -> Iterator[tuple[i
 
     Raises UsageError with the file and the line if another one cannot be decoded.
     """
-    lines = path.read_text(encoding="utf-8").split("\n")
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path} ({one_line(error)}); remove it") from error
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -181,8 +190,8 @@ def read_lines(path: Path, decode: Callable[[str], Decoded]) -> Iterator[tuple[i
             decoded = decode(line)
         except UsageError as error:
             raise UsageError(f"{path}, line {number}, {error}") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except MALFORMED as error:
             if number == len(lines):  # without a newline: the writer was cut off
                 return
-            raise UsageError(f"{path}, line {number}: not a record ({error}); remove the line") from error
+            raise UsageError(f"{path}, line {number}: not a record ({one_line(error)}); remove the line") from error
         yield number, decoded

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
+from mbcbench.records.field_types import check_types, types_of
 from mbcbench.records.schema import RECORD_MIGRATIONS, SCHEMA, Fields, migrate
 from mbcbench.types import JsonDict, JsonObject
 
@@ -94,13 +95,15 @@ class Record:
     def from_dict(cls, row: JsonObject) -> Self:
         """Return the record of a decoded line, migrated from an older schema; unknown fields are ignored.
 
-        Raises UsageError for a newer schema.
+        Raises UsageError for a newer schema, and ValueError for a field of another type.
         """
         known = {f.name for f in fields(cls)}
         values = {name: value for name, value in migrate(row, RECORD_MIGRATIONS).items() if name in known}
-        if isinstance(values.get("value"), str):
-            values["value"] = float(values["value"])
-        return cls(**{**values, "status": Status(values["status"])})
+        for name in {"value", "seconds"} & values.keys():
+            values[name] = float(values[name]) if isinstance(values[name], str) else values[name]
+        values["status"] = Status(values["status"])
+        check_types(values, types_of(Record))
+        return cls(**values)
 
 
 def _finite(value: Any) -> Any:

@@ -24,7 +24,7 @@ def migrate(fields: JsonObject, migrations: Migrations) -> Fields:
 
 def check_schema(fields: JsonObject) -> int:
     """Return the schema that decoded JSON names. Raises UsageError for a newer one."""
-    schema = int(fields.get("schema", 1))
+    schema = max(int(fields.get("schema", 1)), 1)
     if schema > SCHEMA:
         raise UsageError(f"has schema {schema} and this mbcbench reads up to {SCHEMA}; install a newer mbcbench")
     return schema

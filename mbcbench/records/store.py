@@ -6,15 +6,16 @@ reuse one. records.jsonl grows by a line when a cell ends (see `mbcbench.records
 
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from mbcbench import system
-from mbcbench.errors import UsageError
+from mbcbench.errors import MALFORMED, UsageError, one_line
 from mbcbench.records import files
 from mbcbench.records.cell import Cell
+from mbcbench.records.field_types import check_types
 from mbcbench.records.files import encode_cells, encode_records, read_records
 from mbcbench.records.record import Record, frame
 from mbcbench.records.schema import RUN_MIGRATIONS, SCHEMA, migrate
@@ -26,6 +27,17 @@ if TYPE_CHECKING:
 ROOT = ".mbcbench"
 INFO, CELLS, RECORDS = files.INFO, files.CELLS, files.RECORDS
 MAX_RUNS_PER_SECOND = 1000
+INFO_TYPES = {
+    **dict.fromkeys(("run", "created", "profile"), str),
+    **dict.fromkeys(("encoders", "suites", "argv"), list[str]),
+    "seed": int,
+    "commit": str | None,
+    "threads": int | None,
+    "versions": Mapping[str, str],
+    "hardware": Mapping[str, str | int | float | None],
+    "experiments": Mapping[str, Mapping[str, Any]],
+    "reference": Mapping[str, Any] | None,
+}
 
 
 class Run:
@@ -169,11 +181,13 @@ def info(folder: Path) -> JsonDict:
     """
     try:
         content = json.loads((folder / INFO).read_text(encoding="utf-8"))
-        return migrate({"schema": content["schema"], **content}, RUN_MIGRATIONS)
+        migrated = migrate({"schema": content["schema"], **content}, RUN_MIGRATIONS)
+        check_types(migrated, INFO_TYPES)
+        return {"run": folder.name, "encoders": [], "suites": [], **migrated}
     except UsageError as error:
         raise UsageError(f"{folder / INFO} {error}") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{folder / INFO} does not describe a run ({error}); remove the folder") from error
+    except (OSError, *MALFORMED) as error:
+        raise UsageError(f"{folder / INFO} does not describe a run ({one_line(error)}); remove the folder") from error
 
 
 def records(folder: Path) -> list[Record]:

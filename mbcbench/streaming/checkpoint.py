@@ -7,7 +7,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from mbcbench.errors import UsageError, one_line
+from mbcbench.errors import MALFORMED, UsageError, one_line
 from mbcbench.protocol.state import from_bytes, to_bytes
 from mbcbench.system import write_atomically
 from mbcbench.types import JsonObject, State
@@ -38,18 +38,16 @@ def load(path: Path, start: Position, origin: Origin) -> Position:
     try:
         data = path.read_bytes()
         saved: Any = from_bytes(data, None)
-        schema, saved_origin = saved["schema"], json.loads(saved["origin"])
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        schema, saved_origin, elements = saved["schema"], dict(json.loads(saved["origin"])), saved["elements"]
+        state: State = from_bytes(data, {"state": start.state})["state"]
+        if not isinstance(elements, int) or not 0 <= elements <= origin["shape"][0]:
+            raise ValueError(f"it was saved after {elements!r} elements")
+    except (OSError, SafetensorError, *MALFORMED) as error:
         raise UsageError(f"{path} is not a checkpoint of mbcbench encode ({one_line(error)}); remove it") from error
     if schema != SCHEMA:
         raise UsageError(f"checkpoint {path} has schema {schema} and this mbcbench reads {SCHEMA}; remove it")
     _check_origin(path, saved_origin, json.loads(json.dumps(origin)))
-    return Position(saved["elements"], _state(data, start.state))
-
-
-def _state(data: bytes, like: State) -> State:
-    saved: Any = from_bytes(data, {"state": like})
-    return saved["state"]
+    return Position(elements, state)
 
 
 def _check_origin(path: Path, saved: Origin, current: Origin) -> None:

@@ -52,7 +52,9 @@ def group_rows(ids: Any, x: Any, where: str) -> GroupRows:
     """
     column = np.asarray(ids)
     if column.ndim != 1 or np.ndim(x) != 2 or len(column) != len(x):
-        raise UsageError(f"{where}: ids {column.shape} and elements {tuple(np.shape(x))}; give n ids and n x d elements")
+        raise UsageError(
+            f"{where}: ids {column.shape} and elements {tuple(np.shape(x))}; give n ids and n x d elements"
+        )
     codes, unique = pd.factorize(column)
     return GroupRows(check_ids(unique.tolist(), codes, where), codes, np.asarray(x))
 

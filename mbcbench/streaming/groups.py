@@ -35,9 +35,7 @@ class EncodedSets(NamedTuple):
     encodings: Array
 
 
-def encode_groups(
-    module: nn.Module, batches: Iterable[tuple[Any, Any]], *, memory: int | None = None
-) -> pd.DataFrame:
+def encode_groups(module: nn.Module, batches: Iterable[tuple[Any, Any]], *, memory: int | None = None) -> pd.DataFrame:
     """Encode many sets in one pass over their elements, which may come in any order.
 
     The states of all sets are in memory, not their elements. If there are more states than `memory` holds, the batches
@@ -205,7 +203,9 @@ def read_out(encoder: GuardedEncoder, states: SetStates, ids: Sequence[SetId]) -
     first, failed, shape = 0, 0, None
     for state, count in states.states():
         results = _readout(encoder, state, count)
-        errors = [(position, result) for position, result in enumerate(results) if isinstance(result, BrokenPluginError)]
+        errors = [
+            (position, result) for position, result in enumerate(results) if isinstance(result, BrokenPluginError)
+        ]
         encodings = [result for result in results if not isinstance(result, BrokenPluginError)]
         if errors and not failed:
             position, error = errors[0]

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from mbcbench.errors import UsageError, plural
+from mbcbench.errors import MALFORMED, UsageError, one_line, plural
 from mbcbench.protocol.customize import BuildOptions
 from mbcbench.records.cell import Cell
+from mbcbench.records.field_types import check_types, types_of
 from mbcbench.records.files import CELLS, decode_records, read_cells
 from mbcbench.types import Device, Hyper, JsonDict, JsonObject
 from mbcbench.verify.example import KINDS, Example
@@ -20,6 +21,7 @@ from mbcbench.verify.law_run import Observation
 from mbcbench.verify.search import SearchResult
 
 MAX_CHUNKS = 16  # whose sizes are all listed in a text
+MAX_DIGITS = 10  # of the number of a line
 MAX_VALUE_LENGTH = 120  # characters of a value in the text of a counterexample
 
 
@@ -130,9 +132,9 @@ def read_counterexamples(location: str) -> list[RecordedCounterexample]:
     path, line = _split_location(location)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"cannot read {path} ({error.strerror}); give FILE or FILE:LINE of a file of records"
+            f"cannot read {path} ({one_line(error)}); give FILE or FILE:LINE of a file of records"
         ) from error
     if line is not None and not 1 <= line <= len(lines):
         raise UsageError(f"{path} has {len(lines)} lines, none numbered {line}")
@@ -146,7 +148,7 @@ def read_counterexamples(location: str) -> list[RecordedCounterexample]:
 
 def _split_location(location: str) -> tuple[Path, int | None]:
     name, colon, line = location.rpartition(":")
-    return (Path(name), int(line)) if colon and line.isdigit() else (Path(location), None)
+    return (Path(name), int(line)) if colon and line.isdecimal() and len(line) < MAX_DIGITS else (Path(location), None)
 
 
 def _parse_line(path: Path, number: int, line: str, cells: Mapping[str, Cell]) -> Iterator[RecordedCounterexample]:
@@ -162,9 +164,12 @@ def _parse_line(path: Path, number: int, line: str, cells: Mapping[str, Cell]) -
             flat = {**row, **row.get("detail", {})}
             example = flat.get("counterexample")
             if example:
-                yield RecordedCounterexample(flat["encoder"], flat["law"], example, example["dim_in"], flat["seed"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path}, line {number}: not a record ({error})") from error
+                fields = {"target": flat["encoder"], "law": flat["law"], "example": example}
+                fields |= {"dim_in": example["dim_in"], "seed": flat["seed"]}
+                check_types(fields, types_of(RecordedCounterexample))
+                yield RecordedCounterexample(**fields)
+    except MALFORMED as error:
+        raise UsageError(f"{path}, line {number}: not a record ({one_line(error)})") from error
 
 
 def replay_counterexample(  # noqa: PLR0913 # as many as `mbcbench check` has options

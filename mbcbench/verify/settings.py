@@ -67,7 +67,7 @@ def load_settings(folder: Path | None = None) -> JsonDict:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {path}: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
     tools = content.get("tool", {})
     table = tools.get("mbcbench", {}) if isinstance(tools, Mapping) else {}
@@ -96,5 +96,12 @@ def _convert(path: Path, key: str, value: Any) -> Any:
     if key in PATHS:
         return str(path.parent / Path(str(value)).expanduser())
     if isinstance(value, Mapping):
-        return [f"{name}={json.dumps(item)}" for name, item in value.items()]
+        return [f"{name}={_to_json(where, name, item)}" for name, item in value.items()]
     return [value] if kind is TEXTS and isinstance(value, str) else value
+
+
+def _to_json(where: str, name: str, value: Any) -> str:
+    try:
+        return json.dumps(value)
+    except TypeError as error:  # dates and times
+        raise UsageError(f"{where}: hyper.{name} = {value} is not a number, string, boolean, list or table") from error

@@ -33,8 +33,9 @@ def read_xfails(path: Path) -> dict[str, str]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot read the expected failures in {path}: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+        raise UsageError(f"cannot read the expected failures in {path}: {reason}") from error
     entries = _parse_toml(path, text) if path.suffix == ".toml" else _parse_lines(path, text)
     reasons: dict[str, str] = {}
     for where, key, reason in entries:
@@ -69,7 +70,7 @@ def _parse_lines(path: Path, text: str) -> Iterator[tuple[str, str, str]]:
 def _parse_toml(path: Path, text: str) -> Iterator[tuple[str, str, str]]:
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
     for key, reason in _flatten(table):
         if not isinstance(reason, str) or not reason.strip():

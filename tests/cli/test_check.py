@@ -57,7 +57,7 @@ def check(command: Command, target: str, *more: str) -> tuple[int, str, str]:
 
 def test_a_recorded_counterexample_breaks_its_law_again(command: Command) -> None:
     assert check(command, "mine.py:SumOfMeans", "--json", "laws.jsonl")[0] == 1
-    code, out, _ = command("repro", "laws.jsonl:1")
+    code, out, _ = command("repro", "laws.jsonl:1", "--encoder", "mine.py:SumOfMeans")
     assert code == 1
     assert "mbc.partition is broken by mine.py:SumOfMeans" in out
 
@@ -65,7 +65,7 @@ def test_a_recorded_counterexample_breaks_its_law_again(command: Command) -> Non
 def test_a_record_of_a_law_that_was_repaired_holds(command: Command) -> None:
     check(command, "mine.py:SumOfMeans", "--json", "laws.jsonl")
     Path("mine.py").write_text(ENCODERS.replace(".mean(1)", ".sum(1)"))
-    code, out, _ = command("repro", "laws.jsonl")
+    code, out, _ = command("repro", "laws.jsonl", "--encoder", "mine.py:SumOfMeans")
     assert code == 0
     assert "mbc.partition holds for mine.py:SumOfMeans on the recorded example" in out
 
@@ -77,14 +77,36 @@ def test_a_record_of_a_law_that_was_repaired_holds(command: Command) -> None:
         ("mine.py:99", "none numbered 99"),
         ("passes.jsonl", "holds no counterexample"),
         ("mine.py:2", "not a record"),
+        ("mine.py:²", "cannot read mine.py:²"),
+        (f"mine.py:{'9' * 5000}", "cannot read mine.py:99"),
+        ("binary", "cannot read binary (UnicodeDecodeError"),
+        ("flat.jsonl", "line 1: not a record (ValueError: target is 3, not str)"),
     ],
 )
 def test_a_record_that_cannot_be_replayed_is_one_line(command: Command, where: str, words: str) -> None:
     Path("passes.jsonl").write_text(json.dumps({"law": "mbc.partition", "counterexample": None}) + "\n")
+    Path("binary").write_bytes(b"\xff\xfe")
+    flat = {"law": "mbc.partition", "encoder": 3, "seed": 0, "counterexample": {"dim_in": 3}}
+    Path("flat.jsonl").write_text(json.dumps(flat) + "\n")
     code, _, err = command("repro", where)
     assert code == 3
     assert words in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("target", ["mine.py:SumOfMeans", "subprocess:run"])
+def test_the_code_that_a_record_names_is_not_run_unless_it_is_named_again(command: Command, target: str) -> None:
+    Path("mine.py").write_text("open('trace', 'w')")
+    example = {"sizes": [1], "kinds": [0], "arrangement": "contiguous", "dim_in": 2, "hyper": {"args": "touch trace"}}
+    record = {"law": "mbc.partition", "encoder": target, "seed": 0, "counterexample": example}
+    Path("laws.jsonl").write_text(json.dumps(record) + "\n")
+    code, out, err = command("repro", "laws.jsonl")
+    assert (code, out) == (3, "")
+    fix = f"if you trust it: mbcbench repro laws.jsonl --encoder {target}"
+    assert err == f"mbcbench: laws.jsonl would run the code of {target}; {fix}\n"
+    code, _, err = command("repro", "laws.jsonl", "--encoder", "sse-random")
+    assert (code, err) == (3, f"mbcbench: laws.jsonl holds no counterexample of sse-random, but of {target}\n")
+    assert not Path("trace").exists()
 
 
 def test_an_expected_failure_is_no_failure(command: Command) -> None:
@@ -248,3 +270,20 @@ def test_the_others_are_checked_next_to_an_encoder_of_another_layout(command: Co
     assert code == 2
     assert "2 pass; 1 encoder could not be checked in" in out
     assert "set_by_set(module)" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("xfails", b"\xff\xfe", "cannot read the expected failures in xfails: it is not text in UTF-8"),
+        ("xfails.toml", b"a = " + b"[" * 5000, "xfails.toml is not valid TOML: maximum recursion depth"),
+        ("xfails.toml", b'"mbc.partition" = 2026-01-01', "gives no reason"),
+    ],
+)
+def test_a_damaged_file_of_expected_failures_is_one_line(
+    command: Command, name: str, content: bytes, words: str
+) -> None:
+    Path(name).write_bytes(content)
+    code, _, err = check(command, "mine.py:Sum", "--xfails-file", name)
+    assert (code, err.count("\n")) == (3, 1)
+    assert words in err

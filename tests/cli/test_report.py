@@ -94,3 +94,22 @@ def test_a_record_of_a_newer_mbcbench_is_refused_in_one_line(
     err = capsys.readouterr().err
     assert "line 1, has schema 99" in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["report"], ["show"], ["compare", "latest"]])
+@pytest.mark.parametrize("detail", [{"test_size": [1]}, {"mode": {}}, {"statement": 3}, {"n": {"a": 1}}])
+def test_details_of_other_types_are_one_line_at_most(
+    command: list[str], detail: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    created = store.Run.create(tmp_path, profile="thorough", seed=0, argv=[], encoders=["sse-random"])
+    created.append([replace(record, detail={**record.detail, **detail}) for record in clouds()])
+    created.close()
+    extra = (
+        ["--only", "claims,table1", "--format", "md", "--out", str(tmp_path / "out")] if command == ["report"] else []
+    )
+    with pytest.raises(SystemExit) as ended:
+        main.main([*command, str(created.folder), *extra, "--root", str(tmp_path)])
+    assert ended.value.code in (None, 0, 2, 3)
+    err = capsys.readouterr().err
+    assert "a fault of mbcbench" not in err
+    assert all(line.startswith("mbcbench: ") for line in err.splitlines())

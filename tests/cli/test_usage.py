@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import mbcbench
+from mbcbench.cli.main import main
 from tests.cli.helpers import BROKEN, HONEST, run_only
 from tests.conftest import Command, Plugins
 
@@ -18,6 +19,10 @@ from tests.conftest import Command, Plugins
         ("run --profile lunch", "'lunch' is not one of 'smoke', 'quick', 'standard', 'thorough', 'paper'"),
         ("run --seed -1", "'--seed'"),
         ("run --jobs 0", "'--jobs'"),
+        (f"run --seed {2**63}", "'--seed'"),
+        ("run --time-limit nan", "'--time-limit': 'nan' is not a number of at least 0.1"),
+        ("run --memory-limit inf", "'--memory-limit': 'inf' is not a number of at least 0.1"),
+        ("check honest --memory-limit lots", "'lots' is not a number of at least 0.1"),
         ("run --bogus", "No such option: --bogus"),
         ("run --only-encoders", "give at least one"),
         ("run --just-these", "give at least one"),
@@ -154,3 +159,27 @@ def test_options_keep_the_names_of_the_release_before(command: Command) -> None:
         out = command(name, "--help")[1]
         assert "--root" in out
         assert not re.search(r"--out|--just-these|laptop", out)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ZeroDivisionError("none left"), "a fault of mbcbench, please report it: ZeroDivisionError: none left"),
+        (MemoryError(), "out of memory: MemoryError"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory: RuntimeError: Default"),
+    ],
+)
+def test_an_unforeseen_error_is_one_line_too(
+    error: Exception, words: str, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("mbcbench.records.store.find", fail)
+    code, out, err = command("show")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"mbcbench: {words}")
+    assert err.endswith("(MBCBENCH_TRACEBACK=1 shows the traceback)\n")
+    monkeypatch.setenv("MBCBENCH_TRACEBACK", "1")
+    with pytest.raises(type(error)):
+        main(["show"])

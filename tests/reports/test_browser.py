@@ -1,5 +1,7 @@
 """The site in Chromium, if it is installed: sorting, filters, links to encoders, and the widths of windows."""
 
+import base64
+import hashlib
 import html
 import json
 import re
@@ -12,6 +14,8 @@ import pandas as pd
 import pytest
 
 from mbcbench import registry
+from mbcbench.cli.check_export import write_html
+from mbcbench.records.record import Record, Status, frame
 from mbcbench.reporting import Report
 from tests.reports.standard_records import standard_frame
 
@@ -99,7 +103,19 @@ def ask(records: pd.DataFrame, info: dict[str, Any], probe: str, width: int, fol
     writer: Report = registry.plugin(registry.REPORTS, "leaderboard").load()
     artefacts = [registry.plugin(registry.ARTEFACTS, name).load() for name in ARTEFACTS]
     page = str(writer.write(artefacts, records, info, ["html"])[0]["index.html"])
-    (folder / "page.html").write_text(page.replace("</body>", f"<script>{probe}</script></body>"))
+    (folder / "page.html").write_text(with_probe(page, probe))
+    return answers_of(folder, width)
+
+
+def with_probe(page: str, probe: str) -> str:
+    """Return the page with a script at its end, which its policy allows."""
+    digest = base64.b64encode(hashlib.sha256(probe.encode()).digest()).decode()
+    allowed = re.sub("script-src (&#39;none&#39;|'none')?", f"script-src 'sha256-{digest}' ", page, count=1)
+    return allowed.replace("</body>", f"<script>{probe}</script></body>")
+
+
+def answers_of(folder: Path, width: int = 390) -> dict[str, Any]:
+    """Return what the probe in page.html answers, and the messages of the console."""
     outer = folder / "outer.html"
     outer.write_text(OUTER.replace("390", str(width)))
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=10000"]
@@ -169,3 +185,124 @@ def test_encoders_are_grouped_by_family_on_demand(ranked: dict[str, Any]) -> Non
 
 def test_deliberately_wrong_encoders_stand_below(ranked: dict[str, Any]) -> None:
     assert ranked["apart"] == ["sse-mean-of-chunk-means"]
+
+
+# Texts that end an element, an attribute, a script or a style sheet, and do something if the page lets them.
+ATTACKS = (
+    "</script><img src=x onerror=attacked()>",
+    '"><svg onload=attacked()>',
+    "'><script>attacked()</script>",
+    "</style><script src=https://example.org/x.js></script>",
+    "{{ 7 * 7 }}<!--",
+    "<a href=javascript:attacked()>",
+    "</textarea></title><iframe srcdoc='<script>parent.attacked()</script>'>",
+)
+# Elements, attributes and addresses that only an attack would bring into the page.
+HOSTILE_PROBE = """{
+let attacked = 0;
+window.attacked = () => { attacked += 1; };
+const all = [...document.querySelectorAll("*")];
+const answers = { forbidden: [...document.querySelectorAll("iframe, object, embed, base, svg, textarea")].length };
+answers.handlers = all.filter((one) => one.getAttributeNames().some((name) => name.startsWith("on"))).length;
+answers.scripts = document.scripts.length;
+const address = (one) => one.getAttribute("href") ?? one.getAttribute("src") ?? "";
+const isSafe = (text) => /^(#|data:image.png|data:,$|https:..arxiv.org.|[.][.].|$)/.test(text);
+answers.addresses = all.map(address).filter((text) => !isSafe(text));
+answers.shown = document.body.textContent.includes("<" + "/script><img src=x onerror=attacked()>");
+document.querySelectorAll("a").forEach((one) => { if (one.hash) one.click(); });
+const script = document.createElement("script");
+script.textContent = "attacked()";
+document.body.append(script);
+const image = document.createElement("img");
+image.setAttribute("onerror", "attacked()");
+image.src = "data:image/png;base64,AA==";
+document.body.append(image);
+setTimeout(() => { answers.attacked = attacked; parent.postMessage(JSON.stringify(answers), "*"); }, 500);
+}"""
+
+
+def hostile_records() -> list[Record]:
+    """Return the records of encoders that attack the page with their names, messages and details."""
+    records = []
+    for number, attack in enumerate(ATTACKS):
+        name = f"{attack}{number}"
+        detail = {"summary": attack, "paper": f"javascript:attacked('{attack}')", "parameters": 3, "streaming": True}
+        records.append(Record(suite="probe", case="build", encoder=name, status=Status.OK, detail=detail))
+        for case, status in (
+            ("mbc.partition", Status.FAIL),
+            (f"mbc.{attack}", Status.PASS),
+            ("mbc.order", Status.CRASH),
+        ):
+            texts = dict.fromkeys(("text", "reproduce", "statement", "culprit", "traceback"), attack)
+            records.append(
+                Record(
+                    suite="laws", case=case, encoder=name, status=status, metric="gap", value=0.5, message=attack,
+                    detail={**texts, "bound": 1e-9, "examples": 3},
+                )
+            )  # fmt: skip
+        detail = {"mode": "one piece", "test_size": 100, "train_size": 100, "data": attack}
+        records.append(
+            Record(
+                suite="point-clouds", case="mnist-points", encoder=name, status=Status.OK, metric="accuracy", value=0.5,
+                higher_is_better=True, detail=detail,
+            )
+        )  # fmt: skip
+    return records
+
+
+def assert_unharmed(answers: dict[str, Any], scripts: int) -> None:
+    assert answers["shown"] is True
+    assert (answers["forbidden"], answers["handlers"], answers["scripts"]) == (0, 0, scripts)
+    assert answers["addresses"] == []
+    assert answers["attacked"] == 0
+    blocked = [line for line in answers["console"] if "Content Security Policy" in line]
+    assert len(blocked) == 2  # the script and the handler that the probe has put there
+    assert blocked == answers["console"]
+
+
+def test_names_and_messages_of_plugins_do_nothing_in_the_site(tmp_path: Path) -> None:
+    attack = ATTACKS[0]
+    facts = {"run": attack, "profile": attack, "created": attack, "commit": attack, "versions": {attack: attack}}
+    info = {**facts, "hardware": {"cpu": attack}, "encoders": [], "suites": [attack]}
+    answers = ask(frame(hostile_records()), info, HOSTILE_PROBE, 390, tmp_path)
+    assert_unharmed(answers, scripts=2)
+
+
+@pytest.mark.parametrize("name", ["leaderboard", "experiments", "costs"])
+def test_names_and_messages_of_plugins_do_nothing_in_a_report(name: str, tmp_path: Path) -> None:
+    attack = ATTACKS[0]
+    experiment = {"title": attack, "where": {}, "columns_by": "detail.test_size", "only_train_size": False, "cells": []}
+    info = {"run": attack, "profile": attack, "encoders": [], "suites": [attack], "experiments": {attack: experiment}}
+    report: Report = registry.plugin(registry.REPORTS, name).load()
+    (tmp_path / "page.html").write_text(with_probe(report.html(frame(hostile_records()), info), HOSTILE_PROBE))
+    assert_unharmed(answers_of(tmp_path), scripts=2 if name == "leaderboard" else 1)
+
+
+def test_names_and_messages_of_encoders_do_nothing_on_the_page_of_check(tmp_path: Path) -> None:
+    laws = [record for record in hostile_records() if record.suite == "laws"]
+    write_html(tmp_path / "page.html", laws)
+    page = (tmp_path / "page.html").read_text()
+    assert "default-src 'none'" in page
+    page = page.replace("default-src 'none'", "default-src 'none'; script-src 'none'").replace(
+        "</html>", "</body></html>"
+    )
+    (tmp_path / "page.html").write_text(with_probe(page, HOSTILE_PROBE))
+    assert_unharmed(answers_of(tmp_path), scripts=1)
+
+
+def test_a_picture_next_to_the_page_is_shown(records: pd.DataFrame, info: dict[str, Any], tmp_path: Path) -> None:
+    writer: Report = registry.plugin(registry.REPORTS, "leaderboard").load()
+    artefacts = [registry.plugin(registry.ARTEFACTS, "fig1").load()]
+    files, _ = writer.write(artefacts, records, info, ["html", "png"])
+    picture = files["fig1.png"]
+    assert isinstance(picture, bytes)
+    (tmp_path / "fig1.png").write_bytes(picture)
+    probe = """addEventListener("load", () => {
+      const image = document.querySelector('img[src="fig1.png"]');
+      image.loading = "eager";
+      image.decode().then(() => parent.postMessage(JSON.stringify({ width: image.naturalWidth }), "*"));
+    });"""
+    (tmp_path / "page.html").write_text(with_probe(str(files["index.html"]), probe))
+    answers = answers_of(tmp_path)
+    assert answers["width"] > 100
+    assert answers["console"] == []

@@ -1,5 +1,7 @@
 """The site: the leaderboard with the artefacts, the claims, and a place for every encoder."""
 
+import base64
+import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -53,6 +55,27 @@ def test_the_site_fetches_nothing(page: str) -> None:
         addresses = [attributes[name] or "" for name in ("src", "srcset", "poster", "action") if name in attributes]
         assert all(address.startswith("data:image/png;base64,") for address in addresses)
         assert tag != "link" or attributes["href"] == "data:,"
+
+
+@pytest.mark.parametrize("name", ["leaderboard", "experiments", "costs"])
+def test_a_page_allows_its_own_style_and_script_and_nothing_else(
+    name: str, records: pd.DataFrame, info: dict[str, Any]
+) -> None:
+    report: Report = registry.plugin(registry.REPORTS, name).load()
+    html = report.html(records, info)
+    tags = [attributes for tag, attributes in Page(html).tags if tag == "meta" and "http-equiv" in attributes]
+    policy = dict(part.split(" ", 1) for part in str(tags[0]["content"]).split("; "))
+    inside = {kind: re.findall(rf"<{kind}>(.*?)</{kind}>", html, re.DOTALL) for kind in ("style", "script")}
+    digests = {
+        kind: [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts]
+        for kind, texts in inside.items()
+    }
+    assert policy == {
+        "default-src": "'none'", "base-uri": "'none'", "form-action": "'none'", "img-src": "'self' data:",
+        "style-src": f"'sha256-{digests['style'][0]}'",
+        "script-src": f"'sha256-{digests['script'][0]}'" if name == "leaderboard" else "'none'",
+    }  # fmt: skip
+    assert [len(texts) for texts in inside.values()] == [1, int(name == "leaderboard")]
 
 
 def test_an_encoders_place_is_named_after_it_and_holds_its_claims_costs_and_counterexamples(page: str) -> None:

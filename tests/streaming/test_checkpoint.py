@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import safetensors.torch
+import torch
 
+from mbcbench.protocol.state import from_bytes, to_bytes
 from tests.conftest import Command
 from tests.streaming.conftest import ENCODERS
 
@@ -55,3 +58,31 @@ def test_a_file_that_is_not_a_checkpoint_is_neither_overwritten_nor_read(encode:
     assert "exists; continue from it with --resume" in encode("x.npy", "mine.py:Sum", "--checkpoint", "state")[2]
     assert "is not a checkpoint" in encode("x.npy", "mine.py:Sum", "--checkpoint", "state", "--resume")[2]
     assert (folder / "state").read_bytes() == b"something else"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"elements": -1}, {"elements": 104}, {"elements": "10"}, {"elements": None}, {"origin": "[]"},
+        {"origin": "3"}, {"origin": "[" * 100_000}, {"schema": "1"}, {"state": 3}, {"state": [1]},
+    ],
+)  # fmt: skip
+def test_a_checkpoint_with_other_content_is_one_line(encode: Command, folder: Path, changes: dict[str, object]) -> None:
+    options = ["--checkpoint", "state", "--quiet"]
+    assert encode("x.npy", "mine.py:Sum", *options)[0] == 0
+    saved: dict[str, object] = from_bytes((folder / "state").read_bytes(), {})
+    (folder / "state").write_bytes(to_bytes({**saved, **changes}))
+    code, _, err = encode("x.npy", "mine.py:Sum", *options, "--resume")
+    assert code in (2, 3)
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "structure", ["3", "[]", "{}", '{"fields": 3}', '{"tensor": "9"}', '{"items": [{"value": 1}]}']
+)
+def test_a_checkpoint_of_another_structure_is_refused(encode: Command, folder: Path, structure: str) -> None:
+    data = safetensors.torch.save({"0": torch.zeros(1)}, metadata={"state": structure})
+    (folder / "state").write_bytes(data)
+    code, _, err = encode("x.npy", "mine.py:Sum", "--checkpoint", "state", "--resume")
+    assert (code, err.count("\n")) == (3, 1)
+    assert "is not a checkpoint of mbcbench encode" in err

@@ -35,6 +35,8 @@ def test_a_file_without_the_table_sets_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
+        ("hyper = {since = 2026-01-01}", "hyper.since = 2026-01-01 is not a number, string, boolean, list or table"),
+        (f"hyper = {{a = {'[' * 5000}", "is not valid TOML: maximum recursion depth"),
         ("laws = 'mbc'", "pyproject.toml: [tool.mbcbench] has no key 'laws'; did you mean law"),
         ("dim-in = '3'", "pyproject.toml: [tool.mbcbench]: dim-in = '3' is not an integer"),
         ("device = 'gpu'", "device = 'gpu' is not 'cpu' or 'cuda'"),

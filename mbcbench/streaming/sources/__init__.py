@@ -1,9 +1,11 @@
 """Files that hold a set of elements and may be larger than memory: arrays, tensors, tables and text."""
 
-from collections.abc import Callable, Collection, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from mbcbench.errors import UsageError
+from mbcbench.errors import UsageError, one_line
 from mbcbench.streaming.sources.archives import open_npz, open_tensor
 from mbcbench.streaming.sources.arrays import open_hdf5, open_zarr
 from mbcbench.streaming.sources.base import Array as Array
@@ -13,20 +15,34 @@ from mbcbench.streaming.sources.npy import open_npy
 from mbcbench.streaming.sources.tables import open_arrow, open_grouped_arrow, open_grouped_parquet, open_parquet
 from mbcbench.streaming.sources.text import open_grouped_text, open_text
 
-FORMATS: dict[str, Callable[[Path, Sequence[str]], Source]] = {
-    ".npy": open_npy, ".npz": open_npz,
-    ".pt": open_tensor, ".pth": open_tensor,
-    ".csv": open_text, ".tsv": open_text,
-    ".parquet": open_parquet, ".pq": open_parquet,
-    ".arrow": open_arrow, ".feather": open_arrow,
-    ".h5": open_hdf5, ".hdf5": open_hdf5,
-    ".zarr": open_zarr,
-}  # fmt: skip
 
-TABLES: dict[str, Callable[[Path, Sequence[str], str], GroupedSource]] = {
-    ".csv": open_grouped_text, ".tsv": open_grouped_text,
-    ".parquet": open_grouped_parquet, ".pq": open_grouped_parquet,
-    ".arrow": open_grouped_arrow, ".feather": open_grouped_arrow,
+class Format(NamedTuple):
+    """A format of files.
+
+    name: in messages. open: opens a file, given the selected columns or array. open_table: opens a file with a column
+    of set ids, given the columns and the name of that one; None for a format without columns.
+    """
+
+    name: str
+    open: Callable[[Path, Sequence[str]], Source]
+    open_table: Callable[[Path, Sequence[str], str], GroupedSource] | None = None
+
+
+NPY, NPZ = Format("a complete .npy file of numbers", open_npy), Format("a complete .npz file", open_npz)
+TENSOR = Format("a complete file of tensors that torch saved", open_tensor)
+TEXT = Format("a text file of numbers", open_text, open_grouped_text)
+PARQUET = Format("a complete Parquet file", open_parquet, open_grouped_parquet)
+ARROW = Format("a complete Arrow file", open_arrow, open_grouped_arrow)
+HDF5, ZARR = Format("a complete HDF5 file", open_hdf5), Format("a Zarr array or group", open_zarr)
+
+FORMATS = {
+    ".npy": NPY, ".npz": NPZ,
+    ".pt": TENSOR, ".pth": TENSOR,
+    ".csv": TEXT, ".tsv": TEXT,
+    ".parquet": PARQUET, ".pq": PARQUET,
+    ".arrow": ARROW, ".feather": ARROW,
+    ".h5": HDF5, ".hdf5": HDF5,
+    ".zarr": ZARR,
 }  # fmt: skip
 
 
@@ -37,8 +53,9 @@ def open_source(path: Path, select: Sequence[str] = ()) -> Source:
     Raises UsageError if the file is missing or damaged, does not hold `n x d` numbers, or needs a library that is not
     installed.
     """
-    _check_format(path, FORMATS)
-    return FORMATS[path.suffix](path, select)
+    file_format = _format_of(path, FORMATS)
+    with _explain_damage(path, file_format):
+        return file_format.open(path, select)
 
 
 def open_table(path: Path, by: str, select: Sequence[str] = ()) -> GroupedSource:
@@ -47,13 +64,28 @@ def open_table(path: Path, by: str, select: Sequence[str] = ()) -> GroupedSource
     select: columns with the elements; by default all others.
     Raises UsageError as `open_source` does, and if there is no such column of whole numbers or text.
     """
-    _check_format(path, TABLES, f"; --by {by} needs a table with a column of this name")
-    return TABLES[path.suffix](path, select, by)
+    tables = {suffix: file_format for suffix, file_format in FORMATS.items() if file_format.open_table is not None}
+    file_format = _format_of(path, tables, f"; --by {by} needs a table with a column of this name")
+    assert file_format.open_table is not None
+    with _explain_damage(path, file_format):
+        return file_format.open_table(path, select, by)
 
 
-def _check_format(path: Path, formats: Collection[str], reason: str = "") -> None:
+def _format_of(path: Path, formats: Mapping[str, Format], reason: str = "") -> Format:
     if not path.exists():
         raise UsageError(f"no such file: {path}")
     if path.suffix not in formats:
         what = "is a folder" if path.is_dir() else f"ends in {path.suffix!r}"
         raise UsageError(f"{path} {what}{reason}; use one of {', '.join(formats)}")
+    return formats[path.suffix]
+
+
+@contextlib.contextmanager
+def _explain_damage(path: Path, file_format: Format) -> Iterator[None]:
+    """Raise UsageError in place of what a library raises for a damaged file, which may be of any type."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"{path} is not {file_format.name} ({one_line(error)}); write it again") from error

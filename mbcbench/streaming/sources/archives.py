@@ -1,7 +1,6 @@
 """Arrays and tensors by name: NumPy's .npz, and what torch.save wrote."""
 
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mbcbench.errors import UsageError, one_line
+from mbcbench.errors import UsageError
 from mbcbench.streaming.sources.arrays import READ_BYTES, array_name
 from mbcbench.streaming.sources.base import Array, SequentialSource, Source
 
@@ -24,22 +23,22 @@ class NpzSource(SequentialSource):
         self._member = member
         with zipfile.ZipFile(path) as archive, archive.open(member) as file:
             shape, is_in_columns, dtype = _read_header(file)
+            size = archive.getinfo(member).file_size - file.tell()
         if is_in_columns:
             raise UsageError(f"{path} holds {member} in column order; save it as .npy, or in row order")
         super().__init__(path, shape, dtype)
+        if size != self.length * self.width * dtype.itemsize:
+            raise ValueError(f"its header promises {self.length} elements, which are not there")
 
     def iter_arrays(self, start: int) -> Iterator[Array]:
         row_bytes = self.width * self.dtype.itemsize
         rows = max(1, READ_BYTES // row_bytes)
-        try:
-            with zipfile.ZipFile(self.path) as archive, archive.open(self._member) as file:
-                _read_header(file)
-                file.seek(start * row_bytes, 1)
-                for first in range(start, self.length, rows):
-                    data = file.read(min(rows, self.length - first) * row_bytes)
-                    yield np.frombuffer(data, self.dtype).reshape(-1, self.width)
-        except (zipfile.BadZipFile, zlib.error) as error:
-            raise ValueError(str(error)) from error
+        with zipfile.ZipFile(self.path) as archive, archive.open(self._member) as file:
+            _read_header(file)
+            file.seek(start * row_bytes, 1)
+            for first in range(start, self.length, rows):
+                data = file.read(min(rows, self.length - first) * row_bytes)
+                yield np.frombuffer(data, self.dtype).reshape(-1, self.width)
 
 
 def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -51,13 +50,10 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]
 
 
 def open_npz(path: Path, select: Sequence[str]) -> Source:
-    """Open an array of a .npz file. Raises UsageError as `open_source` does."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
-        return NpzSource(path, f"{array_name(path, names, select)}.npy")
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path} is not a complete .npz file ({one_line(error)}); write it again") from error
+    """Open an array of a .npz file. Raises UsageError as `open_source` does, or what zipfile and numpy raise."""
+    with zipfile.ZipFile(path) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+    return NpzSource(path, f"{array_name(path, names, select)}.npy")
 
 
 class TensorSource(Source):
@@ -71,6 +67,8 @@ class TensorSource(Source):
         else:
             dtype = torch.empty(0, dtype=tensor.dtype).numpy().dtype
         super().__init__(path, tensor.shape, dtype)
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise UsageError(f"{path} holds a view that repeats its numbers: save it with .contiguous()")
         self._tensor = tensor.detach()
 
     def _read(self, start: int, out: Array) -> None:
@@ -78,11 +76,14 @@ class TensorSource(Source):
 
 
 def open_tensor(path: Path, select: Sequence[str]) -> Source:
-    """Open a tensor that torch.save wrote, or one of a dict of tensors. Raises UsageError as `open_source` does."""
+    """Open a tensor that torch.save wrote, or one of a dict of tensors.
+
+    Raises UsageError as `open_source` does, or what torch raises.
+    """
     try:
         content: object = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except Exception as error:  # torch raises many types
-        raise UsageError(f"{path} is not a complete file of tensors that torch saved; write it again") from error
+    except Exception as error:  # whose message advises to load it with pickle
+        raise ValueError("it is damaged, or holds other objects than tensors") from error
     if isinstance(content, Mapping):
         tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
         return TensorSource(path, tensors[array_name(path, list(tensors), select)])

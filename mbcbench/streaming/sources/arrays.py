@@ -1,12 +1,13 @@
 """Arrays stored in chunks: HDF5 and Zarr."""
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mbcbench.errors import UsageError, one_line, require
+from mbcbench.errors import UsageError, require
 from mbcbench.streaming.sources.base import Array, SequentialSource, Source
 
 READ_BYTES = 2**22  # read at a time, rounded to whole chunks of the file
@@ -15,8 +16,11 @@ READ_BYTES = 2**22  # read at a time, rounded to whole chunks of the file
 class ChunkedArraySource(SequentialSource):
     """An array that is read in slices of whole chunks, so that no chunk is decompressed twice."""
 
-    def __init__(self, path: Path, array: Any, chunk_rows: int) -> None:
+    def __init__(self, path: Path, array: Any, chunk: Sequence[int]) -> None:
         super().__init__(path, array.shape, np.dtype(array.dtype))
+        self.refuse_large(math.prod(chunk) * self.dtype.itemsize, "chunks")
+        chunk_rows = min(chunk[0], self.length) or 1
+        self.refuse_large(chunk_rows * self.width * self.dtype.itemsize, "rows of chunks")
         self._array = array
         self._rows = chunk_rows * max(1, READ_BYTES // (chunk_rows * self.width * self.dtype.itemsize))
 
@@ -27,30 +31,27 @@ class ChunkedArraySource(SequentialSource):
 
 
 def open_hdf5(path: Path, select: Sequence[str]) -> Source:
-    """Open a dataset of an HDF5 file. Raises UsageError as `open_source` does."""
+    """Open a dataset of an HDF5 file. Raises UsageError as `open_source` does, or what h5py raises."""
     h5py = require("h5py", f"{path} is read with h5py")
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise UsageError(f"{path} is not a complete HDF5 file ({one_line(error)}); write it again") from error
+    file = h5py.File(path, "r")
     names: list[str] = []
     file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
     array = file[array_name(path, names, select)]
-    return ChunkedArraySource(path, array, array.chunks[0] if array.chunks else 1)
+    others = [*(array.external or ()), *(array.virtual_sources() if array.is_virtual else ())]
+    if others:  # of which a name may lead anywhere on this machine
+        raise UsageError(f"{path} keeps its numbers in other files ({others[0][0]}): copy them into one with h5repack")
+    return ChunkedArraySource(path, array, array.chunks or (1, *array.shape[1:]))
 
 
 def open_zarr(path: Path, select: Sequence[str]) -> Source:
-    """Open a Zarr array, or an array of a Zarr group. Raises UsageError as `open_source` does."""
+    """Open a Zarr array, or an array of a Zarr group. Raises UsageError as `open_source` does, or what zarr raises."""
     zarr = require("zarr", f"{path} is read with zarr")
-    try:
-        opened = zarr.open(path, mode="r")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is not a Zarr array or group ({one_line(error)}); write it again") from error
+    opened = zarr.open(path, mode="r")
     if isinstance(opened, zarr.Group):
         opened = opened[array_name(path, list(opened.array_keys()), select)]
     elif select:
         raise UsageError(f"{path} holds one array and has no names to select {', '.join(select)} from")
-    return ChunkedArraySource(path, opened, (getattr(opened, "shards", None) or opened.chunks)[0])
+    return ChunkedArraySource(path, opened, getattr(opened, "shards", None) or opened.chunks)
 
 
 def array_name(path: Path, names: Sequence[str], select: Sequence[str]) -> str:

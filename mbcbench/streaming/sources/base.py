@@ -11,6 +11,7 @@ import torch
 from mbcbench.errors import UsageError, one_line
 
 Array = np.ndarray[Any, np.dtype[Any]]
+MAX_PIECE_BYTES = 2**30  # of one element, and of a compressed chunk: what a file can make this process allocate at once
 
 
 class Source(ABC):
@@ -27,12 +28,17 @@ class Source(ABC):
         self.length, self.width = int(shape[0]), int(shape[1])
         if self.width == 0:
             raise UsageError(f"{path} has elements of width 0: its shape is {tuple(shape)}")
+        if min(self.length, self.width) < 0:
+            raise UsageError(f"{path} is damaged: its shape is {tuple(shape)}")
+        self.refuse_large(self.width * max(dtype.itemsize, np.dtype(np.float32).itemsize), "elements")
 
     def read(self, start: int, out: Array) -> None:
         """Fill `out` (`n x d`) with the elements from `start` on. Raises UsageError if they cannot be read."""
         try:
             self._read(start, out)
-        except (OSError, ValueError) as error:
+        except UsageError:
+            raise
+        except Exception as error:  # the libraries raise many types for damaged files
             where = f"between elements {start} and {start + len(out)}"
             raise UsageError(f"{self.path} is damaged {where}: {one_line(error)}") from error
 
@@ -48,9 +54,17 @@ class Source(ABC):
                 "--allow-nonfinite"
             )
 
+    def refuse_large(self, size: int, what: str) -> None:
+        """Raise UsageError if a piece that has to be in memory at once is larger than the limit."""
+        if size > MAX_PIECE_BYTES:
+            limit = f"{MAX_PIECE_BYTES / 2**30:g} GiB"
+            raise UsageError(
+                f"{self.path} has {what} of {size / 2**30:,.1f} GiB, and the limit is {limit}: write it again"
+            )
+
     @abstractmethod
     def _read(self, start: int, out: Array) -> None:
-        """Fill `out` as `read` does. Raises OSError, ValueError or UsageError."""
+        """Fill `out` as `read` does. Raises any exception if that fails."""
 
 
 class GroupedSource(Protocol):

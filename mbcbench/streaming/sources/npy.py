@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from mbcbench.errors import UsageError, one_line
+from mbcbench.errors import UsageError
 from mbcbench.streaming.sources.base import Array, Source
 
 
 class NpySource(Source):
-    """The array in a .npy file, in row or column order; `header` is what `np.load` returns for it."""
+    """The array in a .npy file, in row or column order; `header` is its array, mapped."""
 
     supports_random_access = True
 
@@ -55,13 +55,7 @@ class NpySource(Source):
 
 
 def open_npy(path: Path, select: Sequence[str]) -> Source:
-    """Open a .npy file. Raises UsageError if it is damaged or does not hold `n x d` numbers."""
+    """Open a .npy file. Raises UsageError as `open_source` does, or what numpy raises."""
     if select:
         raise UsageError(f"{path} holds one array and has no names to select {', '.join(select)} from")
-    try:
-        header = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{path} is not a complete .npy file of numbers ({one_line(error)}); write it again"
-        ) from error
-    return NpySource(path, header)
+    return NpySource(path, np.lib.format.open_memmap(path, mode="r"))  # np.load would open archives too

@@ -1,12 +1,12 @@
 """Tables: Parquet and Arrow files, whose elements are rows of numeric columns or the lists in one column."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from mbcbench.errors import UsageError, one_line, require
+from mbcbench.errors import UsageError, require
 from mbcbench.streaming.sources.base import Array, GroupedSource, SequentialSource, Source
 from mbcbench.types import Encoder
 
@@ -176,23 +176,23 @@ class ArrowFile:
 
 
 def open_parquet(path: Path, select: Sequence[str]) -> Source:
-    """Open a Parquet file. Raises UsageError as `open_source` does."""
-    return _open(path, "Parquet", _parquet, lambda file: TableSource(file, path, select))
+    """Open a Parquet file. Raises UsageError as `open_source` does, or what pyarrow raises."""
+    return TableSource(_parquet(path), path, select)
 
 
 def open_arrow(path: Path, select: Sequence[str]) -> Source:
-    """Open an Arrow IPC file (Feather, version 2). Raises UsageError as `open_source` does."""
-    return _open(path, "Arrow", _arrow, lambda file: TableSource(file, path, select))
+    """Open an Arrow IPC file (Feather, version 2). Raises UsageError as `open_source` does, or what pyarrow raises."""
+    return TableSource(_arrow(path), path, select)
 
 
 def open_grouped_parquet(path: Path, select: Sequence[str], by: str) -> GroupedSource:
-    """Open a Parquet file with a column of set ids. Raises UsageError as `open_table` does."""
-    return _open(path, "Parquet", _parquet, lambda file: GroupedTable(file, path, select, by))
+    """Open a Parquet file with a column of set ids. Raises UsageError as `open_table` does, or what pyarrow raises."""
+    return GroupedTable(_parquet(path), path, select, by)
 
 
 def open_grouped_arrow(path: Path, select: Sequence[str], by: str) -> GroupedSource:
-    """Open an Arrow IPC file with a column of set ids. Raises UsageError as `open_table` does."""
-    return _open(path, "Arrow", _arrow, lambda file: GroupedTable(file, path, select, by))
+    """Open an Arrow file with a column of set ids. Raises UsageError as `open_table` does, or what pyarrow raises."""
+    return GroupedTable(_arrow(path), path, select, by)
 
 
 def _parquet(path: Path) -> TableFile:
@@ -201,12 +201,3 @@ def _parquet(path: Path) -> TableFile:
 
 def _arrow(path: Path) -> TableFile:
     return ArrowFile(require("pyarrow.ipc", f"{path} is read with pyarrow"), path)
-
-
-def _open(
-    path: Path, kind: str, open_file: Callable[[Path], TableFile], make_source: Callable[[TableFile], Table]
-) -> Table:
-    try:
-        return make_source(open_file(path))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is not a complete {kind} file ({one_line(error)}); write it again") from error

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mbcbench.errors import UsageError, one_line
+from mbcbench.errors import UsageError
 from mbcbench.streaming.sources.base import Array, GroupedSource, SequentialSource, Source
 
 ROWS = 2**12  # that are parsed at a time
@@ -72,17 +72,10 @@ def _select(path: Path, names: Sequence[str], select: Sequence[str]) -> list[int
 
 
 def open_text(path: Path, select: Sequence[str]) -> Source:
-    """Open a text file. Raises UsageError as `open_source` does."""
-    return _open(path, select, None)
+    """Open a text file. Raises UsageError as `open_source` does, or what reading the file raises."""
+    return TextSource(path, select, None)
 
 
 def open_grouped_text(path: Path, select: Sequence[str], by: str) -> GroupedSource:
-    """Open a text file with a column of set ids. Raises UsageError as `open_table` does."""
-    return _open(path, select, by)
-
-
-def _open(path: Path, select: Sequence[str], by: str | None) -> TextSource:
-    try:
-        return TextSource(path, select, by)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not a text file of numbers ({one_line(error)}); write it again") from error
+    """Open a text file with a column of set ids. Raises UsageError as `open_table` does, or what reading it raises."""
+    return TextSource(path, select, by)

@@ -1,6 +1,7 @@
 """A report shows the records of a run: here, the time that each suite took."""
 
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 import mbcbench
@@ -20,7 +21,7 @@ def terminal(records: pd.DataFrame, run: Mapping[str, Any]) -> str:
 
 def html(records: pd.DataFrame, run: Mapping[str, Any]) -> str:
     """Return a page that needs no other file."""
-    return f"<h1>{run['run']}</h1>{seconds_by_suite(records).to_html()}"
+    return f"<h1>{escape(run['run'])}</h1>{seconds_by_suite(records).to_html()}"
 
 
 REPORT = mbcbench.Report(
