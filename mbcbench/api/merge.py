@@ -8,7 +8,7 @@ from mbcbench.api.provenance import ENCODER_SOURCE, HARNESS_SOURCE, SUITE_SOURCE
 from mbcbench.errors import UsageError
 from mbcbench.records import store
 from mbcbench.records.cell import Cell
-from mbcbench.records.files import read_cells, read_record_lines
+from mbcbench.records.files import is_present, read_cells, read_record_lines
 from mbcbench.records.record import BROKEN, Record
 from mbcbench.types import JsonDict, JsonObject
 
@@ -75,7 +75,7 @@ class _Shard:
             raise UsageError(f"{folder} is not a shard: it was made without --shard; leave it out")
         records: dict[str, list[Record]] = {}
         path = folder / store.RECORDS
-        for _, line in read_record_lines(path) if path.exists() else ():
+        for _, line in read_record_lines(path) if is_present(path) else ():
             records.setdefault(line.cell, []).extend(line.records)
         return cls(folder, info, shard["index"], shard["count"], read_cells(folder / store.CELLS), records)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from mbcbench.errors import UsageError
 from mbcbench.records import store
 from mbcbench.records.cell import Cell
-from mbcbench.records.files import CELLS, RECORDS, read_cells, read_record_lines
+from mbcbench.records.files import CELLS, RECORDS, is_present, read_cells, read_record_lines
 from mbcbench.records.record import BROKEN, Record
 from mbcbench.types import JsonDict, JsonObject
 
@@ -72,9 +72,9 @@ def _complete_cells(folder: Path) -> dict[str, list[Record]]:
     store.info(folder)
     path = folder / RECORDS
     cells: dict[str, list[Record]] = {}
-    if not path.exists():
+    if not is_present(path):
         return cells
-    content = path.read_bytes()
+    content = path.read_bytes() if path.exists() else b"\n"  # one that is compressed is not written any more
     unfinished = None if content.endswith(b"\n") else content.count(b"\n") + 1  # number of the last line
     schema = 0
     for number, line in read_record_lines(path):

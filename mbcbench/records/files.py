@@ -9,10 +9,11 @@ A line of records.jsonl holds the records of one cell:
     {"schema": 2, "cell": key, "shared": {fields of all of them}, "records": [{the other fields}, ...]}
 
 A record has no field that is the same in its cell, or has its default. Schema 1 had one line per cell and one line per
-record, each with all fields.
+record, each with all fields. Both files may be compressed: cells.jsonl.xz and records.jsonl.xz.
 """
 
 import json
+import lzma
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
 from itertools import groupby
@@ -151,10 +152,39 @@ def _line(content: Fields) -> str:
     return json.dumps(content, separators=(",", ":")) + "\n"
 
 
+def is_present(path: Path) -> bool:
+    """Return True if there is a file of a run, or its compressed form."""
+    return path.exists() or _compressed(path).exists()
+
+
+def compress(path: Path) -> None:
+    """Replace a file of a run by its compressed form."""
+    write_compressed(path, path.read_text(encoding="utf-8"))
+    path.unlink()
+
+
+def write_compressed(path: Path, text: str) -> None:
+    """Write the compressed form of a file of a run."""
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}]
+    with lzma.open(_compressed(path), "wt", encoding="utf-8", filters=filters) as file:
+        file.write(text)
+
+
+def _read_text(path: Path) -> str:
+    if path.exists():
+        return path.read_text(encoding="utf-8")
+    with lzma.open(_compressed(path), "rt", encoding="utf-8") as file:
+        return file.read()
+
+
+def _compressed(path: Path) -> Path:
+    return path.with_name(f"{path.name}.xz")
+
+
 def read_cells(path: Path) -> dict[str, Cell]:
     """Return the cells of cells.jsonl by their keys; none if there is no such file."""
     cells: dict[str, Cell] = {}
-    for _, decoded in read_lines(path, decode_cells) if path.exists() else ():
+    for _, decoded in read_lines(path, decode_cells) if is_present(path) else ():
         cells |= decoded
     return cells
 
@@ -175,13 +205,14 @@ def read_record_lines(path: Path) -> Iterator[tuple[int, CellRecords]]:
 
 
 def read_lines(path: Path, decode: Callable[[str], Decoded]) -> Iterator[tuple[int, Decoded]]:
-    """Yield the decoded lines of a file with their numbers. A torn last line, of a run that was killed, is ignored.
+    """Yield the decoded lines of a file, or of its compressed form, with their numbers.
 
+    A torn last line, of a run that was killed, is ignored.
     Raises UsageError with the file and the line if another one cannot be decoded.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        lines = _read_text(path).split("\n")
+    except (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError) as error:
         raise UsageError(f"cannot read {path} ({one_line(error)}); remove it") from error
     for number, line in enumerate(lines, 1):
         if not line.strip():

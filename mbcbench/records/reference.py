@@ -5,7 +5,6 @@ which commit, on which machine and when they were made.
 """
 
 import json
-import lzma
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mbcbench.records import files
 from mbcbench.records.cell import Cell
-from mbcbench.records.files import decode_cells, decode_records, encode_cells, encode_records
+from mbcbench.records.files import encode_cells, encode_records, read_cells, read_records, write_compressed
 from mbcbench.records.record import Record, Status
 from mbcbench.types import JsonDict, JsonObject
 
@@ -73,11 +72,7 @@ def load(folder: Path = FOLDER) -> Reference:
     if not (folder / files.INFO).is_file():
         return Reference()
     info = json.loads((folder / files.INFO).read_text(encoding="utf-8"))
-    cells: dict[str, Cell] = {}
-    for line in _read(folder / files.CELLS):
-        cells |= decode_cells(line)
-    records = [record for line in _read(folder / files.RECORDS) for record in decode_records(line, cells).records]
-    return Reference(info, cells, tuple(records))
+    return Reference(info, read_cells(folder / files.CELLS), tuple(read_records(folder / files.RECORDS)))
 
 
 def save(folder: Path, info: JsonObject, cells: Iterable[Cell], records: Iterable[Record]) -> None:
@@ -85,23 +80,8 @@ def save(folder: Path, info: JsonObject, cells: Iterable[Cell], records: Iterabl
     by_key = {cell.key: cell for cell in cells}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / files.INFO).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
-    _write(folder / files.CELLS, encode_cells(by_key.values()))
-    _write(folder / files.RECORDS, encode_records(records, by_key))
-
-
-def _read(path: Path) -> list[str]:
-    with lzma.open(_compressed(path), "rt", encoding="utf-8") as file:
-        return list(file)
-
-
-def _write(path: Path, text: str) -> None:
-    filters = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}]
-    with lzma.open(_compressed(path), "wt", encoding="utf-8", filters=filters) as file:
-        file.write(text)
-
-
-def _compressed(path: Path) -> Path:
-    return path.with_name(f"{path.name}.xz")
+    write_compressed(folder / files.CELLS, encode_cells(by_key.values()))
+    write_compressed(folder / files.RECORDS, encode_records(records, by_key))
 
 
 def describe(reference: Reference) -> JsonDict:

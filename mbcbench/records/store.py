@@ -194,7 +194,7 @@ def records(folder: Path) -> list[Record]:
     """Return the records of a run. Raises UsageError as `info` does, and for a line that is not a record."""
     info(folder)
     path = folder / RECORDS
-    return read_records(path) if path.exists() else []
+    return read_records(path) if files.is_present(path) else []
 
 
 def load(run: str | Path = "latest", root: str | Path = ROOT) -> "pd.DataFrame":

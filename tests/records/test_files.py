@@ -25,6 +25,7 @@ from mbcbench.records.files import (
 from mbcbench.records.record import Record, Status
 from mbcbench.records.store import Run
 from tests.records.helpers import CELL, make_run
+from tools import pack
 
 SCHEMA_1 = Path(__file__).parent / "schema_1"  # parts of runs that an older mbcbench wrote
 COMMITTED = sorted((Path(__file__).parents[2] / "docs" / "results" / "runs").iterdir())
@@ -32,6 +33,25 @@ COMMITTED = sorted((Path(__file__).parents[2] / "docs" / "results" / "runs").ite
 
 def read(text: str, cells: dict[str, Cell]) -> list[Record]:
     return [record for line in text.splitlines() for record in decode_records(line, cells).records]
+
+
+def test_a_packed_run_is_read_like_any_other(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, CELL.record(Status.OK, value=0.5))
+    cells, records = read_cells(folder / CELLS), store.records(folder)
+    pack.main([str(folder)])
+    assert {path.name for path in folder.iterdir()} == {"run.json", "cells.jsonl.xz", "records.jsonl.xz"}
+    assert read_cells(folder / CELLS) == cells
+    assert as_json(store.records(folder)) == as_json(records)
+    assert store.find(folder.name, tmp_path) == folder
+
+
+def test_a_packed_run_that_is_damaged_is_refused_in_one_line(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, CELL.record(Status.OK, value=0.5))
+    pack.main([str(folder)])
+    packed = folder / f"{RECORDS}.xz"
+    packed.write_bytes(packed.read_bytes()[:-20])
+    with pytest.raises(UsageError, match=r"cannot read .*records\.jsonl \(.*\); remove it"):
+        store.records(folder)
 
 
 def as_json(records: list[Record]) -> list[str]:
