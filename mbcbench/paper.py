@@ -19,6 +19,13 @@ PUBLISHED_ENCODER = "mbcbench.encoders.sse_published:SSE_PUBLISHED"  # a target:
 NAMES = {
     **{g: f"DeepSets ({g})" for g in POOLINGS},
     **{f"deepsets-{g}": f"DeepSets ({g}) + network" for g in POOLINGS},
+    **{f"sse-{slots}": f"SSE {slots}" for slots in ("random", "deterministic")},
+    **{
+        f"sse-{slots}-{g}": f"SSE {slots} ({g})"
+        for slots in ("random", "deterministic")
+        for g in ("mean", "max", "min")
+    },
+    "sse-hierarchical": "SSE hierarchy",
     "deepsets-original": "DeepSets (original)",
     "pma-block": "PMA",
     "pma": "PMA + network",
@@ -36,7 +43,7 @@ class Model(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Name in figures and claims, such as `sse-random K=32`."""
+        """Name in figures and claims, such as `SSE random K=32`."""
         return model_label(self.encoder, self.hyper)
 
 

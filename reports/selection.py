@@ -45,7 +45,7 @@ def label_models(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _model_name(row: Row) -> str:
-    """Return `sse-random K=32`, followed by how it was trained or scaled if not as usual."""
+    """Return `SSE random K=32`, followed by how it was trained or scaled if not as usual."""
     hyper = row["params.hyper"]
     words = [model_label(str(row["encoder"]), hyper if isinstance(hyper, Mapping) else {})]
     if row["params.estimator"] in PARTITIONED:

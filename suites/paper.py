@@ -296,12 +296,18 @@ def _with_scales(
     for model in models:
         model_request = replace(request, encoders=[model.encoder])
         readout: SlotReadout | None = "mean" if model.encoder == "sse-hierarchical" else None
-        model_settings = replace(shared, hyper=model.hyper, readout=readout, layer_norm=False)
-        scales = [1.0] if "num_slots" not in model.hyper else [1.0, _total_slots(model.hyper["num_slots"])]
-        cells += make_cells(model_request, replace(model_settings, layer_norm=True))
-        for scale in scales:
-            cells += make_cells(model_request, replace(model_settings, scale=scale))
+        for scaling, scale in _scalings(model):
+            rate = settings.centroid_rate(request, shared, model.encoder, scaling)
+            has_norm = scaling == "norm"
+            scaled = replace(shared, hyper=model.hyper, readout=readout, layer_norm=has_norm, scale=scale, lr=rate)
+            cells += make_cells(model_request, scaled)
     return cells + make_cells(request, replace(shared, layer_norm=True))
+
+
+def _scalings(model: Model) -> list[tuple[settings.Scaling, float]]:
+    """Return the ways in which encodings of a model are scaled, with the number that multiplies them."""
+    ways: list[tuple[settings.Scaling, float]] = [("norm", 1.0), ("none", 1.0)]
+    return ways if "num_slots" not in model.hyper else [*ways, ("slots", _total_slots(model.hyper["num_slots"]))]
 
 
 def _total_slots(num_slots: int | Sequence[int]) -> float:

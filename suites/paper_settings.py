@@ -3,15 +3,16 @@
 `thorough` is what the reference reproduction runs; docs/analysis-plan.md has the reasons for its steps and rates.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from mbcbench.datasets import Content
 from mbcbench.execution.suite import Profile, Request
 from mbcbench.paper import CLOUD_SIZES, LARGE_TRAIN_SIZE, PAPER_ARM, SMALL_TRAIN_SIZE
 
 from .tasks.centroids import settings as centroids
-from .tasks.centroids.settings import DigitCentroidSettings, ExemplarCentroidSettings
+from .tasks.centroids.settings import CentroidSettings, DigitCentroidSettings, ExemplarCentroidSettings
 from .tasks.image_completion import settings as image_completion
 from .tasks.image_completion.protocol import QUICK_TESTS, TESTS_64, one_piece_tests
 from .tasks.image_completion.settings import CompletionSettings
@@ -54,6 +55,16 @@ FEW_MESHES = (100, 200)  # points: sizes that an additional data set of clouds i
 # Steps and seeds by the number of points: a step on more points takes longer.
 CLOUD_STEPS = {100: 7000, 200: 7000, 500: 2800, 1000: 2800, 5000: 700}
 CLOUD_SEEDS = {1000: 3, 5000: 3}
+# Learning rates of `thorough` by encoder and by how encodings are scaled, where they differ from the usual one: by a
+# LayerNorm, not at all, or by the number of slots.
+Scaling = Literal["norm", "none", "slots"]
+EXEMPLAR_RATES: Mapping[tuple[str, Scaling], float] = {
+    ("deepsets-mean", "none"): 3e-4,
+    ("sse-random-mean", "norm"): 3e-3,
+    ("sse-random-mean", "none"): 1e-2,
+    ("sse-random-mean", "slots"): 3e-4,
+}
+DIGIT_RATES: Mapping[tuple[str, Scaling], float] = {}
 # Shares of the steps with which some experiments are trained as well, and that of all trainings on additional data.
 SMALLER_BUDGETS = (0.1, 0.3)
 ADDITIONAL_SHARE = 0.3
@@ -120,6 +131,12 @@ def digits(request: Request) -> DigitCentroidSettings:
 def exemplars(request: Request) -> ExemplarCentroidSettings:
     """Return the settings of centroids of exemplars."""
     return EXEMPLAR_PROFILES[request.profile]
+
+
+def centroid_rate(request: Request, shared: CentroidSettings, encoder: str, scaling: Scaling) -> float:
+    """Return the learning rate of a model of centroids."""
+    rates = DIGIT_RATES if isinstance(shared, DigitCentroidSettings) else EXEMPLAR_RATES
+    return rates.get((encoder, scaling), shared.lr) if request.profile == "thorough" else shared.lr
 
 
 def _steps(request: Request, content: Content, steps: int) -> int:

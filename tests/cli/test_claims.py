@@ -29,7 +29,7 @@ def test_table_1_is_the_mean_and_deviation_over_seeds() -> None:
     rows = frame(clouds())
     table = artefact("table1").data(rows).set_index(["model", "points"])
     scores = rows[rows["encoder"].eq("sse-random") & rows["detail.test_size"].eq(200)]["value"].astype(float)
-    at: Any = table.loc[("sse-random K=16", 200)]
+    at: Any = table.loc[("SSE random K=16", 200)]
     assert at["ours"] == scores.mean()
     assert at["ours std"] == pytest.approx(scores.std())
     assert (at["paper"], at["seeds"]) == (0.8667, 6)
@@ -46,20 +46,23 @@ def test_table_1_is_printed_as_the_paper_lays_it_out() -> None:
     assert list(printed.index)[:4] == [
         "DS: DeepSets (max)",
         "ST: Set Transformer",
-        "SSE(D): sse-deterministic K=16",
-        "SSE(R): sse-random K=16",
+        "SSE(D): SSE deterministic K=16",
+        "SSE(R): SSE random K=16",
     ]
-    assert re.fullmatch(r"0\.853 / 0\.81\d ± 0\.00\d", printed.at["SSE(R): sse-random K=16", "100"])
+    assert re.fullmatch(r"0\.853 / 0\.81\d ± 0\.00\d", printed.at["SSE(R): SSE random K=16", "100"])
     assert re.fullmatch(r"\+0\.013 / \+0\.01\d ± 0\.00\d, inside", printed.at["SSE(D) - DS", "100"])
     assert printed.at["ST - DS", "100"].endswith(", outside")
-    assert (printed.at["sse-random-max K=16", "100"], printed.at["sse-random-max K=16", "200"]) == ("- / 0.900 ± -", "")
+    assert (printed.at["SSE random (max) K=16", "100"], printed.at["SSE random (max) K=16", "200"]) == (
+        "- / 0.900 ± -",
+        "",
+    )
 
 
 def test_a_difference_is_paired_by_seed() -> None:
     records = [cloud("max", 100, s, 0.1 * s) for s in (1, 2, 3)]
     records += [cloud("sse-random", 100, s, 0.1 * s + 0.01) for s in (2, 3, 4)]
     table = artefact("table1").data(frame(records)).set_index("model")
-    assert table.at["sse-random K=16", "less DeepSets (max)"] == pytest.approx(0.01)
+    assert table.at["SSE random K=16", "less DeepSets (max)"] == pytest.approx(0.01)
 
 
 def test_a_verdict_turns_with_the_numbers() -> None:

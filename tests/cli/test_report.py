@@ -76,7 +76,7 @@ def test_several_runs_are_put_together_and_the_later_one_counts(run: Path, repor
     again.close()
     assert report(str(run), str(again.folder), "--only", "table1", "--format", "csv", "--out", str(tmp_path / "o")) == 0
     table = pd.read_csv(tmp_path / "o" / "table1.csv")
-    assert set(table["model"]) >= {"mine", "sse-random K=16"}
+    assert set(table["model"]) >= {"mine", "SSE random K=16"}
     score = table[table["model"].eq("DeepSets (max)") & table["points"].eq(100)]["ours"].item()
     first = [
         record.value or 0.0 for record in clouds() if record.encoder == "max" and record.detail["test_size"] == 100

@@ -48,7 +48,7 @@ def test_a_caption_begins_with_the_result_and_names_claim_verdict_and_data_in_th
 
 def test_a_claim_is_never_stated_as_if_it_were_the_result() -> None:
     text = str(rendered("table1", clouds(-0.05)).caption)
-    assert text.startswith("Result: The mean accuracy of sse-random K=16 is higher than that of DeepSets (max) at no")
+    assert text.startswith("Result: The mean accuracy of SSE random K=16 is higher than that of DeepSets (max) at no")
     claim = text.index("SSE beats DeepSets and Set Transformer")
     assert text[:claim].endswith("Claim (C19): ")
     assert text[claim:].startswith("SSE beats DeepSets and Set Transformer. Verdict: refuted (below 5000): sse-")

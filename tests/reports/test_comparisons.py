@@ -76,7 +76,7 @@ def test_a_model_that_was_trained_for_less_than_the_others_of_a_figure_says_so()
     usual = [cloud("sse-random", 100, seed, 0.8, chunk_size=100, mode="one piece") for seed in SEEDS]
     short = [cloud("max", 100, seed, 0.7, chunk_size=100, steps=200) for seed in SEEDS]
     table = artefact("fig4d").data(frame([*usual, *short]))
-    assert set(table["model"]) == {"sse-random K=16", "DeepSets (max) (200 steps)"}
+    assert set(table["model"]) == {"SSE random K=16", "DeepSets (max) (200 steps)"}
 
 
 def artefact(name: str) -> Artefact:
@@ -87,9 +87,9 @@ def artefact(name: str) -> Artefact:
 @pytest.mark.parametrize(
     ("name", "deepsets", "slots"),
     [
-        ("fig5", "DeepSets (mean) + network", "sse-random-mean K=128"),
-        ("fig6", "DeepSets (mean) + network", "sse-random-mean K=128"),
-        ("fig8", "DeepSets (mean)", "sse-hierarchical K=32-16 g=mean"),
+        ("fig5", "DeepSets (mean) + network", "SSE random (mean) K=128"),
+        ("fig6", "DeepSets (mean) + network", "SSE random (mean) K=128"),
+        ("fig8", "DeepSets (mean)", "SSE hierarchy K=32-16 g=mean"),
     ],
 )
 def test_a_figure_draws_what_its_claims_compare_side_by_side(name: str, deepsets: str, slots: str) -> None:

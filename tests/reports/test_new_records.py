@@ -89,7 +89,7 @@ def test_training_on_partitions_is_judged_by_its_losses_its_seconds_and_by_full_
 
 def test_models_trained_on_partitions_have_a_line_of_their_own() -> None:
     table = data("fig3d", trained(0.0, 0.3, 20.0))
-    assert set(table["model"]) == {"sse-random K=32", "sse-random K=32 partition"}
+    assert set(table["model"]) == {"SSE random K=32", "SSE random K=32 partition"}
     assert set(data("fig3a", trained(9.0, 0.3, 20.0))["value"]) != {9.0}
     assert data("fig3a", trained(9.0, 0.3, 20.0))["value"].max() < 1.0
 

@@ -100,7 +100,7 @@ class ExemplarCentroidSettings(CentroidSettings):
 
 DIGIT_PROFILES: dict[Profile, DigitCentroidSettings] = {
     "smoke": DigitCentroidSettings(seeds=1, steps=5, channels=(4, 8, 16), supports=(1, 10), repeats=2),
-    "thorough": DigitCentroidSettings(seeds=6, steps=2000, channels=(16, 32, 64)),
+    "thorough": DigitCentroidSettings(seeds=6, steps=2000, lr=3e-3, channels=(16, 32, 64)),
     "paper": DigitCentroidSettings(
         seeds=5,
         steps=50_000,  # 50 epochs, taken for a thousand episodes each
