@@ -75,8 +75,8 @@ def select(rows: pd.DataFrame, where: Filter) -> pd.DataFrame:
     where: a tuple matches any of its values, None a missing value. Records of additional data sets, and of the arms of
         the reproduction, match only where it names their case (or their data).
 
-    Profiles train a model of one name for different numbers of steps. What counts is the longest training that has
-    records in this setting: a longer one in another setting, such as another training size, hides nothing here.
+    Profiles train a model of one name for different numbers of steps. What counts is the longest training on sets of a
+    size that has records in this setting.
     """
     matches = rows["status"].eq("ok") & ~is_standard(rows)
     if not {"case", "params.data"} & set(where):
@@ -94,7 +94,8 @@ def _longest_trainings(rows: pd.DataFrame) -> pd.DataFrame:
     steps = pd.to_numeric(rows["detail.steps"])
     if steps.nunique() < 2:
         return rows
-    most = steps.groupby([rows[column] for column in ("suite", "case", "model")], dropna=False).transform("max")
+    training = ("suite", "case", "model", "detail.train_size")
+    most = steps.groupby([rows[column] for column in training], dropna=False).transform("max")
     return rows[steps.isna() | steps.eq(most)]
 
 

@@ -1,12 +1,15 @@
 """Style of all figures: one colour-blind-safe palette, 95 % intervals, and the same bytes for the same records."""
 
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
+
+from mbcbench.errors import plural
 
 from .stats import Estimate, one_per_seed
 
@@ -17,7 +20,8 @@ if TYPE_CHECKING:
 WIDTH = 5.4  # inches: text of 10 points stays legible on a phone of 390 pixels
 DPI = 160
 SALT = "mbcbench"
-INK, FAINT = "#24292f", "#8c959f"
+INK, FAINT, FACTS = "#24292f", "#8c959f", "#57606a"
+DETAILS = r" as |, | \(| with "  # what follows in the name of a data set is left out in a picture
 RC: Any = {
     "svg.hashsalt": SALT,
     "svg.fonttype": "path",
@@ -33,6 +37,7 @@ RC: Any = {
     "lines.markersize": 6,
 }
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
+DODGE = 0.4  # from the first to the last mark of a category; categories are 1 apart
 MAX_SERIES = 8  # that one figure tells apart
 YELLOW = 8  # of seaborn's palette: hardly visible on white
 LEGEND_CHARACTERS = 78  # that fit below a figure
@@ -102,6 +107,7 @@ def draw_lines(data: pd.DataFrame, hue: str = "model", *, labels: tuple[str, str
             axes.set_xscale("log", base=base)
         set_ticks(axes, data["x"])
         legend_below(figure, axes, names)
+        add_facts(figure, data)
         return figure
 
 
@@ -112,12 +118,51 @@ def line_plot(axes: "Axes", data: pd.DataFrame, names: Sequence[str], hue: str =
     """
     import seaborn as sns
 
+    table = one_per_seed(data, [hue, "x"])
     sns.lineplot(
-        one_per_seed(data, [hue, "x"]), x="x", y="value", hue=hue, style=hue, hue_order=names, style_order=names,
+        table, x="x", y="value", hue=hue, style=hue, hue_order=names, style_order=names,
         palette=palette(len(names)),
         markers=markers(len(names)) if dots and len(names) <= len(MARKERS) else False, dashes=False,
         errorbar=interval, err_style="bars" if dots else "band", ax=axes,
     )  # fmt: skip
+    if dots:
+        _hollow(axes, table, names, hue, table["x"])
+
+
+def _hollow(axes: "Axes", table: pd.DataFrame, names: Sequence[str], hue: str, places: pd.Series) -> None:
+    """Draw the mark of a mean hollow if some of its trainings learnt nothing. places: along the axis, of each row."""
+    if "has learnt" not in table or table["has learnt"].all():
+        return
+    by = [hue, "place"]
+    means = (
+        table.assign(place=places)
+        .groupby(by, sort=False, as_index=False)
+        .agg(value=("value", "mean"), has_learnt=("has learnt", "all"))
+    )
+    for row in means[~means["has_learnt"].astype(bool)].to_dict("records"):
+        number = list(names).index(row[hue])
+        axes.plot(
+            row["place"], row["value"], marker=markers(number + 1)[-1], markeredgecolor=palette(number + 1)[-1],
+            markerfacecolor="white", markeredgewidth=1.4, linestyle="none", zorder=5, label="_hollow",
+        )  # fmt: skip
+
+
+def add_facts(figure: "Figure", data: pd.DataFrame) -> None:
+    """Write above a figure on how many seeds, which data and how many steps its numbers rest, and what is hollow."""
+    figure.suptitle("; ".join(_facts(data)), fontsize=7.5, color=FACTS)
+
+
+def _facts(data: pd.DataFrame) -> Iterator[str]:
+    if "seed" in data and data["seed"].notna().any():
+        yield plural(data["seed"].nunique(), "seed")
+    if "data" in data:
+        yield from sorted({re.split(DETAILS, str(name))[0] for name in data["data"].dropna()})
+    steps = pd.to_numeric(data["steps"]).dropna() if "steps" in data else pd.Series(dtype=float)
+    if len(steps):
+        low, high = int(steps.min()), int(steps.max())
+        yield f"{high:,} steps" if low == high else f"{low:,} to {high:,} steps"
+    if "has learnt" in data and not data["has learnt"].all():
+        yield "hollow: some trainings learnt nothing"
 
 
 def draw_points(
@@ -136,16 +181,25 @@ def draw_points(
         figure, axes = canvas(3.1 + legend_height(names))
         sns.pointplot(
             table, x=x, y="value", hue=hue, hue_order=names, order=list(dict.fromkeys(table[x])),
-            dodge=0.4 if len(names) > 1 else False, palette=palette(len(names)), markers=markers(len(names)),
+            dodge=DODGE if len(names) > 1 else False, palette=palette(len(names)), markers=markers(len(names)),
             errorbar=interval, linestyle="none", linewidth=1.4, log_scale=log or None, ax=axes,
         )  # fmt: skip
         if linear_within:
             axes.set_yscale("symlog", linthresh=linear_within)
             axes.autoscale(axis="y")
             axes.axhline(0.0, color=FAINT, linewidth=0.8)
+        _hollow(axes, table, names, hue, _dodged(table, x, hue, names))
         finish(axes, labels)
         legend_below(figure, axes, names)
+        add_facts(figure, data)
         return figure
+
+
+def _dodged(table: pd.DataFrame, x: str, hue: str, names: Sequence[str]) -> pd.Series:
+    """Return where `draw_points` draws each row: side by side around the place of its category."""
+    offsets = np.linspace(-DODGE / 2, DODGE / 2, len(names)) if len(names) > 1 else np.zeros(1)
+    categories = list(dict.fromkeys(table[x]))
+    return table[x].map(categories.index) + table[hue].map(dict(zip(names, offsets, strict=True)))
 
 
 def finish(axes: "Axes", labels: tuple[str, str], ticks: Iterable[float] | None = None) -> None:

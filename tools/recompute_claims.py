@@ -23,6 +23,7 @@ from mbcbench.reports.paper.contrasts import Contrast
 from mbcbench.reports.paper.law_verdicts import Holds
 from mbcbench.reports.selection import label_models
 
+TRAINING = ["suite", "case", "model", "detail.train_size"]
 KEPT, BROKEN = ("pass", "xpass", "ok"), ("fail", "xfail")
 
 
@@ -33,8 +34,7 @@ def measured(rows: pd.DataFrame, where: Filter) -> pd.DataFrame:
         rows = rows[rows[column].isna() if value is None else rows[column].isin(np.atleast_1d(value))]
     steps = rows["detail.steps"].astype(float)
     return rows[
-        steps.isna()
-        | steps.eq(steps.groupby([rows["suite"], rows["case"], rows["model"]], dropna=False).transform("max"))
+        steps.isna() | steps.eq(steps.groupby([rows[name] for name in TRAINING], dropna=False).transform("max"))
     ]
 
 

@@ -31,10 +31,12 @@ from mbcbench.paper import (
     SSE_DETERMINISTIC_16,
     SSE_DETERMINISTIC_MEAN_16,
     Filter,
+    model_label,
     sse,
 )
 
-from ..selection import NO_NORM, PARTITIONED, RESCALED, label_models, select
+from ..selection import NO_NORM, PARTITIONED, RESCALED, has_not_learnt, label_models
+from ..selection import select as select_rows
 from ..stats import one_per_seed
 from .contrasts import ABLATED, CHUNKED, STREAMED_CLOUDS, train_size_setting
 
@@ -53,9 +55,16 @@ COMPARED_ON_DIGITS = (
 )
 MAX_ADDED = 6  # encoders of a user that a figure shows
 CASES_OF_EXPERIMENTS = ("patches-64", "cad-points", "exemplar-centroids")  # no other suite has these
-SERIES = ["model", "x", "seed", "value", "parameters", "data"]
-NAMES = {"detail.data": "data", "detail.parameters": "parameters"}  # column of a frame -> of a figure's data
+SERIES = ["model", "x", "seed", "value", "parameters", "data", "steps", "has learnt"]
+# Column of a frame -> of a figure's data.
+NAMES = {"detail.data": "data", "detail.parameters": "parameters", "detail.steps": "steps"}
 AGGREGATIONS = ("mean", "sum", "max", "min")
+
+
+def select(rows: pd.DataFrame, where: Filter) -> pd.DataFrame:
+    """Return the records of a setting (see `selection.select`), and whether each training got below its baseline."""
+    selected = select_rows(rows, where)
+    return selected.assign(**{"has learnt": ~has_not_learnt(selected)})
 
 
 def added_encoders(rows: pd.DataFrame) -> set[str]:
@@ -83,9 +92,9 @@ def series(frame: pd.DataFrame, where: Filter, models: Sequence[str] | None, x: 
 
 
 def _name_shorter_trainings(rows: pd.DataFrame) -> pd.DataFrame:
-    """Name the steps of models that were trained for fewer than the others of their case, by another profile."""
+    """Name the steps of models that were trained for fewer than the others on sets of their size."""
     steps = pd.to_numeric(rows["detail.steps"])
-    is_shorter = steps < steps.groupby(rows["case"]).transform("max")
+    is_shorter = steps < steps.groupby([rows["case"], rows["detail.train_size"]], dropna=False).transform("max")
     return rows.assign(model=rows["model"].mask(is_shorter, rows["model"] + steps.map(" ({:g} steps)".format)))
 
 
@@ -147,8 +156,9 @@ def training_curves(frame: pd.DataFrame) -> pd.DataFrame:
     for seconds, row in zip(per_step, rows.to_dict("records"), strict=True):
         for panel, unit in (("by steps", 1.0), ("by seconds", seconds)):
             for step, loss in row["detail.curve"]:
-                values = [row["model"], step * unit, row["seed"], loss, row["detail.parameters"], row["detail.data"]]
-                table.append([*values, panel, row["model"]])
+                values = {"model": row["model"], "x": step * unit, "seed": row["seed"], "value": loss, "panel": panel}
+                facts = {name: row[column] for column, name in NAMES.items()}
+                table.append({**values, **facts, "has learnt": row["has learnt"], "series": row["model"]})
     return pd.DataFrame(table, columns=[*SERIES, "panel", "series"])
 
 
@@ -191,7 +201,7 @@ def ablation(frame: pd.DataFrame, parameter: str) -> pd.DataFrame:
     (fixed,) = set(DEFAULT_HYPER) - {parameter}
     hypers = [{**DEFAULT_HYPER, **(hyper if isinstance(hyper, Mapping) else {})} for hyper in rows["params.hyper"]]
     labels = [
-        f"{encoder} {HYPER_SYMBOLS[fixed]}={hyper[fixed]}"
+        f"{model_label(encoder)} {HYPER_SYMBOLS[fixed]}={hyper[fixed]}"
         for encoder, hyper in zip(rows["encoder"], hypers, strict=True)
     ]
     table = rows.assign(x=[hyper[parameter] for hyper in hypers], model=labels).rename(columns=NAMES)

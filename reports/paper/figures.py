@@ -11,7 +11,7 @@ from mbcbench.paper import SSE_1, SSE_32, sse
 from mbcbench.reporting import Artefact
 
 from ..captions import ACCURACY, NLL, Measure, compare_series, join_sentences, mean_by_size, name_best
-from ..style import draw_lines, draw_points, finish, legend_below, line_plot, panels, style
+from ..style import add_facts, draw_lines, draw_points, finish, legend_below, line_plot, panels, style
 from . import figure_data
 
 Data = Callable[[pd.DataFrame], pd.DataFrame]
@@ -62,6 +62,7 @@ def draw_curves(data: pd.DataFrame) -> Figure:
             finish(axes, (str(panel).removeprefix("by "), TRAINING_NLL.name))
             axes.set_ylim(late.min() - 0.02, late.max() + 0.02)
         legend_below(figure, grid[0], names)
+        add_facts(figure, data)
         return figure
 
 
@@ -100,6 +101,7 @@ def draw_panels(data: pd.DataFrame, x: str, by: tuple[str, ...] = ("panel",), me
             finish(axes, (x, measure.name), ticks=rows["x"])
         _share_heights([values[:-1] for values, _ in groups], grid)
         legend_below(figure, grid[0], names)
+        add_facts(figure, data)
         return figure
 
 

@@ -106,3 +106,22 @@ def test_the_figure_of_cost_says_in_words_what_it_shows() -> None:
 @pytest.mark.parametrize(("value", "text"), [(0.5, "0.5"), (200, "200"), (2000, "2k"), (1500, "1.5k"), (1e6, "1M")])
 def test_ticks_are_short(value: float, text: str) -> None:
     assert style.format_tick(value) == text
+
+
+@pytest.mark.parametrize("draw", [lines, categories])
+def test_a_mean_of_trainings_that_learnt_nothing_is_hollow(
+    draw: Callable[[], Figure], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learnt = SERIES.assign(**{"has learnt": SERIES["x"].ne(50).tolist()})
+    monkeypatch.setattr(f"{__name__}.SERIES", learnt)
+    hollow = [line for line in draw().axes[0].get_lines() if line.get_markerfacecolor() == "white"]
+    means = learnt[~learnt["has learnt"]].groupby("model", sort=False)["value"].mean()
+    assert sorted(float(np.asarray(line.get_ydata())[0]) for line in hollow) == pytest.approx(sorted(means))
+
+
+def test_a_figure_says_on_what_its_numbers_rest() -> None:
+    table = SERIES.assign(data="10 photographs as shipped in a package", steps=2000)
+    table["has learnt"] = table["seed"].eq(0)
+    figure = style.draw_lines(table, labels=LABELS)
+    assert figure.get_suptitle() == "2 seeds; 10 photographs; 2,000 steps; hollow: some trainings learnt nothing"
+    assert style.draw_lines(SERIES.drop(columns="seed").assign(seed=0), labels=LABELS).get_suptitle() == "1 seed"
