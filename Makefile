@@ -84,6 +84,7 @@ results: venv
 
 gallery: venv
 	$(BIN)/mbcbench report $(RESULTS)/runs/* --format html,md,csv,png --out $(RESULTS)
+	$(BIN)/python tools/reproduction.py $(RESULTS)/runs/*
 
 # The measurements behind the README's section on speed: the formula, files larger than memory (7 GB of disk), encoders.
 performance: venv
