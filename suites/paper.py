@@ -273,7 +273,8 @@ def fig8(request: Request) -> list[Cell]:
     cells = _with_scales(request, compared, embedded, centroids.digit_cells)
     for model in added:
         model_request = replace(request, encoders=[model.encoder])
-        cells += centroids.digit_cells(model_request, replace(plain, hyper=model.hyper, layer_norm=True))
+        rate = settings.centroid_rate(request, plain, model.encoder, "norm")
+        cells += centroids.digit_cells(model_request, replace(plain, hyper=model.hyper, layer_norm=True, lr=rate))
     return cells
 
 

@@ -64,7 +64,15 @@ EXEMPLAR_RATES: Mapping[tuple[str, Scaling], float] = {
     ("sse-random-mean", "none"): 1e-2,
     ("sse-random-mean", "slots"): 3e-4,
 }
-DIGIT_RATES: Mapping[tuple[str, Scaling], float] = {}
+DIGIT_RATES: Mapping[tuple[str, Scaling], float] = {
+    ("mean", "norm"): 1e-2,
+    ("mean", "none"): 1e-2,
+    ("deepsets-mean", "norm"): 1e-3,
+    ("sse-deterministic-mean", "norm"): 1e-2,
+    ("sse-deterministic-mean", "none"): 1e-2,
+    ("sse-hierarchical", "norm"): 1e-2,
+    ("sse-hierarchical", "slots"): 1e-2,
+}
 # Shares of the steps with which some experiments are trained as well, and that of all trainings on additional data.
 SMALLER_BUDGETS = (0.1, 0.3)
 ADDITIONAL_SHARE = 0.3
