@@ -20,6 +20,7 @@ from mbcbench.reporting import Artefact
 from mbcbench.types import JsonDict
 
 from ..captions import join_sentences
+from ..columns import Row
 from ..selection import ARM_NAMES, label_models, mean_by_seed, select
 from ..stats import Estimate
 
@@ -71,9 +72,14 @@ def describe_leads(data: pd.DataFrame) -> str:
     sentences = []
     for arm in data["arm"].unique():
         rows = data[data["arm"].eq(arm)].dropna(subset=[LEAD]).to_dict("records")
-        leads = ", ".join(f"{row[LEAD]:+.4f} ± {row[f'{LEAD} ±']:.4f} ({row['model']})" for row in rows)
+        leads = ", ".join(f"{_lead(row)} ({row['model']})" for row in rows)
         sentences.append(f"{str(arm).capitalize()}, the NLL less that of {RIVAL} is {leads}")
     return join_sentences(sentences)
+
+
+def _lead(row: Row) -> str:
+    half = row[f"{LEAD} ±"]
+    return f"{row[LEAD]:+.4f}" + ("" if pd.isna(half) else f" ± {half:.4f}")
 
 
 ARMS_TABLE = Artefact(
