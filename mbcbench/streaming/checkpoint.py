@@ -43,7 +43,7 @@ def load(path: Path, start: Position, origin: Origin) -> Position:
         raise UsageError(f"{path} is not a checkpoint of mbcbench encode ({one_line(error)}); remove it") from error
     if schema != SCHEMA:
         raise UsageError(f"checkpoint {path} has schema {schema} and this mbcbench reads {SCHEMA}; remove it")
-    _check_origin(path, saved_origin, json.loads(json.dumps(origin)))
+    check_origin(path, saved_origin, origin, "checkpoint")
     return Position(saved["elements"], _state(data, start.state))
 
 
@@ -52,7 +52,9 @@ def _state(data: bytes, like: State) -> State:
     return saved["state"]
 
 
-def _check_origin(path: Path, saved: Origin, current: Origin) -> None:
+def check_origin(path: Path, saved: Origin, origin: Origin, kind: str) -> None:
+    """Raise UsageError if a file of this kind belongs to an encoding with another origin."""
+    current = json.loads(json.dumps(origin))
     changes = [
         f"{name} was {saved.get(name)} and is {current.get(name)}"
         for name in sorted(saved.keys() | current.keys())
@@ -60,6 +62,6 @@ def _check_origin(path: Path, saved: Origin, current: Origin) -> None:
     ]
     if changes:
         raise UsageError(
-            f"checkpoint {path} belongs to another encoding: {'; '.join(changes)}; repeat the original options, "
-            "or use another checkpoint"
+            f"{kind} {path} belongs to another encoding: {'; '.join(changes)}; repeat the original options, "
+            f"or use another {kind}"
         )

@@ -269,14 +269,21 @@ def _origin(options: EncodeOptions, source: Source, encoder: GuardedEncoder, chu
         "shape": [source.length, source.width],
         "dtype": str(source.dtype),
         "select": list(options.select),
+        **encoder_origin(options, encoder),
+        "chunk": chunk,
+        "threads": options.threads,
+        "torch": torch.__version__,
+        "allow nonfinite": options.allow_nonfinite,
+    }
+
+
+def encoder_origin(options: EncodeOptions, encoder: GuardedEncoder) -> JsonDict:
+    """Return what a state depends on, beside the elements."""
+    return {
         "encoder": options.encoder,
         "encoder source": source_digest(options.encoder, encoder.module),
         "hyper": dict(options.hyper),
         "weights": digest.weights(encoder.module),
         "seed": options.seed,
         "g": options.g,
-        "chunk": chunk,
-        "threads": options.threads,
-        "torch": torch.__version__,
-        "allow nonfinite": options.allow_nonfinite,
     }
