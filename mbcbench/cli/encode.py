@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def encode(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="Sets n x d: .npy .npz .pt .csv .parquet .arrow .h5 .zarr"),
+        typer.Argument(metavar="FILE", help="Sets n x d: .npy .npz .pt .csv .parquet .arrow .h5 .zarr"),
     ],
     encoder: Annotated[str, typer.Option(metavar="TARGET", help="The encoder.")],
     out: Annotated[
@@ -86,7 +86,7 @@ def encode(
       mbcbench encode slide.npy --encoder sse-random
       mbcbench encode slide.h5 --select features --encoder my.py:E --weights w.pt
       mbcbench encode big.npy --encoder sse-random --checkpoint big.state --resume
-      mbcbench encode table.parquet --by user --encoder my.py:E --out users.parquet
+      mbcbench encode table.parquet --by user --encoder my.py:E
 
     About a million elements per second on two cores. A job that was killed continues with --resume and gives the same
     encoding, bit by bit. Several files are a set each, unless --by names a column with the set of each row.

@@ -47,12 +47,12 @@ class RowTable:
         parts = [segment.index_select(0, rows) for segment, rows, _ in self._parts(sets)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
+    @torch.inference_mode()
     def scatter(self, sets: Array, rows: Tensor, count: int) -> None:
         """Replace the rows of some of `count` sets."""
-        if not self._segments:
-            if torch.equal(rows, self._repeated(len(rows))):
-                return
-            self._fill(count)
+        if not self._segments and torch.equal(rows, self._repeated(len(rows))):
+            return
+        self._fill(count)
         for segment, places, part in self._parts(sets):
             segment.index_copy_(0, places, rows[part])
 
@@ -71,9 +71,11 @@ class RowTable:
 
     def load(self, saved: list[Tensor]) -> None:
         """Take over what `saved` returned."""
-        for number, part in enumerate(saved):
-            self._fill(number * self._size + len(part))
-            self._segments[number][: len(part)] = part
+        first = 0
+        for part in saved:
+            last = first + len(part)
+            self.scatter(np.arange(first, last), part.to(self._row.device), last)
+            first = last
 
     def _parts(self, sets: Array) -> Iterator[tuple[Tensor, Tensor, slice]]:
         """Yield for each run of sets in one segment: the segment, their rows in it, and their places in `sets`."""

@@ -60,7 +60,8 @@ class KeepsAll(Sum):
         return {"sum": torch.cat([state["sum"], x], 1)}
 
     def readout(self, state: State) -> Tensor:
-        return (self.scale * state["sum"]).sum(1)
+        out: Tensor = (self.scale * state["sum"]).sum(1)
+        return out
 
 
 class SharesCount(Sum):
@@ -137,6 +138,15 @@ class NeedsTwo(Sum):
         if bool((state["count"] < 2).any()):
             raise ValueError("a set has at least two elements")
         return super().readout(state)
+
+
+class Fails(Sum):
+    """It raises for sets with large sums."""
+
+    def update(self, state: State, x: Tensor) -> State:
+        if bool((state["sum"] > 5).any()):
+            raise RuntimeError("too large")
+        return super().update(state, x)
 
 
 class ChunkMean(Sum):

@@ -32,7 +32,7 @@ def encode_whole(module: nn.Module, encoded: pd.DataFrame) -> Tensor:
 
 def assert_sets_are_encoded(module: nn.Module, encoded: pd.DataFrame) -> None:
     assert encoded["id"].tolist() == list(dict.fromkeys(IDS.tolist()))
-    torch.testing.assert_close(torch.from_numpy(np.stack(encoded["encoding"])), encode_whole(module, encoded))
+    torch.testing.assert_close(torch.from_numpy(np.stack([*encoded["encoding"]])), encode_whole(module, encoded))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_state_that_loses_its_rows_late_is_updated_alone_from_then_on(caplog: 
     batches = [*BATCHES, (IDS[:5], X[:5] * 0 + 900), (IDS[:5], X[:5] * 0 + 900), *BATCHES]
     encoded = encode_groups(module, batches)
     rows = {set_id: sum(x[ids == set_id].sum(0) for ids, x in batches) for set_id in encoded["id"]}
-    np.testing.assert_allclose(np.stack(encoded["encoding"]), np.stack([*rows.values()]), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(np.stack([*encoded["encoding"]]), np.stack([*rows.values()]), rtol=1e-4, atol=1e-4)
     assert "one at a time" in caplog.text
 
 
@@ -95,7 +95,7 @@ def test_ids_are_text_or_whole_numbers_and_elements_are_arrays_or_tensors() -> N
     encoded = encode_groups(Sum(), [(ids, torch.from_numpy(x)) for ids, (_, x) in zip(texts, BATCHES, strict=True)])
     expected = encode_groups(Sum(), BATCHES)
     assert encoded["id"].tolist() == [f"set {i}" for i in expected["id"]]
-    np.testing.assert_array_equal(np.stack(encoded["encoding"]), np.stack(expected["encoding"]))
+    np.testing.assert_array_equal(np.stack([*encoded["encoding"]]), np.stack([*expected["encoding"]]))
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_an_encoder_that_breaks_the_law_is_refused_with_the_reason(batches: list
 def test_a_set_that_the_encoder_refuses_is_a_row_of_nan(caplog: pytest.LogCaptureFixture) -> None:
     encoded = encode_groups(group_encoders.NeedsTwo(), BATCHES)
     alone = [SIZES[(set_id + 3) // 17] == 1 for set_id in encoded["id"]]
-    assert np.isnan(np.stack(encoded["encoding"])).all(1).tolist() == alone
+    assert np.isnan(np.stack([*encoded["encoding"]])).all(1).tolist() == alone
     assert "has no encoding: NeedsTwo, readout: ValueError: a set has at least two elements" in caplog.text
     assert "2 sets have no encoding" in caplog.text
 
