@@ -61,9 +61,9 @@ def encode_sets(sets: SetOptions, options: EncodeOptions, progress: Progress) ->
         opened = open_group_files(sets.files, sets.by, options.select)
         encoder = _build_encoder(sets, options, opened[0].source.width)
         rows = GroupFiles(opened, encoder.dtype, options.allow_nonfinite)
-        progress(0, rows.length, "")
         try:
             if sets.whole:
+                progress(0, rows.length, "")
                 encoded = encode_whole_sets(encoder, rows, lambda done: progress(done, rows.length, ""))
                 return _write(sets.out, encoded)
             return _encode_streams(sets, options, encoder, rows, progress)

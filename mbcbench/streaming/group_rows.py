@@ -14,6 +14,7 @@ from mbcbench.streaming.sources.base import Array
 SetId: TypeAlias = int | str
 MAX_ID = 2**63 - 1
 BATCH_BYTES = 2**20  # of the elements in a batch: the encoder's intermediate results stay in cache
+STATE_BYTES = 2**22  # of the states in a batch
 
 
 class GroupRows(NamedTuple):
@@ -79,7 +80,7 @@ def equal_size_batches(rows: GroupRows, order_of_sets: Array, bytes_per_set: int
     There are at most sqrt(2 n) different numbers of rows, and no batch has padding, so an encoder needs no masks.
 
     order_of_sets: for each set, a number by which the sets of a batch are ordered.
-    bytes_per_set: size of a state; elements and states of a batch have at most about `BATCH_BYTES` each.
+    bytes_per_set: size of a state.
     """
     counts = np.bincount(rows.codes, minlength=len(rows.ids))
     sets = np.lexsort((order_of_sets, counts))
@@ -91,7 +92,7 @@ def equal_size_batches(rows: GroupRows, order_of_sets: Array, bytes_per_set: int
     starts = np.flatnonzero(np.diff(counts, prepend=-1))
     for start, stop in zip(starts, [*starts[1:], len(sets)], strict=True):
         n = int(counts[start])
-        size = max(1, BATCH_BYTES // max(n * row_bytes, bytes_per_set))
+        size = max(1, min(BATCH_BYTES // max(1, n * row_bytes), STATE_BYTES // bytes_per_set))
         for first in range(start, stop, size):
             last = min(first + size, stop)
             elements = x.index_select(0, order[first_row[first] : first_row[last]])

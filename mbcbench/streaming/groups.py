@@ -169,6 +169,7 @@ class GroupedEncoding:
             if len(part.codes):
                 layout = self._layout or self._choose_layout(part.x)
                 self.states = self.states or layout.new_states()
+                self.progress(done, number, self._passes)  # after the law was tried: the first call starts the clock
                 self._add(part, first, self.states, layout.bytes_per_set)
             else:  # the set of a file without elements
                 self.ids.update({set_id: len(self.ids) for set_id in part.ids if set_id not in self.ids})

@@ -154,7 +154,7 @@ def test_states_in_several_segments_are_those_of_one(monkeypatch: pytest.MonkeyP
     assert_sets_are_encoded(Sum(), encode_groups(Sum(), BATCHES))
 
 
-@pytest.mark.parametrize("bytes_per_set", [1, 2**19])
+@pytest.mark.parametrize("bytes_per_set", [1, 2**21])
 def test_batches_hold_each_row_once_and_in_order(bytes_per_set: int) -> None:
     codes, ids = pd.factorize(IDS)
     batches = list(equal_size_batches(GroupRows(ids.tolist(), codes, X), np.arange(len(ids)), bytes_per_set))
