@@ -8,13 +8,13 @@ from mbcbench import registry, system
 from mbcbench.errors import Interrupted, UsageError
 from mbcbench.protocol.encoder import is_streaming
 from mbcbench.protocol.on_device import check_device
-from mbcbench.streaming.encode import EncodeOptions, encoder_origin
+from mbcbench.streaming.encode import EncodeOptions, describe_files, encoder_origin
 from mbcbench.streaming.encoded_sets import EncodedSets
 from mbcbench.streaming.encoder import GuardedEncoder, as_streaming, build_module
 from mbcbench.streaming.group_files import GroupFiles, open_group_files
 from mbcbench.streaming.groups import GroupedEncoding
 from mbcbench.streaming.set_output import check_set_output, open_set_writer
-from mbcbench.streaming.states_file import SavedStates, describe_files, load_states, refuse_repeated, save_states
+from mbcbench.streaming.states_file import SavedStates, load_states, refuse_repeated, save_states
 from mbcbench.streaming.whole_sets import encode_whole_sets
 
 Progress = Callable[[int, int, str], None]  # elements done, their number, and a note on the pass

@@ -22,7 +22,7 @@ from mbcbench.streaming.checkpoint import Position
 from mbcbench.streaming.device import CHUNK_NUMBERS as DEVICE_CHUNK_NUMBERS
 from mbcbench.streaming.device import iter_device_chunks
 from mbcbench.streaming.encoder import GuardedEncoder, build_encoder
-from mbcbench.streaming.sources import Array, Source, open_source
+from mbcbench.streaming.sources import Array, Source, open_parts
 from mbcbench.streaming.threads import concurrent_map, torch_settings, torch_threads
 from mbcbench.system import check_replaceable
 from mbcbench.types import Hyper, JsonDict, State
@@ -35,7 +35,8 @@ BLOCK_NUMBERS = 2**20  # numbers in a block; also in a default chunk of an encod
 class EncodeOptions:
     """Options of an encoding.
 
-    path: file that holds the set.
+    path: file that holds the set, or its first elements.
+    parts: files with the other elements, in their order.
     encoder: target of the encoder.
     hyper: hyper-parameters that override the spec's.
     weights: file with trained weights. weights_key: what of it to use, or empty for what fits.
@@ -53,6 +54,7 @@ class EncodeOptions:
 
     path: Path
     encoder: str
+    parts: Sequence[Path] = ()
     hyper: Hyper = field(default_factory=dict)
     weights: Path | None = None
     weights_key: str = ""
@@ -81,7 +83,7 @@ def open_encoding(options: EncodeOptions) -> "Encoding":
     """
     _check_checkpoint(options)
     check_device(options.device)
-    source = open_source(options.path, options.select)
+    source = open_parts([options.path, *options.parts], options.select)
     encoder = build_encoder(options, source.width)
     encoding = Encoding(options, source, encoder)
     if options.resume:
@@ -262,19 +264,29 @@ def _default_chunk(module: nn.Module, width: int, device: str) -> int:
 def _origin(options: EncodeOptions, source: Source, encoder: GuardedEncoder, chunk: int) -> JsonDict:
     """Return everything that the encoding depends on, including what identifies the file."""
     file = source.path.stat()
+    parts = {"parts": describe_files(options.parts)} if options.parts else {}
     device = {} if options.device == "cpu" else {"device": options.device}
-    return device | {
-        "file size": file.st_size,
-        "file time": file.st_mtime_ns,
-        "shape": [source.length, source.width],
-        "dtype": str(source.dtype),
-        "select": list(options.select),
-        **encoder_origin(options, encoder),
-        "chunk": chunk,
-        "threads": options.threads,
-        "torch": torch.__version__,
-        "allow nonfinite": options.allow_nonfinite,
-    }
+    return (
+        device
+        | parts
+        | {
+            "file size": file.st_size,
+            "file time": file.st_mtime_ns,
+            "shape": [source.length, source.width],
+            "dtype": str(source.dtype),
+            "select": list(options.select),
+            **encoder_origin(options, encoder),
+            "chunk": chunk,
+            "threads": options.threads,
+            "torch": torch.__version__,
+            "allow nonfinite": options.allow_nonfinite,
+        }
+    )
+
+
+def describe_files(paths: Sequence[Path]) -> list[list[str | int]]:
+    """Return name, size and time of each file."""
+    return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
 
 
 def encoder_origin(options: EncodeOptions, encoder: GuardedEncoder) -> JsonDict:

@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -12,6 +11,7 @@ from safetensors import SafetensorError
 from mbcbench.errors import UsageError, one_line
 from mbcbench.protocol.state import read_file, write_file
 from mbcbench.streaming.checkpoint import Origin, check_origin
+from mbcbench.streaming.encode import describe_files
 from mbcbench.streaming.encoder import GuardedEncoder
 from mbcbench.streaming.group_rows import SetId
 from mbcbench.streaming.set_states import BatchedStates, SetStates, StateLayout
@@ -31,12 +31,7 @@ class SavedStates:
     ids: Sequence[SetId]
     layout: StateLayout
     states: SetStates
-    files: Sequence[list[Any]]
-
-
-def describe_files(paths: Sequence[Path]) -> list[list[Any]]:
-    """Return name, size and time of each file."""
-    return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
+    files: Sequence[list[str | int]]
 
 
 def save_states(path: Path, saved: SavedStates, origin: Origin) -> None:
