@@ -1,6 +1,7 @@
 """`mbcbench encode`: encode a set from a file that may be larger than memory."""
 
 import contextlib
+import os
 import shlex
 import time
 from collections.abc import Callable, Iterator
@@ -37,6 +38,7 @@ def encode(
         str | None,
         typer.Option(metavar="SET_ID", help="Rows belong to the sets named in this column.", show_default=False),
     ] = None,
+    one_set: Annotated[bool, typer.Option("--one-set", help="The files are parts of one set.")] = False,
     is_sorted: Annotated[
         bool, typer.Option("--sorted", help="Rows are sorted by set: encode each set whole, in memory.")
     ] = False,
@@ -97,9 +99,11 @@ def encode(
     from mbcbench.protocol.customize import parse_hyper
     from mbcbench.streaming.encode import EncodeOptions
 
-    log_to_stderr()
+    if not _rank():
+        log_to_stderr()
     options = EncodeOptions(
         path=files[0],
+        parts=files[1:] if one_set else (),
         encoder=encoder,
         hyper=parse_hyper(hyper or []),
         weights=weights,
@@ -116,10 +120,12 @@ def encode(
         device=device,
     )
     try:
-        if by is None and len(files) == 1:
+        if by is None and (len(files) == 1 or one_set):
             _refuse_for_one_set(is_sorted=is_sorted, states=states, memory=memory)
             _encode_one_set(options, _output_path(files[0], out), quiet=quiet)
         else:
+            if one_set:
+                raise UsageError(f"--one-set makes one set of all files, and --by {by} many; leave one out")
             _refuse_for_many_sets(options)
             goal = out or files[0].with_name(f"{files[0].name}.encodings.parquet")
             limit = None if memory is None else int(memory * 2**30)
@@ -132,12 +138,16 @@ def encode(
 
 def _encode_one_set(options: "EncodeOptions", goal: Path, *, quiet: bool) -> None:
     from mbcbench.api.encode import encode_file
+    from mbcbench.api.encode_ranks import encode_over_ranks
     from mbcbench.cli.console import stderr
     from mbcbench.streaming.output import write_encoding
 
     progress = _Progress()
-    with watch(stderr(), progress, quiet=quiet):
-        encoding = encode_file(options, progress)
+    encode_set = encode_over_ranks if _rank() is not None else encode_file
+    with watch(stderr(), progress, quiet=quiet or bool(_rank())):
+        encoding = encode_set(options, progress)
+    if encoding is None:  # another rank writes it
+        return
     write_encoding(encoding, goal)
     _print_summary(goal, " x ".join(map(str, encoding.shape)) + " numbers", progress.rate)
 
@@ -155,16 +165,23 @@ def _encode_many_sets(sets: "SetOptions", options: "EncodeOptions", *, quiet: bo
     _print_summary(sets.out, f"{plural(summary.sets, 'set')} of {shape} numbers{passes}", progress.rate)
 
 
+def _rank() -> int | None:
+    """Return the number of this process among those that torchrun started, or None if it started none."""
+    return int(os.environ["RANK"]) if "RANK" in os.environ and "WORLD_SIZE" in os.environ else None
+
+
 def _refuse_for_one_set(*, is_sorted: bool, states: Path | None, memory: float | None) -> None:
     """Raise UsageError for an option that needs many sets."""
     names = {"--sorted": is_sorted, "--states": states is not None, "--memory": memory is not None}
     for name, is_set in names.items():
         if is_set:
-            raise UsageError(f"{name} is for many sets, and one file without --by is one set; give --by SET_ID")
+            raise UsageError(f"{name} is for many sets, and this is one set; give --by SET_ID")
 
 
 def _refuse_for_many_sets(options: "EncodeOptions") -> None:
     """Raise UsageError for an option that needs a single set."""
+    if _rank() is not None:
+        raise UsageError("torchrun is for one set; encode many sets in one process, or give --one-set")
     names = {"--checkpoint": options.checkpoint is not None, "--resume": options.resume, "--chunk": bool(options.chunk)}
     for name, is_set in names.items():
         if is_set:

@@ -81,7 +81,7 @@ def open_encoding(options: EncodeOptions) -> "Encoding":
     Call this, and the methods of the result, in the context `options.torch_settings`.
     Raises UsageError and BrokenPluginError.
     """
-    _check_checkpoint(options)
+    check_checkpoint(options)
     check_device(options.device)
     source = open_parts([options.path, *options.parts], options.select)
     encoder = build_encoder(options, source.width)
@@ -132,13 +132,13 @@ class Encoding:
         if (
             self._is_on_cpu
             and threads > 1
-            and probe.merges_correctly(self.encoder, self._empty_state, self._first_elements())
+            and probe.merges_correctly(self.encoder, self._empty_state, self.first_elements())
         ):
             self.concurrency = threads
 
     def consistency_warning(self) -> str | None:
         """Return a warning if the encoding of the first elements depends on where chunks are cut."""
-        x = self._first_elements()
+        x = self.first_elements()
         with self._torch_threads():
             gap = probe.partition_gap(self.encoder, self._empty_state, x)
         if not gap > probe.TOLERANCE:
@@ -225,7 +225,14 @@ class Encoding:
                 self.source.refuse_nonfinite(start, chunk)
             yield torch.from_numpy(chunk)[None]
 
-    def _first_elements(self) -> Tensor:
+    def chunks(self) -> Iterator[Tensor]:
+        """Yield the rest of the elements, `1 x n_c x d`, each valid until the next."""
+        with self._blocks(in_use=1) as blocks:
+            for block in blocks:
+                yield from self._chunks(block)
+
+    def first_elements(self) -> Tensor:
+        """Return elements to try the encoder on, `1 x n x d`."""
         count = min(probe.MAX_ELEMENTS, self.chunk, self.source.length)
         elements = np.empty((count, self.source.width), self._dtype)
         self.source.read(0, elements)
@@ -243,7 +250,7 @@ def _copy_out(state: State, buffer: Array) -> State:
     return map_state(lambda t: t.clone() if t.untyped_storage().data_ptr() in addresses else t, state)
 
 
-def _check_checkpoint(options: EncodeOptions) -> None:
+def check_checkpoint(options: EncodeOptions) -> None:
     """Raise UsageError if a checkpoint would be overwritten, or none can be written."""
     if options.resume and options.checkpoint is None:
         raise UsageError("--resume continues from a checkpoint; name it with --checkpoint STATE")
@@ -259,6 +266,12 @@ def _default_chunk(module: nn.Module, width: int, device: str) -> int:
     if device != "cpu":
         numbers = DEVICE_CHUNK_NUMBERS
     return max(1, numbers // width)
+
+
+def ranks_origin(options: EncodeOptions, source: Source, encoder: GuardedEncoder) -> JsonDict:
+    """Return what an encoding by several processes depends on, which is not where chunks are cut."""
+    origin = _origin(options, source, encoder, 0)
+    return {name: value for name, value in origin.items() if name not in ("chunk", "threads", "torch")}
 
 
 def _origin(options: EncodeOptions, source: Source, encoder: GuardedEncoder, chunk: int) -> JsonDict:
