@@ -18,8 +18,8 @@ def encode(module: nn.Module, chunks: Iterable[Tensor]) -> Tensor:
     """Return the encoding of the union of the chunks of all processes, to each of them, with exact gradients.
 
     Each process updates a state with its own chunks. The states, not the elements, are sent, and merged in a tree, in
-    the order of the ranks. To train on the encoding, compute the same loss in every process, and average the gradients
-    of the parameters over them as `DistributedDataParallel` does: they are then those of a single process.
+    the order of the ranks. To train on the encoding, compute the same loss in every process, and then
+    `average_gradients`: they are those of a single process.
 
     Parameters
     ----------
@@ -52,6 +52,22 @@ def encode(module: nn.Module, chunks: Iterable[Tensor]) -> Tensor:
     if encoding is not None and token is not None:
         (encoding,) = _Tie.apply(1, encoding, token)  # type: ignore[no-untyped-call]
     return _broadcast(encoding, token, device)
+
+
+def average_gradients(module: nn.Module) -> None:
+    """Replace the gradients of the parameters by their means over all processes, as `DistributedDataParallel` does.
+
+    Parameters
+    ----------
+    module
+        A module with the same parameters in every process. One without a gradient, as in a process without chunks,
+        counts as having a gradient of zeros.
+    """
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            dist.all_reduce(gradient)
+            parameter.grad = gradient / dist.get_world_size()
 
 
 def check_mergeable(module: nn.Module, name: str) -> None:

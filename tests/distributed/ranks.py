@@ -1,9 +1,12 @@
 """Processes of a group, each of which calls one function of this module: `python -m tests.distributed.ranks ...`."""
 
 import datetime
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -13,6 +16,7 @@ import mbcbench.distributed
 from mbcbench import registry
 from mbcbench.protocol.build import build
 from mbcbench.protocol.encoder import has_merge, is_streaming
+from mbcbench.protocol.state import nbytes, to_bytes
 from mbcbench.types import Encoder
 
 ROOT = Path(__file__).parents[2]
@@ -60,10 +64,9 @@ def gradients() -> None:
     for name in streaming_builtins():
         module: Encoder = build(name, dim_in=3).double().eval()
         encoding = mbcbench.distributed.encode(module, chunks[rank])
-        actual = _gradients(module, encoding)
-        for gradient in actual:
-            dist.all_reduce(gradient)
-            gradient.div_(size)
+        _gradients(module, encoding)
+        mbcbench.distributed.average_gradients(module)
+        actual = [p.grad for p in module.parameters()]
         state = module.init_state(2)
         for chunk in (chunk for part in chunks for chunk in part):
             state = module.update(state, chunk)
@@ -82,6 +85,44 @@ def random_slots() -> None:
     dist.broadcast(other, 0)
     assert torch.equal(other, encoding)
     assert encoding.abs().max() > 0
+
+
+def page() -> None:
+    """The training step of the page on scale is one on the full set."""
+    code = (ROOT / "docs" / "scale.md").read_text().partition("## One set over many processes")[2]
+    names: dict[str, Any] = {}
+    exec(re.findall(r"```python\n(.*?)```", code, re.DOTALL)[0], names)
+    module: Encoder = build("deepsets-mean", dim_in=3).double()
+    chunks, start = _chunks(dist.get_world_size()), [p.detach().clone() for p in module.parameters()]
+    names["step"](module, chunks[dist.get_rank()], 1.0, torch.optim.SGD(module.parameters(), lr=0.1))
+    actual = [p.detach().clone() for p in module.parameters()]
+    for parameter, value in zip(module.parameters(), start, strict=True):
+        parameter.data = value
+    whole = torch.cat([chunk for part in chunks for chunk in part], 1).detach()
+    names["distributed"] = SimpleNamespace(
+        encode=lambda module, x: module(x), average_gradients=lambda module: None
+    )  # of one process
+    names["step"](module, whole, 1.0, torch.optim.SGD(module.parameters(), lr=0.1))
+    assert all(torch.allclose(a, b) for a, b in zip(actual, module.parameters(), strict=True))
+
+
+def traffic() -> None:
+    """What is sent has the size of the state, and not of the set."""
+    module: Encoder = build("sse-random", dim_in=3).eval()
+    sent: list[int] = []
+    send = dist.send
+
+    def counted_send(tensor: Tensor, *arguments: Any) -> None:
+        sent.append(tensor.nbytes)
+        send(tensor, *arguments)
+
+    dist.send = counted_send  # type: ignore[assignment]
+    for n in (1, 5000):
+        state = module.update(module.init_state(1), torch.ones(1, n, 3))
+        mbcbench.distributed.merge_in_tree(state, module.merge, module.init_state(1), torch.device("cpu"))
+    dist.send = send
+    if dist.get_rank():
+        assert sum(sent[:2]) == sum(sent[2:]) == 8 + len(to_bytes(state)) < nbytes(state) + 1000
 
 
 def no_gradients() -> None:

@@ -1,5 +1,6 @@
 """One set over the processes of torchrun: parts, checkpoints, and a rank that dies."""
 
+import re
 import subprocess
 import sys
 import time
@@ -82,6 +83,23 @@ def test_a_rank_that_dies_ends_the_job_and_any_number_of_ranks_goes_on(folder: P
     assert resumed.stdout.count("\n") == 1
     assert encode("a.npy", "b.npy", "c.npy", "--one-set", "--out", "one.npy") == 0
     np.testing.assert_allclose(np.load("ranks.npy"), np.load("one.npy"), rtol=1e-5, atol=1e-5)
+
+
+def test_the_commands_of_the_page_run(folder: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "scale.md").read_text(encoding="utf-8")
+    section = page.partition("## One set over many processes")[2]
+    commands = re.findall(r"^    (torchrun .*)$", section, re.MULTILINE)
+    commands += re.findall(r"`(torchrun [^`]*)`", " ".join(section.split()))
+    assert len(commands) == 2
+    (folder / "parts").mkdir()
+    for name in ("a", "b", "c"):
+        np.save(folder / "parts" / f"{name}.npy", np.load(f"{name}.npy"))
+    np.save(folder / "points.npy", X)
+    for command in commands:
+        launched = command.replace("torchrun", f"{sys.executable} -m torch.distributed.run")
+        result = subprocess.run(launched, shell=True, check=False, capture_output=True, text=True, timeout=120)
+        assert result.returncode == 0, result.stderr
+    np.testing.assert_allclose(np.load("parts.npy"), np.load("points.npy.encoding.npy"), rtol=1e-4, atol=1e-5)
 
 
 def test_parts_are_read_as_one_set(folder: Path) -> None:

@@ -11,7 +11,9 @@ from mbcbench.protocol.build import build
 from tests.distributed.ranks import start
 
 
-@pytest.mark.parametrize(("size", "functions"), [(2, "gradients,random_slots,no_gradients"), (3, "gradients")])
+@pytest.mark.parametrize(
+    ("size", "functions"), [(2, "gradients,random_slots,no_gradients,traffic"), (3, "gradients,page")]
+)
 def test_every_streaming_builtin_has_the_encoding_and_gradients_of_one_process(
     size: int, functions: str, tmp_path: Path
 ) -> None:
