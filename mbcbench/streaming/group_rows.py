@@ -53,7 +53,7 @@ def group_rows(ids: Any, x: Any, where: str) -> GroupRows:
     Raises UsageError if an id is missing, or neither a whole number nor text.
     """
     column = np.asarray(ids)
-    if column.ndim != 1 or np.ndim(x) != 2 or len(column) != len(x):
+    if column.ndim != 1 or np.ndim(x) != 2 or len(column) != len(x) or not x.shape[1]:
         raise UsageError(
             f"{where}: ids {column.shape} and elements {tuple(np.shape(x))}; give n ids and n x d elements"
         )

@@ -107,6 +107,7 @@ def test_ids_are_text_or_whole_numbers_and_elements_are_arrays_or_tensors() -> N
         ([2**63], X[:1], "does not fit into int64"),
         ([1, 2], X[:1], r"ids \(2,\) and elements \(1, 3\)"),
         ([1], X[0], r"elements \(3,\)"),
+        ([1], X[:1, :0], r"elements \(1, 0\)"),
     ],
 )
 def test_batches_of_another_kind_are_refused(ids: list[Any], x: Any, message: str) -> None:
