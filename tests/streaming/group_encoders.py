@@ -94,27 +94,18 @@ class Views(Sum):
 
 
 class GrowsLate(Sum):
-    """Its state changes its shape after many elements."""
+    """The state of a set that is updated on its own changes its shape when the sum is large."""
 
     def update(self, state: State, x: Tensor) -> State:
-        after = super().update(state, x)["sum"]
-        is_late = after.shape[1] == self.dim_in and bool((after > 1000).any())
-        return {"sum": torch.cat([after, torch.zeros_like(after)], 1) if is_late else after}
+        before = state["sum"]
+        after = before[:, : self.dim_in] + (self.scale * x).sum(1)
+        if before.shape[1] > self.dim_in or bool((after > 1000).any()):
+            return {"sum": torch.cat([after, torch.zeros_like(after)], 1)}
+        return {"sum": after}
 
     def readout(self, state: State) -> Tensor:
         out: Tensor = state["sum"][:, : self.dim_in]
         return out
-
-
-class GrowsLateBySet(GrowsLate):
-    """Sets of the larger shape are updated on their own."""
-
-    def update(self, state: State, x: Tensor) -> State:
-        wide = state["sum"]
-        after = Sum.update(self, {"sum": wide[:, : self.dim_in]}, x)["sum"]
-        if wide.shape[1] > self.dim_in or bool((after > 1000).any()):
-            return {"sum": torch.cat([after, torch.zeros_like(after)], 1)}
-        return {"sum": after}
 
 
 class MixesSets(Sum):

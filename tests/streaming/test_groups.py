@@ -67,7 +67,7 @@ def test_other_states_are_updated_one_by_one(name: str, reason: str, caplog: pyt
 
 
 def test_a_state_that_loses_its_rows_late_is_updated_alone_from_then_on(caplog: pytest.LogCaptureFixture) -> None:
-    module = group_encoders.GrowsLateBySet()
+    module = group_encoders.GrowsLate()
     batches = [*BATCHES, (IDS[:5], X[:5] * 0 + 900), (IDS[:5], X[:5] * 0 + 900), *BATCHES]
     encoded = encode_groups(module, batches)
     rows = {set_id: sum(x[ids == set_id].sum(0) for ids, x in batches) for set_id in encoded["id"]}
