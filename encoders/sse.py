@@ -25,7 +25,7 @@ from mbcbench.protocol.spec import EncoderSpec
 from .nn import argmax_pooling, blocks, fused_attention, slot_weights
 from .nn.numpy_layers import layer_norm, linear, to_numpy
 from .nn.pooling import check_choice, combine, count_present, finalize, identity, zero_absent
-from .nn.slots import DeterministicSlots, RandomSlots
+from .nn.slots import DeterministicSlots, RandomSlots, distinct_slots
 
 
 class SlotState(NamedTuple):
@@ -144,7 +144,8 @@ class SlotSetEncoder(SetEncoder[SlotState]):
     def aggregate_elements_directly(self, slots: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Compute `aggregate_elements` as eq. 3 and 4 are written, with a key, value and weights for each element."""
         x = zero_absent(x, mask).to(self.k.weight.dtype)
-        M: Tensor = self.k(x) @ self.q(self.norm(slots)).transpose(1, 2) / math.sqrt(self.dim)
+        q: Tensor = self.q(self.norm(distinct_slots(slots)))
+        M: Tensor = self.k(x) @ q.transpose(1, 2) / math.sqrt(self.dim)
         W, v = self.attention_rule().weights(M.transpose(1, 2)), self.v(x)
         if self.aggregate in ("sum", "mean"):
             total: Tensor = W @ zero_absent(v, mask)
@@ -161,9 +162,9 @@ class SlotSetEncoder(SetEncoder[SlotState]):
 
     def logit_matrix(self, slots: Tensor) -> Tensor:
         """Return P = q [Wk bk] / sqrt(d_hat), with logits [X 1] P^T: `B x K x d`, or `B x K x (d+1)` with biases."""
-        q: Tensor = self.q(self.norm(slots)) / math.sqrt(self.dim)
+        q: Tensor = self.q(self.norm(distinct_slots(slots))) / math.sqrt(self.dim)
         k = blocks.augmented_weight(self.k)
-        return q.to(k.dtype) @ k
+        return (q.to(k.dtype) @ k).expand(len(slots), -1, -1)
 
     def value_matrix(self) -> Tensor:
         """Return [Wv bv], `d_hat x d`, or `d_hat x (d+1)` with biases."""

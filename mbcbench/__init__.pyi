@@ -1,4 +1,6 @@
 from . import adapters as adapters
+from . import distributed as distributed
+from . import streaming as streaming
 from .api.compare import compare as compare
 from .api.encode import encode as encode
 from .api.merge import merge as merge

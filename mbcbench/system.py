@@ -176,11 +176,17 @@ def check_replaceable(path: Path) -> None:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file in one step: a reader, also after a crash, finds the old content or all of the new."""
+    with replaced_atomically(path) as part:
+        part.write_bytes(data)
+
+
+@contextlib.contextmanager
+def replaced_atomically(path: Path) -> Iterator[Path]:
+    """Give a path to write to, which replaces `path` in one step at the end, unless the block raises."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
+        yield part
+        with part.open("rb") as file:
             os.fsync(file.fileno())  # on disk before the name points to it
         part.replace(path)
     finally:

@@ -6,6 +6,11 @@ from torch import Tensor, nn
 _EVAL_SEED = 2107
 
 
+def distinct_slots(slots: Tensor) -> Tensor:
+    """Return slots (`B x K x h`) once, `1 x K x h`, if they are one draw that is repeated for all sets (stride 0)."""
+    return slots[:1] if len(slots) > 1 and slots.stride(0) == 0 else slots
+
+
 class RandomSlots(nn.Module):
     """Slots drawn from a normal distribution with learned parameters.
 

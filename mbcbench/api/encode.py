@@ -86,10 +86,8 @@ def encode(
     Interrupted
         After Ctrl-C. The checkpoint, if there is one, is up to date.
     """
-    system.keep_freed_memory()
     if not isinstance(encoder, str):  # whose source a checkpoint could not name
         raise UsageError(f"encoder={shorten(encoder)}: give a target such as 'my.py:Encoder', and weights=FILE")
-    registry.check_target(encoder)
     options = EncodeOptions(
         path=Path(file),
         encoder=encoder,
@@ -107,11 +105,18 @@ def encode(
         allow_nonfinite=allow_nonfinite,
         device=device,
     )
+    return encode_file(options, progress or (lambda done, total: None))
+
+
+def encode_file(options: EncodeOptions, progress: Callable[[int, int], None]) -> Tensor:
+    """Do what `encode` does with these options."""
+    system.keep_freed_memory()
+    registry.check_target(options.encoder)
     with options.torch_settings:
         encoding = open_encoding(options)
         if warning := encoding.consistency_warning():
             logger.warning("warning: %s", warning)
-        _run_to_end(encoding, progress or (lambda done, total: None))
+        _run_to_end(encoding, progress)
         return encoding.result()
 
 

@@ -1,6 +1,7 @@
 """`mbcbench encode`: encode a set from a file that may be larger than memory."""
 
 import contextlib
+import os
 import shlex
 import time
 from collections.abc import Callable, Iterator
@@ -10,21 +11,43 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mbcbench.cli.options import Hyper, Quiet, Seed, Weights, WeightsKey
-from mbcbench.errors import ExitCode, Interrupted
+from mbcbench.errors import ExitCode, Interrupted, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from torch import Tensor
+
+    from mbcbench.api.encode_sets import SetOptions
+    from mbcbench.streaming.encode import EncodeOptions
 
 
 def encode(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A set n x d: .npy .npz .pt .csv .parquet .arrow .h5 .zarr")
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE", help="Sets n x d: .npy .npz .pt .csv .parquet .arrow .h5 .zarr"),
     ],
     encoder: Annotated[str, typer.Option(metavar="TARGET", help="The encoder.")],
     out: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="Write a .npy or .safetensors file.", show_default="FILE.encoding.npy"),
+        typer.Option(
+            metavar="PATH",
+            help="Write a .npy or .safetensors file; for many sets .parquet, .csv or .npz.",
+            show_default="FILE.encoding.npy, or FILE.encodings.parquet",
+        ),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="SET_ID", help="Rows belong to the sets named in this column.", show_default=False),
+    ] = None,
+    one_set: Annotated[bool, typer.Option("--one-set", help="The files are parts of one set.")] = False,
+    is_sorted: Annotated[
+        bool, typer.Option("--sorted", help="Rows are sorted by set: encode each set whole, in memory.")
+    ] = False,
+    states: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Add rows to the states of sets in here.", show_default=False)
+    ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(min=0.001, metavar="GIB", help="Memory for states of sets.", show_default="half of the machine's"),
     ] = None,
     select: Annotated[
         list[str] | None,
@@ -56,7 +79,7 @@ def encode(
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Encode on this device.")] = "cpu",
     quiet: Quiet = False,
 ) -> int:
-    """Encode a set that may be larger than memory, streamed from its file.
+    """Encode a set that may be larger than memory, or many sets, streamed from files.
 
     TARGET is a registered name, package.module:attr or path/to/file.py:attr.
 
@@ -65,43 +88,104 @@ def encode(
       mbcbench encode slide.npy --encoder sse-random
       mbcbench encode slide.h5 --select features --encoder my.py:E --weights w.pt
       mbcbench encode big.npy --encoder sse-random --checkpoint big.state --resume
+      mbcbench encode table.parquet --by user --encoder my.py:E
 
     About a million elements per second on two cores. A job that was killed continues with --resume and gives the same
-    encoding, bit by bit.
+    encoding, bit by bit. Several files are a set each, unless --by names a column with the set of each row.
     """
-    from mbcbench.api.encode import encode as encode_file
-    from mbcbench.cli.console import log_to_stderr, print_interrupted, stderr
+    from mbcbench import system
+    from mbcbench.api.encode_sets import SetOptions
+    from mbcbench.cli.console import log_to_stderr, print_interrupted
     from mbcbench.protocol.customize import parse_hyper
-    from mbcbench.streaming.output import write_encoding
+    from mbcbench.streaming.encode import EncodeOptions
 
-    goal = _output_path(file, out)
-    log_to_stderr()
-    progress = _Progress()
+    if not _rank():
+        log_to_stderr()
+    options = EncodeOptions(
+        path=files[0],
+        parts=files[1:] if one_set else (),
+        encoder=encoder,
+        hyper=parse_hyper(hyper or []),
+        weights=weights,
+        weights_key=weights_key or "",
+        seed=seed,
+        g=g,
+        select=select or (),
+        chunk=chunk,
+        threads=threads or system.cores(),
+        checkpoint=checkpoint,
+        resume=resume,
+        seconds=every,
+        allow_nonfinite=allow_nonfinite,
+        device=device,
+    )
     try:
-        with watch(stderr(), progress, quiet=quiet):
-            encoding = encode_file(
-                file,
-                encoder,
-                hyper=parse_hyper(hyper or []),
-                weights=weights,
-                weights_key=weights_key or "",
-                seed=seed,
-                g=g,
-                select=select or (),
-                chunk=chunk,
-                threads=threads,
-                checkpoint=checkpoint,
-                resume=resume,
-                seconds_between_checkpoints=every,
-                allow_nonfinite=allow_nonfinite,
-                device=device,
-                progress=progress,
-            )
+        if by is None and (len(files) == 1 or one_set):
+            _refuse_for_one_set(is_sorted=is_sorted, states=states, memory=memory)
+            _encode_one_set(options, _output_path(files[0], out), quiet=quiet)
+        else:
+            if one_set:
+                raise UsageError(f"--one-set makes one set of all files, and --by {by} many; leave one out")
+            _refuse_for_many_sets(options)
+            goal = out or files[0].with_name(f"{files[0].name}.encodings.parquet")
+            limit = None if memory is None else int(memory * 2**30)
+            sets = SetOptions(files=files, out=goal, by=by, whole=is_sorted, states=states, memory=limit)
+            _encode_many_sets(sets, options, quiet=quiet)
     except Interrupted as error:
         return print_interrupted(f"{error}{_how_to_resume(resume) if checkpoint is not None else ''}")
-    write_encoding(encoding, goal)
-    _print_summary(goal, encoding, progress.rate)
     return ExitCode.AS_CLAIMED
+
+
+def _encode_one_set(options: "EncodeOptions", goal: Path, *, quiet: bool) -> None:
+    from mbcbench.api.encode import encode_file
+    from mbcbench.api.encode_ranks import encode_over_ranks
+    from mbcbench.cli.console import stderr
+    from mbcbench.streaming.output import write_encoding
+
+    progress = _Progress()
+    encode_set = encode_over_ranks if _rank() is not None else encode_file
+    with watch(stderr(), progress, quiet=quiet or bool(_rank())):
+        encoding = encode_set(options, progress)
+    if encoding is None:  # another rank writes it
+        return
+    write_encoding(encoding, goal)
+    _print_summary(goal, " x ".join(map(str, encoding.shape)) + " numbers", progress.rate)
+
+
+def _encode_many_sets(sets: "SetOptions", options: "EncodeOptions", *, quiet: bool) -> None:
+    from mbcbench.api.encode_sets import encode_sets
+    from mbcbench.cli.console import stderr
+    from mbcbench.errors import plural
+
+    progress = _Progress()
+    with watch(stderr(), progress, quiet=quiet):
+        summary = encode_sets(sets, options, progress)
+    shape = " x ".join(map(str, summary.shape))
+    passes = f" in {progress.note.removesuffix(': ').rpartition(' ')[2]} passes" if progress.note else ""
+    _print_summary(sets.out, f"{plural(summary.sets, 'set')} of {shape} numbers{passes}", progress.rate)
+
+
+def _rank() -> int | None:
+    """Return the number of this process among those that torchrun started, or None if it started none."""
+    return int(os.environ["RANK"]) if "RANK" in os.environ and "WORLD_SIZE" in os.environ else None
+
+
+def _refuse_for_one_set(*, is_sorted: bool, states: Path | None, memory: float | None) -> None:
+    """Raise UsageError for an option that needs many sets."""
+    names = {"--sorted": is_sorted, "--states": states is not None, "--memory": memory is not None}
+    for name, is_set in names.items():
+        if is_set:
+            raise UsageError(f"{name} is for many sets, and this is one set; give --by SET_ID")
+
+
+def _refuse_for_many_sets(options: "EncodeOptions") -> None:
+    """Raise UsageError for an option that needs a single set."""
+    if _rank() is not None:
+        raise UsageError("torchrun is for one set; encode many sets in one process, or give --one-set")
+    names = {"--checkpoint": options.checkpoint is not None, "--resume": options.resume, "--chunk": bool(options.chunk)}
+    for name, is_set in names.items():
+        if is_set:
+            raise UsageError(f"{name} is for one set; leave it out (--states keeps the states of many sets)")
 
 
 def _output_path(file: Path, out: Path | None) -> Path:
@@ -118,14 +202,13 @@ def _how_to_resume(resume: bool) -> str:
     return f", go on with: {shlex.join([*command_line(), *([] if resume else ['--resume'])])}"
 
 
-def _print_summary(goal: Path, encoding: "Tensor", rate: "Rate") -> None:
+def _print_summary(goal: Path, what: str, rate: "Rate") -> None:
     from mbcbench import system
     from mbcbench.cli.console import print_line
 
-    shape = " x ".join(map(str, encoding.shape))
     peak = system.peak_resident_bytes() / 2**20
     print_line(
-        f"{goal}: {shape} numbers, from {rate.total:,} elements; {rate.per_second / 1e6:.2f} million/s, "
+        f"{goal}: {what}, from {rate.total:,} elements; {rate.per_second / 1e6:.2f} million/s, "
         f"{rate.elapsed:.1f} s, at most {peak:.0f} MiB resident"
     )
 
@@ -162,16 +245,17 @@ class _Progress:
     def __init__(self) -> None:
         self.rate = Rate(0, 0)
         self.is_started = False
+        self.note = ""
         self.show: Callable[[], None] = lambda: None
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, done: int, total: int, note: str = "") -> None:
         if not self.is_started:
             self.rate, self.is_started = Rate(total, done), True
-        self.rate.done = done
+        self.rate.done, self.rate.total, self.note = done, total, note
         self.show()
 
     def line(self) -> str:
-        return self.rate.line() if self.is_started else ""
+        return self.note + self.rate.line() if self.is_started else ""
 
 
 @contextlib.contextmanager

@@ -8,8 +8,10 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from itertools import count
+from pathlib import Path
 from typing import Any, TypeVar
 
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -98,18 +100,33 @@ def from_bytes(data: bytes, like: State) -> State:
     return _from_json(json.loads(header["__metadata__"]["state"]), like, saved)  # type: ignore[no-any-return]
 
 
-def _to_json(state: Any, saved: dict[str, Tensor]) -> dict[str, Any]:
+def write_file(state: object, path: Path) -> None:
+    """Write a state as `to_bytes` does, without a copy of it in memory. Its tensors must not share memory."""
+    saved: dict[str, Tensor] = {}
+    structure = _to_json(state, saved, copies=False)
+    safetensors.torch.save_file(saved or {"": torch.empty(0)}, path, metadata={"state": json.dumps(structure)})
+
+
+def read_file(path: Path, like: State) -> State:
+    """Return the state that `write_file` wrote, as `from_bytes` does."""
+    with safetensors.safe_open(path, "pt") as file:
+        structure = json.loads(file.metadata()["state"])
+        saved = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 # it is not a mapping
+    return _from_json(structure, like, saved)  # type: ignore[no-any-return]
+
+
+def _to_json(state: Any, saved: dict[str, Tensor], *, copies: bool = True) -> dict[str, Any]:
     """Return the structure as JSON, in which a tensor is the key under which it is put into `saved`."""
     if isinstance(state, Tensor):
-        key = str(len(saved))
-        saved[key] = state.detach().contiguous().clone()
+        key, tensor = str(len(saved)), state.detach().contiguous()
+        saved[key] = tensor.clone() if copies else tensor
         return {"tensor": key}
     if isinstance(state, Mapping):
-        return {"fields": {key: _to_json(leaf, saved) for key, leaf in state.items()}}
+        return {"fields": {key: _to_json(leaf, saved, copies=copies) for key, leaf in state.items()}}
     if _is_dataclass_instance(state):
-        return {"fields": {f.name: _to_json(getattr(state, f.name), saved) for f in fields(state)}}
+        return {"fields": {f.name: _to_json(getattr(state, f.name), saved, copies=copies) for f in fields(state)}}
     if isinstance(state, list | tuple):
-        return {"items": [_to_json(leaf, saved) for leaf in state]}
+        return {"items": [_to_json(leaf, saved, copies=copies) for leaf in state]}
     if state is None or isinstance(state, bool | int | float | str):
         return {"value": state}
     raise TypeError(f"a state may hold tensors and plain values, not {type(state).__name__}")

@@ -1,6 +1,8 @@
 """Checkpoints of a stream: its state, its position, and everything that the encoding depends on; no pickle."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,22 +37,31 @@ def load(path: Path, start: Position, origin: Origin) -> Position:
 
     Raises UsageError if the file is not a checkpoint, or belongs to an encoding with another origin.
     """
-    try:
+    with _explain_damage(path):
         data = path.read_bytes()
         saved: Any = from_bytes(data, None)
         schema, saved_origin, elements = saved["schema"], dict(json.loads(saved["origin"])), saved["elements"]
+    if schema != SCHEMA:
+        raise UsageError(f"checkpoint {path} has schema {schema} and this mbcbench reads {SCHEMA}; remove it")
+    check_origin(path, saved_origin, origin, "checkpoint")
+    with _explain_damage(path):
         state: State = from_bytes(data, {"state": start.state})["state"]
         if not isinstance(elements, int) or not 0 <= elements <= origin["shape"][0]:
             raise ValueError(f"it was saved after {elements!r} elements")
-    except (OSError, SafetensorError, *MALFORMED) as error:
-        raise UsageError(f"{path} is not a checkpoint of mbcbench encode ({one_line(error)}); remove it") from error
-    if schema != SCHEMA:
-        raise UsageError(f"checkpoint {path} has schema {schema} and this mbcbench reads {SCHEMA}; remove it")
-    _check_origin(path, saved_origin, json.loads(json.dumps(origin)))
     return Position(elements, state)
 
 
-def _check_origin(path: Path, saved: Origin, current: Origin) -> None:
+@contextlib.contextmanager
+def _explain_damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError, *MALFORMED) as error:
+        raise UsageError(f"{path} is not a checkpoint of mbcbench encode ({one_line(error)}); remove it") from error
+
+
+def check_origin(path: Path, saved: Origin, origin: Origin, kind: str) -> None:
+    """Raise UsageError if a file of this kind belongs to an encoding with another origin."""
+    current = json.loads(json.dumps(origin))
     changes = [
         f"{name} was {saved.get(name)} and is {current.get(name)}"
         for name in sorted(saved.keys() | current.keys())
@@ -58,6 +69,6 @@ def _check_origin(path: Path, saved: Origin, current: Origin) -> None:
     ]
     if changes:
         raise UsageError(
-            f"checkpoint {path} belongs to another encoding: {'; '.join(changes)}; repeat the original options, "
-            "or use another checkpoint"
+            f"{kind} {path} belongs to another encoding: {'; '.join(changes)}; repeat the original options, "
+            f"or use another {kind}"
         )

@@ -22,7 +22,7 @@ from mbcbench.streaming.checkpoint import Position
 from mbcbench.streaming.device import CHUNK_NUMBERS as DEVICE_CHUNK_NUMBERS
 from mbcbench.streaming.device import iter_device_chunks
 from mbcbench.streaming.encoder import GuardedEncoder, build_encoder
-from mbcbench.streaming.sources import Array, Source, open_source
+from mbcbench.streaming.sources import Array, Source, open_parts
 from mbcbench.streaming.threads import concurrent_map, torch_settings, torch_threads
 from mbcbench.system import check_replaceable
 from mbcbench.types import Hyper, JsonDict, State
@@ -35,7 +35,8 @@ BLOCK_NUMBERS = 2**20  # numbers in a block; also in a default chunk of an encod
 class EncodeOptions:
     """Options of an encoding.
 
-    path: file that holds the set.
+    path: file that holds the set, or its first elements.
+    parts: files with the other elements, in their order.
     encoder: target of the encoder.
     hyper: hyper-parameters that override the spec's.
     weights: file with trained weights. weights_key: what of it to use, or empty for what fits.
@@ -53,6 +54,7 @@ class EncodeOptions:
 
     path: Path
     encoder: str
+    parts: Sequence[Path] = ()
     hyper: Hyper = field(default_factory=dict)
     weights: Path | None = None
     weights_key: str = ""
@@ -79,9 +81,9 @@ def open_encoding(options: EncodeOptions) -> "Encoding":
     Call this, and the methods of the result, in the context `options.torch_settings`.
     Raises UsageError and BrokenPluginError.
     """
-    _check_checkpoint(options)
+    check_checkpoint(options)
     check_device(options.device)
-    source = open_source(options.path, options.select)
+    source = open_parts([options.path, *options.parts], options.select)
     encoder = build_encoder(options, source.width)
     encoding = Encoding(options, source, encoder)
     if options.resume:
@@ -130,13 +132,13 @@ class Encoding:
         if (
             self._is_on_cpu
             and threads > 1
-            and probe.merges_correctly(self.encoder, self._empty_state, self._first_elements())
+            and probe.merges_correctly(self.encoder, self._empty_state, self.first_elements())
         ):
             self.concurrency = threads
 
     def consistency_warning(self) -> str | None:
         """Return a warning if the encoding of the first elements depends on where chunks are cut."""
-        x = self._first_elements()
+        x = self.first_elements()
         with self._torch_threads():
             gap = probe.partition_gap(self.encoder, self._empty_state, x)
         if not gap > probe.TOLERANCE:
@@ -223,7 +225,14 @@ class Encoding:
                 self.source.refuse_nonfinite(start, chunk)
             yield torch.from_numpy(chunk)[None]
 
-    def _first_elements(self) -> Tensor:
+    def chunks(self) -> Iterator[Tensor]:
+        """Yield the rest of the elements, `1 x n_c x d`, each valid until the next."""
+        with self._blocks(in_use=1) as blocks:
+            for block in blocks:
+                yield from self._chunks(block)
+
+    def first_elements(self) -> Tensor:
+        """Return elements to try the encoder on, `1 x n x d`."""
         count = min(probe.MAX_ELEMENTS, self.chunk, self.source.length)
         elements = np.empty((count, self.source.width), self._dtype)
         self.source.read(0, elements)
@@ -241,7 +250,7 @@ def _copy_out(state: State, buffer: Array) -> State:
     return map_state(lambda t: t.clone() if t.untyped_storage().data_ptr() in addresses else t, state)
 
 
-def _check_checkpoint(options: EncodeOptions) -> None:
+def check_checkpoint(options: EncodeOptions) -> None:
     """Raise UsageError if a checkpoint would be overwritten, or none can be written."""
     if options.resume and options.checkpoint is None:
         raise UsageError("--resume continues from a checkpoint; name it with --checkpoint STATE")
@@ -259,24 +268,47 @@ def _default_chunk(module: nn.Module, width: int, device: str) -> int:
     return max(1, numbers // width)
 
 
+def ranks_origin(options: EncodeOptions, source: Source, encoder: GuardedEncoder) -> JsonDict:
+    """Return what an encoding by several processes depends on, which is not where chunks are cut."""
+    origin = _origin(options, source, encoder, 0)
+    return {name: value for name, value in origin.items() if name not in ("chunk", "threads", "torch")}
+
+
 def _origin(options: EncodeOptions, source: Source, encoder: GuardedEncoder, chunk: int) -> JsonDict:
     """Return everything that the encoding depends on, including what identifies the file."""
     file = source.path.stat()
+    parts = {"parts": describe_files(options.parts)} if options.parts else {}
     device = {} if options.device == "cpu" else {"device": options.device}
-    return device | {
-        "file size": file.st_size,
-        "file time": file.st_mtime_ns,
-        "shape": [source.length, source.width],
-        "dtype": str(source.dtype),
-        "select": list(options.select),
+    return (
+        device
+        | parts
+        | {
+            "file size": file.st_size,
+            "file time": file.st_mtime_ns,
+            "shape": [source.length, source.width],
+            "dtype": str(source.dtype),
+            "select": list(options.select),
+            **encoder_origin(options, encoder),
+            "chunk": chunk,
+            "threads": options.threads,
+            "torch": torch.__version__,
+            "allow nonfinite": options.allow_nonfinite,
+        }
+    )
+
+
+def describe_files(paths: Sequence[Path]) -> list[list[str | int]]:
+    """Return name, size and time of each file."""
+    return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
+
+
+def encoder_origin(options: EncodeOptions, encoder: GuardedEncoder) -> JsonDict:
+    """Return what a state depends on, beside the elements."""
+    return {
         "encoder": options.encoder,
         "encoder source": source_digest(options.encoder, encoder.module),
         "hyper": dict(options.hyper),
         "weights": digest.weights(encoder.module),
         "seed": options.seed,
         "g": options.g,
-        "chunk": chunk,
-        "threads": options.threads,
-        "torch": torch.__version__,
-        "allow nonfinite": options.allow_nonfinite,
     }

@@ -68,17 +68,30 @@ class GuardedEncoder:
         encoding: Tensor = call_plugin(lambda: self.module.readout(state), f"{self.name}, readout")
         return encoding
 
+    @torch.inference_mode()
+    def encode(self, x: Tensor) -> Tensor:
+        """Return the encodings of whole sets (`B x n x d`)."""
+        encoding: Tensor = call_plugin(lambda: self.module(x), f"{self.name} on {tuple(x.shape)}")
+        return encoding
+
     def copy(self) -> "GuardedEncoder":
         """Return a copy for use on another thread: an encoder may keep intermediate results in itself."""
         return GuardedEncoder(copy_module(self.module), self.name)
 
 
 def build_encoder(options: "EncodeOptions", width: int) -> GuardedEncoder:
-    """Build the encoder in eval mode for elements of `width` numbers, with trained weights if there are any.
-
-    It is tried on the CPU and then moved to its device.
+    """Build the encoder of `build_module` as a streaming one, on its device.
 
     Raises UsageError if the elements or the weights do not fit it, or if `g` is missing or superfluous.
+    """
+    module = as_streaming(build_module(options, width), options)
+    return GuardedEncoder(module.to(options.device), options.encoder)
+
+
+def build_module(options: "EncodeOptions", width: int) -> nn.Module:
+    """Build the encoder on the CPU, in eval mode, for elements of `width` numbers, with trained weights if given.
+
+    Raises UsageError if the elements or the weights do not fit it.
     """
     spec = BuildOptions(hyper=options.hyper).apply(get_spec(options.encoder))
     module = build_from_spec(spec, dim_in=width, seed=options.seed).eval()
@@ -90,10 +103,11 @@ def build_encoder(options: "EncodeOptions", width: int) -> GuardedEncoder:
         validate(module, dim_in=width, name=options.encoder, domain=declared_domain(spec, module, width))
     except BrokenPluginError as error:
         raise UsageError(f"{options.path} holds elements of width {width}, and {error}") from error
-    return GuardedEncoder(_as_streaming(module, options).to(options.device), options.encoder)
+    return module
 
 
-def _as_streaming(module: nn.Module, options: "EncodeOptions") -> nn.Module:
+def as_streaming(module: nn.Module, options: "EncodeOptions") -> nn.Module:
+    """Return a streaming encoder, or a plain one with its `g`. Raises UsageError if that is missing or superfluous."""
     if is_streaming(module):
         if options.g is not None:
             raise UsageError(f"{options.encoder} is a streaming encoder; leave out --g {options.g}")

@@ -12,7 +12,7 @@ from mbcbench.streaming.group_rows import GroupRows, check_ids
 from mbcbench.streaming.sources import Array, GroupedSource, Source, open_source, open_table
 from mbcbench.streaming.threads import read_ahead
 
-READ_BYTES = 2**26  # of the elements that are sorted by their sets together: more of each set, and fewer updates
+READ_BYTES = 3 * 2**24  # of the elements that are sorted by their sets together: more of each set, and fewer updates
 
 
 class GroupFile(Protocol):

@@ -12,7 +12,9 @@ from mbcbench.errors import UsageError
 from mbcbench.streaming.sources.base import Array
 
 SetId: TypeAlias = int | str
+MAX_ID = 2**63 - 1
 BATCH_BYTES = 2**20  # of the elements in a batch: the encoder's intermediate results stay in cache
+STATE_BYTES = 2**22  # of the states in a batch
 
 
 class GroupRows(NamedTuple):
@@ -51,7 +53,7 @@ def group_rows(ids: Any, x: Any, where: str) -> GroupRows:
     Raises UsageError if an id is missing, or neither a whole number nor text.
     """
     column = np.asarray(ids)
-    if column.ndim != 1 or np.ndim(x) != 2 or len(column) != len(x):
+    if column.ndim != 1 or np.ndim(x) != 2 or len(column) != len(x) or not x.shape[1]:
         raise UsageError(
             f"{where}: ids {column.shape} and elements {tuple(np.shape(x))}; give n ids and n x d elements"
         )
@@ -67,6 +69,8 @@ def check_ids(ids: list[Any], codes: Array, where: str, first_row: int = 0) -> l
     for value in ids:
         if not isinstance(value, int | str) or isinstance(value, bool):
             raise UsageError(f"{where}: the id {value!r} is a {type(value).__name__}; use whole numbers or text")
+        if isinstance(value, int) and value > MAX_ID:
+            raise UsageError(f"{where}: the id {value} does not fit into int64; use text")
     return ids
 
 
@@ -76,24 +80,23 @@ def equal_size_batches(rows: GroupRows, order_of_sets: Array, bytes_per_set: int
     There are at most sqrt(2 n) different numbers of rows, and no batch has padding, so an encoder needs no masks.
 
     order_of_sets: for each set, a number by which the sets of a batch are ordered.
-    bytes_per_set: size of a state; elements and states of a batch have at most about `BATCH_BYTES` each.
+    bytes_per_set: size of a state.
     """
     counts = np.bincount(rows.codes, minlength=len(rows.ids))
     sets = np.lexsort((order_of_sets, counts))
     rank = np.empty(len(sets), np.int32)
     rank[sets] = np.arange(len(sets), dtype=np.int32)
-    x = torch.from_numpy(rows.x).index_select(0, torch.from_numpy(_stable_order(rank[rows.codes], len(sets))))
+    x, order = torch.from_numpy(rows.x), torch.from_numpy(_stable_order(rank[rows.codes], len(sets)))
     row_bytes, counts = rows.x.strides[0], counts[sets]
     first_row = np.concatenate([[0], np.cumsum(counts)])
     starts = np.flatnonzero(np.diff(counts, prepend=-1))
     for start, stop in zip(starts, [*starts[1:], len(sets)], strict=True):
         n = int(counts[start])
-        if n == 0:
-            continue
-        size = max(1, BATCH_BYTES // max(n * row_bytes, bytes_per_set))
+        size = max(1, min(BATCH_BYTES // max(1, n * row_bytes), STATE_BYTES // bytes_per_set))
         for first in range(start, stop, size):
             last = min(first + size, stop)
-            yield Batch(sets[first:last], x[first_row[first] : first_row[last]].view(last - first, n, -1))
+            elements = x.index_select(0, order[first_row[first] : first_row[last]])
+            yield Batch(sets[first:last], elements.view(last - first, n, x.shape[1]))
 
 
 def _stable_order(keys: Array, number: int) -> Array:
@@ -103,6 +106,8 @@ def _stable_order(keys: Array, number: int) -> Array:
     """
     from scipy.sparse import coo_array
 
+    if not len(keys):
+        return keys
     positions = np.arange(len(keys), dtype=np.int32)
     ones = np.ones(len(keys), np.int8)
     order: Array = coo_array((ones, (keys, positions)), shape=(number, len(keys))).tocsr().indices

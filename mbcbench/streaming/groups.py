@@ -1,9 +1,10 @@
 """Encode many sets in one pass: rows in any order, a state per set."""
 
+import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench import system
-from mbcbench.errors import BrokenPluginError, UsageError
+from mbcbench.errors import UsageError
 from mbcbench.protocol.encoder import is_streaming
 from mbcbench.protocol.state import map_state
 from mbcbench.streaming import probe
 from mbcbench.streaming.admission import check_consistent
+from mbcbench.streaming.encoded_sets import EncodedSets, EncodingFailures
 from mbcbench.streaming.encoder import GuardedEncoder
 from mbcbench.streaming.group_rows import BATCH_BYTES, GroupRows, SetId, equal_size_batches, group_rows
 from mbcbench.streaming.set_states import BatchedStates, NotBatchableError, SetStates, StateLayout, choose_layout
@@ -25,14 +27,7 @@ from mbcbench.types import State
 logger = logging.getLogger(__name__)
 
 MEMORY_FRACTION = 0.5  # of the memory of the machine, for states
-Progress = Callable[[int, int, int | None], None]  # rows read in this pass, number of the pass, number of passes
-
-
-class EncodedSets(NamedTuple):
-    """Encodings of consecutive sets: their ids, and `B x ...` numbers."""
-
-    ids: Sequence[SetId]
-    encodings: Array
+Progress = Callable[[int, int, int], None]  # rows read in this pass, number of the pass, passes needed so far
 
 
 def encode_groups(module: nn.Module, batches: Iterable[tuple[Any, Any]], *, memory: int | None = None) -> pd.DataFrame:
@@ -87,8 +82,8 @@ class _Batches:
     def __iter__(self) -> Iterator[GroupRows]:
         if self._is_read and iter(self._batches) is self._batches:
             raise UsageError(
-                "there are more sets than memory=... bytes hold, and batches is an iterator, which cannot be read again; "
-                "give a list, or an object with __iter__"
+                "there are more states than memory holds, and an iterator cannot be read again; give the batches as a "
+                "list, or as an object with __iter__"
             )
         self._is_read = True
         for number, (ids, x) in enumerate(self._batches):
@@ -102,7 +97,7 @@ class GroupedEncoding:
 
     encoder: a streaming encoder.
     memory: bytes for states; None for half of the memory of the machine.
-    progress: called with the number of rows read in this pass, the number of the pass, and that of all passes or None.
+    progress: called with the number of rows read in this pass, the number of the pass, and how many are needed so far.
     is_single_pass: raise UsageError if the states of all sets do not fit into memory.
     ids: position of each set, in the order in which they first appeared.
     states: states of the sets of the current pass; None before any rows are read.
@@ -122,51 +117,73 @@ class GroupedEncoding:
 
         Raises UsageError and BrokenPluginError.
         """
-        first, number, passes = 0, 1, None
-        while passes is None or number <= passes:
-            self._read(rows, first, number, passes)
+        first, number = 0, 1
+        while number <= self._passes:
+            self._read(rows, first, number)
             if self.states is None:  # there are no rows
                 return
-            passes = -(-len(self.ids) // self._capacity)
             yield from read_out(self.encoder, self.states, [*self.ids][first : first + self._capacity])
             first, number = first + self._capacity, number + 1
-            self.states = self.states if number > passes else None
+            self.states = self.states if number > self._passes else None
 
-    def choose_layout(self, x: Array) -> StateLayout:
+    def go_on(self, ids: Sequence[SetId], layout: StateLayout, states: SetStates) -> None:
+        """Continue from states of sets, to which rows will be added."""
+        self.ids, self.states = {set_id: place for place, set_id in enumerate(ids)}, states
+        self._use(layout)
+
+    def result(self) -> tuple[StateLayout, SetStates]:
+        """Return the states of all sets after a single pass."""
+        assert self._layout is not None
+        assert self.states is not None
+        return self._layout, self.states
+
+    def _choose_layout(self, x: Array) -> StateLayout:
         """Choose how states are kept, on the first elements, and how many fit into memory.
 
         Raises UsageError if the encoder breaks `mbc.partition`.
         """
         elements = torch.from_numpy(x[: probe.MAX_ELEMENTS]).to(self.encoder.device)
         check_consistent(self.encoder, elements)
-        self._layout = layout = choose_layout(self.encoder, elements)
-        self._capacity = max(1, self._memory // layout.bytes_per_set)
+        layout = choose_layout(self.encoder, elements)
         if layout.reason:
             self._warn_of_separate_states(layout.reason)
+        return self._use(layout)
+
+    def _use(self, layout: StateLayout) -> StateLayout:
+        self._layout = layout
+        self._capacity = max(1, self._memory // layout.bytes_per_set)
         return layout
 
     @property
     def _memory(self) -> int:
         return self.memory or int(MEMORY_FRACTION * system.available_bytes())
 
-    def _read(self, rows: Iterable[GroupRows], first: int, number: int, passes: int | None) -> None:
+    @property
+    def _passes(self) -> int:
+        return max(1, -(-len(self.ids) // max(1, self._capacity)))
+
+    def _read(self, rows: Iterable[GroupRows], first: int, number: int) -> None:
         """Update the states of the sets from `first` on with all their rows."""
         done = 0
         for part in rows:
             if len(part.codes):
-                layout = self._layout or self.choose_layout(part.x)
+                layout = self._layout or self._choose_layout(part.x)
                 self.states = self.states or layout.new_states()
+                self.progress(done, number, self._passes)  # after the law was tried: the first call starts the clock
                 self._add(part, first, self.states, layout.bytes_per_set)
             else:  # the set of a file without elements
                 self.ids.update({set_id: len(self.ids) for set_id in part.ids if set_id not in self.ids})
             done += len(part.codes)
-            self.progress(done, number, passes)
+            self.progress(done, number, self._passes)
         if self.states is not None:
             self.states.extend(min(len(self.ids) - first, self._capacity))
 
     def _add(self, rows: GroupRows, first: int, states: SetStates, bytes_per_set: int) -> None:
         ids = self.ids
-        sets = np.fromiter((ids.setdefault(i, len(ids)) for i in rows.ids), np.int64, len(rows.ids)) - first
+        if ids and type(next(iter(ids))) is not type(rows.ids[0]):
+            raise UsageError(f"set ids are numbers and text, {next(iter(ids))!r} and {rows.ids[0]!r}; use one of them")
+        ids.update(zip((set_id for set_id in rows.ids if set_id not in ids), itertools.count(len(ids)), strict=False))
+        sets = np.fromiter(map(ids.__getitem__, rows.ids), np.int64, len(rows.ids)) - first
         if self.is_single_pass and len(ids) > self._capacity:
             raise UsageError(
                 f"the states of more than {self._capacity:,} sets do not fit into {self._memory / 2**30:.3g} GiB; give "
@@ -196,41 +213,15 @@ class GroupedEncoding:
 
 
 def read_out(encoder: GuardedEncoder, states: SetStates, ids: Sequence[SetId]) -> Iterator[EncodedSets]:
-    """Yield the encodings of all states. Where the encoder raises for a set, they are NaN, and a warning says why.
-
-    Raises BrokenPluginError if it raises for all sets that are read out first.
-    """
-    first, failed, shape = 0, 0, None
+    """Yield the encodings of all states. Raises BrokenPluginError as `EncodingFailures` does."""
+    first, failures = 0, EncodingFailures()
     for state, count in states.states():
-        results = _readout(encoder, state, count)
-        errors = [
-            (position, result) for position, result in enumerate(results) if isinstance(result, BrokenPluginError)
-        ]
-        encodings = [result for result in results if not isinstance(result, BrokenPluginError)]
-        if errors and not failed:
-            position, error = errors[0]
-            logger.warning("warning: set %r has no encoding: %s", ids[first + position], error)
-        if encodings:
-            shape = encodings[0].shape[1:]
-        elif shape is None:
-            raise errors[0][1]
-        missing = np.full((1, *shape), np.nan, encoder.dtype)
-        rows = [missing if isinstance(result, BrokenPluginError) else result for result in results]
-        yield EncodedSets(ids[first : first + count], np.concatenate(rows))
-        first, failed = first + count, failed + len(errors)
-    if failed > 1:
-        logger.warning("warning: %d of %d sets have no encoding", failed, len(ids))
 
+        def encode(rows: slice, state: State = state, count: int = count) -> Array:
+            part = state if count == 1 else map_state(lambda tensor: tensor[rows], state)
+            return encoder.readout(part).cpu().numpy()
 
-def _readout(encoder: GuardedEncoder, state: State, count: int) -> list[Array | BrokenPluginError]:
-    """Return the encodings of the sets of a state, together or, if that fails, each or the error of its read-out."""
-    try:
-        return [encoder.readout(state).cpu().numpy()]
-    except BrokenPluginError as error:
-        if count == 1:
-            return [error]
-    return [result for row in range(count) for result in _readout(encoder, _row(state, row), 1)]
-
-
-def _row(state: State, row: int) -> State:
-    return map_state(lambda tensor: tensor[row : row + 1], state)
+        part_ids = ids[first : first + count]
+        yield EncodedSets(part_ids, failures.encode_or_nan(encode, part_ids))
+        first += count
+    failures.warn()

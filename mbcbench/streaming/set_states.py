@@ -12,11 +12,11 @@ from mbcbench.errors import BrokenPluginError
 from mbcbench.protocol.state import clone, leaves, map_state, named_leaves, nbytes, replace_leaves, tensors
 from mbcbench.streaming import probe
 from mbcbench.streaming.encoder import GuardedEncoder
+from mbcbench.streaming.row_table import RowTable
 from mbcbench.streaming.sources.base import Array
 from mbcbench.types import State
 
-GROWTH = 1.5  # of the memory for states, when more sets come than it holds
-READOUT_BYTES = 2**22  # of the states that are read out together
+READOUT_BYTES = 2**23  # of the states that are read out together
 OBJECT_BYTES = 1000  # of Python objects that a state of its own needs
 MAX_PROBED_ROWS = 64  # per set
 
@@ -51,9 +51,8 @@ class SetStates(Protocol):
 class BatchedStates:
     """States as one state whose tensors have a row per set.
 
-    A tensor keeps a single row as long as all sets have the same in it, as random slots in eval mode do.
-
-    shares_rows: give the encoder such a row repeated without copies (stride 0), which not every encoder can read.
+    shares_rows: give the encoder a row that is the same for all sets repeated without copies (stride 0), which not
+    every encoder can read.
     Raises NotBatchableError if the state of an empty set has no such rows.
     """
 
@@ -63,83 +62,52 @@ class BatchedStates:
         self._structure = _structure(self._empty, 1)
         _check_structure(self._structure, _structure(two, 2))
         self._positions = [position for position, leaf in enumerate(leaves(self._empty)) if isinstance(leaf, Tensor)]
-        self._rows = tensors(self._empty)
-        if not all(torch.equal(pair, _repeat(row, 2)) for pair, row in zip(tensors(two), self._rows, strict=True)):
+        self._tables = [RowTable(row, shares_row=shares_rows) for row in tensors(self._empty)]
+        if not all(torch.equal(pair, table.rows(0, 2)) for pair, table in zip(tensors(two), self._tables, strict=True)):
             raise NotBatchableError("init_state draws random numbers")
-        self._tables: list[Tensor | None] = [None] * len(self._rows)
-        self._shares_rows = shares_rows
         self.count = 0
 
     @property
     def bytes_per_set(self) -> int:
         """Size of the state of a set, without what is the same for all."""
-        pairs = zip(self._rows, self._tables, strict=True)
-        return sum(row.nbytes for row, table in pairs if table is not None)
+        return sum(table.bytes_per_row for table in self._tables)
 
-    @torch.inference_mode()
     def extend(self, count: int) -> None:
-        for position, (row, table) in enumerate(zip(self._rows, self._tables, strict=True)):
-            if table is None or count <= self.count:
-                continue
-            if len(table) < count:
-                larger = table.new_empty(max(count, int(GROWTH * len(table))), *table.shape[1:])
-                larger[: self.count] = table[: self.count]
-                self._tables[position] = table = larger
-            table[self.count : count] = row
         self.count = max(count, self.count)
+        for table in self._tables:
+            table.extend(self.count)
 
     @torch.inference_mode()
     def update(self, sets: Array, x: Tensor) -> None:
-        index = torch.from_numpy(np.ascontiguousarray(sets)).to(x.device)
-        before = [self._gather(position, index) for position in range(len(self._rows))]
+        before = [table.gather(sets) for table in self._tables]
         after = self._encoder.update(self._as_state(before), [x])
         _check_structure(self._structure, _structure(after, len(sets)))
-        for position, (old, new) in enumerate(zip(before, tensors(after), strict=True)):
-            if new is not old:
-                self._scatter(position, index, new)
+        for table, old, new in zip(self._tables, before, tensors(after), strict=True):
+            # A row that is repeated without copies cannot have been written to.
+            if new is not old or new.stride()[:1] != (0,):
+                table.scatter(sets, new, self.count)
 
     def states(self) -> Iterator[tuple[State, int]]:
         size = max(1, READOUT_BYTES // max(1, self.bytes_per_set))
         for first in range(0, self.count, size):
             last = min(first + size, self.count)
-            yield self._state(first, last), last - first
+            yield self._as_state([table.rows(first, last) for table in self._tables]), last - first
 
     def saved(self) -> list[State]:
-        tables = zip(self._rows, self._tables, strict=True)
-        return [row if table is None else table[: self.count] for row, table in tables]
+        return [table.saved(self.count) for table in self._tables]
 
     def load(self, saved: list[State], count: int) -> None:
         self.count = count
-        for position, (tensor, row) in enumerate(zip(saved, self._rows, strict=True)):
-            tensor = tensor.to(row.device)
-            self._tables[position] = None if torch.equal(tensor, row.expand_as(tensor)) else tensor
+        for table, segments in zip(self._tables, saved, strict=True):
+            table.load(segments)
 
     def separate(self) -> "SeparateStates":
         """Return the same states as a state per set."""
-        return SeparateStates(self._encoder, [clone(self._state(n, n + 1)) for n in range(self.count)])
-
-    def _state(self, first: int, last: int) -> State:
-        pairs = zip(self._rows, self._tables, strict=True)
-        return self._as_state([_repeat(row, last - first) if t is None else t[first:last] for row, t in pairs])
+        rows = ([table.rows(n, n + 1) for table in self._tables] for n in range(self.count))
+        return SeparateStates(self._encoder, [clone(self._as_state(parts)) for parts in rows])
 
     def _as_state(self, parts: list[Tensor]) -> State:
         return replace_leaves(self._empty, dict(zip(self._positions, parts, strict=True)))
-
-    def _gather(self, position: int, index: Tensor) -> Tensor:
-        table = self._tables[position]
-        if table is not None:
-            return table.index_select(0, index)
-        shared = _repeat(self._rows[position], len(index))
-        return shared if self._shares_rows else shared.clone(memory_format=torch.contiguous_format)
-
-    def _scatter(self, position: int, index: Tensor, new: Tensor) -> None:
-        table, row = self._tables[position], self._rows[position]
-        if table is None:
-            if torch.equal(new, row.expand_as(new)):
-                return
-            table = _repeat(row, self.count).clone(memory_format=torch.contiguous_format)
-            self._tables[position] = table
-        table.index_copy_(0, index, new)
 
 
 class SeparateStates:
@@ -255,12 +223,8 @@ def _check_structure(expected: dict[str, object], actual: dict[str, object]) -> 
     """Raise NotBatchableError for the first leaf that is not the same in both, or has no row per set."""
     if list(expected) != list(actual):
         raise NotBatchableError("the state does not keep its structure")
-    for path in expected:
-        if expected[path] is None or actual[path] is None:
+    for path, row_type in expected.items():
+        if row_type is None or actual[path] is None:
             raise NotBatchableError(f"{path} does not have a row per set")
-        if expected[path] != actual[path]:
+        if row_type != actual[path]:
             raise NotBatchableError(f"{path} does not keep its value, type or shape")
-
-
-def _repeat(row: Tensor, count: int) -> Tensor:
-    return row.expand(count, *row.shape[1:])

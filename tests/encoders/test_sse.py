@@ -31,6 +31,16 @@ def test_gradients_reach_the_mean_and_the_scale_of_the_slots(build: Build, x: Te
     assert module.slots.log_std.grad.abs().max() > 1e-9
 
 
+@pytest.mark.parametrize("name", ["sse-random", "sse-random-max"])
+@pytest.mark.parametrize("n", [1, 40])
+def test_slots_that_are_repeated_without_copies_give_the_same_encoding(build: Build, name: str, n: int) -> None:
+    module, x = build(name), torch.randn(3, n, 3, dtype=torch.float64)
+    state = module.init_state(1)
+    repeated = module.with_slots(state.slots.expand(3, -1, -1))
+    copied = module.with_slots(state.slots.repeat(3, 1, 1))
+    torch.testing.assert_close(module.update(repeated, x).value, module.update(copied, x).value)
+
+
 def test_in_eval_every_set_gets_the_same_slots_and_in_train_each_its_own(build: Build) -> None:
     module = build("sse-random")
     slots = module.init_state(3).slots

@@ -1,6 +1,7 @@
 """States are values: they map, count, and survive a round trip through bytes."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -72,3 +73,17 @@ def test_a_state_without_tensors_survives_too() -> None:
 def test_a_leaf_that_is_neither_tensor_nor_plain_value_is_named() -> None:
     with pytest.raises(TypeError, match="not object"):
         pytree.to_bytes((object(),))
+
+
+def test_a_file_holds_the_same_as_bytes(tmp_path: Path) -> None:
+    state = (example(), Data(torch.tensor([1, 2]), "x"), [torch.tensor(True)], None)
+    pytree.write_file(state, tmp_path / "state")
+    loaded = pytree.read_file(tmp_path / "state", like=state)
+    assert isinstance(loaded[0], Named)
+    assert isinstance(loaded[1], Data)
+    assert pytree.to_bytes(loaded) == pytree.to_bytes(state)
+
+
+def test_a_file_may_hold_no_tensors(tmp_path: Path) -> None:
+    pytree.write_file({"a": 1}, tmp_path / "state")
+    assert pytree.read_file(tmp_path / "state", like={}) == {"a": 1}

@@ -76,7 +76,7 @@ def test_a_folder_that_cannot_be_written_to_is_reported_before_the_set_is_read(
 
     Path("locked").mkdir()
     monkeypatch.setattr(tempfile, "TemporaryFile", open_temporary)
-    monkeypatch.setattr(module, "open_source", None)
+    monkeypatch.setattr(module, "open_parts", None)
     code, out, err = encode("x.npy", "mine.py:Sum", option, "locked/e.npy")
     assert (code, out, err.count("\n")) == (3, "", 1)
     assert "cannot write locked/e.npy: Permission denied; choose another folder" in err

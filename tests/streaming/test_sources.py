@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -48,6 +49,18 @@ def test_every_format_yields_the_elements_from_any_start(
     chunks = [(index, chunk.copy()) for block in blocks for index, chunk in block.chunks(7)]
     assert [index for index, _ in chunks] == list(range(start, len(X), 7))
     np.testing.assert_array_equal(np.concatenate([chunk for _, chunk in chunks]), X[start:])
+
+
+def test_a_column_that_pandas_adds_for_its_index_is_not_part_of_the_elements(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "x.parquet"
+    pd.DataFrame(X, columns=["a", "b", "c"]).sort_values("a").to_parquet(path)
+    assert open_source(path).width == 3
+
+
+def test_no_elements_are_read_from_an_empty_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", X[:0])
+    open_source(tmp_path / "x.npy").read(0, np.empty((0, 3), np.float32))
 
 
 def test_columns_and_arrays_are_selected_by_name(tmp_path: Path) -> None:

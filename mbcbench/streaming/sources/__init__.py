@@ -12,6 +12,7 @@ from mbcbench.streaming.sources.base import Array as Array
 from mbcbench.streaming.sources.base import GroupedSource as GroupedSource
 from mbcbench.streaming.sources.base import Source as Source
 from mbcbench.streaming.sources.npy import open_npy
+from mbcbench.streaming.sources.parts import JoinedSource
 from mbcbench.streaming.sources.tables import open_arrow, open_grouped_arrow, open_grouped_parquet, open_parquet
 from mbcbench.streaming.sources.text import open_grouped_text, open_text
 
@@ -56,6 +57,12 @@ def open_source(path: Path, select: Sequence[str] = ()) -> Source:
     file_format = _format_of(path, FORMATS)
     with _explain_damage(path, file_format):
         return file_format.open(path, select)
+
+
+def open_parts(paths: Sequence[Path], select: Sequence[str] = ()) -> Source:
+    """Open the files of a set as one. Raises UsageError as `open_source` does, and if they differ in width."""
+    sources = [open_source(path, select) for path in paths]
+    return sources[0] if len(sources) == 1 else JoinedSource(sources)
 
 
 def open_table(path: Path, by: str, select: Sequence[str] = ()) -> GroupedSource:

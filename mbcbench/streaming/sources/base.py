@@ -34,6 +34,8 @@ class Source(ABC):
 
     def read(self, start: int, out: Array) -> None:
         """Fill `out` (`n x d`) with the elements from `start` on. Raises UsageError if they cannot be read."""
+        if not len(out):
+            return
         try:
             self._read(start, out)
         except UsageError:

@@ -1,5 +1,6 @@
 """Tables: Parquet and Arrow files, whose elements are rows of numeric columns or the lists in one column."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -11,6 +12,7 @@ from mbcbench.streaming.sources.base import Array, GroupedSource, SequentialSour
 from mbcbench.types import Encoder
 
 PARQUET_ROWS = 2**14  # rows that are decoded at a time
+PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # a column that pandas adds for a frame that was sorted or filtered
 
 
 class TableFile(Protocol):
@@ -84,7 +86,8 @@ class GroupedTable(TableSource):
         id_type = str(file.schema.field(by).type)
         if not any(word in id_type for word in ("int", "string")):
             raise UsageError(f"{path}: column {by!r} holds {id_type}; set ids are whole numbers or text")
-        super().__init__(file, path, list(select) or [name for name in names if name != by])
+        others = [name for name in names if name != by and not PANDAS_INDEX.fullmatch(name)]
+        super().__init__(file, path, list(select) or others)
         self._by = by
 
     def iter_parts(self) -> Iterator[tuple[Any, Array]]:
@@ -118,7 +121,7 @@ def _select_columns(path: Path, schema: Any, select: Sequence[str]) -> list[str]
     for name in select:
         if name not in schema.names:
             raise UsageError(f"{path} has no column {name!r}; it has {', '.join(schema.names)}")
-    columns = list(select) or list(schema.names)
+    columns = list(select) or [name for name in schema.names if not PANDAS_INDEX.fullmatch(name)]
     for name in columns:
         column_type = schema.field(name).type
         is_only_list = len(columns) == 1 and _is_list(column_type) and _is_number(column_type.value_type)

@@ -1,0 +1,267 @@
+"""Sets over several processes of `torch.distributed`: states are merged in a tree, and gradients go back through it."""
+
+import itertools
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from mbcbench.errors import UsageError
+from mbcbench.protocol.encoder import has_merge, is_streaming
+from mbcbench.protocol.state import from_bytes, leaves, replace_leaves, tensors, to_bytes
+from mbcbench.types import Encoder, State
+
+
+def encode(module: nn.Module, chunks: Iterable[Tensor]) -> Tensor:
+    """Return the encoding of the union of the chunks of all processes, to each of them, with exact gradients.
+
+    Each process updates a state with its own chunks. The states, not the elements, are sent, and merged in a tree, in
+    the order of the ranks. To train on the encoding, compute the same loss in every process, and then
+    `average_gradients`: they are those of a single process.
+
+    Parameters
+    ----------
+    module
+        A streaming encoder with `merge`, with the same parameters in every process.
+    chunks
+        Chunks of this process (`B x n_c x d`), in their order; they may be none.
+
+    Returns
+    -------
+    Tensor
+        The encoding, `B x ...`.
+
+    Raises
+    ------
+    UsageError
+        If the module cannot stream or merge, there is no process group, or the processes have sets of different number.
+    """
+    check_mergeable(module, type(module).__name__)
+    if not dist.is_initialized():
+        raise UsageError("distributed.encode needs a process group; call torch.distributed.init_process_group first")
+    encoder: Encoder = module
+    first = next(stream := iter(chunks), None)
+    device = first.device if first is not None else next((p.device for p in module.parameters()), torch.device("cpu"))
+    state = _same_initial_state(encoder, _batch_size(first, device), device)
+    for chunk in itertools.chain([] if first is None else [first], stream):
+        state = encoder.update(state, chunk)
+    state, token = _merge_with_gradients(state, encoder.merge, device)
+    encoding = None if state is None else encoder.readout(state)
+    if encoding is not None and token is not None:
+        (encoding,) = _Tie.apply(1, encoding, token)  # type: ignore[no-untyped-call]
+    return _broadcast(encoding, token, device)
+
+
+def average_gradients(module: nn.Module) -> None:
+    """Replace the gradients of the parameters by their means over all processes, as `DistributedDataParallel` does.
+
+    Parameters
+    ----------
+    module
+        A module with the same parameters in every process. One without a gradient, as in a process without chunks,
+        counts as having a gradient of zeros.
+    """
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            dist.all_reduce(gradient)
+            parameter.grad = gradient / dist.get_world_size()
+
+
+def check_mergeable(module: nn.Module, name: str) -> None:
+    """Raise UsageError if an encoder is not a streaming one with `merge`."""
+    if not is_streaming(module):
+        raise UsageError(f"{name} is a plain module; make it a stream with merge (see docs/mil.md)")
+    if not has_merge(module):
+        raise UsageError(f"{name} has no merge, which the states of several processes need; define merge(a, b)")
+
+
+def merge_in_tree(state: State, merge: Callable[[State, State], State], like: State, device: torch.device) -> State:
+    """Return the states of all ranks merged in their order, to rank 0; None to all others. Without gradients.
+
+    like: a fresh state, whose types the received ones have.
+    """
+    for partner, is_receiver in _partners():
+        if not is_receiver:
+            send_state(state, partner, device)
+            return None
+        state = merge(state, receive_state(partner, like, device))
+    return state
+
+
+def send_state(state: State, rank: int, device: torch.device) -> None:
+    """Send a state, as safetensors bytes."""
+    data = torch.frombuffer(bytearray(to_bytes(state)), dtype=torch.uint8).to(device)
+    dist.send(torch.tensor([len(data)], device=device), rank)
+    dist.send(data, rank)
+
+
+def receive_state(rank: int, like: State, device: torch.device) -> State:
+    """Return the state that a rank sends."""
+    length = torch.zeros(1, dtype=torch.int64, device=device)
+    dist.recv(length, rank)
+    data = torch.empty(int(length), dtype=torch.uint8, device=device)
+    dist.recv(data, rank)
+    return to_device(from_bytes(data.cpu().numpy().tobytes(), like), device)
+
+
+def to_device(state: State, device: torch.device) -> State:
+    """Return a state on a device."""
+    places = {place: leaf.to(device) for place, leaf in enumerate(leaves(state)) if isinstance(leaf, Tensor)}
+    return replace_leaves(state, places)
+
+
+def _partners() -> Iterable[tuple[int, bool]]:
+    """Yield the ranks with which this one merges, and True if it receives; a rank that has sent is done."""
+    rank, size, step = dist.get_rank(), dist.get_world_size(), 1
+    while step < size:
+        if rank % (2 * step):
+            yield rank - step, False
+            return
+        if rank + step < size:
+            yield rank + step, True
+        step *= 2
+
+
+def _batch_size(chunk: Tensor | None, device: torch.device) -> int:
+    size = 0 if chunk is None else len(chunk)
+    limits = torch.tensor([size, -(size or 2**31)], device=device)
+    dist.all_reduce(limits, dist.ReduceOp.MAX)
+    largest, smallest = int(limits[0]), -int(limits[1])
+    if not largest:
+        raise UsageError("no process has a chunk; give at least one of them a chunk, B x n_c x d")
+    if smallest != largest:
+        raise UsageError(f"chunks have {smallest} sets in one process and {largest} in another; give the same number")
+    return largest
+
+
+def _same_initial_state(encoder: Encoder, batch_size: int, device: torch.device) -> State:
+    """Return an initial state for which all ranks have drawn the same random numbers."""
+    seed = torch.randint(2**31, (1,)).to(device)
+    dist.broadcast(seed, 0)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(int(seed))
+        return encoder.init_state(batch_size)
+
+
+class _Sent(NamedTuple):
+    """A state on its way, and which of its tensors have gradients."""
+
+    state: State
+    has_gradient: Tensor
+
+
+def _merge_with_gradients(
+    state: State, merge: Callable[[State, State], State], device: torch.device
+) -> tuple[State, Tensor | None]:
+    """Merge as `merge_in_tree` does. The second result is a tensor through which gradients reach what was sent."""
+    tokens: list[Tensor] = []
+    like = state
+    for partner, is_receiver in _partners():
+        parts = tensors(state)
+        if not is_receiver:
+            has_gradient = [part.requires_grad for part in parts]
+            send_state(_Sent(state, torch.tensor(has_gradient)), partner, device)
+            sent = [part for part in parts if part.requires_grad]
+            if sent:
+                tokens.append(_Send.apply(partner, *sent))  # type: ignore[no-untyped-call]
+            return None, _sum(tokens)
+        received, token = _receive(partner, like, device)
+        tokens += [] if token is None else [token]
+        state = merge(state, received)
+    return state, _sum(tokens)
+
+
+def _receive(partner: int, like: State, device: torch.device) -> tuple[State, Tensor | None]:
+    sent: _Sent = receive_state(partner, _Sent(like, torch.empty(0)), device)
+    places = [place for place, leaf in enumerate(leaves(sent.state)) if isinstance(leaf, Tensor)]
+    places = [place for place, has_gradient in zip(places, sent.has_gradient.tolist(), strict=True) if has_gradient]
+    if not places:
+        return sent.state, None
+    values = list(leaves(sent.state))
+    anchor = torch.zeros((), device=device, requires_grad=True)
+    token, *parts = _Receive.apply(partner, anchor, *(values[place] for place in places))  # type: ignore[no-untyped-call]
+    return replace_leaves(sent.state, dict(zip(places, parts, strict=True))), token
+
+
+def _sum(tokens: list[Tensor]) -> Tensor | None:
+    return torch.stack(tokens).sum() if tokens else None
+
+
+def _broadcast(encoding: Tensor | None, token: Tensor | None, device: torch.device) -> Tensor:
+    """Return the encoding of rank 0 to all ranks."""
+    like = torch.empty(0)
+    meta = torch.zeros(1, dtype=torch.int64, device=device)
+    if encoding is not None:
+        data = torch.frombuffer(bytearray(to_bytes(encoding)), dtype=torch.uint8).to(device)
+        meta[0] = len(data)
+    dist.broadcast(meta, 0)
+    if encoding is None:
+        data = torch.empty(int(meta), dtype=torch.uint8, device=device)
+    dist.broadcast(data, 0)
+    value: Tensor = encoding if encoding is not None else from_bytes(data.cpu().numpy().tobytes(), like).to(device)
+    if not torch.is_grad_enabled():
+        return value
+    anchor = torch.zeros((), device=device, requires_grad=True)
+    out: Tensor = _Broadcast.apply(value, anchor if token is None else token + anchor)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Send(torch.autograd.Function):
+    """Its backward pass receives the gradients of what was sent."""
+
+    @staticmethod
+    def forward(ctx: Any, partner: int, *parts: Tensor) -> Tensor:
+        ctx.partner, ctx.parts = partner, [torch.empty_like(part) for part in parts]
+        return torch.zeros((), device=parts[0].device)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        for part in ctx.parts:
+            dist.recv(part, ctx.partner)
+        return None, *ctx.parts
+
+
+class _Receive(torch.autograd.Function):
+    """Returns what was received, after a token; its backward pass sends the gradients back."""
+
+    @staticmethod
+    def forward(ctx: Any, partner: int, anchor: Tensor, *parts: Tensor) -> Any:
+        ctx.partner = partner
+        return anchor.clone(), *(part.clone() for part in parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        for gradient in gradients[1:]:
+            dist.send(gradient.contiguous(), ctx.partner)
+        return None, gradients[0], *(None for _ in gradients[1:])
+
+
+class _Tie(torch.autograd.Function):
+    """Returns the first tensors; the others get gradients of zero, so that what they depend on is reached."""
+
+    @staticmethod
+    def forward(ctx: Any, count: int, *parts: Tensor) -> Any:
+        ctx.others = [torch.zeros_like(part) for part in parts[count:]]
+        return tuple(part.clone() for part in parts[:count])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        return None, *gradients, *ctx.others
+
+
+class _Broadcast(torch.autograd.Function):
+    """Its backward pass sums the gradients of all ranks at rank 0."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, token: Tensor) -> Tensor:
+        ctx.token = torch.zeros_like(token)
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        total = gradients[0].contiguous().clone()
+        dist.reduce(total, 0)
+        return total if dist.get_rank() == 0 else None, ctx.token
