@@ -261,9 +261,10 @@ def test_a_missing_library_file_or_scheduler_is_one_line(monkeypatch: pytest.Mon
         )
     assert not list(Path(".mbcbench/runs").iterdir())
     pytest.importorskip("distributed", reason="needs mbcbench[cluster]")
-    with pytest.raises(UsageError, match=r"no\.json: there is no such file; start a scheduler with --scheduler-file"):
+    monkeypatch.setattr(connection_module, "SECONDS_TO_WRITE", 0.1)
+    with pytest.raises(UsageError, match=r"no\.json: no scheduler has written this file; start one with: dask sched"):
         connect("no.json")
-    Path("damaged.json").write_text("{")
+    Path("damaged.json").write_text("{]}")
     with pytest.raises(UsageError, match=r"damaged\.json: no Dask scheduler answers .*; give the address"):
         connect("damaged.json")
     monkeypatch.setattr(connection_module, "SECONDS_TO_CONNECT", 0.3)

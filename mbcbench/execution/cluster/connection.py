@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 GPU = "GPU"  # the resource of workers with a GPU, as Dask's documentation calls it
 SECONDS_TO_CONNECT = 10.0
+SECONDS_TO_WRITE = 20.0  # the file of a scheduler that is just starting
 SECONDS_TO_GREET = 30.0  # for workers to answer, if another one has
 SECONDS_WITHOUT_WORKERS = 300.0  # until cells that no worker can run are given up
 SECONDS_BETWEEN_POLLS = 0.5
@@ -286,8 +287,11 @@ def connect(scheduler: str) -> Client:
     """
     distributed = require("distributed", "--scheduler runs cells on a Dask cluster")
     is_file = scheduler.endswith(".json") or Path(scheduler).is_file()
-    if is_file and not Path(scheduler).is_file():
-        raise UsageError(f"--scheduler {scheduler}: there is no such file; start a scheduler with --scheduler-file")
+    if is_file and not _is_written(Path(scheduler)):
+        raise UsageError(
+            f"--scheduler {scheduler}: no scheduler has written this file; start one with: dask scheduler "
+            f"--scheduler-file {scheduler}"
+        )
     place = {"scheduler_file": scheduler} if is_file else {"address": scheduler}
     try:
         return distributed.Client(**place, timeout=SECONDS_TO_CONNECT, set_as_default=False)
@@ -296,3 +300,14 @@ def connect(scheduler: str) -> Client:
             f"--scheduler {scheduler}: no Dask scheduler answers ({one_line(error)}); give the address that "
             "dask scheduler prints, or its file"
         ) from error
+
+
+def _is_written(path: Path) -> bool:
+    """Wait until a scheduler that has just been started has written its file; return False if that takes too long."""
+    deadline = time.monotonic() + SECONDS_TO_WRITE
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            if path.read_text().rstrip().endswith("}"):
+                return True
+        time.sleep(0.1)
+    return False
