@@ -1,6 +1,6 @@
 """Compare the time that law cells take on two Dask workers of this machine with that of the local pool.
 
-Both run the same cells in alternation, slice by slice, so that other load of the machine affects both alike. What starts
+Both run the same cells in alternation, slice by slice, so that other load of the machine affects both. What starts
 once per run (fork servers, first answers of the workers) is done before. The target is a ratio of at most 1.3.
 
     python tools/cluster_overhead.py --cells 2000

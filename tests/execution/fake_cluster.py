@@ -1,10 +1,11 @@
 """A Dask client whose workers are entries of a table, and whose futures the test settles."""
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
 from mbcbench.execution.cluster.worker import Greeting, greet
-from mbcbench.execution.runner import Job
+from mbcbench.execution.runner import Job, Started
 from mbcbench.types import JsonDict
 
 
@@ -65,6 +66,7 @@ class FakeClient:
             future.settle(self.greetings[workers[0]])
         else:
             self.cells.append(future)
+            self._receive((0.0, pickle.dumps(Started(arguments[1].cell))))
             if self.result is not None:
                 future.settle(self.result(arguments[1]))
         return future
@@ -73,7 +75,7 @@ class FakeClient:
         return [future for future in self.cells if not future.done()]
 
     def subscribe_topic(self, name: str, receive: Callable[..., None]) -> None:
-        pass
+        self._receive = receive
 
     def run(self, *arguments: object, **options: object) -> None:
         pass

@@ -4,6 +4,7 @@ import multiprocessing
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from threading import Thread
 
@@ -49,12 +50,6 @@ def settle(future: FakeFuture) -> None:
     future.settle(succeed(future.arguments[1]))
 
 
-def run_until_full(events: Iterator[Event], count: int) -> None:
-    """Take events until so many cells have started."""
-    for _ in range(count):
-        assert isinstance(next(events), Started)
-
-
 def finish(client: FakeClient, events: Iterator[Event]) -> list[Record]:
     """Let all cells succeed from now on, and return the records of those that end."""
     client.result = succeed
@@ -73,10 +68,21 @@ def test_cells_are_spread_over_all_threads(client: FakeClient) -> None:
     with ClusterExecutor("fake", (), ()) as executor:
         assert executor.workers == 4
         events = executor.run(jobs(*["cpu"] * 6))
-        run_until_full(events, 4)
-        workers = sorted(future.worker for future in client.cells)
-        assert workers == ["one", "three", "three"]  # the fourth cell starts with the next step
+        assert isinstance(next(events), Started)
+        assert sorted(future.worker for future in client.cells) == ["one", "three", "three", "three"]
         assert len(finish(client, events)) == 6
+
+
+def test_short_cells_queue_on_a_worker_but_neither_long_ones_nor_the_last(client: FakeClient) -> None:
+    client.add_worker("only")
+    for seconds, count, started in ((60.0, 4, 2), (60.0, 2, 1), (3600.0, 4, 1)):
+        client.cells.clear()
+        client.result = None
+        with ClusterExecutor("fake", (), ()) as executor:
+            events = executor.run([Job(job.cell, Limits(seconds=seconds)) for job in jobs(*["cpu"] * count)])
+            next(events)
+            assert len(client.cells) == started
+            assert len(finish(client, events)) == count
 
 
 def test_cells_that_measure_time_are_alone_on_a_host_of_one_processor(client: FakeClient) -> None:
@@ -87,9 +93,9 @@ def test_cells_that_measure_time_are_alone_on_a_host_of_one_processor(client: Fa
     with ClusterExecutor("fake", (), ()) as executor:
         assert executor.processor == "x"
         events = executor.run(jobs("cpu", "cpu", "cpu", "cpu"), exclusive=True)
-        run_until_full(events, 2)
+        next(events)
         settle(client.cells[0])
-        assert isinstance(next(events), Finished)
+        assert any(isinstance(event, Finished) for event in islice(events, 2))
         hosts = [client.table[future.worker]["host"] for future in client.pending()]
         assert hosts == ["b"]
         assert len(finish(client, events)) == 3
@@ -101,14 +107,12 @@ def test_a_gpu_has_one_cell_at_a_time_and_other_cells_do_not_wait_for_it(client:
     client.add_worker("cpu", host="b")
     with ClusterExecutor("fake", (), ()) as executor:
         events = executor.run(jobs("cuda", "cuda", "cpu", "cpu"))
-        run_until_full(events, 3)
-        settle(client.cells[0])
         next(events)
         assert [(future.arguments[1].cell.device, future.resources) for future in client.cells] == [
             ("cuda", {"GPU": 1.0}), ("cpu", {}), ("cpu", {}),
         ]  # fmt: skip
         assert client.cells[0].worker == "gpu"
-        assert len(finish(client, events)) == 3
+        assert len(finish(client, events)) == 4
 
 
 def test_a_gpu_cell_without_a_gpu_is_a_row(client: FakeClient) -> None:

@@ -223,13 +223,14 @@ class Connection:
         problems = [worker.greeting.problem for worker in self._workers.values() if worker.greeting is not None]
         return next((problem for problem in problems if problem), "the cluster has no workers")
 
-    def place(self, kind: Kind) -> Worker | None:
-        """Return the least busy worker with room for a cell, or None."""
-        free = [worker for worker in self._workers.values() if self._has_room(worker, kind)]
-        return min(free, key=lambda worker: (len(worker.running), worker.address), default=None)
+    def place(self, kind: Kind, queued: int = 0) -> Worker | None:
+        """Return the least busy worker with room for a cell, or None. queued: cells that may wait on it."""
+        free = [worker for worker in self._workers.values() if self._has_room(worker, kind, queued)]
+        return min(free, key=lambda worker: (len(worker.running) - worker.threads, worker.address), default=None)
 
-    def _has_room(self, worker: Worker, kind: Kind) -> bool:
-        if worker.status != "running" or len(worker.running) >= worker.threads or not self._can_run(worker, kind):
+    def _has_room(self, worker: Worker, kind: Kind, queued: int) -> bool:
+        is_full = len(worker.running) >= worker.threads + queued
+        if worker.status != "running" or is_full or not self._can_run(worker, kind):
             return False
         if kind.exclusive and any(other.running for other in self._workers.values() if other.host == worker.host):
             return False
