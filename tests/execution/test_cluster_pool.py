@@ -1,9 +1,7 @@
 """Cells on the workers of a cluster, with a client in place of Dask's: placement, loss of workers, and giving up."""
 
-import multiprocessing
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from threading import Thread
@@ -12,16 +10,14 @@ import pytest
 
 from mbcbench.errors import UsageError
 from mbcbench.execution.cluster import connection as connection_module
-from mbcbench.execution.cluster import worker as worker_side
 from mbcbench.execution.cluster.connection import connect
 from mbcbench.execution.cluster.executor import ClusterExecutor
-from mbcbench.execution.cluster.worker import Command, Greeting, greet, list_requirements
+from mbcbench.execution.cluster.worker import Greeting
 from mbcbench.execution.runner import Event, Finished, Job, Limits, Started
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 from tests.cli.helpers import HONEST
 from tests.conftest import Command as Program
-from tests.conftest import Plugins
 from tests.execution.fake_cluster import FakeClient, FakeFuture
 from tests.execution.test_runner import comes_true
 
@@ -207,48 +203,6 @@ def test_a_cluster_without_a_usable_worker_is_one_line(client: FakeClient) -> No
     client.add_worker("old")
     with pytest.raises(UsageError, match="no worker of the cluster can run cells: its torch version"):
         ClusterExecutor("fake", (), ()).__enter__()
-
-
-# ---- what a worker answers
-
-
-def command_of(requirements: dict[str, str]) -> Command:
-    return Command("name", (), (), str(Path.cwd()), requirements)
-
-
-def test_a_worker_like_this_process_can_be_used(plugins: Plugins) -> None:
-    command = command_of(list_requirements([HONEST], "."))
-    greeting = greet(replace(command, user_encoders=(HONEST,)))
-    assert not greeting.problem
-    assert greeting.processor
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "problem"),
-    [
-        ("torch version", "1.0", "its torch version is "),
-        ("mbcbench source", "other", "its mbcbench source differs from the one here"),
-        ("suite mine", "my:SUITE", "it lacks the suite mine"),
-        ("encoder sse", "my:E", "it lacks the encoder sse"),
-        ("file mine.py", "abc", "it lacks the file mine.py"),
-    ],
-)
-def test_a_worker_with_other_sources_cannot_be_used(plugins: Plugins, name: str, value: str, problem: str) -> None:
-    requirements = {**list_requirements([], "."), name: value}
-    assert problem in greet(command_of(requirements)).problem
-
-
-def test_an_encoder_file_that_differs_is_noticed(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text("E = 1")
-    requirements = list_requirements(["mine.py:E"], str(tmp_path))
-    (tmp_path / "mine.py").write_text("E = 2")
-    command = Command("name", (), ("mine.py:E",), str(tmp_path), requirements)
-    assert greet(command).problem == "its file mine.py differs from the one here"
-
-
-def test_a_daemonic_worker_says_how_to_start_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)  # type: ignore[attr-defined]
-    assert greet(command_of({})).problem == worker_side.DAEMONIC
 
 
 # ---- without a scheduler
