@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from mbcbench import system
 from mbcbench.cli.main import main
 from mbcbench.records import store
 from mbcbench.types import JsonDict
@@ -174,6 +175,7 @@ def test_local_sharded_and_cluster_runs_give_the_same_records(
     assert statuses["exit"] == "crash"
     assert (statuses["raise"], statuses["allocate"], statuses["sleep"]) == ("error", "oom", "timeout")
     assert statuses["victim"] == "ok"
+    assert store.info(store.find(root=Path("cluster")))["hardware"] == {"cpu": system.processor(), "cores": 2}
     messages = [record.getMessage() for record in caplog.records if record.name.startswith("mbcbench")]
     assert sum("is lost; what it ran is run again" in message for message in messages) == 1
     assert sum("its process is daemonic and cannot start others" in message for message in messages) == 1

@@ -88,6 +88,7 @@ def test_cells_that_measure_time_are_alone_on_a_host_of_one_processor(client: Fa
     client.add_worker("other", host="c", processor="other")
     with ClusterExecutor("fake", (), ()) as executor:
         assert executor.processor == "x"
+        assert executor.hardware == {"cpu": "other or x", "cores": 10}
         events = executor.run(jobs("cpu", "cpu", "cpu", "cpu"), exclusive=True)
         next(events)
         settle(client.cells[0])

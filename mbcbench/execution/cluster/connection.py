@@ -126,6 +126,11 @@ class Connection:
     # ---- workers
 
     @property
+    def processors(self) -> str:
+        """The processors of all workers that can run cells."""
+        return " or ".join(sorted({worker.processor for worker in self._workers.values() if worker.is_ready}))
+
+    @property
     def slots(self) -> int:
         """How many cells the workers run at a time."""
         return sum(worker.threads for worker in self._workers.values() if worker.is_ready)
