@@ -47,6 +47,7 @@ class FakeClient:
         self.status = "running"
         self.table: dict[str, JsonDict] = {}
         self.greetings: dict[str, Greeting | Exception] = {}
+        self.silent: set[str] = set()  # workers that do not answer
         self.cells: list[FakeFuture] = []  # all that were submitted
         self.result: Callable[[Job], object] | None = None  # of cells, which end at once if it is given
 
@@ -63,7 +64,8 @@ class FakeClient:
         assert options["allow_other_workers"] is False
         future = FakeFuture(workers[0], arguments, options.get("resources", {}))
         if function is greet:
-            future.settle(self.greetings[workers[0]])
+            if workers[0] not in self.silent:
+                future.settle(self.greetings[workers[0]])
         else:
             self.cells.append(future)
             self._receive((0.0, pickle.dumps(Started(arguments[1].cell))))

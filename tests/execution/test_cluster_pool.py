@@ -121,6 +121,24 @@ def test_a_gpu_cell_without_a_gpu_is_a_row(client: FakeClient) -> None:
     assert by_case["0"].message == ("not run: no worker of the cluster has a GPU; start workers with --resources GPU=1")
 
 
+def test_a_worker_that_does_not_answer_lets_no_gpu_cell_wait(client: FakeClient) -> None:
+    client.add_worker("cpu")
+    with ClusterExecutor("fake", (), ()) as executor:
+        client.silent.add("silent")
+        client.add_worker("silent")
+        (record,) = records_of(executor.run(jobs("cuda")))
+    assert "no worker of the cluster has a GPU" in record.message
+
+
+def test_a_paused_worker_gets_no_cells(client: FakeClient) -> None:
+    for name in ("busy", "idle"):
+        client.add_worker(name, threads=2)
+    client.table["busy"]["status"] = "paused"
+    with ClusterExecutor("fake", (), ()) as executor:
+        assert len(finish(client, executor.run(jobs("cpu", "cpu", "cpu")))) == 3
+    assert {future.worker for future in client.cells} == {"idle"}
+
+
 def test_the_cells_of_a_lost_worker_run_on_another_one(client: FakeClient) -> None:
     client.add_worker("first")
     with ClusterExecutor("fake", (), ()) as executor:

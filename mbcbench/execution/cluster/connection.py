@@ -48,7 +48,10 @@ class Kind:
 
 @dataclass(eq=False)
 class Worker:
-    """A worker of the cluster. greeting: None until it has answered. running: attempts to run cells on it."""
+    """A worker of the cluster. running: attempts to run cells on it.
+
+    greeting: None until it has answered. first_task: that asks for it; Dask forgets a task whose future is forgotten.
+    """
 
     address: str
     host: str
@@ -56,6 +59,7 @@ class Worker:
     gpus: float
     status: str
     greeting: Greeting | None = None
+    first_task: Future | None = None
     running: list["Attempt"] = field(default_factory=list)
 
     @property
@@ -82,7 +86,6 @@ class Connection:
     """Connection of one command to a scheduler. processor: see `mbcbench.execution.executor.Executor`."""
 
     def __init__(self, scheduler: str, libraries: Sequence[str], encoders: Sequence[str]) -> None:
-        self._client = connect(scheduler)
         folder = str(Path.cwd())
         self._command = Command(
             name=f"mbcbench-{uuid.uuid4().hex}",
@@ -91,6 +94,7 @@ class Connection:
             folder=folder,
             requirements=worker_side.list_requirements(encoders, folder),
         )
+        self._client = connect(scheduler)
         self._workers: dict[str, Worker] = {}
         self._messages: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._events: list[Event] = []
@@ -191,11 +195,12 @@ class Connection:
                 worker.greeting = future.result(timeout=SECONDS_TO_FETCH)
             except Exception as error:  # it has no mbcbench, or another one
                 worker.greeting = Greeting(problem=one_line(error))
+            worker.first_task = None
             if worker.greeting is not None and worker.greeting.problem:
                 logger.warning("the worker %s is not used: %s", address, worker.greeting.problem)
 
-        future = self.submit(worker, "greet", worker_side.greet, priority=1)
-        future.add_done_callback(lambda future: self._messages.put(lambda: answer(future)))
+        worker.first_task = self.submit(worker, "greet", worker_side.greet, priority=1)
+        worker.first_task.add_done_callback(lambda future: self._messages.put(lambda: answer(future)))
 
     def _lose(self, worker: Worker) -> None:
         if worker.running:
@@ -204,8 +209,8 @@ class Connection:
             self._end(attempt)
 
     def _candidates(self, kind: Kind) -> list[Worker]:
-        """Return the workers that can run such cells now or later, or have not answered yet."""
-        workers = self._workers.values()
+        """Return the workers that can run such cells now or later, or may do so when they have answered."""
+        workers = [worker for worker in self._workers.values() if worker.gpus > 0 or not kind.needs_gpu]
         return [worker for worker in workers if worker.greeting is None or self._can_run(worker, kind)]
 
     def _can_run(self, worker: Worker, kind: Kind) -> bool:
