@@ -27,7 +27,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
     """Return a client that stands for Dask's, with no workers yet, and do not wait for any."""
     fake = FakeClient()
     monkeypatch.setattr(connection_module, "connect", lambda scheduler: fake)
-    monkeypatch.setattr(connection_module, "SECONDS_WITHOUT_WORKERS", 0.05)
+    monkeypatch.setattr(connection_module, "SECONDS_WITHOUT_WORKERS", 0.2)
     monkeypatch.setattr(connection_module, "SECONDS_BETWEEN_POLLS", 0.01)
     return fake
 

@@ -150,6 +150,7 @@ class Connection:
         self._refresh()
         if not self._workers:
             logger.warning("the cluster has no workers yet; waiting for one up to %g s", SECONDS_WITHOUT_WORKERS)
+        self.wait()
         while not self._workers or any(worker.greeting is None for worker in self._workers.values()):
             waited = time.monotonic() - start
             if waited > SECONDS_TO_GREET and any(worker.is_ready for worker in self._workers.values()):
