@@ -82,7 +82,7 @@ def consume(steps: Steps, jobs: int, *, run: store.Run | None = None, quiet: boo
 
 def _store(step: Step, result: RunResult, run: store.Run | None) -> None:
     if isinstance(step, Planned) and run is not None:
-        run.plan(step.cells, step.experiments, step.digest)
+        run.plan(step.cells, step.experiments, step.digest, step.hardware)
     if isinstance(step, Finished):
         records = [record for record in step.records if not _is_sound_probe(record)]
         result.records += records

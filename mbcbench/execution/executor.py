@@ -9,13 +9,14 @@ from mbcbench.execution import runner
 from mbcbench.execution.encoder_server import EncoderServers
 from mbcbench.execution.prepare import prepare_data
 from mbcbench.execution.runner import Event, Job
+from mbcbench.types import JsonObject
 
 
 class Executor(Protocol):
     """Where cells run.
 
     processor: model of the processor that runs cells which measure time or memory. workers: how many cells run at a
-    time.
+    time. hardware: what run.json says of it, if that is not this machine.
     """
 
     @property
@@ -23,6 +24,9 @@ class Executor(Protocol):
 
     @property
     def workers(self) -> int: ...
+
+    @property
+    def hardware(self) -> JsonObject: ...
 
     def prepare(self, jobs: Sequence[Job]) -> Generator[Event, None, list[Job]]:
         """Make ready the data that jobs need, and return the jobs that can run; the others end here."""
@@ -38,6 +42,7 @@ class LocalExecutor:
         self, workers: int, libraries: Sequence[str], servers: EncoderServers, name: str = runner.NAME
     ) -> None:
         self.workers = workers
+        self.hardware: JsonObject = {}
         self._name = name
         self._libraries = libraries
         self._servers = servers

@@ -74,6 +74,7 @@ class Planned:
 
     experiments: by name, what each shows (see `mbcbench.execution.suite.Experiment`) and the keys of its cells.
     digest: of all cells of the plan, also those of other shards. workers: how many cells run at a time, if known.
+    hardware: that of a cluster.
     """
 
     cells: tuple[Cell, ...]
@@ -83,6 +84,7 @@ class Planned:
     experiments: Mapping[str, JsonObject] = field(default_factory=dict)
     digest: str = ""
     workers: int = 0
+    hardware: JsonObject = field(default_factory=dict)
 
 
 Step = Event | Planned
@@ -326,6 +328,7 @@ def _execute(
         experiments={**before.experiments, **_experiments_of(work, jobs)},
         digest=before.digest,
         workers=executor.workers,
+        hardware=executor.hardware,
     )
     for job in lost:
         yield Finished(job.cell, (_not_run(job.cell, broken[job.cell.encoder]),))

@@ -114,8 +114,8 @@ class Pool(Protocol):
     def take(self, waiting: deque[Job]) -> Job | None:
         """Remove and return the first waiting job that can start now, or return None."""
 
-    def start(self, job: Job) -> None:
-        """Start a job that was taken."""
+    def start(self, job: Job) -> Iterator["Event"]:
+        """Start the job that was taken last. If its process starts at once, yield that."""
 
     def reports(self) -> Iterator["Event"]:
         """Yield what running jobs have reported, and events of what they wait for."""
@@ -157,8 +157,7 @@ def run_in(pool: Pool, jobs: Sequence[Job]) -> Iterator[Event]:
             if job.cell.encoder and timeouts[job.cell.encoder] >= TIMEOUTS_BEFORE_GIVING_UP:
                 yield Finished(job.cell, (_give_up(job.cell),))
                 continue
-            yield Started(job.cell)
-            pool.start(job)
+            yield from pool.start(job)
         yield from pool.reports()
         for job, records in pool.finished():
             timeouts[job.cell.encoder] += any(r.status is Status.TIMEOUT for r in records)
@@ -194,7 +193,11 @@ class _LocalPool:
     def take(self, waiting: deque[Job]) -> Job | None:
         return waiting.popleft() if waiting and len(self.running) < self._workers else None
 
-    def start(self, job: Job) -> None:
+    def start(self, job: Job) -> Iterator[Event]:
+        yield Started(job.cell)
+        self._start(job)
+
+    def _start(self, job: Job) -> None:
         future = self._fork(job) if self._is_served(job) else self._start_process(job)
         self.running[future] = job
 
@@ -232,7 +235,7 @@ class _LocalPool:
             if isinstance(future.exception(), NotForkableError):
                 assert self._servers is not None
                 self._servers.withdraw(job.cell.encoder)
-                self.start(job)
+                self._start(job)
                 ended.remove((job, future))
         return [(job, self._records(job, future)) for job, future in ended]
 

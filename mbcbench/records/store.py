@@ -92,10 +92,12 @@ class Run:
         except OSError as error:
             raise UsageError(f"cannot write to {root} ({error.strerror}); choose another folder with --root") from error
 
-    def plan(self, cells: Sequence[Cell], experiments: JsonObject, digest: str = "") -> None:
-        """Write the cells of the run, what its experiments show, and the digest of the whole plan."""
+    def plan(
+        self, cells: Sequence[Cell], experiments: JsonObject, digest: str = "", hardware: JsonObject | None = None
+    ) -> None:
+        """Write the cells of the run, what its experiments show, the digest of the whole plan, and other hardware."""
         self._cells = {cell.key: cell for cell in cells}
-        self._describe(experiments=experiments, plan=digest)
+        self._describe(experiments=experiments, plan=digest, **({"hardware": hardware} if hardware else {}))
         system.write_atomically(self.folder / CELLS, encode_cells(cells).encode())
 
     def append(self, records: Iterable[Record]) -> None:

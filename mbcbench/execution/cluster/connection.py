@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 GPU = "GPU"  # the resource of workers with a GPU, as Dask's documentation calls it
 SECONDS_TO_CONNECT = 10.0
+SECONDS_TO_WRITE = 20.0  # the file of a scheduler that is just starting
 SECONDS_TO_GREET = 30.0  # for workers to answer, if another one has
 SECONDS_WITHOUT_WORKERS = 300.0  # until cells that no worker can run are given up
 SECONDS_BETWEEN_POLLS = 0.5
@@ -47,7 +48,10 @@ class Kind:
 
 @dataclass(eq=False)
 class Worker:
-    """A worker of the cluster. greeting: None until it has answered. running: attempts to run cells on it."""
+    """A worker of the cluster. running: attempts to run cells on it.
+
+    greeting: None until it has answered. first_task: that asks for it; Dask forgets a task whose future is forgotten.
+    """
 
     address: str
     host: str
@@ -55,6 +59,7 @@ class Worker:
     gpus: float
     status: str
     greeting: Greeting | None = None
+    first_task: Future | None = None
     running: list["Attempt"] = field(default_factory=list)
 
     @property
@@ -81,7 +86,6 @@ class Connection:
     """Connection of one command to a scheduler. processor: see `mbcbench.execution.executor.Executor`."""
 
     def __init__(self, scheduler: str, libraries: Sequence[str], encoders: Sequence[str]) -> None:
-        self._client = connect(scheduler)
         folder = str(Path.cwd())
         self._command = Command(
             name=f"mbcbench-{uuid.uuid4().hex}",
@@ -90,6 +94,7 @@ class Connection:
             folder=folder,
             requirements=worker_side.list_requirements(encoders, folder),
         )
+        self._client = connect(scheduler)
         self._workers: dict[str, Worker] = {}
         self._messages: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._events: list[Event] = []
@@ -125,6 +130,11 @@ class Connection:
     # ---- workers
 
     @property
+    def processors(self) -> str:
+        """The processors of all workers that can run cells."""
+        return " or ".join(sorted({worker.processor for worker in self._workers.values() if worker.is_ready}))
+
+    @property
     def slots(self) -> int:
         """How many cells the workers run at a time."""
         return sum(worker.threads for worker in self._workers.values() if worker.is_ready)
@@ -140,6 +150,7 @@ class Connection:
         self._refresh()
         if not self._workers:
             logger.warning("the cluster has no workers yet; waiting for one up to %g s", SECONDS_WITHOUT_WORKERS)
+        self.wait()
         while not self._workers or any(worker.greeting is None for worker in self._workers.values()):
             waited = time.monotonic() - start
             if waited > SECONDS_TO_GREET and any(worker.is_ready for worker in self._workers.values()):
@@ -185,11 +196,12 @@ class Connection:
                 worker.greeting = future.result(timeout=SECONDS_TO_FETCH)
             except Exception as error:  # it has no mbcbench, or another one
                 worker.greeting = Greeting(problem=one_line(error))
+            worker.first_task = None
             if worker.greeting is not None and worker.greeting.problem:
                 logger.warning("the worker %s is not used: %s", address, worker.greeting.problem)
 
-        future = self.submit(worker, "greet", worker_side.greet, priority=1)
-        future.add_done_callback(lambda future: self._messages.put(lambda: answer(future)))
+        worker.first_task = self.submit(worker, "greet", worker_side.greet, priority=1)
+        worker.first_task.add_done_callback(lambda future: self._messages.put(lambda: answer(future)))
 
     def _lose(self, worker: Worker) -> None:
         if worker.running:
@@ -198,8 +210,8 @@ class Connection:
             self._end(attempt)
 
     def _candidates(self, kind: Kind) -> list[Worker]:
-        """Return the workers that can run such cells now or later, or have not answered yet."""
-        workers = self._workers.values()
+        """Return the workers that can run such cells now or later, or may do so when they have answered."""
+        workers = [worker for worker in self._workers.values() if worker.gpus > 0 or not kind.needs_gpu]
         return [worker for worker in workers if worker.greeting is None or self._can_run(worker, kind)]
 
     def _can_run(self, worker: Worker, kind: Kind) -> bool:
@@ -222,13 +234,14 @@ class Connection:
         problems = [worker.greeting.problem for worker in self._workers.values() if worker.greeting is not None]
         return next((problem for problem in problems if problem), "the cluster has no workers")
 
-    def place(self, kind: Kind) -> Worker | None:
-        """Return the least busy worker with room for a cell, or None."""
-        free = [worker for worker in self._workers.values() if self._has_room(worker, kind)]
-        return min(free, key=lambda worker: (len(worker.running), worker.address), default=None)
+    def place(self, kind: Kind, queued: int = 0) -> Worker | None:
+        """Return the least busy worker with room for a cell, or None. queued: cells that may wait on it."""
+        free = [worker for worker in self._workers.values() if self._has_room(worker, kind, queued)]
+        return min(free, key=lambda worker: (len(worker.running) - worker.threads, worker.address), default=None)
 
-    def _has_room(self, worker: Worker, kind: Kind) -> bool:
-        if worker.status != "running" or len(worker.running) >= worker.threads or not self._can_run(worker, kind):
+    def _has_room(self, worker: Worker, kind: Kind, queued: int) -> bool:
+        is_full = len(worker.running) >= worker.threads + queued
+        if worker.status != "running" or is_full or not self._can_run(worker, kind):
             return False
         if kind.exclusive and any(other.running for other in self._workers.values() if other.host == worker.host):
             return False
@@ -286,8 +299,11 @@ def connect(scheduler: str) -> Client:
     """
     distributed = require("distributed", "--scheduler runs cells on a Dask cluster")
     is_file = scheduler.endswith(".json") or Path(scheduler).is_file()
-    if is_file and not Path(scheduler).is_file():
-        raise UsageError(f"--scheduler {scheduler}: there is no such file; start a scheduler with --scheduler-file")
+    if is_file and not _is_written(Path(scheduler)):
+        raise UsageError(
+            f"--scheduler {scheduler}: no scheduler has written this file; start one with: dask scheduler "
+            f"--scheduler-file {scheduler}"
+        )
     place = {"scheduler_file": scheduler} if is_file else {"address": scheduler}
     try:
         return distributed.Client(**place, timeout=SECONDS_TO_CONNECT, set_as_default=False)
@@ -296,3 +312,14 @@ def connect(scheduler: str) -> Client:
             f"--scheduler {scheduler}: no Dask scheduler answers ({one_line(error)}); give the address that "
             "dask scheduler prints, or its file"
         ) from error
+
+
+def _is_written(path: Path) -> bool:
+    """Wait until a scheduler that has just been started has written its file; return False if that takes too long."""
+    deadline = time.monotonic() + SECONDS_TO_WRITE
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            if path.read_text().rstrip().endswith("}"):
+                return True
+        time.sleep(0.1)
+    return False

@@ -6,6 +6,7 @@ from mbcbench.execution import runner
 from mbcbench.execution.cluster.connection import Connection
 from mbcbench.execution.cluster.pool import ClusterPool
 from mbcbench.execution.runner import Event, Job
+from mbcbench.types import JsonObject
 
 
 class ClusterExecutor:
@@ -28,6 +29,10 @@ class ClusterExecutor:
     @property
     def workers(self) -> int:
         return self._connection.slots
+
+    @property
+    def hardware(self) -> JsonObject:
+        return {"cpu": self._connection.processors, "cores": self._connection.slots}
 
     def prepare(self, jobs: Sequence[Job]) -> Generator[Event, None, list[Job]]:
         """Return all jobs: each worker prepares data before its first cell that needs them."""

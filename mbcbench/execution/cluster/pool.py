@@ -5,11 +5,13 @@ from collections import deque
 from collections.abc import Iterator
 
 from mbcbench.errors import one_line
-from mbcbench.execution.cluster.connection import SECONDS_TO_FETCH, Attempt, Connection, Kind
+from mbcbench.execution.cluster.connection import SECONDS_TO_FETCH, Attempt, Connection, Kind, Worker
 from mbcbench.execution.runner import Ended, Event, Job
 from mbcbench.records.record import NOT_RUN, Record, Status
 
 ATTEMPTS = 3  # to run a cell whose worker is lost
+QUEUED = 1  # short cells that wait on a worker, so that it has the next one when one ends
+SHORT_SECONDS = 60.0  # limit of a short cell
 LOST = ("cancelled", "lost")  # status of a future whose scheduler was restarted
 LOST_ERRORS = ("KilledWorker", "NoValidWorkerError", "TimeoutError")  # with which Dask says that a worker was lost
 
@@ -22,6 +24,7 @@ class ClusterPool:
         self._connection = connection
         self._exclusive = exclusive
         self._homeless: list[Attempt] = []  # those of `running` that wait for a worker
+        self._chosen: Worker | None = None  # for the job that was taken last
 
     def _kind(self, job: Job) -> Kind:
         return Kind(needs_gpu=job.cell.device == "cuda", exclusive=self._exclusive)
@@ -31,7 +34,7 @@ class ClusterPool:
         for position, job in enumerate(waiting):
             kind = self._kind(job)
             if kind not in can_start:
-                can_start[kind] = not self._homeless and self._can_start(kind)
+                can_start[kind] = not self._homeless and self._can_start(job, kind, len(waiting))
             if can_start[kind]:
                 del waiting[position]
                 return job
@@ -39,17 +42,23 @@ class ClusterPool:
                 break
         return None
 
-    def _can_start(self, kind: Kind) -> bool:
+    def _can_start(self, job: Job, kind: Kind, waiting: int) -> bool:
         """Return True if a worker has room for such a cell, or if none ever will, so that it ends at once."""
-        return self._connection.place(kind) is not None or bool(self._connection.why_hopeless(kind))
+        # The first worker that is free runs the last cells, and a cell does not queue behind a long one.
+        is_short = job.limits.seconds is not None and job.limits.seconds <= SHORT_SECONDS
+        may_queue = is_short and waiting > self._connection.slots and not kind.needs_gpu and not kind.exclusive
+        self._chosen = self._connection.place(kind, queued=QUEUED if may_queue else 0)
+        return self._chosen is not None or bool(self._connection.why_hopeless(kind))
 
-    def start(self, job: Job) -> None:
-        self._add(Attempt(job, self._kind(job)))
-
-    def _add(self, attempt: Attempt) -> None:
+    def start(self, job: Job) -> Iterator[Event]:
+        yield from ()  # the worker reports when the process of the cell starts
+        attempt = Attempt(job, self._kind(job))
         self.running.append(attempt)
-        self._homeless.append(attempt)
-        self._find_homes()
+        worker, self._chosen = self._chosen, None
+        if worker is not None:
+            self._connection.start(attempt, worker)
+        else:
+            self._homeless.append(attempt)
 
     def _find_homes(self) -> None:
         for attempt in list(self._homeless):
@@ -70,7 +79,9 @@ class ClusterPool:
             if records is not None:
                 ended.append((attempt.job, records))
             elif attempt.number < ATTEMPTS:
-                self._add(Attempt(attempt.job, attempt.kind, attempt.number + 1))
+                again = Attempt(attempt.job, attempt.kind, attempt.number + 1)
+                self.running.append(again)
+                self._homeless.append(again)
             else:
                 message = f"its worker was lost {attempt.number} times"
                 ended.append((attempt.job, (attempt.job.cell.record(Status.CRASH, message=message),)))

@@ -95,17 +95,17 @@ def _folder(command: Command) -> str:
 def run_job(command: Command, job: Job) -> list[str]:
     """Prepare the data of a job and run it; return its records as lines of JSON.
 
-    What happens before the cell itself is sent to the client as events.
+    What happens before it ends is sent to the client as events.
     """
     from distributed import get_worker
 
     site = _site(command)
     lines: list[str] = []
     for event in site.run(replace(job, folder=_folder(command))):
-        if event.cell.key != job.cell.key:
-            get_worker().log_event(command.name, pickle.dumps(event))
-        elif isinstance(event, Finished):
+        if isinstance(event, Finished) and event.cell.key == job.cell.key:
             lines = [record.to_json() for record in event.records]
+        else:
+            get_worker().log_event(command.name, pickle.dumps(event))
     return lines
 
 
