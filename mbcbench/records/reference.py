@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mbcbench.errors import MALFORMED, UsageError, one_line
 from mbcbench.records import files
 from mbcbench.records.cell import Cell
 from mbcbench.records.files import decode_cells, decode_records, encode_cells, encode_records
@@ -69,10 +70,22 @@ class Reference:
 
 @cache
 def load(folder: Path = FOLDER) -> Reference:
-    """Return the reference results in a folder, or empty ones if it has no files."""
+    """Return the reference results in a folder, or empty ones if it has no files.
+
+    Raises UsageError if they are damaged.
+    """
     if not (folder / files.INFO).is_file():
         return Reference()
-    info = json.loads((folder / files.INFO).read_text(encoding="utf-8"))
+    try:
+        return _load(folder)
+    except (OSError, EOFError, lzma.LZMAError, *MALFORMED) as error:
+        raise UsageError(
+            f"the reference results in {folder} are damaged ({one_line(error)}); reinstall mbcbench"
+        ) from error
+
+
+def _load(folder: Path) -> Reference:
+    info = dict(json.loads((folder / files.INFO).read_text(encoding="utf-8")))
     cells: dict[str, Cell] = {}
     for line in _read(folder / files.CELLS):
         cells |= decode_cells(line)
