@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from mbcbench.errors import UsageError, require
 
 Arrays = Mapping[str, NDArray[Any]]
 SUMS = "SHA256SUMS"  # in the format of the program sha256sum
-UNREADABLE = (OSError, ValueError, EOFError)  # missing, cut off or damaged
+# Missing, cut off or damaged; numpy reads the header of an array as Python.
+UNREADABLE = (OSError, ValueError, EOFError, SyntaxError, TokenError)
 
 
 def data_folder() -> Path:
