@@ -111,7 +111,7 @@ def _dicts(content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
         key, outer, around = pending.pop()
         yield key, outer
         inside = around | {id(outer)}
-        for inner, value in reversed(outer.items()):
+        for inner, value in reversed(list(outer.items())):
             if isinstance(value, Mapping) and id(value) not in inside:
                 pending.append((f"{key}.{inner}".strip("."), value, inside))
 

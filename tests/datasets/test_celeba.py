@@ -70,7 +70,7 @@ def test_fetch_says_what_to_put_where(root: Path) -> None:
 def test_a_name_that_leads_out_of_the_folder_is_refused(faces: Path, name: str) -> None:
     (faces / "list_eval_partition.txt").write_text(f"000001.jpg 0\n{name} 2\n")
     with pytest.raises(UsageError, match=f"line 2: '{name}' is not the name of a file"):
-        data_set("celeba").load()
+        CelebA().load()
 
 
 def test_an_image_that_decompresses_to_more_than_a_limit_is_damaged(
