@@ -97,26 +97,26 @@ class EncoderServers:
         """Serve an encoder no longer, since it cannot be forked."""
         self._encoders.discard(encoder)
 
-    def submit(self, context: ForkServerContext, request: Request) -> "Future[list[str]]":
-        """Run a cell, and return its future: the records as lines of JSON, or the exceptions that pebble raises."""
+    def submit(self, context: ForkServerContext, request: Request, folder: str) -> "Future[list[str]]":
+        """Run a cell in `folder`; return its future: the records as lines of JSON, or the exceptions pebble raises."""
         encoder = request.cell.encoder
         server = self._servers.get(encoder)
         if server is None or server.has_ended:
-            server = self._servers[encoder] = _Server(context, request)
+            server = self._servers[encoder] = _Server(context, request, folder)
         return server.submit(request)
 
 
 class _Server:
     """A server as the main process sees it. A thread settles the futures of its cells."""
 
-    def __init__(self, context: ForkServerContext, first: Request) -> None:
+    def __init__(self, context: ForkServerContext, first: Request, folder: str) -> None:
         self.has_ended = False
         self._has_imported = False
         self._first = first
         self._pending: dict[int, Future[list[str]]] = {}
         self._lock = threading.Lock()  # for the two above: `submit` and the thread change them
         self._connection, theirs = multiprocessing.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, first, os.getcwd()), name=NAME)
+        self._process = context.Process(target=serve, args=(theirs, first, folder), name=NAME)
         self._process.start()
         theirs.close()
         self._thread = threading.Thread(target=self._listen, daemon=True)
@@ -207,7 +207,7 @@ def serve(connection: Connection, first: Request, folder: str) -> None:
     connection.send(Imported(lines, is_forkable))
     if is_forkable:
         gc.freeze()  # or a collection in a cell would copy all that was imported
-        _Children(connection).run()
+        _Children(connection, folder).run()
 
 
 def _import(encoder: str) -> None:
@@ -276,8 +276,9 @@ class _Child:
 class _Children:
     """The processes forked from this one."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, folder: str) -> None:
         self._connection = connection
+        self._folder = folder
         self._context: ForkContext = multiprocessing.get_context("fork")
         self._running: list[_Child] = []
         self._warmed_up: set[str] = set()  # suites
@@ -328,7 +329,9 @@ class _Children:
 
     def _fork(self, request: Request) -> _Child:
         reader, writer = multiprocessing.Pipe(duplex=False)
-        process = self._context.Process(target=_run, args=(request, self._connection, writer), daemon=True)
+        process = self._context.Process(
+            target=_run, args=(request, self._connection, writer, self._folder), daemon=True
+        )
         process.start()
         writer.close()  # so that the end of the process is the end of the pipe
         seconds = math.inf if request.seconds is None else request.seconds
@@ -348,7 +351,7 @@ def _end(child: _Child, *, timed_out: bool) -> Ended:
     return Ended(child.number, lines, timed_out, child.process.exitcode)
 
 
-def _run(request: Request, connection: Connection, writer: Connection) -> None:
+def _run(request: Request, connection: Connection, writer: Connection, folder: str) -> None:
     connection.close()  # or the main process would not see that the server has ended
-    lines = worker.execute(request.cell, request.seconds, request.memory_bytes, request.log, os.getcwd())
+    lines = worker.execute(request.cell, request.seconds, request.memory_bytes, request.log, folder)
     writer.send(lines)

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import logging
 import multiprocessing
 import os
 import signal
@@ -33,11 +34,14 @@ from mbcbench.records.record import NOT_RUN, Record, Status
 if TYPE_CHECKING:
     from mbcbench.datasets.progress import Report
 
+logger = logging.getLogger(__name__)
+
 TIMEOUTS_BEFORE_GIVING_UP = 2
 MAX_TAIL_LENGTH = 160  # characters of the last output of a process that died
 SECONDS_BETWEEN_POLLS = 0.5  # for the progress that processes report
 SECONDS_TO_DIE = 5.0  # of processes that were killed
 _NUMBERS = itertools.count()  # of requests to servers
+_folders: list[str] = []  # the working directory when a process was last started
 # What the fork server imports. Never a plug-in: it could hang or crash.
 PRELOADED = [
     "torch",
@@ -160,17 +164,17 @@ class _Pool:
         limits, log = job.limits, str(self._log(job.cell))
         request = Request(next(_NUMBERS), job.cell, limits.seconds, limits.memory_bytes, log)
         with _without_main():
-            return self._servers.submit(self._context, request)
+            return self._servers.submit(self._context, request, working_directory())
 
     def _start_process(self, job: Job) -> "Future[list[str]]":
         # pebble accepts `context`, though its type hints do not
         launch = process(  # type: ignore[call-overload]
             name=self._name + job.cell.key, timeout=job.limits.seconds, context=self._context
         )
-        limits, log = job.limits, str(self._log(job.cell))
+        limits, log, folder = job.limits, str(self._log(job.cell)), working_directory()
         with _without_main():
             future: ProcessFuture[list[str]] = launch(worker.execute)(
-                job.cell, limits.seconds, limits.memory_bytes, log, os.getcwd()
+                job.cell, limits.seconds, limits.memory_bytes, log, folder
             )
         return future
 
@@ -217,6 +221,19 @@ class _Pool:
         lines = log.read_text(errors="replace").split("\n") if log.exists() else []
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         return f" ({last[:MAX_TAIL_LENGTH]})" if last else ""
+
+
+def working_directory() -> str:
+    """Return the working directory; make it again, empty, if an encoder has deleted it: all cells run there."""
+    try:
+        _folders[:] = [os.getcwd()]
+    except FileNotFoundError:
+        logger.warning(
+            "the working directory %s was deleted, perhaps by an encoder; it is made again, empty", *_folders
+        )
+        os.makedirs(_folders[0], exist_ok=True)
+        os.chdir(_folders[0])
+    return _folders[0]
 
 
 def _ending(error: ProcessExpired) -> str:
