@@ -1,4 +1,4 @@
-.PHONY: venv run test lint docs reference detection results-by-encoder field bench costs results gallery performance gpu clean
+.PHONY: venv run test lint docs reference detection results-by-encoder field bench costs results gallery performance gpu fuzz faults clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -97,6 +97,14 @@ gpu: venv
 	tools/gpu/prepare.sh --local
 	-PYTHON=$(CURDIR)/$(BIN)/python tools/gpu/run.sh --out .gpu/out
 	$(BIN)/python tools/gpu/collect.py .gpu/out
+
+# Files and commands that are changed at random: each has to end in success or in one line. Ten minutes on one core.
+fuzz: venv
+	OMP_NUM_THREADS=1 $(BIN)/python tools/fuzz/fuzz.py --inputs 20000
+
+# What is lost when runs are killed, disks are full and encoders do harm (docs/reliability.md): half an hour on one core.
+faults: venv
+	OMP_NUM_THREADS=1 $(BIN)/python tools/faults/faults.py --tries 20 --page docs/reliability.md
 
 clean:
 	rm -rf .venv build dist *.egg-info

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shutil
 import sys
 import time
 
@@ -47,6 +48,31 @@ class HangsInNativeCode(Honest):
     def forward(self, x: Tensor) -> Tensor:
         ctypes.PyDLL(None).sleep(1000)
         return x
+
+
+class DeletesItsFolder(Honest):
+    """Deletes the working directory, in which all cells run."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        shutil.rmtree(os.getcwd())
+        return super().forward(x)
+
+
+class Forks(Honest):
+    """Goes on in two processes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not hasattr(self, "forked"):
+            self.forked = os.fork()
+        return super().forward(x)
+
+
+class ClosesFiles(Honest):
+    """Closes all files of its process, also those that its results are sent through."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        os.closerange(3, 256)
+        return super().forward(x)
 
 
 class Exits(Honest):

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from mbcbench.errors import UsageError, require
 
 Arrays = Mapping[str, NDArray[Any]]
 SUMS = "SHA256SUMS"  # in the format of the program sha256sum
-UNREADABLE = (OSError, ValueError, EOFError)  # missing, cut off or damaged
+# Missing, cut off or damaged; numpy reads the header of an array as Python.
+UNREADABLE = (OSError, ValueError, EOFError, SyntaxError, TokenError)
 
 
 def data_folder() -> Path:
@@ -74,7 +76,10 @@ def _verify(folder: Path) -> int:
     remedy = f"delete {folder}, and it is made again"
     if not (folder / SUMS).is_file():
         raise UsageError(f"{folder / SUMS} is missing; {remedy}")
-    sums = _read_sums(folder)
+    try:
+        sums = _read_sums(folder)
+    except UNREADABLE as error:
+        raise UsageError(f"{folder / SUMS} is damaged; {remedy}") from error
     for name, expected in sums.items():
         if not (folder / name).is_file() or sha256(folder / name) != expected:
             raise UsageError(f"{folder / name} is missing or damaged; {remedy}")
@@ -94,14 +99,17 @@ def digest(*parts: object) -> str:
 
 
 def _read_sums(folder: Path) -> dict[str, str]:
-    """Return the digest of each file of a folder."""
+    """Return the digest of each file of a folder. Raises ValueError if the list is damaged, or names other files."""
     lines = [line.split("  ", 1) for line in (folder / SUMS).read_text().splitlines()]
-    return {name: sha256 for sha256, name in lines}
+    sums = {name: sha256 for sha256, name in lines}
+    if not all(Path(name).name == name for name in sums):
+        raise ValueError(f"{folder / SUMS} names files of other folders")
+    return sums
 
 
 def _load(folder: Path) -> Arrays:
-    names = _read_sums(folder)
-    return {name.removesuffix(".npy"): np.load(folder / name, mmap_mode="c", allow_pickle=False) for name in names}
+    files = [folder / name for name in _read_sums(folder)]  # np.load would open archives too
+    return {file.name.removesuffix(".npy"): np.lib.format.open_memmap(file, mode="c") for file in files}
 
 
 def _make(key: str, make: Callable[[], Arrays]) -> None:

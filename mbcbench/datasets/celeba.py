@@ -64,6 +64,8 @@ class CelebA(PatchDataSet):
             name, _, part = line.strip().partition(" ")
             if name and part.strip() not in {"0", "1", "2"}:
                 raise UsageError(f"{path} line {number} is not a name and 0, 1 or 2: {line[:40]!r}; {self._remedy()}")
+            if Path(name).name != name:
+                raise UsageError(f"{path} line {number}: {name[:40]!r} is not the name of a file; {self._remedy()}")
             if name:
                 parts[int(part)].append(name)
         if not parts[TRAIN] or not parts[TEST]:

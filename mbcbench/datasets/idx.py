@@ -14,6 +14,7 @@ from mbcbench.datasets import cache, download
 from mbcbench.datasets.base import DigitDataSet, Digits, Split
 from mbcbench.errors import UsageError
 
+MAX_BYTES = 2**28  # of the values of a file; those of MNIST have 45 MiB
 UNSIGNED_BYTE = 8  # the only element type that these files use
 
 
@@ -106,10 +107,14 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 
     Raises ValueError if it is damaged, and what gzip raises if it cannot be decompressed.
     """
-    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    start = 4 + 4 * content[3] if len(content) > 3 and content[:3] == bytes((0, 0, UNSIGNED_BYTE)) else 0
-    shape = tuple(int(n) for n in np.frombuffer(content[4:start], ">i4")) if 0 < start <= len(content) else ()
-    if not shape or len(content) != start + math.prod(shape):
-        raise ValueError("not an IDX file of bytes, or cut off")
-    values: NDArray[np.uint8] = np.frombuffer(bytearray(content), np.uint8, offset=start)
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        header = file.read(4)
+        sizes = file.read(4 * header[3]) if len(header) == 4 and header[:3] == bytes((0, 0, UNSIGNED_BYTE)) else b""
+        shape = tuple(int(n) for n in np.frombuffer(sizes, ">u4")) if len(sizes) % 4 == 0 else ()
+        if not shape or len(shape) != header[3] or math.prod(shape) > MAX_BYTES:
+            raise ValueError(f"not an IDX file of bytes, or larger than {MAX_BYTES // 2**20} MiB")
+        content = bytearray(file.read(math.prod(shape) + 1))
+    if len(content) != math.prod(shape):
+        raise ValueError("not as long as its header says")
+    values: NDArray[np.uint8] = np.frombuffer(content, np.uint8)
     return values.reshape(shape)

@@ -22,7 +22,7 @@ def read_image(path: Path, remedy: str) -> "Image":
             return file.convert("RGB")  # decodes all of it
     except FileNotFoundError as error:
         raise UsageError(f"there is no {path}; {remedy}") from error
-    except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for damaged files
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # of Pillow, for damaged files
         raise UsageError(f"{path} is damaged ({error}); {remedy}") from error
 
 

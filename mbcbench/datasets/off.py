@@ -23,6 +23,8 @@ def read_mesh(path: Path) -> Mesh:
     numbers = np.array(_without_comments(content[3:]).split(), dtype=np.float64)  # ValueError: not a number
     if len(numbers) < 3:
         raise ValueError("it has no counts of vertices and faces")
+    if not np.isfinite(numbers[:2]).all():
+        raise ValueError("its counts of vertices and faces are not finite")
     vertex_count, face_count = (int(n) for n in numbers[:2])
     end = 3 + 3 * vertex_count
     if vertex_count < 3 or face_count < 1:

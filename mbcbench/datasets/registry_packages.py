@@ -164,6 +164,8 @@ def read_ar_member(path: Path, prefix: str) -> bytes:
             raise ValueError("it is not an ar archive")
         while len(header := file.read(AR_HEADER_BYTES)) == AR_HEADER_BYTES:
             size = int(header[48:58])
+            if size < 0:
+                raise ValueError(f"it has a file of {size} bytes")
             if header[:16].startswith(prefix.encode()):
                 return file.read(size)
             file.seek(size + size % 2, os.SEEK_CUR)

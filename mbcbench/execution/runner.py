@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import logging
 import multiprocessing
 import os
 import signal
@@ -33,12 +34,15 @@ from mbcbench.records.record import NOT_RUN, Record, Status
 if TYPE_CHECKING:
     from mbcbench.datasets.progress import Report
 
+logger = logging.getLogger(__name__)
+
 TIMEOUTS_BEFORE_GIVING_UP = 2
 MAX_TAIL_LENGTH = 160  # characters of the last output of a process that died
 SECONDS_BETWEEN_POLLS = 0.5  # for the progress that processes report
 SECONDS_TO_DIE = 5.0  # of processes that were killed
 NAME = "mbcbench"
 _NUMBERS = itertools.count()  # of pools, and of requests to servers
+_folders: list[str] = []  # the working directory when a process was last started
 _STARTING = threading.Lock()  # held while what all threads share is changed to start a process
 # What the fork server imports. Never a plug-in: it could hang or crash.
 PRELOADED = [
@@ -207,7 +211,7 @@ class _LocalPool:
     def _fork(self, job: Job) -> "Future[list[str]]":
         assert self._servers is not None
         limits, log = job.limits, str(self._log(job.cell))
-        folder = job.folder or os.getcwd()
+        folder = job.folder or working_directory()
         request = Request(next(_NUMBERS), job.cell, limits.seconds, limits.memory_bytes, log, folder)
         with _without_main():
             return self._servers.submit(self._context, request)
@@ -220,7 +224,7 @@ class _LocalPool:
         limits, log = job.limits, str(self._log(job.cell))
         with _without_main():
             future: ProcessFuture[list[str]] = launch(worker.execute)(
-                job.cell, limits.seconds, limits.memory_bytes, log, job.folder or os.getcwd()
+                job.cell, limits.seconds, limits.memory_bytes, log, job.folder or working_directory()
             )
         return future
 
@@ -276,6 +280,19 @@ def kill_cells(name: str) -> None:
     for child in multiprocessing.active_children():
         if child.name.startswith(name):
             child.kill()
+
+
+def working_directory() -> str:
+    """Return the working directory; make it again, empty, if an encoder has deleted it: all cells run there."""
+    try:
+        _folders[:] = [os.getcwd()]
+    except FileNotFoundError:
+        logger.warning(
+            "the working directory %s was deleted, perhaps by an encoder; it is made again, empty", *_folders
+        )
+        os.makedirs(_folders[0], exist_ok=True)
+        os.chdir(_folders[0])
+    return _folders[0]
 
 
 def _ending(error: ProcessExpired) -> str:

@@ -55,6 +55,7 @@ def set_up(log: str, folder: str) -> None:
 
     torch.set_num_threads(1)
     _redirect_output(log)
+    os.makedirs(folder, exist_ok=True)  # another cell may have deleted it
     os.chdir(folder)
 
 

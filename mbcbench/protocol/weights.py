@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from mbcbench.errors import UsageError, one_line
 from mbcbench.protocol.adapter import Adapter
 
+MAX_DICTS = 100_000  # that are searched for weights: an optimizer has one for each parameter
 NAMES_SHOWN = 3  # of missing or unexpected weights
 
 
@@ -70,6 +71,8 @@ def _read(file: Path) -> Mapping[str, Any]:
         raise UsageError(f"{file} is not a file of weights that torch or safetensors saved") from error
     if not isinstance(content, Mapping):
         raise UsageError(f"{file} holds a {type(content).__name__}, not a state_dict")
+    if any(number >= MAX_DICTS for number, _ in enumerate(_dicts(content))):  # which may hold one another many times
+        raise UsageError(f"{file} holds more than {MAX_DICTS:,} dicts; save the state_dict alone")
     return content
 
 
@@ -89,18 +92,28 @@ def _find(content: Mapping[str, Any], names: Mapping[str, Any], file: Path, name
     raise UsageError(f"{file} does not fit {name}: {_difference(content, names)}")
 
 
-def _candidates(content: Mapping[str, Any], names: Mapping[str, Any], key: str = "") -> Iterator[Weights]:
+def _candidates(content: Mapping[str, Any], names: Mapping[str, Any]) -> Iterator[Weights]:
     """Yield the groups of tensors that have all `names` behind one prefix, of a dict and the dicts in it."""
     first = next(iter(names), None)
-    keys = [str(k) for k, value in content.items() if isinstance(value, Tensor)]
-    for prefix in dict.fromkeys(k.removesuffix(first) for k in keys if first is not None and k.endswith(first)):
-        behind = {k for k in keys if k.startswith(prefix)}
-        if (not prefix or prefix.endswith(".")) and behind == {prefix + name for name in names}:
-            tensors = {name: content[prefix + name] for name in names}
-            yield Weights(tensors, key, prefix, len(keys) - len(behind))
-    for inner, value in content.items():
-        if isinstance(value, Mapping):
-            yield from _candidates(value, names, f"{key}.{inner}".strip("."))
+    for key, tensors in _dicts(content):
+        keys = [str(k) for k, value in tensors.items() if isinstance(value, Tensor)]
+        for prefix in dict.fromkeys(k.removesuffix(first) for k in keys if first is not None and k.endswith(first)):
+            behind = {k for k in keys if k.startswith(prefix)}
+            if (not prefix or prefix.endswith(".")) and behind == {prefix + name for name in names}:
+                weights = {name: tensors[prefix + name] for name in names}
+                yield Weights(weights, key, prefix, len(keys) - len(behind))
+
+
+def _dicts(content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield a dict and the dicts in it with their keys, but none inside of itself, which a file may hold."""
+    pending: list[tuple[str, Mapping[str, Any], frozenset[int]]] = [("", content, frozenset())]
+    while pending:
+        key, outer, around = pending.pop()
+        yield key, outer
+        inside = around | {id(outer)}
+        for inner, value in reversed(list(outer.items())):
+            if isinstance(value, Mapping) and id(value) not in inside:
+                pending.append((f"{key}.{inner}".strip("."), value, inside))
 
 
 def _difference(content: Mapping[str, Any], names: Mapping[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 import ast
 import itertools
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any
 from mbcbench.errors import MALFORMED, UsageError, one_line
 from mbcbench.records.detail import AsvDetail
 from mbcbench.records.record import Record, Status
+from mbcbench.records.schema import read_json
 from mbcbench.types import JsonObject
 
 VERSION = 2
@@ -33,7 +33,7 @@ def read(path: Path) -> list[Record]:
 
 def _read_file(path: Path) -> list[Record]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path.read_text(encoding="utf-8"))
         if content["version"] != VERSION:
             raise UsageError(f"{path} has version {content['version']} of ASV's format and only {VERSION} can be read")
         return list(_records(content))

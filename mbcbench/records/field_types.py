@@ -19,9 +19,19 @@ def types_of(cls: type) -> Types:
 def check_types(values: Mapping[str, Any], types: Types) -> None:
     """Raise ValueError with the name and the value for the first value of another type."""
     for name, value in values.items():
-        if name in types and not _is_of(value, types[name]):
+        if name not in types or type(value) in _fitting(types[name]):
+            continue
+        if not _is_of(value, types[name]):
             text = repr(value)
             raise ValueError(f"{name} is {text if len(text) <= 40 else text[:37] + '...'}, not {_words(types[name])}")
+
+
+@cache
+def _fitting(expected: Any) -> frozenset[type]:
+    """Return the classes whose values fit a type without a look at the value: most values are of one of them."""
+    options = get_args(expected) if isinstance(expected, UnionType) else (expected,)
+    plain = {option for option in options if isinstance(option, type) and option is not int}
+    return frozenset(plain | ({dict} if Mapping[str, Any] in options else set()))
 
 
 def _is_of(value: Any, expected: Any) -> bool:

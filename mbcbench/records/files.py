@@ -24,7 +24,7 @@ from mbcbench.errors import MALFORMED, UsageError, one_line
 from mbcbench.records.cell import Cell
 from mbcbench.records.field_types import check_types, types_of
 from mbcbench.records.record import Record
-from mbcbench.records.schema import SCHEMA, Fields, check_schema
+from mbcbench.records.schema import SCHEMA, Fields, check_schema, read_json
 from mbcbench.types import JsonObject
 
 Decoded = TypeVar("Decoded")
@@ -54,7 +54,7 @@ def encode_cells(cells: Iterable[Cell]) -> str:
 
 def decode_cells(line: str) -> dict[str, Cell]:
     """Return the cells of one line of cells.jsonl, by their keys. Raises UsageError for a newer schema."""
-    content = json.loads(line)
+    content = read_json(line)
     check_schema(content)
     if "fields" in content:
         return {content["cell"]: _cell_from_1(content["fields"])}
@@ -88,7 +88,7 @@ def encode_records(records: Iterable[Record], cells: Mapping[str, Cell]) -> str:
 
 def decode_records(line: str, cells: Mapping[str, Cell]) -> CellRecords:
     """Return the records of one line of records.jsonl. Raises UsageError for a newer schema or an unknown cell."""
-    content = json.loads(line)
+    content = read_json(line)
     schema = check_schema(content)
     if "records" not in content:
         return CellRecords(content.get("cell", ""), [Record.from_dict(content)], schema)

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mbcbench.errors import MALFORMED, UsageError, one_line
 from mbcbench.records import files
 from mbcbench.records.cell import Cell
 from mbcbench.records.files import encode_cells, encode_records, read_cells, read_records, write_compressed
@@ -68,11 +69,19 @@ class Reference:
 
 @cache
 def load(folder: Path = FOLDER) -> Reference:
-    """Return the reference results in a folder, or empty ones if it has no files."""
+    """Return the reference results in a folder, or empty ones if it has no files.
+
+    Raises UsageError if they are damaged.
+    """
     if not (folder / files.INFO).is_file():
         return Reference()
-    info = json.loads((folder / files.INFO).read_text(encoding="utf-8"))
-    return Reference(info, read_cells(folder / files.CELLS), tuple(read_records(folder / files.RECORDS)))
+    try:
+        info = dict(json.loads((folder / files.INFO).read_text(encoding="utf-8")))
+        return Reference(info, read_cells(folder / files.CELLS), tuple(read_records(folder / files.RECORDS)))
+    except (OSError, UsageError, *MALFORMED) as error:
+        raise UsageError(
+            f"the reference results in {folder} are damaged ({one_line(error)}); reinstall mbcbench"
+        ) from error
 
 
 def save(folder: Path, info: JsonObject, cells: Iterable[Cell], records: Iterable[Record]) -> None:

@@ -1,14 +1,33 @@
 """Schema of the files of a run, and the migrations that read files of an older schema."""
 
+import json
+import re
 from collections.abc import Callable
+from typing import Any
 
 from mbcbench.errors import UsageError
 from mbcbench.types import JsonDict, JsonObject
 
 SCHEMA = 2
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+CONTROL_IN_JSON = re.compile(r"[\x7f-\x9f]|\\u00[0189]|\\u007f|\\[bfr]", re.IGNORECASE)  # or an escaped one
 
 Fields = JsonDict
 Migrations = dict[int, Callable[[Fields], Fields]]
+
+
+def read_json(text: str) -> Any:
+    """Return decoded JSON in which control characters are written out: as they are, they would steer a terminal."""
+    content = json.loads(text)
+    return _write_out(content) if CONTROL_IN_JSON.search(text) else content
+
+
+def _write_out(value: Any) -> Any:
+    if isinstance(value, str):
+        return CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", value)
+    if isinstance(value, dict):
+        return {_write_out(key): _write_out(item) for key, item in value.items()}
+    return [_write_out(item) for item in value] if isinstance(value, list) else value
 
 
 def migrate(fields: JsonObject, migrations: Migrations) -> Fields:

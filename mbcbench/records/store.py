@@ -18,7 +18,7 @@ from mbcbench.records.cell import Cell
 from mbcbench.records.field_types import check_types
 from mbcbench.records.files import encode_cells, encode_records, read_records
 from mbcbench.records.record import Record, frame
-from mbcbench.records.schema import RUN_MIGRATIONS, SCHEMA, migrate
+from mbcbench.records.schema import RUN_MIGRATIONS, SCHEMA, migrate, read_json
 from mbcbench.types import JsonDict, JsonObject
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def info(folder: Path) -> JsonDict:
     Raises UsageError if a newer mbcbench wrote it, or if it cannot be read.
     """
     try:
-        content = json.loads((folder / INFO).read_text(encoding="utf-8"))
+        content = read_json((folder / INFO).read_text(encoding="utf-8"))
         migrated = migrate({"schema": content["schema"], **content}, RUN_MIGRATIONS)
         check_types(migrated, INFO_TYPES)
         return {"run": folder.name, "encoders": [], "suites": [], **migrated}

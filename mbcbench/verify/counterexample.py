@@ -14,6 +14,7 @@ from mbcbench.protocol.customize import BuildOptions
 from mbcbench.records.cell import Cell
 from mbcbench.records.field_types import check_types, types_of
 from mbcbench.records.files import CELLS, decode_records, read_cells
+from mbcbench.records.schema import read_json
 from mbcbench.types import Device, Hyper, JsonDict, JsonObject
 from mbcbench.verify.example import KINDS, Example
 from mbcbench.verify.law import Law, get_law
@@ -155,7 +156,7 @@ def _parse_line(path: Path, number: int, line: str, cells: Mapping[str, Cell]) -
     if not line.strip():
         return
     try:
-        content = json.loads(line)
+        content = read_json(line)
         # A run has one line per cell and omits what the cell says; `check --json` writes records with all fields, the
         # detail next to the others.
         is_from_run = "records" in content

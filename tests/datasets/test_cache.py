@@ -1,6 +1,7 @@
 """The cache: arrays are made once, and made again if they are damaged."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +85,26 @@ def test_a_folder_that_cannot_be_made_is_reported_in_one_line(tmp_path: Path, mo
     monkeypatch.setenv("MBCBENCH_DATA", str(tmp_path / "file" / "below"))
     with pytest.raises(UsageError, match=r"cannot write to .*set MBCBENCH_DATA"):
         cache.cached_arrays("small-1", Maker())
+
+
+@pytest.mark.parametrize("sums", ["nothing", "0  ../../secret.npy", "0  /secret.npy"])
+def test_sums_that_are_damaged_or_name_other_files_are_not_followed(sums: str) -> None:
+    cache.cached_arrays("some-1", lambda: {"x": np.arange(3)})
+    (cache.array_folder("some-1") / cache.SUMS).write_text(f"{sums}\n")
+    with pytest.raises(UsageError, match=r"SHA256SUMS is damaged; delete .*some-1, and it is made again"):
+        cache.verify_arrays("some")
+    assert cache.cached_arrays("some-1", lambda: {"x": np.arange(4)})["x"].tolist() == [0, 1, 2, 3]
+
+
+def test_an_array_with_a_damaged_header_is_made_again() -> None:
+    cache.cached_arrays("some-1", lambda: {"x": np.arange(3)})
+    path = cache.array_folder("some-1") / "x.npy"
+    path.write_bytes(path.read_bytes().replace(b"}", b" "))
+    assert cache.cached_arrays("some-1", lambda: {"x": np.arange(3)})["x"].tolist() == [0, 1, 2]
+
+
+def test_an_archive_in_place_of_an_array_is_made_again() -> None:
+    cache.cached_arrays("some-1", lambda: {"x": np.arange(3)})
+    np.savez(cache.array_folder("some-1") / "x.npz", x=np.arange(3))
+    os.replace(cache.array_folder("some-1") / "x.npz", cache.array_folder("some-1") / "x.npy")
+    assert cache.cached_arrays("some-1", lambda: {"x": np.arange(4)})["x"].tolist() == [0, 1, 2, 3]

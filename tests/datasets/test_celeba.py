@@ -64,3 +64,18 @@ def test_a_partition_file_that_is_cut_off_is_refused(faces: Path, content: str) 
 def test_fetch_says_what_to_put_where(root: Path) -> None:
     with pytest.raises(UsageError, match=r"needs its authors' licence: .*list_eval_partition\.txt into .*celeba"):
         data_set("celeba").fetch()
+
+
+@pytest.mark.parametrize("name", ["../../secret.jpg", "/etc/secret.jpg", "a/b.jpg"])
+def test_a_name_that_leads_out_of_the_folder_is_refused(faces: Path, name: str) -> None:
+    (faces / "list_eval_partition.txt").write_text(f"000001.jpg 0\n{name} 2\n")
+    with pytest.raises(UsageError, match=f"line 2: '{name}' is not the name of a file"):
+        CelebA().load()
+
+
+def test_an_image_that_decompresses_to_more_than_a_limit_is_damaged(
+    faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(UsageError, match=r"\.jpg is damaged \(Image size .* exceeds limit"):
+        data_set("celeba").verify()

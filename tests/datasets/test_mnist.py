@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -75,3 +76,21 @@ def test_files_that_do_not_belong_together_are_refused(raw: Path) -> None:
 def test_verify_finds_a_compressed_file_that_is_not_the_published_one(raw: Path) -> None:
     with pytest.raises(UsageError, match=r"train-labels-idx1-ubyte\.gz is not the published file"):
         MNIST().verify()
+
+
+@pytest.mark.parametrize("sizes", [(2**31, 2**31, 2**31), (60000, 2**20), ()])
+def test_a_header_that_promises_more_than_the_limit_allocates_nothing(raw: Path, sizes: tuple[int, ...]) -> None:
+    header = bytes((0, 0, 8, len(sizes))) + np.array(sizes, ">u4").tobytes()
+    (raw / "train-images-idx3-ubyte").write_bytes(header + bytes(10))
+    with pytest.raises(UsageError, match="is damaged: not an IDX file of bytes, or larger than 256 MiB"):
+        MNIST().load()
+
+
+def test_a_small_file_that_decompresses_to_a_large_one_is_read_to_its_end_only(raw: Path) -> None:
+    bomb = gzip.compress(idx_bytes(np.arange(3, dtype=np.uint8)) + bytes(2**25))
+    (raw / "t10k-labels-idx1-ubyte.gz").write_bytes(bomb)
+    tracemalloc.start()
+    with pytest.raises(UsageError, match="not as long as its header says"):
+        MNIST().load()
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()

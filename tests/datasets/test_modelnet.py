@@ -46,6 +46,8 @@ def test_polygons_become_triangles(tmp_path: Path) -> None:
         ("", "does not begin with OFF"),
         ("ply\n", "does not begin with OFF"),
         ("OFF\n4", "no counts"),
+        ("OFF\ninf 1 0\n", "not finite"),
+        ("OFF\n4 nan 0\n", "not finite"),
         ("OFF\n4 0 0\n" + CORNERS, "no faces"),
         ("OFF\n4 4 0\n0 0 0\n1 0", "cut off in its vertices"),
         (f"OFF\n4 4 0\n{CORNERS}3 0 1 2\n3 0", "cut off in its faces"),

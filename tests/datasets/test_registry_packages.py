@@ -14,6 +14,7 @@ from tests.datasets.packages import write_package
 DEBIAN = DebianPackage("some-data", "1.0-2", "0" * 64)
 NPM = NpmPackage("@some/data", "3.1.4", "0" * 64)
 FILES = {"package/a.json": b"{}", "package/b.json": b"[1]", "c": b"odd"}
+LOOP = b"!<arch>\n" + b"x".ljust(48) + b"-60".ljust(10) + b"`\n"  # the next file would be this one again
 BOTH = pytest.mark.parametrize("package", [DEBIAN, NPM], ids=["debian", "npm"])
 
 
@@ -52,7 +53,7 @@ def test_a_package_that_is_cut_off_is_one_line(package: RegistryPackage) -> None
 
 
 @BOTH
-@pytest.mark.parametrize("content", [b"", b"!<arch>\n", b"<html>"])
+@pytest.mark.parametrize("content", [b"", b"!<arch>\n", b"<html>", LOOP])
 def test_a_package_that_is_no_archive_is_one_line(package: RegistryPackage, content: bytes) -> None:
     written = write_package(package, FILES)
     written.path().write_bytes(content)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mbcbench.execution import runner
+from mbcbench.execution.encoder_server import EncoderServers
 from mbcbench.execution.runner import Finished, Job, Limits, Started
 from mbcbench.execution.suite import PROBE
 from mbcbench.records.cell import Cell
@@ -90,6 +91,23 @@ def test_a_cell_that_hangs_is_killed_even_in_native_code() -> None:
     outcome = outcomes(probe("Hangs"), probe("HangsInNativeCode"), seconds=1.0)
     assert {r.status for r in outcome.values()} == {Status.TIMEOUT}
     assert outcome["Hangs"].message == "took longer than its limit of 1 s"
+
+
+@pytest.mark.parametrize("serve", [False, True])
+@pytest.mark.parametrize("name", ["DeletesItsFolder", "Forks", "ClosesFiles"])
+def test_other_encoders_have_their_records_beside_one_that_does_harm(
+    name: str, serve: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    cells = [probe(name), probe("Honest")]
+    with EncoderServers({cell.encoder for cell in cells} if serve else ()) as servers:
+        for _ in range(2):  # the second time, the folder is missing when the first process starts
+            jobs = [Job(cell, Limits(seconds=20.0, memory_bytes=2**29)) for cell in cells]
+            ended = [e for e in runner.run(jobs, workers=1, servers=servers) if isinstance(e, Finished)]
+            statuses = {e.cell.encoder.rpartition(":")[2]: e.records[0].status for e in ended}
+            assert statuses["Honest"] is Status.OK
+            assert len(ended) == 2
 
 
 def test_the_output_of_a_plug_in_does_not_reach_the_display(capfd: pytest.CaptureFixture[str]) -> None:

@@ -97,3 +97,28 @@ def test_a_missing_file_is_found_before_anything_is_built(tmp_path: Path) -> Non
         parse_build_options(weights_key="model")
     with pytest.raises(UsageError, match=r"--hyper dim_in=4: the width of the elements is not a hyper-parameter"):
         parse_build_options(hyper=["dim_in=4"])
+
+
+def nested(depth: int) -> dict[str, object]:
+    """Return dicts of which each holds the next one twice: a file of a few lines, and 2^depth ways through it."""
+    content: dict[str, object] = {}
+    for _ in range(depth):
+        content = {"a": content, "b": content}
+    return content
+
+
+def test_dicts_that_hold_one_another_many_times_are_not_searched_for_ever(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"holds more than 100,000 dicts; save the state_dict alone"):
+        load_weights(network(), save(tmp_path, nested(40)), "mine")
+
+
+def test_a_dict_that_holds_itself_is_searched_once(tmp_path: Path) -> None:
+    content: dict[str, object] = {"model": trained()}
+    content["self"] = content
+    assert "under 'model'" in load_weights(network(), save(tmp_path, content), "mine")
+
+
+def test_the_same_weights_have_the_names_of_all_their_places(tmp_path: Path) -> None:
+    state = trained()
+    with pytest.raises(UsageError, match="several weights for mine; choose one with --weights-key: a, b"):
+        load_weights(network(), save(tmp_path, {"a": state, "b": state}), "mine")

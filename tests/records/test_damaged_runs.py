@@ -114,3 +114,22 @@ def test_a_boolean_is_no_number_and_an_integer_is_one() -> None:
     for value in (True, "1", 2**70):
         with pytest.raises(ValueError, match=r"a is .*, not float"):
             check_types({"a": value}, {"a": float})
+
+
+@pytest.mark.parametrize("text", ["\x1b]0;title\x07", "\x9b31m", "a\rb", "\x7f", "\x00"])
+@pytest.mark.parametrize("ensure_ascii", [True, False])
+def test_control_characters_are_written_out(folder: Path, text: str, ensure_ascii: bool) -> None:
+    row = {"status": "fail", "message": text, "detail": {text: [text]}}
+    (folder / RECORDS).write_text(json.dumps({**LINE, "records": [row]}, ensure_ascii=ensure_ascii) + "\n")
+    (folder / INFO).write_text(json.dumps({**store.info(folder), "profile": text}, ensure_ascii=ensure_ascii))
+    (record,) = store.records(folder)
+    for shown in (record.message, *record.detail, *next(iter(record.detail.values())), store.info(folder)["profile"]):
+        assert shown.isprintable()
+        assert shown.startswith(("\\x", "a\\x0db"))
+
+
+def test_lines_and_tabs_are_kept(folder: Path) -> None:
+    row = {"status": "fail", "message": "a\x1bb", "detail": {"text": "one\n\ttwo é"}}
+    (folder / RECORDS).write_text(json.dumps({**LINE, "records": [row]}) + "\n")
+    (record,) = store.records(folder)
+    assert (record.message, record.detail["text"]) == ("a\\x1bb", "one\n\ttwo é")

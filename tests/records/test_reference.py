@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from mbcbench.errors import UsageError
 from mbcbench.execution.suite import Request
 from mbcbench.records import reference, store
 from mbcbench.records.cache import RunCache
@@ -61,6 +62,14 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
 
 def test_no_files_are_no_results(tmp_path: Path) -> None:
     assert reference.load(tmp_path / "none") == Reference()
+
+
+@pytest.mark.parametrize("name", ["run.json", "cells.jsonl.xz", "records.jsonl.xz"])
+def test_damaged_results_are_one_line(tmp_path: Path, name: str) -> None:
+    reference.save(tmp_path, MADE, COMPLETE.cells.values(), COMPLETE.records)
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-4])
+    with pytest.raises(UsageError, match=r"the reference results in .* are damaged \(.*\); reinstall mbcbench"):
+        reference.load(tmp_path)
 
 
 def test_the_results_that_ship_can_be_read() -> None:

@@ -144,3 +144,16 @@ def test_elements_that_do_not_fit_into_memory_are_refused(tmp_path: Path) -> Non
         file.create_dataset("x", (3, 10**12), "f4", chunks=(1, 1000))  # nothing is stored
     with pytest.raises(UsageError, match=r"has elements of 3,725\.3 GiB, and the limit is 1 GiB"):
         open_source(tmp_path / "x.h5")
+
+
+def test_lists_that_lead_out_of_an_arrow_file_do_not_end_the_process(tmp_path: Path) -> None:
+    pa, feather = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.feather")
+    table = pa.table({"x": pa.array([[1.0, 2.0, 3.0]] * 8, pa.list_(pa.float32()))})
+    feather.write_feather(table, tmp_path / "x.arrow", compression="uncompressed")
+    offsets = np.arange(0, 27, 3, dtype=np.int32).tobytes()
+    content = (tmp_path / "x.arrow").read_bytes()
+    assert content.count(offsets) == 1
+    lost = content.replace(offsets, offsets[:-4] + np.int32(2**27).tobytes())
+    (tmp_path / "x.arrow").write_bytes(lost)
+    with pytest.raises(UsageError, match="ArrowInvalid"):
+        open_source(tmp_path / "x.arrow").read(0, np.empty((8, 3), np.float32))

@@ -40,7 +40,10 @@ class TableSource(SequentialSource):
         if hasattr(column_type, "list_size"):
             return int(column_type.list_size)
         _, batches = self._file.batches(0, self._columns)
-        first = next((batch.column(0)[0].as_py() for batch in batches if len(batch)), None)
+        batch = next((batch for batch in batches if len(batch)), None)
+        if batch is not None:
+            batch.validate(full=True)
+        first = batch.column(0)[0].as_py() if batch is not None else None
         if first is None:
             raise UsageError(f"{path}: the first element of column {self._columns[0]!r} is missing: drop it")
         return len(first)
@@ -48,6 +51,7 @@ class TableSource(SequentialSource):
     def iter_arrays(self, start: int) -> Iterator[Array]:
         row, batches = self._file.batches(start, self._columns)
         for batch in batches:
+            batch.validate(full=True)  # pyarrow ends the process where offsets lead out of a damaged array
             if row + len(batch) > start:
                 yield self._to_array(batch.slice(max(0, start - row)), max(row, start))
             row += len(batch)
