@@ -1,6 +1,6 @@
 """Selection of rows from a frame of records: complete columns, names of models, rows of one setting, values by seed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -75,8 +75,8 @@ def select(rows: pd.DataFrame, where: Filter) -> pd.DataFrame:
     where: a tuple matches any of its values, None a missing value. Records of additional data sets, and of the arms of
         the reproduction, match only where it names their case (or their data).
 
-    Profiles train a model of one name for different numbers of steps. What counts is the longest training on sets of a
-    size that has records in this setting.
+    Profiles train a model of one name for different numbers of steps. What counts is the longest training that has
+    records in this setting (see `most_steps`).
     """
     matches = rows["status"].eq("ok") & ~is_standard(rows)
     if not {"case", "params.data"} & set(where):
@@ -92,11 +92,20 @@ def select(rows: pd.DataFrame, where: Filter) -> pd.DataFrame:
 
 def _longest_trainings(rows: pd.DataFrame) -> pd.DataFrame:
     steps = pd.to_numeric(rows["detail.steps"])
-    if steps.nunique() < 2:
-        return rows
-    training = ("suite", "case", "model", "detail.train_size")
-    most = steps.groupby([rows[column] for column in training], dropna=False).transform("max")
-    return rows[steps.isna() | steps.eq(most)]
+    return rows[steps.isna() | steps.ge(most_steps(rows, ("suite", "case", "model")))]
+
+
+def most_steps(rows: pd.DataFrame, by: Sequence[str]) -> pd.Series:
+    """Return for each row the most steps of its group (columns `by`) on sets as large as its own or larger.
+
+    One profile trains on larger sets for fewer steps; another one trains for fewer steps on any.
+    """
+    table = rows[list(by)].assign(
+        size=pd.to_numeric(rows["detail.train_size"]).fillna(0), steps=pd.to_numeric(rows["detail.steps"])
+    )
+    most = table.groupby([*by, "size"], dropna=False)["steps"].max().reset_index().sort_values("size", ascending=False)
+    most["most"] = most.groupby(list(by), dropna=False)["steps"].cummax()
+    return table.merge(most.drop(columns="steps"), on=[*by, "size"], how="left").set_axis(rows.index)["most"]
 
 
 def has_not_learnt(rows: pd.DataFrame, margin: float = 0.0) -> pd.Series:

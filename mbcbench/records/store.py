@@ -33,7 +33,7 @@ INFO_TYPES = {
     "seed": int,
     "commit": str | None,
     "threads": int | None,
-    "versions": Mapping[str, str],
+    "versions": Mapping[str, str | None],
     "hardware": Mapping[str, str | int | float | None],
     "experiments": Mapping[str, Mapping[str, Any]],
     "reference": Mapping[str, Any] | None,

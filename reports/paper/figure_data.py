@@ -35,7 +35,7 @@ from mbcbench.paper import (
     sse,
 )
 
-from ..selection import NO_NORM, PARTITIONED, RESCALED, has_not_learnt, label_models
+from ..selection import NO_NORM, PARTITIONED, RESCALED, has_not_learnt, label_models, most_steps
 from ..selection import select as select_rows
 from ..stats import one_per_seed
 from .contrasts import ABLATED, CHUNKED, STREAMED_CLOUDS, train_size_setting
@@ -92,9 +92,9 @@ def series(frame: pd.DataFrame, where: Filter, models: Sequence[str] | None, x: 
 
 
 def _name_shorter_trainings(rows: pd.DataFrame) -> pd.DataFrame:
-    """Name the steps of models that were trained for fewer than the others on sets of their size."""
+    """Name the steps of models that were trained for fewer than the others of their case, by another profile."""
     steps = pd.to_numeric(rows["detail.steps"])
-    is_shorter = steps < steps.groupby([rows["case"], rows["detail.train_size"]], dropna=False).transform("max")
+    is_shorter = steps < most_steps(rows, ("case",))
     return rows.assign(model=rows["model"].mask(is_shorter, rows["model"] + steps.map(" ({:g} steps)".format)))
 
 

@@ -47,8 +47,9 @@ def outcomes(folder: Path) -> list[JsonDict]:
 
 
 def lasting(folder: Path) -> JsonDict:
-    """Return the description of a run without its name, date and shards."""
-    return {name: value for name, value in store.info(folder).items() if name not in ("run", "created", "shards")}
+    """Return the description of a run without its name, date and shards, and with the cells of experiments in order."""
+    info = {name: value for name, value in store.info(folder).items() if name not in ("run", "created", "shards")}
+    return {**info, "experiments": experiment_cells(folder)}
 
 
 def experiment_cells(folder: Path) -> dict[str, list[str]]:

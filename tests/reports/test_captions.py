@@ -51,7 +51,7 @@ def test_a_claim_is_never_stated_as_if_it_were_the_result() -> None:
     assert text.startswith("Result: The mean accuracy of SSE random K=16 is higher than that of DeepSets (max) at no")
     claim = text.index("SSE beats DeepSets and Set Transformer")
     assert text[:claim].endswith("Claim (C19): ")
-    assert text[claim:].startswith("SSE beats DeepSets and Set Transformer. Verdict: refuted (below 5000): sse-")
+    assert text[claim:].startswith("SSE beats DeepSets and Set Transformer. Verdict: refuted (below 5000): SSE ")
 
 
 def test_the_data_are_named_once_and_without_a_hint_for_repairs() -> None:

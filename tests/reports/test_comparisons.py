@@ -57,10 +57,10 @@ def test_a_longer_training_of_another_profile_hides_no_record_of_a_setting() -> 
     rows = label_models(frame([*quick, *thorough]))
     assert select(rows, {"detail.train_size": 100})["detail.steps"].tolist() == [400] * len(SEEDS)
     assert select(rows, {"detail.train_size": 200})["detail.steps"].tolist() == [2000] * len(SEEDS)
-    assert sorted(select(rows, {})["detail.steps"]) == [400] * len(SEEDS) + [2000] * len(SEEDS)
-    shorter = [nll(200, 1, seed, steps=400) for seed in SEEDS]
-    rows = label_models(frame([*shorter, *thorough]))
     assert select(rows, {})["detail.steps"].tolist() == [2000] * len(SEEDS)
+    on_larger_sets = [nll(500, 1, seed, steps=1000) for seed in SEEDS]
+    rows = label_models(frame([*thorough, *on_larger_sets]))
+    assert sorted(select(rows, {})["detail.steps"]) == [1000] * len(SEEDS) + [2000] * len(SEEDS)
 
 
 def test_records_of_additional_data_are_selected_only_where_they_are_named() -> None:

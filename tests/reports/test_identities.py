@@ -32,5 +32,11 @@ def test_a_hierarchy_that_ends_in_one_slot_is_consistent_run_per_chunk(verdicts:
     assert verdicts["C5", "run per chunk, K_T = 1 as in eq. 6"] == "confirmed"
 
 
+def test_slots_of_the_published_code_change_nothing_in_any_number_or_width(
+    verdicts: dict[tuple[str, str], str],
+) -> None:
+    assert {verdicts[claim, "published code"] for claim in ("C15", "C17", "C18")} == {"no difference"}
+
+
 def test_they_decide_nothing_else(verdicts: dict[tuple[str, str], str]) -> None:
-    assert sum(verdict != "undecided" for verdict in verdicts.values()) == 3
+    assert sum(verdict != "undecided" for verdict in verdicts.values()) == 6

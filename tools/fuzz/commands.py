@@ -121,5 +121,5 @@ def _is_message(line: str) -> bool:
 def _no_processes() -> Iterator[None]:
     """Let the first process of a command raise StartedErrorError, and unforeseen errors be raised."""
     environment = {TRACEBACK: "1", "MBCBENCH_DATA": os.path.abspath("data")}
-    with mock.patch.object(runner, "_Pool", side_effect=StartedError), mock.patch.dict(os.environ, environment):
+    with mock.patch.object(runner, "_LocalPool", side_effect=StartedError), mock.patch.dict(os.environ, environment):
         yield
