@@ -29,17 +29,21 @@ def describe_robustness(claim: Claim, rows: pd.DataFrame) -> str:
 
 def _judge_parts(claim: Claim, rows: pd.DataFrame) -> str:
     """Return the verdict on the parts of a claim that have records, and how many these are if not all."""
-    parts = judge(claim, rows).parts
-    tests = tuple(test for test, part in zip(claim.tests, parts, strict=True) if part.test is not None)
+    judged = judge(claim, rows)
+    tests = tuple(test for test, part in zip(claim.tests, judged.parts, strict=True) if part.test is not None)
     if not tests:
         return ""
-    share = "" if len(tests) == len(parts) else f" ({len(tests)} of {len(parts)} parts)"
-    return f"{share}: {judge(replace(claim, tests=tests), rows).verdict}"
+    if len(tests) == len(judged.parts):
+        return f": {judged.verdict}"
+    verdict = judge(replace(claim, tests=tests), rows).verdict
+    return f" ({len(tests)} of {len(judged.parts)} parts): {verdict}"
 
 
 def other_records(claim: Claim, rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield the names and records of shorter trainings, and of other data in place of the usual ones."""
-    cases = {str(term.where["case"]) for test in claim.tests if isinstance(test, Contrast) for term in test.terms_in(0)}
+    contrasts = [test for test in claim.tests if isinstance(test, Contrast)]
+    terms = [term for test in contrasts for place in range(len(test.settings)) for term in test.terms_in(place)]
+    cases = {str(term.where["case"]) for term in terms}
     trainings = rows[rows["case"].isin(cases) & ~is_standard(rows)]
     for steps, shorter in _with_fewer_steps(trainings):
         yield f"{steps:,} steps", shorter
