@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mbcbench.records.record import Record, frame
+from mbcbench.reports.paper.claim_verdicts import Claim
 from mbcbench.reports.paper.claims_table import claims_table
+from mbcbench.reports.paper.contrasts import better_in_ablation
+from mbcbench.reports.paper.robustness import other_records
 from mbcbench.reports.selection import label_models
 from tests.cli.report_records import clouds
 
@@ -42,3 +45,11 @@ def test_a_second_data_set_is_judged_by_itself_in_the_parts_that_it_has() -> Non
     few = [record for record in on_furniture(clouds(-0.05)) if record.params["train_size"] <= 200]
     assert reading(*clouds(0.05), *few) == ("confirmed", "furniture (8 of 16 parts): refuted")
     assert reading(*clouds(0.05), *on_furniture(clouds(0.05))) == ("confirmed", "furniture: confirmed")
+
+
+def test_records_of_the_smaller_setting_of_an_ablation_count() -> None:
+    claim = Claim("C", "", "", "", (better_in_ablation("a", "b"),))
+    record = replace(clouds()[0], suite="image-completion", case="patches-32")
+    records = with_steps([record], 700) + with_steps([record], 2100)
+    names = [name for name, _ in other_records(claim, label_models(frame(records)))]
+    assert names == ["700 steps"]
