@@ -1,6 +1,7 @@
 """Encode many sets: the body of the command `encode` for a table with a column of set ids, and for several files."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ Progress = Callable[[int, int, str], None]  # elements done, their number, and a
 
 @dataclass(frozen=True, kw_only=True)
 class SetOptions:
-    """What to encode, and where to.
+    """Sets to encode, and options of their encodings.
 
     files: tables with the rows of the sets, or files that are a set each.
     out: file that the encodings are written to.
@@ -127,12 +128,7 @@ def _write(out: Path, encoded: Iterable[EncodedSets]) -> Summary:
     if first is None:
         raise UsageError("the files have no rows, so there is nothing to encode")
     with open_set_writer(out) as writer:
-        for part in _chain(first, parts):
+        for part in itertools.chain([first], parts):
             writer.write(part)
             count, shape = count + len(part.ids), part.encodings.shape[1:]
     return Summary(count, shape)
-
-
-def _chain(first: EncodedSets, others: Iterator[EncodedSets]) -> Iterator[EncodedSets]:
-    yield first
-    yield from others

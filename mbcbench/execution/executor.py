@@ -13,7 +13,7 @@ from mbcbench.types import JsonObject
 
 
 class Executor(Protocol):
-    """Where cells run.
+    """Runs cells.
 
     processor: model of the processor that runs cells which measure time or memory. workers: how many cells run at a
     time. hardware: what run.json says of it, if that is not this machine.

@@ -35,7 +35,7 @@ def _fitting(expected: Any) -> frozenset[type]:
 
 
 def _is_of(value: Any, expected: Any) -> bool:
-    """Return True if a value of JSON is of a type; an integer is a float too, and True is no integer."""
+    """Return True if a value of JSON is of a type; an integer is a float too, and True is not an integer."""
     if isinstance(expected, UnionType):
         return any(_is_of(value, option) for option in get_args(expected))
     origin, arguments = get_origin(expected), get_args(expected)

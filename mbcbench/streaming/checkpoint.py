@@ -15,6 +15,7 @@ from mbcbench.system import write_atomically
 from mbcbench.types import JsonObject, State
 
 SCHEMA = 1
+DESCRIPTION = ("a checkpoint of mbcbench encode", "remove it")
 Origin = JsonObject  # what an encoding depends on: plain values by name
 
 
@@ -37,14 +38,14 @@ def load(path: Path, start: Position, origin: Origin) -> Position:
 
     Raises UsageError if the file is not a checkpoint, or belongs to an encoding with another origin.
     """
-    with _explain_damage(path):
+    with explain_damage(path, *DESCRIPTION):
         data = path.read_bytes()
         saved: Any = from_bytes(data, None)
         schema, saved_origin, elements = saved["schema"], dict(json.loads(saved["origin"])), saved["elements"]
     if schema != SCHEMA:
         raise UsageError(f"checkpoint {path} has schema {schema} and this mbcbench reads {SCHEMA}; remove it")
     check_origin(path, saved_origin, origin, "checkpoint")
-    with _explain_damage(path):
+    with explain_damage(path, *DESCRIPTION):
         state: State = from_bytes(data, {"state": start.state})["state"]
         if not isinstance(elements, int) or not 0 <= elements <= origin["shape"][0]:
             raise ValueError(f"it was saved after {elements!r} elements")
@@ -52,11 +53,12 @@ def load(path: Path, start: Position, origin: Origin) -> Position:
 
 
 @contextlib.contextmanager
-def _explain_damage(path: Path) -> Iterator[None]:
+def explain_damage(path: Path, kind: str, fix: str) -> Iterator[None]:
+    """Raise UsageError in place of what is raised where a file of states is damaged, or is something else."""
     try:
         yield
     except (OSError, SafetensorError, *MALFORMED) as error:
-        raise UsageError(f"{path} is not a checkpoint of mbcbench encode ({one_line(error)}); remove it") from error
+        raise UsageError(f"{path} is not {kind} ({one_line(error)}); {fix}") from error
 
 
 def check_origin(path: Path, saved: Origin, origin: Origin, kind: str) -> None:

@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
-from safetensors import SafetensorError
 from torch import Tensor
 
 from mbcbench.distributed import check_mergeable, merge_in_tree, receive_state, send_state, to_device
 from mbcbench.errors import BrokenPluginError, UsageError, one_line
 from mbcbench.protocol.state import clone, from_bytes, to_bytes
 from mbcbench.streaming import probe
-from mbcbench.streaming.checkpoint import Origin, check_origin
+from mbcbench.streaming.checkpoint import Origin, check_origin, explain_damage
 from mbcbench.streaming.encode import Encoding
 from mbcbench.streaming.sources.parts import SlicedSource
 from mbcbench.system import write_atomically
@@ -220,11 +219,9 @@ def save_segments(path: Path, segments: Sequence[Segment], origin: Origin) -> No
 
 def load_segments(path: Path, like: Any, origin: Origin) -> list[Segment]:
     """Return the segments in a checkpoint. Raises UsageError if it is something else, or of another encoding."""
-    try:
+    with explain_damage(path, "a checkpoint of several ranks", "remove it"):
         saved: Any = from_bytes(path.read_bytes(), {"segments": like})
-        schema, saved_origin = saved["schema"], json.loads(saved["origin"])
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} is not a checkpoint of several ranks ({one_line(error)}); remove it") from error
+        schema, saved_origin = saved["schema"], dict(json.loads(saved["origin"]))
     if schema != SCHEMA:
         raise UsageError(f"{path} is a checkpoint of one process (schema {schema}); resume it without torchrun")
     check_origin(path, saved_origin, origin, "checkpoint")

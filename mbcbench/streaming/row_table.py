@@ -69,8 +69,12 @@ class RowTable:
         starts = range(0, count, self._size)
         return [segment[: count - start] for segment, start in zip(self._segments, starts, strict=False)]
 
-    def load(self, saved: list[Tensor]) -> None:
-        """Take over what `saved` returned."""
+    def load(self, saved: list[Tensor], count: int) -> None:
+        """Take over what `saved` returned for `count` sets. Raises ValueError if it is something else."""
+        shapes = {tuple(part.shape[1:]) for part in saved}
+        if sum(map(len, saved)) != (count if saved else 0) or shapes - {tuple(self._row.shape[1:])}:
+            rows, row = [list(part.shape) for part in saved], list(self._row.shape[1:])
+            raise ValueError(f"it has rows of shapes {rows} for {count} states of shape {row}")
         first = 0
         for part in saved:
             last = first + len(part)

@@ -45,7 +45,7 @@ class SetStates(Protocol):
         """Return all states as values that can be saved."""
 
     def load(self, saved: list[State], count: int) -> None:
-        """Take over what `saved` returned for `count` sets."""
+        """Take over what `saved` returned for `count` sets. Raises ValueError if it is something else."""
 
 
 class BatchedStates:
@@ -99,7 +99,7 @@ class BatchedStates:
     def load(self, saved: list[State], count: int) -> None:
         self.count = count
         for table, segments in zip(self._tables, saved, strict=True):
-            table.load(segments)
+            table.load(segments, count)
 
     def separate(self) -> "SeparateStates":
         """Return the same states as a state per set."""
@@ -146,12 +146,14 @@ class SeparateStates:
         return self._states
 
     def load(self, saved: list[State], count: int) -> None:
+        if len(saved) != count:
+            raise ValueError(f"it has {len(saved)} states for {count} sets")
         self._states = list(saved)
 
 
 @dataclass(frozen=True)
 class StateLayout:
-    """How the states of an encoder are kept.
+    """Layout in which the states of an encoder are stored.
 
     shares_rows: of `BatchedStates`; None for `SeparateStates`.
     bytes_per_set: size of the state of a set.

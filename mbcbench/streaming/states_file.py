@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 
-from mbcbench.errors import UsageError, one_line
+from mbcbench.errors import UsageError
 from mbcbench.protocol.state import read_file, write_file
-from mbcbench.streaming.checkpoint import Origin, check_origin
+from mbcbench.streaming.checkpoint import Origin, check_origin, explain_damage
 from mbcbench.streaming.encode import describe_files
 from mbcbench.streaming.encoder import GuardedEncoder
 from mbcbench.streaming.group_rows import SetId
@@ -41,7 +40,6 @@ def save_states(path: Path, saved: SavedStates, origin: Origin) -> None:
         "schema": SCHEMA,
         "origin": origin,
         "files": [*saved.files],
-        "count": len(saved.ids),
         "shares_rows": saved.layout.shares_rows if batched else None,
         "bytes_per_set": saved.layout.bytes_per_set,
     }
@@ -52,24 +50,22 @@ def save_states(path: Path, saved: SavedStates, origin: Origin) -> None:
 
 def load_states(path: Path, encoder: GuardedEncoder, origin: Origin) -> SavedStates:
     """Return the states in a file. Raises UsageError if it holds something else, or those of another encoder."""
-    try:
+    with explain_damage(path, "a file of states", "name another with --states"):
         content: JsonDict = read_file(path, {})
         header = json.loads(content["header"])
-        schema, count = header["schema"], header["count"]
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} is not a file of states ({one_line(error)}); name another with --states") from error
-    if schema != SCHEMA:
-        raise UsageError(f"{path} has schema {schema} and this mbcbench reads {SCHEMA}; write the states again")
-    check_origin(path, header["origin"], origin, "file of states")
-    layout = StateLayout(encoder, header["shares_rows"], header["bytes_per_set"])
-    states = layout.new_states()
-    if isinstance(states, BatchedStates):
-        states.load(content["states"], count)
-    else:  # whose types only the encoder knows
-        like = {"states": [encoder.init_state()] * count}
-        typed: JsonDict = read_file(path, like)
-        states.load(typed["states"], count)
-    return SavedStates(_ids_from_tensors(content["ids"]), layout, states, header["files"])
+        if header["schema"] != SCHEMA:
+            found = header["schema"]
+            raise UsageError(f"{path} has schema {found} and this mbcbench reads {SCHEMA}; write the states again")
+        check_origin(path, dict(header["origin"]), origin, "file of states")
+        layout = StateLayout(encoder, header["shares_rows"], header["bytes_per_set"])
+        ids, states = _ids_from_tensors(content["ids"]), layout.new_states()
+        if isinstance(states, BatchedStates):
+            states.load(content["states"], len(ids))
+        else:  # whose types only the encoder knows
+            like = {"states": [encoder.init_state()] * len(ids)}
+            typed: JsonDict = read_file(path, like)
+            states.load(typed["states"], len(ids))
+        return SavedStates(ids, layout, states, header["files"])
 
 
 def refuse_repeated(path: Path, saved: SavedStates, files: Sequence[Path]) -> None:

@@ -3,11 +3,14 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from mbcbench.protocol.state import read_file, write_file
 from mbcbench.streaming import group_files
 from tests.conftest import Command
 
@@ -295,6 +298,20 @@ class TestStates:
         assert (code, out, err.count("\n")) == (3, "", 1)
         assert message in err
         assert Path("s").read_bytes() == before
+
+    @pytest.mark.parametrize("name", ["mine.py:Sum", "mine.py:CountsChunks"])
+    @pytest.mark.parametrize("damage", ["ids", "states", "header"])
+    def test_damaged_states_are_refused(self, encode: Command, folder: Path, name: str, damage: str) -> None:
+        write_parquet(table(), folder / "t")
+        options = ["--by", "set", "--states", "s", "--out", "e.npz", "--quiet"]
+        assert encode("t.parquet", name, *options)[0] == 0
+        content: dict[str, Any] = read_file(Path("s"), {})
+        content[damage] = {"ids": {"numbers": torch.arange(7)}, "states": [[torch.ones(7, 2)]], "header": "[]"}[damage]
+        write_file(content, Path("s"))
+        write_parquet(table(), folder / "u")
+        code, out, err = encode("u.parquet", name, *options)
+        assert (code, out, err.count("\n")) == (3, "", 1)
+        assert "s is not a file of states" in err
 
     def test_states_that_do_not_fit_into_memory_are_refused(
         self, encode: Command, folder: Path, monkeypatch: pytest.MonkeyPatch

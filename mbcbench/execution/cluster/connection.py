@@ -40,7 +40,7 @@ Future = Any
 
 @dataclass(frozen=True)
 class Kind:
-    """What a cell demands of its worker: a GPU, or a machine on which nothing else runs."""
+    """Requirements of a cell: a GPU, or a machine on which nothing else runs."""
 
     needs_gpu: bool
     exclusive: bool
@@ -136,7 +136,7 @@ class Connection:
 
     @property
     def slots(self) -> int:
-        """How many cells the workers run at a time."""
+        """Number of cells that the workers can run at a time."""
         return sum(worker.threads for worker in self._workers.values() if worker.is_ready)
 
     @property

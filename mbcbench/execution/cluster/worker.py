@@ -4,7 +4,6 @@ The functions here are sent to workers by name. What a worker keeps between the 
 which data are ready) is in its process and ends with the command.
 """
 
-import hashlib
 import multiprocessing
 import os
 import pickle
@@ -57,15 +56,9 @@ def list_requirements(user_encoders: Collection[str], folder: str) -> dict[str, 
         for name, plugin in registry.plugins(group).items()
     }
     files = {target.rpartition(":")[0] for target in user_encoders if target.rpartition(":")[0].endswith(".py")}
-    contents = {f"file {name}": _digest_file(Path(folder) / name) for name in sorted(files)}
+    paths = {name: Path(folder) / name for name in sorted(files)}
+    contents = {f"file {name}": digest.files([path]) if path.is_file() else "" for name, path in paths.items()}
     return {**versions, "mbcbench source": digest.installed(), **plugins, **contents}
-
-
-def _digest_file(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    except OSError:
-        return ""
 
 
 def greet(command: Command) -> Greeting:
@@ -122,7 +115,7 @@ def _end(name: str) -> None:
 
 
 class _Site:
-    """What a worker keeps of one command."""
+    """State of a worker between the cells of one command."""
 
     def __init__(self, command: Command) -> None:
         self.jobs = 0  # that are running
