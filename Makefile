@@ -1,4 +1,4 @@
-.PHONY: venv run test lint docs reference detection results-by-encoder field bench costs results gallery performance gpu fuzz faults clean
+.PHONY: venv run test lint docs reference detection seeds results-by-encoder field bench costs results gallery performance gpu fuzz faults clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -43,6 +43,10 @@ docs: venv
 # Which defects the laws catch, and after how many examples: controls.md, detection.md and its figure.
 detection: venv
 	OMP_NUM_THREADS=1 $(BIN)/python tools/detection.py
+
+# Whether verdicts on sound encoders depend on the seed (docs/seeds.md): three hours on one core, resumable.
+seeds: venv
+	OMP_NUM_THREADS=1 $(BIN)/python tools/seeds.py
 
 results-by-encoder: venv
 	$(BIN)/mbcbench run --suite laws

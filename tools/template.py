@@ -14,7 +14,7 @@ __all__ = ["DOCS", "filled", "markdown_table", "record_text", "write"]
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-def filled(name: str, words: Mapping[str, str]) -> str:
+def filled(name: str, words: Mapping[str, object]) -> str:
     """Return the page `name`. words: the variables of its template; a missing one is an error."""
     environment = Environment(
         loader=FileSystemLoader(DOCS / "_templates"), undefined=StrictUndefined, keep_trailing_newline=True
@@ -27,6 +27,6 @@ def record_text(folder: Path) -> str:
     return "\n\n".join(f"{line}." for line in record_lines({"runs": [describe_run(folder)]}))
 
 
-def write(name: str, words: Mapping[str, str]) -> None:
+def write(name: str, words: Mapping[str, object]) -> None:
     """Write the page `name`."""
     (DOCS / f"{name}.md").write_text(filled(name, words), encoding="utf-8")

@@ -1,0 +1,140 @@
+"""Judge sound encoders under many seeds and count the verdicts that change: writes docs/seeds.md.
+
+The encoders are the registered ones and the correct, the ill-conditioned and the cancelling ones of `tests/controls`.
+Each is built and searched under every seed. Finished judgements are kept in .seeds and not repeated, as long as the
+sources of mbcbench do not change.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+from template import DOCS, markdown_table, write
+
+from mbcbench import registry
+from mbcbench.execution import digest
+from mbcbench.protocol.spec import EncoderSpec
+from mbcbench.verify.checker import Budget, Checker
+
+sys.path.insert(0, str(DOCS.parent))
+from tests.controls.base import CORRECT
+from tests.controls.cancelling import CANCELLING
+from tests.controls.conditioned import CONDITIONED
+
+
+class Effort(NamedTuple):
+    """Examples per law, and the number of seeds."""
+
+    examples: int
+    seeds: int
+
+
+KEPT = DOCS.parent / ".seeds"
+EFFORTS = {"quick": Effort(256, 30), "check": Effort(600, 20)}
+EXPENSIVE = ("mbc.large", "mbc.program")  # left out for the encoders of the tests
+ALARMS = ("fail", "error", "xpass", "timeout", "oom")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An encoder and the laws that it must keep, or breaks as it says."""
+
+    name: str
+    kind: str
+    target: str | EncoderSpec
+    laws: Sequence[str]
+
+
+def subjects() -> Iterator[Subject]:
+    """Yield every encoder."""
+    laws = list(registry.plugins(registry.LAWS))
+    for name in registry.plugins(registry.ENCODERS):
+        yield Subject(name, "registered", name, laws)
+    algebra = [law for law in laws if law.startswith(("mbc.", "symmetry.", "numerics.scale")) and law not in EXPENSIVE]
+    # Plain poolings do not claim to be consistent for any g.
+    symmetry = ("symmetry.permutation", "symmetry.elements", "symmetry.batch")
+    groups = (
+        ("correct", CORRECT, algebra),
+        ("ill-conditioned", CONDITIONED, algebra),
+        ("cancelling", CANCELLING, symmetry),
+    )
+    for kind, encoders, kept in groups:
+        for encoder in encoders:
+            yield Subject(encoder.__name__, kind, EncoderSpec(name=encoder.__name__, factory=encoder), kept)
+
+
+def judge(subject: Subject, effort: str, seed: int) -> list[dict[str, object]]:
+    """Return the verdicts on one encoder under one seed."""
+    checker = Checker(subject.target, dim_in=None if subject.kind == "registered" else 3, seed=seed)
+    records = [checker.judge(law, Budget(EFFORTS[effort].examples)) for law in subject.laws]
+    key = {"encoder": subject.name, "kind": subject.kind, "effort": effort, "seed": seed}
+    return [{**key, "law": r.cell.case, "status": str(r.status), "message": r.message} for r in records]
+
+
+def judge_all(effort: str, path: Path) -> None:
+    """Judge what is not yet in the file."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    done = {(row["encoder"], row["seed"]) for row in map(json.loads, lines)}
+    for seed in range(EFFORTS[effort].seeds):
+        for subject in subjects():
+            if (subject.name, seed) in done:
+                continue
+            verdicts = judge(subject, effort, seed)
+            with path.open("a") as file:
+                file.writelines(f"{json.dumps(row)}\n" for row in verdicts)
+        print(f"{effort}: seed {seed} done", flush=True)
+
+
+def changes(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the pairs of encoder and law that have several verdicts, or an alarm, with their counts."""
+    counts = frame.pivot_table(index=["effort", "encoder", "law"], columns="status", aggfunc="size", fill_value=0)
+    is_alarm = counts[[status for status in ALARMS if status in counts]].sum(axis=1) > 0
+    return counts[((counts > 0).sum(axis=1) > 1) | is_alarm]
+
+
+def summary_rows(frame: pd.DataFrame, changed: pd.DataFrame) -> Iterator[list[str]]:
+    """Yield a row for each effort and kind of encoder."""
+    alarms = frame["status"].isin(ALARMS)
+    different = frame.set_index(["effort", "encoder", "law"]).index.isin(changed.index)
+    for (effort, kind), part in frame.groupby(["effort", "kind"], sort=False):
+        pairs = part.loc[different[part.index], ["encoder", "law"]].drop_duplicates()
+        numbers = part["encoder"].nunique(), part["seed"].nunique(), len(part), alarms[part.index].sum(), len(pairs)
+        yield [str(effort), str(kind), *(f"{number:,}" for number in numbers)]
+
+
+def change_table(changed: pd.DataFrame) -> str:
+    """Return a row for each pair of encoder and law in Markdown."""
+    verdicts = (", ".join(f"{n} {status}" for status, n in row.items() if n) for _, row in changed.iterrows())
+    rows = [[*map(str, index), text] for index, text in zip(changed.index, verdicts, strict=True)]
+    return markdown_table(["effort", "encoder", "law", "verdicts"], rows).rstrip() if rows else "None."
+
+
+def main() -> None:
+    """Judge, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--effort", choices=EFFORTS, action="append", help="by default both")
+    efforts = parser.parse_args().effort or [*EFFORTS]
+    torch.set_num_threads(1)
+    folder = KEPT / digest.installed()
+    folder.mkdir(parents=True, exist_ok=True)
+    for effort in efforts:
+        judge_all(effort, folder / f"{effort}.jsonl")
+    frame = pd.concat([pd.read_json(folder / f"{e}.jsonl", lines=True) for e in EFFORTS], ignore_index=True)
+    changed = changes(frame)
+    headings = ["effort", "encoders", "number", "seeds", "judgements", "alarms", "verdicts that change"]
+    words = {
+        "SUMMARY": markdown_table(headings, list(summary_rows(frame, changed)), "llrrrrr").rstrip(),
+        "CHANGES": change_table(changed),
+        "EFFORTS": EFFORTS,
+    }
+    write("seeds", words)
+
+
+if __name__ == "__main__":
+    main()
