@@ -74,7 +74,7 @@ def judge(subject: Subject, effort: str, seed: int) -> list[dict[str, object]]:
     checker = Checker(subject.target, dim_in=None if subject.kind == "registered" else 3, seed=seed)
     records = [checker.judge(law, Budget(EFFORTS[effort].examples)) for law in subject.laws]
     key = {"encoder": subject.name, "kind": subject.kind, "effort": effort, "seed": seed}
-    return [{**key, "law": r.cell.case, "status": str(r.status), "message": r.message} for r in records]
+    return [{**key, "law": r.case, "status": str(r.status), "message": r.message} for r in records]
 
 
 def judge_all(effort: str, path: Path) -> None:

@@ -16,7 +16,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -40,6 +40,7 @@ SHAPES: tuple[Shape, ...] = (
 MAX_SHAPES: tuple[Shape, ...] = ((1, 20_000, 64, 16, 64), (32, 1000, 3, 16, 32), (1, 5000, 128, 32, 128))
 STEPS = ("forward", "parameters", "elements")
 PROCESSES, TURNS, CALLS = 3, 2, 4
+THREAD_TURNS = 4
 KEEP_FREED_MEMORY = {"GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1000000000000"}
 MATRIX_SIZE = 2048  # of the product that measures the machine's rate
 
@@ -115,16 +116,38 @@ def measure(shape: Shape, g: str, threads: int, with_memory: bool) -> Samples:
     return samples
 
 
+def measure_threads(shape: Shape) -> Samples:
+    """Measure the kernel with one and two threads by turns in this process, in seconds."""
+    B, n, d, K, dim = shape
+    module: Any = build("sse-random", dim_in=d, num_slots=K, dim=dim)
+    steps = make_steps(
+        module.aggregate_elements, module, torch.randn(B, n, d, generator=torch.Generator().manual_seed(0))
+    )
+    samples: Samples = {step: {"one": [], "two": []} for step in STEPS}
+    for step in STEPS:
+        for _ in range(THREAD_TURNS):
+            for threads, way in ((1, "one"), (2, "two")):
+                torch.set_num_threads(threads)
+                samples[step][way] += [seconds(steps[step]) for _ in range(CALLS)][1:]
+    return samples
+
+
 def measure_in_processes(
     shape: Shape, g: str, threads: int, *, with_memory: bool = False, keep_freed_memory: bool = False
 ) -> Medians:
     """Return medians over the calls of several processes, of which the first measures memory too."""
     environment = os.environ | (KEEP_FREED_MEMORY if keep_freed_memory else {})
-    runs: list[Samples] = []
-    for process in range(PROCESSES):
-        command = [sys.executable, __file__, json.dumps([shape, g, threads, with_memory and process == 0])]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-        runs.append(json.loads(done.stdout.splitlines()[-1]))
+    return _medians([_run([shape, g, threads, with_memory and n == 0], environment) for n in range(PROCESSES)])
+
+
+def _run(arguments: Sequence[object], environment: Mapping[str, str]) -> Samples:
+    command = [sys.executable, __file__, json.dumps(arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    samples: Samples = json.loads(done.stdout.splitlines()[-1])
+    return samples
+
+
+def _medians(runs: Sequence[Samples]) -> Medians:
     return {name: _pooled_medians([samples[name] for samples in runs if name in samples]) for name in runs[0]}
 
 
@@ -174,6 +197,18 @@ def kept_memory_table() -> str:
     return markdown_table(["B, n, d, K, d_hat", "forward", "with gradients", "and of X"], rows, "lrrr").rstrip()
 
 
+def thread_table() -> str:
+    """Measure how many times faster two threads are than one."""
+    rows, columns = [], []
+    for shape in SHAPES:
+        medians = _medians([_run([shape], os.environ) for _ in range(PROCESSES)])
+        columns.append([medians[step]["one"] / medians[step]["two"] for step in STEPS])
+        rows.append([comma(shape), *(f"{times:.2f}" for times in columns[-1])])
+        show(rows[-1])
+    rows.append(["median", *(f"{median(column):.2f}" for column in zip(*columns, strict=True))])
+    return markdown_table(["B, n, d, K, d_hat", "forward", "with gradients", "and of X"], rows, "lrrr").rstrip()
+
+
 def max_table() -> str:
     """Measure g = max."""
     rows = []
@@ -205,6 +240,7 @@ def main() -> None:
         "ONE": speed_table(1),
         "KEPT": kept_memory_table(),
         "TWO": speed_table(2),
+        "THREADS": thread_table(),
         "EXTREMA": max_table(),
     }
     write("speed", words)
@@ -213,6 +249,7 @@ def main() -> None:
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         shape, *arguments = json.loads(sys.argv[1])
-        print(json.dumps(measure(tuple(shape), *arguments)))
+        samples = measure(tuple(shape), *arguments) if arguments else measure_threads(tuple(shape))
+        print(json.dumps(samples))
     else:
         main()

@@ -71,7 +71,7 @@ def _argmax(x: Tensor, P: Tensor, V: Tensor, rule: AttentionRule, mask: Tensor |
     (Q, b), (Wv, bv) = blocks.split_bias(P, x.shape[2]), blocks.split_bias(V.unsqueeze(0), x.shape[2])
     shape = blocks.block_shape(x, sum(P.shape[1:]) + dim)
     size = math.prod(shape)
-    slots_at_once = max(1, min(K, blocks.BLOCK_SCALARS // (size * dim)))
+    slots_at_once = max(1, min(K, blocks.block_scalars(x.device) // (size * dim)))
     for_W, for_v, for_products = (P.new_empty(size * width) for width in (K, dim, slots_at_once * dim))
     for sets, elements in blocks.iter_blocks(x, mask, P, shape):
         Qs, bs, bests, indices = (t[sets] for t in (Q, b, best, index))

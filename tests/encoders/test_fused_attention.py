@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mbcbench.encoders.nn import argmax_pooling, blocks, fused_attention
+from mbcbench.streaming.threads import torch_threads
 from tests.encoders.conftest import Build
 
 AGGREGATIONS = ["sum", "mean", "max", "min"]
@@ -58,6 +59,32 @@ def test_encoding_and_gradients_are_those_of_the_direct_formula(
     x = elements(n)
     mask = torch.rand(2, n, generator=torch.Generator().manual_seed(1)) < 0.6 if masked else None
     assert_equal(results(module, x, mask, directly=False), results(module, x, mask, directly=True))
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("g", AGGREGATIONS)
+@pytest.mark.usefixtures("small_blocks")
+def test_threads_that_share_larger_blocks_get_the_same_result(build: Build, g: str, threads: int) -> None:
+    module, x = encoder(build, aggregate=g), elements(2000)
+    expected = results(module, x, None, directly=False)
+    with torch_threads(threads):
+        assert blocks.block_scalars(x.device) == 2 * threads * BLOCK
+        assert_equal(results(module, x, None, directly=False), expected)
+
+
+def test_a_block_for_many_threads_is_limited() -> None:
+    with torch_threads(64):
+        assert blocks.block_scalars(torch.device("cpu")) * 4 <= 2**25  # bytes, in float32
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.usefixtures("small_blocks")
+def test_gradients_of_bfloat16_elements_are_those_of_float32_rounded(build: Build, masked: bool) -> None:
+    module, x = encoder(build).float(), elements(300).bfloat16()
+    mask = torch.rand(2, 300, generator=torch.Generator().manual_seed(1)) < 0.6 if masked else None
+    rounded, exact = (results(module, values, mask, directly=False)[1] for values in (x, x.float()))
+    assert rounded.dtype is torch.bfloat16
+    assert torch.equal(rounded, exact.bfloat16())
 
 
 @pytest.mark.parametrize("attention", ["sigmoid", "softmax"])
