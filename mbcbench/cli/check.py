@@ -64,6 +64,7 @@ def check(
         Path | None, typer.Option(metavar="PATH", help="Write a test case per law as JUnit XML.", show_default=False)
     ] = None,
     html: Annotated[Path | None, typer.Option(metavar="PATH", help="Write a page.", show_default=False)] = None,
+    badge: Annotated[Path | None, typer.Option(metavar="PATH", help="Write an SVG badge.", show_default=False)] = None,
     quiet: Quiet = False,
 ) -> int:
     """Check the laws on encoders and show a counterexample for each law that is broken.
@@ -82,6 +83,7 @@ def check(
     """
     from mbcbench import registry
     from mbcbench.api.run import run_options
+    from mbcbench.cli.check_badge import write_badge
     from mbcbench.cli.check_output import print_choices, print_counts, print_laws
     from mbcbench.cli.console import print_interrupted
     from mbcbench.execution import planner
@@ -91,7 +93,7 @@ def check(
     from mbcbench.system import check_writable
     from mbcbench.verify.xfails import load_xfails
 
-    for path in (json, junit, html):
+    for path in (json, junit, html, badge):
         if path is not None:
             check_writable(path)
     if reference is not None:
@@ -113,6 +115,8 @@ def check(
     known = list(registry.plugins(registry.LAWS))
     records.sort(key=lambda record: (options.encoders.index(record.encoder), known.index(record.case)))
     _write_files(records, json, junit, html)
+    if badge is not None:
+        write_badge(badge, records, interrupted=result.interrupted)
     print_choices(result.records)
     print_laws(options.encoders, records, traceback=traceback)
     if result.interrupted:
