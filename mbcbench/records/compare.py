@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from mbcbench.records.detail import EvaluationDetail
@@ -45,6 +46,7 @@ SETTINGS = (
 Params = tuple[str, ...]  # each `name=value`
 Key = tuple[Hashable, Hashable, Hashable, Params]  # suite, case, encoder, parameters
 Row = Mapping[Hashable, Any]
+Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,7 @@ def _change(pairs: pd.DataFrame, quantity: Quantity, higher_is_better: bool, opt
     if is_ratio and (pairs <= 0).any(axis=None):
         is_equal = bool((before == after).all())
         return None if is_equal else {"kind": NOT_COMPARABLE, "note": "a measurement of zero has no ratio"}
-    estimate = Estimate.of(np.log(after) - np.log(before) if is_ratio else after - before, options.level)
+    estimate = Estimate.of(_differences(before, after, is_ratio), options.level)
     minimum = math.log1p(options.minimum[quantity]) if is_ratio else options.minimum[quantity]
     if abs(estimate.mean) <= minimum or estimate.low <= 0 <= estimate.high:  # with one seed, low and high are NaN
         return None
@@ -212,6 +214,13 @@ def _change(pairs: pd.DataFrame, quantity: Quantity, higher_is_better: bool, opt
         "seeds": len(pairs),
         "note": "" if has_interval else "one seed: no interval",
     }
+
+
+def _differences(before: Values, after: Values, is_ratio: bool) -> Values:
+    """Return after - before, or the logarithm of the ratio; zero where both are the same infinity."""
+    if is_ratio:
+        before, after = np.log(before), np.log(after)
+    return np.subtract(after, before, out=np.zeros_like(after), where=before != after)
 
 
 def _row(kind: str, key: Key, settings: Params = (), **columns: Any) -> JsonDict:

@@ -97,6 +97,13 @@ def test_the_minimum_is_an_option() -> None:
     assert kinds(a, b, Options({"time": 0.5, "memory": 0.5, "score": 0.5})) == []
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("a", "b", "kind"), [("inf", "inf", []), ("1", "inf", ["worse"]), ("inf", "1", ["better"])])
+def test_an_infinite_measurement_equals_itself_only(a: str, b: str, kind: list[str]) -> None:
+    before, after = (frame([measured(float(value), unit="", higher=False)]) for value in (a, b))
+    assert kinds(before, after) == kind
+
+
 def test_new_and_fixed_failures_are_reported_with_their_messages() -> None:
     good, bad = frame([law(Status.PASS)]), frame([law(Status.FAIL, "gap 0.5")])
     assert compare(good, bad)[["kind", "note"]].to_numpy().tolist() == [["new-failure", "fail: gap 0.5"]]
