@@ -69,10 +69,14 @@ def draw(message: str, colour: str, title: str) -> ElementTree.Element:
     svg = ElementTree.Element("svg", {"xmlns": "http://www.w3.org/2000/svg", **size, "role": "img"})
     svg.set("aria-label", title)
     ElementTree.SubElement(svg, "title").text = title
-    texts = {"fill": "#fff", "font-family": FONT, "font-size": "11"}
-    for text, fill, x, width in ((LABEL, LABEL_COLOUR, 0, widths[0]), (message, colour, *widths)):
-        place = {"x": str(x), "width": str(width), "height": str(HEIGHT)}
-        ElementTree.SubElement(svg, "rect", {**place, "fill": fill})
-        place = {"x": str(x + PADDING), "y": "14", "textLength": str(width - 2 * PADDING)}
-        ElementTree.SubElement(svg, "text", {**place, **texts}).text = text
+    _add_part(svg, LABEL, LABEL_COLOUR, 0, widths[0])
+    _add_part(svg, message, colour, widths[0], widths[1])
     return svg
+
+
+def _add_part(svg: ElementTree.Element, text: str, colour: str, x: int, width: int) -> None:
+    box = {"x": str(x), "width": str(width), "height": str(HEIGHT), "fill": colour}
+    ElementTree.SubElement(svg, "rect", box)
+    place = {"x": str(x + PADDING), "y": "14", "textLength": str(width - 2 * PADDING)}
+    style = {"fill": "#fff", "font-family": FONT, "font-size": "11"}
+    ElementTree.SubElement(svg, "text", {**place, **style}).text = text
