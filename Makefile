@@ -1,4 +1,4 @@
-.PHONY: venv run test lint docs reference detection seeds results-by-encoder field bench costs results gallery performance gpu fuzz faults clean
+.PHONY: venv run test lint docs reference detection seeds results-by-encoder field bench costs results gallery performance gpu fuzz faults thorough dist try-wheel release clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -109,6 +109,27 @@ fuzz: venv
 # What is lost when runs are killed, disks are full and encoders do harm (docs/reliability.md): half an hour on one core.
 faults: venv
 	OMP_NUM_THREADS=1 $(BIN)/python tools/faults/faults.py --tries 20 --page docs/reliability.md
+
+# Every law on every encoder with up to 20,000 examples: hours.
+thorough: venv
+	$(BIN)/mbcbench run --suite laws --profile thorough
+
+# The sdist and the wheel, checked. `build` installs setuptools in an environment of its own.
+dist: venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,release]'
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
+
+# Install the wheel of dist in a new environment, and use it in an empty folder. TRY=--help lists the options.
+try-wheel: venv
+	$(BIN)/python tools/release.py try $(TRY)
+
+# Build, check and try the version of mbcbench/__init__.py, and tag it. Nothing is uploaded.
+release: venv
+	$(BIN)/python tools/release.py ready
+	$(MAKE) dist try-wheel
+	$(BIN)/python tools/release.py tag
 
 clean:
 	rm -rf .venv build dist *.egg-info
