@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -13,6 +14,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PLUGINS = ("encoders", "suites", "reports")
 TEMPLATES = ROOT / "mbcbench/cli/templates"
+PROJECT_PAGES = (
+    "CHANGELOG.md",
+    "CITATION.cff",
+    "CODE_OF_CONDUCT.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+)  # in MANIFEST.in
 
 
 def imports(path: Path, *, everywhere: bool) -> Iterator[tuple[int, str]]:
@@ -95,15 +103,42 @@ def test_every_folder_with_an_init_is_a_package() -> None:
     assert set(packages().values()) == folders
 
 
-def test_the_wheel_holds_every_python_file_and_all_data(tmp_path: Path) -> None:
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist")]
-    source = tmp_path / "source"
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the sdist, and the wheel that is built from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    source = folder / "source"
     copy_source(source)
-    ended = subprocess.run([*build, str(source)], capture_output=True, text=True, check=False)
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(source)]
+    ended = subprocess.run(build, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    return folder
+
+
+def test_the_wheel_holds_every_python_file_and_all_data(dist: Path) -> None:
+    (wheel,) = dist.glob("*.whl")
     files = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert files == expected_files()
+
+
+def test_the_wheel_has_its_licence_and_is_small(dist: Path) -> None:
+    (wheel,) = dist.glob("*.whl")
+    infos = zipfile.ZipFile(wheel).infolist()
+    assert [info.filename.partition(".dist-info/")[2] for info in infos if info.filename.endswith("LICENSE")] == [
+        "licenses/LICENSE"
+    ]
+    data = sum(info.compress_size for info in infos if "/reference_data/" in info.filename)
+    assert data <= 2 * 2**20
+    assert wheel.stat().st_size - data <= 2**20
+
+
+def test_the_sdist_holds_the_sources_and_the_pages_of_the_project(dist: Path) -> None:
+    (archive,) = dist.glob("*.tar.gz")
+    with tarfile.open(archive) as sdist:
+        names = {member.name.partition("/")[2] for member in sdist.getmembers() if member.isfile()}
+    made = {name for name in names if ".egg-info/" in name or name in ("PKG-INFO", "setup.cfg")}
+    sources = {str(path.relative_to(ROOT)) for path in source_files()}
+    assert names - made == sources
 
 
 def copy_source(to: Path) -> None:
@@ -115,7 +150,7 @@ def copy_source(to: Path) -> None:
 
 
 def source_files() -> list[Path]:
-    loose = [ROOT / name for name in ("pyproject.toml", "README.md", "LICENSE") if (ROOT / name).exists()]
+    loose = [ROOT / name for name in ("MANIFEST.in", "pyproject.toml", "README.md", "LICENSE", *PROJECT_PAGES)]
     inside = [p for top in ("mbcbench", *PLUGINS) for p in (ROOT / top).rglob("*") if p.is_file()]
     return loose + [p for p in inside if "__pycache__" not in p.parts and ".egg-info" not in str(p)]
 
@@ -130,9 +165,10 @@ def expected_files() -> set[str]:
         if path.suffix in code or path.name == "py.typed"
     }
     pages = (ROOT / "reports" / "templates").iterdir()
+    reference = (ROOT / "mbcbench" / "records" / "reference_data").glob("*")
     projects = [path for path in TEMPLATES.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     return (
         paths
         | {f"mbcbench/reports/templates/{path.name}" for path in pages}
-        | {str(path.relative_to(ROOT)) for path in projects}
+        | {str(path.relative_to(ROOT)) for path in (*projects, *reference)}
     )

@@ -1,7 +1,7 @@
 """Release mbcbench: `python tools/release.py ready`, `try` or `tag`. `make release` runs all three.
 
-`ready` stops with one line unless the version can be released, `try` installs the wheel of dist in a new environment and
-uses it in an empty folder, and `tag` does what `ready` does and sets the tag. Nothing is uploaded.
+`ready` stops with one line unless the version can be released, `try` installs the wheel of dist in a new environment
+and uses it in an empty folder, and `tag` does what `ready` does and sets the tag. Nothing is uploaded.
 """
 
 import argparse
