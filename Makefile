@@ -122,14 +122,15 @@ dist: venv
 	$(BIN)/python -m twine check --strict dist/*
 
 # Install the wheel of dist in a new environment, and use it in an empty folder. TRY=--help lists the options.
-try-wheel: venv
-	$(BIN)/python tools/release.py try $(TRY)
+try-wheel:
+	$(PYTHON) tools/release.py try $(TRY)
 
 # Build, check and try the version of mbcbench/__init__.py, and tag it. Nothing is uploaded.
-release: venv
-	$(BIN)/python tools/release.py ready
-	$(MAKE) dist try-wheel
-	$(BIN)/python tools/release.py tag
+release:
+	@$(PYTHON) tools/release.py ready
+	$(MAKE) dist
+	$(MAKE) try-wheel
+	@$(PYTHON) tools/release.py tag
 
 clean:
 	rm -rf .venv build dist *.egg-info
