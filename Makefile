@@ -1,4 +1,4 @@
-.PHONY: venv run test lint docs reference detection seeds results-by-encoder field bench costs results gallery performance gpu fuzz faults clean
+.PHONY: venv run test lint docs reference readme detection seeds results-by-encoder field bench costs results gallery performance gpu fuzz faults clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -39,6 +39,10 @@ docs: venv
 	$(BIN)/python tools/update_indexes.py
 	$(BIN)/ruff format --quiet encoders/index.py suites/index.py reports/index.py
 	$(BIN)/python tools/laws.py > docs/laws.md
+
+# README.md: its numbers, and what its first command prints.
+readme: venv
+	$(BIN)/python tools/readme.py
 
 # Which defects the laws catch, and after how many examples: controls.md, detection.md and its figure.
 detection: venv

@@ -94,7 +94,7 @@ def keep(run: GpuRun, folder: Path, root: Path) -> Path:
 def fill_template(words: dict[str, str]) -> str:
     """Return the page."""
     sys.path.append(str(TOOLS))
-    from template import filled  # type: ignore[import-not-found] # in the folder above
+    from template import filled  # in the folder above
 
     page: str = filled("gpu", words)
     return page
