@@ -61,7 +61,7 @@ _PROBES = (Example(sizes=(1,), seed=1), Example(sizes=(2, 3), seed=2), Example(s
 
 @dataclass(frozen=True)
 class Budget:
-    """How much to try for one law.
+    """Effort that is spent on one law.
 
     Parameters
     ----------

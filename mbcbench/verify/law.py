@@ -165,7 +165,7 @@ class Law:
 
     @property
     def fix(self) -> str:
-        """How to fix a failure, as the page says; empty if it does not."""
+        """Advice on how to fix a failure, from the docstring of the check; empty if it has none."""
         _, heading, text = self.page.partition(FIX_HEADING)
         words = text.partition("\n\n")[0].split()
         return " ".join(words) if heading else ""

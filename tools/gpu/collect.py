@@ -27,7 +27,7 @@ PAGE = TOOLS.parent / "docs" / "gpu.md"
 
 @dataclass(frozen=True)
 class GpuRun:
-    """What one run of run.sh left.
+    """Results of one run of run.sh.
 
     machine: device, driver, versions and best rates; None if that stage is missing.
     stages: name, exit code and seconds of each.
