@@ -1,4 +1,4 @@
-"""Common parts of stages: options, records on disk at once, and cells that are run one after the other in one process."""
+"""Common parts of stages: options, records that are written at once, and cells that run in turn in one process."""
 
 import argparse
 import gc
