@@ -15,6 +15,8 @@ venv: .venv/stamp
 run: venv
 	$(BIN)/mbcbench run
 
+# Hundreds of processes import the package: without bytecode, each of them compiles it.
+test: export PYTHONDONTWRITEBYTECODE =
 test: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
