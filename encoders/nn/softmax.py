@@ -127,7 +127,7 @@ def _attend_to_projections(
     One product for all heads and sets: a small product for each of them takes up to 20 times as long.
     """
     heads, width = Wk.shape[:2]
-    keys, values = ((x @ W.flatten(0, 1).T).unflatten(2, (heads, width)).transpose(1, 2) for W in (Wk, Wv))
+    keys, values = ((x @ W.flatten(0, 1).T).view(*x.shape[:2], heads, width).transpose(1, 2) for W in (Wk, Wv))
     return attend(finish_logits(q @ keys.transpose(2, 3) * scale), values, mask)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 
-from ranks import predict_merging, state_bytes
+from ranks import predict_merging, state_bytes  # type: ignore[import-not-found] # of the folder above
 
 from mbcbench.protocol.build import build
 
