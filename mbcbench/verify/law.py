@@ -202,7 +202,8 @@ def get_law(law_id: str) -> Law:
 def select_laws(law_ids: Collection[str] | None, skip: Collection[str] | None = None) -> list[str]:
     """Return the ids of all laws, or of those in `law_ids`, without those in `skip`.
 
-    See `registry.select` for what both may hold. Raises UsageError for an id that no law has, and if no law is left.
+    See `registry.select` for what both may hold, and for slow laws, which must be named. Raises UsageError for an id
+    that no law has, and if no law is left.
     """
     for name, value in (("laws", law_ids), ("skip_laws", skip)):
         if isinstance(value, str):

@@ -283,7 +283,7 @@ def test_what_a_state_cannot_carry_is_a_failure_and_no_error(name: str, law: str
 
 @pytest.mark.parametrize("encoder", [DictSlots, DataclassSlots, TupleSlots, CountsSlots])
 def test_a_state_may_be_a_dict_a_dataclass_or_a_tuple(encoder: type[nn.Module]) -> None:
-    laws = [law for law in registry.plugins(registry.LAWS) if law not in EXPENSIVE]
+    laws = [law for law in registry.select(registry.LAWS, None) if law not in EXPENSIVE]
     outcomes = dict(zip(laws, results(encoder, *laws), strict=True))
     unexpected = (Status.FAIL, Status.ERROR)
     assert not {law: result for law, result in outcomes.items() if result.status in unexpected}
