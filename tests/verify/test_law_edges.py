@@ -16,7 +16,8 @@ from mbcbench.verify.law import NotApplicable, get_law
 from mbcbench.verify.law_run import LawRun
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
-from tests.controls.base import Max, Mean, Slots, Sum, Sums
+from tests.controls import control
+from tests.controls.base import Max, Mean, Slots, Sum, Sums, hide
 
 WIDTH = 3
 
@@ -383,6 +384,82 @@ def test_a_correct_encoder_is_within_the_bound_of_an_ordinary_example(encoder: t
     assert bool((comparison.bound < 1e-12).all())
 
 
+class NaNInOneChannel(Sum):
+    def readout(self, state: Any) -> Tensor:
+        return super().readout(state) * torch.tensor([torch.nan, 1, 1, 1], dtype=torch.float64)
+
+
+def test_one_number_that_is_not_finite_is_enough() -> None:
+    assert check("hygiene.finite", NaNInOneChannel, 3).note == "a set of 3 finite elements encodes to NaN"
+
+
+class MasksAll(Sum):
+    """Uses a mask of booleans of its own, which is true."""
+
+    def features(self, x: Tensor) -> Tensor:
+        return hide(super().features(x), torch.ones(x.shape[:2], dtype=torch.bool))
+
+
+def test_the_cost_of_a_large_set_is_predicted_with_the_arguments_of_each_operation() -> None:
+    assert holds(check("symmetry.size", MasksAll, 512))
+
+
+class StateWithoutSets(Mean):
+    """Keeps its sums with the sets last, so that no leaf of the state has one row per set."""
+
+    def init_state(self, batch_size: int) -> Any:
+        return [torch.zeros(4, batch_size, dtype=torch.float64), torch.zeros(1, batch_size, dtype=torch.float64)]
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        return [state[0] + self.features(x).sum(1).T, state[1] + x.shape[1]]
+
+    def readout(self, state: Any) -> Tensor:
+        mean: Tensor = (state[0] / state[1].clamp(min=1)).T
+        return mean
+
+
+def test_a_state_without_a_row_for_each_set_is_judged_by_its_encoding() -> None:
+    assert not holds(check("substance.interactions", StateWithoutSets, 4))
+    assert holds(check("substance.interactions", Mean, 4))
+
+
+class LeaksNaN(nn.Module):
+    """Multiplies by the mask, so that 0 x NaN reaches the sum; refuses padding that is large and finite."""
+
+    refuses, leaks_everywhere = True, True
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.phi = nn.Linear(dim_in, 4)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        present = torch.ones(x.shape[:2], dtype=torch.bool) if mask is None else mask
+        if self.refuses and bool(x.isfinite().all()) and bool((x.abs() > 50).any()):
+            raise ValueError("numbers are too large")
+        hidden = hide(x, present)
+        leaks = hidden.sum((1, 2)) > -torch.inf if self.leaks_everywhere else hidden.sum((1, 2)) > 0
+        features = self.phi(torch.where(leaks[:, None, None], x, hidden)) * present[:, :, None]
+        out: Tensor = features.sum(1)
+        return out
+
+
+class LeaksNaNInPositiveSets(LeaksNaN):
+    refuses, leaks_everywhere = False, False
+
+
+def test_padding_that_is_refused_does_not_reach_the_encoding() -> None:
+    note = check("symmetry.padding", LeaksNaN, 2, seed=3).note
+    assert note.startswith("finite padding is fine, but NaN or infinity in padding reaches the encoding")
+
+
+def test_a_leak_of_nan_in_one_of_two_sets_is_explained() -> None:
+    with torch.no_grad():
+        data = ExampleData(Example(sizes=(2,), kinds=(5, 9), seed=3), WIDTH)  # negative, and offset by 10
+        comparison = get_law("symmetry.padding").check(subject_of(LeaksNaNInPositiveSets), data)
+    assert (comparison.gap > comparison.bound).tolist() == [False, True]
+    assert comparison.note.startswith("finite padding is fine")
+
+
 class SumOfPresent(Mean):
     """Counts masked elements in its mean, where the first of them is zero."""
 
@@ -394,3 +471,31 @@ class SumOfPresent(Mean):
 def test_a_mean_that_counts_padding_breaks_the_laws_of_masks() -> None:
     assert not holds(check("mbc.mask", SumOfPresent))
     assert not holds(check("symmetry.padding", SumOfPresent))
+
+
+@pytest.mark.parametrize(
+    ("name", "law", "culprit"),
+    [
+        ("CountsChunks", "mbc.partition", "state.number (2 instead of 1) differs"),
+        ("Decay", "mbc.order", "state.total differs"),
+        ("MergeForgetsCount", "mbc.merge", "state.number (0 instead of 2) differs"),
+        ("EmptyChunkCounted", "mbc.empty", "state.number (3 instead of 1) differs"),
+        ("InPlaceCount", "mbc.fork", "state.number: changed in place by update"),
+        ("DropoutInTraining", "mbc.train", "dropout (Dropout): draws random numbers for each chunk"),
+        ("PaddedSizeCounted", "mbc.mask", "state.number (5 instead of 2) differs"),
+        (
+            "BatchNormOverSets",
+            "symmetry.train",
+            "norm (BatchNorm1d): depends on the other sets of the batch in train mode",
+        ),
+        ("DetachedState", "mbc.gradient", "parameter phi.bias: its gradient is off by 50 %"),
+        ("GraphFollowsState", "mbc.partial_gradient", "parameter phi.bias: it receives no gradient"),
+        ("FirstElementBias", "symmetry.permutation", "state.total differs"),
+        ("PaddingCounted", "symmetry.padding", "state.number (3 instead of 1) differs"),
+    ],
+)
+def test_a_law_names_the_part_of_an_encoder_that_breaks_it(name: str, law: str, culprit: str) -> None:
+    checker = Checker(control(name).spec, dim_in=WIDTH, seed=0)
+    search = checker.try_law(get_law(law), Budget(examples=64)).search
+    assert search is not None
+    assert search.culprit == culprit

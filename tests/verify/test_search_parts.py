@@ -17,7 +17,7 @@ from mbcbench.records.record import Status
 from mbcbench.verify import strategies, tolerance
 from mbcbench.verify.drawing import _settings, try_drawn
 from mbcbench.verify.example import ARRANGEMENTS, Example, ExampleData, smallest_examples
-from mbcbench.verify.law import Law, get_law
+from mbcbench.verify.law import Law, NotApplicable, get_law
 from mbcbench.verify.law_run import LawRun, Observation, _add_rounding
 from mbcbench.verify.noise import NOISE, NoisyArithmetic
 from mbcbench.verify.search import ExampleStore, SearchResult, search
@@ -56,6 +56,7 @@ def hostile_profile() -> Iterator[None]:
         suppress_health_check=[HealthCheck.too_slow],
         deadline=1,
         print_blob=True,
+        backend="hypothesis-urandom",
     )
     hypothesis.settings.load_profile("opposite")
     yield
@@ -73,6 +74,7 @@ def test_settings_of_a_search_are_those_of_no_profile() -> None:
     assert settings.stateful_step_count == 1
     assert [settings.derandomize, settings.report_multiple_bugs, settings.print_blob] == [False] * 3
     assert [settings.deadline, settings.database] == [None] * 2
+    assert settings.backend == "hypothesis"
 
 
 def draw(strategy: SearchStrategy[Example], number: int = 60) -> list[Example]:
@@ -94,6 +96,7 @@ def test_drawn_examples_are_of_all_sizes_variants_and_arrangements() -> None:
     assert sizes >= {1, 2, 3, 4, 5, 6, 7, 8}
     assert len(sizes & set(strategies.BOUNDARIES)) >= 5
     assert 255 <= max(sizes) <= 513
+    assert 0 < sum(example.n == 1 for example in examples) < len(examples) / 4
     seeds = {example.seed for example in examples}
     assert len(seeds) > len(examples) / 2
     assert 0 <= min(seeds) < max(seeds) < strategies.BASE**3
@@ -102,6 +105,10 @@ def test_drawn_examples_are_of_all_sizes_variants_and_arrangements() -> None:
     numbers_of_chunks = {len(example.sizes) for example in examples}
     assert numbers_of_chunks >= {1, 2, 3, 4, 8}
     assert all(set(e.sizes) == {1} for e in examples if len(e.sizes) > 8)
+
+
+def test_sizes_around_powers_of_two_are_drawn_on_purpose() -> None:
+    assert {2**k + offset for k in (6, 7, 8) for offset in (-1, 0, 1)} <= set(strategies.BOUNDARIES)
 
 
 def test_drawn_sets_are_within_their_bounds_and_of_the_kinds_of_the_law() -> None:
@@ -194,6 +201,55 @@ def test_trials_go_on_until_each_gap_is_decided() -> None:
     assert trials == [0, 1, 2]
 
 
+def observe(law: Law) -> tuple[LawRun, Observation]:
+    run = LawRun(law, [subject_of()])
+    with torch.no_grad():
+        return run, run.try_example(Example(sizes=(2,), kinds=(0,), seed=1))
+
+
+@pytest.mark.parametrize("bound", [1.0, 2.0])
+def test_a_gap_within_a_large_bound_is_undecided_where_the_bound_is_as_large_nearby(bound: float) -> None:
+    law = Law(id="of.gap", check=lambda subject, data: Comparison(numbers(1), numbers(bound), scale=numbers(1)))
+    run, observation = observe(law)
+    assert not observation.is_counterexample
+    assert run.undecided is not None
+
+
+def test_a_gap_within_a_large_bound_breaks_the_law_if_it_is_above_the_bound_nearby() -> None:
+    def check(subject: Subject, data: ExampleData) -> Comparison:
+        bound = 2.0 if subject.perturbation == tolerance.PERTURBATION else 0.5
+        return Comparison(numbers(1), numbers(bound), scale=numbers(1))
+
+    run, observation = observe(Law(id="of.gap", check=check))
+    assert observation.is_counterexample
+    assert observation.note
+    assert run.undecided is None
+
+
+def test_a_law_that_says_nothing_nearby_leaves_a_gap_undecided() -> None:
+    def check(subject: Subject, data: ExampleData) -> Comparison:
+        if subject.perturbation != tolerance.PERTURBATION:
+            raise NotApplicable("not here")
+        return Comparison(numbers(1), numbers(2), scale=numbers(1))
+
+    run, _ = observe(Law(id="of.gap", check=check))
+    assert run.undecided is not None
+
+
+def test_the_condition_of_an_encoder_is_measured_where_a_gap_is_in_doubt_and_not_of_a_random_one() -> None:
+    x = torch.ones(1, 2, WIDTH, dtype=torch.float64)
+    torch.manual_seed(0)
+    module = Mean(WIDTH).double().eval()
+    encoding = module(x).detach()
+    rounding = tolerance.rounding_bound(encoding, 2)
+    with torch.no_grad():
+        fixed, random = (Subject(module, WIDTH, deterministic=d) for d in (True, False))
+        assert fixed.compare(encoding + rounding, encoding, x).bound > rounding
+        assert fixed.compare(encoding, encoding, x).bound == rounding
+        assert random.compare(encoding + rounding, encoding, x).bound == rounding
+        assert fixed.with_perturbation(None).compare(encoding + rounding, encoding, x).bound == rounding
+
+
 def test_noise_reaches_what_rounds_and_nothing_else() -> None:
     x = torch.linspace(1, 2, 100, dtype=torch.float64)
     with NoisyArithmetic(0):
@@ -250,6 +306,14 @@ def test_each_chunk_is_the_one_that_some_sets_lack() -> None:
     assert set(choices("mbc.mask", "chunk that some sets lack")) == {0, 1, 2}
 
 
+@pytest.mark.parametrize("law", ["symmetry.padding", "mbc.mask"])
+def test_one_to_three_elements_of_padding_are_added(law: str) -> None:
+    padding = [p for p in choices(law, "positions of the padding") if isinstance(p, Tensor)]
+    added = {int(row) for positions in padding for row in positions.sum(1)}
+    assert added <= ({1, 2, 3} if law == "symmetry.padding" else set(range(3, 10)))
+    assert len(added) >= 3
+
+
 def test_the_other_batch_has_one_set_or_more_up_to_all() -> None:
     batches = [
         rows for rows in choices("symmetry.batch", "sets of the other batch", kinds=3) if isinstance(rows, Tensor)
@@ -278,6 +342,20 @@ def test_some_sets_change_and_some_do_not_beside_others_in_training() -> None:
     changed = [c for c in choices("symmetry.train", "sets that change", kinds=4) if isinstance(c, Tensor)]
     assert all(bool(c[0]) and not bool(c[-1]) for c in changed)
     assert {tuple(c[1:-1].tolist()) for c in changed} == {(False, False), (False, True), (True, False), (True, True)}
+
+
+def test_laws_that_judge_a_batch_as_a_whole_say_so() -> None:
+    laws = [plugin.load() for plugin in registry.plugins(registry.LAWS).values()]
+    assert {law.id for law in laws if not law.batched} == {
+        "hygiene.nonfinite",
+        "mbc.program",
+        "substance.attention",
+        "substance.elements",
+        "substance.parameters",
+        "substance.slots",
+        "symmetry.batch",
+        "symmetry.train",
+    }
 
 
 # ---- search and store

@@ -41,7 +41,7 @@ class Selection:
         """Return the tests that execute a line.
 
         A line that runs at import, such as that of a constant, a default or a decorator, belongs to all tests that
-        execute a line of the same function, or a line in which the same name occurs.
+        execute a line of the same function, of a function that it names, or a line in which the same name occurs.
         """
         lines = self.lines.get(mutant.path, {})
         at_import, names = _import_time(root / mutant.path, mutant.line)
@@ -78,8 +78,19 @@ class Selection:
 
 
 def _import_time(path: Path, line: int) -> tuple[Collection[int], Collection[str]]:
-    """Return lines of the function that a line heads, or names that the statement of a line defines, else nothing."""
-    return _of_body(ast.parse(path.read_text()).body, line)
+    """Return what belongs to a line that runs at import, else nothing.
+
+    That is the lines of the function that it heads, or the names that its statement defines and the lines of the
+    functions that it names.
+    """
+    body = ast.parse(path.read_text()).body
+    lines, names = _of_body(body, line)
+    statement = next((node for node in body if node.lineno <= line <= (node.end_lineno or 0)), None)
+    if isinstance(statement, ast.Assign | ast.AnnAssign):
+        used = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+        functions = [node for node in body if isinstance(node, ast.FunctionDef) and node.name in used]
+        lines = [*lines, *(n for f in functions for n in range(f.body[0].lineno, (f.end_lineno or 0) + 1))]
+    return lines, names
 
 
 def _of_body(body: Sequence[ast.stmt], line: int) -> tuple[Collection[int], Collection[str]]:
