@@ -60,6 +60,8 @@ def run_tests(tests: Sequence[str], module: str, path: Path, tree: ast.Module, s
     status = in_fork(child, seconds, log)
     if status == 0:
         return SURVIVED
+    if "ERROR: not found: " in log.read_text(errors="replace"):
+        raise SystemExit(f"a test does not exist any more: --record its file again ({log})")
     return TIMEOUT if status in (-signal.SIGXCPU, -signal.SIGALRM, -signal.SIGKILL) else KILLED
 
 

@@ -54,15 +54,17 @@ class Selection:
         return executing
 
     def with_more(self, other: "Selection") -> "Selection":
-        """Return a selection with the tests of another one too, which replace tests of the same ids."""
+        """Return a selection with the tests of another one too, which replace those of the same files."""
+        files = {_file(test) for test in other.seconds}
         lines = {}
         for path in [*self.lines, *(path for path in other.lines if path not in self.lines)]:
             mine, theirs = self.lines.get(path, {}), other.lines.get(path, {})
             lines[path] = {
-                line: sorted({t for t in mine.get(line, []) if t not in other.seconds} | set(theirs.get(line, [])))
+                line: sorted({t for t in mine.get(line, []) if _file(t) not in files} | set(theirs.get(line, [])))
                 for line in {*mine, *theirs}
             }
-        return Selection({**self.seconds, **other.seconds}, lines)
+        seconds = {test: seconds for test, seconds in self.seconds.items() if _file(test) not in files}
+        return Selection({**seconds, **other.seconds}, lines)
 
     def to_file(self, path: Path) -> None:
         """Write the selection as JSON."""
@@ -75,6 +77,10 @@ class Selection:
         content = json.loads(path.read_text())
         lines = {name: {int(line): tests for line, tests in each.items()} for name, each in content["lines"].items()}
         return cls(content["seconds"], lines)
+
+
+def _file(test: str) -> str:
+    return test.partition("::")[0]
 
 
 def _import_time(path: Path, line: int) -> tuple[Collection[int], Collection[str]]:
