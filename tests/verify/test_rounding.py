@@ -121,6 +121,18 @@ def test_a_gap_within_a_large_bound_breaks_the_law_if_it_is_above_the_bound_near
     assert run.undecided is None
 
 
+def test_a_set_that_is_exposed_without_being_in_doubt_is_not_described() -> None:
+    def check(subject: Subject, data: ExampleData) -> Comparison:
+        is_near = subject.perturbation != tolerance.PERTURBATION
+        gap, bound = ((1, 1), (2, 0.5)) if is_near else ((1, 0), (2, 2))
+        return Comparison(numbers(*gap), numbers(*bound), scale=numbers(1, 1))
+
+    run = LawRun(Law(id="of.gap", check=check), [subject_of()])
+    with torch.no_grad():
+        observation = run.try_example(Example(sizes=(2,), kinds=(0, 0), seed=1))
+    assert (observation.is_counterexample, observation.note) == (False, "")
+
+
 def test_a_law_that_says_nothing_nearby_leaves_a_gap_undecided() -> None:
     def check(subject: Subject, data: ExampleData) -> Comparison:
         if subject.perturbation != tolerance.PERTURBATION:

@@ -23,7 +23,7 @@ from mbcbench.verify.search import ExampleStore, SearchResult, search
 from mbcbench.verify.shrink import _without_elements, simplify
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
-from tests.controls.base import Mean, Slots
+from tests.controls.base import Mean, Slots, Sums
 
 WIDTH = 3
 
@@ -92,6 +92,7 @@ def test_drawn_examples_are_of_all_sizes_variants_and_arrangements() -> None:
     assert {example.arrangement for example in examples} == set(ARRANGEMENTS)
     sizes = {example.n for example in examples}
     assert sizes >= {1, 2, 3, 4, 5, 6, 7, 8}
+    assert {2**k + offset for k in (6, 7, 8) for offset in (-1, 0, 1)} <= set(strategies.BOUNDARIES)
     assert len(sizes & set(strategies.BOUNDARIES)) >= 5
     assert 255 <= max(sizes) <= 513
     assert 0 < sum(example.n == 1 for example in examples) < len(examples) / 4
@@ -103,10 +104,6 @@ def test_drawn_examples_are_of_all_sizes_variants_and_arrangements() -> None:
     numbers_of_chunks = {len(example.sizes) for example in examples}
     assert numbers_of_chunks >= {1, 2, 3, 4, 8}
     assert all(set(e.sizes) == {1} for e in examples if len(e.sizes) > 8)
-
-
-def test_sizes_around_powers_of_two_are_drawn_on_purpose() -> None:
-    assert {2**k + offset for k in (6, 7, 8) for offset in (-1, 0, 1)} <= set(strategies.BOUNDARIES)
 
 
 def test_drawn_sets_are_within_their_bounds_and_of_the_kinds_of_the_law() -> None:
@@ -246,6 +243,18 @@ def test_sets_that_a_fault_of_the_batch_does_not_need_are_dropped() -> None:
     run = LawRun(law, [subject_of()])
     broken = run.try_example(Example(sizes=(2,), kinds=(0, 1, 2, 3, 4), seed=0))
     assert simplify(run, broken, drop_elements=True).example.kinds == (1, 3)
+
+
+@pytest.mark.parametrize(("drop_elements", "n"), [(True, 3), (False, 9)])
+def test_elements_that_a_fault_does_not_need_are_dropped(drop_elements: bool, n: int) -> None:
+    class MeanOfChunkMeans(Mean):
+        def part(self, x: Tensor, mask: Tensor | None) -> Sums:
+            return Sums(self.features(x).mean(1), torch.ones(len(x)))
+
+    run = LawRun(get_law("mbc.partition"), [subject_of(MeanOfChunkMeans)])
+    with torch.no_grad():
+        broken = run.try_example(Example(sizes=(3, 6), kinds=(0, 0), seed=1))
+        assert simplify(run, broken, drop_elements=drop_elements).example.n == n
 
 
 def test_elements_are_removed_with_their_places_in_the_stream() -> None:

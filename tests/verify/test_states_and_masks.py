@@ -59,6 +59,23 @@ def test_a_state_that_gets_longer_when_it_is_used_was_changed() -> None:
     assert comparison.note == "using a state changed it"
 
 
+class AddsInPlaceLater(Mean):
+    """Changes a state of three elements or more in place."""
+
+    def add(self, a: Any, b: Any) -> Any:
+        if a.number.numel() and int(a.number[0]) >= 3:
+            a.total.add_(b.total)
+        return super().add(a, b)
+
+
+def test_a_leaf_that_is_changed_late_in_a_stream_is_named() -> None:
+    law, data = get_law("mbc.fork"), ExampleData(Example(sizes=(1,) * 5, kinds=(0, 0), seed=1), WIDTH)
+    assert law.locate is not None
+    with torch.no_grad():
+        assert law.locate(subject_of(AddsInPlaceLater), data) == "state.total: changed in place by update"
+        assert law.check(subject_of(AddsInPlaceLater), data).note == "using a state changed it"
+
+
 def test_a_state_that_stores_its_chunks_grows() -> None:
     comparison = check("mbc.memory", StateOfOtherShape, *[1] * 8)
     assert comparison.note == f"{6 * 2 * WIDTH * 8} bytes more after 8 elements than after 2"
