@@ -2,13 +2,14 @@
 
 `python tools/mutants/mutants.py` draws a sample of all mutants, runs for each the tests that execute its line, and
 writes docs/mutants.json and docs/mutants.md; `make mutants` does the same. A run that was stopped goes on where it was.
-With --again, mutants that survived are tried again, after --record of the tests that were added.
+With --again, mutants that survived for no known reason are tried again, after --record of the tests that were added.
 """
 
 import argparse
 import json
 import random
 import sys
+import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -91,18 +92,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=Settings.seed)
     parser.add_argument("--seconds", type=float, default=Settings.seconds, help="of tests for each mutant")
     parser.add_argument("--record", nargs="*", default=[], metavar="TEST", help="tests that were added or changed")
-    parser.add_argument("--again", action="store_true", help="try those again that survived")
+    parser.add_argument("--again", action="store_true", help="try those again that survived for no known reason")
     parser.add_argument("--page-only", action="store_true", help="write the page of the results there are")
     options = parser.parse_args(arguments)
     settings = Settings(options.sample, options.seed, options.seconds)
     rows = {} if not RESULTS.exists() else {row_id(row): row for row in json.loads(RESULTS.read_text())["mutants"]}
     sample, total = draw(settings)
+    reasons = tomllib.loads(REASONS.read_text())
     if not options.page_only:
         warm_up()
         selection = recorded(options.record)
         for number, mutant in enumerate(sample, 1):
             row = rows.get(mutant.id)
-            if row is None or (options.again and row["fate"] == SURVIVED):
+            if row is None or (options.again and row["fate"] == SURVIVED and mutant.id not in reasons):
                 rows[mutant.id] = row = fate(mutant, selection, settings.seconds)
                 print(f"{number} {mutant.path}:{mutant.line} {row['fate']} ({row['tests']} tests)", file=sys.stderr)
                 write(settings, total, [rows[m.id] for m in sample if m.id in rows])
