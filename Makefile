@@ -1,4 +1,4 @@
-.PHONY: venv run test lint docs reference readme detection seeds results-by-encoder field bench costs results gallery performance gpu fuzz faults clean
+.PHONY: venv run test lint docs reference readme detection seeds results-by-encoder field bench costs results gallery performance gpu fuzz faults coverage mutants clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -115,6 +115,18 @@ fuzz: venv
 # What is lost when runs are killed, disks are full and encoders do harm (docs/reliability.md): half an hour on one core.
 faults: venv
 	OMP_NUM_THREADS=1 $(BIN)/python tools/faults/faults.py --tries 20 --page docs/reliability.md
+
+# Branch coverage of the packages, also of what runs in processes of cells and commands; it fails below 95 %.
+COVERAGE := COVERAGE_ROOT=$(CURDIR) COVERAGE_FILE=$(CURDIR)/.coverage $(BIN)/python -m coverage
+coverage: venv
+	$(COVERAGE) erase
+	-$(COVERAGE) run -m pytest -n auto --dist worksteal
+	-$(COVERAGE) combine --quiet
+	$(COVERAGE) report --skip-covered
+
+# Whether the tests notice small changes of the laws, the tolerance and the search (docs/mutants.md): an hour on one core.
+mutants: venv
+	OMP_NUM_THREADS=1 $(BIN)/python tools/mutants/mutants.py
 
 clean:
 	rm -rf .venv build dist *.egg-info
