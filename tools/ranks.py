@@ -172,7 +172,7 @@ def _add(a: State, b: State) -> State:
 
 def predict_merging(step: float, ranks: int, cores: float) -> float:
     """Return the time of a tree of merges, each of which takes `step`, on machines with so many cores in all."""
-    steps = [2**level for level in range(math.ceil(math.log2(ranks)))]
+    steps: list[int] = [2**level for level in range(math.ceil(math.log2(ranks)))]
     messages = [math.ceil((ranks - distance) / (2 * distance)) for distance in steps]
     return step * sum(max(1, math.ceil(count / cores)) for count in messages)
 
@@ -200,7 +200,8 @@ def scaling_table(measured: dict[str, Scaling], elements: dict[str, int]) -> str
         "start of 2, s",
         "bytes sent",
     )
-    return markdown_table(headings, rows, "lrrrrrrr")
+    table: str = markdown_table(headings, rows, "lrrrrrrr")
+    return table
 
 
 def merging_table() -> str:
@@ -219,7 +220,8 @@ def merging_table() -> str:
             )  # fmt: skip
             print(*rows[-1], file=sys.stderr, flush=True)
     headings = ("state, KiB", "ranks", "measured, ms", "predicted, ms", "CPU per message, ms", "of that of 2 ranks")
-    return markdown_table(headings, rows, "rrrrrr")
+    table: str = markdown_table(headings, rows, "rrrrrr")
+    return table
 
 
 def prediction_table(measured: dict[str, Scaling], elements: dict[str, int], latency: float, bandwidth: float) -> str:
@@ -240,7 +242,8 @@ def prediction_table(measured: dict[str, Scaling], elements: dict[str, int], lat
                 [encoder, f"{ranks:,}", f"{total:,.1f}", f"{1e3 * merging:.1f}", f"{speedup:,.1f}", f"{traffic:,.2f}"]
             )
     headings = ("encoder", "ranks", "time, s", "merging, ms", "speed-up", "sent in all, MB")
-    return markdown_table(headings, rows, "lrrrrr")
+    table: str = markdown_table(headings, rows, "lrrrrr")
+    return table
 
 
 def main() -> None:

@@ -1,14 +1,9 @@
 """The model of one set over several ranks."""
 
 import math
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-
-from ranks import predict_merging, state_bytes  # type: ignore[import-not-found] # of the folder above
+from ranks import predict_merging, state_bytes
 
 from mbcbench.protocol.build import build
 
