@@ -1,4 +1,4 @@
-.PHONY: venv run test lint docs reference detection seeds results-by-encoder field bench costs results gallery performance gpu fuzz faults thorough dist try-wheel release clean
+.PHONY: venv run test lint docs reference readme detection seeds results-by-encoder field bench costs results gallery performance gpu fuzz faults coverage mutants thorough dist try-wheel release clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -15,6 +15,8 @@ venv: .venv/stamp
 run: venv
 	$(BIN)/mbcbench run
 
+# Hundreds of processes import the package: without bytecode, each of them compiles it.
+test: export PYTHONDONTWRITEBYTECODE =
 test: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -39,6 +41,10 @@ docs: venv
 	$(BIN)/python tools/update_indexes.py
 	$(BIN)/ruff format --quiet encoders/index.py suites/index.py reports/index.py
 	$(BIN)/python tools/laws.py > docs/laws.md
+
+# README.md: its numbers, and what its first command prints.
+readme: venv
+	$(BIN)/python tools/readme.py
 
 # Which defects the laws catch, and after how many examples: controls.md, detection.md and its figure.
 detection: venv
@@ -109,6 +115,18 @@ fuzz: venv
 # What is lost when runs are killed, disks are full and encoders do harm (docs/reliability.md): half an hour on one core.
 faults: venv
 	OMP_NUM_THREADS=1 $(BIN)/python tools/faults/faults.py --tries 20 --page docs/reliability.md
+
+# Branch coverage of the packages, also of what runs in processes of cells and commands; it fails below 95 %.
+COVERAGE := COVERAGE_ROOT=$(CURDIR) COVERAGE_FILE=$(CURDIR)/.coverage $(BIN)/python -m coverage
+coverage: venv
+	$(COVERAGE) erase
+	-$(COVERAGE) run -m pytest -n auto --dist worksteal
+	-$(COVERAGE) combine --quiet
+	$(COVERAGE) report --skip-covered
+
+# Whether the tests notice small changes of the laws, the tolerance and the search (docs/mutants.md): an hour on one core.
+mutants: venv
+	OMP_NUM_THREADS=1 $(BIN)/python tools/mutants/mutants.py
 
 # Every law on every encoder with up to 20,000 examples: hours.
 thorough: venv

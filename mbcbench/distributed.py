@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mbcbench.errors import UsageError
 from mbcbench.protocol.encoder import has_merge, is_streaming
-from mbcbench.protocol.state import from_bytes, leaves, replace_leaves, tensors, to_bytes
+from mbcbench.protocol.state import from_bytes, leaves, map_state, replace_leaves, tensors, to_bytes
 from mbcbench.types import Encoder, State
 
 
@@ -26,7 +26,7 @@ def encode(module: nn.Module, chunks: Iterable[Tensor]) -> Tensor:
     module
         A streaming encoder with `merge`, with the same parameters in every process.
     chunks
-        Chunks of this process (`B x n_c x d`), in their order; they may be none.
+        Chunks of this process (`B x n_c x d`), in their order; there may be none.
 
     Returns
     -------
@@ -36,7 +36,8 @@ def encode(module: nn.Module, chunks: Iterable[Tensor]) -> Tensor:
     Raises
     ------
     UsageError
-        If the module cannot stream or merge, there is no process group, or the processes have sets of different number.
+        If the module cannot stream or merge, there is no process group, or the processes have different numbers of
+        sets.
     """
     check_mergeable(module, type(module).__name__)
     if not dist.is_initialized():
@@ -104,13 +105,8 @@ def receive_state(rank: int, like: State, device: torch.device) -> State:
     dist.recv(length, rank)
     data = torch.empty(int(length), dtype=torch.uint8, device=device)
     dist.recv(data, rank)
-    return to_device(from_bytes(data.cpu().numpy().tobytes(), like), device)
-
-
-def to_device(state: State, device: torch.device) -> State:
-    """Return a state on a device."""
-    places = {place: leaf.to(device) for place, leaf in enumerate(leaves(state)) if isinstance(leaf, Tensor)}
-    return replace_leaves(state, places)
+    state = from_bytes(data.cpu().numpy().tobytes(), like)
+    return map_state(lambda tensor: tensor.to(device), state)
 
 
 def _partners() -> Iterable[tuple[int, bool]]:

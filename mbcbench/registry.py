@@ -39,11 +39,14 @@ class Index:
         Name -> (target, summary). A target is `module:attribute`; the summary is one line.
     default
         Names that are used when the user gives none. Only suites have such.
+    slow
+        Names that stand for themselves only: no prefix, glob or default means them. Only laws have such.
     """
 
     package: str
     entries: Mapping[str, tuple[str, str]]
     default: Collection[str] = ()
+    slow: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Plugin:
     entry: EntryPoint
     summary: str = ""
     is_default: bool = False
+    is_slow: bool = False
 
     @property
     def module(self) -> str:
@@ -107,7 +111,7 @@ def _plugins_of(entry: EntryPoint) -> Iterator[Plugin]:
     index = _load_index(entry)
     prefix = f"{index.package}." if index.package else ""
     for name, (target, summary) in index.entries.items():
-        yield Plugin(name, f"{prefix}{target}", entry, summary, name in index.default)
+        yield Plugin(name, f"{prefix}{target}", entry, summary, name in index.default, name in index.slow)
 
 
 def _is_index(entry: EntryPoint) -> bool:
@@ -147,14 +151,20 @@ def _unknown(group: str, name: str, known: Iterable[str]) -> UsageError:
     return UsageError(f"no {_kind(group)} is called {name!r}{did_you_mean(name, known)}; see: {_listing(group)}")
 
 
-def select(group: str, patterns: Iterable[str] | None, skip: Iterable[str] | None = None) -> list[str]:
+def select(
+    group: str, patterns: Iterable[str] | None, skip: Iterable[str] | None = None, *, slow: bool = False
+) -> list[str]:
     """Return the names in a group that match `patterns`, or all if that is None, without those that match `skip`.
 
     A pattern is a name, a glob such as `mbc.m*`, a prefix such as `mbc`, which stands for all names below it, or a
-    comma-separated list of them. Raises UsageError for one that matches no name, and if no name is left.
+    comma-separated list of them. Without `slow`, a slow plug-in is left out unless its name is a pattern. Raises
+    UsageError for a pattern that matches no name, and if no name is left.
     """
     known = plugins(group)
     selected = list(known) if patterns is None else _matches(group, known, patterns)
+    if not slow:
+        named = split_commas(patterns)
+        selected = [name for name in selected if name in named or not known[name].is_slow]
     skipped = _matches(group, known, skip or ())
     names = [name for name in selected if name not in skipped]
     if skipped and not names:

@@ -1,4 +1,4 @@
-"""How fast a training lowers its loss: columns computed from the recorded curve, which has pairs of step and loss."""
+"""Speed of convergence: columns computed from the recorded curve of a training, which has pairs of step and loss."""
 
 import math
 from collections.abc import Sequence

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Iterable
+from functools import cache
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -16,15 +17,18 @@ FOLDER = Path(__file__).with_name("templates")
 
 def template(name: str) -> Template:
     """Return a template by the name of its file. Variables are escaped in HTML, and undefined ones are an error."""
-    if name.endswith(".tex"):
-        return _latex().get_template(name)
+    return (_latex() if name.endswith(".tex") else _markup()).get_template(name)
+
+
+@cache  # an environment keeps the templates that it compiled
+def _markup() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(FOLDER), autoescape=name.endswith(".html"), undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
+        loader=FileSystemLoader(FOLDER), autoescape=lambda name: name is not None and name.endswith(".html"),
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["groupby_adjacent"] = _group_adjacent
     environment.globals |= {"inline": _inline, "security_policy": security_policy}
-    return environment.get_template(name)
+    return environment
 
 
 def _inline(name: str) -> Markup:
@@ -53,6 +57,7 @@ def _group_adjacent(items: Iterable[Any], attribute: str) -> list[tuple[Any, lis
     return [(value, list(members)) for value, members in groupby(items, key=attrgetter(attribute))]
 
 
+@cache
 def _latex() -> Environment:
     """Return an environment whose marks do not clash with the braces of LaTeX, and that escapes by a filter."""
     from .text_tables import escape_latex

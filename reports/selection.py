@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from mbcbench.paper import PAPER_ARM, PUBLISHED_ARM, Filter, model_label
@@ -78,16 +79,29 @@ def select(rows: pd.DataFrame, where: Filter) -> pd.DataFrame:
     Profiles train a model of one name for different numbers of steps. What counts is the longest training that has
     records in this setting (see `most_steps`).
     """
-    matches = rows["status"].eq("ok") & ~is_standard(rows)
+    positions = _matching(rows, {"status": "ok", **where})
+    if not len(positions):
+        return rows.iloc[:0].assign(value=pd.Series(dtype=float))
+    measured = rows.iloc[positions]
+    measured = measured[~is_standard(measured)]
     if not {"case", "params.data"} & set(where):
-        matches &= ~rows["params.data"].isin(additional_data()) & ~rows["params.arm"].isin([*ARM_NAMES])
-    for column, value in where.items():
-        if value is None:
-            matches &= rows[column].isna()
-        else:
-            matches &= rows[column].isin(value if isinstance(value, tuple) else (value,))
-    measured = rows.loc[matches]
+        measured = measured[
+            ~measured["params.data"].isin(additional_data()) & ~measured["params.arm"].isin([*ARM_NAMES])
+        ]
     return _longest_trainings(measured.assign(value=pd.to_numeric(measured["value"])))
+
+
+def _matching(rows: pd.DataFrame, where: Filter) -> npt.NDArray[np.intp]:
+    """Return the positions of the rows of a setting. A column is read only where the columns before it match."""
+    positions = np.arange(len(rows))
+    for column in sorted(where, key=lambda name: name != "model"):  # few records are of one model
+        values = rows[column].iloc[positions]
+        value = where[column]
+        matches = values.isna() if value is None else values.isin(value if isinstance(value, tuple) else (value,))
+        positions = positions[matches.to_numpy()]
+        if not len(positions):
+            break
+    return positions
 
 
 def _longest_trainings(rows: pd.DataFrame) -> pd.DataFrame:

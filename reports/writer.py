@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -11,7 +12,7 @@ from mbcbench.types import JsonObject
 from .captions import data_note, sentence
 from .columns import Row
 from .leaderboard.html import context
-from .paper.claims_table import claims_table, describe_effect
+from .paper.claims_table import CLAIMS_TABLE, claims_table, describe_effect
 from .provenance import record_lines
 from .rendered import GROUPS, PICTURES, RenderedArtefact, in_order, render
 from .rendering import template
@@ -29,7 +30,9 @@ def write(
     claims = claims_table(rows)
     shown, missing = [], []
     for artefact in artefacts:
-        rendered = render(artefact, rows, claims, _pictures(formats))
+        # The claims are judged already.
+        known = replace(artefact, data=lambda _: claims) if artefact is CLAIMS_TABLE else artefact
+        rendered = render(known, rows, claims, _pictures(formats))
         if rendered.data.empty:
             missing.append(f"{rendered.id}: {rendered.missing}")
         else:

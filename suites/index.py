@@ -63,6 +63,10 @@ LAWS = Index(
             "laws.mbc:MERGE",
             "Merging is associative and commutative, with the fresh state as identity: any tree over the chunks agrees.",
         ),
+        "mbc.distributed": (
+            "laws.distributed:DISTRIBUTED",
+            "Two or three processes with chunks of one set arrive at the encoding and the gradients of a single process.",
+        ),
         "mbc.empty": (
             "laws.mbc:EMPTY",
             "An empty chunk changes nothing, wherever it comes; an empty set has a defined encoding or is a clear error.",
@@ -176,4 +180,5 @@ LAWS = Index(
             "The encoder equals an independent reference implementation, if there is one.",
         ),
     },
+    slow=("mbc.distributed",),
 )

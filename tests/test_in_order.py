@@ -21,7 +21,7 @@ from tests.controls.base import Sum
 BUDGET = Budget(examples=64)
 DECLARED = {"symmetry.permutation", "mbc.order"}
 EXPENSIVE = ("mbc.large", "symmetry.size")  # of a loop over elements
-LAWS = [law for law in registry.plugins(registry.LAWS) if law not in EXPENSIVE]
+LAWS = [law for law in registry.select(registry.LAWS, None) if law not in EXPENSIVE]
 NAMES = ("Recurrence", "DeltaAttention", "Retention", "SelectiveStateSpace", "CausalConvolution")
 
 

@@ -243,3 +243,13 @@ def test_a_public_name_that_needs_an_optional_library_says_how_to_install_it(
     output = run_without(optional_modules(), ["use"], tmp_path, environment)
     hint = "ModuleNotFoundError: pytest is not installed; install it with: pip install 'mbcbench[pytest]'"
     assert output.rstrip().endswith(hint)
+
+
+def test_the_workflow_tests_the_versions_of_python_that_the_package_claims() -> None:
+    workflow = (ROOT / ".github/workflows/tests.yml").read_text()
+    claimed = [
+        c.rpartition(" ")[2] for c in PROJECT["classifiers"] if c.startswith("Programming Language :: Python :: 3.")
+    ]
+    assert f"python: {json.dumps(claimed)}" in workflow
+    assert PROJECT["requires-python"] == f">={claimed[0]}"
+    assert f"uv venv --python {claimed[0]} " in workflow  # with the oldest versions of everything else

@@ -19,7 +19,7 @@ from template import markdown_table
 
 WIDTH = 16
 ROWS = 1_000_000  # rows of a row group
-ENCODERS = ("deepsets-mean", "attention-pooling", "sse-random")
+ENCODERS = ("deepsets-mean", "attention-pooling", "sse-random", "umbc")
 HEADINGS = ("encoder", "rows/s, one set", "rows/s, many sets", "ratio", "CPU time, ratio", "resident, MiB")
 SUMMARY = re.compile(r"([\d.]+) million/s, [\d.]+ s, at most (\d+) MiB")
 

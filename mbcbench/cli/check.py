@@ -88,7 +88,7 @@ def check(
     from mbcbench.cli.console import print_interrupted
     from mbcbench.execution import planner
     from mbcbench.execution.consume import consume
-    from mbcbench.execution.suite import PROBE
+    from mbcbench.execution.suite import PROBE, SLOW_PROFILES
     from mbcbench.protocol.customize import parse_build_options
     from mbcbench.system import check_writable
     from mbcbench.verify.xfails import load_xfails
@@ -98,12 +98,12 @@ def check(
             check_writable(path)
     if reference is not None:
         registry.check_target(reference)
+    chosen = as_profile(profile)
     options = replace(
         run_options(targets, targets, seed, jobs, time_limit, memory_limit),
         build=parse_build_options(dim_in, hyper, weights, weights_key, device),
-        laws=tuple(registry.select(registry.LAWS, law, skip_law)),
+        laws=tuple(registry.select(registry.LAWS, law, skip_law, slow=chosen in SLOW_PROFILES)),
     )
-    chosen = as_profile(profile)
     params = {
         "examples": examples or EXAMPLES.get(chosen),
         "reference": reference,

@@ -237,5 +237,5 @@ class PackagedFile:
 
     @property
     def remedy(self) -> str:
-        """What to do if the file is missing or damaged."""
+        """Advice for a file that is missing or damaged."""
         return f"reinstall it: pip install --force-reinstall {self.distribution}"

@@ -44,7 +44,7 @@ def installed() -> str:
 def _imported_parts(paths: Iterable[Path]) -> Iterator[str]:
     """Yield the names of the modules and packages directly below `mbcbench` that some files import."""
     for path in paths:
-        for module in _imported_modules(path):
+        for module in _imported_modules(path.read_bytes()):
             if module == "mbcbench":
                 names = list(_public_names())
             elif module.startswith("mbcbench."):
@@ -69,13 +69,16 @@ def _public_names() -> dict[str, str]:
     return {name.name: (node.module or name.name).split(".")[0] for node in imports for name in node.names}
 
 
-def _imported_modules(path: Path) -> Iterator[str]:
-    """Yield the modules that the absolute imports of a file may mean: of `from a import b`, `a.b`."""
-    for node in ast.walk(_parse(path.read_bytes())):
+@cache
+def _imported_modules(content: bytes) -> list[str]:
+    """Return the modules that the absolute imports of a file may mean: of `from a import b`, `a.b`."""
+    modules: list[str] = []
+    for node in ast.walk(_parse(content)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            modules += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            modules += [f"{node.module}.{alias.name}" for alias in node.names]
+    return modules
 
 
 def _files_of(part: str) -> list[Path]:

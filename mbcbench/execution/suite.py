@@ -11,6 +11,7 @@ from mbcbench.types import Device, JsonObject
 from mbcbench.types import Profile as Profile  # noqa: PLC0414 # suites take it from here
 
 PROFILES: tuple[Profile, ...] = get_args(Profile)
+SLOW_PROFILES: tuple[Profile, ...] = ("thorough", "paper")  # try the slow laws too
 PROBE = "probe"  # the suite whose cells import plug-ins and describe them (mbcbench.execution.probe)
 
 

@@ -1,1 +1,1 @@
-"""What an encoder is: the protocol, specs, states, and targets that name an encoder."""
+"""Definition of an encoder: the protocol, specs, states, and targets that name an encoder."""

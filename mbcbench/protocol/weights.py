@@ -32,7 +32,7 @@ class Weights:
 
     @property
     def place(self) -> str:
-        """Where the weights are, as `--weights-key` names it; empty for a plain state_dict."""
+        """Key of the weights, as `--weights-key` takes it; empty for a plain state_dict."""
         return f"{self.key}.{self.prefix}".strip(".")
 
 

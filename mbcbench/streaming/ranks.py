@@ -15,9 +15,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from mbcbench.distributed import check_mergeable, merge_in_tree, receive_state, send_state, to_device
+from mbcbench.distributed import check_mergeable, merge_in_tree, receive_state, send_state
 from mbcbench.errors import BrokenPluginError, UsageError, one_line
-from mbcbench.protocol.state import clone, from_bytes, to_bytes
+from mbcbench.protocol.state import clone, from_bytes, map_state, to_bytes
 from mbcbench.streaming import probe
 from mbcbench.streaming.checkpoint import Origin, check_origin, explain_damage
 from mbcbench.streaming.encode import Encoding
@@ -206,7 +206,10 @@ class RankEncoding:
     def _load(self, path: Path | None) -> list[Segment]:
         if path is None or not self.encoding.options.resume or not path.exists():
             return []
-        return [to_device(segment, self.device) for segment in load_segments(path, self._like(), self.origin)]
+        return [
+            map_state(lambda tensor: tensor.to(self.device), segment)
+            for segment in load_segments(path, self._like(), self.origin)
+        ]
 
     def _like(self) -> Any:
         return _Repeated(Segment(0, 0, self._empty()))

@@ -1,4 +1,4 @@
-"""What pytest and `parametrize_with_laws` share: records as assertions, and the settings of the Hypothesis profile."""
+"""Records as assertions, and the settings of the Hypothesis profile, for pytest and `parametrize_with_laws`."""
 
 import zlib
 

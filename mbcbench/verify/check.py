@@ -41,7 +41,7 @@ def check(  # noqa: PLR0913 # an option of a command is an argument here
     target
         A target string, an EncoderSpec, a module class or factory (called with the element width), or a module.
     laws
-        Ids of the laws, globs (`mbc.m*`) or groups (`mbc`); by default all.
+        Ids of the laws, globs (`mbc.m*`) or groups (`mbc`); by default all that are not slow.
     skip_laws
         Those to leave out.
     examples

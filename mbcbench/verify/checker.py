@@ -61,7 +61,7 @@ _PROBES = (Example(sizes=(1,), seed=1), Example(sizes=(2, 3), seed=2), Example(s
 
 @dataclass(frozen=True)
 class Budget:
-    """How much to try for one law.
+    """Effort that is spent on one law.
 
     Parameters
     ----------
@@ -173,8 +173,6 @@ class Checker:
             message, traceback = str(error), user_traceback(error)
             if error.__cause__ is not None and is_out_of_memory(error.__cause__):
                 status, message = Status.OOM, f"memory ran out: {message}"
-        except LawTimeout:
-            status, message = Status.TIMEOUT, f"took longer than its limit of {budget.seconds:g} s"
         except (Exception, LawOutOfMemoryError) as error:
             message, traceback = f"{one_line(error)}{user_frame(error)}", user_traceback(error)
             if is_out_of_memory(error):
@@ -185,7 +183,11 @@ class Checker:
         """Return the record of a cell whose case is a law; raise what the encoder raises when it is built."""
         began = time.perf_counter()
         law = get_law(cell.case)
-        result = self.try_law(law, budget)
+        try:
+            result = self.try_law(law, budget)
+        except LawTimeout as timeout:
+            message = str(timeout) or f"took longer than its limit of {budget.seconds:g} s"
+            return cell.record(Status.TIMEOUT, message=message, detail=UntriedLawDetail(law=law.id, traceback=None))
         is_reachable = isinstance(self.target, str) or target_string(self.target) is not None
         record = law_record(cell, law, result, dim_in=self.dim_in, is_reachable=is_reachable)
         return replace(record, seconds=time.perf_counter() - began)

@@ -165,7 +165,7 @@ class Law:
 
     @property
     def fix(self) -> str:
-        """How to fix a failure, as the page says; empty if it does not."""
+        """Advice on how to fix a failure, from the docstring of the check; empty if it has none."""
         _, heading, text = self.page.partition(FIX_HEADING)
         words = text.partition("\n\n")[0].split()
         return " ".join(words) if heading else ""
@@ -202,7 +202,8 @@ def get_law(law_id: str) -> Law:
 def select_laws(law_ids: Collection[str] | None, skip: Collection[str] | None = None) -> list[str]:
     """Return the ids of all laws, or of those in `law_ids`, without those in `skip`.
 
-    See `registry.select` for what both may hold. Raises UsageError for an id that no law has, and if no law is left.
+    See `registry.select` for what both may hold, and for slow laws, which must be named. Raises UsageError for an id
+    that no law has, and if no law is left.
     """
     for name, value in (("laws", law_ids), ("skip_laws", skip)):
         if isinstance(value, str):

@@ -40,7 +40,7 @@ class LawTimeout(BaseException):  # like KeyboardInterrupt, it must pass through
 
 @dataclass(frozen=True)
 class Observation:
-    """What a law showed on one example: gap and bound of the worst set, or the error that the encoder raised.
+    """Result of a law on one example: gap and bound of the worst set, or the error that the encoder raised.
 
     Parameters
     ----------

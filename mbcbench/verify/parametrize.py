@@ -89,7 +89,7 @@ def parametrize_with_laws(  # noqa: PLR0913 # as many as `mbcbench check` has op
     encoders
         Target strings, specs, classes, factories or modules.
     laws
-        Ids of the laws, globs (`mbc.m*`) or groups (`mbc`); by default all.
+        Ids of the laws, globs (`mbc.m*`) or groups (`mbc`); by default all that are not slow.
     skip_laws
         Those to leave out.
     examples

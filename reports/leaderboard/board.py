@@ -30,7 +30,7 @@ COST_LABELS = {"throughput": "elem/s", "memory": "mem.", "parameters": "params"}
 
 @dataclass(frozen=True)
 class Entry:
-    """What stands in the first column beside the name of an encoder.
+    """Notes beside the name of an encoder in the first column.
 
     rank: nothing if it is not ranked; `reason` says why. traits: what rows can be filtered by.
     """

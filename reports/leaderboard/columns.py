@@ -46,11 +46,14 @@ def suite_rows(rows: pd.DataFrame, suite: str) -> tuple[pd.DataFrame, list[str]]
     Tests with other numbers of slots and encoders with other hyper-parameters belong to experiments; trainings under
     `standard` are ranked (see `standard`).
     """
-    of_suite = rows["suite"].eq(suite) & rows["case"].ne(FORESEE) & rows["detail.num_slots"].isna() & ~is_standard(rows)
+    of_suite = rows[rows["suite"].eq(suite)]
+    if of_suite.empty:
+        return of_suite, []
+    is_shown = of_suite["case"].ne(FORESEE) & of_suite["detail.num_slots"].isna() & ~is_standard(of_suite)
     by = ["case", "device", "dtype"]
     if suite in TASKS:
         by.append("detail.train_size")
-    main, notes = main_setting(_as_registered(rows[of_suite]), by)
+    main, notes = main_setting(_as_registered(of_suite[is_shown]), by)
     without_mode = main["status"].eq("ok") & main["detail.mode"].isna()
     return main.assign(**{"detail.mode": main["detail.mode"].astype(object).mask(without_mode, ONE_PIECE)}), notes
 

@@ -60,13 +60,14 @@ def ranked_table(frame: pd.DataFrame, encoders: Sequence[str] = ()) -> tuple[pd.
     names = encoders_of(rows, {"encoders": encoders})
     ranking = rank_encoders(rows, names)
     parts = [ranking.table, _probes(rows, names), badges(law_matrix(rows, names))]
-    parts += [_scores(rows, score, names) for score in score_columns(rows)]
+    scores = score_columns(rows)
+    shown = {suite: suite_rows(rows, suite)[0] for suite in {score.suite for score in scores}}
+    parts += [_scores(shown[score.suite], score, names) for score in scores]
     table = pd.concat(parts, axis=1).reindex(ranking.order)
     return table.rename_axis("encoder").reset_index(), ranking
 
 
-def _scores(rows: pd.DataFrame, score: ScoreColumn, names: Sequence[str]) -> pd.DataFrame:
-    of_suite, _ = suite_rows(rows, score.suite)
+def _scores(of_suite: pd.DataFrame, score: ScoreColumn, names: Sequence[str]) -> pd.DataFrame:
     table = summarise_outcomes(outcomes(of_suite, score.metric, score.where, names)).reindex(list(names))
     return table.rename(columns=lambda column: score.key if column == "mean" else f"{score.key}.{column}")
 

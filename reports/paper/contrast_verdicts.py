@@ -72,6 +72,8 @@ def _outcome(paired: PairedTest, joint_level: float, *, expects_equality: bool) 
 
 def _weighted_sum(test: Contrast, terms: Sequence[Term], records: Sequence[pd.DataFrame]) -> pd.Series:
     """Return the value of a contrast by seed: +1 and -1 give a paired difference. records: of each term."""
+    if any(part.empty for part in records):
+        return pd.Series(dtype=float)
     samples = [mean_by_seed(part, test.column) for part in records]
     return paired_sum(samples, [term.weight for term in terms])
 
@@ -86,7 +88,7 @@ def _describe_missing(terms: Sequence[Term], records: Sequence[pd.DataFrame]) ->
 def _describe_parameters(records: Sequence[pd.DataFrame]) -> str:
     """Return `20 k and 61 k parameters`, in the order of the models; nothing for one model, or without records."""
     counts: dict[str, str] = {}
-    for part in records:
+    for part in filter(len, records):
         for model, known in part.groupby("model")["detail.parameters"]:
             counts[str(model)] = parameter_range(known)
     return f"{list_all(list(counts.values()))} parameters" if len(counts) > 1 and all(counts.values()) else ""

@@ -44,10 +44,11 @@ def other_records(claim: Claim, rows: pd.DataFrame) -> Iterator[tuple[str, pd.Da
     contrasts = [test for test in claim.tests if isinstance(test, Contrast)]
     terms = [term for test in contrasts for place in range(len(test.settings)) for term in test.terms_in(place)]
     cases = {str(term.where["case"]) for term in terms}
-    trainings = rows[rows["case"].isin(cases) & ~is_standard(rows)]
-    for steps, shorter in _with_fewer_steps(trainings):
+    of_cases = rows[rows["case"].isin(cases)]
+    for steps, shorter in _with_fewer_steps(of_cases[~is_standard(of_cases)]):
         yield f"{steps:,} steps", shorter
-    for name in additional_data():
+    present = set(rows["params.data"].dropna())
+    for name in filter(present.__contains__, additional_data()):
         on_data = rows[rows["params.data"].eq(name)]
         usual = {case_on(name, case): case for case in cases}
         renamed = on_data[on_data["case"].isin([*usual])].copy()

@@ -62,7 +62,7 @@ class Verdict:
 
     @property
     def would_decide(self) -> str:
-        """What would decide all undecided parts: the most seeds that one of them needs, and whatever else there is."""
+        """Requirements for deciding all undecided parts: the largest number of seeds, and everything else."""
         if self.verdict != "undecided":
             return ""
         undecided = [part for part in self.parts if part.outcome == "undecided"]

@@ -90,7 +90,7 @@ def _without_gradient(subject: Subject, data: ExampleData) -> Comparison:
     raise NotApplicable("no gradient reaches the elements" + (" or a parameter" if subject.parameters else ""))
 
 
-def _loss(encoding: Tensor, data: ExampleData) -> Tensor:
+def linear_loss(encoding: Tensor, data: ExampleData) -> Tensor:
     """Return a fixed linear function of the encoding, the same for every set."""
     generator = torch.Generator().manual_seed(data.example.seed)
     weight = torch.randn(encoding.shape[1:], generator=generator, dtype=torch.float64).to(encoding.dtype)
@@ -100,7 +100,7 @@ def _loss(encoding: Tensor, data: ExampleData) -> Tensor:
 def _gradients(module: Encoder, x: Tensor, encode: Quantity, data: ExampleData) -> Tensor:
     with torch.enable_grad():
         x = x.detach().requires_grad_()
-        return _differentiate(module, x, _loss(encode(module, x), data))
+        return _differentiate(module, x, linear_loss(encode(module, x), data))
 
 
 def _differentiate(module: Encoder, x: Tensor, loss: Tensor) -> Tensor:
@@ -128,7 +128,7 @@ def _sum_over_chunks(module: Encoder, x: Tensor, data: ExampleData) -> Tensor:
         with torch.enable_grad():
             leaf = x.detach().requires_grad_()
             state = _state_with_graph_through(module, leaf, chunk_with_graph, data)
-            parts.append(_differentiate(module, leaf, _loss(module.readout(state), data)))
+            parts.append(_differentiate(module, leaf, linear_loss(module.readout(state), data)))
     readout = parts.pop()
     return sum((part - readout for part in parts), start=readout)
 

@@ -89,7 +89,20 @@ def check_batch(subject: Subject, data: ExampleData) -> Comparison:
     encoding = subject.encode(data.x)
     if encoding.shape[0] != batch_size:
         return violation(data, f"{encoding.shape[0]} encodings of {batch_size} sets")
-    return subject.compare(subject.encode(data.x[rows]), encoding[rows], data.x[rows])
+    return _worst_of_copies(
+        subject.compare(subject.encode(data.x[rows]), encoding[rows], data.x[rows]), rows, batch_size
+    )
+
+
+def _worst_of_copies(comparison: Comparison, rows: Tensor, batch_size: int) -> Comparison:
+    """Return the comparison of each set (`B`), given those of its copies; without any, there is no gap."""
+
+    def largest(values: Tensor | None) -> Tensor:
+        nothing = torch.zeros(batch_size, dtype=torch.float64)
+        return nothing if values is None else nothing.scatter_reduce(0, rows, values.double(), "amax")
+
+    gap, bound, scale = map(largest, (comparison.gap, comparison.bound, comparison.scale))
+    return comparison._replace(gap=gap, bound=bound, scale=scale)
 
 
 def locate_batch(subject: Subject, data: ExampleData) -> str:

@@ -9,6 +9,9 @@ import pandas as pd
 import pytest
 
 from mbcbench.records.record import Record, Status, frame
+from mbcbench.reports.paper.claims import CLAIMS
+from mbcbench.reports.paper.claims_table import claims_table
+from mbcbench.reports.selection import label_models
 from tests.cli.report_records import CAD_SIZES, artefact, cloud, clouds
 
 
@@ -20,8 +23,9 @@ def law(encoder: str, status: Status, law_id: str = "mbc.partition") -> Record:
 
 
 def verdict(records: Sequence[Record], claim: str, reading: str = "") -> pd.Series:
-    book = artefact("claims").data(frame(records))
-    (row,) = [row for _, row in book.iterrows() if (row["id"], row["reading"]) == (claim, reading)]
+    readings = [known for known in CLAIMS if (known.id, known.reading) == (claim, reading)]
+    table: pd.DataFrame = claims_table(label_models(frame(records)), readings)
+    (row,) = [row for _, row in table.iterrows()]
     return row
 
 

@@ -9,6 +9,7 @@ from mbcbench import registry
 from mbcbench.records.record import Record, frame
 from mbcbench.reporting import Artefact
 from mbcbench.reports.captions import ACCURACY, NLL, Caption, ClaimText, Reading, compare_series
+from mbcbench.reports.paper.claims import CLAIMS
 from mbcbench.reports.paper.claims_table import claims_table
 from mbcbench.reports.rendered import RenderedArtefact, in_order, render
 from mbcbench.reports.selection import label_models
@@ -29,8 +30,8 @@ def artefact(name: str) -> Artefact:
 
 
 def rendered(name: str, records: list[Record]) -> RenderedArtefact:
-    rows = label_models(frame(records))
-    return render(artefact(name), rows, claims_table(rows), [])
+    rows, drawn = label_models(frame(records)), artefact(name)
+    return render(drawn, rows, claims_table(rows, [claim for claim in CLAIMS if claim.id in drawn.claims]), [])
 
 
 def test_a_caption_begins_with_the_result_and_names_claim_verdict_and_data_in_this_order() -> None:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from mbcbench import registry
 from mbcbench.records.record import Record, Status, frame
 from mbcbench.reporting import Artefact
+from mbcbench.reports.paper.claims import CLAIMS
 from mbcbench.reports.paper.claims_table import claims_table
 from mbcbench.reports.selection import label_models, select
 from tests.cli.report_records import cloud
@@ -33,8 +34,8 @@ def nll(size: int, slots: int, seed: int, steps: int = 1000, train_size: int = 0
 
 
 def evidence(records: list[Record], claim: str) -> list[str]:
-    table = claims_table(label_models(frame(records)))
-    lines: list[str] = table[table["id"].eq(claim)]["evidence"].iloc[0].splitlines()
+    table = claims_table(label_models(frame(records)), [known for known in CLAIMS if known.id == claim])
+    lines: list[str] = table["evidence"].iloc[0].splitlines()
     return lines
 
 

@@ -5,11 +5,14 @@ from dataclasses import replace
 
 from mbcbench.records.record import Record, frame
 from mbcbench.reports.paper.claim_verdicts import Claim
+from mbcbench.reports.paper.claims import CLAIMS
 from mbcbench.reports.paper.claims_table import claims_table
 from mbcbench.reports.paper.contrasts import better_in_ablation
 from mbcbench.reports.paper.robustness import other_records
 from mbcbench.reports.selection import label_models
 from tests.cli.report_records import clouds
+
+BELOW_5000 = [claim for claim in CLAIMS if claim.id == "C19" and claim.reading == "below 5000"]
 
 
 def with_steps(records: Sequence[Record], steps: int) -> list[Record]:
@@ -23,8 +26,7 @@ def on_furniture(records: Sequence[Record]) -> list[Record]:
 
 def reading(*records: Record) -> tuple[str, str]:
     """Return the verdict on C19, below 5,000 points, and the verdicts from other records."""
-    table = claims_table(label_models(frame(list(records))))
-    row = table[table["reading"].eq("below 5000")].iloc[0]
+    row = claims_table(label_models(frame(list(records))), BELOW_5000).iloc[0]
     return row["verdict"], row["other records"]
 
 

@@ -23,7 +23,7 @@ BUDGET = Budget(examples=320)
 EXPENSIVE = ("mbc.large", "mbc.program")
 ALGEBRA = [
     law
-    for law in registry.plugins(registry.LAWS)
+    for law in registry.select(registry.LAWS, None)
     if law.startswith(("mbc.", "symmetry.", "numerics.scale")) and law not in EXPENSIVE
 ]
 

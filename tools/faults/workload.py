@@ -24,7 +24,7 @@ Rows = list[tuple[object, ...]]
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended: its exit code, or None if it did not, and what it wrote to standard error."""
+    """End of a run: its exit code, or None if it did not, and what it wrote to standard error."""
 
     code: int | None
     err: str

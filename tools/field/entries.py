@@ -16,7 +16,7 @@ DEFAULT_WIDTH = 4  # of the elements: two heads fit
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a failing law says about a module.
+    """Judgement of a failing law of a module.
 
     Parameters
     ----------

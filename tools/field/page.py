@@ -11,7 +11,7 @@ from entries import KINDS, Entry, Judgement, read_entries, read_reasons
 from run import read_records
 
 sys.path.append(str(Path(__file__).parents[1]))
-from template import markdown_table, write  # type: ignore[import-not-found]
+from template import markdown_table, write
 
 FAILING = ("fail", "error", "undecided")
 NOT_JUDGED = Judgement("?", "not judged yet")

@@ -27,7 +27,7 @@ PAGE = TOOLS.parent / "docs" / "gpu.md"
 
 @dataclass(frozen=True)
 class GpuRun:
-    """What one run of run.sh left.
+    """Results of one run of run.sh.
 
     machine: device, driver, versions and best rates; None if that stage is missing.
     stages: name, exit code and seconds of each.
@@ -94,7 +94,7 @@ def keep(run: GpuRun, folder: Path, root: Path) -> Path:
 def fill_template(words: dict[str, str]) -> str:
     """Return the page."""
     sys.path.append(str(TOOLS))
-    from template import filled  # type: ignore[import-not-found] # in the folder above
+    from template import filled  # in the folder above
 
     page: str = filled("gpu", words)
     return page

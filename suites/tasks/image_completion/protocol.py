@@ -99,7 +99,7 @@ class Score(NamedTuple):
 
     @property
     def detail(self) -> EvaluationDetail:
-        """What the record says of the test; that of each image only in one piece, with the slots of the training."""
+        """Detail of the record. Values of each image are kept only in one piece, with the slots of the training."""
         test = self.test
         is_main = test.chunk >= test.size and test.num_slots is None
         return EvaluationDetail(

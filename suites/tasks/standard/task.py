@@ -1,4 +1,4 @@
-"""What a task of the profile `standard` consists of."""
+"""Parts of a task of the profile `standard`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator

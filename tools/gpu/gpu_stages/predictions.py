@@ -1,4 +1,4 @@
-"""What is known before anything is measured: memory and operations by fake tensors, time by the roofline of an H100."""
+"""Predictions before anything is measured: memory and operations by fake tensors, time by the roofline of an H100."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ PRECISIONS = {"highest": "ieee", "high": "tf32x3", "medium": "tf32"}
 
 @dataclass(frozen=True)
 class Encoding:
-    """What one set in one piece takes: bytes beside the input, floating-point operations; or why that is unknown."""
+    """Costs of one set in one piece: bytes beside the input, floating-point operations; or why that is unknown."""
 
     peak_bytes: float | None = None
     flops: float | None = None

@@ -1,4 +1,4 @@
-"""What stages share: options, records on disk at once, and cells that are run one after the other in one process."""
+"""Common parts of stages: options, records that are written at once, and cells that run in turn in one process."""
 
 import argparse
 import gc
@@ -36,7 +36,7 @@ class Options:
 
     @property
     def meter(self) -> Callable[[measurement.Action], float]:
-        """What measures the seconds of an action."""
+        """Timer that measures the seconds of an action."""
         meter: Callable[[measurement.Action], float] = (
             measurement.wall_seconds if self.dry else measurement.cuda_seconds
         )

@@ -1,0 +1,220 @@
+"""Functions that are called in the forked processes of a group of `torch.distributed`.
+
+Processes are forked, so that any encoder can be tried: one that is defined in a notebook cannot be sent to a process
+that is started anew. They find each other through a socket that this process has bound, so that many groups can exist
+at a time, and none leaves a file. Nothing of a group outlives the call: its processes are killed when they have
+reported, and end on their own when this process is gone.
+"""
+
+import os
+import random
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mbcbench.errors import is_out_of_memory, one_line, user_frame
+from mbcbench.protocol import state as pytree
+from mbcbench.verify.law_run import LawTimeout
+
+SECONDS = 30.0  # of a call: a group that takes longer is taken to wait for something that never comes
+POLL_SECONDS = 0.2
+HOST = "127.0.0.1"
+
+Result = TypeVar("Result", bound=tuple[Tensor, ...])
+
+
+class RankError(RuntimeError):
+    """A process of a group raised an exception or died. The message says which one."""
+
+
+class NoGroupError(Exception):
+    """No group of processes can be formed. The message is the reason."""
+
+
+@dataclass(frozen=True)
+class _Report:
+    """What a rank sends. It consists of plain values: PyTorch would send tensors through shared memory."""
+
+    result: bytes = b""
+    error: str = ""
+    is_connected: bool = True
+    is_out_of_memory: bool = False
+
+
+@dataclass(frozen=True)
+class _Rank:
+    number: int
+    pid: int
+    reader: Connection
+
+    def end(self) -> int:
+        """Kill the process and return its exit status, as `os.waitstatus_to_exitcode` does."""
+        os.kill(self.pid, signal.SIGKILL)  # it is not waited for elsewhere, so the id is still its own
+        self.reader.close()
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def why_not_forkable() -> str | None:
+    """Return the reason why this process cannot be forked to encode in its copies, or None."""
+    if not torch.distributed.is_available() or not hasattr(os, "fork"):
+        return "it needs torch.distributed and processes that can be forked"
+    threads = [_read(path) for path in Path("/proc/self/task").glob("*/comm")]  # Linux
+    # Where there are GPUs, the first backward pass starts threads, which a copy of the process would wait for.
+    has_autograd_threads = any(name.startswith("pt_autograd") for name in threads)
+    if torch.cuda.is_initialized() or has_autograd_threads:  # type: ignore[no-untyped-call] # of torch
+        return "this process has used CUDA or its threads and cannot be forked; the command line starts one per law"
+    return None
+
+
+def call_in_ranks(function: Callable[[int], Result], like: Result, size: int, seed: int) -> list[Result]:
+    """Call `function(rank)` in each of `size` processes of a group, and return the results by rank.
+
+    Each rank has random generators of its own, as processes that are started separately do. Those of rank 0 depend on
+    `seed` only, not on `size`. like: a result, whose type the results have.
+
+    Raises RankError if a rank raises or dies, MemoryError if its memory runs out, NoGroupError if there can be no
+    group, and LawTimeout if the call takes longer than `SECONDS`.
+    """
+    ranks: list[_Rank] = []
+    with socket.create_server((HOST, 0)) as listener:
+        try:
+            for number in range(size):
+                ranks.append(_fork(function, number, size, seed, listener))  # noqa: PERF401 # all that are forked are ended
+            reports = _collect(ranks)
+        finally:
+            for rank in ranks:
+                rank.end()
+    return [pytree.from_bytes(report.result, like) for report in reports]
+
+
+def _fork(function: Callable[[int], Result], number: int, size: int, seed: int, listener: socket.socket) -> _Rank:
+    reader, writer = Pipe(duplex=False)
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _run(function, number, size, seed, listener, writer, parent)
+        finally:
+            os._exit(1)  # whatever happens: a copy of this process must not go on with what its caller does
+    writer.close()
+    return _Rank(number, pid, reader)
+
+
+def _collect(ranks: list[_Rank]) -> list[_Report]:
+    """Return the reports of all ranks; raise as soon as one of them failed, while the others may wait for it."""
+    deadline = time.monotonic() + SECONDS
+    reports: dict[int, _Report] = {}
+    while len(reports) < len(ranks):
+        pending = {rank.reader: rank for rank in ranks if rank.number not in reports}
+        ready = wait(list(pending), max(0.0, deadline - time.monotonic()))
+        if not ready:
+            raise LawTimeout(f"{len(ranks)} processes did not agree on an encoding within {SECONDS:g} s")
+        for reader in ready:
+            assert isinstance(reader, Connection)
+            number = pending[reader].number
+            reports[number] = _receive(reader)
+            _raise_failure(reports[number], f"rank {number} of {len(ranks)}" if len(ranks) > 1 else "one process")
+    return [reports[number] for number in range(len(ranks))]
+
+
+def _receive(reader: Connection) -> _Report:
+    try:
+        report: _Report = reader.recv()
+    except (EOFError, OSError):
+        return _Report(error="dies")
+    return report
+
+
+def _raise_failure(report: _Report, rank: str) -> None:
+    if not report.is_connected:
+        raise NoGroupError(f"processes cannot form a group here: {report.error}")
+    if report.is_out_of_memory:
+        raise MemoryError(f"{rank}: {report.error}")
+    if report.error:
+        raise RankError(f"{rank} {report.error}")
+
+
+# ---- in the process of a rank
+
+
+def _run(
+    function: Callable[[int], Result],
+    number: int,
+    size: int,
+    seed: int,
+    listener: socket.socket,
+    writer: Connection,
+    parent: int,
+) -> NoReturn:
+    """Report the result of a function, and wait for the end.
+
+    A rank that ended after an exception would let others fail too, and perhaps report that first.
+    """
+    _end_with(parent)
+    _seed_generators(seed + number)
+    report = _Report(is_connected=False)
+    try:
+        _join_group(number, size, listener)
+        report = _Report()
+        report = _Report(pytree.to_bytes(function(number)))
+    except BaseException as error:  # an encoder may call sys.exit
+        text = f"{one_line(error)}{user_frame(error)}"
+        has_no_memory = isinstance(error, Exception) and is_out_of_memory(error)
+        error_text = f"raises {text}" if report.is_connected else text
+        report = _Report(error=error_text, is_connected=report.is_connected, is_out_of_memory=has_no_memory)
+    writer.send(report)
+    while True:
+        time.sleep(SECONDS)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone. Where native code lets no thread run, the kernel's alarm does so."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(POLL_SECONDS)
+        os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent kills this one
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, 2 * SECONDS)
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _seed_generators(seed: int) -> None:
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
+def _join_group(number: int, size: int, listener: socket.socket) -> None:
+    timeout = timedelta(seconds=SECONDS)
+    store = torch.distributed.TCPStore(  # type: ignore[attr-defined] # of torch
+        HOST,
+        listener.getsockname()[1],
+        size,
+        is_master=number == 0,
+        timeout=timeout,
+        wait_for_workers=False,
+        master_listen_fd=listener.fileno() if number == 0 else None,
+    )
+    torch.distributed.init_process_group("gloo", store=store, rank=number, world_size=size, timeout=timeout)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:  # the thread has just ended
+        return ""
