@@ -1,4 +1,4 @@
-.PHONY: venv run test lint docs reference detection seeds results-by-encoder field bench costs results gallery performance gpu fuzz faults clean
+.PHONY: venv run test lint docs reference detection seeds results-by-encoder field bench costs results gallery performance gpu fuzz faults site clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -109,6 +109,12 @@ fuzz: venv
 # What is lost when runs are killed, disks are full and encoders do harm (docs/reliability.md): half an hour on one core.
 faults: venv
 	OMP_NUM_THREADS=1 $(BIN)/python tools/faults/faults.py --tries 20 --page docs/reliability.md
+
+# The documentation site in build/site. A warning is an error: a dead link, an anchor that is not there, a page that the
+# navigation of mkdocs.yml does not list, a docstring that cannot be read.
+site: venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m mkdocs build --quiet
 
 clean:
 	rm -rf .venv build dist *.egg-info
