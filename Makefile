@@ -1,4 +1,4 @@
-.PHONY: venv run test lint docs reference readme detection seeds results-by-encoder field bench costs results gallery performance gpu fuzz faults coverage mutants thorough dist try-wheel release clean
+.PHONY: venv run test lint docs reference readme detection seeds results-by-encoder field bench costs results gallery performance gpu fuzz faults coverage mutants site thorough dist try-wheel release clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -149,6 +149,12 @@ release:
 	$(MAKE) dist
 	$(MAKE) try-wheel
 	@$(PYTHON) tools/release.py tag
+
+# The documentation site in build/site. A warning is an error: a dead link, an anchor that is not there, a page that the
+# navigation of mkdocs.yml does not list, a docstring that cannot be read.
+site: venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m mkdocs build --quiet
 
 clean:
 	rm -rf .venv build dist *.egg-info

@@ -37,7 +37,7 @@ EPS_RATIO = torch.finfo(torch.float64).eps / torch.finfo(torch.float32).eps
 class Comparison(NamedTuple):
     """Result of one evaluation of a law: per set of the batch the gap, and the bound it must not exceed.
 
-    Parameters
+    Attributes
     ----------
     gap
         Differences, `B`.
