@@ -172,19 +172,21 @@ class Exits(Sum):
     [(Dies, r"rank 0 of [23] dies"), (Exits, r"rank 0 of [23] raises SystemExit: 3 \(.*\.py:\d+\)")],
 )
 def test_the_rank_that_ends_is_named(encoder: type[nn.Module], message: str) -> None:
+    before = psutil.Process().children()  # of other tests
     ended = result(encoder)
     assert ended.status is Status.FAIL
     assert re.fullmatch(message, ended.message)
-    assert not psutil.Process().children()
+    assert psutil.Process().children() == before
 
 
 def test_processes_that_wait_for_one_another_end_in_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = psutil.Process().children()
     monkeypatch.setattr(ranks, "SECONDS", 1.0)
     spec = EncoderSpec(name="hangs", factory=Hangs)
     record = Checker(spec, dim_in=3, seed=0).judge(LAW, ONE)
     assert record.status is Status.TIMEOUT
     assert re.fullmatch(r"[23] processes did not agree on an encoding within 1 s", record.message)
-    assert not psutil.Process().children()
+    assert psutil.Process().children() == before
 
 
 def test_memory_that_runs_out_is_no_fault_of_the_encoder() -> None:
