@@ -40,9 +40,10 @@ def blocks(page: str) -> list[Block]:
 
 
 def write(block: Block) -> None:
-    """Write a file of a page, or replace the end of the file that begins with `replaces`."""
+    """Write a file of a page. Indented code replaces what the file has from its first line on."""
     path = Path(block.options["title"])
-    before = path.read_text().partition(block.options["replaces"])[0] if "replaces" in block.options else ""
+    first_line = block.text.partition("\n")[0]
+    before = path.read_text().partition(first_line)[0] if first_line.startswith(" ") else ""
     path.write_text(before + block.text)
 
 

@@ -88,3 +88,9 @@ def test_the_page_of_a_law_shows_the_shortest_control_and_all_that_it_catches(la
 def test_the_reference_has_every_public_name() -> None:
     text = "\n".join(GENERATED.values())
     assert all(f"::: mbcbench.{module}.{name}\n" in text for name, module in facade().items())
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_fences_have_no_option_that_the_site_does_not_know(name: str) -> None:
+    options = re.findall(r"^```\w+ +(.+)$", PAGES[name], re.MULTILINE)
+    assert all(re.fullmatch(r'title="[^"]+"', option) for option in options), options
