@@ -32,6 +32,7 @@ NAME = "mbcbench-server"
 # Of pyarrow, and so of pandas: jemalloc starts its thread again after a fork. The other has just ended.
 FORKABLE_THREADS = {"jemalloc_bg_thd", ""}
 SECONDS_TO_STOP = 5.0  # of a server whose connection is closed
+SECONDS_TO_EXIT = 5.0  # of a thread that has done its work
 
 
 class NotForkableError(Exception):
@@ -204,9 +205,9 @@ def serve(connection: Connection, first: Request) -> None:
         worker.set_up(first.log, first.folder)
     except FileNotFoundError:  # the main process has ended, and removed the folder
         return
-    with _end_with_main_process(first.seconds) as watching:
+    with _end_with_main_process(first.seconds):
         lines = worker.attempt(first.cell, first.memory_bytes, lambda: _import(first.cell.encoder))
-    is_forkable = lines is None and not _has_threads_or_cuda(watching.native_id)
+    is_forkable = lines is None and not _has_threads_or_cuda()
     connection.send(Imported(lines, is_forkable))
     if is_forkable:
         gc.freeze()  # or a collection in a cell would copy all that was imported
@@ -221,10 +222,10 @@ def _import(encoder: str) -> None:
 
 
 @contextlib.contextmanager
-def _end_with_main_process(seconds: float | None) -> Iterator[threading.Thread]:
+def _end_with_main_process(seconds: float | None) -> Iterator[None]:
     """Let this process end with the main process during an import, as cells do.
 
-    Yield the thread that sees to that. It ends before any fork.
+    The thread that sees to that ends before any fork.
     """
     main = multiprocessing.parent_process()
     assert main is not None
@@ -238,24 +239,29 @@ def _end_with_main_process(seconds: float | None) -> Iterator[threading.Thread]:
     thread.start()
     worker.set_alarm(seconds)
     try:
-        yield thread
+        yield
     finally:
         worker.set_alarm(None)
         writer.close()
         thread.join()
+        _await_exit(thread)
 
 
-def _has_threads_or_cuda(ended: int | None = None) -> bool:
-    """Return True if the process cannot be forked safely: a lock that another thread holds is never released.
+def _await_exit(thread: threading.Thread) -> None:
+    """Wait until the kernel, too, has ended a thread that Python has joined: on a busy machine that takes a moment."""
+    deadline = time.monotonic() + SECONDS_TO_EXIT
+    while Path(f"/proc/self/task/{thread.native_id}").exists() and time.monotonic() < deadline:
+        time.sleep(0.001)
 
-    ended: id of a thread that Python has joined, and that the kernel may list for a moment longer.
-    """
+
+def _has_threads_or_cuda() -> bool:
+    """Return True if the process cannot be forked safely: a lock that another thread holds is never released."""
     import torch
 
     if threading.active_count() > 1 or torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return True
-    known = {str(os.getpid()), str(ended)}
-    names = [_thread_name(task) for task in Path("/proc/self/task").glob("*") if task.name not in known]  # Linux
+    main = str(os.getpid())
+    names = [_thread_name(task) for task in Path("/proc/self/task").glob("*") if task.name != main]  # Linux
     return not FORKABLE_THREADS.issuperset(names)
 
 
