@@ -1,6 +1,5 @@
 """Each law on encoders that raise, refuse, return other shapes or touch their input: directly, without a search."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,31 +9,11 @@ from torch import Tensor, nn
 from mbcbench.errors import LawOutOfMemoryError
 from mbcbench.records.record import Status
 from mbcbench.verify.checker import Budget, Checker
-from mbcbench.verify.example import Example, ExampleData
+from mbcbench.verify.example import Example
 from mbcbench.verify.law import get_law
 from mbcbench.verify.law_run import LawRun
-from mbcbench.verify.subject import Subject
-from mbcbench.verify.tolerance import Comparison
 from tests.controls.base import Max, Mean, Slots, Sum, hide
-
-WIDTH = 3
-
-
-def subject_of(encoder: Callable[[int], nn.Module], **more: Any) -> Subject:
-    torch.manual_seed(0)
-    return Subject(encoder(WIDTH).double().eval(), WIDTH, **more)
-
-
-def check(law: str, encoder: Callable[[int], nn.Module], *sizes: int, seed: int = 1, **more: Any) -> Comparison:
-    """Return what a law says about an encoder on two normal sets."""
-    example = Example(sizes=sizes or (2, 1), kinds=(0, 0), seed=seed)
-    with torch.no_grad():
-        return get_law(law).check(subject_of(encoder, **more), ExampleData(example, WIDTH))
-
-
-def holds(comparison: Comparison) -> bool:
-    return bool((comparison.gap <= comparison.bound).all())
-
+from tests.verify.helpers import WIDTH, check, holds, subject_of
 
 # ---- hygiene.inputs
 

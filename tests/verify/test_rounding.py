@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mbcbench.verify import tolerance
 from mbcbench.verify.example import Example, ExampleData
@@ -13,18 +13,7 @@ from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 from suites.laws.comparison import worse
 from tests.controls.base import Mean
-
-WIDTH = 3
-
-
-def subject_of(encoder: type[nn.Module] = Mean) -> Subject:
-    torch.manual_seed(0)
-    return Subject(encoder(WIDTH).double().eval(), WIDTH)
-
-
-def numbers(*values: float) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64)
-
+from tests.verify.helpers import WIDTH, numbers, subject_of
 
 # ---- bounds
 

@@ -24,18 +24,7 @@ from mbcbench.verify.shrink import _without_elements, simplify
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 from tests.controls.base import Mean, Slots, Sums
-
-WIDTH = 3
-
-
-def subject_of(encoder: type[nn.Module] = Mean) -> Subject:
-    torch.manual_seed(0)
-    return Subject(encoder(WIDTH).double().eval(), WIDTH)
-
-
-def numbers(*values: float) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64)
-
+from tests.verify.helpers import WIDTH, subject_of
 
 # ---- settings and strategies
 

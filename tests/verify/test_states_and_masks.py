@@ -1,6 +1,5 @@
 """Laws on the states, gradients and masks of single encoders: directly, without a search."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,28 +9,8 @@ from torch import Tensor, nn
 from mbcbench.verify.domain import Domain
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import NotApplicable, get_law
-from mbcbench.verify.subject import Subject
-from mbcbench.verify.tolerance import Comparison
 from tests.controls.base import Mean, Sums, hide
-
-WIDTH = 3
-
-
-def subject_of(encoder: Callable[[int], nn.Module], **more: Any) -> Subject:
-    torch.manual_seed(0)
-    return Subject(encoder(WIDTH).double().eval(), WIDTH, **more)
-
-
-def check(law: str, encoder: Callable[[int], nn.Module], *sizes: int, seed: int = 1, **more: Any) -> Comparison:
-    """Return what a law says about an encoder on two normal sets."""
-    example = Example(sizes=sizes or (2, 1), kinds=(0, 0), seed=seed)
-    with torch.no_grad():
-        return get_law(law).check(subject_of(encoder, **more), ExampleData(example, WIDTH))
-
-
-def holds(comparison: Comparison) -> bool:
-    return bool((comparison.gap <= comparison.bound).all())
-
+from tests.verify.helpers import WIDTH, check, holds, subject_of
 
 # ---- states
 

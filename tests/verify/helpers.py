@@ -1,0 +1,38 @@
+"""Laws and subjects for tests that try single examples, without a search."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mbcbench.verify.example import Example, ExampleData
+from mbcbench.verify.law import get_law
+from mbcbench.verify.subject import Subject
+from mbcbench.verify.tolerance import Comparison
+from tests.controls.base import Mean
+
+WIDTH = 3
+
+
+def subject_of(encoder: Callable[[int], nn.Module] = Mean, **more: Any) -> Subject:
+    """Return an encoder of elements of width 3 as a subject."""
+    torch.manual_seed(0)
+    return Subject(encoder(WIDTH).double().eval(), WIDTH, **more)
+
+
+def check(law: str, encoder: Callable[[int], nn.Module], *sizes: int, seed: int = 1, **more: Any) -> Comparison:
+    """Return what a law says about an encoder on two normal sets."""
+    example = Example(sizes=sizes or (2, 1), kinds=(0, 0), seed=seed)
+    with torch.no_grad():
+        return get_law(law).check(subject_of(encoder, **more), ExampleData(example, WIDTH))
+
+
+def holds(comparison: Comparison) -> bool:
+    """Return True if no gap exceeds its bound."""
+    return bool((comparison.gap <= comparison.bound).all())
+
+
+def numbers(*values: float) -> Tensor:
+    """Return numbers as a vector."""
+    return torch.tensor(values, dtype=torch.float64)
