@@ -69,6 +69,26 @@ class Mean(nn.Module):
         return self.readout(self.update(self.init_state(len(x)), x, mask))
 
 
+class KeyedSums(Mean):
+    """Keeps the sums in a table; the state is a key into it."""
+
+    table: dict[int, Sums]
+
+    def keep(self, state: Any) -> int:
+        self.table[len(self.table)] = state
+        return len(self.table) - 1
+
+    def init_state(self, batch_size: int) -> Any:
+        return self.keep(super().init_state(batch_size))
+
+    def add(self, a: Any, b: Any) -> Any:
+        left, right = (self.table[side] if isinstance(side, int) else side for side in (a, b))
+        return self.keep(super().add(left, right))
+
+    def readout(self, state: Any) -> Tensor:
+        return super().readout(self.table[state])
+
+
 class Sum(Mean):
     """The sum over elements of silu(W x + b)."""
 

@@ -6,28 +6,14 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tests.controls.base import WIDTH, Mean, Slots, Slotted, Sum, Sums, hide
+from tests.controls.base import WIDTH, KeyedSums, Mean, Slots, Slotted, Sum, Sums, hide
 
 
-class KeyIntoTable(Mean):
+class KeyIntoTable(KeyedSums):
     """Keeps the sums in a table of the process; the state is a key into it."""
 
     breaks: ClassVar[str] = "mbc.distributed"
-    table: ClassVar[dict[int, Sums]] = {}
-
-    def keep(self, state: Any) -> int:
-        self.table[len(self.table)] = state
-        return len(self.table) - 1
-
-    def init_state(self, batch_size: int) -> Any:
-        return self.keep(super().init_state(batch_size))
-
-    def add(self, a: Any, b: Any) -> Any:
-        left, right = (self.table[side] if isinstance(side, int) else side for side in (a, b))
-        return self.keep(super().add(left, right))
-
-    def readout(self, state: Any) -> Tensor:
-        return super().readout(self.table[state])
+    table: dict[int, Sums] = {}  # noqa: RUF012 # one for all copies of a module
 
 
 class SlotsOfProcess(Slots):

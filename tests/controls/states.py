@@ -5,11 +5,11 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tests.controls.base import FORKED, STREAM, WIDTH, Max, Mean, Slots, Slotted, Sum, Sums, count, hide
+from tests.controls.base import FORKED, STREAM, WIDTH, KeyedSums, Max, Mean, Slots, Slotted, Sum, Sums, count, hide
 from tests.controls.mbc import NoMerge
 
 
-class HandleState(Mean):
+class HandleState(KeyedSums):
     """Keeps the sums in a table on the module; the state is a key into it."""
 
     breaks: ClassVar[str] = "mbc.resume"
@@ -17,20 +17,6 @@ class HandleState(Mean):
     def __init__(self, dim_in: int) -> None:
         super().__init__(dim_in)
         self.table: dict[int, Sums] = {}
-
-    def keep(self, state: Any) -> int:
-        self.table[len(self.table)] = state
-        return len(self.table) - 1
-
-    def init_state(self, batch_size: int) -> Any:
-        return self.keep(super().init_state(batch_size))
-
-    def add(self, a: Any, b: Any) -> Any:
-        left, right = (self.table[side] if isinstance(side, int) else side for side in (a, b))
-        return self.keep(super().add(left, right))
-
-    def readout(self, state: Any) -> Tensor:
-        return super().readout(self.table[state])
 
 
 class Lazy(NamedTuple):
