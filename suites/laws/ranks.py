@@ -45,7 +45,7 @@ class NoGroupError(Exception):
 
 @dataclass(frozen=True)
 class _Report:
-    """What a rank sends. It consists of plain values: PyTorch would send tensors through shared memory."""
+    """Message of a rank. It consists of plain values: PyTorch would send tensors through shared memory."""
 
     result: bytes = b""
     error: str = ""

@@ -95,7 +95,7 @@ def check_batch(subject: Subject, data: ExampleData) -> Comparison:
 
 
 def _worst_of_copies(comparison: Comparison, rows: Tensor, batch_size: int) -> Comparison:
-    """Return the comparison of each set (`B`), given those of its copies; without any, there is no gap."""
+    """Return the worst comparison among the copies of each set (`B`); a set without copies has no gap."""
 
     def largest(values: Tensor | None) -> Tensor:
         nothing = torch.zeros(batch_size, dtype=torch.float64)
