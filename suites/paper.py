@@ -7,9 +7,10 @@ model share its training, and an encoder that a user adds to an experiment is tr
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from functools import partial
+from typing import TypeVar
 
-from mbcbench.execution.suite import Cells, Experiment, Request, Suite
+from mbcbench.execution.suite import Experiment, Request, Suite
 from mbcbench.paper import (
     ADDED_TO_FIG3,
     ADDED_TO_FIG8,
@@ -50,7 +51,7 @@ from mbcbench.paper import (
 from mbcbench.protocol.spec import SlotReadout
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record
-from mbcbench.types import JsonDict, JsonObject
+from mbcbench.types import JsonObject
 
 from . import gradients, laws
 from . import paper_settings as settings
@@ -318,61 +319,52 @@ def _total_slots(num_slots: int | Sequence[int]) -> float:
 
 # Experiments
 
-BY_TRAIN_SIZE: JsonDict = {"columns_by": "detail.train_size", "only_train_size": True}
-
-
-def _experiment(title: str, cells: Cells, where: JsonObject, **options: Any) -> Experiment:
-    return Experiment(title=title, cells=cells, where=where, **options)
-
+_by_train_size = partial(Experiment, columns_by="detail.train_size", only_train_size=True)
 
 # An experiment shows the records of its cells only, so no filter names their case, which other data change.
 LARGE_TRAINED: JsonObject = {**COMPLETION_OWN_STATE, **RANDOM_ORDER, "params.train_size": LARGE_TRAIN_SIZE}
 EXPERIMENTS: dict[str, Experiment] = {
-    "table1": _experiment(
-        "Accuracy on point clouds, by the number of points", table1, {**CLOUDS, **ONE_PIECE}, **BY_TRAIN_SIZE
-    ),
-    "fig2": _experiment(
+    "table1": _by_train_size("Accuracy on point clouds, by the number of points", table1, {**CLOUDS, **ONE_PIECE}),
+    "fig2": Experiment(
         "A Set Transformer on mini-batches",
         fig2,
         {**COMPLETION_TRAINED_SLOTS, "detail.test_size": SMALL_TRAIN_SIZE},
     ),
-    "fig3a": _experiment(
-        "NLL of full sets, by their size", fig3a, {**COMPLETION_TRAINED_SLOTS, **ONE_PIECE}, **BY_TRAIN_SIZE
-    ),
-    "fig3b": _experiment(
+    "fig3a": _by_train_size("NLL of full sets, by their size", fig3a, {**COMPLETION_TRAINED_SLOTS, **ONE_PIECE}),
+    "fig3b": Experiment(
         "Trained on 1,000 pixels, streamed 1,000-4,000", fig3b, {**LARGE_TRAINED, "detail.chunk_size": 1000}
     ),
-    "fig3c": _experiment(
+    "fig3c": Experiment(
         "Trained on 1,000 pixels, streamed 100-500", fig3b, {**LARGE_TRAINED, "detail.chunk_size": 100}
     ),
-    "fig3d": _experiment(
+    "fig3d": Experiment(
         "Convergence (detail.curve)", fig3d, {**LARGE_TRAINED, **ONE_PIECE, "detail.test_size": LARGE_TRAIN_SIZE}
     ),
-    "fig4a": _experiment("The aggregation g", fig4a, {**COMPLETION_TRAINED_SLOTS, "detail.mode": "streamed"}),
-    "fig4b": _experiment("Random and deterministic slots", fig4b, {**COMPLETION_TRAINED_SLOTS, **ONE_PIECE}),
-    "fig4c": _experiment("Levels of a hierarchy", fig4c, {**COMPLETION_TRAINED_SLOTS, **ONE_PIECE}),
-    "fig4d": _experiment("Trained on 100 points, streamed 200-500", fig4d, {**CLOUDS, "params.train_size": 100}),
-    "fig5": _experiment(
+    "fig4a": Experiment("The aggregation g", fig4a, {**COMPLETION_TRAINED_SLOTS, "detail.mode": "streamed"}),
+    "fig4b": Experiment("Random and deterministic slots", fig4b, {**COMPLETION_TRAINED_SLOTS, **ONE_PIECE}),
+    "fig4c": Experiment("Levels of a hierarchy", fig4c, {**COMPLETION_TRAINED_SLOTS, **ONE_PIECE}),
+    "fig4d": Experiment("Trained on 100 points, streamed 200-500", fig4d, {**CLOUDS, "params.train_size": 100}),
+    "fig5": Experiment(
         "Exemplars: accuracy by ways, with supports of two",
         fig5,
         {**CENTROIDS, "detail.test_size": 2},
         columns_by="detail.ways",
     ),
-    "fig6": _experiment("Exemplars: accuracy by size of the support", fig5, {**CENTROIDS, **ONE_PIECE}),
-    "fig7-slots": _experiment("The number of slots", fig7_slots, {**COMPLETION, **ONE_PIECE}),
-    "fig7-dim": _experiment("The width of slots", fig7_dim, {**COMPLETION_TRAINED_SLOTS, **ONE_PIECE}),
-    "fig7-deterministic": _experiment("Deterministic slots in Figure 3", fig7_deterministic, COMPLETION_TRAINED_SLOTS),
-    "fig8": _experiment("Digits: accuracy by size of the support", fig8, {**CENTROIDS, **ONE_PIECE}),
-    "fig9": _experiment("Digits: queries and centroids", fig8, EMBEDDINGS),
-    "fig10": _experiment("Digits: centroids of growing supports", fig8, EMBEDDINGS),
-    "arms": _experiment(
+    "fig6": Experiment("Exemplars: accuracy by size of the support", fig5, {**CENTROIDS, **ONE_PIECE}),
+    "fig7-slots": Experiment("The number of slots", fig7_slots, {**COMPLETION, **ONE_PIECE}),
+    "fig7-dim": Experiment("The width of slots", fig7_dim, {**COMPLETION_TRAINED_SLOTS, **ONE_PIECE}),
+    "fig7-deterministic": Experiment("Deterministic slots in Figure 3", fig7_deterministic, COMPLETION_TRAINED_SLOTS),
+    "fig8": Experiment("Digits: accuracy by size of the support", fig8, {**CENTROIDS, **ONE_PIECE}),
+    "fig9": Experiment("Digits: queries and centroids", fig8, EMBEDDINGS),
+    "fig10": Experiment("Digits: centroids of growing supports", fig8, EMBEDDINGS),
+    "arms": Experiment(
         "As in the paper's text, as in its published code, and repaired",
         arms,
         {**COMPLETION_TRAINED_SLOTS, **ONE_PIECE, "detail.test_size": SMALL_TRAIN_SIZE},
     ),
-    "budgets": _experiment("With a tenth and with three tenths of the steps", budgets, ONE_PIECE),
-    "identities": _experiment("Laws that decide a claim without training", identities, {}),
-    "gradients": _experiment("Bias and deviation of the gradients of training on partitions", partitions, {}),
+    "budgets": Experiment("With a tenth and with three tenths of the steps", budgets, ONE_PIECE),
+    "identities": Experiment("Laws that decide a claim without training", identities, {}),
+    "gradients": Experiment("Bias and deviation of the gradients of training on partitions", partitions, {}),
 }
 
 

@@ -109,7 +109,7 @@ def no_needs(cell: Cell) -> tuple[DataNeed, ...]:
     return ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Experiment:
     """A table or figure: its cells, and which of their records it shows.
 

@@ -44,8 +44,7 @@ def locate_in_chunks(subject: Subject, data: ExampleData, fault: str) -> str:
     """
     if not subject.deterministic:
         return ""
-    example = Example(sizes=_ORDINARY_SIZES, variant=data.example.variant)
-    ordinary = ExampleData(subject.domain.fit(example), subject.dim_in)
+    ordinary = ExampleData(subject.domain.fit(Example(sizes=_ORDINARY_SIZES)), subject.dim_in)
     here, is_plain = _examine(subject, data, fault), isinstance(subject.module, ChunkAggregation)
     if is_plain and here.culprit:
         return here.culprit
