@@ -1,4 +1,4 @@
-.PHONY: venv run test lint docs reference readme detection seeds results-by-encoder field bench costs results gallery performance gpu fuzz faults coverage mutants site thorough dist try-wheel release clean
+.PHONY: venv run test lint docs reference readme tour detection seeds results-by-encoder field bench costs results gallery performance gpu fuzz faults coverage mutants site thorough dist try-wheel release clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -45,6 +45,12 @@ docs: venv
 # README.md: its numbers, and what its first command prints.
 readme: venv
 	$(BIN)/python tools/readme.py
+
+# docs/tour.ipynb with the outputs of this machine: half a minute.
+tour: venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,notebook]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m nbconvert --to notebook --execute --inplace \
+		--ExecutePreprocessor.record_timing=False docs/tour.ipynb
 
 # Which defects the laws catch, and after how many examples: controls.md, detection.md and its figure.
 detection: venv

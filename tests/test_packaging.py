@@ -89,7 +89,9 @@ def test_what_is_imported_is_declared(module: str) -> None:
 
 def test_what_is_declared_is_used() -> None:
     used = set().union(*(distributions(module) for module, _ in IMPORTED)) | CARRIERS | UNSEEN
-    extras = {name for extra, listed in OPTIONAL.items() if extra not in ("all", "dev", "docs") for name in listed}
+    extras = {
+        name for extra, listed in OPTIONAL.items() if extra not in ("all", "dev", "docs", "notebook") for name in listed
+    }
     assert CORE | extras <= used
 
 
@@ -103,7 +105,7 @@ def test_all_and_dev_hold_everything_that_tests_need() -> None:
     extras = re.search(r"\[(.*)\]", PROJECT["optional-dependencies"]["all"][0])
     assert extras is not None
     assert set(extras[1].split(",")) == set(OPTIONAL) - {
-        "all", "dev", "bench", "cluster", "docs", "emoji", "gpu", "imagenet", "pyg", "release"
+        "all", "dev", "bench", "cluster", "docs", "emoji", "gpu", "imagenet", "notebook", "pyg", "release"
     }  # fmt: skip
     assert "mbcbench" in OPTIONAL["dev"]
 

@@ -10,13 +10,16 @@ from api_pages import api_nav, api_pages, facade
 from law_pages import all_laws, law_pages
 from links import FENCED, localise, source_pages, targets
 from markdown_it import MarkdownIt
+from notebook import notebook_page
 from pages import Nav, gallery, law_nav, result_nav
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = {path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf-8") for path in sorted(DOCS.rglob("*.md"))}
 PAGES = {name: text for name, text in PAGES.items() if not name.startswith("_templates/")}
+TOUR, TOUR_IMAGES = notebook_page(DOCS / "tour.ipynb")
 GENERATED = {**api_pages(), "gallery.md": gallery()}
+PAGES["tour.md"] = TOUR
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +54,19 @@ def test_the_navigation_lists_every_page_once() -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_links_and_anchors_of_a_page_resolve(name: str) -> None:
     for target in targets(PAGES[name], f"docs/{name}"):
-        assert (ROOT / target).exists(), target
+        assert (ROOT / target).exists() or posixpath.basename(target) in TOUR_IMAGES, target
     text = "".join(FENCED.split(PAGES[name])[::2])
     for page, anchor in re.findall(r"\]\(([\w./-]*)#([^)]+)\)", text):
         target = posixpath.normpath(posixpath.join(posixpath.dirname(name), page)) if page else name
         assert anchor in anchors(PAGES[target]), f"{target}#{anchor}"
+
+
+def test_the_page_of_a_notebook_shows_its_text_code_and_outputs() -> None:
+    assert TOUR.startswith("# A tour on handwritten digits\n")
+    assert "```python\nimport matplotlib" in TOUR
+    assert re.findall(r"!\[[^\]]+\]\((.*?)\)", TOUR) == list(TOUR_IMAGES) == ["tour-1.png", "tour-2.png"]
+    assert all(image.startswith(b"\x89PNG") for image in TOUR_IMAGES.values())
+    assert "<th>accuracy</th>" in TOUR
 
 
 def test_links_to_files_outside_of_docs_lead_to_pages_with_their_source() -> None:

@@ -10,6 +10,7 @@ from api_pages import api_nav, api_pages
 from law_pages import all_laws, law_pages
 from links import RENAMED, localise, source_pages
 from mkdocs.structure.files import File, InclusionLevel
+from notebook import notebook_page
 from pages import DOCS, gallery, law_nav, result_nav
 from pymdownx.slugs import slugify
 
@@ -33,11 +34,15 @@ def on_config(config: "MkDocsConfig") -> None:
 def on_files(files: "Files", config: "MkDocsConfig") -> None:
     """Add the generated pages."""
     written = {file.src_uri: file.content_string for file in files.documentation_pages()}
-    listed = {**law_pages(), **api_pages(), "gallery.md": gallery()}
+    tour, images = notebook_page(DOCS / "tour.ipynb")
+    listed = {**law_pages(), **api_pages(), "gallery.md": gallery(), "tour.md": tour}
+    files.remove(files.src_uris["tour.ipynb"])
     for name, text in listed.items():
         add(files, config, name, text)
     for name, text in source_pages({**written, **listed}).items():
         add(files, config, name, text, InclusionLevel.NOT_IN_NAV)
+    for image, content in images.items():
+        files.append(File.generated(config, image, content=content))
     for old, new in RENAMED.items():
         files.append(File.generated(config, new, abs_src_path=str(DOCS / old)))
 
