@@ -18,8 +18,8 @@ def encode(module: nn.Module, chunks: Iterable[Tensor]) -> Tensor:
     """Return the encoding of the union of the chunks of all processes, to each of them, with exact gradients.
 
     Each process updates a state with its own chunks. The states, not the elements, are sent, and merged in a tree, in
-    the order of the ranks. To train on the encoding, compute the same loss in every process, and then
-    `average_gradients`: they are those of a single process.
+    the order of the ranks. To train on the encoding, compute the same loss in every process, its gradients by
+    `backward` or `torch.autograd.grad`, and then `average_gradients`: they are those of a single process.
 
     Parameters
     ----------
@@ -48,11 +48,12 @@ def encode(module: nn.Module, chunks: Iterable[Tensor]) -> Tensor:
     state = _same_initial_state(encoder, _batch_size(first, device), device)
     for chunk in itertools.chain([] if first is None else [first], stream):
         state = encoder.update(state, chunk)
-    state, token = _merge_with_gradients(state, encoder.merge, device)
+    anchor = _anchor(module, state, device)
+    state, token = _merge_with_gradients(state, encoder.merge, anchor)
     encoding = None if state is None else encoder.readout(state)
     if encoding is not None and token is not None:
         (encoding,) = _Tie.apply(1, encoding, token)  # type: ignore[no-untyped-call]
-    return _broadcast(encoding, token, device)
+    return _broadcast(encoding, anchor if token is None else anchor + token)
 
 
 def average_gradients(module: nn.Module) -> None:
@@ -142,6 +143,18 @@ def _same_initial_state(encoder: Encoder, batch_size: int, device: torch.device)
         return encoder.init_state(batch_size)
 
 
+def _anchor(module: nn.Module, state: State, device: torch.device) -> Tensor:
+    """Return a zero that depends on all that this process can ask gradients of.
+
+    The backward pass of what is sent and received has to run in every process, or another one waits for ever.
+    `torch.autograd.grad` runs only what lies between its inputs and outputs, so this zero goes into each of them.
+    """
+    leaf = torch.zeros((), device=device, requires_grad=torch.is_grad_enabled())
+    inputs = [part for part in (*module.parameters(), *tensors(state)) if part.requires_grad]
+    anchor: Tensor = _Anchor.apply(leaf, *inputs)  # type: ignore[no-untyped-call]
+    return anchor
+
+
 class _Sent(NamedTuple):
     """A state on its way, and which of its tensors have gradients."""
 
@@ -150,7 +163,7 @@ class _Sent(NamedTuple):
 
 
 def _merge_with_gradients(
-    state: State, merge: Callable[[State, State], State], device: torch.device
+    state: State, merge: Callable[[State, State], State], anchor: Tensor
 ) -> tuple[State, Tensor | None]:
     """Merge as `merge_in_tree` does. The second result is a tensor through which gradients reach what was sent."""
     tokens: list[Tensor] = []
@@ -159,25 +172,24 @@ def _merge_with_gradients(
         parts = tensors(state)
         if not is_receiver:
             has_gradient = [part.requires_grad for part in parts]
-            send_state(_Sent(state, torch.tensor(has_gradient)), partner, device)
+            send_state(_Sent(state, torch.tensor(has_gradient)), partner, anchor.device)
             sent = [part for part in parts if part.requires_grad]
             if sent:
-                tokens.append(_Send.apply(partner, *sent))  # type: ignore[no-untyped-call]
+                tokens.append(_Send.apply(partner, anchor, *sent))  # type: ignore[no-untyped-call]
             return None, _sum(tokens)
-        received, token = _receive(partner, like, device)
+        received, token = _receive(partner, like, anchor)
         tokens += [] if token is None else [token]
         state = merge(state, received)
     return state, _sum(tokens)
 
 
-def _receive(partner: int, like: State, device: torch.device) -> tuple[State, Tensor | None]:
-    sent: _Sent = receive_state(partner, _Sent(like, torch.empty(0)), device)
+def _receive(partner: int, like: State, anchor: Tensor) -> tuple[State, Tensor | None]:
+    sent: _Sent = receive_state(partner, _Sent(like, torch.empty(0)), anchor.device)
     places = [place for place, leaf in enumerate(leaves(sent.state)) if isinstance(leaf, Tensor)]
     places = [place for place, has_gradient in zip(places, sent.has_gradient.tolist(), strict=True) if has_gradient]
     if not places:
         return sent.state, None
     values = list(leaves(sent.state))
-    anchor = torch.zeros((), device=device, requires_grad=True)
     token, *parts = _Receive.apply(partner, anchor, *(values[place] for place in places))  # type: ignore[no-untyped-call]
     return replace_leaves(sent.state, dict(zip(places, parts, strict=True))), token
 
@@ -186,9 +198,9 @@ def _sum(tokens: list[Tensor]) -> Tensor | None:
     return torch.stack(tokens).sum() if tokens else None
 
 
-def _broadcast(encoding: Tensor | None, token: Tensor | None, device: torch.device) -> Tensor:
+def _broadcast(encoding: Tensor | None, token: Tensor) -> Tensor:
     """Return the encoding of rank 0 to all ranks."""
-    like = torch.empty(0)
+    like, device = torch.empty(0), token.device
     meta = torch.zeros(1, dtype=torch.int64, device=device)
     if encoding is not None:
         data = torch.frombuffer(bytearray(to_bytes(encoding)), dtype=torch.uint8).to(device)
@@ -200,16 +212,28 @@ def _broadcast(encoding: Tensor | None, token: Tensor | None, device: torch.devi
     value: Tensor = encoding if encoding is not None else from_bytes(data.cpu().numpy().tobytes(), like).to(device)
     if not torch.is_grad_enabled():
         return value
-    anchor = torch.zeros((), device=device, requires_grad=True)
-    out: Tensor = _Broadcast.apply(value, anchor if token is None else token + anchor)  # type: ignore[no-untyped-call]
+    out: Tensor = _Broadcast.apply(value, token)  # type: ignore[no-untyped-call]
     return out
+
+
+class _Anchor(torch.autograd.Function):
+    """Returns zero; its backward pass gives zeros to parameters, which a process without chunks does not use."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Tensor) -> Tensor:
+        ctx.inputs = inputs
+        return torch.zeros((), device=inputs[0].device)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        return tuple(torch.zeros_like(part) if part.is_leaf else None for part in ctx.inputs)
 
 
 class _Send(torch.autograd.Function):
     """Its backward pass receives the gradients of what was sent."""
 
     @staticmethod
-    def forward(ctx: Any, partner: int, *parts: Tensor) -> Tensor:
+    def forward(ctx: Any, partner: int, anchor: Tensor, *parts: Tensor) -> Tensor:
         ctx.partner, ctx.parts = partner, [torch.empty_like(part) for part in parts]
         return torch.zeros((), device=parts[0].device)
 
@@ -217,7 +241,7 @@ class _Send(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         for part in ctx.parts:
             dist.recv(part, ctx.partner)
-        return None, *ctx.parts
+        return None, torch.zeros_like(gradients[0]), *ctx.parts
 
 
 class _Receive(torch.autograd.Function):

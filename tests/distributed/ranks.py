@@ -76,6 +76,20 @@ def gradients() -> None:
             assert torch.allclose(a, b), name
 
 
+def gradients_of_some() -> None:
+    """`torch.autograd.grad` of one parameter ends in every process, and its mean is that of one process."""
+    rank, size = dist.get_rank(), dist.get_world_size()
+    chunks = _chunks(size)
+    module: Encoder = build("deepsets-mean", dim_in=3).double()
+    whole = module(torch.cat([chunk for part in chunks for chunk in part], 1).detach())
+    for parameter in module.parameters():
+        encoding = mbcbench.distributed.encode(module, [chunk.detach() for chunk in chunks[rank]])
+        (parameter.grad,) = torch.autograd.grad(encoding.square().sum(), [parameter])
+        mbcbench.distributed.average_gradients(nn.ParameterList([parameter]))
+        (expected,) = torch.autograd.grad(whole.square().sum(), [parameter], retain_graph=True)
+        assert torch.allclose(parameter.grad, expected)
+
+
 def random_slots() -> None:
     """All ranks draw the same slots in train mode, and leave their random numbers as they were."""
     torch.manual_seed(dist.get_rank())

@@ -12,7 +12,7 @@ from tests.distributed.ranks import start
 
 
 @pytest.mark.parametrize(
-    ("size", "functions"), [(2, "gradients,random_slots,no_gradients,traffic"), (3, "gradients,page")]
+    ("size", "functions"), [(2, "gradients,random_slots,no_gradients,traffic"), (3, "gradients,gradients_of_some,page")]
 )
 def test_every_streaming_builtin_has_the_encoding_and_gradients_of_one_process(
     size: int, functions: str, tmp_path: Path
