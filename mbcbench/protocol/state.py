@@ -4,9 +4,10 @@ A leaf that is not a tensor (a number, a string, None) is kept as it is. `torch.
 dataclass that is not registered as a leaf, so the walk is written here.
 """
 
+import copy
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import fields, is_dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,10 +37,29 @@ def _map(function: Callable[[Any], object], state: Any) -> Any:
     if isinstance(state, list | tuple):
         return type(state)(_map(function, leaf) for leaf in state)
     if isinstance(state, Mapping):
-        return {key: _map(function, leaf) for key, leaf in state.items()}
+        return _with_values(state, {key: _map(function, leaf) for key, leaf in state.items()})
     if _is_dataclass_instance(state):
-        return replace(state, **{f.name: _map(function, getattr(state, f.name)) for f in fields(state) if f.init})
+        return _with_values(state, {f.name: _map(function, getattr(state, f.name)) for f in fields(state)})
     return function(state)
+
+
+def _with_values(like: Any, values: dict[Any, Any]) -> Any:
+    """Return a mapping or dataclass of the type of `like` with these values, or a dict if `like` is neither.
+
+    A dataclass is copied instead of built, since a field need not be an argument of its constructor. A copied
+    mapping keeps what it has beside its items, as the factory of a defaultdict.
+    """
+    if _is_dataclass_instance(like):
+        changed = copy.copy(like)
+        for name, value in values.items():
+            object.__setattr__(changed, name, value)  # also if it is frozen
+        return changed
+    if isinstance(like, MutableMapping):
+        changed = copy.copy(like)
+        changed.clear()
+        changed.update(values)
+        return changed
+    return values
 
 
 def tensors(state: object) -> list[Tensor]:
@@ -139,7 +159,7 @@ def _from_json(node: dict[str, Any], like: Any, saved: Mapping[str, Tensor]) -> 
         return node["value"]
     if "fields" in node:
         values = {key: _from_json(child, _child(like, key), saved) for key, child in node["fields"].items()}
-        return type(like)(**values) if _is_dataclass_instance(like) else values
+        return _with_values(like, values)
     items = [_from_json(child, _child(like, number), saved) for number, child in enumerate(node["items"])]
     if isinstance(like, tuple):
         return type(like)(*items) if hasattr(like, "_fields") else tuple(items)

@@ -1,6 +1,7 @@
 """States are values: they map, count, and survive a round trip through bytes."""
 
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,13 @@ class Data:
     label: str
 
 
+@dataclass(slots=True)
+class Counted:
+    total: Tensor
+    count: int = field(init=False, default=0)
+    largest: Tensor = field(init=False)
+
+
 def example() -> Named:
     return Named(torch.arange(3.0), 7, {"a": torch.ones(2, 2), "b": torch.zeros(0)})
 
@@ -34,6 +42,26 @@ def test_mapping_keeps_types_and_plain_values() -> None:
     assert doubled[0].total.tolist() == [0, 2, 4]
     assert doubled[1][0] == Data(torch.tensor([2.0]), "x")
     assert doubled[1][1] is None
+
+
+def test_a_field_that_is_no_argument_of_the_constructor_is_mapped_replaced_and_restored() -> None:
+    state = Counted(torch.ones(2))
+    state.count, state.largest = 3, torch.tensor(4.0)
+    copied = pytree.map_state(lambda t: 2 * t, state)
+    assert (copied.total.tolist(), copied.count, copied.largest.item()) == ([2, 2], 3, 8)
+    assert pytree.replace_leaves(state, {1: 5, 2: torch.tensor(6.0)}).count == 5
+    like = Counted(torch.zeros(2))
+    like.largest = torch.tensor(0.0)
+    restored = pytree.from_bytes(pytree.to_bytes(state), like=like)
+    assert isinstance(restored, Counted)
+    assert (restored.count, restored.largest.item()) == (3, 4)
+
+
+def test_a_mapping_keeps_its_type_and_what_it_does_for_a_missing_key() -> None:
+    state: defaultdict[str, Any] = defaultdict(int, sum=torch.ones(1))
+    for copied in (pytree.clone(state), pytree.from_bytes(pytree.to_bytes(state), like=state)):
+        assert copied["count"] == 0
+        assert copied["sum"].tolist() == [1]
 
 
 def test_nbytes_counts_tensors_and_eight_for_each_plain_value() -> None:
