@@ -69,6 +69,10 @@ def test_the_page_of_a_notebook_shows_its_text_code_and_outputs() -> None:
     assert "<th>accuracy</th>" in TOUR
 
 
+def test_a_link_to_a_notebook_leads_to_its_page() -> None:
+    assert localise("[a](tour.ipynb) [b](../docs/tour.ipynb)", "docs/README.md") == "[a](tour.md) [b](tour.md)"
+
+
 def test_links_to_files_outside_of_docs_lead_to_pages_with_their_source() -> None:
     sources = source_pages(PAGES)
     assert "source/examples/in_order.py.md" in sources

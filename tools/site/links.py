@@ -43,7 +43,8 @@ def localise(text: str, path: str) -> str:
     def replace(link: str) -> str:
         target = posixpath.normpath(posixpath.join(posixpath.dirname(path), link))
         destination = source_file(target) if is_source(target) else posixpath.relpath(target, "docs")
-        destination = RENAMED.get(destination, destination)
+        destination = RENAMED.get(destination, destination.removesuffix(".ipynb"))
+        destination += ".md" if target.endswith(".ipynb") else ""  # a notebook has a page
         return posixpath.relpath(destination, posixpath.dirname(page) or ".")
 
     return replace_links(text, replace)
