@@ -44,7 +44,7 @@ def compare(
 
     \b
     Examples:
-      mbcbench compare docs/results/runs/NAME latest
+      mbcbench compare before/runs/NAME latest
       mbcbench compare A B --fail-on regress,new-failure --min-effect time=0.2
     """
     from mbcbench.api.compare import compare as compare_runs

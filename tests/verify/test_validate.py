@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import mbcbench
 from mbcbench import adapters
 from mbcbench.adapters import MaskAdapter, advice, channels_first
-from mbcbench.errors import BrokenPluginError, UsageError
+from mbcbench.errors import ADAPTERS_GUIDE, BrokenPluginError, UsageError
 from mbcbench.protocol.build import spec_from_object
 from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.records.record import Status
@@ -281,4 +281,4 @@ def test_a_mask_that_fails_comes_with_the_adapter_under_which_it_holds(
 ) -> None:
     record = Checker(encoder, dim_in=3).judge("symmetry.padding", BUDGET)
     assert record.status is Status.FAIL
-    assert record.message.removesuffix(" (see docs/adapters.md)") == message
+    assert record.message.removesuffix(f" ({ADAPTERS_GUIDE})") == message
