@@ -92,8 +92,8 @@ def pyg(module: nn.Module) -> MaskAdapter:
     parameters = dict(list(inspect.signature(module.forward).parameters.items())[1:])
     name = next((name for name in ("index", "batch", "ptr") if name in parameters), None)
     if name is None:
-        name = type(module).__name__
-        raise UsageError(f"{name}: forward takes none of index, batch, ptr; use MaskAdapter ({ADAPTERS_GUIDE})")
+        title = type(module).__name__
+        raise UsageError(f"{title}: forward takes none of index, batch, ptr; use MaskAdapter ({ADAPTERS_GUIDE})")
     known = {name, *_SIZE_NAMES, "dim"}
     others = [p.name for p in parameters.values() if p.default is p.empty and p.name not in known and _is_named(p)]
     if others:

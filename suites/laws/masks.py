@@ -58,9 +58,12 @@ def check_mask(subject: Subject, data: ExampleData) -> Comparison:
     data.choices["positions of the padding"] = torch.cat([~chunk.present for chunk in padded], 1)
     expected = subject.stream(data.chunks, start)
     comparison = subject.compare(_stream_masked(subject, padded, start), expected, data.x)
+    choices = dict(data.choices)
     ended = _compare_with_ended_sets(subject, data, padded, start, expected)
-    if ended.is_broken and not comparison.is_broken:
-        del data.choices["positions of the padding"]  # which have no part in this failure
+    if comparison.is_broken:  # what the other part has chosen has no part in that
+        data.choices = choices
+    elif ended.is_broken:
+        del data.choices["positions of the padding"]
     return worse(comparison, ended)
 
 

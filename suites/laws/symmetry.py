@@ -181,13 +181,13 @@ def check_padding(subject: Subject, data: ExampleData) -> Comparison:
         return comparison
     if first is not None and not math.isfinite(first) and comparison.is_broken:
         comparison = comparison._replace(note=_describe_leak(subject, data, padded, present))
-    shown = list(data.choices)
     for compare in (_compare_ragged, _compare_beside_absent_set):
+        choices = dict(data.choices)
         other = compare(subject, data)
-        if other.is_broken and not comparison.is_broken:
-            for name in shown:  # which have no part in this failure
-                data.choices.pop(name, None)
-        shown = list(data.choices)
+        if comparison.is_broken:  # what another part has chosen has no part in that
+            data.choices = choices
+        elif other.is_broken:
+            data.choices = {name: value for name, value in data.choices.items() if name not in choices}
         comparison = worse(comparison, other)
     return comparison
 

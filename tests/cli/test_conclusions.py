@@ -35,9 +35,7 @@ def test_how_to_declare_an_expected_failure_depends_on_whether_the_encoder_is_re
 ) -> None:
     cell = Cell(suite="laws", case="mbc.partition", encoder=encoder, params={})
     pairs = {"sum": PairDetail(consistent=False, examples=1)}
-    detail = LawDetail(
-        law="mbc.partition", statement="", bound=0.0, examples=1, worst_gap=1.0, pairs=pairs
-    )
+    detail = LawDetail(law="mbc.partition", statement="", bound=0.0, examples=1, worst_gap=1.0, pairs=pairs)
     stream, declaration = advice([cell.record(Status.FAIL, metric="gap", value=1.0, detail=detail)])
     assert "init_state, update and readout" in stream
     assert words in declaration

@@ -70,6 +70,14 @@ class WithMask(Features):
         return out
 
 
+class SubtractsMask(Features):
+    """The mask of Hugging Face's models, which is made of integers."""
+
+    def forward(self, x: Tensor, attention_mask: Tensor) -> Tensor:
+        out: Tensor = (self.phi(x) - 1e4 * (1.0 - attention_mask[..., None])).amax(1)
+        return out
+
+
 class WithTokens(nn.Module):
     def __init__(self, dim_in: int) -> None:
         super().__init__()
@@ -129,6 +137,10 @@ class Words(nn.Module):
         (ListOfSets, "list_of_sets(module)"),
         (WithBatch, "pyg(module)"),
         (WithLengths, "with_lengths(module, 'lengths')"),
+        (
+            lambda d: adapters.renamed_mask(SubtractsMask(d), "attention_mask"),
+            "renamed_mask(module, NAME, dtype=torch.",
+        ),
         (WithTokens, "tokens(module, vocabulary=N)"),
         (WithMask, "inverted_mask(module, 'key_padding_mask')"),
         (Words, "tokens(module, vocabulary=N)"),
