@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def compare(
-    a: Annotated[str, typer.Argument(metavar="RUN_A", help="Path or id of the earlier run.")],
-    b: Annotated[str, typer.Argument(metavar="RUN_B", help="Path or id of the later run.")],
+    a: Annotated[str, typer.Argument(metavar="RUN_A", help="Path or id of the earlier run, or a --root.")],
+    b: Annotated[str, typer.Argument(metavar="RUN_B", help="Path or id of the later run, or a --root.")],
     fail_on: Annotated[
         list[str] | None,
         typer.Option(
@@ -44,7 +44,7 @@ def compare(
 
     \b
     Examples:
-      mbcbench compare before/runs/NAME latest
+      mbcbench compare before after --fail-on new-failure
       mbcbench compare A B --fail-on regress,new-failure --min-effect time=0.2
     """
     from mbcbench.api.compare import compare as compare_runs
@@ -59,8 +59,7 @@ def compare(
         changes.to_json(json, orient="records", lines=True)
     if len(changes):
         print_out(_table(changes), highlight=False)
-    else:
-        print_line("no changes")
+    print_line(_counts(changes))
     return ExitCode.REGRESSION if changes["kind"].isin(watched).any() else ExitCode.AS_CLAIMED
 
 
@@ -90,6 +89,16 @@ def _parse_minimum(text: str) -> tuple[Any, float]:
             f"--min-effect {text} is not NAME=VALUE with one of {', '.join(MINIMUM)}; as in --min-effect time=0.1"
         )
     return name, minimum
+
+
+def _counts(changes: "pd.DataFrame") -> str:
+    """Return how many changes of each kind there are, and the laws or cases that fail now."""
+    from mbcbench.records.compare import NEW_FAILURE
+
+    counts = [f"{count} {kind}" for kind, count in changes["kind"].value_counts(sort=False).items()]
+    cases = changes.loc[changes["kind"] == NEW_FAILURE, "case"].unique()
+    failures = f"; fails now: {', '.join(cases)}" if len(cases) else ""
+    return f"{', '.join(counts) or 'no changes'}{failures}"
 
 
 def _table(changes: "pd.DataFrame") -> "Table":
