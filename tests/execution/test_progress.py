@@ -76,6 +76,18 @@ def test_without_a_terminal_only_a_failure_is_printed_at_once() -> None:
     assert out.getvalue() == "fail: sum task case-1: as it happens\n"
 
 
+def test_an_encoder_that_cannot_be_built_is_a_short_line() -> None:
+    out = io.StringIO()
+    cell = Cell(suite=PROBE, case="build", encoder="my.py:Net")
+    record = cell.record(Status.ERROR, message=f"my.py:Net cannot be called{'; wrap it' * 20}")
+    with watch(Console(file=out), Progress(1, Clock()), quiet=False) as update:
+        update(Finished(cell, (record,), reused=False))
+    line = out.getvalue().strip()
+    assert line.startswith("error: my.py:Net: cannot be called; wrap it")
+    assert line.endswith("...")
+    assert len(line) < 150
+
+
 def test_without_a_terminal_the_state_is_a_line_every_ten_seconds() -> None:
     out, clock = io.StringIO(), Clock()
     steps = cells("task", 4)
