@@ -108,9 +108,13 @@ def main(arguments: list[str] | None = None) -> None:
 def _describe_misuse(error: typer.TyperException) -> str:
     """Return what is wrong with the words of a command, and where its options are listed."""
     message = error.format_message().replace("Value error, ", "")
-    context = getattr(error, "ctx", None)
     is_syntax = message.startswith(("No such option", "Got unexpected", "Missing argument"))
-    return f"{message.rstrip('.')}; see: {context.command_path} --help" if context and is_syntax else message
+    context = getattr(error, "ctx", None)
+    words: list[str] = ["--help"]
+    while context is not None and context.parent is not None:
+        words.insert(0, context.info_name)
+        context = context.parent
+    return f"{message.rstrip('.')}; see: mbcbench {' '.join(words)}" if is_syntax else message
 
 
 def _fail(message: str, code: ExitCode) -> ExitCode:
