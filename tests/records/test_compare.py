@@ -108,7 +108,7 @@ def test_new_and_fixed_failures_are_reported_with_their_messages() -> None:
     good, bad = frame([law(Status.PASS)]), frame([law(Status.FAIL, "gap 0.5")])
     assert compare(good, bad)[["kind", "note"]].to_numpy().tolist() == [["new-failure", "fail: gap 0.5"]]
     assert kinds(bad, good) == ["fixed"]
-    gaps = {"metric": "gap", "higher_is_better": False}
+    gaps: dict[str, Any] = {"metric": "gap", "higher_is_better": False}
     good, bad = frame([law(Status.PASS, value=1e-16, **gaps)]), frame([law(Status.FAIL, value=0.5, **gaps)])
     assert compare(good, bad)[["kind", "note"]].to_numpy().tolist() == [["new-failure", "fail: gap 0.5"]]
     assert kinds(bad, good) == ["fixed"]
