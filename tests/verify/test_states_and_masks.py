@@ -285,3 +285,9 @@ def test_a_counterexample_by_a_set_without_elements_shows_that_and_how_to_fix_it
     assert comparison.note == note
     assert data.choices.keys() == choices
     assert "torch.finfo(dtype).min" in get_law(law).fix
+
+
+def test_an_empty_chunk_that_makes_an_encoding_nan_says_so() -> None:
+    comparison = check("mbc.empty", SoftmaxFromMinusInfinity, 1)
+    assert comparison.note == "one of the two encodings that are compared is NaN"
+    assert "torch.finfo(dtype).min" in get_law("mbc.empty").fix
