@@ -217,7 +217,7 @@ class LinePrinter:
 
     def print(self, line: str) -> None:
         """Print a line as it is."""
-        self._console.print(line, soft_wrap=True, markup=False, highlight=False)
+        self._console.print(line, soft_wrap=True, markup=False, highlight=False, emoji=False)
 
     def print_at_intervals(self, line: Callable[[], str], elapsed: float) -> None:
         """Print a line if the last one is long enough ago. elapsed: seconds since the start."""
