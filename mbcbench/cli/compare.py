@@ -108,10 +108,14 @@ def _table(changes: "pd.DataFrame") -> "Table":
     from mbcbench.records.compare import COLUMNS
 
     numbers = ("a", "b", "change", "low", "high")
-    table = plain_table(*COLUMNS)
-    for row in changes.to_dict("records"):
-        cells = [format_number(row[name], ".4g") if name in numbers else _word(row[name]) for name in COLUMNS]
-        table.add_row(*map(Text, cells))
+    cells = {
+        name: [format_number(value, ".4g") if name in numbers else _word(value) for value in changes[name]]
+        for name in COLUMNS
+    }
+    used = [name for name in COLUMNS if any(cells[name])]
+    table = plain_table(*used)
+    for row in zip(*(cells[name] for name in used), strict=True):
+        table.add_row(*map(Text, row))
     return table
 
 

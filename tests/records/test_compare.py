@@ -187,6 +187,9 @@ def test_the_command_prints_writes_and_fails_on_the_kinds_given(
     out = capsys.readouterr().out
     assert "one seed: no interval" in out
     assert out.endswith("1 slower, 1 new-failure; fails now: mbc.merge\n")
+    failing = keep(tmp_path / ".mbcbench", law(Status.FAIL), measured(100.0))
+    assert call(a, failing) == 0
+    assert capsys.readouterr().out.split("\n")[1].split() == ["kind", "suite", "case", "encoder", "note"]
     assert call(a, b, "--fail-on", "regress") == call(a, b, "--fail-on", "new-failure") == 4
     assert call(b, a, "--fail-on", "regress,new-failure") == 0
 
