@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from mbcbench.errors import UsageError
+from mbcbench.errors import STREAMS_GUIDE, UsageError
 from mbcbench.protocol.encoder import has_merge, is_streaming
 from mbcbench.protocol.state import from_bytes, leaves, map_state, replace_leaves, tensors, to_bytes
 from mbcbench.types import Encoder, State
@@ -75,7 +75,7 @@ def average_gradients(module: nn.Module) -> None:
 def check_mergeable(module: nn.Module, name: str) -> None:
     """Raise UsageError if an encoder is not a streaming one with `merge`."""
     if not is_streaming(module):
-        raise UsageError(f"{name} is a plain module; make it a stream with merge (see docs/mil.md)")
+        raise UsageError(f"{name} is a plain module; make it a stream with merge ({STREAMS_GUIDE})")
     if not has_merge(module):
         raise UsageError(f"{name} has no merge, which the states of several processes need; define merge(a, b)")
 

@@ -60,6 +60,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     return is_typed or any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
+# Pages of the documentation, as its navigation calls them: messages name pages, since a wheel has no files of them.
+ADAPTERS_GUIDE = 'see the guide "Encoders of other conventions"'
+STREAMS_GUIDE = 'see the guides "Getting started", for a mean, and "Multiple instance learning", for attention'
+XFAILS_GUIDE = 'see the guide "Expected failures"'
+
 # What code raises that takes decoded JSON apart where it has another structure than expected.
 MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError)
 

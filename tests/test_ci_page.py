@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
 ENCODER = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0]
 COMMANDS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
-JOB, HOOKS_CONFIG = (yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
+JOB, HOOKS_CONFIG, COMPARISON = (yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
 (HOOK,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
 SMALL = '[tool.mbcbench]\nlaw = "mbc.partition,mbc.order"\nexamples = 24\nquiet = true\n'
@@ -93,6 +93,26 @@ def test_the_commands_that_compare_versions_name_the_law_that_the_new_one_breaks
     code, output = run(history + script, folder)
     assert code == 4, output
     assert re.findall(r"new-failure +laws +(\S+)", output) == ["mbc.partition"]
+    assert output.splitlines()[-1].endswith("1 new-failure; fails now: mbc.partition")
+
+
+def test_the_job_that_compares_versions_runs_the_commands_of_the_page() -> None:
+    script = COMPARISON["jobs"]["compare"]["steps"][-1]["run"]
+    programs = [line for line in script.splitlines() if line.startswith("mbcbench")]
+    assert programs == [line for line in COMMANDS[3].splitlines() if line.startswith("mbcbench")]
+
+
+def test_a_wrong_option_ends_the_comparison(folder: Path) -> None:
+    command = COMMANDS[3].splitlines()[1].replace(" --root", " --quiet --root")
+    code, output = run(f"{command.replace('MyEncoder', 'Missing')}; echo compared", folder)
+    assert code != 0
+    assert "compared" not in output
+
+
+@pytest.mark.parametrize("page", ["ci", "getting-started"])
+def test_a_workflow_of_a_page_needs_no_file_that_a_reader_may_lack(page: str) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    assert "cache: pip" not in text  # which ends with an error where there is no requirements.txt or pyproject.toml
 
 
 def test_the_action_writes_its_report_and_ends_with_the_code_of_the_check(folder: Path) -> None:

@@ -80,7 +80,8 @@ def follow(page: str) -> None:
 def test_a_guide_can_be_followed(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
-    monkeypatch.delitem(sys.modules, "my_encoder", raising=False)
+    monkeypatch.setitem(sys.modules, "my_encoder", sys)  # so that it is removed at the end, whoever imports it
+    monkeypatch.delitem(sys.modules, "my_encoder")
     follow(page)
 
 

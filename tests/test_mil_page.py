@@ -12,7 +12,9 @@ import mbcbench
 from mbcbench.protocol.build import build
 
 PAGE = (Path(__file__).parent.parent / "docs" / "mil.md").read_text(encoding="utf-8")
-FILES = dict(zip(("abmil", "wrapped", "streaming"), re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL), strict=True))
+FILES = dict(
+    zip(("abmil", "wrapped", "streaming", "queries"), re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL), strict=True)
+)
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +39,13 @@ def test_the_model_of_the_page_is_invariant_and_not_consistent() -> None:
 def test_the_stream_of_the_page_keeps_all_laws_but_has_a_bias_that_cancels() -> None:
     result = mbcbench.check("streaming.py:StreamingAttention", skip_laws=["mbc.large"], examples=24, dim_in=5)
     assert result.failures["message"].tolist() == ["no gradient: w.bias"], repr(result)
+
+
+def test_the_pooling_with_queries_and_a_mask_keeps_all_laws() -> None:
+    result = mbcbench.check("queries.py:QueryPooling", skip_laws=["mbc.large"], examples=24)
+    assert result.ok, repr(result)
+    passed = result[result["status"] == "pass"]["case"]
+    assert {"mbc.mask", "mbc.empty", "symmetry.padding", "mbc.merge"} <= set(passed)
 
 
 def test_a_slide_is_encoded_as_by_the_original_model(folder: Path) -> None:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
+from mbcbench.errors import ADAPTERS_GUIDE
 from mbcbench.protocol.adapter import Adapter
 from mbcbench.protocol.encoder import is_streaming, parameters_of
 from mbcbench.types import Encoder
 
-PAGE = "see docs/adapters.md"
-TOKENS = f"an encoder of integer tokens is wrapped: mbcbench.adapters.tokens(module, vocabulary=N) ({PAGE})"
+TOKENS = f"an encoder of integer tokens is wrapped: mbcbench.adapters.tokens(module, vocabulary=N) ({ADAPTERS_GUIDE})"
 MASKS = (
     "key_padding_mask", "src_key_padding_mask", "padding_mask", "pad_mask", "attention_mask", "attn_mask", "src_mask",
     "valid_mask", "masks",
@@ -45,14 +45,16 @@ def mask_advice(module: nn.Module) -> str:
     if mask is not None and is_streaming(module):
         return f"; if `{mask}` is one, call it `mask` in update, True where an element is present"
     if mask is not None:
-        return f"; if `{mask}` is one, wrap it: {_mask_calls(mask)} ({PAGE})"
+        return f"; if `{mask}` is one, wrap it: {_mask_calls(mask)} ({ADAPTERS_GUIDE})"
     sets = next((name for name in SET_NUMBERS if name in parameters), None)
     if sets is not None and not is_streaming(module):
-        return f"; if `{sets}` tells the sets apart, wrap it: {_call('pyg')} ({PAGE})"
+        return f"; if `{sets}` tells the sets apart, wrap it: {_call('pyg')} ({ADAPTERS_GUIDE})"
     if lengths is not None and not is_streaming(module):
-        return f"; if `{lengths}` says how many elements are present, wrap it: {_lengths_call(lengths)} ({PAGE})"
+        call = _lengths_call(lengths)
+        return f"; if `{lengths}` says how many elements are present, wrap it: {call} ({ADAPTERS_GUIDE})"
     if not is_streaming(module) and _takes_any_argument(module):
-        return f"; it takes arguments of any name: if `mask` is one, wrap it: {_call('renamed_mask', 'mask')} ({PAGE})"
+        call = _call("renamed_mask", "mask")
+        return f"; it takes arguments of any name: if `mask` is one, wrap it: {call} ({ADAPTERS_GUIDE})"
     return ""
 
 
@@ -64,14 +66,14 @@ def argument_advice(module: nn.Module) -> str:
     needs = f"forward needs {', '.join(others)} too"
     name = others[0]
     if len(others) > 1 or name not in (*MASKS, *LENGTHS, *SET_NUMBERS, "mask"):
-        return f"{needs}: call it in an adapter, mbcbench.adapters.MaskAdapter(module, call) ({PAGE})"
+        return f"{needs}: call it in an adapter, mbcbench.adapters.MaskAdapter(module, call) ({ADAPTERS_GUIDE})"
     if name in SET_NUMBERS:
-        return f"{needs}: wrap it: {_call('pyg')} ({PAGE})"
+        return f"{needs}: wrap it: {_call('pyg')} ({ADAPTERS_GUIDE})"
     if name in LENGTHS:
-        return f"{needs}: wrap it: {_lengths_call(name)} ({PAGE})"
+        return f"{needs}: wrap it: {_lengths_call(name)} ({ADAPTERS_GUIDE})"
     if name == "mask":
-        return f"{needs}: give it the default None, or wrap it: {_call('renamed_mask', name)} ({PAGE})"
-    return f"{needs}: wrap it: {_mask_calls(name)} ({PAGE})"
+        return f"{needs}: give it the default None, or wrap it: {_call('renamed_mask', name)} ({ADAPTERS_GUIDE})"
+    return f"{needs}: wrap it: {_mask_calls(name)} ({ADAPTERS_GUIDE})"
 
 
 def layout_advice(module: nn.Module, x: Tensor) -> str:
@@ -81,7 +83,7 @@ def layout_advice(module: nn.Module, x: Tensor) -> str:
     if not fitting:
         return ""
     calls = " or ".join(f"if it reads {READS[name]}, {_call(name)}" for name in fitting)
-    return f"wrap it: {calls} ({PAGE})"
+    return f"wrap it: {calls} ({ADAPTERS_GUIDE})"
 
 
 def output_advice(out: object) -> str:
@@ -96,7 +98,7 @@ def output_advice(out: object) -> str:
     if not keys:
         return ""
     choice = f", or {' or '.join(map(repr, keys[1:4]))} in place of {keys[0]!r}" if len(keys) > 1 else ""
-    return f"select one: mbcbench.adapters.select_output(module, {keys[0]!r}){choice} ({PAGE})"
+    return f"select one: mbcbench.adapters.select_output(module, {keys[0]!r}){choice} ({ADAPTERS_GUIDE})"
 
 
 def _mask_calls(name: str) -> str:

@@ -24,7 +24,7 @@ def compare(
     Parameters
     ----------
     a, b
-        Paths or ids of the earlier and the later run.
+        Paths or ids of the earlier and the later run; a folder of runs (`--root`) means its latest.
     min_effect
         Least change that counts: of `time` and `memory` as a ratio, of `score` as a difference.
     root

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mbcbench import registry, system
-from mbcbench.errors import Interrupted, UsageError
+from mbcbench.errors import STREAMS_GUIDE, Interrupted, UsageError
 from mbcbench.protocol.encoder import is_streaming
 from mbcbench.protocol.on_device import check_device
 from mbcbench.streaming.encode import EncodeOptions, describe_files, encoder_origin
@@ -89,7 +89,7 @@ def _build_encoder(sets: SetOptions, options: EncodeOptions, width: int) -> Guar
         if not is_streaming(module) and options.g is None:
             raise UsageError(
                 f"{options.encoder} is a plain module, which needs each set whole; give --sorted and rows that are "
-                "sorted by set, or make it a stream (see docs/mil.md)"
+                f"sorted by set, or make it a stream ({STREAMS_GUIDE})"
             )
         module = as_streaming(module, options)
     elif options.g is not None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def compare(
-    a: Annotated[str, typer.Argument(metavar="RUN_A", help="Path or id of the earlier run.")],
-    b: Annotated[str, typer.Argument(metavar="RUN_B", help="Path or id of the later run.")],
+    a: Annotated[str, typer.Argument(metavar="RUN_A", help="Path or id of the earlier run, or a --root.")],
+    b: Annotated[str, typer.Argument(metavar="RUN_B", help="Path or id of the later run, or a --root.")],
     fail_on: Annotated[
         list[str] | None,
         typer.Option(
@@ -44,7 +44,7 @@ def compare(
 
     \b
     Examples:
-      mbcbench compare docs/results/runs/NAME latest
+      mbcbench compare before after --fail-on new-failure
       mbcbench compare A B --fail-on regress,new-failure --min-effect time=0.2
     """
     from mbcbench.api.compare import compare as compare_runs
@@ -59,8 +59,7 @@ def compare(
         changes.to_json(json, orient="records", lines=True)
     if len(changes):
         print_out(_table(changes), highlight=False)
-    else:
-        print_line("no changes")
+    print_line(_counts(changes))
     return ExitCode.REGRESSION if changes["kind"].isin(watched).any() else ExitCode.AS_CLAIMED
 
 
@@ -92,6 +91,16 @@ def _parse_minimum(text: str) -> tuple[Any, float]:
     return name, minimum
 
 
+def _counts(changes: "pd.DataFrame") -> str:
+    """Return how many changes of each kind there are, and the laws or cases that fail now."""
+    from mbcbench.records.compare import NEW_FAILURE
+
+    counts = [f"{count} {kind}" for kind, count in changes["kind"].value_counts(sort=False).items()]
+    cases = changes.loc[changes["kind"] == NEW_FAILURE, "case"].unique()
+    failures = f"; fails now: {', '.join(cases)}" if len(cases) else ""
+    return f"{', '.join(counts) or 'no changes'}{failures}"
+
+
 def _table(changes: "pd.DataFrame") -> "Table":
     from rich.text import Text
 
@@ -99,10 +108,14 @@ def _table(changes: "pd.DataFrame") -> "Table":
     from mbcbench.records.compare import COLUMNS
 
     numbers = ("a", "b", "change", "low", "high")
-    table = plain_table(*COLUMNS)
-    for row in changes.to_dict("records"):
-        cells = [format_number(row[name], ".4g") if name in numbers else _word(row[name]) for name in COLUMNS]
-        table.add_row(*map(Text, cells))
+    cells = {
+        name: [format_number(value, ".4g") if name in numbers else _word(value) for value in changes[name]]
+        for name in COLUMNS
+    }
+    used = [name for name in COLUMNS if any(cells[name])]
+    table = plain_table(*used)
+    for row in zip(*(cells[name] for name in used), strict=True):
+        table.add_row(*map(Text, row))
     return table
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from mbcbench.errors import STREAMS_GUIDE, XFAILS_GUIDE
+
 if TYPE_CHECKING:
     from mbcbench.records.record import Record
     from mbcbench.types import JsonObject
@@ -61,10 +63,15 @@ def advice(records: "Iterable[Record]") -> list[str]:
     partition = by_law.get(PARTITION)
     if partition is None or str(partition.status) != "fail" or not partition.detail.get("pairs"):
         return []
+    is_registered = ":" not in partition.encoder
+    declaration = (
+        f"add breaks={{{PARTITION!r}: 'reason'}} to its EncoderSpec"
+        if is_registered
+        else f"write the line `{PARTITION}: reason` into a file, and add --xfails-file FILE"
+    )
     return [
-        "A stream can be consistent (see docs/mil.md). If this encoder is not meant to be, declare that: "
-        "EncoderSpec(..., breaks={'mbc.partition': 'reason'}), "
-        "or a line `mbc.partition: reason` in a file for --xfails-file"
+        f"To make it consistent, rewrite it as a stream with init_state, update and readout ({STREAMS_GUIDE}).",
+        f"If it is not meant to be, {declaration} ({XFAILS_GUIDE}).",
     ]
 
 

@@ -35,9 +35,9 @@ def print_out(text: "RenderableType", **options: Any) -> None:
     from rich.console import Console
 
     if sys.stdout.isatty():
-        Console().print(text, **options)
+        Console(emoji=False).print(text, **options)
         return
-    console = Console(width=output_width())
+    console = Console(width=output_width(), emoji=False)
     with console.capture() as captured:
         console.print(text, **options)
     sys.stdout.write(re.sub(r"[ ]+$", "", captured.get(), flags=re.MULTILINE))
@@ -62,7 +62,7 @@ def stderr() -> "Console":
     """Return the console that shows progress."""
     from rich.console import Console
 
-    return Console(stderr=True)
+    return Console(stderr=True, emoji=False)
 
 
 def plain_table(*columns: str, numbers: Iterable[str] = (), unbroken: Iterable[str] = (), title: str = "") -> "Table":

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mbcbench.api.encode_sets import SetOptions
     from mbcbench.streaming.encode import EncodeOptions
 
+ENCODING_SUFFIX = ".encoding.npy"  # of the default output, after the name of the file
+
 
 def encode(
     files: Annotated[
@@ -101,6 +103,7 @@ def encode(
 
     if not _rank():
         log_to_stderr()
+    _refuse_encodings(files)
     options = EncodeOptions(
         path=files[0],
         parts=files[1:] if one_set else (),
@@ -188,10 +191,17 @@ def _refuse_for_many_sets(options: "EncodeOptions") -> None:
             raise UsageError(f"{name} is for one set; leave it out (--states keeps the states of many sets)")
 
 
+def _refuse_encodings(files: list[Path]) -> None:
+    """Raise UsageError if a file is the encoding of another one, as after a second `encode *.npy`."""
+    for file in files:
+        if file.name.endswith(ENCODING_SUFFIX) and file.with_name(file.name.removesuffix(ENCODING_SUFFIX)) in files:
+            raise UsageError(f"{file} is the encoding of another of these files; move it away, or leave it out")
+
+
 def _output_path(file: Path, out: Path | None) -> Path:
     from mbcbench.streaming.output import check_output
 
-    path = out or file.with_name(f"{file.name}.encoding.npy")
+    path = out or file.with_name(f"{file.name}{ENCODING_SUFFIX}")
     check_output(path)
     return path
 

@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
     except UsageError as error:
         code = _fail(str(error), ExitCode.USAGE)
     except typer.TyperException as error:
-        code = _fail(error.format_message().replace("Value error, ", ""), ExitCode.USAGE)
+        code = _fail(_describe_misuse(error), ExitCode.USAGE)
     except BrokenPluginError as error:
         code = _fail(str(error), ExitCode.BROKE)
     except ModuleNotFoundError as error:  # an extra that is not installed
@@ -103,6 +103,18 @@ def main(arguments: list[str] | None = None) -> None:
         reason = "out of memory" if is_out_of_memory(error) else "a fault of mbcbench, please report it"
         code = _fail(f"{reason}: {one_line(error)} ({TRACEBACK}=1 shows the traceback)", ExitCode.BROKE)
     sys.exit(int(code or 0))
+
+
+def _describe_misuse(error: typer.TyperException) -> str:
+    """Return what is wrong with the words of a command, and where its options are listed."""
+    message = error.format_message().replace("Value error, ", "")
+    is_syntax = message.startswith(("No such option", "Got unexpected", "Missing argument"))
+    context = getattr(error, "ctx", None)
+    words: list[str] = ["--help"]
+    while context is not None and context.parent is not None:
+        words.insert(0, context.info_name)
+        context = context.parent
+    return f"{message.rstrip('.')}; see: mbcbench {' '.join(words)}" if is_syntax else message
 
 
 def _fail(message: str, code: ExitCode) -> ExitCode:

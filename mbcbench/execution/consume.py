@@ -66,7 +66,7 @@ def consume(steps: Steps, jobs: int, *, run: store.Run | None = None, quiet: boo
     from rich.console import Console
 
     result = RunResult(Progress(jobs), folder=run.folder if run is not None else None)
-    with watch(Console(stderr=True), result.progress, quiet=quiet) as see:
+    with watch(Console(stderr=True, emoji=False), result.progress, quiet=quiet) as see:
         try:
             with contextlib.closing(steps):
                 for step in steps:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mbcbench.datasets.progress import Report
 
 SECONDS_BETWEEN_LINES = 10.0
+MAX_MESSAGE = 120  # characters of a message in a line
 Clock = Callable[[], float]
 
 
@@ -216,7 +217,7 @@ class LinePrinter:
 
     def print(self, line: str) -> None:
         """Print a line as it is."""
-        self._console.print(line, soft_wrap=True, markup=False, highlight=False)
+        self._console.print(line, soft_wrap=True, markup=False, highlight=False, emoji=False)
 
     def print_at_intervals(self, line: Callable[[], str], elapsed: float) -> None:
         """Print a line if the last one is long enough ago. elapsed: seconds since the start."""
@@ -230,10 +231,18 @@ def _failure(step: Finished) -> Record:
 
 
 def _describe_failure(step: Finished) -> str:
+    """Return a failure as a line. The output of the command has the whole message."""
     record = _failure(step)
-    return f"{record.status}: {_name(step.cell)}{f': {record.message}' if record.message else ''}"
+    name = _name(step.cell)
+    message = record.message.removeprefix(f"{name} ")
+    if len(message) > MAX_MESSAGE:
+        message = f"{message[: MAX_MESSAGE - 3]}..."
+    return ": ".join(filter(None, (str(record.status), name, message)))
 
 
 def _name(cell: Cell) -> str:
-    """Return a cell for reading; a probe of a suite has no encoder."""
-    return " ".join(word for word in (cell.encoder or cell.params.get("suite", ""), cell.suite, cell.case) if word)
+    """Return a cell for reading. A probe, of an encoder or a suite, is an internal step, and so only its subject."""
+    words = [cell.encoder or cell.params.get("suite", "")]
+    if cell.suite != PROBE or not words[0]:
+        words += [cell.suite, cell.case]
+    return " ".join(filter(None, words))

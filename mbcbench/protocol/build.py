@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from mbcbench import registry
-from mbcbench.errors import EXTRAS, BrokenPluginError, UsageError, install_hint, one_line, user_frame
+from mbcbench.errors import ADAPTERS_GUIDE, EXTRAS, BrokenPluginError, UsageError, install_hint, one_line, user_frame
 from mbcbench.protocol.factory import InstanceFactory, argument_advice, factory_of
 from mbcbench.protocol.spec import EncoderSpec
 
@@ -125,7 +125,7 @@ def spec_from_object(target: object, name: str) -> EncoderSpec:
     if inspect.isclass(target) and not issubclass(target, nn.Module):
         raise UsageError(
             f"{name} is the class {target.__name__}, which is not a torch.nn.Module; if it keeps a stream in its "
-            "attributes, wrap it: mbcbench.adapters.StatefulAdapter(object, fields) (see docs/adapters.md)"
+            f"attributes, wrap it: mbcbench.adapters.StatefulAdapter(object, fields) ({ADAPTERS_GUIDE})"
         )
     if callable(target):
         return EncoderSpec(name=name, factory=factory_of(target), summary=_summary(target))

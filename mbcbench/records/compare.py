@@ -35,6 +35,7 @@ SUBJECT = ["suite", "case", "encoder"]
 SETUP = ["device", "dtype", "schema"]
 MACHINE = ["processor", "threads"]  # only times depend on them
 DATA = "params.data"
+GAP = "gap"  # the metric of a law
 BASELINES = ("baseline", "pooled_baseline", "baseline_name")
 # Entries of the details that tell the records of one cell apart.
 SETTINGS = (
@@ -74,8 +75,12 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, options: Options = Options()) -> p
         if difference:
             rows.append(_row(NOT_COMPARABLE, label, note=difference))
             continue
-        rows += _failures(label, before[key], after[key])
-        rows += _changes(label, before[key], after[key], options)
+        failures = list(_failures(label, before[key], after[key]))
+        # The gap of a law that fails now, or no longer, is in its note.
+        changes = (
+            row for row in _changes(label, before[key], after[key], options) if row["metric"] != GAP or not failures
+        )
+        rows += [*failures, *changes]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -145,7 +150,10 @@ def _first_failure(table: pd.DataFrame) -> str:
     if failures.empty:
         return ""
     first = failures.sort_values("seed").iloc[0]
-    return f"{first['status']}: {first['message']}".rstrip(": ")
+    message = first["message"]
+    if not message and first["metric"] == GAP:
+        message = f"gap {first['value']:.3g}"
+    return f"{first['status']}: {message}".rstrip(": ")
 
 
 def _changes(key: Key, a: pd.DataFrame, b: pd.DataFrame, options: Options) -> Iterator[JsonDict]:

@@ -161,7 +161,7 @@ def runs(root: Path) -> list[Path]:
 
 
 def find(run: str | Path = "latest", root: Path = Path(ROOT)) -> Path:
-    """Return the folder of a run: a path, the id of a run under `root`, or "latest".
+    """Return the folder of a run: a path, the id of a run under `root`, "latest", or a folder of runs for its latest.
 
     Raises UsageError if there is no such run.
     """
@@ -173,6 +173,9 @@ def find(run: str | Path = "latest", root: Path = Path(ROOT)) -> Path:
     for folder in (root / "runs" / run, Path(run)):
         if (folder / INFO).is_file():
             return folder
+    in_folder = runs(Path(run))
+    if in_folder:
+        return in_folder[-1]
     raise UsageError(f"no run is called {str(run)!r} under {root}; see: mbcbench show --all")
 
 

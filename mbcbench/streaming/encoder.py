@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mbcbench.errors import BrokenPluginError, UsageError
+from mbcbench.errors import STREAMS_GUIDE, BrokenPluginError, UsageError
 from mbcbench.protocol.build import build_from_spec, call_plugin, get_spec
 from mbcbench.protocol.copying import copy_module
 from mbcbench.protocol.customize import BuildOptions
@@ -115,6 +115,6 @@ def as_streaming(module: nn.Module, options: "EncodeOptions") -> nn.Module:
     if options.g is None:
         raise UsageError(
             f"{options.encoder} is a plain module; choose how to aggregate chunk encodings: --g sum, mean, max or min; "
-            "or make it a stream (see docs/mil.md)"
+            f"or make it a stream ({STREAMS_GUIDE})"
         )
     return ChunkAggregation(module, options.g)

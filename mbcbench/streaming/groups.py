@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench import system
-from mbcbench.errors import UsageError
+from mbcbench.errors import STREAMS_GUIDE, UsageError
 from mbcbench.protocol.encoder import is_streaming
 from mbcbench.protocol.state import map_state
 from mbcbench.streaming import probe
@@ -60,7 +60,7 @@ def encode_groups(module: nn.Module, batches: Iterable[tuple[Any, Any]], *, memo
     """
     if not is_streaming(module):
         raise UsageError(
-            f"{type(module).__name__} is a plain module, which needs each set whole; make it a stream (see docs/mil.md)"
+            f"{type(module).__name__} is a plain module, which needs each set whole; make it a stream ({STREAMS_GUIDE})"
         )
     encoder = GuardedEncoder(module, type(module).__name__)
     rows = _Batches(batches, encoder.dtype)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mbcbench.adapters import MaskAdapter, additive_mask, compacted, inverted_mask
-from mbcbench.adapters.advice import PAGE
+from mbcbench.errors import ADAPTERS_GUIDE
 from mbcbench.verify.law import Law
 from mbcbench.verify.subject import Subject
 
@@ -49,7 +49,8 @@ def _mask_hint(checker: "Checker", law: Law) -> str:
 
         subjects = checker.subjects(wrap)
         if checker.survives_smallest(law, subjects) and _tells_sets_apart(subjects[0]):
-            return f"it holds through mbcbench.adapters.{name}(module): wrap it if `mask` is meant so ({PAGE})"
+            call = f"mbcbench.adapters.{name}(module)"
+            return f"it holds through {call}: wrap it if `mask` is meant so ({ADAPTERS_GUIDE})"
     return ""
 
 

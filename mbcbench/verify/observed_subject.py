@@ -60,7 +60,7 @@ class ObservedSubject(Subject):
     def compare(self, actual: Tensor, expected: Tensor, x: Tensor, quantity: Quantity = encoding) -> Comparison:
         """Compare two quantities, and remember them if they differ."""
         comparison = super().compare(actual, expected, x, quantity)
-        if bool((comparison.gap > comparison.bound).any()):
+        if comparison.is_broken:
             self.failed.append(Compared(actual, expected))
         return comparison
 

@@ -25,6 +25,7 @@ from mbcbench.verify.tolerance import (
 )
 
 _VARIANT_SCALES = (1.0, 3.0, 0.3)
+NAN = "one of the two encodings that are compared is NaN"
 _ORDINARY_SIZE = 5  # elements of a set whose encoding gives the scale
 
 Quantity = Callable[[Encoder, Tensor], Tensor]
@@ -157,7 +158,8 @@ class Subject:
         # The spread of a random encoder would be its own noise, and would hide everything.
         if self.deterministic and self.perturbation is not None and bool((gap > COVERED * bound).any()):
             bound = self._add_spread(gap, bound, x, quantity, self.perturbation)
-        return Comparison(gap, bound, scale=tolerance.max_norms(expected))
+        is_nan = bool((actual.isnan() != expected.isnan()).any())
+        return Comparison(gap, bound, NAN if is_nan else "", scale=tolerance.max_norms(expected))
 
     def _add_spread(self, gap: Tensor, bound: Tensor, x: Tensor, quantity: Quantity, relative: float) -> Tensor:
         """Add to a bound (`B`) the change of a quantity of `x` when input and parameters change by about 2 eps.

@@ -59,6 +59,11 @@ class Comparison(NamedTuple):
         """Ratio of gap and bound, `B`, with 0/0 = 0; above 1 the law is broken."""
         return torch.where(self.gap > 0, self.gap / self.bound, torch.zeros_like(self.gap))
 
+    @property
+    def is_broken(self) -> bool:
+        """True if the gap of a set exceeds its bound."""
+        return bool((self.gap > self.bound).any())
+
 
 def gaps(a: Tensor, b: Tensor) -> Tensor:
     """Return the max-norm difference of each pair of encodings (`B x ...` -> `B`).

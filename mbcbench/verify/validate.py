@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench.adapters.advice import TOKENS, argument_advice, layout_advice, output_advice
-from mbcbench.errors import BrokenPluginError, UsageError, one_line, user_frame
+from mbcbench.errors import ADAPTERS_GUIDE, BrokenPluginError, UsageError, one_line, user_frame
 from mbcbench.protocol.adapter import declared_int
 from mbcbench.protocol.build import build_from_spec, shorten
 from mbcbench.protocol.copying import copy_module
@@ -23,6 +23,7 @@ WIDTHS = ("in_features", "in_channels", "embed_dim", "input_size", "d_model")  #
 WRONG_DTYPE = ("dtype", "scalar type", "Input type")
 WRONG_DEVICE = ("same device", "CUDA", "NVIDIA", "meta tensor", "device meta")
 # An embedding of numbers, or of numbers that were turned into integers.
+BOOLEAN_MASK = "with a bool tensor is not supported"  # `1 - mask`
 READS_TOKENS = ("argument #1 'indices'", "index out of range in self")
 WRONG_WIDTH = ("shapes cannot be multiplied", "normalized_shape", "size of tensor", "input.size(-1)", "channels")
 
@@ -146,6 +147,11 @@ def _error_advice(error: BaseException) -> str:
     text = str(error)
     if any(words in text for words in READS_TOKENS):
         return TOKENS
+    if BOOLEAN_MASK in text:
+        return (
+            "a mask that is computed with is given as numbers: "
+            f"mbcbench.adapters.renamed_mask(module, NAME, dtype=torch.int64) ({ADAPTERS_GUIDE})"
+        )
     if any(words in text for words in WRONG_DEVICE):
         return "laws run on the CPU: create tensors with x.new_zeros(...) or device=x.device, without .cuda()"
     if any(words in text for words in WRONG_DTYPE):

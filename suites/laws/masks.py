@@ -49,14 +49,22 @@ def check_mask(subject: Subject, data: ExampleData) -> Comparison:
     Why it matters: a mask that is heeded in the first chunk only, a running count that adds the padded size, and a set
     that has ended while its neighbours go on are wrong in mid-stream, and nowhere else.
 
-    How to fix a failure: apply the mask in update, to every chunk, before anything is accumulated or counted.
+    How to fix a failure: apply the mask in update, to every chunk, before anything is accumulated or counted. A running
+    maximum starts at `torch.finfo(dtype).min`, and masked logits are filled with it: -inf minus -inf is NaN. Then
+    multiply the weights by the mask, since exp(0) is 1.
     """
     start = subject.init_state(len(data.x))
     padded = [pad_sets(chunk, int(data.rng.integers(1, 4)), data, subject.domain) for chunk in data.chunks]
     data.choices["positions of the padding"] = torch.cat([~chunk.present for chunk in padded], 1)
     expected = subject.stream(data.chunks, start)
     comparison = subject.compare(_stream_masked(subject, padded, start), expected, data.x)
-    return worse(comparison, _compare_with_ended_sets(subject, data, padded, start, expected))
+    choices = dict(data.choices)
+    ended = _compare_with_ended_sets(subject, data, padded, start, expected)
+    if comparison.is_broken:  # what the other part has chosen has no part in that
+        data.choices = choices
+    elif ended.is_broken:
+        del data.choices["positions of the padding"]
+    return worse(comparison, ended)
 
 
 def _stream_masked(subject: Subject, chunks: list[Padded], state: State) -> Tensor:
@@ -83,7 +91,10 @@ def _compare_with_ended_sets(
         return no_gap(data)
     without = subject.stream(others, start)
     is_ended = ended.reshape(-1, *[1] * (expected.dim() - 1))
-    return subject.compare(actual, torch.where(is_ended, without, expected), data.x)
+    comparison = subject.compare(actual, torch.where(is_ended, without, expected), data.x)
+    if bool((actual.isnan() & is_ended).any()):
+        return comparison._replace(note="a set whose elements are all masked in a chunk encodes to NaN")
+    return comparison
 
 
 MASK = Law(

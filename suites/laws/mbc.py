@@ -101,7 +101,8 @@ def check_empty(subject: Subject, data: ExampleData) -> Comparison:
     A chunk that is refused, by a ValueError with a message, counts as a clear error too.
 
     How to fix a failure: give sums over no elements their identity (0, or -inf for a maximum), count elements instead
-    of chunks, and let the read-out of the fresh state return a number or raise ValueError with a message.
+    of chunks, and let the read-out of the fresh state return a number or raise ValueError with a message. A maximum
+    that is subtracted, as in a softmax, starts at `torch.finfo(dtype).min`: -inf minus -inf is NaN.
     """
     start = subject.init_state(len(data.x))
     expected = subject.stream(data.chunks, start)

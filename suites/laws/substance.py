@@ -100,9 +100,9 @@ def check_parameters(subject: Subject, data: ExampleData) -> Comparison:
     Why it matters: `torch.normal(mean, std)` passes no gradient to mean and std; a key bias cancels in a softmax over
     keys; with one slot the whole attention does.
 
-    How to fix a failure: reparametrise (mu + sigma * noise), remove what cancels, or freeze it explicitly. A parameter
-    that acts in train mode only, such as the spread of random slots, is not dead, nor is one that receives a gradient
-    with the weights as built.
+    How to fix a failure: remove what cancels, such as a bias that all logits of a softmax share (keys: `bias=False`),
+    reparametrise (mu + sigma * noise), or freeze it explicitly. A parameter that acts in train mode only, such as the
+    spread of random slots, is not dead, nor is one that receives a gradient with the weights as built.
     """
     unused = _unused_parameters(subject, data)
     if unused:

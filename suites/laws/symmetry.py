@@ -163,6 +163,8 @@ def check_padding(subject: Subject, data: ExampleData) -> Comparison:
     or a clear ValueError, not NaN. Of a set-to-set layer the outputs of present elements are compared.
 
     How to fix a failure: replace masked entries (`torch.where`) before they are used, and count present elements only.
+    For a set without any, divide by at least 1, and mask logits with `torch.finfo(dtype).min` instead of -inf, whose
+    softmax over such a set is NaN.
     """
     first = _first_padding(subject, data)
     padded, present = _draw_padded(subject, data)
@@ -177,10 +179,17 @@ def check_padding(subject: Subject, data: ExampleData) -> Comparison:
     comparison = subject.compare(actual, subject.encode(data.x), data.x)
     if not subject.deterministic:
         return comparison
-    if first is not None and not math.isfinite(first) and bool((comparison.gap > comparison.bound).any()):
+    if first is not None and not math.isfinite(first) and comparison.is_broken:
         comparison = comparison._replace(note=_describe_leak(subject, data, padded, present))
-    comparison = worse(comparison, _compare_ragged(subject, data))
-    return worse(comparison, _compare_beside_absent_set(subject, data))
+    for compare in (_compare_ragged, _compare_beside_absent_set):
+        choices = dict(data.choices)
+        other = compare(subject, data)
+        if comparison.is_broken:  # what another part has chosen has no part in that
+            data.choices = choices
+        elif other.is_broken:
+            data.choices = {name: value for name, value in data.choices.items() if name not in choices}
+        comparison = worse(comparison, other)
+    return comparison
 
 
 def _describe_leak(subject: Subject, data: ExampleData, padded: Tensor, present: Tensor) -> str:
@@ -205,8 +214,7 @@ def _changes(subject: Subject, x: Tensor, padding: Padded) -> bool:
     actual = unless_refused(lambda: subject.encode_masked(*padding))
     if actual is None:
         return False
-    comparison = subject.compare(_of_present(subject, actual, padding.present, x), subject.encode(x), x)
-    return bool((comparison.gap > comparison.bound).any())
+    return subject.compare(_of_present(subject, actual, padding.present, x), subject.encode(x), x).is_broken
 
 
 def _of_present(subject: Subject, out: Tensor, present: Tensor, x: Tensor) -> Tensor:
@@ -313,6 +321,7 @@ def _compare_beside_absent_set(subject: Subject, data: ExampleData) -> Compariso
     actual = unless_refused(lambda: subject.encode_masked(batch, present))
     if actual is None:
         return no_gap(data)
+    data.choices["masked entirely"] = f"set {len(batch)} of {len(batch)}"
     if not subject.is_layer and bool(actual[-1].isnan().any()):
         return violation(data, "a set that is masked entirely, beside others, encodes to NaN")
     expected = subject.encode_masked(batch, batch.new_ones(present.shape).bool())

@@ -23,7 +23,7 @@ from tests.conftest import Command, Plugins
         ("run --time-limit nan", "'--time-limit': 'nan' is not a number of at least 0.1"),
         ("run --memory-limit inf", "'--memory-limit': 'inf' is not a number of at least 0.1"),
         ("check honest --memory-limit lots", "'lots' is not a number of at least 0.1"),
-        ("run --bogus", "No such option: --bogus"),
+        ("run --bogus", "No such option: --bogus (Possible options: --jobs, --out); see: mbcbench run --help"),
         ("run --only-encoders", "give at least one"),
         ("run --just-these", "give at least one"),
         ("run --profile big", "mbcbench: Invalid value for '--profile': 'big' is not one of"),

@@ -2,8 +2,10 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
+from mbcbench.cli.console import print_line
 from mbcbench.datasets.progress import Report
 from mbcbench.execution.planner import Planned
 from mbcbench.execution.prepare import PREPARE
@@ -74,6 +76,28 @@ def test_without_a_terminal_only_a_failure_is_printed_at_once() -> None:
         for step in (Planned((good, bad), (good, bad)), finished(good), finished(bad, Status.FAIL)):
             update(step)
     assert out.getvalue() == "fail: sum task case-1: as it happens\n"
+
+
+def test_an_encoder_that_cannot_be_built_is_a_short_line() -> None:
+    out = io.StringIO()
+    cell = Cell(suite=PROBE, case="build", encoder="my.py:Net")
+    record = cell.record(Status.ERROR, message=f"my.py:Net cannot be called{'; wrap it' * 20}")
+    with watch(Console(file=out), Progress(1, Clock()), quiet=False) as update:
+        update(Finished(cell, (record,), reused=False))
+    line = out.getvalue().strip()
+    assert line.startswith("error: my.py:Net: cannot be called; wrap it")
+    assert line.endswith("...")
+    assert len(line) < 150
+
+
+def test_the_name_of_an_encoder_is_never_an_emoji(capsys: pytest.CaptureFixture[str]) -> None:
+    out = io.StringIO()
+    cell = Cell(suite=PROBE, case="build", encoder="my.py:a")
+    with watch(Console(file=out), Progress(1, Clock()), quiet=False) as update:
+        update(finished(cell, Status.ERROR))
+    assert out.getvalue() == "error: my.py:a: as it happens\n"
+    print_line("my.py:a: elements of width 3")
+    assert capsys.readouterr().out == "my.py:a: elements of width 3\n"
 
 
 def test_without_a_terminal_the_state_is_a_line_every_ten_seconds() -> None:

@@ -108,6 +108,10 @@ def test_new_and_fixed_failures_are_reported_with_their_messages() -> None:
     good, bad = frame([law(Status.PASS)]), frame([law(Status.FAIL, "gap 0.5")])
     assert compare(good, bad)[["kind", "note"]].to_numpy().tolist() == [["new-failure", "fail: gap 0.5"]]
     assert kinds(bad, good) == ["fixed"]
+    gaps: dict[str, Any] = {"metric": "gap", "higher_is_better": False}
+    good, bad = frame([law(Status.PASS, value=1e-16, **gaps)]), frame([law(Status.FAIL, value=0.5, **gaps)])
+    assert compare(good, bad)[["kind", "note"]].to_numpy().tolist() == [["new-failure", "fail: gap 0.5"]]
+    assert kinds(bad, good) == ["fixed"]
     assert kinds(frame([law(Status.XFAIL)]), frame([law(Status.XPASS)])) == ["new-failure"]
 
 
@@ -180,7 +184,12 @@ def test_the_command_prints_writes_and_fails_on_the_kinds_given(
         "slower",
         "new-failure",
     ]
-    assert "one seed: no interval" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "one seed: no interval" in out
+    assert out.endswith("1 slower, 1 new-failure; fails now: mbc.merge\n")
+    failing = keep(tmp_path / ".mbcbench", law(Status.FAIL), measured(100.0))
+    assert call(a, failing) == 0
+    assert capsys.readouterr().out.split("\n")[1].split() == ["kind", "suite", "case", "encoder", "note"]
     assert call(a, b, "--fail-on", "regress") == call(a, b, "--fail-on", "new-failure") == 4
     assert call(b, a, "--fail-on", "regress,new-failure") == 0
 

@@ -91,3 +91,9 @@ def test_records_can_be_read_as_soon_as_their_cell_has_ended(tmp_path: Path) -> 
     run.append([CELL.record(Status.OK)])
     assert len(store.records(run.folder)) == 1
     run.close()
+
+
+def test_a_folder_of_runs_stands_for_its_latest(tmp_path: Path) -> None:
+    for profile in ("quick", "smoke"):
+        store.Run.create(tmp_path / "before", profile=profile, seed=0, argv=[]).close()
+    assert store.find(tmp_path / "before", tmp_path) == store.runs(tmp_path / "before")[-1]

@@ -214,6 +214,7 @@ def test_rows_that_are_not_sorted_are_reported(
         ("x.npy mine.py:Sum --sorted", "--sorted is for many sets"),
         ("x.npy mine.py:Sum --states s", "--states is for many sets"),
         ("x.npy mine.py:Sum x.npy", "x.npy is given more than once"),
+        ("x.npy mine.py:Sum x.npy.encoding.npy", "x.npy.encoding.npy is the encoding of another of these files"),
         ("x.npy mine.py:Sum wide.npy --out e.npz", "wide.npy has elements of width 4, and x.npy of 3"),
         ("nan.parquet mine.py:Sum --by set --out e.npz", "nan.parquet: row 57 (counted from 0) is not finite"),
         ("null.parquet mine.py:Sum --by set --out e.npz", "null.parquet: row 57 (counted from 0) has no id of a set"),

@@ -229,3 +229,65 @@ class SubtractsInPlace(Mean):
 
 def test_a_set_that_is_modified_is_a_violation() -> None:
     assert check("hygiene.inputs", SubtractsInPlace).note == "the input was modified"
+
+
+class SoftmaxFromMinusInfinity(nn.Module):
+    """Attention whose running maximum starts at -inf, as do masked logits: -inf minus -inf is NaN."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.score, self.value = nn.Linear(dim_in, 1, bias=False), nn.Linear(dim_in, 4)
+
+    def init_state(self, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
+        zeros = self.value.weight.new_zeros
+        return zeros(batch_size, 1) - torch.inf, zeros(batch_size, 1), zeros(batch_size, 4)
+
+    def update(
+        self, state: tuple[Tensor, Tensor, Tensor], x: Tensor, mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        top, total, values = state
+        present = torch.ones(x.shape[:2], dtype=torch.bool) if mask is None else mask
+        x = torch.where(present[..., None], x, 0)
+        logits = self.score(x)[..., 0].masked_fill(~present, -torch.inf)
+        new = torch.cat([top, logits], 1).amax(1, keepdim=True).detach()
+        weights, scale = (logits - new).exp(), (top - new).exp()
+        return (
+            new,
+            total * scale + weights.sum(1, keepdim=True),
+            values * scale + (weights[..., None] * self.value(x)).sum(1),
+        )
+
+    def readout(self, state: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        return state[2] / state[1]
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self.readout(self.update(self.init_state(len(x)), x, mask))
+
+
+@pytest.mark.parametrize(
+    ("law", "note", "choices"),
+    [
+        ("symmetry.padding", "a set that is masked entirely, beside others, encodes to NaN", {"masked entirely"}),
+        (
+            "mbc.mask",
+            "a set whose elements are all masked in a chunk encodes to NaN",
+            {"chunk that some sets lack", "sets that lack it"},
+        ),
+    ],
+)
+def test_a_counterexample_by_a_set_without_elements_shows_that_and_how_to_fix_it(
+    law: str, note: str, choices: set[str]
+) -> None:
+    data = ExampleData(Example(sizes=(1, 1), kinds=(0, 1), seed=5), WIDTH)
+    with torch.no_grad():
+        comparison = get_law(law).check(subject_of(SoftmaxFromMinusInfinity), data)
+    assert not holds(comparison)
+    assert comparison.note == note
+    assert data.choices.keys() == choices
+    assert "torch.finfo(dtype).min" in get_law(law).fix
+
+
+def test_an_empty_chunk_that_makes_an_encoding_nan_says_so() -> None:
+    comparison = check("mbc.empty", SoftmaxFromMinusInfinity, 1)
+    assert comparison.note == "one of the two encodings that are compared is NaN"
+    assert "torch.finfo(dtype).min" in get_law("mbc.empty").fix

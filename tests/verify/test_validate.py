@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import mbcbench
 from mbcbench import adapters
 from mbcbench.adapters import MaskAdapter, advice, channels_first
-from mbcbench.errors import BrokenPluginError, UsageError
+from mbcbench.errors import ADAPTERS_GUIDE, BrokenPluginError, UsageError
 from mbcbench.protocol.build import spec_from_object
 from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.records.record import Status
@@ -67,6 +67,14 @@ class WithLengths(Features):
 class WithMask(Features):
     def forward(self, x: Tensor, key_padding_mask: Tensor) -> Tensor:
         out: Tensor = (self.phi(x) * ~key_padding_mask[..., None]).sum(1)
+        return out
+
+
+class SubtractsMask(Features):
+    """The mask of Hugging Face's models, which is made of integers."""
+
+    def forward(self, x: Tensor, attention_mask: Tensor) -> Tensor:
+        out: Tensor = (self.phi(x) - 1e4 * (1.0 - attention_mask[..., None])).amax(1)
         return out
 
 
@@ -129,6 +137,10 @@ class Words(nn.Module):
         (ListOfSets, "list_of_sets(module)"),
         (WithBatch, "pyg(module)"),
         (WithLengths, "with_lengths(module, 'lengths')"),
+        (
+            lambda d: adapters.renamed_mask(SubtractsMask(d), "attention_mask"),
+            "renamed_mask(module, NAME, dtype=torch.",
+        ),
         (WithTokens, "tokens(module, vocabulary=N)"),
         (WithMask, "inverted_mask(module, 'key_padding_mask')"),
         (Words, "tokens(module, vocabulary=N)"),
@@ -281,4 +293,4 @@ def test_a_mask_that_fails_comes_with_the_adapter_under_which_it_holds(
 ) -> None:
     record = Checker(encoder, dim_in=3).judge("symmetry.padding", BUDGET)
     assert record.status is Status.FAIL
-    assert record.message.removesuffix(" (see docs/adapters.md)") == message
+    assert record.message.removesuffix(f" ({ADAPTERS_GUIDE})") == message
