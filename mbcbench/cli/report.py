@@ -38,12 +38,15 @@ def report(
     from mbcbench.api.report import report as write_report
     from mbcbench.cli.console import print_error, print_line
     from mbcbench.errors import plural
+    from mbcbench.records import store
 
     files = write_report(
         runs or ["latest"], only=split_commas(only), formats=split_commas(formats) or ["html"], out=out, root=root
     )
     for line in files.missing:
         print_error(line)
+    if files.missing and only and not runs and len(store.runs(root)) > 1:
+        print_error("only the latest run was read; name others as RUN, also several: see: mbcbench show --all")
     drawn = files.artefacts - len(files.missing)
     print_line(f"{drawn} of {plural(files.artefacts, 'artefact')} drawn, {plural(len(files.paths), 'file')} in {out}")
     return ExitCode.AS_CLAIMED

@@ -46,6 +46,19 @@ def test_the_command_writes_what_is_asked_for(run: Path, report: Invoke, tmp_pat
     }
 
 
+def test_an_artefact_without_records_in_the_latest_run_points_to_the_others(
+    run: Path, report: Invoke, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--only", "fig3b", "--root", str(tmp_path), "--out", str(tmp_path / "o"))
+    assert report(*arguments) == 0
+    assert "only the latest run" not in capsys.readouterr().err
+    store.Run.create(tmp_path, profile="smoke", seed=0, argv=[], encoders=[]).close()
+    report(*arguments)
+    assert "only the latest run was read; name others as RUN" in capsys.readouterr().err
+    report(run.name, *arguments)
+    assert "only the latest run" not in capsys.readouterr().err
+
+
 def test_an_unknown_artefact_is_one_line_with_the_nearest(
     run: Path, report: Invoke, capsys: pytest.CaptureFixture[str]
 ) -> None:
