@@ -136,7 +136,7 @@ def _select_columns(path: Path, schema: Any, select: Sequence[str]) -> list[str]
         is_only_list = len(columns) == 1 and _is_list(column_type) and _is_number(column_type.value_type)
         if not _is_number(column_type) and not is_only_list:
             raise UsageError(
-                f"warning: {path}: column {name!r} holds {column_type}; an element is one number from each column, or the list "
+                f"{path}: column {name!r} holds {column_type}; an element is one number from each column, or the list "
                 "in one column: choose columns with --select"
             )
     return columns
@@ -147,7 +147,7 @@ def _warn_of_ids(path: Path, schema: Any, columns: Sequence[str]) -> None:
     whole = [name for name in columns if "int" in str(schema.field(name).type)]
     if len(whole) == 1 and len(columns) > 1:
         logger.warning(
-            f"{path}: column {whole[0]!r} holds whole numbers and is read as one of the {len(columns)} of an element; "
+            f"warning: {path}: column {whole[0]!r} holds whole numbers and is one of the {len(columns)} of an element; "
             "if it is the id of a set, give --by, and otherwise choose columns with --select"
         )
 
