@@ -48,7 +48,7 @@ class RenderedArtefact:
     @property
     def missing(self) -> str:
         """Return why there is nothing to show."""
-        return self.error or f"no records; {self.artefact.make}"
+        return self.error or f"no records; make them with: {self.artefact.make}"
 
     @property
     def group(self) -> str:

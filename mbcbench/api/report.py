@@ -13,7 +13,7 @@ from mbcbench.errors import BrokenPluginError, UsageError, explain_missing_libra
 from mbcbench.records import store
 from mbcbench.records.record import Record, frame
 from mbcbench.records.reference import add_reference
-from mbcbench.reporting import Files, Report
+from mbcbench.reporting import Artefact, Files, Report
 from mbcbench.types import JsonDict
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class ReportFiles:
 
 
 def report(
-    runs: str | Path | Sequence[str | Path] = "latest",
+    runs: str | Path | Sequence[str | Path] | None = None,
     *,
     only: Sequence[str] = (),
     formats: Sequence[str] = ("html",),
@@ -44,7 +44,8 @@ def report(
     Parameters
     ----------
     runs
-        Paths or ids of runs; several are merged, and of a cell that several hold the last one counts.
+        Paths or ids of runs; several are merged, and of a cell that several hold the last one counts. By default the
+        latest run or, with `only`, the latest that has records for all of these artefacts, or for most.
     only
         Artefacts to draw; by default all of them.
     formats
@@ -74,12 +75,42 @@ def report(
         if name not in writer.formats:
             near = registry.did_you_mean(name, writer.formats)
             raise UsageError(f"no format is called {name!r}{near}; there are {', '.join(writer.formats)}")
-    names = [runs] if isinstance(runs, str | Path) else runs
-    folders = [store.find(name, Path(root)) for name in names]
-    with explain_missing_libraries(), explain_reports(f"the report of {', '.join(map(str, names))}"):
+    elsewhere: dict[str, Path] = {}
+    if runs is None:
+        latest = store.find("latest", Path(root))
+        folder, elsewhere = _latest_with(artefacts, writer, Path(root)) if only else (latest, {})
+        folders = [folder]
+    else:
+        folders = [store.find(name, Path(root)) for name in ([runs] if isinstance(runs, str | Path) else runs)]
+    with explain_missing_libraries(), explain_reports(f"the report of {', '.join(folder.name for folder in folders)}"):
         info, rows = merge_runs(folders)
         files, missing = writer.write(artefacts, add_reference(rows, info), info, formats)
-    return ReportFiles(_write_files(Path(out), files), missing, len(artefacts))
+    hints = [f"{name}: no records in {folders[0].name}, but in {run.name}" for name, run in elsewhere.items()]
+    others = [line for line in missing if line.partition(":")[0] not in elsewhere]
+    return ReportFiles(_write_files(Path(out), files), [*others, *hints], len(artefacts))
+
+
+def _latest_with(artefacts: Sequence[Artefact], writer: Report, root: Path) -> tuple[Path, dict[str, Path]]:
+    """Return the latest run with records for most artefacts, and the latest ones with records for the others."""
+    lacking: dict[Path, set[str]] = {}
+    for folder in reversed(store.runs(root)):
+        lacking[folder] = _without_records(artefacts, writer, folder)
+        if not lacking[folder]:
+            return folder, {}
+    best = min(lacking, key=lambda folder: len(lacking[folder]))
+    having = {name: [folder for folder in lacking if name not in lacking[folder]] for name in sorted(lacking[best])}
+    return best, {name: folders[0] for name, folders in having.items() if folders}
+
+
+def _without_records(artefacts: Sequence[Artefact], writer: Report, folder: Path) -> set[str]:
+    """Return the ids of the artefacts for which a run has no records: all of them if it cannot be read."""
+    try:
+        with explain_missing_libraries(), explain_reports(f"the report of {folder.name}"):
+            info, rows = merge_runs([folder])
+            _, missing = writer.write(artefacts, add_reference(rows, info), info, ())
+    except UsageError:  # a newer mbcbench wrote it
+        return {artefact.id for artefact in artefacts}
+    return {line.partition(":")[0] for line in missing}
 
 
 @contextlib.contextmanager

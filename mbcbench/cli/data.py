@@ -45,7 +45,7 @@ def where(
     return ExitCode.AS_CLAIMED
 
 
-@app.command()
+@app.command(short_help="Read every file and compare it with its digest.")
 def verify(names: Names = None) -> int:
     """Read every file of the named data sets, or of all that are present, and compare it with its digest."""
     from mbcbench.datasets import DATA_SETS, data_set
@@ -61,7 +61,7 @@ def verify(names: Names = None) -> int:
     return ExitCode.USAGE if damaged else ExitCode.AS_CLAIMED
 
 
-@app.command()
+@app.command(short_help="Prepare data sets; built-in ones if none is named.")
 def fetch(
     names: Names = None,
     offline: Annotated[bool, typer.Option("--offline", help="Use no network.")] = False,

@@ -122,9 +122,19 @@ def _print_plugin(group: str, plugin: "Plugin") -> None:
         "defined in": plugin.target,
         "from": plugin.distribution,
         "command": commands[group],
+        "records from": _maker(plugin) if group == registry.ARTEFACTS else "",
         "experiments": _experiments(plugin.name) if group == registry.SUITES else {},
     }
     print_out(facts(rows), markup=False)
+
+
+def _maker(artefact: "Plugin") -> str:
+    """Return the command that makes the records of an artefact."""
+    from mbcbench.api.report import explain_reports
+    from mbcbench.errors import explain_missing_libraries
+
+    with explain_missing_libraries(), explain_reports(artefact.name):
+        return str(artefact.load().make)
 
 
 def _experiments(suite: str) -> dict[str, str]:

@@ -87,10 +87,12 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the program. It ends with an exit code (see `mbcbench.errors.ExitCode`)."""
     try:
         code = app(args=arguments, standalone_mode=False)
+        if code == ExitCode.INTERRUPTED and not isinstance(code, ExitCode):  # by typer: the command itself was silent
+            code = _fail("interrupted", ExitCode.INTERRUPTED)
     except UsageError as error:
         code = _fail(str(error), ExitCode.USAGE)
     except typer.TyperException as error:
-        code = _fail(_describe_misuse(error), ExitCode.USAGE)
+        code = _fail(_usage_message(error), ExitCode.USAGE)
     except BrokenPluginError as error:
         code = _fail(str(error), ExitCode.BROKE)
     except ModuleNotFoundError as error:  # an extra that is not installed
@@ -105,16 +107,17 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(int(code or 0))
 
 
-def _describe_misuse(error: typer.TyperException) -> str:
-    """Return what is wrong with the words of a command, and where its options are listed."""
+def _usage_message(error: typer.TyperException) -> str:
+    """Return what is wrong with the arguments and, unless that is a single value, which page of help lists them."""
     message = error.format_message().replace("Value error, ", "")
-    is_syntax = message.startswith(("No such option", "Got unexpected", "Missing argument"))
     context = getattr(error, "ctx", None)
-    words: list[str] = ["--help"]
-    while context is not None and context.parent is not None:
-        words.insert(0, context.info_name)
+    if context is None or type(error) is typer.BadParameter:
+        return message
+    commands: list[str] = []
+    while context.parent is not None:  # the outermost is the program, under any name
+        commands.insert(0, context.info_name)
         context = context.parent
-    return f"{message.rstrip('.')}; see: mbcbench {' '.join(words)}" if is_syntax else message
+    return f"{message.rstrip('.')}; see: {' '.join(['mbcbench', *commands, '--help'])}"
 
 
 def _fail(message: str, code: ExitCode) -> ExitCode:

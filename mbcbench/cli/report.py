@@ -13,7 +13,11 @@ from mbcbench.registry import split_commas
 def report(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="RUN", help="Paths or ids of runs; several are merged.", show_default="latest"),
+        typer.Argument(
+            metavar="RUN",
+            help="Paths or ids of runs; several are merged.",
+            show_default="latest; with --only, the latest that has records of these",
+        ),
     ] = None,
     only: Annotated[
         list[str] | None,
@@ -40,7 +44,7 @@ def report(
     from mbcbench.errors import plural
 
     files = write_report(
-        runs or ["latest"], only=split_commas(only), formats=split_commas(formats) or ["html"], out=out, root=root
+        runs or None, only=split_commas(only), formats=split_commas(formats) or ["html"], out=out, root=root
     )
     for line in files.missing:
         print_error(line)

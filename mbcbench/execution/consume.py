@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mbcbench.errors import plural
 from mbcbench.execution.exit_code import exit_code
 from mbcbench.execution.planner import Planned, Step, Steps
 from mbcbench.execution.progress import Progress, watch
@@ -57,8 +58,9 @@ class RunResult:
     @property
     def progress_text(self) -> str:
         """Message about how far an interrupted run came."""
-        total = "an unknown number" if self.progress.total is None else self.progress.total
-        return f"interrupted after {self.progress.done} of {total} cells"
+        done, total = self.progress.done, self.progress.total
+        count = plural(done, "cell") if total is None else f"{done} of {plural(total, 'cell')}"
+        return f"interrupted after {count}"
 
 
 def consume(steps: Steps, jobs: int, *, run: store.Run | None = None, quiet: bool = False) -> RunResult:

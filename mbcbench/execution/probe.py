@@ -179,6 +179,8 @@ def _select_experiments(name: str, suite: Suite, only: Sequence[str]) -> Mapping
     for experiment in only:
         if experiment not in suite.experiments:
             hint = registry.did_you_mean(experiment, suite.experiments)
+            if experiment in registry.plugins(registry.ARTEFACTS):
+                hint = f"; it is drawn from other records, see: mbcbench describe {experiment}"
             known = ", ".join(suite.experiments)
             raise UsageError(f"no experiment of {name} is called {experiment!r}{hint}; there are {known}")
     return {experiment: suite.experiments[experiment] for experiment in only or suite.experiments}

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from mbcbench.errors import UsageError, one_line
 from mbcbench.protocol.adapter import Adapter
 
+FIX = "give the width (--dim-in) and the --hyper of its training"
 MAX_DICTS = 100_000  # that are searched for weights: an optimizer has one for each parameter
 NAMES_SHOWN = 3  # of missing or unexpected weights
 
@@ -36,10 +37,11 @@ class Weights:
         return f"{self.key}.{self.prefix}".strip(".")
 
 
-def load_weights(module: nn.Module, file: Path, name: str, key: str = "") -> str:
+def load_weights(module: nn.Module, file: Path, name: str, key: str = "", fix: str = FIX) -> str:
     """Load trained weights into `module`, perhaps inside adapters; return where in the file they were, if not plainly.
 
     key: the dict of the file, or the prefix of its names, that holds them; by default the only one that fits.
+    fix: what to do if their shapes are not those of the encoder.
     Raises UsageError if the file cannot be read or its weights do not fit.
     """
     while isinstance(module, Adapter):  # which has no weights of its own
@@ -50,9 +52,7 @@ def load_weights(module: nn.Module, file: Path, name: str, key: str = "") -> str
         module.load_state_dict(dict(weights.tensors))
     except RuntimeError as error:  # shapes
         reason = _shapes(weights.tensors, module.state_dict()) or one_line(error)
-        raise UsageError(
-            f"{file} does not fit {name}: {reason}; give the width (--dim-in) and the --hyper of its training"
-        ) from error
+        raise UsageError(f"{file} does not fit {name}: {reason}; {fix}") from error
     others = f", without {weights.others} others" if weights.others else ""
     return f"{file}: took the weights under {weights.place!r}{others}" if weights.place else ""
 

@@ -96,7 +96,9 @@ def build_module(options: "EncodeOptions", width: int) -> nn.Module:
     spec = BuildOptions(hyper=options.hyper).apply(get_spec(options.encoder))
     module = build_from_spec(spec, dim_in=width, seed=options.seed).eval()
     if options.weights is not None:
-        place = load_weights(module, options.weights, options.encoder, options.weights_key)
+        given = f"elements of {options.path} have the width {width}"
+        fix = f"{given}: give the columns (--select) and --hyper of its training"
+        place = load_weights(module, options.weights, options.encoder, options.weights_key, fix)
         if place:
             logger.warning(place)
     try:

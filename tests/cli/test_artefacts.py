@@ -67,7 +67,7 @@ def test_csv_has_unrounded_numbers() -> None:
 
 def test_what_has_no_records_is_said_with_the_command_that_makes_them() -> None:
     files, missing = writer().write([artefact("fig3b"), artefact("table1")], frame(clouds()), INFO, ["html"])
-    assert missing == ["fig3b: no records; mbcbench run --suite paper --only fig3b"]
+    assert missing == ["fig3b: no records; make them with: mbcbench run --suite paper --only fig3b"]
     assert missing[0] in str(files["index.html"])
 
 
@@ -118,7 +118,7 @@ def test_markdown_shows_the_figures_and_lists_what_was_drawn_and_what_was_not() 
     linked = re.findall(r"\]\((.*?)\)", str(files["README.md"]) + str(files["fig3b.md"]))
     assert set(linked) == {"fig3b.md", "fig3b.svg", "claims.md"}
     assert set(linked) <= set(files)
-    assert "- table1: no records; mbcbench run --suite paper" in str(files["README.md"])
+    assert "- table1: no records; make them with: mbcbench run --suite paper" in str(files["README.md"])
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs LaTeX")

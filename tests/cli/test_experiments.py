@@ -67,6 +67,13 @@ def test_an_unknown_experiment_is_one_line_with_the_nearest_names(book: Command)
     assert err.count("\n") == 1
 
 
+def test_an_artefact_that_is_not_an_experiment_points_to_its_records(book: Command, plugins: Plugins) -> None:
+    plugins.add("artefacts", "table9", "no_such_module:TABLE")
+    code, _, err = book("run", "--suite", "book", "--only", "table9", "--quiet")
+    assert (code, err.count("\n")) == (3, 1)
+    assert "it is drawn from other records, see: mbcbench describe table9" in err
+
+
 def test_a_cell_of_a_suite_and_of_an_experiment_is_one_result(book: Command, plugins: Plugins) -> None:
     book("run", "--suite", "encode")
     _, out, _ = book("run", "--suite", "book")

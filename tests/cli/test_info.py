@@ -1,6 +1,7 @@
 """The commands that show what there is: show, list, describe, env, import-asv."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,14 @@ def test_describe_shows_the_summary_of_any_other_plugin(command: Command) -> Non
     assert "the suite encode" in out
     assert "mbcbench run --suite encode" in out
     assert "mbcbench show --report leaderboard" in command("describe", "leaderboard")[1]
+
+
+def test_describe_says_where_the_records_of_an_artefact_come_from(command: Command, plugins: Plugins) -> None:
+    plugins.add("artefacts", "table2", "reports.paper.tables:TABLE2")
+    assert re.search(r"records from +mbcbench run --suite laws$", command("describe", "table2")[1], re.MULTILINE)
+    plugins.add("artefacts", "torn", "no_such_module:TORN")
+    code, _, err = command("describe", "torn")
+    assert (code, err.count("\n")) == (2, 1)
 
 
 def test_a_docstring_that_is_inherited_is_no_summary(command: Command, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from mbcbench.cli import main
 from mbcbench.records import store
+from mbcbench.records.cell import Cell
+from mbcbench.records.record import Status
 from tests.cli.report_records import cloud, clouds
 
 
@@ -44,6 +46,30 @@ def test_the_command_writes_what_is_asked_for(run: Path, report: Invoke, tmp_pat
         "claims.csv",
         "claims.md",
     }
+
+
+def test_artefacts_come_from_the_latest_run_that_has_records_for_them(
+    run: Path, report: Invoke, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--only", "table1", "--format", "csv", "--root", str(tmp_path), "--out", str(tmp_path / "o"))
+    store.Run.create(tmp_path, profile="thorough", seed=0, argv=[], encoders=[]).close()
+    assert report(*arguments) == 0
+    assert "1 of 1 artefact drawn" in capsys.readouterr().out
+    report("latest", *arguments)
+    assert "0 of 1 artefact drawn" in capsys.readouterr().out
+
+
+def test_an_artefact_that_only_another_run_has_records_for_names_that_run(
+    run: Path, report: Invoke, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    law = Cell(suite="laws", case="mbc.partition", encoder="fspool").record(Status.XFAIL, metric="gap", value=1.0)
+    other = store.Run.create(tmp_path, profile="thorough", seed=0, argv=[], encoders=[])
+    other.append([law])
+    other.close()
+    report("--only", "table1,table2", "--format", "csv", "--root", str(tmp_path), "--out", str(tmp_path / "o"))
+    output = capsys.readouterr()
+    assert f"table1: no records in {other.folder.name}, but in {run.name}" in output.err
+    assert "1 of 2 artefacts drawn" in output.out
 
 
 def test_an_unknown_artefact_is_one_line_with_the_nearest(

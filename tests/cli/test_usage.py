@@ -33,7 +33,9 @@ from tests.conftest import Command, Plugins
         ("run --suite encod", "no suite is called 'encod'; did you mean encode?"),
         ("run --encoder nothing", "no encoder is called 'nothing'"),
         ("run --out pyproject --html no/such/page.html", "there is no folder no/such"),
-        ("check", "Missing argument"),
+        ("check", "Missing argument 'TARGET'; see: mbcbench check --help"),
+        ("check honest --lwa x", "--lwa (Possible options: --law); see: mbcbench check --help"),
+        ("new encodr x", "Did you mean 'encoder'?; see: mbcbench new --help"),
         ("check no/such.py:E", "no such file: no/such.py"),
         ("check e.py", "say which encoder in it: e.py:NAME"),
         ("check honest --law law.hold", "did you mean law.holds?"),
@@ -45,7 +47,7 @@ from tests.conftest import Command, Plugins
         ("show", "no run is kept under .mbcbench"),
         ("show monday", "no run is called 'monday'"),
         ("show --all", "there is no run under .mbcbench"),
-        ("dance", "No such command 'dance'"),
+        ("dance", "No such command 'dance'; see: mbcbench --help"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_3(
@@ -183,3 +185,22 @@ def test_an_unforeseen_error_is_one_line_too(
     monkeypatch.setenv("MBCBENCH_TRACEBACK", "1")
     with pytest.raises(type(error)):
         main(["show"])
+
+
+def test_ctrl_c_before_a_command_has_begun_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mbcbench.cli.console.facts", interrupt)
+    with pytest.raises(SystemExit) as ended:
+        main(["env"])
+    assert (ended.value.code, capsys.readouterr().err) == (130, "mbcbench: interrupted\n")
+
+
+def test_the_summary_of_no_command_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    for group in ([], ["new"], ["data"]):
+        with pytest.raises(SystemExit):
+            main([*group, "--help"])
+        assert "..." not in capsys.readouterr().out.partition("Commands:")[2]

@@ -108,7 +108,7 @@ def test_the_contents_have_titles_in_the_order_of_their_numbers(page: str) -> No
         ("law-matrix", "Encoders and laws"),
         ("missing", "What is missing"),
     ]
-    assert "standing: no records; mbcbench run --profile standard" in page
+    assert "standing: no records; make them with: mbcbench run --profile standard" in page
 
 
 def test_an_encoder_that_breaks_a_law_of_mbc_is_marked_beside_its_name(page: str) -> None:
@@ -147,7 +147,7 @@ def test_a_part_of_a_run_still_gives_a_site_that_says_what_is_missing(
     partial = parts(records, info)
     for rows, description in (partial[index] for index in (2, 5, 7)):  # one suite, one encoder, nothing
         files, missing = written(rows, description, "table1", "claims")
-        assert missing == ["table1: no records; mbcbench run --suite paper --only table1"]
+        assert missing == ["table1: no records; make them with: mbcbench run --suite paper --only table1"]
         assert missing[0] in str(files["index.html"])
 
 

@@ -87,6 +87,7 @@ def test_weights_of_another_width_are_reported_in_one_line(encode: Command) -> N
     code, _, err = encode("x.npy", "mine.py:Sum", "--weights", "w.pt")
     assert (code, err.count("\n")) == (3, 1)
     assert "f.weight is (2, 5) in the file and (2, 3) in the encoder" in err
+    assert "elements of x.npy have the width 3: give the columns (--select) and --hyper of its training" in err
 
 
 def test_an_object_is_not_taken_for_a_target() -> None:

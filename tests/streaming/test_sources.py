@@ -13,7 +13,7 @@ import torch
 
 from mbcbench.errors import UsageError
 from mbcbench.streaming.blocks import iter_blocks
-from mbcbench.streaming.sources import open_source
+from mbcbench.streaming.sources import open_source, open_table
 from tests.conftest import Command
 from tests.streaming.files import (
     X,
@@ -56,6 +56,29 @@ def test_a_column_that_pandas_adds_for_its_index_is_not_part_of_the_elements(tmp
     path = tmp_path / "x.parquet"
     pd.DataFrame(X, columns=["a", "b", "c"]).sort_values("a").to_parquet(path)
     assert open_source(path).width == 3
+
+
+@pytest.mark.parametrize(("select", "warnings"), [((), 1), (("user", "a"), 0), (("a", "b"), 0)])
+def test_an_id_that_would_be_read_as_a_coordinate_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, select: tuple[str, ...], warnings: int
+) -> None:
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "x.parquet"
+    pd.DataFrame(X, columns=["a", "b", "c"]).assign(user=7).to_parquet(path)
+    open_source(path, select)
+    assert len(caplog.messages) == warnings
+    assert all("column 'user' holds whole numbers" in message for message in caplog.messages)
+    caplog.clear()
+    open_table(path, "user")
+    assert not caplog.messages
+
+
+def test_columns_of_whole_numbers_alone_are_elements(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "x.parquet"
+    pd.DataFrame({"a": [1, 2], "b": [3, 4]}).to_parquet(path)
+    assert open_source(path).width == 2
+    assert not caplog.messages
 
 
 def test_no_elements_are_read_from_an_empty_file(tmp_path: Path) -> None:

@@ -73,6 +73,17 @@ def test_a_link_to_a_notebook_leads_to_its_page() -> None:
     assert localise("[a](tour.ipynb) [b](../docs/tour.ipynb)", "docs/README.md") == "[a](tour.md) [b](tour.md)"
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_the_text_of_a_link_is_a_title_and_not_the_name_of_a_page(name: str) -> None:
+    assert not re.findall(r"\[`?[\w/-]+\.md`?\]\(", PAGES[name])
+
+
+def test_the_table_of_guides_leads_to_every_guide() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    guides = navigation.partition("- How-to guides:\n")[2].partition("\n  - The laws:")[0]
+    assert set(re.findall(r": ([\w-]+\.md)", guides)) <= set(re.findall(r"\(([\w-]+\.md)", PAGES["how-to.md"]))
+
+
 def test_links_to_files_outside_of_docs_lead_to_pages_with_their_source() -> None:
     sources = source_pages(PAGES)
     assert "source/examples/in_order.py.md" in sources

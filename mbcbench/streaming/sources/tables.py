@@ -1,5 +1,6 @@
 """Tables: Parquet and Arrow files, whose elements are rows of numeric columns or the lists in one column."""
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ import numpy as np
 from mbcbench.errors import UsageError, require
 from mbcbench.streaming.sources.base import Array, GroupedSource, SequentialSource, Source
 from mbcbench.types import Encoder
+
+logger = logging.getLogger(__name__)
 
 PARQUET_ROWS = 2**14  # rows that are decoded at a time
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # a column that pandas adds for a frame that was sorted or filtered
@@ -34,6 +37,8 @@ class TableSource(SequentialSource):
         self._holds_lists = len(self._columns) == 1 and _is_list(file.schema.field(self._columns[0]).type)
         width = self._list_width(path) if self._holds_lists else len(self._columns)
         super().__init__(path, (file.length, width), _dtype(file.schema, self._columns))
+        if not select:
+            _warn_of_ids(path, file.schema, self._columns)
 
     def _list_width(self, path: Path) -> int:
         column_type = self._file.schema.field(self._columns[0]).type
@@ -135,6 +140,16 @@ def _select_columns(path: Path, schema: Any, select: Sequence[str]) -> list[str]
                 "in one column: choose columns with --select"
             )
     return columns
+
+
+def _warn_of_ids(path: Path, schema: Any, columns: Sequence[str]) -> None:
+    """Warn of a column of whole numbers among others of fractions: an id that would be encoded as a coordinate."""
+    whole = [name for name in columns if "int" in str(schema.field(name).type)]
+    if len(whole) == 1 and len(columns) > 1:
+        logger.warning(
+            f"warning: {path}: column {whole[0]!r} holds whole numbers and is one of the {len(columns)} of an element; "
+            "if it is the id of a set, give --by, and otherwise choose columns with --select"
+        )
 
 
 def _is_list(column_type: Any) -> bool:
