@@ -123,12 +123,12 @@ def summary(table: pd.DataFrame, matrix: pd.DataFrame, rows: pd.DataFrame) -> li
     if matrix.empty:
         complete = set()
     counts = [
-        (len(table), "encoders", "ok"),
-        (len(complete - broken - failing), "behave as claimed", "pass"),
-        (len(failing), "break a claim", "fail"),
-        (len(broken), "met an error", "broken"),
+        (len(table), "encoder", "encoders", "ok"),
+        (len(complete - broken - failing), "behaves as claimed", "behave as claimed", "pass"),
+        (len(failing), "breaks a claim", "break a claim", "fail"),
+        (len(broken), "met an error", "met an error", "broken"),
     ]
-    return [entry for entry in counts if entry[0]]
+    return [(count, one if count == 1 else many, status) for count, one, many, status in counts if count]
 
 
 def law_statements(rows: pd.DataFrame) -> dict[str, str]:

@@ -185,3 +185,8 @@ def test_the_scores_of_several_tasks_stand_in_a_table_of_their_own(
     text = printed(report, several, info, 160)
     assert "0.750 ±0.000" in text
     assert max(len(line) for line in text.splitlines()) <= 160
+
+
+def test_one_encoder_is_counted_in_the_singular(report: Report, records: pd.DataFrame) -> None:
+    page = report.html(records[records["encoder"] == "deepsets-mean"], {})
+    assert re.findall(r"<b>(\d+)</b> ([a-z ]+)", page)[:2] == [("1", "encoder"), ("1", "behaves as claimed")]
