@@ -36,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("my.py").write_text(Path("my.py").read_text() + "\n\nEnc = Sum\n")
     monkeypatch.setattr(sys, "path", [*sys.path])
     for name, code in zip(
-        ("abmil", "wrapped", "streaming"), re.findall(r"```python\n(.*?)```", MIL, re.DOTALL), strict=True
+        ("abmil", "wrapped", "streaming", "queries"), re.findall(r"```python\n(.*?)```", MIL, re.DOTALL), strict=True
     ):
         monkeypatch.delitem(sys.modules, name, raising=False)
         Path(f"{name}.py").write_text(code)

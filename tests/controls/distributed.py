@@ -92,34 +92,6 @@ class HoldsModule(Mean):
         return super().readout(state["sums"])
 
 
-class Totals(dict[str, Tensor]):
-    """Quantities that are added by name."""
-
-    def __add__(self, other: object) -> "Totals":
-        if not isinstance(other, Totals):
-            return NotImplemented
-        return Totals({name: self[name] + other[name] for name in self})
-
-
-class MergeNeedsItsType(Mean):
-    """Merges by an operator of its own type, as which a state does not arrive."""
-
-    breaks: ClassVar[str] = "mbc.distributed"
-    also: ClassVar[tuple[str, ...]] = ("mbc.program",)
-
-    def init_state(self, batch_size: int) -> Any:
-        return Totals(super().init_state(batch_size)._asdict())
-
-    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
-        return Totals(super().update(Sums(**state), x, mask)._asdict())
-
-    def merge(self, a: Any, b: Any) -> Any:
-        return a + b
-
-    def readout(self, state: Any) -> Tensor:
-        return super().readout(Sums(**state))
-
-
 class MergeComparesIdentity(Slots):
     """Merges states only if they hold the same tensor of slots, where equal slots would do."""
 

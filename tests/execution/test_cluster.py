@@ -191,7 +191,7 @@ def test_ctrl_c_ends_the_cells_of_the_cluster(cluster: RunningCluster, in_folder
         program.send_signal(signal.SIGINT)
         _, err = program.communicate(timeout=60)
     assert program.returncode == 130
-    assert "interrupted after 0 of 1 cells" in err.splitlines()[-1]
+    assert "interrupted after 0 of 1 cell;" in err.splitlines()[-1]
     assert comes_true(lambda: not is_running(int(victim.read_text())))
 
 

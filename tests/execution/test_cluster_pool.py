@@ -1,5 +1,6 @@
 """Cells on the workers of a cluster, with a client in place of Dask's: placement, loss of workers, and giving up."""
 
+import gc
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -237,7 +238,7 @@ def test_a_missing_library_file_or_scheduler_is_one_line(monkeypatch: pytest.Mon
             "mbcbench: --scheduler runs cells on a Dask cluster; install it with: pip install 'mbcbench[cluster]'\n",
         )
     assert not list(Path(".mbcbench/runs").iterdir())
-    pytest.importorskip("distributed", reason="needs mbcbench[cluster]")
+    distributed = pytest.importorskip("distributed", reason="needs mbcbench[cluster]")
     monkeypatch.setattr(connection_module, "SECONDS_TO_WRITE", 0.1)
     with pytest.raises(UsageError, match=r"no\.json: no scheduler has written this file; start one with: dask sched"):
         connect("no.json")
@@ -247,3 +248,5 @@ def test_a_missing_library_file_or_scheduler_is_one_line(monkeypatch: pytest.Mon
     monkeypatch.setattr(connection_module, "SECONDS_TO_CONNECT", 0.3)
     with pytest.raises(UsageError, match=r"tcp://127\.0\.0\.1:1: no Dask scheduler answers .*; give the address"):
         connect("tcp://127.0.0.1:1")
+    clients = [thing for thing in gc.get_objects() if issubclass(type(thing), distributed.Client)]
+    assert not clients, "the collector would close them while another one starts"

@@ -27,7 +27,7 @@ from mbcbench.verify.law import get_law
 from mbcbench.verify.law_result import LawResult
 from tests.controls import control
 from tests.controls.base import Max, Mean, Slots, Slotted, Sum, Sums
-from tests.controls.distributed import LogSumExp, Totals
+from tests.controls.distributed import LogSumExp
 from tests.controls.mbc import NoMerge
 from tests.sound_encoders import Sum as PlainSum
 
@@ -73,8 +73,17 @@ class AddsIntoCopy(Mean):
         return Sums(a.total.clone().add_(b.total), a.number + b.number)
 
 
-class MergesMappings(Mean):
-    """Has states of a type of its own, and merges any mapping."""
+class Totals(dict[str, Tensor]):
+    """Quantities that are added by name."""
+
+    def __add__(self, other: object) -> "Totals":
+        if not isinstance(other, Totals):
+            return NotImplemented
+        return Totals({name: self[name] + other[name] for name in self})
+
+
+class MergesWithPlus(Mean):
+    """Has states of a mapping type of its own, and merges them by the operator of that type."""
 
     def init_state(self, batch_size: int) -> Any:
         return Totals(super().init_state(batch_size)._asdict())
@@ -83,7 +92,7 @@ class MergesMappings(Mean):
         return Totals(super().update(Sums(**state), x, mask)._asdict())
 
     def merge(self, a: Any, b: Any) -> Any:
-        return {name: a[name] + b[name] for name in a}
+        return a + b
 
     def readout(self, state: Any) -> Tensor:
         return super().readout(Sums(**state))
@@ -124,7 +133,17 @@ class Frozen(Max):
 
 @pytest.mark.parametrize(
     "encoder",
-    [RandomSlots, ComparesSlots, AddsIntoCopy, MergesMappings, StartsWithNone, Frozen, LogSumExp, Retention, PlainSum],
+    [
+        RandomSlots,
+        ComparesSlots,
+        AddsIntoCopy,
+        MergesWithPlus,
+        StartsWithNone,
+        Frozen,
+        LogSumExp,
+        Retention,
+        PlainSum,
+    ],
     ids=lambda encoder: encoder.__name__,
 )
 def test_a_sound_encoder_raises_no_alarm(encoder: type[nn.Module]) -> None:

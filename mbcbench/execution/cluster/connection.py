@@ -5,6 +5,7 @@ gives a GPU to one cell at a time, and lets no cell wait for a worker that never
 """
 
 import contextlib
+import gc
 import logging
 import pickle
 import queue
@@ -308,10 +309,14 @@ def connect(scheduler: str) -> Client:
     try:
         return distributed.Client(**place, timeout=SECONDS_TO_CONNECT, set_as_default=False)
     except Exception as error:  # of the network, of the address, of the file
-        raise UsageError(
-            f"--scheduler {scheduler}: no Dask scheduler answers ({one_line(error)}); give the address that "
-            "dask scheduler prints, or its file"
-        ) from error
+        reason = one_line(error)
+    # Close the client that could not start. It does so when it is collected, and waits for ever if that happens while
+    # another one starts: both need the lock of the event loop.
+    gc.collect()
+    raise UsageError(
+        f"--scheduler {scheduler}: no Dask scheduler answers ({reason}); give the address that "
+        "dask scheduler prints, or its file"
+    )
 
 
 def _is_written(path: Path) -> bool:
