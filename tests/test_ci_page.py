@@ -112,7 +112,7 @@ def test_a_wrong_option_ends_the_comparison(folder: Path) -> None:
 @pytest.mark.parametrize("page", ["ci", "getting-started"])
 def test_a_workflow_of_a_page_needs_no_file_that_a_reader_may_lack(page: str) -> None:
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
-    assert "cache: pip" not in text  # which ends with an error where there is no requirements.txt or pyproject.toml
+    assert "cache: pip" not in text  # it fails without a requirements.txt or pyproject.toml
 
 
 def test_the_action_writes_its_report_and_ends_with_the_code_of_the_check(folder: Path) -> None:

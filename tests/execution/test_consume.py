@@ -1,4 +1,4 @@
-"""What a run that was interrupted says."""
+"""The message of a run that was interrupted."""
 
 import pytest
 
