@@ -50,7 +50,7 @@ class Artefact:
 
 
 Files = Mapping[str, str | bytes]  # the names of files and their contents
-Write = Callable[[Sequence[Artefact], "pd.DataFrame", JsonObject, Sequence[str]], tuple[Files, list[str]]]
+Write = Callable[[Sequence[Artefact], "pd.DataFrame", JsonObject, Sequence[str]], tuple[Files, Mapping[str, str]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +70,8 @@ class Report:
     formats
         Names of the formats that `write` knows.
     write
-        Artefacts, records, description and formats -> files, and a line for each artefact that has no records. Only
-        the report that `mbcbench report` writes has it.
+        Artefacts, records, description and formats -> files, and for each artefact that has no records what to do
+        about it. Only the report that `mbcbench report` writes has it.
     """
 
     name: str
@@ -79,4 +79,4 @@ class Report:
     terminal: "Callable[[pd.DataFrame, JsonObject], RenderableType]"
     html: "Callable[[pd.DataFrame, JsonObject], str]"
     formats: tuple[str, ...] = ()
-    write: Write = lambda artefacts, records, info, formats: ({}, [])
+    write: Write = lambda artefacts, records, info, formats: ({}, {})

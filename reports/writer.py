@@ -24,28 +24,29 @@ Files = dict[str, str | bytes]
 
 def write(
     artefacts: Sequence[Artefact], frame: pd.DataFrame, info: JsonObject, formats: Sequence[str]
-) -> tuple[Files, list[str]]:
-    """Return files by name, and a line for each artefact that has no records."""
+) -> tuple[Files, dict[str, str]]:
+    """Return files by name, and for each artefact that has no records what to do about it."""
     rows = label_models(frame)
     claims = claims_table(rows)
-    shown, missing = [], []
+    shown, missing = [], {}
     for artefact in artefacts:
         # The claims are judged already.
         known = replace(artefact, data=lambda _: claims) if artefact is CLAIMS_TABLE else artefact
         rendered = render(known, rows, claims, _pictures(formats))
         if rendered.data.empty:
-            missing.append(f"{rendered.id}: {rendered.missing}")
+            missing[rendered.id] = rendered.missing
         else:
             shown.append(rendered)
     shown = in_order(shown)
     lines = record_lines(info)
+    absent = [f"{name}: {reason}" for name, reason in missing.items()]
     files: Files = {}
     for rendered in shown:
         files |= _files(rendered, formats, lines)
     if "html" in formats:
-        files["index.html"] = page(shown, [*missing, *_versions(frame, info)], context(frame, info, claims), formats)
+        files["index.html"] = page(shown, [*absent, *_versions(frame, info)], context(frame, info, claims), formats)
     if "md" in formats:
-        files["README.md"] = index(shown, missing, formats, lines)
+        files["README.md"] = index(shown, absent, formats, lines)
     if "latex" in formats:
         tables = [name for name in files if name.endswith(".tex")]
         files["report.tex"] = template("document.tex").render(tables=tables)

@@ -85,9 +85,9 @@ def report(
     with explain_missing_libraries(), explain_reports(f"the report of {', '.join(folder.name for folder in folders)}"):
         info, rows = merge_runs(folders)
         files, missing = writer.write(artefacts, add_reference(rows, info), info, formats)
-    hints = [f"{name}: no records in {folders[0].name}, but in {run.name}" for name, run in elsewhere.items()]
-    others = [line for line in missing if line.partition(":")[0] not in elsewhere]
-    return ReportFiles(_write_files(Path(out), files), [*others, *hints], len(artefacts))
+    others = {name: f"no records in {folders[0].name}, but in {run.name}" for name, run in elsewhere.items()}
+    lines = [f"{name}: {reason}" for name, reason in {**missing, **others}.items()]
+    return ReportFiles(_write_files(Path(out), files), lines, len(artefacts))
 
 
 def _latest_with(artefacts: Sequence[Artefact], writer: Report, root: Path) -> tuple[Path, dict[str, Path]]:
@@ -110,7 +110,7 @@ def _without_records(artefacts: Sequence[Artefact], writer: Report, folder: Path
             _, missing = writer.write(artefacts, add_reference(rows, info), info, ())
     except UsageError:  # a newer mbcbench wrote it
         return {artefact.id for artefact in artefacts}
-    return {line.partition(":")[0] for line in missing}
+    return set(missing)
 
 
 @contextlib.contextmanager

@@ -18,8 +18,8 @@ FORMATS = ("html", "md", "latex", "csv", "png", "svg")
 
 def write(
     artefacts: Sequence[Artefact], frame: pd.DataFrame, info: JsonObject, formats: Sequence[str]
-) -> tuple[Files, list[str]]:
-    """Return the leaderboard and the artefacts as files, and a line for each artefact without records."""
+) -> tuple[Files, dict[str, str]]:
+    """Return the leaderboard and the artefacts as files, and for each artefact without records what to do about it."""
     from .. import writer  # it imports the plotting libraries
 
     return writer.write(artefacts, frame, info, formats)

@@ -47,3 +47,17 @@ def worse(a: Comparison, b: Comparison) -> Comparison:
     none = torch.zeros_like(a.gap)
     scale = torch.where(take_b, none if b.scale is None else b.scale, none if a.scale is None else a.scale)
     return Comparison(torch.where(take_b, b.gap, a.gap), torch.where(take_b, b.bound, a.bound), note, scale)
+
+
+def add_part(comparison: Comparison, data: ExampleData, compare: Callable[[], Comparison]) -> Comparison:
+    """Return, per set, the worse of a comparison and that of a further part of the law.
+
+    A counterexample shows the choices of the part that fails: those of the other had no influence on it.
+    """
+    before = dict(data.choices)
+    other = compare()
+    if comparison.is_broken:
+        data.choices = before
+    elif other.is_broken:
+        data.choices = {name: value for name, value in data.choices.items() if name not in before}
+    return worse(comparison, other)

@@ -13,7 +13,7 @@ from mbcbench.verify.observed_subject import locate_state
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 
-from .comparison import no_gap, unless_refused, worse
+from .comparison import add_part, no_gap, unless_refused
 
 PADDING_SCALE = 1e3
 
@@ -58,13 +58,7 @@ def check_mask(subject: Subject, data: ExampleData) -> Comparison:
     data.choices["positions of the padding"] = torch.cat([~chunk.present for chunk in padded], 1)
     expected = subject.stream(data.chunks, start)
     comparison = subject.compare(_stream_masked(subject, padded, start), expected, data.x)
-    choices = dict(data.choices)
-    ended = _compare_with_ended_sets(subject, data, padded, start, expected)
-    if comparison.is_broken:  # what the other part has chosen has no part in that
-        data.choices = choices
-    elif ended.is_broken:
-        del data.choices["positions of the padding"]
-    return worse(comparison, ended)
+    return add_part(comparison, data, lambda: _compare_with_ended_sets(subject, data, padded, start, expected))
 
 
 def _stream_masked(subject: Subject, chunks: list[Padded], state: State) -> Tensor:

@@ -16,7 +16,7 @@ from mbcbench.verify.observed_subject import locate_state
 from mbcbench.verify.subject import Subject, slots_of
 from mbcbench.verify.tolerance import Comparison
 
-from .comparison import no_gap, unless_refused, violation, worse
+from .comparison import add_part, no_gap, unless_refused, violation
 from .masks import PADDING_SCALE, Padded, pad_sets
 from .positions import locate_positions
 
@@ -181,15 +181,8 @@ def check_padding(subject: Subject, data: ExampleData) -> Comparison:
         return comparison
     if first is not None and not math.isfinite(first) and comparison.is_broken:
         comparison = comparison._replace(note=_describe_leak(subject, data, padded, present))
-    for compare in (_compare_ragged, _compare_beside_absent_set):
-        choices = dict(data.choices)
-        other = compare(subject, data)
-        if comparison.is_broken:  # what another part has chosen has no part in that
-            data.choices = choices
-        elif other.is_broken:
-            data.choices = {name: value for name, value in data.choices.items() if name not in choices}
-        comparison = worse(comparison, other)
-    return comparison
+    comparison = add_part(comparison, data, lambda: _compare_ragged(subject, data))
+    return add_part(comparison, data, lambda: _compare_beside_absent_set(subject, data))
 
 
 def _describe_leak(subject: Subject, data: ExampleData, padded: Tensor, present: Tensor) -> str:

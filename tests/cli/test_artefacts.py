@@ -67,8 +67,8 @@ def test_csv_has_unrounded_numbers() -> None:
 
 def test_what_has_no_records_is_said_with_the_command_that_makes_them() -> None:
     files, missing = writer().write([artefact("fig3b"), artefact("table1")], frame(clouds()), INFO, ["html"])
-    assert missing == ["fig3b: no records; make them with: mbcbench run --suite paper --only fig3b"]
-    assert missing[0] in str(files["index.html"])
+    assert missing == {"fig3b": "no records; make them with: mbcbench run --suite paper --only fig3b"}
+    assert f"fig3b: {missing['fig3b']}" in str(files["index.html"])
 
 
 HOSTILE = r"[1] \input{x} 5% _ ^ ~ $ # & { } < > é ± 集"

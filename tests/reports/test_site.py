@@ -21,7 +21,7 @@ def artefacts(*names: str) -> list[Artefact]:
 
 def written(
     table: pd.DataFrame, info: Mapping[str, Any], *names: str, formats: tuple[str, ...] = ("html",)
-) -> tuple[Mapping[str, str | bytes], list[str]]:
+) -> tuple[Mapping[str, str | bytes], Mapping[str, str]]:
     writer: Report = registry.plugin(registry.REPORTS, "leaderboard").load()
     return writer.write(artefacts(*names), table, info, formats)
 
@@ -147,8 +147,8 @@ def test_a_part_of_a_run_still_gives_a_site_that_says_what_is_missing(
     partial = parts(records, info)
     for rows, description in (partial[index] for index in (2, 5, 7)):  # one suite, one encoder, nothing
         files, missing = written(rows, description, "table1", "claims")
-        assert missing == ["table1: no records; make them with: mbcbench run --suite paper --only table1"]
-        assert missing[0] in str(files["index.html"])
+        assert missing == {"table1": "no records; make them with: mbcbench run --suite paper --only table1"}
+        assert f"table1: {missing['table1']}" in str(files["index.html"])
 
 
 def test_an_artefact_that_raises_is_a_line_and_the_others_are_drawn(
@@ -160,7 +160,7 @@ def test_an_artefact_that_raises_is_a_line_and_the_others_are_drawn(
     writer: Report = registry.plugin(registry.REPORTS, "leaderboard").load()
     both = [Artefact(id="mine", title="t", caption="c", data=broken), *artefacts("fig1")]
     files, missing = writer.write(both, records, info, ["svg"])
-    assert missing == ["mine: broke: ZeroDivisionError: none left"]
+    assert missing == {"mine": "broke: ZeroDivisionError: none left"}
     assert list(files) == ["fig1.svg"]
 
 
