@@ -117,14 +117,9 @@ def run(
         raise UsageError("--only-encoders runs the encoders of --encoder and no others; give at least one")
     if only and not suites:
         raise UsageError("--only selects experiments of a suite; name the suite too: --suite paper")
-    if data != "auto":
-        from mbcbench.datasets import check_choice
-
-        check_choice(data)
     names = [registry.plugin(registry.SUITES, name).name for name in suites or registry.default_suites()]
-    if build is not None and not build.is_default and names != [LAWS_SUITE]:
-        options_given = ", ".join(f"--{name.replace('_', '-')}" for name in build.to_params() if name != "device")
-        raise UsageError(f"{options_given}: only the laws build an encoder with it; add --suite {LAWS_SUITE}")
+    _check_data(data)
+    _check_build(build, names)
     part = Shard.parse(shard) if shard is not None else None
     all_encoders = encoders if only_encoders else [*registry.plugins(registry.ENCODERS), *encoders]
     options = replace(
@@ -145,10 +140,35 @@ def run(
         suites=names,
     )
     earlier = None if fresh else RunCache(Path(root))
+    return _run_into(new, options, names, profile, earlier, quiet)
+
+
+def _check_data(data: str) -> None:
+    if data != "auto":
+        from mbcbench.datasets import check_choice
+
+        check_choice(data)
+
+
+def _check_build(build: BuildOptions | None, suites: Sequence[str]) -> None:
+    if build is not None and not build.is_default and suites != [LAWS_SUITE]:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in build.to_params() if name != "device")
+        raise UsageError(f"{options}: only the laws build an encoder with it; add --suite {LAWS_SUITE}")
+
+
+def _run_into(
+    new: store.Run,
+    options: RunOptions,
+    suites: Sequence[str],
+    profile: Profile,
+    earlier: RunCache | None,
+    quiet: bool,
+) -> RunResult:
+    """Run the planned cells and store their records in `new`, which is removed if nothing can be planned."""
     for line in earlier.unreadable if earlier is not None else ():
         logger.warning("skipping an unreadable earlier run: %s", line)
     try:
-        result = consume(planner.run_suites(options, names, profile, earlier), options.jobs, run=new, quiet=quiet)
+        result = consume(planner.run_suites(options, suites, profile, earlier), options.jobs, run=new, quiet=quiet)
     except UsageError:
         new.discard()
         raise

@@ -102,7 +102,7 @@ def encoder_facts(target: str, detail: "EncoderDetail") -> JsonDict:
         "claims": detail.claims,
         "breaks": detail.breaks,
         "parameters": detail.parameters,
-        "slot_readout": detail.slot_readout,
+        **({"slot_readout": detail.slot_readout} if len(detail.output_shape) > 1 else {}),
         **({"ranked": "never: deliberately wrong"} if detail.deliberately_wrong else {}),
     }
 
