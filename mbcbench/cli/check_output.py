@@ -23,6 +23,8 @@ def print_laws(encoders: Sequence[str], records: "Sequence[Record]", *, tracebac
     checked: list[str] = []
     for encoder in encoders:
         of_encoder = [record for record in records if record.encoder == encoder]
+        if not of_encoder:  # interrupted before
+            continue
         error = common_error(of_encoder)
         if error is not None:
             print_line(f"{encoder}  {of_encoder[0].status}  {error.removeprefix(NOT_RUN)}")

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from types import ModuleType
@@ -332,9 +332,15 @@ def _fork_server(libraries: Sequence[str]) -> ForkServerContext:
     with _STARTING:
         before = os.environ.get("OMP_NUM_THREADS")
         os.environ["OMP_NUM_THREADS"] = "1"  # OpenMP reads it when torch is loaded, so a cell cannot set it
+        # Ctrl-C reaches all processes, and the main one ends the others. The server inherits that the signal is
+        # blocked; by itself it ignores it only after it has loaded the libraries. Starting the resource tracker, which
+        # the server needs, would unblock the signal.
+        resource_tracker.ensure_running()
+        signals = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             forkserver.ensure_running()
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, signals)
             del os.environ["OMP_NUM_THREADS"]
             if before is not None:
                 os.environ["OMP_NUM_THREADS"] = before

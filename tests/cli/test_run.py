@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 import mbcbench
@@ -123,6 +125,21 @@ def test_ctrl_c_is_one_line_and_keeps_finished_cells(plugins: Plugins, tmp_path:
     assert program.returncode == 130
     assert err.startswith("mbcbench: interrupted after 1 of 2 cells; what ended is kept in")
     assert err.count("\n") == 1
+
+
+def test_ctrl_c_while_the_first_process_starts_is_one_line(tmp_path: Path) -> None:
+    call = [sys.executable, "-P", "-m", "mbcbench.cli.main", "check", HONEST, "--quiet"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(call, cwd=tmp_path, text=True, start_new_session=True, **pipes) as program:  # type: ignore[call-overload]
+        assert comes_true(lambda: "forkserver" in _commands_of_children(program.pid))
+        time.sleep(0.3)  # it loads its libraries
+        os.killpg(program.pid, signal.SIGINT)
+        out, err = program.communicate(timeout=60)
+    assert (program.returncode, out, err) == (130, "", "mbcbench: interrupted after 0 cells\n")
+
+
+def _commands_of_children(program: int) -> str:
+    return " ".join(word for child in psutil.Process(program).children() for word in child.cmdline())
 
 
 def _runs(root: Path) -> list[Path]:
