@@ -4,6 +4,7 @@ import io
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -74,7 +75,7 @@ def test_what_has_no_records_is_said_with_the_command_that_makes_them() -> None:
 HOSTILE = r"[1] \input{x} 5% _ ^ ~ $ # & { } < > é ± 集"
 
 
-def hostile(value: str) -> tuple[Files, list[str]]:
+def hostile(value: str) -> tuple[Files, Mapping[str, str]]:
     table = Artefact(
         id="t", title="100% of_it", caption="#1 & more", data=lambda _: pd.DataFrame({"a_b": [value], "c": [1.5]})
     )
