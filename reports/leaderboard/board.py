@@ -10,13 +10,13 @@ from ..aggregation import BROKEN, worst
 from ..columns import Row
 from ..formatting import STATUS_WORDS
 from .cells import Cell, Column, encoder_column, law_groups, score_column
-from .columns import ScoreColumn
+from .columns import ONE_PIECE, ScoreColumn
 from .families import family_of
 from .ranking import Ranking, format_interval
-from .standard import ANY_ORDER, Task, TaskScores
+from .standard import ANY_ORDER, ORDERS, Task, TaskScores
 
 INCONSISTENT = "†"
-UNCONVERGED = "n.c."
+UNCONVERGED = "°"
 UNLEARNT = "≈"
 # Remarks, by the symbol that stands for them. None of them removes a result.
 MARKS = {
@@ -24,6 +24,9 @@ MARKS = {
     UNCONVERGED: "not converged: twice the steps improve its validation score by more than the task's tolerance",
     UNLEARNT: "at chance: a training ended within .02 nats of the loss of the best prediction that ignores the set",
 }
+# Orders of a stream in the table, by their words; the page explains them.
+SHORT_ORDERS = {words: words.partition(" ")[0] for words in ORDERS.values()}
+SHORT_ORDERS |= {ORDERS["one-and-rest"]: "1 + rest", ONE_PIECE: "whole", ANY_ORDER: "any"}
 LAW_COLUMNS = ("mbc", "other laws")
 COST_LABELS = {"throughput": "elem/s", "memory": "mem.", "parameters": "params"}
 
@@ -129,13 +132,14 @@ def _worst_cell(row: Row) -> Cell:
     marks = tuple(remarks(row))
     title = [str(row["place"]), f"{row['seeds']:g} seeds"]
     if row["worst_order"] != ANY_ORDER:
-        title.append(f"{format_score(row['lost'])} worse than in one piece")
+        title.append(f"{row['worst_order']}: {format_score(row['lost'])} worse than in one piece")
     title += [MARKS[mark] for mark in marks]
     if UNCONVERGED in marks:
         title.append(f"better by {format_score(row['gain'])}")
     beside = "" if pd.isna(row["half"]) else f"±{format_score(row['half'])}"
     text, order = format_score(row["score"]), float(row["score"])
-    return Cell(text, beside, "ok", order, "; ".join(filter(None, title)), str(row["worst_order"]), marks)
+    below = SHORT_ORDERS.get(row["worst_order"], row["worst_order"])
+    return Cell(text, beside, "ok", order, "; ".join(filter(None, title)), below, marks)
 
 
 def remarks(row: Row) -> list[str]:
@@ -151,8 +155,10 @@ def _mean_cell(row: Row, key: str) -> Cell:
 
 
 def format_score(value: float) -> str:
-    """Return three decimals without a leading zero: `.924`, `-.051`."""
-    return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.3f}"
+    """Return three decimals without a leading zero, `.924` or `-.051`; above 1, three digits: `15.5`."""
+    if abs(value) < 1:
+        return f"{value:z.3f}".replace("0.", ".", 1)
+    return f"{value:.3g}" if abs(value) >= 100 else f"{value:#.3g}"
 
 
 def _law_columns(table: pd.DataFrame) -> list[Column]:

@@ -19,7 +19,7 @@ from ..provenance import record_lines
 from ..rendering import template
 from ..selection import label_models, tidy
 from ..style import image
-from .board import MARKS, board_columns, entries
+from .board import MARKS, SHORT_ORDERS, board_columns, entries
 from .cells import Column, view_columns
 from .columns import ACCURACY, ONE_PIECE, RESOURCES, STREAMED, ScoreColumn, encoders_of, score_columns, suite_rows
 from .encoder_details import anchors, claims_of, cost_rows, encoder_details, task_details
@@ -59,7 +59,7 @@ def context(frame: pd.DataFrame, info: JsonObject, claims: pd.DataFrame | None =
         "is_ranked": bool(ranking.tasks),
         "rules": [ranking.rule, INTERVALS_RULE] if ranking.tasks else [],
         "marks": MARKS,
-        "any_order": ANY_ORDER,
+        "any_order": SHORT_ORDERS[ANY_ORDER],
         "encoders": encoders,
         "legend": STATUS_WORDS,
         "notes": notes(frame, info, table),

@@ -14,11 +14,10 @@ from mbcbench.types import JsonObject
 from ..formatting import STATUS_WORDS, SYMBOLS, facts, failures, symbol
 from ..provenance import record_lines
 from ..selection import tidy
-from .board import INCONSISTENT, MARKS, UNCONVERGED, UNLEARNT, Entry, board_columns, entries
+from .board import INCONSISTENT, MARKS, Entry, board_columns, entries
 from .cells import Cell, Column, law_groups, view_columns
-from .columns import ONE_PIECE, encoders_of, score_columns
+from .columns import encoders_of, score_columns
 from .ranking import Ranking
-from .standard import ANY_ORDER, ORDERS
 from .table import notes, ranked_table
 
 STYLES = {"pass": "green", "ok": "", "xfail": "yellow", "undecided": "yellow"}
@@ -34,9 +33,6 @@ LEGEND = (
     "\nA badge counts the laws that hold, of those that apply. ± is the 95 % t interval of the mean over seeds; a "
     "value marked ! lacks seeds (2/3: two of three). "
 )
-SHORT_ORDERS = {words: words.partition(" ")[0] for words in ORDERS.values()}
-SHORT_ORDERS |= {ORDERS["one-and-rest"]: "1 + rest", ONE_PIECE: "whole", ANY_ORDER: "any"}
-SHORT_MARKS = {UNCONVERGED: "°", UNLEARNT: "≈", INCONSISTENT: "†"}
 
 
 def style(status: str) -> str:
@@ -117,7 +113,7 @@ def _ranked_layouts(columns: Sequence[Column]) -> Iterator[Sequence[Sequence[Col
 
 def _order_column(worst: Column) -> Column:
     """Return a column that names the worst order of each encoder in one word."""
-    cells = tuple(Cell(SHORT_ORDERS.get(cell.below, cell.below), status=cell.status) for cell in worst.cells)
+    cells = tuple(Cell(cell.below, status=cell.status) for cell in worst.cells)
     return Column(worst.key.replace("score", "order"), "order", worst.about, False, cells, worst.heading)
 
 
@@ -155,7 +151,7 @@ def _table(rows: Sequence[Entry], columns: Sequence[Column], ascii_only: bool) -
         if entry.is_apart and not rows[index - 1].is_apart:
             table.add_section()
         lead = [entry.rank or "–", *((entry.interval, entry.group) if has_intervals else ())]
-        name = "".join([entry.name, *(SHORT_MARKS[mark] for mark in entry.marks)])
+        name = "".join([entry.name, *entry.marks])
         cells = [*map(Text, lead), Text(name), *(_cell(column.cells[index]) for column in columns)]
         table.add_row(*(_translate(cell, ascii_only) for cell in cells), style="dim" if entry.is_apart else None)
     return table
@@ -176,7 +172,7 @@ def _cell(cell: Cell) -> Text:
     if cell.status != "ok":
         seeds = cell.beside.partition(" seeds")[0].replace(" of ", "/")
         return Text(f"! {cell.text} {seeds:>6}", style=style(cell.status))
-    marks = "".join(SHORT_MARKS[mark] for mark in cell.marks)
+    marks = "".join(cell.marks)
     if not cell.beside:
         return Text(cell.text + marks)
     return Text.assemble((marks, "yellow"), cell.text, (f" {cell.beside}", "dim"))
@@ -191,7 +187,7 @@ def _legend(ranking: Ranking, ascii_only: bool) -> Text:
     text = Text("   ").join(marks)
     text.append(LEGEND)
     meant = MARKS if ranking.tasks else {INCONSISTENT: MARKS[INCONSISTENT]}
-    text.append(". ".join(f"{SHORT_MARKS[mark]} {words}" for mark, words in meant.items()) + ".")
+    text.append(". ".join(f"{mark} {words}" for mark, words in meant.items()) + ".")
     if ranking.tasks:
         text.append(f"\n{ranking.rule} Encoders of one letter cannot be told apart from the first of them.")
     return _translate(text, ascii_only)

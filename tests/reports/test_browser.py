@@ -15,13 +15,15 @@ import pytest
 
 from mbcbench import registry
 from mbcbench.cli.check_export import write_html
+from mbcbench.records import reference
 from mbcbench.records.record import Record, Status, frame
 from mbcbench.reporting import Report
-from tests.reports.standard_records import standard_frame
+from tests.reports.standard_records import Encoder, records_of, standard_frame
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
 ARTEFACTS = ("fig1", "standing", "law-matrix", "memory", "claims", "table2")
+TRAINED = ("point-clouds", "image-completion", "centroids")
 OUTER = """<!doctype html><pre id="answers"></pre>
 <script>addEventListener("message", (event) => document.getElementById("answers").append(event.data));</script>
 <iframe width="390" height="844" src="page.html"></iframe>
@@ -159,6 +161,17 @@ def test_the_ranked_table_fits_the_window(ranked: dict[str, Any]) -> None:
     assert ranked["console"] == []
     assert ranked["width"] <= ranked["inner"]
     assert ranked["clipped"] == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_reference_results_fit_the_window(info: dict[str, Any], width: int, tmp_path: Path) -> None:
+    names = list(registry.plugins(registry.ENCODERS))
+    of_run = [record for name in names for record in records_of(Encoder(name, 0)) if record.suite not in TRAINED]
+    described = {**info, "encoders": names, "reference": reference.describe(reference.load())}
+    answers = ask(reference.add_reference(frame(of_run), described), described, RANKED_PROBE, width, tmp_path)
+    assert answers["width"] <= answers["inner"]
+    assert answers["clipped"] == []
+    assert len(answers["restored"]) == len(names)
 
 
 def test_a_phone_leads_with_rank_name_and_score(ranked: dict[str, Any]) -> None:
