@@ -31,7 +31,7 @@ by_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.case)
 
 
 def request_for(*encoders: str, **more: Any) -> Request:
-    return Request(encoders=encoders, profile="standard", **more)
+    return Request(encoders=encoders, profile="standard", reference=False, **more)
 
 
 def searched(cells: Sequence[Cell], losses: dict[float, float | None]) -> list[Record]:
