@@ -1,4 +1,4 @@
-.PHONY: venv run test lint docs reference readme tour detection seeds results-by-encoder field bench costs results gallery performance gpu fuzz faults coverage mutants site thorough dist try-wheel release clean
+.PHONY: venv run test lint docs reference leaderboard readme tour detection seeds results-by-encoder field bench costs results gallery performance gpu fuzz faults coverage mutants site thorough dist try-wheel release clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -35,6 +35,11 @@ reference: venv
 	test -d $(REFERENCE) || $(BIN)/python tools/reference.py $(REFERENCE) --unpack
 	-$(BIN)/mbcbench run --profile standard --no-reference $(TASKS) --root $(REFERENCE)
 	$(BIN)/python tools/reference.py $(REFERENCE)
+
+# docs/leaderboard.md, its figure and table, and the README's picture: five minutes.
+leaderboard: venv
+	$(BIN)/mbcbench run
+	$(BIN)/python tools/leaderboard.py latest
 
 # What is derived from docstrings: the page on the laws, and the summaries in the indexes of plug-ins.
 docs: venv

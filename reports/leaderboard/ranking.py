@@ -42,7 +42,7 @@ class Ranking:
     @property
     def order(self) -> list[str]:
         """Return the encoders: ranked ones first and best first, then the others, then those that stand apart."""
-        return list(self.table.sort_values(["is_apart", "rank"], kind="stable", na_position="last").index)
+        return list(self.table.sort_values(["is_apart", "rank", "encoder"], na_position="last").index)
 
     @property
     def rule(self) -> str:

@@ -23,6 +23,7 @@ RULE = (
     "one piece and all orders of the stream."
 )
 MAKE = "mbcbench run --profile standard"
+NLL_TICKS = (-1, 0, 1, 10, 100)
 OF_TASK = ("rank", "low", "high")
 OF_SCORES = ("score", "half", "worst_order", "one_piece", "random", "other", "unconverged", "unlearnt", "lr", "seconds")
 
@@ -113,8 +114,14 @@ def _draw_scores(axes: "Axes", ranked: pd.DataFrame, task: str) -> None:
     axes.hlines(places, worst, whole, color=FAINT, linewidth=1)
     axes.plot(whole, places, "o", color=colour, markerfacecolor="white", markersize=4.5)
     axes.plot(worst, places, "o", color=colour, markersize=4.5)
-    unit = "NLL, lower is better" if task == "images" else "accuracy,\nhigher is better"
-    axes.set_xlabel(f"{task}\n{unit}")
+    if task == "images":
+        axes.set_xlabel(f"{task}\nNLL,\nlower is better")
+        axes.set_xscale("asinh", linear_width=0.3)  # a stream in another order may cost a hundred times as much
+        low, high = min(whole.min(), worst.min()), max(whole.max(), worst.max())
+        ticks = [tick for tick in NLL_TICKS if low <= tick <= high]
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    else:
+        axes.set(xlabel=f"{task}\naccuracy,\nhigher is better", xlim=(-0.05, 1.05))
 
 
 def profile_rows(frame: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,61 @@
+"""The page of the leaderboard shows the reference results that ship, and says how far they can be trusted."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mbcbench import registry
+from mbcbench.protocol.build import get_spec
+from mbcbench.records import reference
+from mbcbench.records.record import frame
+from mbcbench.reports.leaderboard.ranking import Ranking, format_interval, rank_encoders
+from mbcbench.reports.selection import tidy
+from tools.leaderboard import score, trust
+
+PAGE = (Path(__file__).parents[2] / "docs" / "leaderboard.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def ranking() -> Ranking:
+    names = [name for name in registry.plugins(registry.ENCODERS) if not get_spec(name).deliberately_wrong]
+    return rank_encoders(tidy(frame(reference.load().records)), names)
+
+
+def test_every_registered_encoder_has_five_seeds_of_every_task() -> None:
+    encoders = set(registry.plugins(registry.ENCODERS))
+    for case in ("standard-points", "standard-images", "standard-centroids"):
+        seeds = reference.load().seeds(case)
+        assert set(seeds) == encoders
+        assert all(of_encoder == {0, 1, 2, 3, 4} for of_encoder in seeds.values())
+
+
+def test_the_page_shows_these_results(ranking: Ranking) -> None:
+    shown = {}
+    for line in PAGE.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 7:
+            shown[cells[3].removesuffix("†")] = cells
+    assert sum(cells[0] == "–" for cells in shown.values()) == len(registry.plugins(registry.ENCODERS)) - len(
+        ranking.table
+    )
+    for name, row in ranking.table.iterrows():
+        cells = shown[str(name)]
+        assert cells[:3] == [f"{row['rank']:g}", format_interval(row["low"], row["high"]), row["group"]]
+        assert cells[4:] == [score(task.table.loc[name].to_dict()) for task in ranking.tasks]
+
+
+def test_the_page_says_how_many_have_converged(ranking: Ranking) -> None:
+    trained = frame(reference.load().records)
+    for scores in ranking.tasks:
+        facts = trust(scores, trained[trained["suite"].eq(scores.task.suite)])
+        told = rf"\*\*{facts['title']}\*\*: {facts['converged']} of {facts['count']} encoders have converged"
+        assert re.search(told, PAGE)
+        assert facts["doubled"] in PAGE
+
+
+def test_strong_encoders_learn_the_digits(ranking: Ranking) -> None:
+    points = ranking.tasks[0].table["one_piece"]
+    assert points["set-transformer"] >= 0.92
+    assert points["perceiver"] >= 0.93
+    assert points["deepsets-max"] >= 0.92

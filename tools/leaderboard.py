@@ -1,0 +1,134 @@
+"""Write docs/leaderboard.md and what it shows from a run: `python tools/leaderboard.py RUN`.
+
+With Chromium, the README's picture of the table is drawn too.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+from template import DOCS, markdown_table, write
+
+import mbcbench
+from mbcbench.api.report import merge_runs
+from mbcbench.records import reference, store
+from mbcbench.records.record import frame
+from mbcbench.reports.leaderboard.board import INCONSISTENT, format_score, remarks
+from mbcbench.reports.leaderboard.columns import encoders_of
+from mbcbench.reports.leaderboard.ranking import Ranking, format_interval
+from mbcbench.reports.leaderboard.standard import TaskScores
+from mbcbench.reports.leaderboard.standing import name_leaders, ranking_table
+from mbcbench.reports.leaderboard.table import ranked_table
+from mbcbench.reports.provenance import record_lines
+from mbcbench.reports.selection import tidy
+
+RESULTS = DOCS / "results"
+LOST = 0.005  # a smaller loss by streaming is not shown
+# Columns of the page's table that the picture leaves out (random chunks, the other size, memory, parameters); each
+# encoder takes one line.
+HIDDEN = (4, 5, 8, 9, 12, 13, 17, 18)
+SELECTORS = ", ".join(f"tr:is(.columns, [data-place]) > :nth-child({place})" for place in HIDDEN)
+PICTURE_STYLE = f"""<style>
+header, main > *:not(#leaderboard), #leaderboard > *:not(.scroll), {SELECTORS} {{ display: none !important; }}
+body {{ margin: 0; padding: 0.75rem; }}
+.fit {{ margin: 0 !important; width: fit-content !important; max-height: none !important; }}
+.ranked .name > span:not(.rank) > small, .ranked .below {{ display: none; }}
+.ranked .name {{ width: 17.5rem; }}
+.ranked .rank {{ width: 4.6em; text-align: left; }}
+.ranked .rank small {{ display: inline; float: right; }}
+.ranked .headings th {{ white-space: nowrap; }}
+.ranked thead {{ position: static; }}
+</style>"""
+PICTURE_SIZE = "888,1296"  # of the table, in pixels
+
+
+def main(run: str) -> None:
+    """Write the page, its table in HTML, the figure of ranks, and the picture of the table."""
+    folder = store.find(run)
+    made = Path(tempfile.mkdtemp())
+    mbcbench.report(folder, only=["ranking"], formats=["html", "png"], out=made)
+    (RESULTS / "leaderboard.html").write_bytes((made / "index.html").read_bytes())
+    (RESULTS / "ranking.png").write_bytes((made / "ranking.png").read_bytes())
+    write("leaderboard", words(folder))
+    draw_picture((made / "index.html").read_text(encoding="utf-8"), made)
+    shutil.rmtree(made)
+
+
+def words(folder: Path) -> dict[str, Any]:
+    """Return the variables of the page's template."""
+    info, own = merge_runs([folder])
+    records = reference.add_reference(own, info)
+    table, ranking = ranked_table(records, encoders_of(tidy(records), info))
+    trained = frame(reference.load().records)
+    return {
+        "ENCODERS": len(table),
+        "RESULT": name_leaders(ranking_table(records)),
+        "TABLE": markdown_table(
+            ["#", "95 %", "group", "encoder", *(s.task.key for s in ranking.tasks)], list(rows(table, ranking))
+        ),
+        "RECORDS": "\n\n".join(f"{line}." for line in record_lines(info)),
+        "TASKS": [trust(scores, trained[trained["suite"].eq(scores.task.suite)]) for scores in ranking.tasks],
+    }
+
+
+def rows(table: pd.DataFrame, ranking: Ranking) -> Iterator[list[str]]:
+    """Yield the cells of each encoder: rank, interval, group, name, and a score for each task."""
+    for row in table.to_dict("records"):
+        name = str(row["encoder"])
+        mark = INCONSISTENT if row["laws.mbc.status"] in ("xfail", "fail") else ""
+        rank = "–" if np.isnan(row["rank"]) else f"{row['rank']:g}"
+        scores = [score(task.table.loc[name].to_dict()) for task in ranking.tasks]
+        yield [rank, format_interval(row["low"], row["high"]), str(row["group"]), name + mark, *scores]
+
+
+def score(row: dict[str, Any]) -> str:
+    """Return the worst score with its marks and interval, and the score in one piece if streaming loses any."""
+    whole = f" ({format_score(row['one_piece'])})" if row["lost"] > LOST else ""
+    return f"{format_score(row['score'])}{''.join(remarks(row))} ±{format_score(row['half'])}{whole}"
+
+
+def trust(scores: TaskScores, records: pd.DataFrame) -> dict[str, Any]:
+    """Return how many encoders have converged on a task, and how their order depends on steps and seeds."""
+    gain = scores.table["gain"].dropna()
+    first = gain.idxmax()
+    doubled = records[records["params.role"].eq("doubled")].set_index("encoder")["value"]
+    final = records[records["params.role"].eq("final")].drop_duplicates(["encoder", "seed"])
+    by_seed = final.pivot(index="encoder", columns="seed", values="detail.validation_score").loc[doubled.index]
+    pairs = [spearmanr(by_seed[a], by_seed[b]).statistic for a, b in combinations(by_seed.columns, 2)]
+    return {
+        "title": scores.task.title,
+        "converged": int((~scores.table.loc[gain.index, "unconverged"]).sum()),
+        "count": len(gain),
+        "median": format_score(gain.median()),
+        "most": f"{first} ({format_score(gain[first])})",
+        "doubled": f"{spearmanr(by_seed[0], doubled).statistic:.2f}",
+        "seeds": f"{np.median(pairs):.2f} in the median",
+    }
+
+
+def draw_picture(page: str, folder: Path) -> None:
+    """Draw the table of a page as docs/leaderboard.png, if Chromium is installed."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        print("Chromium is not installed: docs/leaderboard.png is not drawn")
+        return
+    page = re.sub(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>", "", page)
+    page = page.replace('colspan="4"', 'colspan="2"').replace('colspan="3"', 'colspan="1"')
+    (folder / "picture.html").write_text(page.replace("</head>", f"{PICTURE_STYLE}</head>"), encoding="utf-8")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-device-scale-factor=1.5"]
+    options += [f"--window-size={PICTURE_SIZE}", f"--screenshot={DOCS / 'leaderboard.png'}"]
+    address = (folder / "picture.html").as_uri()
+    subprocess.run([browser, *options, address], check=True, capture_output=True, timeout=120)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
