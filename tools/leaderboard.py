@@ -72,22 +72,24 @@ def words(folder: Path) -> dict[str, Any]:
     return {
         "ENCODERS": len(table),
         "RESULT": name_leaders(ranking_table(records)),
-        "TABLE": markdown_table(
-            ["#", "95 %", "group", "encoder", *(s.task.key for s in ranking.tasks)], list(rows(table, ranking))
-        ),
+        "TABLE": markdown_table(["rank", "encoder", *(s.task.key for s in ranking.tasks)], list(rows(table, ranking))),
         "RECORDS": "\n\n".join(f"{line}." for line in record_lines(info)),
         "TASKS": [trust(scores, trained[trained["suite"].eq(scores.task.suite)]) for scores in ranking.tasks],
     }
 
 
 def rows(table: pd.DataFrame, ranking: Ranking) -> Iterator[list[str]]:
-    """Yield the cells of each encoder: rank, interval, group, name, and a score for each task."""
+    """Yield the cells of each encoder: rank with interval and group, name, and a score for each task."""
     for row in table.to_dict("records"):
         name = str(row["encoder"])
         mark = INCONSISTENT if row["laws.mbc.status"] in ("xfail", "fail") else ""
-        rank = "–" if np.isnan(row["rank"]) else f"{row['rank']:g}"
+        rank = (
+            "–"
+            if np.isnan(row["rank"])
+            else f"{row['rank']:g} ({format_interval(row['low'], row['high'])}) {row['group']}"
+        )
         scores = [score(task.table.loc[name].to_dict()) for task in ranking.tasks]
-        yield [rank, format_interval(row["low"], row["high"]), str(row["group"]), name + mark, *scores]
+        yield [rank, name + mark, *scores]
 
 
 def score(row: dict[str, Any]) -> str:
