@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from mbcbench import registry
-from mbcbench.protocol.build import get_spec
+from mbcbench.protocol.build import build_from_spec, get_spec
 from mbcbench.records import reference
 from mbcbench.records.record import frame
 from mbcbench.reports.leaderboard.ranking import Ranking, format_interval, rank_encoders
@@ -59,3 +60,11 @@ def test_strong_encoders_learn_the_digits(ranking: Ranking) -> None:
     assert points["set-transformer"] >= 0.92
     assert points["perceiver"] >= 0.93
     assert points["deepsets-max"] >= 0.92
+
+
+@pytest.mark.parametrize("name", ["deepsets-original", "deepsets-original-mean"])
+def test_layers_that_subtract_the_pool_encode_all_sets_of_one_alike(name: str) -> None:
+    assert "every set of one has the same encoding" in " ".join(PAGE.split())
+    encode = build_from_spec(get_spec(name), dim_in=3, seed=0).eval()
+    one = torch.randn(8, 1, 3, generator=torch.Generator().manual_seed(0))
+    assert bool((encode(one) == encode(one)[:1]).all())
