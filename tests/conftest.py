@@ -24,6 +24,15 @@ os.environ.pop("COLUMNS", None)  # of a terminal, or of xdist: output of a pipe 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
+# They take seconds each and come first, so that at the end no process waits for another one.
+LONG = ("test_new.py", "test_gpu.py", "test_ci_page.py", "test_tour.py", "test_packaging.py", "test_command.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests."""
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 PLUGINS = '''
 import torch
 from mbcbench.protocol.build import build_from_spec, get_spec
