@@ -174,12 +174,13 @@ def _print_summary(result: "RunResult", folder: Path) -> None:
     from mbcbench.errors import plural
     from mbcbench.execution.progress import format_duration
     from mbcbench.records import store
+    from mbcbench.records.cache import reasons
 
     progress = result.progress
     parts = [f"{plural(progress.done, 'cell')}: {progress.done - progress.failed} ok, {progress.failed} failed"]
     if progress.reused:
         parts.append(f"{progress.reused} of {plural(progress.total or 0, 'cell')} reused")
-    if progress.reasons:
-        parts.append(f"{progress.to_run} run: {progress.reasons}")
+    if progress.misses:
+        parts.append(f"{progress.to_run} run: {reasons(progress.misses)}")
     print_line(f"records   {folder / store.RECORDS}")
     print_line(f"{'; '.join(parts)}; {format_duration(progress.elapsed)}")

@@ -15,7 +15,7 @@ from mbcbench.execution.runner import Event, Finished, Job, Limits
 from mbcbench.execution.shard import Shard, digest_plan
 from mbcbench.execution.suite import PROBE, DataNeed, PlanParams, Profile
 from mbcbench.protocol.customize import BuildOptions
-from mbcbench.records.cache import RunCache, reasons
+from mbcbench.records.cache import CacheMiss, RunCache
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EncoderDetail, PlanDetail, SourceDetail
 from mbcbench.records.record import BROKEN, NOT_RUN, Record, Status
@@ -80,7 +80,7 @@ class Planned:
     cells: tuple[Cell, ...]
     to_run: tuple[Cell, ...]
     reused: int = 0
-    reasons: str = ""
+    misses: tuple[CacheMiss, ...] = ()
     experiments: Mapping[str, JsonObject] = field(default_factory=dict)
     digest: str = ""
     workers: int = 0
@@ -324,7 +324,7 @@ def _execute(
         cells=(*before.cells, *(job.cell for job in jobs)),
         to_run=tuple(job.cell for job in to_run),
         reused=len(reused),
-        reasons=reasons(cache.miss(job.cell) for job in to_run) if cache is not None else "",
+        misses=tuple(cache.miss(job.cell) for job in to_run) if cache is not None else (),
         experiments={**before.experiments, **_experiments_of(work, jobs)},
         digest=before.digest,
         workers=executor.workers,

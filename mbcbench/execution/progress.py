@@ -23,6 +23,7 @@ from mbcbench.records.record import BROKEN, NOT_RUN, UNEXPECTED, Record, Status
 
 if TYPE_CHECKING:
     from mbcbench.datasets.progress import Report
+    from mbcbench.records.cache import CacheMiss
 
 SECONDS_BETWEEN_LINES = 10.0
 MAX_MESSAGE = 120  # characters of a message in a line
@@ -35,7 +36,7 @@ class Progress:
     def __init__(self, workers: int, clock: Clock = time.monotonic) -> None:
         self.total: int | None = None
         self.done = self.failed = self.reused = self.to_run = 0
-        self.reasons = ""
+        self.misses: list[CacheMiss] = []
         self.running: dict[str, tuple[Cell, float]] = {}  # by key, with the time of the start
         self.preparations: dict[str, _Preparation] = {}  # the running ones, by key of their cell
         self._clock = clock
@@ -59,7 +60,7 @@ class Progress:
             case Planned():
                 self.total = len(step.cells)
                 self.reused, self.to_run = self.reused + step.reused, self.to_run + len(step.to_run)
-                self.reasons = step.reasons or self.reasons
+                self.misses += step.misses
                 self._workers = step.workers or self._workers
                 self._waiting |= {cell.key: cell.suite for cell in step.to_run}
             case Started():

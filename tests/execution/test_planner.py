@@ -1,8 +1,12 @@
 """Plans: follow-up cells, and what is in the identity of a cell."""
 
+from pathlib import Path
+
 from mbcbench.execution import planner
 from mbcbench.execution.planner import Planned, RunOptions, Step
+from mbcbench.execution.progress import Progress
 from mbcbench.execution.runner import Finished
+from mbcbench.records.cache import RunCache, reasons
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 from tests.cli.helpers import HONEST
@@ -36,13 +40,13 @@ TIMED = replace(TWO, name="timed", exclusive=True, cells=lambda request: [Cell(s
 """
 
 
-def steps_of(plugins: Plugins, name: str) -> list[Step]:
+def steps_of(plugins: Plugins, name: str, cache: RunCache | None = None) -> list[Step]:
     plugins.module("stages", SUITE)
     plugins.add("suites", "two", "stages:TWO")
     if name != "two":
         plugins.add("suites", name, f"stages:{name.upper()}")
     options = RunOptions(encoders=(HONEST,), user_encoders=frozenset({HONEST}))
-    return list(planner.run_suites(options, [name], "quick", None))
+    return list(planner.run_suites(options, [name], "quick", cache))
 
 
 def records_of(steps: list[Step], case: str) -> list[Record]:
@@ -62,6 +66,14 @@ def test_the_second_plan_has_the_cells_of_both_stages(plugins: Plugins) -> None:
     assert [len(first.cells), len(second.cells)] == [3, 4]
     assert second.cells[:3] == first.cells
     assert [cell.case for cell in second.to_run] == ["second"]
+
+
+def test_the_reasons_of_both_stages_are_counted(plugins: Plugins, tmp_path: Path) -> None:
+    progress = Progress(workers=1)
+    for step in steps_of(plugins, "two", RunCache(tmp_path)):
+        progress.update(step)
+    assert reasons(progress.misses) == "new (4)"
+    assert progress.to_run == 4
 
 
 def test_a_follow_up_that_raises_is_a_record(plugins: Plugins) -> None:
