@@ -15,13 +15,15 @@ venv: .venv/stamp
 run: venv
 	$(BIN)/mbcbench run
 
+# One more than there are cores: many tests wait for processes of their own.
+PROCESSES = $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 # Hundreds of processes import the package: without bytecode, each of them compiles it.
 test: export PYTHONDONTWRITEBYTECODE =
 test: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/mypy -n auto
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
 
 lint: venv
 	$(BIN)/ruff check --fix .
@@ -131,7 +133,7 @@ faults: venv
 COVERAGE := COVERAGE_ROOT=$(CURDIR) COVERAGE_FILE=$(CURDIR)/.coverage $(BIN)/python -m coverage
 coverage: venv
 	$(COVERAGE) erase
-	-$(COVERAGE) run -m pytest -n auto --dist worksteal
+	-$(COVERAGE) run -m pytest -n $(PROCESSES) --dist worksteal
 	-$(COVERAGE) combine --quiet
 	$(COVERAGE) report --skip-covered
 

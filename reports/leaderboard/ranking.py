@@ -42,7 +42,8 @@ class Ranking:
     @property
     def order(self) -> list[str]:
         """Return the encoders: ranked ones first and best first, then the others, then those that stand apart."""
-        return list(self.table.sort_values(["is_apart", "rank", "encoder"], na_position="last").index)
+        names = self.table.index.where(self.table["rank"].notna(), "")  # equal ranks are in the order of names
+        return list(self.table.assign(tie=names).sort_values(["is_apart", "rank", "tie"], na_position="last").index)
 
     @property
     def rule(self) -> str:
