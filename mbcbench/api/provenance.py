@@ -70,7 +70,6 @@ def _differs(group: str, name: str, identity: Mapping[str, str]) -> bool:
     return any(identity.get(key, value) != value for key, value in installed_sources(group, name).items())
 
 
-@cache
 def installed_sources(group: str, name: str) -> dict[str, str]:
     """Return the digests of the installed sources of a plug-in; none for a target, or of another distribution."""
     key = SUITE_SOURCE if group == registry.SUITES else ENCODER_SOURCE
@@ -79,6 +78,12 @@ def installed_sources(group: str, name: str) -> dict[str, str]:
         return {} if ":" in name else {key: "not installed"}
     if not plugin.target.startswith(OWN):
         return {}
-    sources = digest.sources_unloaded(plugin.module)
-    digests = {key: digest.files(sources)}
-    return {**digests, HARNESS_SOURCE: digest.harness(sources)} if group == registry.SUITES else digests
+    source, harness = _digests(plugin.module)
+    return {key: source, HARNESS_SOURCE: harness} if group == registry.SUITES else {key: source}
+
+
+@cache
+def _digests(module: str) -> tuple[str, str]:
+    """Return the digests of the sources of a module, and of those of the harness that they use."""
+    sources = digest.sources_unloaded(module)
+    return digest.files(sources), digest.harness(sources)

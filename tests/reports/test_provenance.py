@@ -15,6 +15,7 @@ from mbcbench.records.cell import Cell
 from mbcbench.reporting import Report
 from mbcbench.reports.provenance import record_lines
 from tests.cli.report_records import artefact, clouds
+from tests.conftest import Plugins
 from tests.reports.test_leaderboard import printed
 
 LINE = "Records: commit c07caf5 (2026-11-24); machine Example CPU @ 2.50GHz, 2 cores, 8 GiB, 1 thread"
@@ -96,6 +97,12 @@ def test_a_run_is_compared_with_the_installed_sources(tmp_path: Path) -> None:
     other = stored_run(tmp_path, **identity | {"harness source": "0"}, **{"encoder source": "0"})
     assert provenance.describe_run(other)["changed"] == {"suites": ["point-clouds"], "encoders": ["mean"]}
     assert len(merge_runs([tmp_path / "runs" / same["run"], other])[0]["runs"]) == 2
+
+
+def test_a_plugin_that_is_not_installed_has_no_sources_until_it_is(plugins: Plugins) -> None:
+    assert provenance.installed_sources(registry.SUITES, "point-clouds") == {"suite source": "not installed"}
+    plugins.add("suites", "point-clouds", "mbcbench.suites.tasks.point_clouds.suite:SUITE")
+    assert provenance.installed_sources(registry.SUITES, "point-clouds").keys() == {"suite source", "harness source"}
 
 
 def test_a_run_without_cells_or_digests_gives_no_warning(tmp_path: Path) -> None:
