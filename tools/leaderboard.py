@@ -8,27 +8,26 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from browser import BROWSER, HEADLESS
 from scipy.stats import spearmanr
-from template import DOCS, markdown_table, write
+from template import DOCS, markdown_table, origin_text, write
 
 import mbcbench
 from mbcbench.api.report import merge_runs
 from mbcbench.records import reference, store
 from mbcbench.records.record import frame
-from mbcbench.reports.leaderboard.board import INCONSISTENT, format_score, remarks
+from mbcbench.reports.leaderboard.board import Entry, entries, format_score, remarks
 from mbcbench.reports.leaderboard.columns import encoders_of
-from mbcbench.reports.leaderboard.ranking import Ranking, format_interval
+from mbcbench.reports.leaderboard.ranking import Ranking
 from mbcbench.reports.leaderboard.standard import TaskScores
-from mbcbench.reports.leaderboard.standing import name_leaders, ranking_table
+from mbcbench.reports.leaderboard.standing import name_leaders
 from mbcbench.reports.leaderboard.table import ranked_table
-from mbcbench.reports.provenance import record_lines
 from mbcbench.reports.selection import tidy
 
 RESULTS = DOCS / "results"
@@ -54,13 +53,13 @@ PICTURE_SIZE = "888,1296"  # of the table, in pixels
 def main(run: str) -> None:
     """Write the page, its table in HTML, the figure of ranks, and the picture of the table."""
     folder = store.find(run)
-    made = Path(tempfile.mkdtemp())
-    mbcbench.report(folder, only=["ranking"], formats=["html", "png"], out=made)
-    (RESULTS / "leaderboard.html").write_bytes((made / "index.html").read_bytes())
-    (RESULTS / "ranking.png").write_bytes((made / "ranking.png").read_bytes())
     write("leaderboard", words(folder))
-    draw_picture((made / "index.html").read_text(encoding="utf-8"), made)
-    shutil.rmtree(made)
+    with tempfile.TemporaryDirectory() as name:
+        made = Path(name)
+        mbcbench.report(folder, only=["ranking"], formats=["html", "png"], out=made)
+        shutil.copyfile(made / "index.html", RESULTS / "leaderboard.html")
+        shutil.copyfile(made / "ranking.png", RESULTS / "ranking.png")
+        draw_picture(made / "index.html")
 
 
 def words(folder: Path) -> dict[str, Any]:
@@ -69,27 +68,21 @@ def words(folder: Path) -> dict[str, Any]:
     records = reference.add_reference(own, info)
     table, ranking = ranked_table(records, encoders_of(tidy(records), info))
     trained = frame(reference.load().records)
+    headings = ["rank", "encoder", *(scores.task.key for scores in ranking.tasks)]
     return {
         "ENCODERS": len(table),
-        "RESULT": name_leaders(ranking_table(records)),
-        "TABLE": markdown_table(["rank", "encoder", *(s.task.key for s in ranking.tasks)], list(rows(table, ranking))),
-        "RECORDS": "\n\n".join(f"{line}." for line in record_lines(info)),
+        "RESULT": name_leaders(table),
+        "TABLE": markdown_table(headings, [row_of(entry, ranking) for entry in entries(table)]),
+        "RECORDS": origin_text(info),
         "TASKS": [trust(scores, trained[trained["suite"].eq(scores.task.suite)]) for scores in ranking.tasks],
     }
 
 
-def rows(table: pd.DataFrame, ranking: Ranking) -> Iterator[list[str]]:
-    """Yield the cells of each encoder: rank with interval and group, name, and a score for each task."""
-    for row in table.to_dict("records"):
-        name = str(row["encoder"])
-        mark = INCONSISTENT if row["laws.mbc.status"] in ("xfail", "fail") else ""
-        rank = (
-            "–"
-            if np.isnan(row["rank"])
-            else f"{row['rank']:g} ({format_interval(row['low'], row['high'])}) {row['group']}"
-        )
-        scores = [score(task.table.loc[name].to_dict()) for task in ranking.tasks]
-        yield [rank, name + mark, *scores]
+def row_of(entry: Entry, ranking: Ranking) -> list[str]:
+    """Return the cells of an encoder: rank with interval and group, name, and a score for each task."""
+    rank = f"{entry.rank} ({entry.interval}) {entry.group}" if entry.rank else "–"
+    scores = [score(task.table.loc[entry.name].to_dict()) for task in ranking.tasks]
+    return [rank, "".join([entry.name, *entry.marks]), *scores]
 
 
 def score(row: dict[str, Any]) -> str:
@@ -117,19 +110,17 @@ def trust(scores: TaskScores, records: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def draw_picture(page: str, folder: Path) -> None:
-    """Draw the table of a page as docs/leaderboard.png, if Chromium is installed."""
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if browser is None:
+def draw_picture(page: Path) -> None:
+    """Draw the table of a page as docs/leaderboard.png, if Chromium is installed; the page is changed for that."""
+    if BROWSER is None:
         print("Chromium is not installed: docs/leaderboard.png is not drawn")
         return
-    page = re.sub(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>", "", page)
-    page = page.replace('colspan="4"', 'colspan="2"').replace('colspan="3"', 'colspan="1"')
-    (folder / "picture.html").write_text(page.replace("</head>", f"{PICTURE_STYLE}</head>"), encoding="utf-8")
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-device-scale-factor=1.5"]
-    options += [f"--window-size={PICTURE_SIZE}", f"--screenshot={DOCS / 'leaderboard.png'}"]
-    address = (folder / "picture.html").as_uri()
-    subprocess.run([browser, *options, address], check=True, capture_output=True, timeout=120)
+    text = re.sub(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>", "", page.read_text(encoding="utf-8"))
+    text = text.replace('colspan="4"', 'colspan="2"').replace('colspan="3"', 'colspan="1"')
+    page.write_text(text.replace("</head>", f"{PICTURE_STYLE}</head>"), encoding="utf-8")
+    options = [*HEADLESS, "--hide-scrollbars", "--force-device-scale-factor=1.5", f"--window-size={PICTURE_SIZE}"]
+    command = [BROWSER, *options, f"--screenshot={DOCS / 'leaderboard.png'}", page.as_uri()]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
 
 
 if __name__ == "__main__":

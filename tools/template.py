@@ -8,8 +8,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from mbcbench.api.provenance import describe_run
 from mbcbench.reports.provenance import record_lines
 from mbcbench.reports.text_tables import markdown as markdown_table
+from mbcbench.types import JsonObject
 
-__all__ = ["DOCS", "filled", "markdown_table", "record_text", "write"]
+__all__ = ["DOCS", "filled", "markdown_table", "origin_text", "record_text", "write"]
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -24,7 +25,12 @@ def filled(name: str, words: Mapping[str, object]) -> str:
 
 def record_text(folder: Path) -> str:
     """Return the commit and the machine of a run, and a warning if the installed sources are others, as paragraphs."""
-    return "\n\n".join(f"{line}." for line in record_lines({"runs": [describe_run(folder)]}))
+    return origin_text({"runs": [describe_run(folder)]})
+
+
+def origin_text(info: JsonObject) -> str:
+    """Return where the records of a described run come from, as paragraphs."""
+    return "\n\n".join(f"{line}." for line in record_lines(info))
 
 
 def write(name: str, words: Mapping[str, object]) -> None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -92,22 +93,18 @@ def test_quiet_prints_no_progress(command: Command) -> None:
     assert "no forward today" in run_only(command, f"{BROKEN}:Raises")[2]
 
 
+def interrupt(arguments: list[str], folder: Path, is_ready: Callable[[int], bool]) -> tuple[int, str, str]:
+    """Run the program in a session of its own, press Ctrl-C once it is ready, and return how it ended."""
+    call = [sys.executable, "-P", "-m", "mbcbench.cli.main", *arguments, "--quiet"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(call, cwd=folder, text=True, start_new_session=True, **pipes) as program:  # type: ignore[call-overload]
+        assert comes_true(lambda: is_ready(program.pid))
+        os.killpg(program.pid, signal.SIGINT)
+        out, err = program.communicate(timeout=60)
+    return program.returncode, out, err
+
+
 def test_ctrl_c_is_one_line_and_keeps_finished_cells(plugins: Plugins, tmp_path: Path) -> None:
-    call = [
-        sys.executable,
-        "-P",
-        "-m",
-        "mbcbench.cli.main",
-        "run",
-        "--only-encoders",
-        "--suite",
-        "encode",
-        "--jobs",
-        "1",
-        "--time-limit",
-        "600",
-        "--quiet",
-    ]
     slow = tmp_path / "slow.py"
     slow.write_text(
         "import time\nfrom torch import nn\n"
@@ -116,30 +113,26 @@ def test_ctrl_c_is_one_line_and_keeps_finished_cells(plugins: Plugins, tmp_path:
         "    def forward(self, x):\n        time.sleep(600 if x.shape[1] == 5 else 0)\n"
         "        return super().forward(x)\n"
     )
-    call += ["--encoder", HONEST, "--encoder", f"{slow}:E"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(call, cwd=tmp_path, text=True, start_new_session=True, **pipes) as program:  # type: ignore[call-overload]
-        assert comes_true(lambda: any(mbcbench.load(f)["suite"].eq("encode").any() for f in _runs(tmp_path)))
-        os.killpg(program.pid, signal.SIGINT)
-        _, err = program.communicate(timeout=60)
-    assert program.returncode == 130
+    arguments = ["run", "--only-encoders", "--suite", "encode", "--jobs", "1", "--time-limit", "600"]
+    arguments += ["--encoder", HONEST, "--encoder", f"{slow}:E"]
+
+    def has_ended_cell(_: int) -> bool:
+        return any(mbcbench.load(folder)["suite"].eq("encode").any() for folder in _runs(tmp_path))
+
+    code, _, err = interrupt(arguments, tmp_path, has_ended_cell)
+    assert code == 130
     assert err.startswith("mbcbench: interrupted after 1 of 2 cells; what ended is kept in")
     assert err.count("\n") == 1
 
 
 def test_ctrl_c_while_the_first_process_starts_is_one_line(tmp_path: Path) -> None:
-    call = [sys.executable, "-P", "-m", "mbcbench.cli.main", "check", HONEST, "--quiet"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(call, cwd=tmp_path, text=True, start_new_session=True, **pipes) as program:  # type: ignore[call-overload]
-        assert comes_true(lambda: "forkserver" in _commands_of_children(program.pid))
-        time.sleep(0.3)  # it loads its libraries
-        os.killpg(program.pid, signal.SIGINT)
-        out, err = program.communicate(timeout=60)
-    assert (program.returncode, out, err) == (130, "", "mbcbench: interrupted after 0 cells\n")
+    def loads_libraries(program: int) -> bool:
+        commands = [" ".join(child.cmdline()) for child in psutil.Process(program).children()]
+        time.sleep(0.3)  # it takes seconds
+        return any("forkserver" in command for command in commands)
 
-
-def _commands_of_children(program: int) -> str:
-    return " ".join(word for child in psutil.Process(program).children() for word in child.cmdline())
+    ended = interrupt(["check", HONEST], tmp_path, loads_libraries)
+    assert ended == (130, "", "mbcbench: interrupted after 0 cells\n")
 
 
 def _runs(root: Path) -> list[Path]:

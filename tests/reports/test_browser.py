@@ -5,13 +5,13 @@ import hashlib
 import html
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from browser import BROWSER, HEADLESS
 
 from mbcbench import registry
 from mbcbench.cli.check_export import write_html
@@ -20,7 +20,6 @@ from mbcbench.records.record import Record, Status, frame
 from mbcbench.reporting import Report
 from tests.reports.standard_records import Encoder, records_of, standard_frame
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
 ARTEFACTS = ("fig1", "standing", "law-matrix", "memory", "claims", "table2")
 TRAINED = ("point-clouds", "image-completion", "centroids")
@@ -120,7 +119,7 @@ def answers_of(folder: Path, width: int = 390) -> dict[str, Any]:
     """Return what the probe in page.html answers, and the messages of the console."""
     outer = folder / "outer.html"
     outer.write_text(OUTER.replace("390", str(width)))
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=10000"]
+    flags = [*HEADLESS, "--enable-logging=stderr", "--virtual-time-budget=10000"]
     command = [str(BROWSER), *flags, f"--user-data-dir={folder / 'profile'}", "--dump-dom", outer.as_uri()]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
     (answer,) = re.findall(r'<pre id="answers">(.*?)</pre>', ended.stdout, re.DOTALL)
