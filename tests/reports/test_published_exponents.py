@@ -24,10 +24,9 @@ Exponent = tuple[float, float, float]  # with its interval
 
 @cache
 def records() -> pd.DataFrame:
-    """Return the records of the committed run of costs, which is the last one."""
-    folder = max(path for path in RUNS.iterdir() if (path / "run.json").exists())
-    assert store.info(folder)["suites"] == ["resources"]
-    return mbcbench.load(str(folder))
+    """Return the records of the last committed run of costs."""
+    runs = [path for path in RUNS.iterdir() if (path / "run.json").exists()]
+    return mbcbench.load(str(max(path for path in runs if store.info(path)["suites"] == ["resources"])))
 
 
 def printed(text: str) -> Exponent | None:
