@@ -1,6 +1,7 @@
 """Fixtures: plug-ins that are installed for one test, in place of those of this repository."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,8 @@ pytest_plugins = ["pytester"]
 # One thread a process: pytest runs one process a core, and its tensors are small.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+# Commands that are interrupted inherit it; in the background of a script, Ctrl-C is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.pop("COLUMNS", None)  # of a terminal, or of xdist: output of a pipe is wide, whoever runs the tests
 
 # Triton reads it when it is first imported, which any test may be the first to do: kernels run on the CPU.

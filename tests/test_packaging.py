@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -62,8 +62,13 @@ def distributions(module: str) -> set[str]:
     return {normalised(name) for name in known}
 
 
-def imported() -> Iterator[tuple[str, str]]:
-    """The third-party modules that the packages import, with the file."""
+@cache
+def imported() -> Mapping[str, str]:
+    """The third-party modules that the packages import, each with a file that imports it."""
+    return dict(_imports())
+
+
+def _imports() -> Iterator[tuple[str, str]]:
     for path in (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") if "templates" not in path.parts):
         for node in ast.walk(ast.parse(path.read_text())):
             modules: list[str] = []
@@ -78,17 +83,15 @@ def imported() -> Iterator[tuple[str, str]]:
                     yield module, str(path.relative_to(ROOT))
 
 
-IMPORTED = sorted(set(imported()))
-
-
-@pytest.mark.parametrize("module", sorted({module for module, _ in IMPORTED}))
-def test_what_is_imported_is_declared(module: str) -> None:
-    declared = OPTIONAL[EXTRAS[module]] if module in EXTRAS else CORE
-    assert distributions(module) & declared, [path for name, path in IMPORTED if name == module]
+def test_what_is_imported_is_declared() -> None:
+    declared = {module: OPTIONAL[EXTRAS[module]] if module in EXTRAS else CORE for module in imported()}
+    undeclared = {module: path for module, path in imported().items() if not distributions(module) & declared[module]}
+    assert imported()
+    assert not undeclared
 
 
 def test_what_is_declared_is_used() -> None:
-    used = set().union(*(distributions(module) for module, _ in IMPORTED)) | CARRIERS | UNSEEN
+    used = set().union(*map(distributions, imported())) | CARRIERS | UNSEEN
     extras = {
         name for extra, listed in OPTIONAL.items() if extra not in ("all", "dev", "docs", "notebook") for name in listed
     }
