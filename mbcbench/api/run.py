@@ -134,7 +134,7 @@ def run(
         profile=profile,
         seed=seed,
         argv=command_line(),
-        reference=describe(load()) or None if options.reference else None,
+        reference=describe(load()) if options.reference and load().covers(names, options.encoders) else None,
         shard=part.to_dict() if part is not None else None,
         encoders=options.encoders,
         suites=names,

@@ -329,9 +329,9 @@ def _fork_server(libraries: Sequence[str]) -> ForkServerContext:
         raise UsageError(f"{sys.platform} has no fork server, which cells run on; use Linux, macOS or WSL")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*PRELOADED, *libraries])
-    with _STARTING:
-        before = os.environ.get("OMP_NUM_THREADS")
-        os.environ["OMP_NUM_THREADS"] = "1"  # OpenMP reads it when torch is loaded, so a cell cannot set it
+    # OpenMP reads the number when torch is loaded, so a cell cannot set it. The server is a `python -c`: unless its path
+    # is safe, it imports a folder mbcbench or a file torch.py of the working directory in place of the library.
+    with _STARTING, _environment(OMP_NUM_THREADS="1", PYTHONSAFEPATH="1"):
         # Ctrl-C reaches all processes, and the main one ends the others. The server inherits that the signal is
         # blocked; by itself it ignores it only after it has loaded the libraries. Starting the resource tracker, which
         # the server needs, would unblock the signal.
@@ -341,7 +341,17 @@ def _fork_server(libraries: Sequence[str]) -> ForkServerContext:
             forkserver.ensure_running()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, signals)
-            del os.environ["OMP_NUM_THREADS"]
-            if before is not None:
-                os.environ["OMP_NUM_THREADS"] = before
     return context
+
+
+@contextlib.contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Set environment variables for processes that start meanwhile."""
+    before = {name: os.environ[name] for name in values if name in os.environ}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name in values:
+            del os.environ[name]
+        os.environ.update(before)

@@ -54,6 +54,7 @@ def set_up(log: str, folder: str) -> None:
     import torch
 
     torch.set_num_threads(1)
+    os.environ.pop("PYTHONSAFEPATH", None)  # meant for the fork server, not for programs that a plug-in starts
     _redirect_output(log)
     os.makedirs(folder, exist_ok=True)  # another cell may have deleted it
     os.chdir(folder)

@@ -45,6 +45,10 @@ class Reference:
     cells: Mapping[str, Cell] = field(default_factory=dict)
     records: tuple[Record, ...] = ()
 
+    def covers(self, suites: Collection[str], encoders: Collection[str]) -> bool:
+        """Return True if the reference has trainings of one of these encoders for one of these suites."""
+        return any(cell.suite in suites and cell.encoder in encoders for cell in self.cells.values())
+
     def final_cells(self, case: str) -> list[Cell]:
         """Return the cells of a task whose records are scores, if all of these were measured."""
         broken = {record.cell for record in self.records if record.status is not Status.OK}

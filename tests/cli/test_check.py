@@ -1,6 +1,8 @@
 """The laws from the command line: records replayed, expected failures, a reference, a new project."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -287,3 +289,14 @@ def test_a_damaged_file_of_expected_failures_is_one_line(
     code, _, err = check(command, "mine.py:Sum", "--xfails-file", name)
     assert (code, err.count("\n")) == (3, 1)
     assert words in err
+
+
+def test_files_of_the_working_directory_shadow_no_library(tmp_path: Path) -> None:
+    """Neither one called like a library, nor a checkout of mbcbench that is not the installed one."""
+    (tmp_path / "torch.py").write_text("raise SystemError('the wrong torch')")
+    (tmp_path / "mbcbench").mkdir()
+    (tmp_path / "mbcbench" / "__init__.py").write_text("raise SystemError('the wrong mbcbench')")
+    (tmp_path / "mine.py").write_text(ENCODERS)
+    call = [sys.executable, "-P", "-m", "mbcbench", "check", "mine.py:Sum", "--law", "mbc.partition", "--examples", "8"]
+    ended = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
