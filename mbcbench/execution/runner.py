@@ -329,8 +329,8 @@ def _fork_server(libraries: Sequence[str]) -> ForkServerContext:
         raise UsageError(f"{sys.platform} has no fork server, which cells run on; use Linux, macOS or WSL")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*PRELOADED, *libraries])
-    # OpenMP reads the number when torch is loaded, so a cell cannot set it. The server is a `python -c`: unless its path
-    # is safe, it imports a folder mbcbench or a file torch.py of the working directory in place of the library.
+    # OpenMP reads the number when torch is loaded, so a cell cannot set it. The server is a `python -c`: with an unsafe
+    # path it would import a folder mbcbench or a file torch.py of the working directory in place of the library.
     with _STARTING, _environment(OMP_NUM_THREADS="1", PYTHONSAFEPATH="1"):
         # Ctrl-C reaches all processes, and the main one ends the others. The server inherits that the signal is
         # blocked; by itself it ignores it only after it has loaded the libraries. Starting the resource tracker, which
