@@ -104,7 +104,10 @@ def terminal(frame: pd.DataFrame, info: JsonObject) -> RenderableType:
     """Return the tables, one below the other."""
     parts: list[RenderableType] = [Text(f"{label}: {text}") for label, text in facts(tidy(frame), info)]
     parts += map(Text, record_lines(info))
-    for title, table in tables(frame).items():
+    shown = {title: table for title, table in tables(frame).items() if not table.empty}
+    if not shown:
+        parts.append(Text("No records of costs; make some with: mbcbench run --suite resources"))
+    for title, table in shown.items():
         view = Table(*map(str, table.columns), box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
         for row in table.itertuples(index=False):
             view.add_row(*(Text(str(cell)) for cell in row))

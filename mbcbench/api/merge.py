@@ -101,10 +101,13 @@ def _check_numbers(shards: Sequence[_Shard]) -> None:
             )
         other = by_index.setdefault(shard.index, shard)
         if other is not shard:
+            name = f"shard {shard.index}/{shard.count}"
+            if other.folder == shard.folder:
+                raise UsageError(f"{name}, {shard.folder}, is given twice; give it once")
             newer = max(other, shard, key=lambda each: str(each.info["created"])).folder
             raise UsageError(
-                f"shard {shard.index}/{shard.count} is given twice: {other.folder} and {shard.folder}; leave out one of"
-                f" them, most likely the older one ({newer} is newer)"
+                f"{name} is given twice: {other.folder} and {shard.folder}; leave out one of them, most likely the "
+                f"older one ({newer} is newer)"
             )
     missing = [str(index) for index in range(1, first.count + 1) if index not in by_index]
     if missing:

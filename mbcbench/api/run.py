@@ -120,6 +120,8 @@ def run(
     names = [registry.plugin(registry.SUITES, name).name for name in suites or registry.default_suites()]
     _check_data(data)
     _check_build(build, names)
+    if (laws or skip_laws) and LAWS_SUITE not in names:
+        raise UsageError(f"--law and --skip-law: there are no laws in {', '.join(names)}; add --suite {LAWS_SUITE}")
     part = Shard.parse(shard) if shard is not None else None
     all_encoders = encoders if only_encoders else [*registry.plugins(registry.ENCODERS), *encoders]
     options = replace(

@@ -22,6 +22,7 @@ from mbcbench.cli.options import (
     Weights,
     WeightsKey,
     as_profile,
+    count,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def check(
     skip_law: SkippedLawIds = None,
     profile: Profiles = "quick",
     examples: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Examples per law.", show_default="the profile's")
+        int | None, typer.Option(parser=count, metavar="N", help="Examples per law.", show_default="the profile's")
     ] = None,
     reference: Annotated[
         str | None, typer.Option(metavar="TARGET", help="Compare with this function or encoder.", show_default=False)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mbcbench.cli.options import Hyper, Quiet, Seed, Weights, WeightsKey
+from mbcbench.cli.options import Hyper, Quiet, Seed, Weights, WeightsKey, count, whole_number
 from mbcbench.errors import ExitCode, Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -66,7 +66,9 @@ def encode(
     ] = None,
     chunk: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Elements per chunk.", show_default="a number that suits the encoder"),
+        typer.Option(
+            parser=count, metavar="N", help="Elements per chunk.", show_default="a number that suits the encoder"
+        ),
     ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(metavar="STATE", help="Store the state here at intervals.", show_default=False)
@@ -76,7 +78,8 @@ def encode(
     allow_nonfinite: Annotated[bool, typer.Option("--allow-nonfinite", help="Encode NaN and infinity too.")] = False,
     seed: Seed = 0,
     threads: Annotated[
-        int | None, typer.Option(min=1, max=1024, metavar="N", help="Threads of the encoder.", show_default="cores")
+        int | None,
+        typer.Option(parser=whole_number(1, 1024), metavar="N", help="Threads of the encoder.", show_default="cores"),
     ] = None,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Encode on this device.")] = "cpu",
     quiet: Quiet = False,

@@ -1,7 +1,11 @@
 """The program: assembles the commands and turns errors into one line and an exit code."""
 
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -40,6 +44,7 @@ app = typer.Typer(
     epilog=EPILOG,
     rich_markup_mode=None,  # importing rich would double the time of --help
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 # In the order of --help, with summaries that fit into one line of it.
 app.command(short_help="Check the laws on encoders.")(check.check)
@@ -86,7 +91,8 @@ def _check_defaults() -> JsonDict:
 def main(arguments: list[str] | None = None) -> None:
     """Run the program. It ends with an exit code (see `mbcbench.errors.ExitCode`)."""
     try:
-        code = app(args=arguments, standalone_mode=False)
+        with _terminated_as_interrupted():
+            code = app(args=arguments, standalone_mode=False)
         if code == ExitCode.INTERRUPTED and not isinstance(code, ExitCode):  # by typer: the command itself was silent
             code = _fail("interrupted", ExitCode.INTERRUPTED)
     except UsageError as error:
@@ -105,6 +111,19 @@ def main(arguments: list[str] | None = None) -> None:
         reason = "out of memory" if is_out_of_memory(error) else "a fault of mbcbench, please report it"
         code = _fail(f"{reason}: {one_line(error)} ({TRACEBACK}=1 shows the traceback)", ExitCode.BROKE)
     sys.exit(int(code or 0))
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM, which `kill` and batch systems send, end a command as Ctrl-C does: with a line on what is stored."""
+    if threading.current_thread() is not threading.main_thread():  # where Python sets no handlers
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _usage_message(error: typer.TyperException) -> str:

@@ -23,6 +23,7 @@ from mbcbench.cli.options import (
     Weights,
     WeightsKey,
     as_profile,
+    count,
 )
 from mbcbench.errors import ExitCode, Interrupted, UsageError
 from mbcbench.registry import split_commas
@@ -74,7 +75,7 @@ def run(
     ] = None,
     seeds: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Trainings per encoder.", show_default="the profile's"),
+        typer.Option(parser=count, metavar="N", help="Trainings per encoder.", show_default="the profile's"),
     ] = None,
     reference: Annotated[
         bool, typer.Option(help="Show the reference results of registered encoders instead of training these.")
@@ -111,7 +112,9 @@ def run(
     The default suites take about 5 minutes on two cores with the profile quick: scores are reference results, of which
     six are trained again. `--profile standard` trains your encoder in about 10 minutes, so that it is ranked. `--fresh
     --seeds 1 --suite point-clouds` trains all encoders on one task in about 15 minutes. The suite paper takes about 8
-    hours with thorough. Exit code 0: all laws are as claimed; 1: a law is broken; 2: a cell broke.
+    hours with thorough.
+
+    Exit code 0: all laws are as claimed; 1: a law is broken; 2: a cell broke.
     """
     from mbcbench.api.run import run as run_suites
     from mbcbench.cli.console import log_to_stderr, print_interrupted

@@ -96,16 +96,27 @@ def _list_runs(root: Path) -> ExitCode:
     """Print the runs under a root, oldest first."""
     from mbcbench.cli.console import plain_table, print_out
     from mbcbench.records import store
-    from mbcbench.records.record import count_statuses
 
-    table = plain_table("run", "encoders", "records", unbroken=["run"])
+    table = plain_table("run", "suites", "cells", "records", unbroken=["run"])
     for folder in store.runs(root):
         try:
-            encoders = len(store.info(folder)["encoders"])
-            table.add_row(folder.name, str(encoders), count_statuses(record.status for record in store.records(folder)))
+            table.add_row(folder.name, *_describe_run(folder))
         except UsageError as error:
-            table.add_row(folder.name, "", str(error))
+            table.add_row(folder.name, "", "", str(error))
     if table.row_count == 0:
-        raise UsageError(f"there is no run under {root}; make one with: mbcbench run")
+        raise UsageError(f"no run is kept under {root}; make one with: mbcbench run")
     print_out(table)
     return ExitCode.AS_CLAIMED
+
+
+def _describe_run(folder: Path) -> tuple[str, str, str]:
+    """Return the suites of a run, its finished cells, and the number of records by status."""
+    from mbcbench.execution.suite import PROBE
+    from mbcbench.records import files, store
+    from mbcbench.records.record import count_statuses
+
+    info = store.info(folder)
+    records = [record for record in store.records(folder) if record.suite != PROBE]  # a probe is no result
+    done, planned = len({record.cell for record in records}), len(files.read_cells(folder / files.CELLS))
+    cells = str(done) if done >= planned else f"{done} of {planned}"  # interrupted, or still running
+    return ", ".join(info.get("suites", ())), cells, count_statuses(record.status for record in records)

@@ -1,14 +1,16 @@
 """Preparation: data are made ready once for all cells that need them, without a time limit, before any cell starts."""
 
+import importlib.util
 import json
 import tempfile
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mbcbench import system
+from mbcbench.errors import EXTRAS, UsageError, install_hint
 from mbcbench.execution import runner
 from mbcbench.execution.runner import Event, Finished, Job, Limits
 from mbcbench.execution.suite import PROBE, DataNeed
@@ -27,7 +29,9 @@ def prepare_data(jobs: Sequence[Job], workers: int, libraries: Sequence[str] = (
     """Make ready the data that jobs need, and return the jobs that can run. workers, libraries: see `runner.run`.
 
     The others end here, with a record that says why their data are missing: that is not the fault of an encoder.
+    Raises UsageError if the libraries that prepare data are not installed.
     """
+    _require_libraries({job.cell.suite for job in jobs if job.needs})
     needs = {need.key: need for job in jobs for need in job.needs}
     failures: dict[str, Record] = {}  # by key of the need
     with tempfile.TemporaryDirectory(prefix="mbcbench-") as folder:
@@ -48,6 +52,13 @@ def prepare_data(jobs: Sequence[Job], workers: int, libraries: Sequence[str] = (
         else:
             yield Finished(job.cell, (_not_run(job.cell, missing, failures[missing.key]),))
     return ready
+
+
+def _require_libraries(suites: Collection[str]) -> None:
+    missing = [module for module, extra in EXTRAS.items() if extra == "tasks" and not importlib.util.find_spec(module)]
+    if suites and missing:
+        names, verb = ", ".join(sorted(suites)), "needs" if len(suites) == 1 else "need"
+        raise UsageError(f"{names} {verb} data sets, which {missing[0]} helps to prepare; {install_hint(missing[0])}")
 
 
 def run_probe(cell: Cell) -> None:

@@ -15,7 +15,8 @@ def test_show_prints_an_earlier_run(command: Command) -> None:
     run_only(command, HONEST, "--profile", "smoke")
     assert "LEADERBOARD smoke" in command("show")[1]
     (folder,) = Path(".mbcbench/runs").iterdir()
-    assert folder.name in command("show", "--all")[1]
+    row = command("show", "--all")[1].strip().splitlines()[-1]
+    assert row.split(maxsplit=3) == [folder.name, "encode", "1", "1 ok"]
     assert command("show", folder.name, "--html", "page.html")[0] == 0
     assert Path("page.html").exists()
 

@@ -157,6 +157,7 @@ def refused(command: Command, *runs: str) -> str:
 def test_missing_and_overlapping_shards_are_refused(command: Command, two_shards: list[str]) -> None:
     first, second = two_shards
     assert "shard 2 of 2 missing; give the runs of all shards" in refused(command, first)
+    assert f"shard 2/2, {second}, is given twice; give it once" in refused(command, first, second, second)
     again = shutil.copytree(second, f"{second}-02")
     message = refused(command, first, second, again)
     assert f"shard 2/2 is given twice: {second} and {again}; leave out one of them" in message

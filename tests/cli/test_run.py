@@ -93,18 +93,24 @@ def test_quiet_prints_no_progress(command: Command) -> None:
     assert "no forward today" in run_only(command, f"{BROKEN}:Raises")[2]
 
 
-def interrupt(arguments: list[str], folder: Path, is_ready: Callable[[int], bool]) -> tuple[int, str, str]:
-    """Run the program in a session of its own, press Ctrl-C once it is ready, and return how it ended."""
+def interrupt(
+    arguments: list[str], folder: Path, is_ready: Callable[[int], bool], terminates: bool = False
+) -> tuple[int, str, str]:
+    """Run the program in a session of its own, press Ctrl-C or `kill` it once it is ready, and return how it ended."""
     call = [sys.executable, "-P", "-m", "mbcbench.cli.main", *arguments, "--quiet"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(call, cwd=folder, text=True, start_new_session=True, **pipes) as program:  # type: ignore[call-overload]
         assert comes_true(lambda: is_ready(program.pid))
-        os.killpg(program.pid, signal.SIGINT)
+        if terminates:
+            program.terminate()
+        else:
+            os.killpg(program.pid, signal.SIGINT)
         out, err = program.communicate(timeout=60)
     return program.returncode, out, err
 
 
-def test_ctrl_c_is_one_line_and_keeps_finished_cells(plugins: Plugins, tmp_path: Path) -> None:
+@pytest.mark.parametrize("terminates", [False, True], ids=["Ctrl-C", "kill"])
+def test_ctrl_c_is_one_line_and_keeps_finished_cells(plugins: Plugins, tmp_path: Path, terminates: bool) -> None:
     slow = tmp_path / "slow.py"
     slow.write_text(
         "import time\nfrom torch import nn\n"
@@ -119,7 +125,7 @@ def test_ctrl_c_is_one_line_and_keeps_finished_cells(plugins: Plugins, tmp_path:
     def has_ended_cell(_: int) -> bool:
         return any(mbcbench.load(folder)["suite"].eq("encode").any() for folder in _runs(tmp_path))
 
-    code, _, err = interrupt(arguments, tmp_path, has_ended_cell)
+    code, _, err = interrupt(arguments, tmp_path, has_ended_cell, terminates)
     assert code == 130
     assert err.startswith("mbcbench: interrupted after 1 of 2 cells; what ended is kept in")
     assert err.count("\n") == 1

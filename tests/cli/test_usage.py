@@ -17,9 +17,13 @@ from tests.conftest import Command, Plugins
     ("arguments", "words"),
     [
         ("run --profile lunch", "'lunch' is not one of 'smoke', 'quick', 'standard', 'thorough', 'paper'"),
-        ("run --seed -1", "'--seed'"),
-        ("run --jobs 0", "'--jobs'"),
-        (f"run --seed {2**63}", "'--seed'"),
+        ("run --seed -1", "'--seed': '-1' is not a whole number of at least 0"),
+        ("run --jobs 0", "'--jobs': '0' is not a whole number of at least 1"),
+        (f"run --seed {2**63}", f"'--seed': '{2**63}' is not a whole number of at least 0"),
+        ("check honest --examples many", "'--examples': 'many' is not a whole number of at least 1"),
+        ("encode x.npy --encoder honest --threads 1_0", "'1_0' is not a whole number from 1 to 1024"),
+        ("check honest --law ,", "'--law': ',' names no law; leave the option out for all laws"),
+        ("run --suite encode --law law.holds", "--law and --skip-law: there are no laws in encode; add --suite laws"),
         ("run --time-limit nan", "'--time-limit': 'nan' is not a number of at least 0.1"),
         ("run --memory-limit inf", "'--memory-limit': 'inf' is not a number of at least 0.1"),
         ("check honest --memory-limit lots", "'lots' is not a number of at least 0.1"),
@@ -32,7 +36,7 @@ from tests.conftest import Command, Plugins
         ("run --suite encode --only fig3b", "the suite encode has none; leave one of the two out"),
         ("run --suite encod", "no suite is called 'encod'; did you mean encode?"),
         ("run --encoder nothing", "no encoder is called 'nothing'"),
-        ("run --out pyproject --html no/such/page.html", "there is no folder no/such"),
+        ("run --root pyproject --html no/such/page.html", "there is no folder no/such"),
         ("check", "Missing argument 'TARGET'; see: mbcbench check --help"),
         ("check honest --lwa x", "--lwa (Possible options: --law); see: mbcbench check --help"),
         ("new encodr x", "Did you mean 'encoder'?; see: mbcbench new --help"),
@@ -46,7 +50,7 @@ from tests.conftest import Command, Plugins
         ("describe law:law.hold", "did you mean law.holds?"),
         ("show", "no run is kept under .mbcbench"),
         ("show monday", "no run is called 'monday'"),
-        ("show --all", "there is no run under .mbcbench"),
+        ("show --all", "no run is kept under .mbcbench"),
         ("dance", "No such command 'dance'; see: mbcbench --help"),
     ],
 )
@@ -77,7 +81,7 @@ def test_a_target_that_is_not_an_encoder_is_wrong_usage(command: Command, attrib
 
 def test_a_folder_that_cannot_be_written_stops_the_run_before_it_starts(command: Command) -> None:
     Path("file").write_text("")
-    code, out, err = run_only(command, HONEST, "--out", "file")
+    code, out, err = run_only(command, HONEST, "--root", "file")
     assert (code, out) == (3, "")
     assert err == "mbcbench: cannot write to file (Not a directory); choose another folder with --root\n"
 
@@ -102,6 +106,17 @@ def test_a_group_of_commands_that_is_called_bare_prints_its_help(command: Comman
     assert out.startswith("Usage: ")
     assert out == command(*arguments, "--help")[1]
     assert len(out.splitlines()) > 8
+
+
+def test_names_of_earlier_releases_say_the_new_ones(command: Command) -> None:
+    _, _, err = command("run", "--profile", "laptop", "--out", "elsewhere", "--only-encoders")
+    assert "mbcbench: the profile laptop is called thorough now\n" in err
+    assert "mbcbench: the option --out is called --root now\n" in err
+
+
+def test_help_has_a_short_name(command: Command) -> None:
+    assert command("-h") == command("--help")
+    assert command("check", "-h") == command("check", "--help")
 
 
 def test_the_help_lists_the_commands_in_the_order_of_their_use(command: Command) -> None:

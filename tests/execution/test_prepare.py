@@ -1,11 +1,14 @@
 """Preparation of data: before the cells, without their limits; what cannot be prepared is not an encoder's fault."""
 
 import json
+import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from mbcbench.datasets.progress import Report
+from mbcbench.errors import UsageError
 from mbcbench.execution import planner, runner
 from mbcbench.execution.planner import RunOptions, Step
 from mbcbench.execution.prepare import PREPARE, prepare_data
@@ -67,6 +70,14 @@ def prepared(steps: list[Step]) -> list[str]:
 
 def records_of(steps: list[Step], case: str) -> list[Record]:
     return [r for step in steps if isinstance(step, Finished) for r in step.records if r.case == case]
+
+
+@pytest.mark.usefixtures("eager")
+def test_without_the_libraries_of_data_sets_no_cell_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mlxtend", None)
+    remedy = re.escape("eager needs data sets, which mlxtend helps to prepare; install it with: pip install 'mbcbench[")
+    with pytest.raises(UsageError, match=remedy):
+        steps_of()
 
 
 @pytest.mark.usefixtures("eager")
