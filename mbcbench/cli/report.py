@@ -46,8 +46,12 @@ def report(
     files = write_report(
         runs or None, only=split_commas(only), formats=split_commas(formats) or ["html"], out=out, root=root
     )
-    for line in files.missing:
-        print_error(line)
+    if only or len(files.missing) == 1:
+        for line in files.missing:
+            print_error(line)
+    elif files.missing:  # of a run that was not made for them
+        names = [line.partition(":")[0] for line in files.missing]
+        print_error(f"no records of {', '.join(names)}; what makes some, says: mbcbench describe {names[0]}")
     drawn = files.artefacts - len(files.missing)
     print_line(f"{drawn} of {plural(files.artefacts, 'artefact')} drawn, {plural(len(files.paths), 'file')} in {out}")
     return ExitCode.AS_CLAIMED

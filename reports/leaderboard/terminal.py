@@ -33,6 +33,11 @@ LEGEND = (
     "\nA badge counts the laws that hold, of those that apply. ± is the 95 % t interval of the mean over seeds; a "
     "value marked ! lacks seeds (2/3: two of three). "
 )
+COLUMNS = (
+    "\nworst: the worst score over the set in one piece and streams in several orders; order: which of them gives it "
+    "(any: all alike); whole, random: in one piece, in random chunks; @: larger sets, in one piece. Points and "
+    "centroids: accuracy; images: NLL in nats, lower is better."
+)
 
 
 def style(status: str) -> str:
@@ -189,6 +194,7 @@ def _legend(ranking: Ranking, ascii_only: bool) -> Text:
     meant = MARKS if ranking.tasks else {INCONSISTENT: MARKS[INCONSISTENT]}
     text.append(". ".join(f"{mark} {words}" for mark, words in meant.items()) + ".")
     if ranking.tasks:
+        text.append(COLUMNS)
         text.append(f"\n{ranking.rule} Encoders of one letter cannot be told apart from the first of them.")
     return _translate(text, ascii_only)
 

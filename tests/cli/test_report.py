@@ -59,6 +59,16 @@ def test_artefacts_come_from_the_latest_run_that_has_records_for_them(
     assert "0 of 1 artefact drawn" in capsys.readouterr().out
 
 
+def test_a_report_of_everything_names_what_lacks_records_in_one_line(
+    run: Path, report: Invoke, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report(str(run), "--format", "csv", "--out", str(tmp_path / "o"))
+    error = capsys.readouterr().err
+    assert error.startswith("mbcbench: no records of arms, ")
+    assert "what makes some, says: mbcbench describe arms" in error
+    assert error.count("\n") == 1
+
+
 def test_an_artefact_that_only_another_run_has_records_for_names_that_run(
     run: Path, report: Invoke, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -178,3 +178,10 @@ def test_packed_results_are_a_run_that_continues_on_another_machine(tmp_path: Pa
     assert {c.key for c in cells} == COMPLETE.cells.keys()
     assert len(records) == len(COMPLETE.records)
     assert {"commit", "hardware"} <= info.keys()
+
+
+def test_a_run_shows_reference_results_of_its_suites_and_encoders_only() -> None:
+    shipped = reference.load()
+    assert shipped.covers(["laws", "point-clouds"], ["my.py:Mine", "mean"])
+    assert not shipped.covers(["laws", "paper"], ["mean"])
+    assert not shipped.covers(["point-clouds"], ["my.py:Mine"])
