@@ -154,6 +154,19 @@ class RaisesMutely(RefusesAbsentSets):
         return super().update(state, x, mask)
 
 
+class Faint(Mean):
+    """Shuts a gate so far that float32 has no number for its encodings."""
+
+    def readout(self, state: Any) -> Tensor:
+        return super().readout(state) * 1e-25 * 1e-25
+
+
+class FaintInFloat64(Faint):
+    def readout(self, state: Any) -> Tensor:
+        out = super().readout(state)
+        return out + 1e-20 * (out.dtype == torch.float32)
+
+
 class NeedsMemory(Mean):
     def features(self, x: Tensor) -> Tensor:
         raise MemoryError
@@ -177,6 +190,11 @@ def test_a_precision_that_is_not_supported_is_reported_and_breaks_nothing() -> N
     assert comparison.note.startswith("float32 not supported (RuntimeError: not implemented for torch.float32)")
     assert comparison.gap.tolist() == [0.0, 0.0]
     assert holds(check("numerics.float32", Float64Only))
+
+
+def test_an_encoding_that_is_too_small_for_float32_may_be_zero_there_but_not_larger() -> None:
+    assert holds(check("numerics.float32", Faint))
+    assert not holds(check("numerics.float32", FaintInFloat64))
 
 
 def test_an_error_for_nan_is_raised_unless_linear_algebra_raises_it() -> None:
