@@ -106,7 +106,7 @@ def verify(cells: Sequence[Cell], records: Sequence[Record]) -> int:
         expected = [record for record in records if record.cell == cell.key]
         suite: Suite = registry.plugin(registry.SUITES, cell.suite).load()
         actual = list(suite.run(cell))
-        is_same = [*map(_outcome, actual)] == [*map(_outcome, expected)]
+        is_same = [*map(outcome, actual)] == [*map(outcome, expected)]
         name = f"{cell.encoder} on {cell.case}, seed {cell.seed}"
         if not is_same and not all(map(_is_reproduced, actual, expected)):
             sys.exit(f"{name}, has other scores with these sources")
@@ -124,7 +124,7 @@ def stamp(cells: Sequence[Cell], records: Sequence[Record]) -> tuple[list[Cell],
     return list(stamped.values()), [replace(record, cell=stamped[record.cell].key) for record in records]
 
 
-def _outcome(record: Record) -> tuple[Any, ...]:
+def outcome(record: Record) -> tuple[Any, ...]:
     return record.encoder, record.metric, record.value, record.detail.get("outcomes")
 
 
