@@ -19,6 +19,7 @@ from torch import nn
 
 from mbcbench import registry
 from mbcbench.errors import ADAPTERS_GUIDE, EXTRAS, BrokenPluginError, UsageError, install_hint, one_line, user_frame
+from mbcbench.protocol.encoder import with_forward
 from mbcbench.protocol.factory import InstanceFactory, argument_advice, factory_of
 from mbcbench.protocol.spec import EncoderSpec
 
@@ -92,7 +93,7 @@ def build_from_spec(spec: EncoderSpec, *, dim_in: int, seed: int = 0, **hyper: A
         raise BrokenPluginError(f"{error}{advice}") from error.__cause__
     if not isinstance(module, nn.Module):
         raise UsageError(f"{spec.name}: its factory returned {shorten(module)}, which is not a torch.nn.Module")
-    return module
+    return with_forward(module)
 
 
 def load_target(target: str) -> object:
