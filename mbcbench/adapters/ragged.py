@@ -1,6 +1,9 @@
 """Adapters for encoders that read sets of unequal sizes without padding; a mask says which elements they get."""
 
 import inspect
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +18,8 @@ _SIZE_NAMES = ("dim_size", "size", "batch_size", "num_graphs")  # of the argumen
 def set_by_set(module: nn.Module) -> MaskAdapter:
     """Adapt an encoder that reads one set at a time, `n x d`, as most models of multiple instance learning do.
 
+    If the encoder returns a tuple, a dict or an object, each entry is stacked; `select_output` then selects one.
+
     Parameters
     ----------
     module
@@ -25,7 +30,30 @@ def set_by_set(module: nn.Module) -> MaskAdapter:
     MaskAdapter
         An encoder of batches `B x n x d`.
     """
-    return MaskAdapter(module, lambda encoder, x, mask: torch.stack([encoder(one) for one in _sets(x, mask)]))
+    return MaskAdapter(module, lambda encoder, x, mask: stack_outputs([encoder(one) for one in _sets(x, mask)]))
+
+
+def stack_outputs(outputs: Sequence[Any]) -> Any:
+    """Return the outputs for single sets as those of a batch: tensors are stacked, other outputs entry by entry.
+
+    Entries that cannot be stacked, such as weights of sets of unequal sizes, stay a list.
+    """
+    first = outputs[0]
+    if isinstance(first, Tensor):
+        return torch.stack(list(outputs))
+    if isinstance(first, Mapping):
+        return {key: _stack_entries([output[key] for output in outputs]) for key in first}
+    if isinstance(first, tuple | list):
+        entries = [_stack_entries(values) for values in zip(*outputs, strict=True)]
+        return type(first)(*entries) if hasattr(first, "_fields") else tuple(entries)
+    if hasattr(first, "__dict__"):
+        return SimpleNamespace(**stack_outputs([vars(output) for output in outputs]))
+    return list(outputs)
+
+
+def _stack_entries(entries: Sequence[Any]) -> Any:
+    is_ragged = len({entry.shape if isinstance(entry, Tensor) else None for entry in entries}) > 1
+    return list(entries) if is_ragged else stack_outputs(entries)
 
 
 def list_of_sets(module: nn.Module) -> MaskAdapter:
