@@ -177,7 +177,7 @@ def test_a_mask_may_say_what_is_absent() -> None:
 class LogitsAndWeights(nn.Module):
     """Attention over one bag, `n x d`, that returns its weights, `1 x n`, too."""
 
-    def __init__(self, dim_in: int, output: type) -> None:
+    def __init__(self, dim_in: int, output: Callable[..., object]) -> None:
         super().__init__()
         self.attention = nn.Linear(dim_in, 1)
         self.output = output
@@ -185,6 +185,10 @@ class LogitsAndWeights(nn.Module):
     def forward(self, bag: Tensor) -> Any:
         weights = self.attention(bag).T.softmax(1)
         return self.output(logits=weights @ bag, weights=weights)
+
+
+def as_tuple(**entries: Tensor) -> tuple[Tensor, ...]:
+    return tuple(entries.values())
 
 
 class Outputs(NamedTuple):
@@ -195,13 +199,15 @@ class Outputs(NamedTuple):
 @pytest.mark.parametrize(
     ("output", "key"),
     [
-        (lambda **entries: tuple(entries.values()), 0),
+        (as_tuple, 0),
         (dict, "logits"),
         (Outputs, "logits"),
         (SimpleNamespace, "logits"),
     ],
 )
-def test_one_of_several_outputs_is_selected_inside_of_set_by_set_or_around_it(output: type, key: int | str) -> None:
+def test_one_of_several_outputs_is_selected_inside_of_set_by_set_or_around_it(
+    output: Callable[..., object], key: int | str
+) -> None:
     x, mask = torch.randn(2, 4, 3), torch.tensor([[True] * 4, [True, True, False, False]])
     module = LogitsAndWeights(3, output)
     around, inside = select_output(set_by_set(module), key), set_by_set(select_output(module, key))

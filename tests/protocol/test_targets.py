@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -93,6 +94,47 @@ def test_a_copy_of_a_stream_without_a_forward_encodes_with_its_own_weights() -> 
     torch.testing.assert_close(module(x, mask=mask)[1], module(x[1:, :2])[0])
     with pytest.raises(NotImplementedError):
         MaskedStream(3)(x)
+
+
+class Configured(nn.Module):
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.phi = nn.Linear(config.dim, 4)
+
+
+class OfLayers(nn.Module):
+    def __init__(self, layers: Any) -> None:
+        super().__init__()
+        self.phi = nn.Sequential(*layers)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (lambda x: x.sum(1), r"no attribute 'sum' .*; a function is called with dim_in and returns a module: wrap"),
+        (lambda x: torch.mean(x) + 1, r"must be Tensor, not int .*; a function is called with dim_in and returns"),
+        (lambda x: 2 * x, r"returned 6, which is not a torch.nn.Module; a target is a module class, an instance, a f"),
+        (Configured, r"no attribute 'dim' .*; its argument config got the element width: give a factory in its place"),
+        (OfLayers, r"not int .* factory in its place, def make\(dim_in\): return OfLayers\(layers=\.\.\.\)$"),
+    ],
+)
+def test_a_target_that_does_not_take_the_width_is_told_what_one_is(
+    target: Callable[..., nn.Module], message: str
+) -> None:
+    with pytest.raises((BrokenPluginError, UsageError), match=message):
+        build_from_spec(spec_from_object(target, "mine"), dim_in=3)
+
+
+def test_an_error_in_a_factory_is_not_taken_for_one_about_the_width() -> None:
+    def fails(width: int) -> nn.Module:
+        raise ValueError("an int is too small")
+
+    def lacks_sum(dim_in: int) -> nn.Module:
+        return dim_in.sum()  # type: ignore[attr-defined,no-any-return]
+
+    for target in (fails, lacks_sum):
+        with pytest.raises(BrokenPluginError, match=r"test_targets.py:\d+\)$"):
+            build_from_spec(spec_from_object(target, "mine"), dim_in=3)
 
 
 def test_a_target_file_can_import_its_neighbours(tmp_path: Path) -> None:
