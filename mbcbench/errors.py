@@ -88,6 +88,10 @@ class BrokenPluginError(Exception):
     """A plug-in raised while it was imported, built or run. The message is one line."""
 
 
+class BrokenLawError(BrokenPluginError):
+    """A law does not follow the protocol, which is not the fault of the encoder that it is tried on."""
+
+
 class LawOutOfMemoryError(BaseException):  # like KeyboardInterrupt, it must pass through Hypothesis
     """Memory ran out, or reached its limit, while a law was tried."""
 
