@@ -62,6 +62,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 # Pages of the documentation, as its navigation calls them: messages name pages, since a wheel has no files of them.
 ADAPTERS_GUIDE = 'see the guide "Encoders of other conventions"'
+PYG_GUIDE = 'see the guide "PyTorch Geometric"'
 STREAMS_GUIDE = 'see the guides "Getting started", for a mean, and "Multiple instance learning", for attention'
 XFAILS_GUIDE = 'see the guide "Expected failures"'
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench.adapters.ragged import stack_outputs
-from mbcbench.errors import ADAPTERS_GUIDE
+from mbcbench.errors import ADAPTERS_GUIDE, PYG_GUIDE
 from mbcbench.protocol.adapter import Adapter
 from mbcbench.protocol.encoder import is_streaming, parameters_of
 from mbcbench.types import Encoder
@@ -49,7 +49,7 @@ def mask_advice(module: nn.Module) -> str:
         return f"; if `{mask}` is one, wrap it: {_mask_calls(mask)} ({ADAPTERS_GUIDE})"
     sets = next((name for name in SET_NUMBERS if name in parameters), None)
     if sets is not None and not is_streaming(module):
-        return f"; if `{sets}` tells the sets apart, wrap it: {_call('pyg')} ({ADAPTERS_GUIDE})"
+        return f"; if `{sets}` tells the sets apart, wrap it: {_call('pyg')} ({PYG_GUIDE})"
     if lengths is not None and not is_streaming(module):
         call = _lengths_call(lengths)
         return f"; if `{lengths}` says how many elements are present, wrap it: {call} ({ADAPTERS_GUIDE})"
@@ -69,7 +69,7 @@ def argument_advice(module: nn.Module) -> str:
     if len(others) > 1 or name not in (*MASKS, *LENGTHS, *SET_NUMBERS, "mask"):
         return f"{needs}: call it in an adapter, mbcbench.adapters.MaskAdapter(module, call) ({ADAPTERS_GUIDE})"
     if name in SET_NUMBERS:
-        return f"{needs}: wrap it: {_call('pyg')} ({ADAPTERS_GUIDE})"
+        return f"{needs}: wrap it: {_call('pyg')} ({PYG_GUIDE})"
     if name in LENGTHS:
         return f"{needs}: wrap it: {_lengths_call(name)} ({ADAPTERS_GUIDE})"
     if name == "mask":

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench.adapters.masks import MaskAdapter
-from mbcbench.errors import ADAPTERS_GUIDE, UsageError
+from mbcbench.errors import ADAPTERS_GUIDE, PYG_GUIDE, UsageError
 from mbcbench.types import Encoder, JsonDict
 
 _SIZE_NAMES = ("dim_size", "size", "batch_size", "num_graphs")  # of the argument with the number of sets
@@ -120,13 +120,14 @@ def pyg(module: nn.Module) -> MaskAdapter:
     parameters = dict(list(inspect.signature(module.forward).parameters.items())[1:])
     name = next((name for name in ("index", "batch", "ptr") if name in parameters), None)
     if name is None:
-        title = type(module).__name__
-        raise UsageError(f"{title}: forward takes none of index, batch, ptr; use MaskAdapter ({ADAPTERS_GUIDE})")
+        what = f"{type(module).__name__}: forward takes none of index, batch, ptr, so pyg is the wrong adapter"
+        fix = "if it reads sets B x n x d, it needs none; otherwise use another, or MaskAdapter"
+        raise UsageError(f"{what}: {fix} ({ADAPTERS_GUIDE})")
     known = {name, *_SIZE_NAMES, "dim"}
     others = [p.name for p in parameters.values() if p.default is p.empty and p.name not in known and _is_named(p)]
     if others:
         needs = f"{type(module).__name__}: forward needs {', '.join(others)} too"
-        raise UsageError(f"{needs}; use MaskAdapter ({ADAPTERS_GUIDE})")
+        raise UsageError(f"{needs}; use MaskAdapter ({PYG_GUIDE})")
 
     def call(encoder: Encoder, x: Tensor, mask: Tensor) -> Tensor:
         out: Tensor = encoder(x[mask], **_arguments(name, parameters, mask))

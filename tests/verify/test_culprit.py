@@ -186,11 +186,23 @@ def test_what_batch_norm_refuses_in_train_mode_is_not_the_counterexample() -> No
     assert search is not None
     assert search.counterexample is not None
     assert search.counterexample.gap < 10
-    single = ExampleData(Example(sizes=(1,), kinds=(0,)), 3)
-    with pytest.raises(
-        NotApplicable, match=r"^such a stream in train mode is refused: ValueError: Expected more than 1"
-    ):
-        get_law("mbc.train").check(Subject(batch_norm_stream(3).double().eval(), 3), single)
+
+
+@pytest.mark.parametrize(
+    ("law", "factory", "sets"),
+    [
+        ("mbc.train", batch_norm_stream, 1),
+        (
+            "symmetry.train",
+            lambda d: Plain(d, encoders.ChannelsFirst(nn.InstanceNorm1d(WIDTH, track_running_stats=True))),
+            2,
+        ),
+    ],
+)
+def test_a_law_says_nothing_about_what_is_refused_in_train_mode(law: str, factory: Factory, sets: int) -> None:
+    data = ExampleData(Example(sizes=(1,), kinds=(0,) * sets), 3)
+    with pytest.raises(NotApplicable, match=r"in train mode is refused: ValueError: Expected more than 1"):
+        get_law(law).check(Subject(factory(3).double().eval(), 3), data)
 
 
 def test_the_fix_for_dropout_of_elements_is_not_to_draw_once() -> None:

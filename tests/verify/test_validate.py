@@ -203,6 +203,11 @@ def test_another_convention_is_told_its_adapter_in_one_line(encoder: Callable[[i
     assert "\n" not in message
 
 
+def test_a_module_of_pytorch_geometric_is_told_its_guide() -> None:
+    with pytest.raises(BrokenPluginError, match=r"pyg\(module\) \(see the guide \"PyTorch Geometric\"\)$"):
+        validate(WithBatch(3), dim_in=3, name="mine.py:Encoder", domain=Domain())
+
+
 def test_an_encoding_of_integers_is_one_line() -> None:
     with pytest.raises(BrokenPluginError, match=r"returned a tensor of torch.int64; an encoding is a floating-point t"):
         validate(Counts(3), dim_in=3, name="mine.py:Encoder", domain=Domain())
