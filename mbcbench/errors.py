@@ -62,6 +62,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 # Pages of the documentation, as its navigation calls them: messages name pages, since a wheel has no files of them.
 ADAPTERS_GUIDE = 'see the guide "Encoders of other conventions"'
+PYG_GUIDE = 'see the guide "PyTorch Geometric"'
 STREAMS_GUIDE = 'see the guides "Getting started", for a mean, and "Multiple instance learning", for attention'
 XFAILS_GUIDE = 'see the guide "Expected failures"'
 
@@ -86,6 +87,10 @@ class UsageError(Exception):
 
 class BrokenPluginError(Exception):
     """A plug-in raised while it was imported, built or run. The message is one line."""
+
+
+class BrokenLawError(BrokenPluginError):
+    """A law does not follow the protocol, which is not the fault of the encoder that it is tried on."""
 
 
 class LawOutOfMemoryError(BaseException):  # like KeyboardInterrupt, it must pass through Hypothesis

@@ -259,8 +259,14 @@ def test_an_adapter_takes_a_mask_if_its_encoder_does() -> None:
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (nn.Linear(3, 4), "Linear: forward takes none of index, batch, ptr"),
-        (type("Edges", (nn.Module,), {"forward": lambda self, x, edges, batch: x})(), "Edges: forward needs edges too"),
+        (
+            nn.Linear(3, 4),
+            r"Linear: forward takes none of index, batch, ptr, so pyg is the wrong adapter: .*\"Encoders of other conv",
+        ),
+        (
+            type("Edges", (nn.Module,), {"forward": lambda self, x, edges, batch: x})(),
+            r"Edges: forward needs edges too; use MaskAdapter \(see the guide \"PyTorch Geometric\"\)",
+        ),
     ],
 )
 def test_pyg_names_what_it_does_not_know(module: nn.Module, message: str) -> None:

@@ -1,7 +1,8 @@
 """Adapters: encoders of other conventions are checked like others."""
 
 from collections.abc import Callable
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -15,6 +16,8 @@ from mbcbench.adapters import (
     StepsAdapter,
     StreamByStreamAdapter,
     pyg,
+    select_output,
+    set_by_set,
     with_lengths,
 )
 
@@ -169,6 +172,50 @@ def test_a_mask_may_say_what_is_absent() -> None:
         return MaskAdapter(Inverted(dim_in), lambda module, x, mask: module(x, ~mask))
 
     assert status(mbcbench.check(build, laws=["symmetry.padding"], examples=100)) == {"symmetry.padding": "pass"}
+
+
+class LogitsAndWeights(nn.Module):
+    """Attention over one bag, `n x d`, that returns its weights, `1 x n`, too."""
+
+    def __init__(self, dim_in: int, output: Callable[..., object]) -> None:
+        super().__init__()
+        self.attention = nn.Linear(dim_in, 1)
+        self.output = output
+
+    def forward(self, bag: Tensor) -> Any:
+        weights = self.attention(bag).T.softmax(1)
+        return self.output(logits=weights @ bag, weights=weights)
+
+
+def as_tuple(**entries: Tensor) -> tuple[Tensor, ...]:
+    return tuple(entries.values())
+
+
+class Outputs(NamedTuple):
+    logits: Tensor
+    weights: Tensor
+
+
+@pytest.mark.parametrize(
+    ("output", "key"),
+    [
+        (as_tuple, 0),
+        (dict, "logits"),
+        (Outputs, "logits"),
+        (SimpleNamespace, "logits"),
+    ],
+)
+def test_one_of_several_outputs_is_selected_inside_of_set_by_set_or_around_it(
+    output: Callable[..., object], key: int | str
+) -> None:
+    x, mask = torch.randn(2, 4, 3), torch.tensor([[True] * 4, [True, True, False, False]])
+    module = LogitsAndWeights(3, output)
+    around, inside = select_output(set_by_set(module), key), set_by_set(select_output(module, key))
+    assert around(x).shape == (2, 1, 3)
+    assert torch.equal(around(x), inside(x))
+    assert torch.equal(around(x, mask=mask), inside(x, mask=mask))  # the weights of unequal sets cannot be stacked
+    laws = ["symmetry.padding", "symmetry.permutation"]
+    assert set(mbcbench.check(around, laws=laws, examples=24)["status"]) == {"pass"}
 
 
 def test_sets_are_flattened_for_an_aggregation() -> None:

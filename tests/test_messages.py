@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mbcbench.errors import ADAPTERS_GUIDE, STREAMS_GUIDE, XFAILS_GUIDE
+from mbcbench.errors import ADAPTERS_GUIDE, PYG_GUIDE, STREAMS_GUIDE, XFAILS_GUIDE
 
 ROOT = Path(__file__).parents[1]
 PAGES = set(re.findall(r"^ *- (.+): [\w/-]+\.md$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
@@ -30,7 +30,7 @@ def test_no_message_names_a_file_of_the_documentation(folder: str) -> None:
     assert not named
 
 
-@pytest.mark.parametrize("guide", [ADAPTERS_GUIDE, STREAMS_GUIDE, XFAILS_GUIDE])
+@pytest.mark.parametrize("guide", [ADAPTERS_GUIDE, PYG_GUIDE, STREAMS_GUIDE, XFAILS_GUIDE])
 def test_a_message_calls_a_guide_as_the_navigation_of_the_site_does(guide: str) -> None:
     titles = re.findall(r'"([^"]+)"', guide)
     assert titles

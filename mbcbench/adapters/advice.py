@@ -1,12 +1,13 @@
 """Which adapter fits: said of an encoder that cannot be called as it is, or whose mask has another name."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from mbcbench.errors import ADAPTERS_GUIDE
+from mbcbench.adapters.ragged import stack_outputs
+from mbcbench.errors import ADAPTERS_GUIDE, PYG_GUIDE
 from mbcbench.protocol.adapter import Adapter
 from mbcbench.protocol.encoder import is_streaming, parameters_of
 from mbcbench.types import Encoder
@@ -32,7 +33,7 @@ LAYOUTS: Mapping[str, Callable[[Encoder, Tensor], object]] = {
     "channels_first": lambda module, x: module(x.transpose(1, 2)),
     "sequence_first": lambda module, x: module(x.transpose(0, 1)),
     "list_of_sets": lambda module, x: module(list(x)),
-    "set_by_set": lambda module, x: torch.stack([module(one) for one in x]),
+    "set_by_set": lambda module, x: stack_outputs([module(one) for one in x]),
     "nested": lambda module, x: module(torch.nested.as_nested_tensor(list(x), layout=torch.jagged)),
 }
 
@@ -48,7 +49,7 @@ def mask_advice(module: nn.Module) -> str:
         return f"; if `{mask}` is one, wrap it: {_mask_calls(mask)} ({ADAPTERS_GUIDE})"
     sets = next((name for name in SET_NUMBERS if name in parameters), None)
     if sets is not None and not is_streaming(module):
-        return f"; if `{sets}` tells the sets apart, wrap it: {_call('pyg')} ({ADAPTERS_GUIDE})"
+        return f"; if `{sets}` tells the sets apart, wrap it: {_call('pyg')} ({PYG_GUIDE})"
     if lengths is not None and not is_streaming(module):
         call = _lengths_call(lengths)
         return f"; if `{lengths}` says how many elements are present, wrap it: {call} ({ADAPTERS_GUIDE})"
@@ -68,7 +69,7 @@ def argument_advice(module: nn.Module) -> str:
     if len(others) > 1 or name not in (*MASKS, *LENGTHS, *SET_NUMBERS, "mask"):
         return f"{needs}: call it in an adapter, mbcbench.adapters.MaskAdapter(module, call) ({ADAPTERS_GUIDE})"
     if name in SET_NUMBERS:
-        return f"{needs}: wrap it: {_call('pyg')} ({ADAPTERS_GUIDE})"
+        return f"{needs}: wrap it: {_call('pyg')} ({PYG_GUIDE})"
     if name in LENGTHS:
         return f"{needs}: wrap it: {_lengths_call(name)} ({ADAPTERS_GUIDE})"
     if name == "mask":
@@ -79,26 +80,45 @@ def argument_advice(module: nn.Module) -> str:
 def layout_advice(module: nn.Module, x: Tensor) -> str:
     """Return the adapters through which `module` gives one encoding per set of `x`, or an empty string."""
     larger = torch.cat([x, x[:, :1]], 1)  # by accident, one size can fit a layout that is not meant
-    fitting = [name for name, call in LAYOUTS.items() if all(_encodes(module, call, sets) for sets in (x, larger))]
-    if not fitting:
-        return ""
-    calls = " or ".join(f"if it reads {READS[name]}, {_call(name)}" for name in fitting)
-    return f"wrap it: {calls} ({ADAPTERS_GUIDE})"
+    calls = []
+    for name, call in LAYOUTS.items():
+        keys = _encoding_keys(module, call, larger)
+        fitting = [key for key in _encoding_keys(module, call, x) if key in keys]
+        if fitting:
+            calls.append(f"if it reads {READS[name]}, {_selection(_call(name), fitting)}")
+    return f"wrap it: {' or '.join(calls)} ({ADAPTERS_GUIDE})" if calls else ""
 
 
-def output_advice(out: object) -> str:
-    """Return how to select one of several outputs, or an empty string."""
-    keys: list[object] = []
+def output_advice(module: nn.Module, out: object, x: Tensor) -> str:
+    """Return how to select one of several outputs for the sets `x`, or an empty string.
+
+    An encoder of another layout may return something for `x` too, but not one row per set.
+    """
+    entries = _entries(out)
+    first = next(iter(entries.values()), None)
+    advice = "" if _is_encoding(first, x) else layout_advice(module, x)
+    if advice or not entries:
+        return advice
+    return f"select one: {_selection('module', list(entries))} ({ADAPTERS_GUIDE})"
+
+
+def _entries(out: object) -> dict[object, Tensor]:
+    """Return the outputs that may be an encoding, by the key for `select_output`; None is that of a single tensor."""
     if isinstance(out, Mapping):
-        keys = [key for key, value in out.items() if isinstance(value, Tensor)]
+        entries = dict(out)
     elif isinstance(out, list | tuple):
-        keys = [number for number, value in enumerate(out) if isinstance(value, Tensor)]
-    elif out is not None:
-        keys = [name for name, value in getattr(out, "__dict__", {}).items() if isinstance(value, Tensor)]
-    if not keys:
-        return ""
+        entries = dict(enumerate(out))
+    else:
+        entries = {None: out} if isinstance(out, Tensor) else getattr(out, "__dict__", {})
+    return {key: value for key, value in entries.items() if isinstance(value, Tensor) and value.is_floating_point()}
+
+
+def _selection(call: str, keys: Sequence[object]) -> str:
+    """Return a call, with the selection of one of its outputs around it if there are several."""
+    if keys[0] is None:
+        return call
     choice = f", or {' or '.join(map(repr, keys[1:4]))} in place of {keys[0]!r}" if len(keys) > 1 else ""
-    return f"select one: mbcbench.adapters.select_output(module, {keys[0]!r}){choice} ({ADAPTERS_GUIDE})"
+    return f"mbcbench.adapters.select_output({call}, {keys[0]!r}){choice}"
 
 
 def _mask_calls(name: str) -> str:
@@ -130,9 +150,14 @@ def _takes_any_argument(module: nn.Module) -> bool:
     return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
 
 
-def _encodes(module: nn.Module, call: Callable[[Encoder, Tensor], object], x: Tensor) -> bool:
+def _encoding_keys(module: nn.Module, call: Callable[[Encoder, Tensor], object], x: Tensor) -> list[object]:
+    """Return the keys of the outputs that have one row per set of `x`."""
     try:
         out = call(module, x)
     except (Exception, SystemExit):  # whatever the module says to a layout that it does not know
-        return False
-    return isinstance(out, Tensor) and not out.is_nested and out.dim() >= 2 and out.shape[0] == len(x)
+        return []
+    return [key for key, value in _entries(out).items() if _is_encoding(value, x)]
+
+
+def _is_encoding(out: Tensor | None, x: Tensor) -> bool:
+    return out is not None and not out.is_nested and out.dim() >= 2 and out.shape[0] == len(x)

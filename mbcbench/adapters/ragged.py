@@ -1,12 +1,15 @@
 """Adapters for encoders that read sets of unequal sizes without padding; a mask says which elements they get."""
 
 import inspect
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mbcbench.adapters.masks import MaskAdapter
-from mbcbench.errors import ADAPTERS_GUIDE, UsageError
+from mbcbench.errors import ADAPTERS_GUIDE, PYG_GUIDE, UsageError
 from mbcbench.types import Encoder, JsonDict
 
 _SIZE_NAMES = ("dim_size", "size", "batch_size", "num_graphs")  # of the argument with the number of sets
@@ -14,6 +17,8 @@ _SIZE_NAMES = ("dim_size", "size", "batch_size", "num_graphs")  # of the argumen
 
 def set_by_set(module: nn.Module) -> MaskAdapter:
     """Adapt an encoder that reads one set at a time, `n x d`, as most models of multiple instance learning do.
+
+    If the encoder returns a tuple, a dict or an object, each entry is stacked; `select_output` then selects one.
 
     Parameters
     ----------
@@ -25,7 +30,30 @@ def set_by_set(module: nn.Module) -> MaskAdapter:
     MaskAdapter
         An encoder of batches `B x n x d`.
     """
-    return MaskAdapter(module, lambda encoder, x, mask: torch.stack([encoder(one) for one in _sets(x, mask)]))
+    return MaskAdapter(module, lambda encoder, x, mask: stack_outputs([encoder(one) for one in _sets(x, mask)]))
+
+
+def stack_outputs(outputs: Sequence[Any]) -> Any:
+    """Return the outputs for single sets as those of a batch: tensors are stacked, other outputs entry by entry.
+
+    Entries that cannot be stacked, such as weights of sets of unequal sizes, stay a list.
+    """
+    first = outputs[0]
+    if isinstance(first, Tensor):
+        return torch.stack(list(outputs))
+    if isinstance(first, Mapping):
+        return {key: _stack_entries([output[key] for output in outputs]) for key in first}
+    if isinstance(first, tuple | list):
+        entries = [_stack_entries(values) for values in zip(*outputs, strict=True)]
+        return type(first)(*entries) if hasattr(first, "_fields") else tuple(entries)
+    if hasattr(first, "__dict__"):
+        return SimpleNamespace(**stack_outputs([vars(output) for output in outputs]))
+    return list(outputs)
+
+
+def _stack_entries(entries: Sequence[Any]) -> Any:
+    is_ragged = len({entry.shape if isinstance(entry, Tensor) else None for entry in entries}) > 1
+    return list(entries) if is_ragged else stack_outputs(entries)
 
 
 def list_of_sets(module: nn.Module) -> MaskAdapter:
@@ -92,13 +120,14 @@ def pyg(module: nn.Module) -> MaskAdapter:
     parameters = dict(list(inspect.signature(module.forward).parameters.items())[1:])
     name = next((name for name in ("index", "batch", "ptr") if name in parameters), None)
     if name is None:
-        title = type(module).__name__
-        raise UsageError(f"{title}: forward takes none of index, batch, ptr; use MaskAdapter ({ADAPTERS_GUIDE})")
+        what = f"{type(module).__name__}: forward takes none of index, batch, ptr, so pyg is the wrong adapter"
+        fix = "if it reads sets B x n x d, it needs none; otherwise use another, or MaskAdapter"
+        raise UsageError(f"{what}: {fix} ({ADAPTERS_GUIDE})")
     known = {name, *_SIZE_NAMES, "dim"}
     others = [p.name for p in parameters.values() if p.default is p.empty and p.name not in known and _is_named(p)]
     if others:
         needs = f"{type(module).__name__}: forward needs {', '.join(others)} too"
-        raise UsageError(f"{needs}; use MaskAdapter ({ADAPTERS_GUIDE})")
+        raise UsageError(f"{needs}; use MaskAdapter ({PYG_GUIDE})")
 
     def call(encoder: Encoder, x: Tensor, mask: Tensor) -> Tensor:
         out: Tensor = encoder(x[mask], **_arguments(name, parameters, mask))

@@ -151,6 +151,7 @@ def _words(kind: PluginKind, name: str) -> dict[str, str]:
     return {
         "my-plugin": project,
         "my_plugin": module,
+        "my_law": name.rpartition(".")[2].replace("-", "_"),
         "MyPlugin": "".join(part.capitalize() for part in project.split("-")),
         "PLUGIN_NAME": name,
         "PLUGIN_KIND": f"{'an' if kind.name[0] in 'ae' else 'a'} {kind.name}",

@@ -19,7 +19,8 @@ from torch import nn
 
 from mbcbench import registry
 from mbcbench.errors import ADAPTERS_GUIDE, EXTRAS, BrokenPluginError, UsageError, install_hint, one_line, user_frame
-from mbcbench.protocol.factory import InstanceFactory, argument_advice, factory_of
+from mbcbench.protocol.encoder import with_forward
+from mbcbench.protocol.factory import FUNCTION_FIX, InstanceFactory, argument_advice, factory_of, width_advice
 from mbcbench.protocol.spec import EncoderSpec
 
 NAMES_SHOWN = 8  # of what a module defines
@@ -88,11 +89,12 @@ def build_from_spec(spec: EncoderSpec, *, dim_in: int, seed: int = 0, **hyper: A
     try:
         module = call_plugin(make, f"building {spec.name} for elements of width {dim_in}")
     except BrokenPluginError as error:
-        advice = argument_advice(spec.factory, error.__cause__)
+        advice = argument_advice(spec.factory, error.__cause__) or width_advice(spec.factory, error.__cause__)
         raise BrokenPluginError(f"{error}{advice}") from error.__cause__
     if not isinstance(module, nn.Module):
-        raise UsageError(f"{spec.name}: its factory returned {shorten(module)}, which is not a torch.nn.Module")
-    return module
+        what = f"{spec.name}: its factory returned {shorten(module)}, which is not a torch.nn.Module"
+        raise UsageError(f"{what}{FUNCTION_FIX}")
+    return with_forward(module)
 
 
 def load_target(target: str) -> object:

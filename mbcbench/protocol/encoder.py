@@ -14,6 +14,7 @@ A *plain* encoder is any module with `forward(x[, mask])`.
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MethodType
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
@@ -23,6 +24,7 @@ from mbcbench.protocol.adapter import Adapter
 from mbcbench.types import Encoder, State
 
 S = TypeVar("S")
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @runtime_checkable
@@ -133,12 +135,21 @@ class SetEncoder(nn.Module, ABC, Generic[S]):
         Tensor
             The encoding, `B x ...`.
         """
-        return self.readout(self.update(self.init_state(x.shape[0]), x, mask))
+        start = self.init_state(x.shape[0])
+        return self.readout(self.update(start, x) if mask is None else self.update(start, x, mask=mask))
 
 
 def is_streaming(module: nn.Module) -> bool:
     """Return True if `module` encodes in steps on a state."""
     return isinstance(module, Streaming)
+
+
+def with_forward(module: Module) -> Module:
+    """Return a module; one that streams and defines no `forward` gets that of `SetEncoder`, the stream of one chunk."""
+    forward = getattr(module, "forward", None)
+    if is_streaming(module) and getattr(forward, "__func__", None) is nn.Module.forward:
+        module.forward = MethodType(SetEncoder.forward, module)
+    return module
 
 
 def has_merge(module: nn.Module) -> bool:

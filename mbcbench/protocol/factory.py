@@ -1,6 +1,7 @@
 """Factories: how a target that is not a spec is called with the element width and hyper-parameters."""
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,11 @@ from torch import nn
 from mbcbench.errors import UsageError, user_frame
 from mbcbench.protocol.copying import copy_module
 from mbcbench.protocol.spec import WIDTH
+
+FUNCTION_FIX = (
+    "; a target is a module class, an instance, a factory or an EncoderSpec; a function is called with dim_in and "
+    "returns a module: wrap one that encodes sets in a torch.nn.Module"
+)
 
 
 class InstanceFactory:
@@ -79,6 +85,20 @@ def argument_advice(factory: Callable[..., nn.Module], error: BaseException | No
     if not names:
         return "; it takes no hyper-parameters"
     return f"; set them with --hyper NAME=VALUE, it takes {', '.join(names)}"
+
+
+def width_advice(factory: Callable[..., nn.Module], error: BaseException | None) -> str:
+    """Return what to give instead of a target that takes something else than the element width, or an empty string."""
+    if not isinstance(error, TypeError | AttributeError) or not re.search(r"'int' object|\bnot int\b", str(error)):
+        return ""
+    target = inspect.unwrap(factory)
+    width = width_parameter(_parameters(target))
+    if width is None or width.name == WIDTH:
+        return ""
+    if not inspect.isclass(target):
+        return FUNCTION_FIX
+    factory_call = f"def make(dim_in): return {target.__name__}({width.name}=...)"
+    return f"; its argument {width.name} got the element width: give a factory in its place, {factory_call}"
 
 
 def _parameters(target: Callable[..., nn.Module]) -> list[inspect.Parameter]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench.errors import UsageError
-from mbcbench.protocol.encoder import is_streaming, takes_mask
+from mbcbench.protocol.encoder import is_streaming, takes_mask, with_forward
 from mbcbench.types import State
 
 
@@ -88,6 +88,7 @@ class MaskedStreamOnDevice(StreamOnDevice, MaskedOnDevice):
 
 def on_device(module: nn.Module, device: str) -> OnDevice:
     """Return an encoder that streams, and takes a mask, as `module` does."""
+    module = with_forward(module)
     streams, masked = is_streaming(module), takes_mask(module)
     if streams:
         return (MaskedStreamOnDevice if masked else StreamOnDevice)(module, torch.device(device))

@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from mbcbench.errors import UsageError, one_line
+from mbcbench.errors import UsageError, one_line, plural
 from mbcbench.protocol.adapter import Adapter
 
 FIX = "give the width (--dim-in) and the --hyper of its training"
@@ -53,7 +53,7 @@ def load_weights(module: nn.Module, file: Path, name: str, key: str = "", fix: s
     except RuntimeError as error:  # shapes
         reason = _shapes(weights.tensors, module.state_dict()) or one_line(error)
         raise UsageError(f"{file} does not fit {name}: {reason}; {fix}") from error
-    others = f", without {weights.others} others" if weights.others else ""
+    others = f", ignored {plural(weights.others, 'other tensor')}" if weights.others else ""
     return f"{file}: took the weights under {weights.place!r}{others}" if weights.place else ""
 
 

@@ -16,6 +16,8 @@ from mbcbench.types import JsonObject, State
 
 SCHEMA = 1
 DESCRIPTION = ("a checkpoint of mbcbench encode", "remove it")
+WEIGHTS = "weights"  # key of an origin: a digest of the values
+WEIGHTS_FILE = "weights file"  # name of their file or None, for messages: the same values in another file are the same
 Origin = JsonObject  # what an encoding depends on: plain values by name
 
 
@@ -65,8 +67,10 @@ def check_origin(path: Path, saved: Origin, origin: Origin, kind: str) -> None:
     """Raise UsageError if a file of this kind belongs to an encoding with another origin."""
     current = json.loads(json.dumps(origin))
     changes = [
-        f"{name} was {saved.get(name)} and is {current.get(name)}"
-        for name in sorted(saved.keys() | current.keys())
+        f"weights were {_describe_weights(saved)}, now {_describe_weights(current)}"
+        if name == WEIGHTS
+        else f"{name} was {saved.get(name)} and is {current.get(name)}"
+        for name in sorted((saved.keys() | current.keys()) - {WEIGHTS_FILE})
         if saved.get(name) != current.get(name)
     ]
     if changes:
@@ -74,3 +78,11 @@ def check_origin(path: Path, saved: Origin, origin: Origin, kind: str) -> None:
             f"{kind} {path} belongs to another encoding: {'; '.join(changes)}; repeat the original options, "
             f"or use another {kind}"
         )
+
+
+def _describe_weights(origin: Origin) -> str:
+    """Return the file of the weights, if it is known, and their digest."""
+    digest = origin.get(WEIGHTS)
+    if WEIGHTS_FILE not in origin:
+        return f"those with the digest {digest}"
+    return f"{origin[WEIGHTS_FILE] or 'as built'} ({digest})"

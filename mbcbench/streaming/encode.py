@@ -308,7 +308,8 @@ def encoder_origin(options: EncodeOptions, encoder: GuardedEncoder) -> JsonDict:
         "encoder": options.encoder,
         "encoder source": source_digest(options.encoder, encoder.module),
         "hyper": dict(options.hyper),
-        "weights": digest.weights(encoder.module),
+        checkpoint.WEIGHTS: digest.weights(encoder.module),
+        checkpoint.WEIGHTS_FILE: None if options.weights is None else options.weights.name,
         "seed": options.seed,
         "g": options.g,
     }

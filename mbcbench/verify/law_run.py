@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from mbcbench.errors import LawOutOfMemoryError, is_out_of_memory, one_line, user_frame, user_traceback
+from mbcbench.errors import BrokenLawError, LawOutOfMemoryError, is_out_of_memory, one_line, user_frame, user_traceback
 from mbcbench.types import JsonObject
 from mbcbench.verify.domain import Domain
 from mbcbench.verify.example import Example, ExampleData
@@ -148,6 +148,8 @@ class LawRun:
         except NotApplicable as reason:
             self.reason_not_applicable = self.reason_not_applicable or str(reason)
             return Observation(example, note=str(reason), is_applicable=False)
+        except BrokenLawError:
+            raise
         except Exception as error:  # the encoder's own
             if is_out_of_memory(error):
                 raise LawOutOfMemoryError(str(error)) from error
@@ -196,6 +198,9 @@ class LawRun:
         only the condition of the encoding can be the reason, which `_expose_losses` looks into.
         """
         comparison = self.law.check(subject, data)
+        if not isinstance(comparison, Comparison):
+            kind = type(comparison).__name__
+            raise BrokenLawError(f"{self.law.id} returned {kind}, not a Comparison; use subject.compare")
         if self.law.measures:
             return comparison
         gap = comparison.gap

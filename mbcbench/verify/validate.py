@@ -120,15 +120,25 @@ def validate(module: nn.Module, *, dim_in: int, name: str, domain: Domain) -> No
                 argument_advice(module) or _error_advice(error) or layout_advice(module, x) or _width_advice(error, x)
             )
             raise BrokenPluginError(_join(f"{what}: {one_line(error)}{user_frame(error)}", advice)) from error
-        if not isinstance(out, Tensor):
-            kind = "a tuple" if isinstance(out, tuple) else "a dict" if isinstance(out, dict) else shorten(out)
-            raise BrokenPluginError(_join(f"{name}: forward returned {kind}, not a tensor", output_advice(out)))
-        if out.dim() < 2 or out.shape[0] != BATCH_SIZE:
-            what = (
-                f"{name}: forward returned shape {tuple(out.shape)} for x of shape {tuple(x.shape)}, B x n x d; "
-                f"the first dimension must be the batch size {BATCH_SIZE}, with at least one more"
-            )
-            raise BrokenPluginError(_join(what, layout_advice(module, x)))
+        fault = _output_fault(module, out, x)
+    if fault:
+        raise BrokenPluginError(f"{name}: forward returned {fault}")
+
+
+def _output_fault(module: nn.Module, out: object, x: Tensor) -> str:
+    """Return what is wrong with the output for `x`, and the adapter to use, or an empty string for an encoding."""
+    if not isinstance(out, Tensor):
+        kind = "a tuple" if isinstance(out, tuple) else "a dict" if isinstance(out, dict) else shorten(out)
+        return _join(f"{kind}, not a tensor", output_advice(module, out, x))
+    if not out.is_floating_point() and not out.is_complex():
+        return f"a tensor of {out.dtype}; an encoding is a floating-point tensor"
+    if out.dim() < 2 or out.shape[0] != BATCH_SIZE:
+        what = (
+            f"shape {tuple(out.shape)} for x of shape {tuple(x.shape)}, B x n x d; "
+            f"the first dimension must be the batch size {BATCH_SIZE}, with at least one more"
+        )
+        return _join(what, layout_advice(module, x))
+    return ""
 
 
 def validate_in_float64(module: nn.Module, *, dim_in: int, name: str, domain: Domain) -> None:

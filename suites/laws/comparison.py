@@ -1,6 +1,7 @@
 """Comparisons that are not the gap between two encodings."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -8,6 +9,7 @@ from torch import Tensor
 from mbcbench.errors import is_out_of_memory, one_line, user_frame
 from mbcbench.verify.domain import is_refusal
 from mbcbench.verify.example import ExampleData
+from mbcbench.verify.law import NotApplicable
 from mbcbench.verify.tolerance import Comparison
 
 
@@ -38,6 +40,17 @@ def unless_refused(encode: Callable[[], Tensor]) -> Tensor | None:
         if not is_refusal(error):
             raise
         return None
+
+
+@contextlib.contextmanager
+def skipping_refusals(what: str) -> Iterator[None]:
+    """Let a law say nothing about an input that the encoder refuses with a message; `what` names the input."""
+    try:
+        yield
+    except ValueError as error:
+        if not is_refusal(error):
+            raise
+        raise NotApplicable(f"{what} is refused: {one_line(error)}") from error
 
 
 def worse(a: Comparison, b: Comparison) -> Comparison:

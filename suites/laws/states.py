@@ -15,7 +15,7 @@ from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison, gaps
 
 from .chunks import locate_in_chunks
-from .comparison import no_gap, violation, violation_by_error, worse
+from .comparison import no_gap, skipping_refusals, violation, violation_by_error, worse
 from .mbc import is_consistent, locate_partition
 from .randomness import locate_random_module
 
@@ -194,8 +194,9 @@ def check_train(subject: Subject, data: ExampleData) -> Comparison:
     Why it matters: slots drawn again for each chunk, BatchNorm over the elements of a chunk or dropout masks per chunk
     make the encoding of a stream another function than that of the set, in train mode only.
 
-    How to fix a failure: draw once, in init_state; keep layers that couple elements (BatchNorm) outside of the set
-    encoder.
+    How to fix a failure: draw slots once, in init_state; keep layers that couple elements (BatchNorm) outside of the
+    set encoder. Dropout on single elements draws for each of them, and so differently for a stream and the full set:
+    leave it out of the network of the elements, or declare an expected failure (see the guide "Expected failures").
     """
 
     def encode_whole(module: Encoder, x: Tensor) -> Tensor:
@@ -205,11 +206,9 @@ def check_train(subject: Subject, data: ExampleData) -> Comparison:
     training = subject.in_train_mode
     with torch.random.fork_rng(devices=[]):
         start = _seeded_state(training.module, data.x, data.example.seed)
-        try:
+        with skipping_refusals("such a stream in train mode"):  # by BatchNorm, of one element of one set
             streamed = training.stream(data.chunks, start)
             whole = encode_whole(training.module, data.x)
-        except ValueError as error:  # BatchNorm, for one element of one set
-            return violation(data, f"cannot be encoded in train mode: {error}")
         return training.compare(streamed, whole, data.x, encode_whole)
 
 

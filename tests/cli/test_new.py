@@ -110,6 +110,12 @@ def test_the_folder_must_be_there(tmp_path: Path) -> None:
         new_project("encoder", "my-encoder", tmp_path / "none")
 
 
+def test_the_check_of_a_law_is_named_after_it_and_states_nothing_else(tmp_path: Path) -> None:
+    text = (new_project("law", "my.shift", tmp_path) / "my_shift" / "law.py").read_text()
+    assert "def check_shift(" in text
+    assert '"""Replace this by the statement, as in: ' in text
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)

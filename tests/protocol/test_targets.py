@@ -3,14 +3,19 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+import mbcbench
 from mbcbench.errors import BrokenPluginError, UsageError
 from mbcbench.protocol.build import build_from_spec, get_spec, spec_from_object
+from mbcbench.protocol.copying import copy_module
 from mbcbench.protocol.customize import BuildOptions
+from mbcbench.protocol.encoder import encode_stream
+from mbcbench.protocol.on_device import on_device
 from mbcbench.verify.domain import Domain
 from mbcbench.verify.validate import element_width, validate
 
@@ -24,6 +29,112 @@ class Mean(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.head(self.project(x).mean(1))
         return out
+
+
+class Stream(nn.Module):
+    """The mean as a stream that defines no forward."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.phi = nn.Linear(dim_in, 4)
+
+    def init_state(self, batch_size: int) -> tuple[Tensor, Tensor]:
+        zeros = self.phi.weight.new_zeros
+        return zeros(batch_size, 4), zeros(batch_size, 1)
+
+    def update(self, state: tuple[Tensor, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+        return state[0] + self.phi(x).sum(1), state[1] + x.shape[1]
+
+    def readout(self, state: tuple[Tensor, Tensor]) -> Tensor:
+        return state[0] / state[1].clamp(min=1)
+
+
+class MaskedStream(Stream):
+    def update(self, state: tuple[Tensor, Tensor], x: Tensor, *, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        present = torch.ones_like(x[..., :1]) if mask is None else mask[..., None].to(x.dtype)
+        return state[0] + (self.phi(x) * present).sum(1), state[1] + present.sum(1)
+
+
+class Welford(mbcbench.SetEncoder[tuple[Tensor, Tensor]]):
+    """The mean as a set encoder whose update takes no mask."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.stream = Stream(dim_in)
+
+    def init_state(self, batch_size: int) -> tuple[Tensor, Tensor]:
+        return self.stream.init_state(batch_size)
+
+    def update(self, state: tuple[Tensor, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        return self.stream.update(state, x)
+
+    def merge(self, a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        return a[0] + b[0], a[1] + b[1]
+
+    def readout(self, state: tuple[Tensor, Tensor]) -> Tensor:
+        return self.stream.readout(state)
+
+
+@pytest.mark.parametrize("target", [Stream, MaskedStream, Stream(3), Welford])
+def test_a_stream_needs_no_forward_and_no_mask(target: object) -> None:
+    module = build_from_spec(spec_from_object(target, "stream"), dim_in=3)
+    x = torch.randn(2, 5, 3)
+    encoding = module(x)
+    torch.testing.assert_close(encoding, encode_stream(module, x.split(2, dim=1)))
+    validate(module, dim_in=3, name="stream", domain=Domain())
+    assert torch.equal(on_device(module, "cpu")(x), encoding)
+
+
+def test_a_copy_of_a_stream_without_a_forward_encodes_with_its_own_weights() -> None:
+    module = build_from_spec(spec_from_object(MaskedStream, "stream"), dim_in=3)
+    twin = copy_module(module)
+    nn.init.zeros_(twin.phi.weight)
+    x, mask = torch.randn(2, 5, 3), torch.tensor([[True] * 5, [True] * 2 + [False] * 3])
+    assert twin(x).std(0).max() == 0 < module(x).std(0).max()
+    torch.testing.assert_close(module(x, mask=mask)[1], module(x[1:, :2])[0])
+    with pytest.raises(NotImplementedError):
+        MaskedStream(3)(x)
+
+
+class Configured(nn.Module):
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.phi = nn.Linear(config.dim, 4)
+
+
+class OfLayers(nn.Module):
+    def __init__(self, layers: Any) -> None:
+        super().__init__()
+        self.phi = nn.Sequential(*layers)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (lambda x: x.sum(1), r"no attribute 'sum' .*; a function is called with dim_in and returns a module: wrap"),
+        (lambda x: torch.mean(x) + 1, r"must be Tensor, not int .*; a function is called with dim_in and returns"),
+        (lambda x: 2 * x, r"returned 6, which is not a torch.nn.Module; a target is a module class, an instance, a f"),
+        (Configured, r"no attribute 'dim' .*; its argument config got the element width: give a factory in its place"),
+        (OfLayers, r"not int .* factory in its place, def make\(dim_in\): return OfLayers\(layers=\.\.\.\)$"),
+    ],
+)
+def test_a_target_that_does_not_take_the_width_is_told_what_one_is(
+    target: Callable[..., nn.Module], message: str
+) -> None:
+    with pytest.raises((BrokenPluginError, UsageError), match=message):
+        build_from_spec(spec_from_object(target, "mine"), dim_in=3)
+
+
+def test_an_error_in_a_factory_is_not_taken_for_one_about_the_width() -> None:
+    def fails(width: int) -> nn.Module:
+        raise ValueError("an int is too small")
+
+    def lacks_sum(dim_in: int) -> nn.Module:
+        return dim_in.sum()  # type: ignore[attr-defined,no-any-return]
+
+    for target in (fails, lacks_sum):
+        with pytest.raises(BrokenPluginError, match=r"test_targets.py:\d+\)$"):
+            build_from_spec(spec_from_object(target, "mine"), dim_in=3)
 
 
 def test_a_target_file_can_import_its_neighbours(tmp_path: Path) -> None:

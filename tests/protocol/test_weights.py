@@ -36,7 +36,7 @@ CHECKPOINTS: list[tuple[Callable[[], object], str]] = [
     (lambda: behind("module."), "'module'"),
     (lambda: {"model": trained(), "epoch": 3}, "'model'"),
     (lambda: {"state_dict": behind("model._orig_mod."), "epoch": 3}, "'state_dict.model._orig_mod'"),
-    (lambda: {"net": {**behind("pool."), "head.weight": torch.ones(2)}}, "'net.pool', without 1 others"),
+    (lambda: {"net": {**behind("pool."), "head.weight": torch.ones(2)}}, "'net.pool', ignored 1 other tensor"),
     (lambda: {"model_state_dict": trained(), "optimizer_state_dict": {"state": {}}}, "'model_state_dict'"),
 ]
 

@@ -1,5 +1,6 @@
 """Jobs that are killed or interrupted, and resumed from their checkpoint."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -51,6 +52,21 @@ def test_a_checkpoint_of_another_encoding_is_refused(encode: Command, options: l
     code, _, err = encode("x.npy", "mine.py:Plain", *first, *options, "--resume", "--quiet")
     assert code == 3
     assert message in err.splitlines()[-1]
+
+
+def test_other_weights_are_named_by_their_files(encode: Command, folder: Path) -> None:
+    for name, value in (("lit.ckpt", 2.0), ("copy.ckpt", 2.0), ("new.ckpt", 3.0)):
+        torch.save({"f.weight": torch.full((2, 3), value)}, folder / name)
+    command = ["x.npy", "mine.py:Sum", "--quiet", "--chunk", "10", "--checkpoint", "state"]
+    assert encode(*command, "--weights", "lit.ckpt")[0] == 0
+    assert encode(*command, "--weights", "copy.ckpt", "--resume")[0] == 0
+    for other, message in (
+        (["--weights", "new.ckpt"], r"weights were copy.ckpt \(\w+\), now new.ckpt \(\w+\);"),
+        ([], r"weights were copy.ckpt \(\w+\), now as built \(\w+\);"),
+    ):
+        code, _, err = encode(*command, *other, "--resume")
+        assert code == 3
+        assert re.search(message, err)
 
 
 def test_a_file_that_is_not_a_checkpoint_is_neither_overwritten_nor_read(encode: Command, folder: Path) -> None:

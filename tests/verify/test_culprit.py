@@ -12,8 +12,8 @@ import mbcbench
 from mbcbench.records.record import Status
 from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.culprit import find_culprit
-from mbcbench.verify.example import ExampleData
-from mbcbench.verify.law import get_law
+from mbcbench.verify.example import Example, ExampleData
+from mbcbench.verify.law import NotApplicable, get_law
 from mbcbench.verify.law_result import LawResult
 from mbcbench.verify.subject import Subject
 from tests.verify import culprit_encoders as encoders
@@ -38,6 +38,10 @@ def culprit(law: str, factory: Factory) -> str:
 
 def batch_norm() -> nn.Module:
     return encoders.Flattened(nn.BatchNorm1d(WIDTH, track_running_stats=False))
+
+
+def batch_norm_stream(dim_in: int) -> nn.Module:
+    return Stream(dim_in, encoders.Flattened(nn.BatchNorm1d(WIDTH)))
 
 
 CULPRITS: list[tuple[str, Factory, str]] = [
@@ -108,6 +112,7 @@ CULPRITS: list[tuple[str, Factory, str]] = [
         "layers.0.1 (AlwaysDrops): gives equal inputs different outputs",
     ),
     ("mbc.train", lambda d: Stream(d, nn.Dropout()), "layer (Dropout): draws random numbers for each chunk"),
+    ("mbc.train", batch_norm_stream, f"layer.inner (BatchNorm1d): {MIXES} in train mode"),
     ("mbc.partition", encoders.CountsChunks, "state.moments.number (2 instead of 1) differs"),
     ("mbc.merge", encoders.MergeLosesCount, "state.moments.number (0 instead of 2) differs"),
     ("mbc.fork", encoders.AddsInPlace, "state.moments.total: changed in place by update"),
@@ -174,6 +179,34 @@ def test_a_culprit_is_in_the_text_the_record_and_the_page() -> None:
     assert line in repr(checked)
     assert line in str(checked._repr_html_())
     assert checked["detail.culprit"][0] == f"layers.0 (SetLayerNorm): {MIXES}"
+
+
+def test_what_batch_norm_refuses_in_train_mode_is_not_the_counterexample() -> None:
+    search = result("mbc.train", batch_norm_stream).search
+    assert search is not None
+    assert search.counterexample is not None
+    assert search.counterexample.gap < 10
+
+
+@pytest.mark.parametrize(
+    ("law", "factory", "sets"),
+    [
+        ("mbc.train", batch_norm_stream, 1),
+        (
+            "symmetry.train",
+            lambda d: Plain(d, encoders.ChannelsFirst(nn.InstanceNorm1d(WIDTH, track_running_stats=True))),
+            2,
+        ),
+    ],
+)
+def test_a_law_says_nothing_about_what_is_refused_in_train_mode(law: str, factory: Factory, sets: int) -> None:
+    data = ExampleData(Example(sizes=(1,), kinds=(0,) * sets), 3)
+    with pytest.raises(NotApplicable, match=r"in train mode is refused: ValueError: Expected more than 1"):
+        get_law(law).check(Subject(factory(3).double().eval(), 3), data)
+
+
+def test_the_fix_for_dropout_of_elements_is_not_to_draw_once() -> None:
+    assert "Dropout on single elements draws for each of them" in get_law("mbc.train").fix
 
 
 def test_a_replayed_counterexample_names_its_culprit_too() -> None:

@@ -1,12 +1,13 @@
 """Each law on encoders that raise, refuse, return other shapes or touch their input: directly, without a search."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from mbcbench.errors import LawOutOfMemoryError
+from mbcbench.errors import BrokenPluginError, LawOutOfMemoryError
 from mbcbench.records.record import Status
 from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.example import Example
@@ -228,6 +229,15 @@ def test_memory_that_runs_out_in_a_law_is_the_status_of_its_record() -> None:
     record = Checker(NeedsMemoryForThreeElements, dim_in=WIDTH).judge("mbc.partition", Budget(examples=64))
     assert record.status is Status.OOM
     assert record.message.startswith("memory ran out: ")
+
+
+# ---- a law that is not one
+
+
+def test_a_law_that_returns_no_comparison_is_at_fault_and_not_the_encoder() -> None:
+    law = replace(get_law("mbc.partition"), id="my.shift", check=lambda subject, data: True)
+    with pytest.raises(BrokenPluginError, match=r"^my.shift returned bool, not a Comparison; use subject.compare$"):
+        Checker(Mean, dim_in=WIDTH).try_law(law, Budget(examples=64))
 
 
 # ---- numbers that the laws report

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -44,6 +45,44 @@ class OneBag(Features):
         n, _ = x.shape
         out: Tensor = self.phi(x).sum(0) / n
         return out
+
+
+class BagOfLogits(Features):
+    """Attention over one bag, as in models of multiple instance learning: logits, prediction, weights and more."""
+
+    def __init__(self, dim_in: int, squeeze: bool = False) -> None:
+        super().__init__(dim_in)
+        self.attention, self.squeeze = nn.Linear(5, 1), squeeze
+
+    def forward(self, bag: Tensor) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
+        features = self.phi(bag.squeeze(0) if self.squeeze else bag)
+        weights = torch.transpose(self.attention(features), 1, 0).softmax(1)
+        logits = torch.mm(weights, features)
+        return logits, logits.argmax(1), weights, {}
+
+
+class NamedOutputs(BagOfLogits):
+    def forward(self, bag: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
+        logits, prediction, weights, _ = super().forward(bag)
+        return {"prediction": prediction, "logits": logits, "attention": weights}
+
+
+class SumsFirstDimension(BagOfLogits):
+    """Returns something for a batch too, over the wrong dimension."""
+
+    def forward(self, bag: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        weights = self.attention(self.phi(bag)).softmax(0)
+        return (weights * bag).sum(0), weights
+
+
+class ChannelsFirstTuple(ChannelsFirst):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        return super().forward(x), x
+
+
+class Counts(Features):
+    def forward(self, x: Tensor) -> Tensor:
+        return (x > 0).sum(1)
 
 
 class ListOfSets(Features):
@@ -134,6 +173,11 @@ class Words(nn.Module):
         (ChannelsFirst, "channels_first(module)"),
         (SequenceFirst, "sequence_first(module) or if it reads one set n x d"),
         (OneBag, "set_by_set(module)"),
+        (BagOfLogits, "select_output(mbcbench.adapters.set_by_set(module), 0), or 2 in place of 0"),
+        (partial(BagOfLogits, squeeze=True), "select_output(mbcbench.adapters.set_by_set(module), 0), or 2 in place"),
+        (NamedOutputs, "select_output(mbcbench.adapters.set_by_set(module), 'logits'), or 'attention' in place of"),
+        (SumsFirstDimension, "select_output(mbcbench.adapters.set_by_set(module), 0), or 1 in place of 0"),
+        (ChannelsFirstTuple, "select_output(mbcbench.adapters.channels_first(module), 0), or 1 in place of 0"),
         (ListOfSets, "list_of_sets(module)"),
         (WithBatch, "pyg(module)"),
         (WithLengths, "with_lengths(module, 'lengths')"),
@@ -157,6 +201,16 @@ def test_another_convention_is_told_its_adapter_in_one_line(encoder: Callable[[i
     assert message.startswith("mine.py:Encoder")
     assert f"mbcbench.adapters.{adapter}" in message
     assert "\n" not in message
+
+
+def test_a_module_of_pytorch_geometric_is_told_its_guide() -> None:
+    with pytest.raises(BrokenPluginError, match=r"pyg\(module\) \(see the guide \"PyTorch Geometric\"\)$"):
+        validate(WithBatch(3), dim_in=3, name="mine.py:Encoder", domain=Domain())
+
+
+def test_an_encoding_of_integers_is_one_line() -> None:
+    with pytest.raises(BrokenPluginError, match=r"returned a tensor of torch.int64; an encoding is a floating-point t"):
+        validate(Counts(3), dim_in=3, name="mine.py:Encoder", domain=Domain())
 
 
 def test_only_adapters_that_exist_are_named() -> None:

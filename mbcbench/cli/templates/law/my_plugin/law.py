@@ -1,11 +1,11 @@
 """A law is a function of an encoder and an example: two encodings that should be equal."""
 
-import mbcbench
+from mbcbench import Comparison, ExampleData, Law, Subject
 from mbcbench.verify.law import Classes
 
 
-def check_doubling(subject: mbcbench.Subject, data: mbcbench.ExampleData) -> mbcbench.Comparison:
-    """Doubling every element doubles the encoding.
+def check_my_law(subject: Subject, data: ExampleData) -> Comparison:
+    """Replace this by the statement, as in: doubling every element doubles the encoding.
 
     Source: the definition of a homogeneous function.
 
@@ -17,8 +17,8 @@ def check_doubling(subject: mbcbench.Subject, data: mbcbench.ExampleData) -> mbc
     return subject.compare(doubled, 2 * subject.encode(data.x), data.x)
 
 
-LAW = mbcbench.Law(
+LAW = Law(
     id="PLUGIN_NAME",
-    check=check_doubling,
+    check=check_my_law,
     classes=Classes("homogeneous", "not homogeneous"),
 )
