@@ -1,7 +1,7 @@
 """Factories: how a target that is not a spec is called with the element width and hyper-parameters."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import nn
@@ -9,6 +9,7 @@ from torch import nn
 from mbcbench.errors import UsageError, user_frame
 from mbcbench.protocol.copying import copy_module
 from mbcbench.protocol.spec import WIDTH
+from mbcbench.registry import did_you_mean
 
 
 class InstanceFactory:
@@ -69,8 +70,11 @@ def width_parameter(parameters: list[inspect.Parameter]) -> inspect.Parameter | 
     return first if is_positional and may_be_a_width else None
 
 
-def argument_advice(factory: Callable[..., nn.Module], error: BaseException | None) -> str:
-    """Return how to give a factory its arguments, if it was called with wrong ones, or an empty string."""
+def argument_advice(factory: Callable[..., nn.Module], error: BaseException | None, hyper: Iterable[str]) -> str:
+    """Return how to give a factory its arguments, if it was called with wrong ones, or an empty string.
+
+    hyper: names of the hyper-parameters that it was called with.
+    """
     if not isinstance(error, TypeError) or "argument" not in str(error) or user_frame(error):
         return ""
     parameters = _parameters(inspect.unwrap(factory))
@@ -78,7 +82,9 @@ def argument_advice(factory: Callable[..., nn.Module], error: BaseException | No
     names = [p.name for p in parameters if p is not width and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     if not names:
         return "; it takes no hyper-parameters"
-    return f"; set them with --hyper NAME=VALUE, it takes {', '.join(names)}"
+    wrong = [name for name in hyper if name not in names and f"'{name}'" in str(error)]
+    hint = did_you_mean(wrong[0], names) if wrong and "Did you mean" not in str(error) else ""  # Python 3.13 asks too
+    return f"{hint}; set {'it' if len(names) == 1 else 'them'} with --hyper NAME=VALUE, it takes {', '.join(names)}"
 
 
 def _parameters(target: Callable[..., nn.Module]) -> list[inspect.Parameter]:

@@ -25,7 +25,7 @@ def test_show_prints_the_report_that_is_named(command: Command) -> None:
     assert "LEADERBOARD smoke" in command("show", "--report", "leaderboard")[1]
     code, _, err = command("show", "--report", "leaderbord")
     assert code == 3
-    assert "no report is called 'leaderbord'; did you mean leaderboard?" in err
+    assert "no report is called 'leaderbord' (did you mean leaderboard?)" in err
 
 
 def test_describe_shows_an_encoder_or_a_law(command: Command) -> None:
