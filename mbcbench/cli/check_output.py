@@ -98,16 +98,17 @@ def laws_table(encoder: str, records: "Iterable[Record]") -> "Table":
     """Return the laws of one encoder as a table, one per row."""
     from rich.text import Text
 
-    from mbcbench.cli.console import format_number, plain_table, status_style
+    from mbcbench.cli.console import format_number, status_style
+    from mbcbench.cli.fitted_table import fitted_table
 
-    numbers = ("gap", "bound", "examples", "seconds")
-    table = plain_table("law", "status", *numbers, "", numbers=numbers, unbroken=("law", "status"), title=encoder)
+    rows = []
     for record in records:
         evidence = evidence_of(record.value, record.detail)
         values = (format_number(evidence[name]) for name in ("gap", "bound", "examples"))
-        status = Text(record.status, style=status_style(record.status))
-        table.add_row(record.case, status, *values, f"{record.seconds:.1f}", Text(record.message))
-    return table
+        texts = map(Text, (*values, f"{record.seconds:.1f}", record.message))
+        rows.append([Text(record.case), Text(record.status, style=status_style(record.status)), *texts])
+    numbers = ("gap", "bound", "examples", "seconds")
+    return fitted_table(("law", "status", *numbers, ""), rows, numbers=numbers, optional=numbers[1:], title=encoder)
 
 
 def counterexample_text(record: "Record", *, traceback: bool = False) -> "Text | None":

@@ -1,5 +1,6 @@
 """Counterexamples of `mbcbench check`: what is shown, in which order, and in which words."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,30 @@ def test_a_pipe_has_no_trailing_blanks_and_respects_columns(command: Command, mo
     table = out.partition("permutation invariant")[0].splitlines()
     assert max(map(len, table)) <= 70
     assert not any(line.endswith(" ") for line in table)
+
+
+WIDE = ["law", "status", "gap", "bound", "examples", "seconds"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "heading", "row"),
+    [
+        (120, WIDE, r"symmetry\.padding +fail +\S+ +\S+ +\d+ +\d+\.\d   \S.{29,}"),
+        (80, WIDE[:3], r"symmetry\.padding +fail +\S+   \S.{29,}"),
+        (60, WIDE[:3], r"symmetry\.padding +fail +\S+\n   padding changes the encoding, with finite values too\n"),
+        (45, WIDE[:3], r"symmetry\.padding +fail +\S+\n   padding changes the encoding, with finite\n   values too\n"),
+    ],
+)
+def test_a_table_that_is_narrow_keeps_law_status_gap_and_message(
+    command: Command, monkeypatch: pytest.MonkeyPatch, columns: int, heading: list[str], row: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    out = check(command, "NoMask", "symmetry.padding,mbc.partial_gradient,substance.interactions")
+    table = out.partition("Does not apply")[0]
+    assert max(map(len, table.splitlines())) <= columns
+    assert table.splitlines()[2].split() == heading
+    assert re.search(row, table)
+    assert re.search(r"^ substance\.interactions +ok +\S+", table, re.MULTILINE)
 
 
 def matrix(command: Command, monkeypatch: pytest.MonkeyPatch, columns: int) -> list[str]:

@@ -95,6 +95,8 @@ def test_list_shows_summaries_and_no_trailing_blanks(command: Command) -> None:
 def test_the_width_of_piped_tables_is_that_of_columns(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     assert max(map(len, command("list")[1].splitlines())) <= 60
+    monkeypatch.setenv("COLUMNS", "30")
+    assert " encode   by default\n   the suite encode\n" in command("list", "suites")[1]
     monkeypatch.setenv("COLUMNS", "wide")
     assert command("list")[0] == 0
 
