@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from mbcbench.cli.check_export import evidence_of
 from mbcbench.cli.check_matrix import print_matrix
-from mbcbench.cli.conclusions import advice, common_error, conclusions, fold
+from mbcbench.cli.conclusions import PARTITION, advice, common_error, conclusions, fold
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -48,10 +48,13 @@ def _print_counterexamples(records: "Sequence[Record]", *, traceback: bool) -> N
     from mbcbench.cli.console import print_line, print_out
 
     shown, folded = fold(records)
+    as_expected = ", ".join(record.case for record in folded.pop(PARTITION, []))
     for record in shown:
         text = counterexample_text(record, traceback=traceback)
         if text is not None:
             print_out(text, soft_wrap=True)
+        if record.case == PARTITION and as_expected:
+            print_line(f"Also broken, as is to be expected: {as_expected} (counterexamples: --html PATH)\n")
     for cause, explained in folded.items():
         print_line(f"Not shown, since {cause}: {', '.join(record.case for record in explained)}\n")
 
