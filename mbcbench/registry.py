@@ -181,7 +181,7 @@ def _matches(group: str, known: Collection[str], patterns: Iterable[str]) -> lis
         if not matches and any(character in pattern for character in "*?["):
             head, dot, rest = pattern.partition(".")
             nearest = [f"{near}{dot}{rest}" for near in difflib.get_close_matches(head, prefixes, n=1)]
-            hint = f"; did you mean {nearest[0]}?" if nearest and nearest[0] != pattern else ""
+            hint = f" (did you mean {nearest[0]}?)" if nearest and nearest[0] != pattern else ""
             raise UsageError(f"no {_kind(group)} matches {pattern!r}{hint}; see: {_listing(group)}")
         if not matches:
             is_prefix = "." not in pattern and bool(did_you_mean(pattern, prefixes))
@@ -224,6 +224,6 @@ def check_target(target: str) -> None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `; did you mean ...?` with the names nearest to `name`, or nothing if none is near."""
+    """Return ` (did you mean ...?)` with the names nearest to `name`, or nothing if none is near."""
     near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
+    return f" (did you mean {' or '.join(near)}?)" if near else ""

@@ -149,7 +149,7 @@ def test_a_file_names_expected_failures(pytester: pytest.Pytester) -> None:
         (["--mbcbench", "enc.py:Sums"], "did you mean Sum"),
         (["--mbcbench", "no-such"], "no encoder is called 'no-such'"),
         (["--mbcbench", "nowhere.py:Sum"], "no such file: nowhere.py"),
-        (["mbcbench::enc.py:Sum::mbc.orders"], "no law is called 'mbc.orders'; did you mean mbc.order"),
+        (["mbcbench::enc.py:Sum::mbc.orders"], "no law is called 'mbc.orders' (did you mean mbc.order"),
         (["--mbcbench", "enc.py:Sum", "--mbcbench-examples", "0"], "give at least 1"),
         (["--mbcbench", "enc.py:Sum", "--mbcbench-xfails", "none.txt"], "none.txt: No such file"),
         (["--mbcbench-xfails", "none.txt"], "give one with --mbcbench TARGET"),

@@ -8,12 +8,11 @@ if TYPE_CHECKING:
 
     from mbcbench.records.record import Record, Status
 
-GAP = 3  # columns between two cells, as in `plain_table`
-
 
 def print_matrix(encoders: Sequence[str], records: "Sequence[Record]") -> None:
     """Print the statuses of all laws (rows) and encoders (columns), in as many blocks as the width takes."""
     from mbcbench.cli.console import output_width, print_line, print_out
+    from mbcbench.cli.fitted_table import GAP
 
     laws = list(dict.fromkeys(record.case for record in records))
     statuses = {(record.case, record.encoder): record.status for record in records}

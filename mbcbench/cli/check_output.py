@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from mbcbench.cli.check_export import evidence_of
 from mbcbench.cli.check_matrix import print_matrix
-from mbcbench.cli.conclusions import advice, common_error, conclusions, fold
+from mbcbench.cli.conclusions import PARTITION, advice, common_error, conclusions, fold
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -48,10 +48,13 @@ def _print_counterexamples(records: "Sequence[Record]", *, traceback: bool) -> N
     from mbcbench.cli.console import print_line, print_out
 
     shown, folded = fold(records)
+    as_expected = ", ".join(record.case for record in folded.pop(PARTITION, []))
     for record in shown:
         text = counterexample_text(record, traceback=traceback)
         if text is not None:
             print_out(text, soft_wrap=True)
+        if record.case == PARTITION and as_expected:
+            print_line(f"Also broken, as is to be expected: {as_expected} (counterexamples: --html PATH)\n")
     for cause, explained in folded.items():
         print_line(f"Not shown, since {cause}: {', '.join(record.case for record in explained)}\n")
 
@@ -98,16 +101,17 @@ def laws_table(encoder: str, records: "Iterable[Record]") -> "Table":
     """Return the laws of one encoder as a table, one per row."""
     from rich.text import Text
 
-    from mbcbench.cli.console import format_number, plain_table, status_style
+    from mbcbench.cli.console import format_number, status_style
+    from mbcbench.cli.fitted_table import fitted_table
 
-    numbers = ("gap", "bound", "examples", "seconds")
-    table = plain_table("law", "status", *numbers, "", numbers=numbers, unbroken=("law", "status"), title=encoder)
+    rows = []
     for record in records:
         evidence = evidence_of(record.value, record.detail)
         values = (format_number(evidence[name]) for name in ("gap", "bound", "examples"))
-        status = Text(record.status, style=status_style(record.status))
-        table.add_row(record.case, status, *values, f"{record.seconds:.1f}", Text(record.message))
-    return table
+        texts = map(Text, (*values, f"{record.seconds:.1f}", record.message))
+        rows.append([Text(record.case), Text(record.status, style=status_style(record.status)), *texts])
+    numbers = ("gap", "bound", "examples", "seconds")
+    return fitted_table(("law", "status", *numbers, ""), rows, numbers=numbers, optional=numbers[1:], title=encoder)
 
 
 def counterexample_text(record: "Record", *, traceback: bool = False) -> "Text | None":

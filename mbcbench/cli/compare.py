@@ -64,11 +64,12 @@ def compare(
 
 
 def _watched_kinds(words: list[str]) -> frozenset[str]:
-    from mbcbench.records.compare import FIXED, KINDS, NEW_FAILURE, NOT_COMPARABLE, REGRESS
+    from mbcbench.records.compare import CHANGED, FIXED, KINDS, NEW_FAILURE, NOT_COMPARABLE, REGRESS
     from mbcbench.registry import did_you_mean
 
     kinds = [kind for pair in KINDS.values() for kind in pair]
-    known = {"regress": REGRESS} | {kind: frozenset({kind}) for kind in (*kinds, NEW_FAILURE, FIXED, NOT_COMPARABLE)}
+    others = (CHANGED, NEW_FAILURE, FIXED, NOT_COMPARABLE)
+    known = {"regress": REGRESS} | {kind: frozenset({kind}) for kind in (*kinds, *others)}
     for word in words:
         if word not in known:
             near = did_you_mean(word, known)

@@ -1,7 +1,7 @@
 """Conclusions about an encoder from the records of a check, as sentences."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mbcbench.errors import STREAMS_GUIDE, XFAILS_GUIDE
 
@@ -9,12 +9,42 @@ if TYPE_CHECKING:
     from mbcbench.records.record import Record
     from mbcbench.types import JsonObject
 
-# The questions that most users have, and the law that answers each.
 PARTITION = "mbc.partition"
+
+
+class Question(NamedTuple):
+    """A question that most users have, the law that answers it, and the laws that limit a yes.
+
+    limits: the answer if a further law is broken, the most severe first.
+    """
+
+    name: str
+    law: str
+    limits: Mapping[str, str]
+
+
 QUESTIONS = (
-    ("symmetry.permutation", "permutation invariant"),
-    ("symmetry.padding", "safe with masks"),
-    (PARTITION, "mini-batch consistent"),
+    Question("permutation invariant", "symmetry.permutation", {"symmetry.size": "known for small sets only"}),
+    Question("safe with masks", "symmetry.padding", {"mbc.mask": "for whole sets only, not in streams"}),
+    Question(
+        "mini-batch consistent",
+        PARTITION,
+        {
+            "mbc.fork": "no; a state cannot be continued twice",
+            "mbc.resume": "no; a state that is saved cannot be continued",
+            "mbc.order": "for chunks in one order only",
+            "mbc.merge": "without merge only",
+            "mbc.program": "no; not after every sequence of operations",
+            "mbc.large": "for small sets only",
+            "numerics.scale": "for data of ordinary scale only",
+            "mbc.train": "in eval mode only",
+            "mbc.distributed": "in one process only",
+            "mbc.gradient": "in value, but not in gradient",
+            "mbc.partial_gradient": "in value, but not in the gradient of single chunks",
+            "mbc.empty": "yes, except for empty chunks or sets",
+            "mbc.memory": "yes, but the state grows with the set",
+        },
+    ),
 )
 ANSWERS = {
     "pass": "yes",
@@ -23,21 +53,67 @@ ANSWERS = {
     "xpass": "yes, though it is declared as broken",
     "undecided": "undecided",
 }
+HOLDS, FAILS = ("pass", "xpass"), ("fail", "xfail")
+# Laws that compare a set in chunks with the set in one piece, and so are broken wherever PARTITION is.
+BUILT_ON_PARTITION = (
+    "mbc.empty",
+    "mbc.gradient",
+    "mbc.large",
+    "mbc.partial_gradient",
+    "mbc.program",
+    "mbc.train",
+    "numerics.scale",
+)
 DETERMINISM = "hygiene.determinism"
 DEPENDENT = "not deterministic in eval mode"  # in the message of a failure that another law explains
 DTYPE = "hygiene.dtype"
 FLOAT32_ROUNDING = 1e-5  # a gap up to this, relative to the encoding, is explained by float32
 # Most telling first: what makes other laws fail, then what a user asks for, then the rest.
-FIRST = (DETERMINISM, DTYPE, *(law for law, _ in QUESTIONS))
+FIRST = (DETERMINISM, DTYPE, *(question.law for question in QUESTIONS))
 
 
 def conclusions(records: "Iterable[Record]") -> list[str]:
     """Return a sentence for each question whose law was checked."""
     by_law = {record.case: record for record in records}
-    return [f"{question}: {_answer(by_law[law])}" for law, question in QUESTIONS if law in by_law]
+    return [f"{question.name}: {_answer(question, by_law)}" for question in QUESTIONS if question.law in by_law]
 
 
-def _answer(record: "Record") -> str:
+def _answer(question: Question, by_law: "Mapping[str, Record]") -> str:
+    record = by_law[question.law]
+    if _is_random(record, by_law.get(DETERMINISM)):
+        return f"not known; not deterministic ({DETERMINISM})"
+    if str(record.status) in HOLDS:
+        return _limited(question, by_law) or f"{_own_answer(record)}{_unknown(question, by_law)}"
+    return _own_answer(record)
+
+
+def _is_random(record: "Record", determinism: "Record | None") -> bool:
+    """Return True if an encoder that is not deterministic leaves open whether a law holds."""
+    if str(record.status) in HOLDS:
+        return determinism is not None and str(determinism.status) in FAILS
+    return str(record.status) == "fail" and DEPENDENT in record.message
+
+
+def _limited(question: Question, by_law: "Mapping[str, Record]") -> str:
+    """Return under which limits the answer is yes, and the laws that say so; nothing if there are none."""
+    others = [by_law[law] for law in question.limits if law in by_law]
+    broken = [record for record in others if str(record.status) in FAILS]
+    if not broken:
+        return ""
+    expected = ", as expected" if all(str(record.status) == "xfail" for record in broken) else ""
+    return f"{question.limits[broken[0].case]} (broken{expected}: {', '.join(record.case for record in broken)})"
+
+
+def _unknown(question: Question, by_law: "Mapping[str, Record]") -> str:
+    """Return the further laws that were tried without a result, as a clause."""
+    others = [by_law[law] for law in question.limits if law in by_law]
+    unknown = [record for record in others if str(record.status) not in (*HOLDS, *FAILS, "skip")]
+    laws = ", ".join(f"{record.case} ({record.status})" for record in unknown)
+    return f"; not known: {laws}" if laws else ""
+
+
+def _own_answer(record: "Record") -> str:
+    """Return the answer of one law, whatever the others say."""
     status = str(record.status)
     answer = ANSWERS.get(status, "not known")
     reason = _of_aggregations(record) if record.detail.get("pairs") else record.message
@@ -51,10 +127,10 @@ def _answer(record: "Record") -> str:
 def _of_aggregations(record: "Record") -> str:
     """Return which aggregations of chunk encodings give the encoding of the set."""
     pairs: Mapping[str, JsonObject] = record.detail["pairs"]
-    consistent = [g for g, pair in pairs.items() if pair["consistent"]]
-    if consistent:
-        return f"the {' and the '.join(consistent)} of chunk encodings is the encoding of the set"
-    return f"none of the {', '.join(pairs)} of chunk encodings is the encoding of the set"
+    *others, last = [g for g, pair in pairs.items() if pair["consistent"]] or [""]
+    if not last:
+        return f"none of the {', '.join(pairs)} of chunk encodings is the encoding of the set"
+    return f"with g = {', '.join(others)} or {last}" if others else f"with g = {last}"
 
 
 def advice(records: "Iterable[Record]") -> list[str]:
@@ -62,6 +138,8 @@ def advice(records: "Iterable[Record]") -> list[str]:
     by_law = {record.case: record for record in records}
     partition = by_law.get(PARTITION)
     if partition is None or str(partition.status) != "fail" or not partition.detail.get("pairs"):
+        return []
+    if _is_random(partition, by_law.get(DETERMINISM)):
         return []
     is_registered = ":" not in partition.encoder
     declaration = (
@@ -82,7 +160,10 @@ def by_importance(records: "Iterable[Record]") -> "list[Record]":
 
 
 def fold(records: "Sequence[Record]") -> "tuple[list[Record], dict[str, list[Record]]]":
-    """Return the failures to show, and by cause those that another failure explains."""
+    """Return the failures to show, and by cause those that another failure explains.
+
+    The cause of those that a broken PARTITION explains is its id.
+    """
     failed = {record.case for record in records if str(record.status) == "fail"}
     shown: list[Record] = []
     folded: dict[str, list[Record]] = {}
@@ -93,6 +174,8 @@ def fold(records: "Sequence[Record]") -> "tuple[list[Record], dict[str, list[Rec
             cause = "an encoder that is not deterministic breaks them too"
         elif DTYPE in failed - {record.case} and _is_float32_rounding(record):
             cause = f"an encoder that rounds to float32 ({DTYPE}) breaks them too"
+        elif record.case in BUILT_ON_PARTITION and str(record.status) == "fail" and _breaks_partition(shown):
+            cause = PARTITION
         elif str(record.status) == "error" and errors.setdefault(record.message, record) is not record:
             cause = f"they end with the error of {errors[record.message].case}"
         if cause:
@@ -100,6 +183,10 @@ def fold(records: "Sequence[Record]") -> "tuple[list[Record], dict[str, list[Rec
         else:
             shown.append(record)
     return shown, folded
+
+
+def _breaks_partition(records: "Iterable[Record]") -> bool:
+    return any(record.case == PARTITION and str(record.status) == "fail" for record in records)
 
 
 def _is_float32_rounding(record: "Record") -> bool:

@@ -42,14 +42,14 @@ def _table(kind: Kind) -> "Table":
     from rich.text import Text
 
     from mbcbench import registry
-    from mbcbench.cli.console import plain_table
+    from mbcbench.cli.fitted_table import fitted_table
 
     plugins = registry.plugins(f"mbcbench.{kind}").values()
     others = any(plugin.distribution != "mbcbench" for plugin in plugins)
     columns = [*(["runs"] if kind is Kind.SUITES else []), *(["from"] if others else [])]
-    table = plain_table("name", *columns, "summary", unbroken=["name", *columns], title=str(kind))
+    rows = []
     for plugin in plugins:
         runs = ["by default" if plugin.is_default else "when named"] if kind is Kind.SUITES else []
         origin = [plugin.distribution] if others else []
-        table.add_row(plugin.name, *runs, *origin, Text(plugin.summary or plugin.target))
-    return table
+        rows.append([Text(cell) for cell in (plugin.name, *runs, *origin, plugin.summary or plugin.target)])
+    return fitted_table(("name", *columns, "summary"), rows, title=str(kind))

@@ -136,7 +136,8 @@ def _usage_message(error: typer.TyperException) -> str:
     while context.parent is not None:  # the outermost is the program, under any name
         commands.insert(0, context.info_name)
         context = context.parent
-    return f"{message.rstrip('.')}; see: {' '.join(['mbcbench', *commands, '--help'])}"
+    see = " See" if message.endswith("?") else "; see"
+    return f"{message.rstrip('.')}{see}: {' '.join(['mbcbench', *commands, '--help'])}"
 
 
 def _fail(message: str, code: ExitCode) -> ExitCode:

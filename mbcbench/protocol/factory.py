@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import nn
@@ -10,6 +10,7 @@ from torch import nn
 from mbcbench.errors import UsageError, user_frame
 from mbcbench.protocol.copying import copy_module
 from mbcbench.protocol.spec import WIDTH
+from mbcbench.registry import did_you_mean
 
 FUNCTION_FIX = (
     "; a target is a module class, an instance, a factory or an EncoderSpec; a function is called with dim_in and "
@@ -75,8 +76,11 @@ def width_parameter(parameters: list[inspect.Parameter]) -> inspect.Parameter | 
     return first if is_positional and may_be_a_width else None
 
 
-def argument_advice(factory: Callable[..., nn.Module], error: BaseException | None) -> str:
-    """Return how to give a factory its arguments, if it was called with wrong ones, or an empty string."""
+def argument_advice(factory: Callable[..., nn.Module], error: BaseException | None, hyper: Iterable[str]) -> str:
+    """Return how to give a factory its arguments, if it was called with wrong ones, or an empty string.
+
+    hyper: names of the hyper-parameters that it was called with.
+    """
     if not isinstance(error, TypeError) or "argument" not in str(error) or user_frame(error):
         return ""
     parameters = _parameters(inspect.unwrap(factory))
@@ -84,7 +88,9 @@ def argument_advice(factory: Callable[..., nn.Module], error: BaseException | No
     names = [p.name for p in parameters if p is not width and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     if not names:
         return "; it takes no hyper-parameters"
-    return f"; set them with --hyper NAME=VALUE, it takes {', '.join(names)}"
+    wrong = [name for name in hyper if name not in names and f"'{name}'" in str(error)]
+    hint = did_you_mean(wrong[0], names) if wrong and "Did you mean" not in str(error) else ""  # Python 3.13 asks too
+    return f"{hint}; set {'it' if len(names) == 1 else 'them'} with --hyper NAME=VALUE, it takes {', '.join(names)}"
 
 
 def width_advice(factory: Callable[..., nn.Module], error: BaseException | None) -> str:

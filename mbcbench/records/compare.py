@@ -16,7 +16,7 @@ import pandas as pd
 
 from mbcbench.records.detail import EvaluationDetail
 from mbcbench.records.intervals import Estimate
-from mbcbench.records.record import BROKEN, UNEXPECTED
+from mbcbench.records.record import BROKEN, UNEXPECTED, Status
 from mbcbench.types import JsonDict
 
 Quantity = Literal["time", "memory", "score"]
@@ -28,6 +28,7 @@ KINDS: dict[Quantity, tuple[str, str]] = {  # names of a change for the worse, a
     "score": ("worse", "better"),
 }
 NEW_FAILURE, FIXED, NOT_COMPARABLE = "new-failure", "fixed", "not-comparable"
+CHANGED = "changed"  # of a law without right or wrong
 REGRESS = frozenset(worse for worse, _ in KINDS.values())
 COLUMNS = ["kind", "suite", "case", "encoder", "what", "metric", "a", "b", "change", "low", "high", "seeds", "note"]
 
@@ -76,6 +77,9 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, options: Options = Options()) -> p
             rows.append(_row(NOT_COMPARABLE, label, note=difference))
             continue
         failures = list(_failures(label, before[key], after[key]))
+        if not failures and (_has_no_verdict(before[key]) or _has_no_verdict(after[key])):
+            rows += _outcome_changes(label, before[key], after[key], options)
+            continue
         # The gap of a law that fails now, or no longer, is in its note.
         changes = (
             row for row in _changes(label, before[key], after[key], options) if row["metric"] != GAP or not failures
@@ -142,6 +146,22 @@ def _failures(key: Key, a: pd.DataFrame, b: pd.DataFrame) -> Iterator[JsonDict]:
         yield _row(NEW_FAILURE, key, note=after)
     if before and not after:
         yield _row(FIXED, key, note=f"was: {before}")
+
+
+def _has_no_verdict(table: pd.DataFrame) -> bool:
+    """Return True for the records of a law without right or wrong."""
+    return bool(((table["metric"] == GAP) & (table["status"] == str(Status.OK))).all())
+
+
+def _outcome_changes(key: Key, a: pd.DataFrame, b: pd.DataFrame, options: Options) -> Iterator[JsonDict]:
+    """Return the change of a law without right or wrong: of its gap, and of what its message says."""
+    before, after = (_distinct(table, "message") or _distinct(table, "status") for table in (a, b))
+    outcome: JsonDict = {"note": f"{before} -> {after}"} if before != after else {}
+    changes = [
+        row if row["kind"] == NOT_COMPARABLE else {**row, "kind": CHANGED, **outcome}
+        for row in _changes(key, a, b, options)
+    ]
+    yield from changes or ([_row(CHANGED, key, metric=GAP, **outcome)] if outcome else [])
 
 
 def _first_failure(table: pd.DataFrame) -> str:

@@ -49,7 +49,7 @@ def counterexample_text(target: str, law: Law, result: SearchResult) -> str:
     example = observation.example
     weights = "as built" if example.variant == 0 else f"perturbed (variant {example.variant})"
     lines = [
-        f"{law.id} is broken by {target}",
+        f"{law.id} {'could not be checked on' if observation.error else 'is broken by'} {target}",
         f"  law       {law.statement}",
         f"  smallest  n={example.n}, {_describe_chunks(example.sizes)}, {_describe_data(example)}",
         *(f"  {name}: {_format_value(value)}" for name, value in observation.choices.items()),
@@ -64,7 +64,7 @@ def counterexample_text(target: str, law: Law, result: SearchResult) -> str:
         lines.append(f"  worst     gap {worst_gap:.3g} in {plural(result.examples, 'example')}")
     if result.culprit:
         lines.append(f"  first seen in: {result.culprit}")
-    if law.fix:
+    if law.fix and not observation.error:  # the advice is about a law that is broken
         lines.append(f"  fix       {law.fix}")
     lines.append(f"  more      mbcbench describe {law.id}")
     return "\n".join(lines)

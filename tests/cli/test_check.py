@@ -194,7 +194,7 @@ def test_laws_are_skipped(command: Command) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--law", "symetry"], "no law is called 'symetry'; did you mean symmetry"),
+        (["--law", "symetry"], "no law is called 'symetry' (did you mean symmetry"),
         (["--skip-law", "mbc.partitoin"], "did you mean mbc.partition"),
         (["--law", "mbc.fork", "--skip-law", "mbc"], "no law is left after skipping mbc"),
         (["--device", "cuda"], "--device cuda, but torch sees no CUDA device here; use --device cpu"),

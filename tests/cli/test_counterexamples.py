@@ -1,5 +1,6 @@
 """Counterexamples of `mbcbench check`: what is shown, in which order, and in which words."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,22 @@ class Raises(Sum):
             raise RuntimeError("no number")
         return super().forward(x, mask)
 
+class NoMaskToday(Sum):
+    def forward(self, x, mask=None):
+        if mask is not None:
+            raise RuntimeError("no mask today")
+        return super().forward(x)
+
+class MeanOfMeans(Sum):
+    def init_state(self, batch_size):
+        return self.f.weight.new_zeros(batch_size, 4), 0
+    def update(self, state, x):
+        return state[0] + self.terms(x).mean(1), state[1] + 1
+    def readout(self, state):
+        return state[0] / max(state[1], 1)
+    def forward(self, x):
+        return self.terms(x).mean(1)
+
 class Capped(Sum):
     def init_state(self, batch_size):
         return torch.zeros(batch_size, 4, dtype=self.f.weight.dtype), 0
@@ -74,7 +91,8 @@ def check(command: Command, name: str, laws: str, *more: str) -> str:
 
 def cards(out: str) -> list[str]:
     """Return the laws whose counterexamples are shown, in order."""
-    return [line.split()[0] for line in out.splitlines() if " is broken by " in line]
+    headings = (" is broken by ", " could not be checked on ")
+    return [line.split()[0] for line in out.splitlines() if any(heading in line for heading in headings)]
 
 
 @pytest.mark.parametrize(
@@ -121,6 +139,25 @@ def test_laws_that_end_with_one_error_are_folded(command: Command) -> None:
     assert "since they end with the error of symmetry.padding: hygiene.nonfinite" in out
 
 
+def test_a_law_that_ends_with_an_error_could_not_be_checked_and_has_no_advice(command: Command) -> None:
+    out = check(command, "NoMaskToday", "symmetry.padding,symmetry.batch")
+    assert "symmetry.padding could not be checked on encoders.py:NoMaskToday" in out
+    assert "raised    RuntimeError: no mask today" in out
+    assert "is broken by" not in out
+    assert "fix  " not in out
+
+
+def test_laws_that_are_broken_wherever_a_partition_matters_are_one_line_after_it(command: Command) -> None:
+    laws = "mbc.partition,mbc.gradient,mbc.train,mbc.order,numerics.scale"
+    out = check(command, "MeanOfMeans", laws, "--html", "laws.html")
+    assert cards(out) == ["mbc.partition"]
+    line = "Also broken, as is to be expected: mbc.gradient, mbc.train, numerics.scale (counterexamples: --html PATH)"
+    assert line in out.splitlines()
+    assert out.index("replay_counterexample") < out.index("Also broken") < out.index("mini-batch consistent")
+    assert all(f"{law} is broken by" in Path("laws.html").read_text() for law in ("mbc.gradient", "numerics.scale"))
+    assert cards(check(command, "MeanOfMeans", "mbc.gradient")) == ["mbc.gradient"]
+
+
 def test_laws_that_do_not_apply_are_named_together_with_the_reason(command: Command) -> None:
     out = check(command, "Sum", "symmetry.permutation,mbc.merge,mbc.order,symmetry.slots")
     words = " ".join(out.split())
@@ -147,6 +184,30 @@ def test_a_pipe_has_no_trailing_blanks_and_respects_columns(command: Command, mo
     table = out.partition("permutation invariant")[0].splitlines()
     assert max(map(len, table)) <= 70
     assert not any(line.endswith(" ") for line in table)
+
+
+WIDE = ["law", "status", "gap", "bound", "examples", "seconds"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "heading", "row"),
+    [
+        (120, WIDE, r"symmetry\.padding +fail +\S+ +\S+ +\d+ +\d+\.\d   \S.{29,}"),
+        (80, WIDE[:3], r"symmetry\.padding +fail +\S+   \S.{29,}"),
+        (60, WIDE[:3], r"symmetry\.padding +fail +\S+\n   padding changes the encoding, with finite values too\n"),
+        (45, WIDE[:3], r"symmetry\.padding +fail +\S+\n   padding changes the encoding, with finite\n   values too\n"),
+    ],
+)
+def test_a_table_that_is_narrow_keeps_law_status_gap_and_message(
+    command: Command, monkeypatch: pytest.MonkeyPatch, columns: int, heading: list[str], row: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    out = check(command, "NoMask", "symmetry.padding,mbc.partial_gradient,substance.interactions")
+    table = out.partition("Does not apply")[0]
+    assert max(map(len, table.splitlines())) <= columns
+    assert table.splitlines()[2].split() == heading
+    assert re.search(row, table)
+    assert re.search(r"^ substance\.interactions +ok +\S+", table, re.MULTILINE)
 
 
 def matrix(command: Command, monkeypatch: pytest.MonkeyPatch, columns: int) -> list[str]:

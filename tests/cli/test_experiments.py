@@ -63,7 +63,7 @@ def test_one_experiment_runs_with_its_own_encoders_and_those_that_are_named(book
 def test_an_unknown_experiment_is_one_line_with_the_nearest_names(book: Command) -> None:
     code, out, err = book("run", "--suite", "book", "--only", "fig11", "--quiet")
     assert (code, out) == (3, "")
-    assert "no experiment of book is called 'fig11'; did you mean fig1" in err
+    assert "no experiment of book is called 'fig11' (did you mean fig1" in err
     assert err.count("\n") == 1
 
 

@@ -26,7 +26,7 @@ def test_show_prints_the_report_that_is_named(command: Command) -> None:
     assert "LEADERBOARD smoke" in command("show", "--report", "leaderboard")[1]
     code, _, err = command("show", "--report", "leaderbord")
     assert code == 3
-    assert "no report is called 'leaderbord'; did you mean leaderboard?" in err
+    assert "no report is called 'leaderbord' (did you mean leaderboard?)" in err
 
 
 def test_describe_shows_an_encoder_or_a_law(command: Command) -> None:
@@ -96,6 +96,8 @@ def test_list_shows_summaries_and_no_trailing_blanks(command: Command) -> None:
 def test_the_width_of_piped_tables_is_that_of_columns(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     assert max(map(len, command("list")[1].splitlines())) <= 60
+    monkeypatch.setenv("COLUMNS", "30")
+    assert " encode   by default\n   the suite encode\n" in command("list", "suites")[1]
     monkeypatch.setenv("COLUMNS", "wide")
     assert command("list")[0] == 0
 

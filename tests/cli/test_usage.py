@@ -34,12 +34,12 @@ from tests.conftest import Command, Plugins
         ("run --data big", "mbcbench: --data big: expected one of auto, built-in, paper, mnist-5k"),
         ("run --only fig3b", "name the suite too: --suite paper"),
         ("run --suite encode --only fig3b", "the suite encode has none; leave one of the two out"),
-        ("run --suite encod", "no suite is called 'encod'; did you mean encode?"),
+        ("run --suite encod", "no suite is called 'encod' (did you mean encode?); see: mbcbench list suites"),
         ("run --encoder nothing", "no encoder is called 'nothing'"),
         ("run --root pyproject --html no/such/page.html", "there is no folder no/such"),
         ("check", "Missing argument 'TARGET'; see: mbcbench check --help"),
         ("check honest --lwa x", "--lwa (Possible options: --law); see: mbcbench check --help"),
-        ("new encodr x", "Did you mean 'encoder'?; see: mbcbench new --help"),
+        ("new encodr x", "Did you mean 'encoder'? See: mbcbench new --help"),
         ("check no/such.py:E", "no such file: no/such.py"),
         ("check e.py", "say which encoder in it: e.py:NAME"),
         ("check honest --law law.hold", "did you mean law.holds?"),
@@ -67,7 +67,7 @@ def test_wrong_usage_is_one_line_and_exit_code_3(
 @pytest.mark.parametrize(
     ("attribute", "words"),
     [
-        ("Honset", "the module has no attribute 'Honset'; did you mean Honest or"),
+        ("Honset", "the module has no attribute 'Honset' (did you mean Honest or"),
         ("NUMBER", "is 3, which is not an encoder"),
     ],
 )

@@ -202,6 +202,12 @@ class WidthLater(Mean):
         super().__init__(dim_in, width)
 
 
+class Tempered(Mean):
+    def __init__(self, dim_in: int, width: int = 4, warmth: float = 1.0) -> None:
+        super().__init__(dim_in, width)
+        self.warmth = warmth
+
+
 class FixedWidth(Mean):
     def __init__(self) -> None:
         super().__init__(7)
@@ -227,15 +233,16 @@ def test_hyper_parameters_go_with_the_width() -> None:
 @pytest.mark.parametrize(
     ("target", "hyper", "advice"),
     [
-        (WidthLater, {}, "set them with --hyper NAME=VALUE, it takes width"),
-        (Mean, {"widht": 4}, "set them with --hyper NAME=VALUE, it takes width"),
-        (Pool, {"width": 4}, "it takes no hyper-parameters"),
+        (WidthLater, {}, "; set it with --hyper NAME=VALUE, it takes width"),
+        (Mean, {"widht": 4}, r" \(did you mean width\?\); set it with --hyper NAME=VALUE, it takes width"),
+        (Tempered, {"factor": 4}, "; set them with --hyper NAME=VALUE, it takes width, warmth"),
+        (Pool, {"width": 4}, "; it takes no hyper-parameters"),
     ],
 )
 def test_wrong_arguments_of_a_constructor_are_told_the_right_ones(
     target: type[nn.Module], hyper: dict[str, int], advice: str
 ) -> None:
-    with pytest.raises(BrokenPluginError, match=rf"building mine for elements of width 3: TypeError: .*; {advice}$"):
+    with pytest.raises(BrokenPluginError, match=rf"building mine for elements of width 3: TypeError: .*[')]{advice}$"):
         build_from_spec(spec_from_object(target, "mine"), dim_in=3, **hyper)
 
 

@@ -92,6 +92,28 @@ def test_a_change_counts_when_its_interval_excludes_zero() -> None:
     assert kinds(runs([0.90, 0.80, 0.70]), runs([0.60, 0.85, 0.75])) == []
 
 
+def replication(outcome: str, gap: float, status: Status = Status.OK) -> pd.DataFrame:
+    measurement = {"metric": "gap", "value": gap, "higher_is_better": False}
+    return frame([law(status, outcome, **measurement)])
+
+
+@pytest.mark.parametrize(
+    ("b", "changes"),
+    [
+        (replication("size-aware", 4.0), []),
+        (replication("size-aware", 5.0), [["changed", "one seed: no interval"]]),
+        (replication("size-free", 0.0), [["changed", "size-aware -> size-free"]]),
+        (replication("size-free", 3.999), [["changed", "size-aware -> size-free"]]),
+        (replication("", 0.0, Status.PASS), [["changed", "size-aware -> pass"]]),
+        (replication("torn", 5.0, Status.ERROR), [["new-failure", "error: torn"]]),
+    ],
+)
+def test_a_law_without_right_or_wrong_changes_for_neither_better_nor_worse(
+    b: pd.DataFrame, changes: list[list[str]]
+) -> None:
+    assert compare(replication("size-aware", 4.0), b)[["kind", "note"]].to_numpy().tolist() == changes
+
+
 def test_the_minimum_is_an_option() -> None:
     a, b = frame([measured(100.0)]), frame([measured(80.0)])
     assert kinds(a, b, Options({"time": 0.5, "memory": 0.5, "score": 0.5})) == []
