@@ -89,7 +89,8 @@ def build_from_spec(spec: EncoderSpec, *, dim_in: int, seed: int = 0, **hyper: A
     try:
         module = call_plugin(make, f"building {spec.name} for elements of width {dim_in}")
     except BrokenPluginError as error:
-        advice = argument_advice(spec.factory, error.__cause__, hyper) or width_advice(spec.factory, error.__cause__)
+        hypers = {**spec.hyper, **hyper}
+        advice = argument_advice(spec.factory, error.__cause__, hypers) or width_advice(spec.factory, error.__cause__)
         raise BrokenPluginError(f"{error}{advice}") from error.__cause__
     if not isinstance(module, nn.Module):
         what = f"{spec.name}: its factory returned {shorten(module)}, which is not a torch.nn.Module"

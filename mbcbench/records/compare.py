@@ -77,7 +77,7 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, options: Options = Options()) -> p
             rows.append(_row(NOT_COMPARABLE, label, note=difference))
             continue
         failures = list(_failures(label, before[key], after[key]))
-        if not failures and (_has_no_verdict(before[key]) or _has_no_verdict(after[key])):
+        if not failures and _has_no_verdict(before[key], after[key]):
             rows += _outcome_changes(label, before[key], after[key], options)
             continue
         # The gap of a law that fails now, or no longer, is in its note.
@@ -148,9 +148,10 @@ def _failures(key: Key, a: pd.DataFrame, b: pd.DataFrame) -> Iterator[JsonDict]:
         yield _row(FIXED, key, note=f"was: {before}")
 
 
-def _has_no_verdict(table: pd.DataFrame) -> bool:
-    """Return True for the records of a law without right or wrong."""
-    return bool(((table["metric"] == GAP) & (table["status"] == str(Status.OK))).all())
+def _has_no_verdict(*tables: pd.DataFrame) -> bool:
+    """Return True for the records of a law that was tried, and has no right or wrong in one of the runs at least."""
+    is_tried = all((table["metric"] == GAP).all() for table in tables)
+    return is_tried and any((table["status"] == str(Status.OK)).any() for table in tables)
 
 
 def _outcome_changes(key: Key, a: pd.DataFrame, b: pd.DataFrame, options: Options) -> Iterator[JsonDict]:

@@ -246,6 +246,12 @@ def test_wrong_arguments_of_a_constructor_are_told_the_right_ones(
         build_from_spec(spec_from_object(target, "mine"), dim_in=3, **hyper)
 
 
+def test_a_hyper_parameter_of_the_command_line_is_told_the_nearest() -> None:
+    spec = BuildOptions(hyper={"widht": 4}).apply(spec_from_object(Mean, "mine"))
+    with pytest.raises(BrokenPluginError, match=r"'widht' \(did you mean width\?\); set it with"):
+        build_from_spec(spec, dim_in=3)
+
+
 def test_weights_keep_the_width_of_an_instance(tmp_path: Path) -> None:
     torch.save(Mean(7).state_dict(), tmp_path / "w.pt")
     spec = BuildOptions(weights=str(tmp_path / "w.pt")).apply(spec_from_object(Mean(7), "mean"))

@@ -106,6 +106,7 @@ def replication(outcome: str, gap: float, status: Status = Status.OK) -> pd.Data
         (replication("size-free", 3.999), [["changed", "size-aware -> size-free"]]),
         (replication("", 0.0, Status.PASS), [["changed", "size-aware -> pass"]]),
         (replication("torn", 5.0, Status.ERROR), [["new-failure", "error: torn"]]),
+        (frame([law(Status.SKIP, "it is a layer")]), []),
     ],
 )
 def test_a_law_without_right_or_wrong_changes_for_neither_better_nor_worse(
