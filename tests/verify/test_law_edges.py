@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from mbcbench.errors import BrokenPluginError, LawOutOfMemoryError
 from mbcbench.records.record import Status
 from mbcbench.verify.checker import Budget, Checker
-from mbcbench.verify.example import Example
+from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import get_law
 from mbcbench.verify.law_run import LawRun
+from mbcbench.verify.subject import Subject
 from tests.controls.base import Max, Mean, Slots, Sum, hide
 from tests.verify.helpers import WIDTH, check, holds, subject_of
 
@@ -235,7 +236,10 @@ def test_memory_that_runs_out_in_a_law_is_the_status_of_its_record() -> None:
 
 
 def test_a_law_that_returns_no_comparison_is_at_fault_and_not_the_encoder() -> None:
-    law = replace(get_law("mbc.partition"), id="my.shift", check=lambda subject, data: True)
+    def is_shifted(subject: Subject, data: ExampleData) -> Any:
+        return True
+
+    law = replace(get_law("mbc.partition"), id="my.shift", check=is_shifted)
     with pytest.raises(BrokenPluginError, match=r"^my.shift returned bool, not a Comparison; use subject.compare$"):
         Checker(Mean, dim_in=WIDTH).try_law(law, Budget(examples=64))
 
