@@ -74,6 +74,13 @@ def test_the_commands_for_any_server_and_for_pytest_accept_the_encoder(folder: P
     assert "2 passed" in output
 
 
+def test_the_encoder_of_the_page_keeps_all_laws_in_the_first_command(folder: Path) -> None:
+    (folder / "pyproject.toml").unlink()  # all laws, with the examples of `check`
+    code, output = run(COMMANDS[0], folder)
+    assert code == 0, output
+    assert re.search(r"^\d+ pass, \d+ skip, \d+ ok in ", output, re.MULTILINE), output
+
+
 def test_an_expected_failure_of_the_page_is_no_failure(folder: Path) -> None:
     code, output = run(COMMANDS[2], folder)
     assert code == 0, output

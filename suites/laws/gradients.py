@@ -21,13 +21,15 @@ def check_gradient(subject: Subject, data: ExampleData) -> Comparison:
 
     Source: the chain rule; both compute one function. Tried on data without ties, where that is differentiable.
 
-    Why it matters: a detached state, an update under no_grad, or a maximum that is treated as a constant gives the
-    right encoding and a wrong gradient: training on streams then silently optimises something else.
+    Why it matters: a detached state, an update under no_grad, or a detached maximum that is part of the result gives
+    the right encoding and a wrong gradient: training on streams then silently optimises something else. A maximum that
+    only rescales, as in a softmax, cancels in the result and may be detached.
 
     An encoder with trainable parameters fails too if no gradient reaches them or the elements, in whatever way it is
     computed. Without trainable parameters the law does not apply where no gradient reaches the elements, as for tokens.
 
-    How to fix a failure: no `.detach()`, `.data` or `no_grad` on anything that carries the state from chunk to chunk.
+    How to fix a failure: use no `.detach()`, `.data` or `no_grad` on what the state carries from chunk to chunk, except
+    on a maximum that cancels.
     """
 
     def encode_stream(module: Encoder, x: Tensor) -> Tensor:

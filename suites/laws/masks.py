@@ -49,9 +49,9 @@ def check_mask(subject: Subject, data: ExampleData) -> Comparison:
     Why it matters: a mask that is heeded in the first chunk only, a running count that adds the padded size, and a set
     that has ended while its neighbours go on are wrong in mid-stream, and nowhere else.
 
-    How to fix a failure: apply the mask in update, to every chunk, before anything is accumulated or counted. A running
-    maximum starts at `torch.finfo(dtype).min`, and masked logits are filled with it: -inf minus -inf is NaN. Then
-    multiply the weights by the mask, since exp(0) is 1.
+    How to fix a failure: apply the mask in update, to every chunk, before anything is accumulated or counted. Mask
+    logits with `torch.finfo(dtype).min`, at which a running maximum starts too (-inf minus -inf is NaN), and multiply
+    the weights by the mask, since exp(0) is 1.
     """
     start = subject.init_state(len(data.x))
     padded = [pad_sets(chunk, int(data.rng.integers(1, 4)), data, subject.domain) for chunk in data.chunks]

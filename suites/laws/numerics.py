@@ -113,7 +113,8 @@ def check_float32(subject: Subject, data: ExampleData) -> Comparison:
     sentinel such as -1e4 hides masked elements until a logit is below it. Tried in one piece, streamed and masked, with
     inputs scaled by up to 100 and weights scaled by up to 100.
 
-    How to fix a failure: subtract the maximum before exp, mask with -inf, and compute logarithms of sums stably.
+    How to fix a failure: subtract the maximum before exp, mask with `torch.finfo(dtype).min`, and multiply the
+    weights by the mask; compute logarithms of sums stably.
 
     Near means up to 1 % of the encoding, or what float32 rounds: sets that are ill-conditioned in float32 say nothing,
     and neither do encodings below 1e-30, where a saturated gate is zero in float32.

@@ -163,8 +163,8 @@ def check_padding(subject: Subject, data: ExampleData) -> Comparison:
     or a clear ValueError, not NaN. Of a set-to-set layer the outputs of present elements are compared.
 
     How to fix a failure: replace masked entries (`torch.where`) before they are used, and count present elements only.
-    For a set without any, divide by at least 1, and mask logits with `torch.finfo(dtype).min` instead of -inf, whose
-    softmax over such a set is NaN.
+    Mask logits with `torch.finfo(dtype).min`, not with -inf, and multiply the weights by the mask: a softmax over -inf
+    alone is NaN. Divide by at least 1, for a set without any element.
     """
     first = _first_padding(subject, data)
     padded, present = _draw_padded(subject, data)

@@ -66,7 +66,8 @@ def test_the_modules_of_harmful_encoders_are_python() -> None:
 def test_the_page_has_a_row_for_each_harm_and_says_what_was_lost() -> None:
     counts = {"full disk": Count(3, ["8 KiB free: a traceback"]), f"{HARMFUL}: forks": Count(1)}
     text = page(counts, 3)
-    assert "| full disk | 3 | 2 | 1 | `python tools/faults/faults.py --tries 3 --only 'full disk'` |" in text
+    assert "| full disk | 3 | 2 | 1 |" in text
     assert f"| {HARMFUL}: forks | 1 | 1 | 0 |" in text
+    assert text.count("python tools/faults/faults.py --tries 3 --only ") == 1
     assert "- full disk, 8 KiB free: a traceback" in text
     assert len({fault.name for fault in FAULTS}) == len(FAULTS)

@@ -42,16 +42,20 @@ FAULTS = (
 PAGE = """\
 # Reliability
 
-Runs and their files are disturbed, and what is lost is counted. Most rows are about a command that tries the laws
-{laws} on a sound encoder, with the profile `smoke`. A try is survived if every law of the sound encoder has the record
-of an undisturbed run (status, message, gap, bound, number of examples), if necessary after the same command was run
-again, and if no traceback reaches the user. The command repeats a row; `make faults` makes this page.
+We disturb runs and their files, and count lost records. Most rows are about a command that tries the laws
+{laws} on a sound encoder, with the profile `smoke`. A try is survived if two conditions hold: every law of the sound
+encoder has the record of an undisturbed run (status, message, gap, bound, number of examples), if necessary after the
+same command was run again; and no traceback reaches the user.
 
-| disturbance | tries | survived | lost | command |
-|---|--:|--:|--:|---|
+| disturbance | tries | survived | lost |
+|---|--:|--:|--:|
 {rows}
 
-{notes}What was done in each row:
+`make faults` makes this page. To repeat one row, give its name, up to the colon if there is one:
+
+    python tools/faults/faults.py --tries {tries} --only '{name}'
+
+{notes}What is done in each row:
 
 {about}
 
@@ -88,16 +92,16 @@ def page(counts: dict[str, Count], tries: int) -> str:
         lines = {
             name: each for name, each in counts.items() if name == fault.name or name.startswith(f"{fault.name}: ")
         }
-        command = f"`python tools/faults/faults.py --tries {tries} --only '{fault.name}'`"
         for name, each in lines.items():
-            rows.append(f"| {name} | {each.tries} | {each.tries - len(each.losses)} | {len(each.losses)} | {command} |")
+            rows.append(f"| {name} | {each.tries} | {each.tries - len(each.losses)} | {len(each.losses)} |")
         if lines:
             doc = " ".join((inspect.getdoc(fault.disturb) or "").split())
             about.append(f"- {fault.name}: {doc}")
     losses = [f"- {name}, {loss}" for name, each in counts.items() for loss in each.losses]
     notes = "\n".join(["Lost:", "", *losses, "", ""]) if losses else ""
     laws = ", ".join(f"`{law}`" for law in LAWS)
-    return PAGE.format(laws=laws, rows="\n".join(rows), about="\n".join(about), notes=notes)
+    text = {"laws": laws, "rows": "\n".join(rows), "notes": notes, "about": "\n".join(about)}
+    return PAGE.format(tries=tries, name=FAULTS[0].name, **text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

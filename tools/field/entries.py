@@ -10,7 +10,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 ENTRIES = Path(__file__).parent / "entries"
 ADAPTERS = "examples/field"
-KINDS = ("defect", "property", "taste", "adapter", "ours")
+KINDS = ("defect", "by design", "design choice", "adapter", "false alarm of mbcbench")
 DEFAULT_WIDTH = 4  # of the elements: two heads fit
 
 
@@ -21,7 +21,8 @@ class Judgement:
     Parameters
     ----------
     kind
-        `defect`, `property` (documented, or what the module is for), `taste`, or `adapter` (of the wrapper around it).
+        `defect`, `by design` (documented, or what the module is for), `design choice`, `adapter` (of the wrapper around
+        it), or `false alarm of mbcbench`.
     reason
         Why, in one or two sentences.
     report
