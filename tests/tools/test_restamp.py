@@ -9,7 +9,8 @@ import restamp
 
 from mbcbench.records import store
 from mbcbench.records.cell import Cell
-from mbcbench.records.record import Record
+from mbcbench.records.files import CELLS, read_cells
+from mbcbench.records.record import Record, Status
 from tests.conftest import Plugins
 
 SUITE = """
@@ -38,20 +39,20 @@ def run(plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     made.plan([*trained, law], {})
     for cell in trained:
         made.append([record_of(cell)])
-    made.append([law.record("pass")])
+    made.append([law.record(Status.PASS)])
     made.close()
     return made.folder
 
 
 def record_of(cell: Cell, value: float | None = None) -> Record:
     detail = {"outcomes": "b:1"}
-    return cell.record("ok", metric="accuracy", value=cell.seed / 10 if value is None else value, detail=detail)
+    return cell.record(Status.OK, metric="accuracy", value=cell.seed / 10 if value is None else value, detail=detail)
 
 
 def test_trainings_get_the_digests_of_the_installed_sources_and_laws_keep_theirs(run: Path) -> None:
     before = store.records(run)
     restamp.main([str(run), "--repeat", "1"])
-    cells = restamp.read_cells(run / restamp.CELLS)
+    cells = read_cells(run / CELLS)
     assert {cell.suite: cell.identity["suite source"] for cell in cells.values()} == {"trained": "new", "laws": "old"}
     after = store.records(run)
     assert {record.cell for record in after} == set(cells)
@@ -63,7 +64,7 @@ def test_trainings_get_the_digests_of_the_installed_sources_and_laws_keep_theirs
 
 
 def test_a_training_with_another_result_leaves_the_run_as_it_is(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = (run / restamp.CELLS).read_text()
+    before = (run / CELLS).read_text()
     monkeypatch.setattr(
         restamp,
         "trainings",
@@ -71,4 +72,4 @@ def test_a_training_with_another_result_leaves_the_run_as_it_is(run: Path, monke
     )
     with pytest.raises(SystemExit, match="has other results with these sources; nothing was changed"):
         restamp.main([str(run), "--repeat", "1"])
-    assert (run / restamp.CELLS).read_text() == before
+    assert (run / CELLS).read_text() == before
