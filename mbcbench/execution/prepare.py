@@ -55,8 +55,10 @@ def prepare_data(jobs: Sequence[Job], workers: int, libraries: Sequence[str] = (
 
 
 def _require_libraries(suites: Collection[str]) -> None:
+    if not suites:
+        return
     missing = [module for module, extra in EXTRAS.items() if extra == "tasks" and not importlib.util.find_spec(module)]
-    if suites and missing:
+    if missing:
         names, verb = ", ".join(sorted(suites)), "needs" if len(suites) == 1 else "need"
         raise UsageError(f"{names} {verb} data sets, which {missing[0]} helps to prepare; {install_hint(missing[0])}")
 
