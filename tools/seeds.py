@@ -125,14 +125,19 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for effort in efforts:
         judge_all(effort, folder / f"{effort}.jsonl")
-    finished = sorted(folder.glob("*.jsonl"), reverse=True)  # the other effort too, if it was judged before
+    write_page(sorted(folder.glob("*.jsonl"), reverse=True))  # the other effort too, if it was judged before
+
+
+def write_page(finished: Sequence[Path]) -> None:
+    """Write the page from files of judgements."""
     frame = pd.concat([pd.read_json(path, lines=True) for path in finished], ignore_index=True)
     changed = changes(frame)
     headings = ["effort", "encoders", "number", "seeds", "judgements", "alarms", "verdicts that change"]
+    seeds = frame.groupby("effort")["seed"].nunique()
     words = {
         "SUMMARY": markdown_table(headings, list(summary_rows(frame, changed)), "llrrrrr").rstrip(),
         "CHANGES": change_table(changed),
-        "EFFORTS": EFFORTS,
+        "EFFORTS": {name: Effort(effort.examples, seeds.get(name, 0)) for name, effort in EFFORTS.items()},
     }
     write("seeds", words)
 
