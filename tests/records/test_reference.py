@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from reference import collect, unpack
 
 from mbcbench.errors import UsageError
 from mbcbench.execution.suite import Request
@@ -16,7 +17,6 @@ from mbcbench.records.record import Record, Status, frame
 from mbcbench.records.reference import Reference
 from mbcbench.suites.tasks.point_clouds.standard import TASK
 from mbcbench.suites.tasks.standard import plan as standard
-from tools.reference import collect, unpack
 
 CASE = TASK.case
 MADE = {"commit": "abc1234", "created": "2026-01-02T03:04:05+00:00"}
