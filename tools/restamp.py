@@ -35,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     cells, records = read_cells(options.run / CELLS), trainings(options.run)
     drawn = draw(records, options.repeat)
+    if not drawn:
+        sys.exit(f"no training of {options.run} would be repeated; nothing was changed")
     for key in drawn:
         repeat(cells[key], records[key])
     stamped, restamped = stamp([cells[key] for key in records], [r for of_cell in records.values() for r in of_cell])

@@ -73,3 +73,10 @@ def test_a_training_with_another_result_leaves_the_run_as_it_is(run: Path, monke
     with pytest.raises(SystemExit, match="has other results with these sources; nothing was changed"):
         restamp.main([str(run), "--repeat", "1"])
     assert (run / CELLS).read_text() == before
+
+
+def test_no_run_is_kept_without_a_training_that_was_repeated(run: Path) -> None:
+    before = (run / CELLS).read_text()
+    with pytest.raises(SystemExit, match="would be repeated; nothing was changed"):
+        restamp.main([str(run), "--repeat", "0"])
+    assert (run / CELLS).read_text() == before
