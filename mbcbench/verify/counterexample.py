@@ -1,5 +1,6 @@
 """Counterexamples: as plain data, as text, as a snippet that fails again, read from records, and replayed."""
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from mbcbench.verify.law_run import Observation
 from mbcbench.verify.search import SearchResult
 
 MAX_CHUNKS = 16  # whose sizes are all listed in a text
+MIN_RUN = 8  # equal coordinates of an element that are written as a product
 MAX_DIGITS = 10  # of the number of a line
 MAX_VALUE_LENGTH = 120  # characters of a value in the text of a counterexample
 
@@ -84,14 +86,12 @@ def reproduction_snippet(
 
     If the encoder is a live object that no target string leads to (`is_reachable` is False), the reader fills it in.
     """
-    case = json.dumps(example.to_json())
-    sizes = json.dumps(list(example.sizes))
-    case = case.replace(f'"sizes": {sizes}', f'"sizes": {_abbreviate_list(example.sizes)}', 1)
     placeholder = "" if is_reachable else f"encoder = ...  # the {target} that was checked\n"
     encoder = repr(target) if is_reachable else "encoder"
     changes = "".join(
         f", {name}={value!r}" for name, value in (options or BuildOptions()).to_params().items() if name != "dim_in"
     )
+    case = _example_expression(example)
     call = f"mbcbench.replay_counterexample({encoder}, {law.id!r}, {case}, dim_in={dim_in}, seed={build_seed}{changes})"
     return f"import mbcbench\n\n{placeholder}{call}\n"
 
@@ -239,6 +239,33 @@ def _describe_chunks(sizes: Sequence[int]) -> str:
     return f"{len(sizes):,} chunks of {min(sizes)} to {max(sizes)}"
 
 
+def _example_expression(example: Example) -> str:
+    """Return a Python expression for an example as plain data."""
+    fields = {name: json.dumps(value) for name, value in example.to_json().items()}
+    fields["sizes"] = _abbreviate_list(example.sizes)
+    if example.values is not None:
+        fields["x"] = _elements_expression(example.values)
+    return "{" + ", ".join(f'"{name}": {value}' for name, value in fields.items()) + "}"
+
+
+def _elements_expression(elements: Sequence[Sequence[float]]) -> str:
+    """Return a Python expression for a list of elements; a wide element is mostly zeros, once it is simplified."""
+    return f"[{', '.join(map(_element_expression, elements))}]"
+
+
+def _element_expression(element: Sequence[float]) -> str:
+    runs = [list(run) for _, run in itertools.groupby(element, key=repr)]  # repr tells 0.0 from -0.0
+    parts: list[list[float] | str] = []
+    for run in runs:
+        if len(run) >= MIN_RUN:
+            parts.append(f"[{json.dumps(run[0])}] * {len(run)}")
+        elif parts and isinstance(parts[-1], list):
+            parts[-1] += run
+        else:
+            parts.append(run)
+    return " + ".join(part if isinstance(part, str) else json.dumps(part) for part in parts)
+
+
 def _abbreviate_list(sizes: Sequence[int]) -> str:
     """Return a Python expression for a list of sizes."""
     period = _period(sizes)
@@ -260,7 +287,8 @@ def _describe_data(example: Example) -> str:
     if example.values is not None:
         is_in_order = example.order in (None, tuple(range(example.n)))
         order = "" if is_in_order else f", arriving in the order {_format_value(example.order)}"
-        return f"x = {_format_value([list(element) for element in example.values])}{order}"
+        elements = [_round_floats(list(element)) for element in example.values]
+        return f"x = {_shorten(_elements_expression(elements))}{order}"
     kinds = ", ".join(KINDS[kind % len(KINDS)][0] for kind in example.kinds)
     return f"{example.arrangement}, sets: {kinds}"
 
@@ -273,7 +301,10 @@ def _format_value(value: Any) -> str:
     plain = _to_plain(value)
     if isinstance(plain, list) and len(plain) == 1 and isinstance(plain[0], list) and not isinstance(value, list):
         plain = plain[0]  # a tensor for a batch of one set
-    text = json.dumps(_round_floats(plain))
+    return _shorten(json.dumps(_round_floats(plain)))
+
+
+def _shorten(text: str) -> str:
     return text if len(text) <= MAX_VALUE_LENGTH else text[: MAX_VALUE_LENGTH - 3] + "..."
 
 

@@ -1,13 +1,16 @@
-"""Counterexamples of earlier versions can still be read and replayed."""
+"""Counterexamples are short, and those of earlier versions can still be read and replayed."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import mbcbench
 from mbcbench.records.record import Record
-from mbcbench.verify.counterexample import read_counterexamples
+from mbcbench.verify.counterexample import read_counterexamples, reproduction_snippet
+from mbcbench.verify.example import Example
+from mbcbench.verify.law import get_law
 from tests.sound_encoders import Sum, TanhOfMean
 
 OLD_COUNTEREXAMPLE = {
@@ -36,3 +39,40 @@ def test_an_old_counterexample_is_replayed(tmp_path: Path) -> None:
 
 def test_a_counterexample_that_no_longer_breaks_the_law_replays_in_silence() -> None:
     mbcbench.replay_counterexample(Sum, "symmetry.permutation", OLD_COUNTEREXAMPLE, dim_in=3)
+
+
+@pytest.mark.parametrize(
+    ("element", "expression"),
+    [
+        ((0.0,) * 512, "[[0.0] * 512]"),
+        ((1.0,) + (0.0,) * 511, "[[1.0] + [0.0] * 511]"),
+        ((0.5, 2.0) + (0.0,) * 8 + (3.0,), "[[0.5, 2.0] + [0.0] * 8 + [3.0]]"),
+        ((1.0, 1.0, 0.0), "[[1.0, 1.0, 0.0]]"),
+        ((0.0,) * 8 + (-0.0,) * 8, "[[0.0] * 8 + [-0.0] * 8]"),
+    ],
+)
+def test_equal_coordinates_of_a_wide_element_are_written_as_a_product(
+    element: tuple[float, ...], expression: str
+) -> None:
+    example = Example(sizes=(1,), values=(element,))
+    snippet = reproduction_snippet("sum", get_law("symmetry.permutation"), example, dim_in=len(element), build_seed=0)
+    (_, _, case), _ = _arguments_of(snippet)
+    assert f'"x": {expression}' in snippet
+    assert repr(case) == repr(example.to_json())
+
+
+def test_the_snippet_of_a_wide_counterexample_fails_again() -> None:
+    example = Example(sizes=(1, 1), values=((1.0,) + (0.0,) * 511, (0.0,) * 512))
+    snippet = reproduction_snippet(
+        "tests.sound_encoders:TanhOfMean", get_law("mbc.partition"), example, dim_in=512, build_seed=0
+    )
+    with pytest.raises(AssertionError, match=r"x = \[\[1\.0\] \+ \[0\.0\] \* 511, \[0\.0\] \* 512\]"):
+        exec(snippet)  # our own
+
+
+def _arguments_of(snippet: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments of the call in a snippet."""
+    arguments: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+    call = snippet.removeprefix("import mbcbench\n\nmbcbench.replay_counterexample")
+    exec(f"record{call}", {"record": lambda *args, **kwargs: arguments.append((args, kwargs))})
+    return arguments[0]
