@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mbcbench.cli.completion import complete_names
 from mbcbench.cli.options import (
     ComputeDevice,
     DimIn,
@@ -34,7 +35,10 @@ EXAMPLES: "dict[Profile, int]" = {"quick": 600}
 
 
 def check(
-    targets: Annotated[list[str], typer.Argument(metavar="TARGET", help="Encoders to check.")],
+    targets: Annotated[
+        list[str],
+        typer.Argument(metavar="TARGET", help="Encoders to check.", autocompletion=complete_names("encoders")),
+    ],
     law: LawIds = None,
     skip_law: SkippedLawIds = None,
     profile: Profiles = "quick",

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mbcbench.cli.completion import complete_names
 from mbcbench.errors import BrokenPluginError, ExitCode, UsageError
 from mbcbench.types import JsonDict, JsonObject
 
@@ -13,7 +14,14 @@ if TYPE_CHECKING:
 
 
 def describe(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A registered name, or the TARGET of an encoder.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A registered name, or the TARGET of an encoder.",
+            autocompletion=complete_names("encoders", "laws", "suites", "reports", "artefacts"),
+        ),
+    ],
 ) -> int:
     """Describe an encoder, a law, a suite, a report or an artefact.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mbcbench.cli.completion import complete_names
 from mbcbench.cli.options import Hyper, Quiet, Seed, Weights, WeightsKey, count, whole_number
 from mbcbench.errors import ExitCode, Interrupted, UsageError
 
@@ -27,7 +28,9 @@ def encode(
         list[Path],
         typer.Argument(metavar="FILE", help="Sets n x d: .npy .npz .pt .csv .parquet .arrow .h5 .zarr"),
     ],
-    encoder: Annotated[str, typer.Option(metavar="TARGET", help="The encoder.")],
+    encoder: Annotated[
+        str, typer.Option(metavar="TARGET", help="The encoder.", autocompletion=complete_names("encoders"))
+    ],
     out: Annotated[
         Path | None,
         typer.Option(

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mbcbench.cli.completion import complete_names
 from mbcbench.cli.console import print_error
 from mbcbench.errors import ExitCode
 from mbcbench.execution.suite import PROFILES, Profile
@@ -27,9 +28,20 @@ def parse_profile(name: str) -> str:
     return name
 
 
+def complete_profile(incomplete: str) -> list[str]:
+    """Return the names of profiles that begin with a word."""
+    return [name for name in PROFILES if name.startswith(incomplete)]
+
+
 Profiles = Annotated[
     str,
-    typer.Option("--profile", parser=parse_profile, metavar=f"[{'|'.join(PROFILES)}]", help="How much to try."),
+    typer.Option(
+        "--profile",
+        parser=parse_profile,
+        metavar=f"[{'|'.join(PROFILES)}]",
+        help="How much to try.",
+        autocompletion=complete_profile,
+    ),
 ]
 
 
@@ -102,11 +114,19 @@ LawIds = Annotated[
         metavar="ID,...",
         help="Check these laws: ids, globs like 'mbc.m*' or groups like mbc.",
         show_default="all",
+        autocompletion=complete_names("laws", as_list=True),
     ),
 ]
 SkippedLawIds = Annotated[
     list[str] | None,
-    typer.Option("--skip-law", parser=_parse_law, metavar="ID,...", help="Leave these laws out.", show_default=False),
+    typer.Option(
+        "--skip-law",
+        parser=_parse_law,
+        metavar="ID,...",
+        help="Leave these laws out.",
+        show_default=False,
+        autocompletion=complete_names("laws", as_list=True),
+    ),
 ]
 Root = Annotated[Path, typer.Option(metavar="DIR", help="Folder of the runs.")]
 

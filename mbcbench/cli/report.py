@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from mbcbench.cli.completion import complete_names
 from mbcbench.cli.options import DEFAULT_ROOT, Root
 from mbcbench.errors import ExitCode
 from mbcbench.registry import split_commas
@@ -22,7 +23,10 @@ def report(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="ID,...", help="Draw these artefacts; see: list artefacts. May be repeated.", show_default="all"
+            metavar="ID,...",
+            help="Draw these artefacts; see: list artefacts. May be repeated.",
+            show_default="all",
+            autocompletion=complete_names("artefacts", as_list=True),
         ),
     ] = None,
     formats: Annotated[

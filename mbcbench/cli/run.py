@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mbcbench.cli.completion import complete_names
 from mbcbench.cli.options import (
     DEFAULT_ROOT,
     ComputeDevice,
@@ -35,7 +36,12 @@ if TYPE_CHECKING:
 def run(
     encoder: Annotated[
         list[str] | None,
-        typer.Option(metavar="TARGET", help="Run this encoder too. May be repeated.", show_default=False),
+        typer.Option(
+            metavar="TARGET",
+            help="Run this encoder too. May be repeated.",
+            show_default=False,
+            autocompletion=complete_names("encoders"),
+        ),
     ] = None,
     only_encoders: Annotated[
         bool, typer.Option("--only-encoders", help="Run the encoders of --encoder and no others.")
@@ -43,7 +49,12 @@ def run(
     just_these: Annotated[bool, typer.Option("--just-these", hidden=True)] = False,
     suite: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME,...", help="Run these suites. May be repeated.", show_default="see: list suites"),
+        typer.Option(
+            metavar="NAME,...",
+            help="Run these suites. May be repeated.",
+            show_default="see: list suites",
+            autocompletion=complete_names("suites", as_list=True),
+        ),
     ] = None,
     only: Annotated[
         list[str] | None,

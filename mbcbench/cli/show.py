@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mbcbench.cli.completion import complete_names
 from mbcbench.cli.options import DEFAULT_ROOT, OldRoot, Root
 from mbcbench.errors import ExitCode, UsageError, one_line
 from mbcbench.types import JsonObject
@@ -24,7 +25,12 @@ def show(
     html: Annotated[Path | None, typer.Option(metavar="PATH", help="Write the page too.", show_default=False)] = None,
     report: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Print this report; see: list reports.", show_default="as its suites need"),
+        typer.Option(
+            metavar="NAME",
+            help="Print this report; see: list reports.",
+            show_default="as its suites need",
+            autocompletion=complete_names("reports"),
+        ),
     ] = None,
     root: Root = DEFAULT_ROOT,
     old_root: OldRoot = None,

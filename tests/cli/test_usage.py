@@ -1,5 +1,6 @@
 """Wrong usage is one line, help is readable, and neither costs an import of torch."""
 
+import os
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import mbcbench
+from mbcbench.cli.completion import complete_names
 from mbcbench.cli.main import main
 from tests.cli.helpers import BROKEN, HONEST, run_only
 from tests.conftest import Command, Plugins
@@ -151,6 +153,37 @@ def test_a_shell_can_be_shown_how_to_complete(command: Command, monkeypatch: pyt
     code, out, _ = command("--show-completion", "bash")
     assert code == 0
     assert "complete" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        ("check sse-random-m", ["sse-random-max", "sse-random-mean", "sse-random-min"]),
+        ("check sum --law mbc.empty,mbc.parti", ["mbc.empty,mbc.partial_gradient", "mbc.empty,mbc.partition"]),
+        ("run --profile q", ["quick"]),
+        ("check ./sum.py", []),  # the shell completes the names of files
+    ],
+)
+def test_a_shell_completes_names(words: str, completions: list[str]) -> None:
+    program = "import sys\nfrom mbcbench.cli.main import main\nsys.argv = ['mbcbench']\nmain()"
+    variables = {"COMP_WORDS": f"mbcbench {words}", "COMP_CWORD": str(len(words.split()))}
+    variables["_MBCBENCH_COMPLETE"] = "complete_bash"
+    call = [sys.executable, "-c", program]
+    ended = subprocess.run(call, capture_output=True, text=True, check=True, env={**os.environ, **variables})
+    assert sorted(ended.stdout.split()) == completions
+
+
+@pytest.mark.parametrize(
+    ("kind", "word", "completions"),
+    [
+        ("suites", "laws,image", ["laws,image-completion"]),
+        ("artefacts", "table1,table", [f"table1,table{number}" for number in range(1, 9)]),
+        ("reports", "no such", []),
+    ],
+)
+def test_the_last_name_of_a_list_is_completed(kind: str, word: str, completions: list[str]) -> None:
+    complete = complete_names(kind, as_list=True)
+    assert [name for name, _ in complete(word)] == completions
 
 
 def test_help_loads_no_package_that_takes_long_to_import() -> None:
