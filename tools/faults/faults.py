@@ -1,6 +1,6 @@
 """Disturb runs and count what is lost: `python tools/faults/faults.py [--tries N] [--only NAME]`.
 
-Each try disturbs a run of two laws on a sound encoder, or the files of one, and compares the records of the sound
+Each try disturbs a run of three laws on a sound encoder, or the files of one, and compares the records of the sound
 encoder with those of an undisturbed run: status, message and the numbers of the search. --page PATH writes a page of
 it; `make faults` writes docs/reliability.md.
 """
@@ -42,10 +42,11 @@ FAULTS = (
 PAGE = """\
 # Reliability
 
-We disturb runs and their files, and count lost records. Most rows are about a command that tries the laws
-{laws} on a sound encoder, with the profile `smoke`. A try is survived if two conditions hold: every law of the sound
-encoder has the record of an undisturbed run (status, message, gap, bound, number of examples), if necessary after the
-same command was run again; and no traceback reaches the user.
+Are records lost or changed if a run is killed, a disk is full or an encoder does harm? We disturb runs and their files,
+and count. Most rows are about a command that tries the laws
+{laws} on a sound encoder, with the profile `smoke`. A try is *survived*
+if two conditions hold: every law of the sound encoder has the same record as in an undisturbed run (status, message,
+gap, bound, number of examples), if necessary after the same command was run again; and no traceback reaches the user.
 
 | disturbance | tries | survived | lost |
 |---|--:|--:|--:|
@@ -59,7 +60,7 @@ same command was run again; and no traceback reaches the user.
 
 {about}
 
-A sound encoder is protected from others by processes, not by a sandbox: an encoder that wants to can still delete files
+A sound encoder is protected from others by processes, not by a sandbox: an encoder that wants to delete files still can
 ([security](../SECURITY.md)).
 """
 

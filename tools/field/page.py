@@ -76,7 +76,7 @@ def defects(entries: Sequence[Entry], records: Mapping[str, Record]) -> str:
                 rows.setdefault(
                     judgement.report, [f"{entry.package} {version}", f"`{entry.module}`", judgement.reason, link]
                 )
-    table: str = markdown_table(["package", "first seen in", "what was seen", "to send"], list(rows.values()))
+    table: str = markdown_table(["package", "module", "defect", "report"], list(rows.values()))
     return table.rstrip()
 
 

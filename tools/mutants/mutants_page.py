@@ -12,14 +12,16 @@ from syntax_changes import OPERATORS
 PAGE = """\
 # Mutants
 
-The laws (`suites/laws`), the tolerance and the search are changed at random, one small change at a time, and the tests
-that execute the changed line are run: a change that no test notices is a test that is missing, or makes no difference.
-Of {total:,} mutants, {tried} were drawn (seed {seed}), in {files} files. Each was tried with the fastest of its tests,
-up to {seconds:g} seconds of CPU time. `make mutants` repeats it.
+Would the tests notice a mistake in the code that judges encoders? To find out, the laws (`suites/laws`), the tolerance
+and the search are changed at random, one small change (a *mutant*) at a time, and the tests that execute the changed
+line are run. A mutant is *killed* if a test fails. If none does, either a test is missing, or the change makes no
+difference. Of {total:,} mutants, {tried} were drawn (seed {seed}), in {files} files. Each was tried with the fastest of
+its tests, up to {seconds:g} seconds of CPU time. `make mutants` repeats it.
 
 **{killed} of {tried} are killed: {share:.1%} [{low:.1%}, {high:.1%}]** (Wilson's interval at 95 %), {timeouts} of
 them by a time limit. Of the {left} that are not known to be equivalent to the original, {share_left:.1%} are killed.
-Tests were added for survivors of this sample, so the share of all mutants is lower; another `--seed` draws afresh.
+Tests were added for survivors of this sample, so the share of all mutants that are killed is lower; another `--seed`
+draws another sample.
 
 | change | tried | killed |
 |---|--:|--:|
@@ -33,10 +35,10 @@ Tests were added for survivors of this sample, so the share of all mutants is lo
 
 {survivors}
 
-mutmut 3 leaves functions with decorators and the constants of modules alone, and takes the name of a module from its
-path, which is another one here; cosmic-ray starts a process for each mutant, which imports torch for seconds, and
-rewrites the files of the repository. `tools/mutants` forks one process per mutant from one that has imported torch,
-and replaces the syntax tree of one module. Messages, names and type hints are not mutated.
+Why not an existing tool? mutmut 3 does not mutate functions with decorators and the constants of modules, and derives
+the name of a module from its path, which differs here. cosmic-ray starts a process for each mutant, which imports torch
+for seconds, and rewrites the files of the repository. `tools/mutants` forks one process per mutant from one that has
+imported torch, and replaces the syntax tree of one module. Messages, names and type hints are not mutated.
 """
 
 
