@@ -55,7 +55,7 @@ def counterexample_text(target: str, law: Law, result: SearchResult) -> str:
         f"  law       {law.statement}",
         f"  smallest  n={example.n}, {_describe_chunks(example.sizes)}, {_describe_data(example)}",
         *(f"  {name}: {_format_value(value)}" for name, value in observation.choices.items()),
-        f"  weights   {weights}; seed {example.seed}",
+        f"  weights   {weights}; data seed {example.seed}",
     ]
     if observation.error:
         lines.append(f"  raised    {observation.error}")
