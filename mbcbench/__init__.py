@@ -14,7 +14,7 @@ _RENAMED = {
     "Pair": "ChunkAggregation",
     "replay": "replay_counterexample",
     "spec": "get_spec",
-}  # names of the release before
+}  # names in the previous release
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""Which adapter fits: said of an encoder that cannot be called as it is, or whose mask has another name."""
+"""Advice on adapters, for encoders that cannot be called as they are or whose mask has another name."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ MASKS = (
 LENGTHS = ("lengths", "length", "sizes", "seq_lengths", "num_elements")
 SET_NUMBERS = ("batch", "index", "ptr")
 
-# What an encoder of another layout reads, by the adapter for it.
+# Input of an encoder with another layout, by the name of its adapter.
 READS = {
     "channels_first": "B x d x n",
     "sequence_first": "n x B x d",
@@ -28,7 +28,7 @@ READS = {
     "set_by_set": "one set n x d",
     "nested": "a nested tensor",
 }
-# How it reads the sets.
+# Call of such an encoder with sets `B x n x d`, by the name of its adapter.
 LAYOUTS: Mapping[str, Callable[[Encoder, Tensor], object]] = {
     "channels_first": lambda module, x: module(x.transpose(1, 2)),
     "sequence_first": lambda module, x: module(x.transpose(0, 1)),
@@ -39,7 +39,7 @@ LAYOUTS: Mapping[str, Callable[[Encoder, Tensor], object]] = {
 
 
 def mask_advice(module: nn.Module) -> str:
-    """Return how to adapt an encoder with an argument that may be a mask of another name, or an empty string."""
+    """Return advice for an encoder that may take its mask under another name, or an empty string."""
     parameters = parameters_of(module)
     mask = next((name for name in MASKS if name in parameters), None)
     lengths = next((name for name in LENGTHS if name in parameters), None)
@@ -60,7 +60,7 @@ def mask_advice(module: nn.Module) -> str:
 
 
 def argument_advice(module: nn.Module) -> str:
-    """Return how to adapt an encoder whose forward needs other arguments than x, or an empty string."""
+    """Return advice for an encoder whose forward needs arguments besides x, or an empty string."""
     others = list(_required_arguments(module))[1:]
     if not others:
         return ""
@@ -78,8 +78,8 @@ def argument_advice(module: nn.Module) -> str:
 
 
 def layout_advice(module: nn.Module, x: Tensor) -> str:
-    """Return the adapters through which `module` gives one encoding per set of `x`, or an empty string."""
-    larger = torch.cat([x, x[:, :1]], 1)  # by accident, one size can fit a layout that is not meant
+    """Return advice on the adapters with which `module` returns one encoding per set of `x`, or an empty string."""
+    larger = torch.cat([x, x[:, :1]], 1)  # a wrong layout may fit one size by chance
     calls = []
     for name, call in LAYOUTS.items():
         keys = _encoding_keys(module, call, larger)
@@ -90,9 +90,9 @@ def layout_advice(module: nn.Module, x: Tensor) -> str:
 
 
 def output_advice(module: nn.Module, out: object, x: Tensor) -> str:
-    """Return how to select one of several outputs for the sets `x`, or an empty string.
+    """Return advice on selecting one of several outputs for the sets `x`, or an empty string.
 
-    An encoder of another layout may return something for `x` too, but not one row per set.
+    An encoder with another layout may return something for `x` too, but not one row per set.
     """
     entries = _entries(out)
     first = next(iter(entries.values()), None)
@@ -103,7 +103,7 @@ def output_advice(module: nn.Module, out: object, x: Tensor) -> str:
 
 
 def _entries(out: object) -> dict[object, Tensor]:
-    """Return the outputs that may be an encoding, by the key for `select_output`; None is that of a single tensor."""
+    """Return the outputs that may be an encoding, by their key for `select_output` (None for a single tensor)."""
     if isinstance(out, Mapping):
         entries = dict(out)
     elif isinstance(out, list | tuple):
@@ -114,7 +114,7 @@ def _entries(out: object) -> dict[object, Tensor]:
 
 
 def _selection(call: str, keys: Sequence[object]) -> str:
-    """Return a call, with the selection of one of its outputs around it if there are several."""
+    """Return a call, wrapped in `select_output` unless it returns a single tensor (the key None)."""
     if keys[0] is None:
         return call
     choice = f", or {' or '.join(map(repr, keys[1:4]))} in place of {keys[0]!r}" if len(keys) > 1 else ""
@@ -143,7 +143,7 @@ def _required_arguments(module: nn.Module) -> list[str]:
 
 
 def _takes_any_argument(module: nn.Module) -> bool:
-    """Return True if forward takes `**arguments`; what an adapter passes on is not meant."""
+    """Return True if the forward of the encoder, inside any adapters, takes `**arguments`."""
     while isinstance(module, Adapter):
         module = module.module
     parameters = inspect.signature(module.forward).parameters.values()
@@ -154,7 +154,7 @@ def _encoding_keys(module: nn.Module, call: Callable[[Encoder, Tensor], object],
     """Return the keys of the outputs that have one row per set of `x`."""
     try:
         out = call(module, x)
-    except (Exception, SystemExit):  # whatever the module says to a layout that it does not know
+    except (Exception, SystemExit):  # a module may raise anything for an unexpected layout
         return []
     return [key for key, value in _entries(out).items() if _is_encoding(value, x)]
 

@@ -1,4 +1,4 @@
-"""Adapters for encoders of whole sets that read or return tensors of another form."""
+"""Adapters for encoders of whole sets whose inputs or outputs have another layout."""
 
 from collections.abc import Callable, Mapping
 
@@ -14,14 +14,21 @@ DECLARATIONS = ("dim_in", "min_size", "vocabulary", "finite_only", "order_sensit
 
 
 class InputAdapter(Adapter):
-    """Adapter that changes the elements; it reads sets of the usual layout, so a mask adapter goes around it.
+    """Adapter that changes the layout of the elements.
+
+    Its own input has the usual layout, so a mask adapter wraps this adapter and not the other way round.
 
     Parameters
     ----------
     module
         The encoder, or another adapter.
     change
-        Function of the sets (`B x n x d`) that returns what the encoder reads.
+        Function from the sets (`B x n x d`) to the input of the encoder.
+
+    Raises
+    ------
+    UsageError
+        If `module` is a mask adapter.
     """
 
     def __init__(self, module: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
@@ -44,7 +51,7 @@ class OutputAdapter(Adapter):
     module
         The encoder, or another adapter.
     select
-        Function of what the encoder returns that gives the encoding (`B x ...`).
+        Function from the output of the encoder to the encoding (`B x ...`).
     """
 
     def __init__(self, module: nn.Module, select: Callable[[Encoder], Tensor]) -> None:
@@ -112,6 +119,7 @@ def tokens(module: nn.Module, vocabulary: int) -> TokenAdapter:
     """Adapt an encoder that reads integer tokens, `B x n`.
 
     The elements have width 1. They are rounded, and those outside of the vocabulary become its first or last token.
+    The encoder raises UsageError for elements of another width.
 
     Parameters
     ----------
@@ -123,18 +131,18 @@ def tokens(module: nn.Module, vocabulary: int) -> TokenAdapter:
     Returns
     -------
     TokenAdapter
-        An encoder of sets `B x n x 1`, tried on tokens.
+        An encoder of sets `B x n x 1`. Laws try it on tokens.
     """
     return TokenAdapter(module, vocabulary)
 
 
 def declare(module: nn.Module, **attributes: int | bool) -> nn.Module:
-    """Declare what an encoder admits, where its class does not: `declare(module, order_sensitive=True)`.
+    """Declare which inputs an encoder admits, if its class does not: `declare(module, order_sensitive=True)`.
 
     Parameters
     ----------
     module
-        The encoder, or an adapter; it is changed.
+        The encoder, or an adapter. It is modified in place.
     **attributes
         Any of `dim_in`, `min_size`, `vocabulary` (numbers), `finite_only` and `order_sensitive` (True or False).
 
@@ -146,7 +154,7 @@ def declare(module: nn.Module, **attributes: int | bool) -> nn.Module:
     Raises
     ------
     UsageError
-        If there is no such attribute.
+        If an attribute is none of these.
     """
     for name, value in attributes.items():
         if name not in DECLARATIONS:

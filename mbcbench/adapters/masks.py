@@ -101,14 +101,14 @@ def compacted(module: nn.Module, *, layer: bool = False) -> MaskAdapter:
     Parameters
     ----------
     module
-        An encoder with an argument `mask`, perhaps by another adapter.
+        An encoder with an argument `mask`, possibly through another adapter.
     layer
-        True for a layer from sets to sets, whose outputs are then moved back to the places of their elements.
+        True for a layer from sets to sets; its outputs are moved back to the positions of their elements.
 
     Returns
     -------
     MaskAdapter
-        An encoder for masks of every form.
+        An encoder with an argument `mask`, whose True entries may be anywhere.
     """
 
     def call(encoder: Encoder, x: Tensor, mask: Tensor) -> Tensor:
@@ -122,7 +122,7 @@ def compacted(module: nn.Module, *, layer: bool = False) -> MaskAdapter:
 def with_lengths(
     module: nn.Module, name: str = "lengths", *, relative: bool = False, layer: bool = False
 ) -> MaskAdapter:
-    """Adapt an encoder of padded sets that is told the number of elements of each; these come first.
+    """Adapt an encoder of padded sets that takes the number of present elements, which come first in each set.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def with_lengths(
     relative
         True if the argument is a fraction of the padded length, as in SpeechBrain (`B`, of the type of the elements).
     layer
-        True for a layer from sets to sets, whose outputs are then moved back to the places of their elements.
+        True for a layer from sets to sets; its outputs are moved back to the positions of their elements.
 
     Returns
     -------
@@ -151,7 +151,7 @@ def with_lengths(
 
 
 def _present_first(mask: Tensor) -> Tensor:
-    """Return the positions of the elements, `B x n`, those of present elements first and in their order."""
+    """Return the positions of the elements, `B x n`: present ones first, otherwise in order."""
     return (~mask).to(torch.int8).argsort(dim=1, stable=True)
 
 

@@ -1,4 +1,4 @@
-"""Adapters for encoders that read sets of unequal sizes without padding; a mask says which elements they get."""
+"""Adapters for encoders that read sets of unequal sizes without padding; the mask selects the elements."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -98,9 +98,10 @@ def nested(module: nn.Module, *, layout: torch.layout = torch.jagged) -> MaskAda
 def pyg(module: nn.Module) -> MaskAdapter:
     """Adapt a module of PyTorch Geometric.
 
-    The elements of all sets are passed as one tensor. The signature of `forward` says how they are told apart: by the
-    number of its set for each element (`index` or `batch`), or by the position at which each set begins (`ptr`). The
-    number of sets is passed as `dim_size`, `size`, `batch_size` or `num_graphs`, if it takes one of them.
+    The elements of all sets are passed as one tensor. The signature of `forward` decides how the sets are told apart:
+    by the index of the set of each element (`index` or `batch`), or by the position at which each set begins (`ptr`).
+    The number of sets is passed too if `forward` takes `dim_size`, `size`, `batch_size` or `num_graphs`. The encoder
+    raises ValueError if it returns another number of encodings than there are sets.
 
     Parameters
     ----------
@@ -115,7 +116,7 @@ def pyg(module: nn.Module) -> MaskAdapter:
     Raises
     ------
     UsageError
-        If `forward` takes neither of them, or needs other arguments too.
+        If `forward` takes none of `index`, `batch` and `ptr`, or needs other arguments too.
     """
     parameters = dict(list(inspect.signature(module.forward).parameters.items())[1:])
     name = next((name for name in ("index", "batch", "ptr") if name in parameters), None)
@@ -146,7 +147,7 @@ def pyg_layer(module: nn.Module) -> MaskAdapter:
     Parameters
     ----------
     module
-        A module with `forward(x, batch)`, where `batch` is the number of its set for each element.
+        A module with `forward(x, batch)`, where `batch` holds the index of the set of each element.
 
     Returns
     -------
@@ -166,7 +167,7 @@ def _is_named(parameter: inspect.Parameter) -> bool:
 
 
 def _arguments(name: str, parameters: JsonDict, mask: Tensor) -> JsonDict:
-    """Return the arguments by which the elements of the sets are told apart."""
+    """Return the arguments that tell the encoder to which set each element belongs."""
     sizes = mask.sum(1)
     if name == "ptr":
         values: JsonDict = {name: torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])}

@@ -25,8 +25,8 @@ class StepsAdapter(Adapter):
     readout
         `(module, state) -> Tensor`: the encoding, `B x ...`.
     forward
-        `(module, x) -> Tensor`: the module's own encoding of a whole set `x` (`B x n x d`), which is then compared with
-        its stream. Without it the steps are used.
+        `(module, x) -> Tensor`: the module's own encoding of a whole set `x` (`B x n x d`), which laws compare with its
+        stream. By default, a whole set is encoded as one chunk.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class MergingStepsAdapter(StepsAdapter):
 class RecurrentAdapter(Adapter):
     """Adapter for an encoder whose step takes the last state and returns an output and the next state.
 
-    The encoding is the last output. A stream without elements has none.
+    The encoding is the last output. `readout` raises ValueError for a stream without elements, which has no output.
 
     Parameters
     ----------
@@ -96,7 +96,8 @@ class RecurrentAdapter(Adapter):
     one_by_one
         True if a step takes one element at a time (`B x 1 x d`).
     forward
-        `(module, x) -> Tensor`: the module's own encoding of a whole set, which is then compared with its stream.
+        `(module, x) -> Tensor`: the module's own encoding of a whole set `x` (`B x n x d`), which laws compare with its
+        stream. By default, a whole set is encoded as one chunk.
     """
 
     def __init__(
@@ -141,7 +142,7 @@ class RecurrentAdapter(Adapter):
 class StatefulAdapter(Adapter):
     """Adapter for an encoder that keeps its state in its own attributes and changes it there.
 
-    Between the steps the attributes are carried as a dict, and each step works on a copy of them.
+    Between the steps, a dict holds the attributes. Each step works on copies of them.
 
     Parameters
     ----------
@@ -259,13 +260,19 @@ class StreamByStreamAdapter(Adapter):
 
 
 class MergingStreamByStreamAdapter(StreamByStreamAdapter):
-    """A `StreamByStreamAdapter` for an encoder that can also merge two streams."""
+    """A `StreamByStreamAdapter` for an encoder that can also merge two streams.
+
+    Parameters
+    ----------
+    module
+        A streaming encoder with `merge`, or an adapter that makes it one; it is called with chunks `1 x n_c x d`.
+    """
 
     def merge(self, a: list[State], b: list[State]) -> list[State]:
-        """Return the states of two batches of streams together."""
+        """Return the merged states, stream by stream, of two batches that started from the same states."""
         return [self.module.merge(left, right) for left, right in zip(a, b, strict=True)]
 
 
 def _copied(value: State) -> State:
-    """Return a copy that operations in place do not reach; unlike `copy.copy`, a clone of a tensor keeps its graph."""
+    """Return a copy that in-place operations do not affect; unlike `copy.copy`, it keeps the graph of a tensor."""
     return map_state(torch.clone, value if isinstance(value, Tensor) else copy.copy(value))

@@ -1,1 +1,1 @@
-"""Python functions for what the commands do. The commands call them too."""
+"""Python functions behind the commands, which call them."""

@@ -26,14 +26,16 @@ def compare(
     a, b
         Paths or ids of the earlier and the later run; a folder of runs (`--root`) means its latest.
     min_effect
-        Least change that counts: of `time` and `memory` as a ratio, of `score` as a difference.
+        Smallest change that counts, by quantity: for `time` and `memory` the distance of a ratio from one, for `score`
+        a difference. By default 0.10, 0.05 and 0.01.
     root
         Folder of the runs.
 
     Returns
     -------
     DataFrame
-        One row per change; `kind` says which, `low` and `high` are its 95 % interval over seeds.
+        One row per change. `kind` is its kind; `change` is b / a for times and memory and b - a for scores; `low` and
+        `high` are its 95 % interval over seeds.
 
     Raises
     ------
@@ -44,14 +46,14 @@ def compare(
     before, after = (_frame_with_machine(store.find(run, Path(root))) for run in (a, b))
     try:
         return compare_frames(before, after, options)
-    except (TypeError, ValueError) as error:  # an entry of the parameters or details is of another type
+    except (TypeError, ValueError) as error:  # an entry of the parameters or details has another type
         raise UsageError(
             f"{a} and {b} cannot be compared ({one_line(error)}); one was not written by mbcbench"
         ) from error
 
 
 def _frame_with_machine(folder: Path) -> pd.DataFrame:
-    """Return the records of a run, with the machine that all of them were made on."""
+    """Return the records of a run, with its schema, processor and number of threads."""
     info = store.info(folder)
     processor = info.get("hardware", {}).get("cpu")
     return frame(store.records(folder)).assign(schema=info["schema"], processor=processor, threads=info.get("threads"))

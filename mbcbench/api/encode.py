@@ -86,7 +86,7 @@ def encode(
     Interrupted
         After Ctrl-C. The checkpoint, if there is one, is up to date.
     """
-    if not isinstance(encoder, str):  # whose source a checkpoint could not name
+    if not isinstance(encoder, str):  # a checkpoint cannot identify the sources of an object
         raise UsageError(f"encoder={shorten(encoder)}: give a target such as 'my.py:Encoder', and weights=FILE")
     options = EncodeOptions(
         path=Path(file),
@@ -109,7 +109,7 @@ def encode(
 
 
 def encode_file(options: EncodeOptions, progress: Callable[[int, int], None]) -> Tensor:
-    """Do what `encode` does with these options."""
+    """Encode a file with the given options (see `encode`)."""
     system.keep_freed_memory()
     registry.check_target(options.encoder)
     with options.torch_settings:

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 def encode_over_ranks(options: EncodeOptions, progress: Callable[[int, int], None]) -> Tensor | None:
-    """Encode a set together with the other processes; return the encoding to rank 0, and None to others.
+    """Encode a set together with the other ranks; return the encoding on rank 0, and None on the others.
 
     Raises UsageError and BrokenPluginError as `mbcbench.encode` does.
     """
@@ -47,7 +47,7 @@ def encode_over_ranks(options: EncodeOptions, progress: Callable[[int, int], Non
 
 
 def _stored(options: EncodeOptions) -> str:
-    """Return words on the checkpoint, if there is one."""
+    """Return a clause about the checkpoint, or an empty string if there is none."""
     if options.checkpoint is None or not options.checkpoint.exists():
         return ""
     return f"; {options.checkpoint} holds what was encoded, go on with --resume and any number of ranks"

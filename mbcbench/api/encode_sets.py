@@ -18,19 +18,19 @@ from mbcbench.streaming.set_output import check_set_output, open_set_writer
 from mbcbench.streaming.states_file import SavedStates, load_states, refuse_repeated, save_states
 from mbcbench.streaming.whole_sets import encode_whole_sets
 
-Progress = Callable[[int, int, str], None]  # elements done, their number, and a note on the pass
+Progress = Callable[[int, int, str], None]  # elements encoded, elements in total, and a note on the pass
 
 
 @dataclass(frozen=True, kw_only=True)
 class SetOptions:
     """Sets to encode, and options of their encodings.
 
-    files: tables with the rows of the sets, or files that are a set each.
-    out: file that the encodings are written to.
+    files: tables with the rows of all sets, or one file per set.
+    out: file for the encodings.
     by: column with the id of the set of each row; None if each file is a set.
-    whole: encode each set whole, from rows that are sorted by set.
-    states: file that keeps the states; rows are added to those in it.
-    memory: bytes for states; None for half of the memory of the machine.
+    whole: encode each set in one piece, from rows that are sorted by set.
+    states: file with the states of the sets. If it exists, the rows are added to its states.
+    memory: bytes for states; None for half of the machine's memory.
     """
 
     files: Sequence[Path]
@@ -50,7 +50,7 @@ class Summary:
 
 
 def encode_sets(sets: SetOptions, options: EncodeOptions, progress: Progress) -> Summary:
-    """Encode many sets and write a table with a row for each.
+    """Encode many sets and write a table with one row per set.
 
     Raises UsageError, BrokenPluginError and Interrupted as `mbcbench.encode` does.
     """
@@ -115,7 +115,7 @@ def _encode_streams(
         encoding.go_on(saved.ids, saved.layout, saved.states)
         files = [*saved.files, *files]
     summary = _write(sets.out, encoding.run(rows))
-    # After the encodings: if this process is killed between the two, the same command adds the rows to the old states.
+    # Saved after the encodings: if this process is killed in between, the same command adds the rows to the old states.
     layout, states = encoding.result()
     save_states(sets.states, SavedStates([*encoding.ids], layout, states, files), origin)
     return summary

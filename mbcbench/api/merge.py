@@ -12,18 +12,19 @@ from mbcbench.records.files import is_present, read_cells, read_record_lines
 from mbcbench.records.record import BROKEN, Record
 from mbcbench.types import JsonDict, JsonObject
 
-SAME = ("profile", "seed", "suites", "encoders", "versions", "commit", "reference", "threads", "plan")  # in all shards
-EACH = ("run", "created", "hardware")  # of every shard
-OF_SHARD = ("schema", "run", "created", "shard", "finished")  # not of the merged run
+# Facts that are equal in all shards.
+SAME = ("profile", "seed", "suites", "encoders", "versions", "commit", "reference", "threads", "plan")
+EACH = ("run", "created", "hardware")  # listed for every shard
+OF_SHARD = ("schema", "run", "created", "shard", "finished")  # not copied to the merged run
 
 
 def merge(runs: Sequence[str | Path], *, root: str | Path = store.ROOT) -> Path:
-    """Store one run with the records of all shards of a run, as one machine would have made it.
+    """Merge the shards of a run into one run, as if one machine had made it.
 
     Parameters
     ----------
     runs
-        Paths or ids of the runs that `run` has made of the shards, in any order.
+        Paths or ids of the runs of all shards, in any order.
     root
         Folder of the runs.
 
@@ -35,8 +36,8 @@ def merge(runs: Sequence[str | Path], *, root: str | Path = store.ROOT) -> Path:
     Raises
     ------
     UsageError
-        If a shard is missing, is given twice or has not ended, or if two of them are not of the same run: they have
-        other plans, versions, commits or sources.
+        If a run is not a shard, if a shard is missing, given twice or not finished, or if two shards differ in their
+        options, plans, versions, commits or sources.
     """
     shards = [_Shard.read(store.find(run, Path(root))) for run in runs]
     _check_numbers(shards)
@@ -68,7 +69,7 @@ class _Shard:
 
     @classmethod
     def read(cls, folder: Path) -> "_Shard":
-        """Read a run. Raises UsageError if it is not that of a shard."""
+        """Read the run of a shard. Raises UsageError if the run is not a shard."""
         info = store.info(folder)
         shard = info.get("shard")
         if shard is None:
@@ -91,7 +92,7 @@ class _Shard:
 
 
 def _check_numbers(shards: Sequence[_Shard]) -> None:
-    """Raise UsageError unless the shards are all of one division, each once."""
+    """Raise UsageError unless the shards are all parts of one division, each given once."""
     first, by_index = shards[0], dict[int, _Shard]()
     for shard in shards:
         if shard.count != first.count:
@@ -116,7 +117,7 @@ def _check_numbers(shards: Sequence[_Shard]) -> None:
 
 
 def _check_same_run(a: _Shard, b: _Shard) -> None:
-    """Raise UsageError with the first fact in which two shards differ."""
+    """Raise UsageError if two shards differ in a fact that all shards share."""
     for name in SAME:
         ours, theirs = a.info.get(name), b.info.get(name)
         if ours != theirs:
@@ -127,7 +128,7 @@ def _check_same_run(a: _Shard, b: _Shard) -> None:
 
 
 def _explain(name: str, ours: object, theirs: object) -> str:
-    """Return in words how a fact of two runs differs."""
+    """Describe how a fact differs between two runs."""
     if name == "plan":
         return "their plans have different cells"
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
@@ -145,7 +146,7 @@ def _explain(name: str, ours: object, theirs: object) -> str:
 def _check_sources(shards: Sequence[_Shard]) -> None:
     """Raise UsageError if a suite or an encoder had other sources in another shard.
 
-    The commit does not tell: it is unknown, dirty or that of another repository.
+    Commits do not show this: they may be unknown, dirty or those of another repository.
     """
     known: dict[tuple[str, str], tuple[str, Path]] = {}
     for shard in shards:
@@ -182,13 +183,13 @@ def _without_shard(argv: Sequence[str]) -> list[str]:
 
 
 def _common_hardware(machines: Sequence[JsonObject]) -> JsonDict:
-    """Return the facts that are the same of all machines, and the names of all processors."""
+    """Return the facts that all machines share, and the names of all processors."""
     same = {name: value for name, value in machines[0].items() if all(m.get(name) == value for m in machines)}
     return {"cpu": " or ".join(dict.fromkeys(str(machine.get("cpu")) for machine in machines)), **same}
 
 
 def _merge_cells(shards: Iterable[_Shard]) -> list[Cell]:
-    """Return the cells of all shards, those of each suite and case together."""
+    """Return the cells of all shards, sorted by suite and case."""
     cells = [cell for shard in shards for cell in shard.cells.values()]
     return sorted(cells, key=lambda cell: (cell.suite, cell.case, cell.encoder, cell.seed, cell.key))
 
@@ -204,7 +205,7 @@ def _merge_experiments(shards: Iterable[_Shard]) -> JsonDict:
 
 
 def _merge_records(shards: Iterable[_Shard]) -> dict[str, Sequence[Record]]:
-    """Return the records of each cell; of a probe that several shards ran, one that broke counts."""
+    """Return the records of each cell. If several shards ran the same probe, a broken one takes precedence."""
     merged: dict[str, Sequence[Record]] = {}
     for shard in shards:
         for key, records in shard.records.items():

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FACTS = ("run", "created", "versions", "commit", "hardware", "threads")
-OWN = "mbcbench."  # the targets of this distribution's plug-ins begin so
-SUITE_SOURCE, HARNESS_SOURCE, ENCODER_SOURCE = "suite source", "harness source", "encoder source"  # in identities
+OWN = "mbcbench."  # prefix of the targets of this distribution's plug-ins
+SUITE_SOURCE, HARNESS_SOURCE, ENCODER_SOURCE = "suite source", "harness source", "encoder source"  # keys of identities
 
 
 def with_origin(info: JsonDict, folders: Iterable[Path], records: "pd.DataFrame") -> JsonDict:
-    """Return the description of some runs with what made each of them (`runs`), and the reference results they show.
+    """Return a description of runs with the origin of each run (`runs`) and of the reference results that they show.
 
-    records: frame of those of the runs, some of which may be spot checks of the reference.
+    records: frame of the records of all runs; some may be spot checks of the reference.
     """
     reference = info.get("reference")
     if reference:
@@ -36,7 +36,7 @@ def with_origin(info: JsonDict, folders: Iterable[Path], records: "pd.DataFrame"
 
 
 def describe_run(folder: Path) -> JsonDict:
-    """Return what made a run, and in `changed` the suites and encoders whose installed sources are others.
+    """Return the origin of a run; `changed` lists the suites and encoders whose installed sources differ.
 
     Facts that run.json lacks are None. Plug-ins of other distributions are not compared.
     """
@@ -47,7 +47,7 @@ def describe_run(folder: Path) -> JsonDict:
 def _cells(folder: Path) -> Iterable[Cell]:
     try:
         return read_cells(folder / store.CELLS).values()
-    except UsageError:  # then nothing is known of the sources
+    except UsageError:  # the sources of an unreadable run are unknown
         return ()
 
 
@@ -71,7 +71,7 @@ def _differs(group: str, name: str, identity: Mapping[str, str]) -> bool:
 
 
 def installed_sources(group: str, name: str) -> dict[str, str]:
-    """Return the digests of the installed sources of a plug-in; none for a target, or of another distribution."""
+    """Return the digests of the installed sources of a plug-in; empty for a target or another distribution."""
     key = SUITE_SOURCE if group == registry.SUITES else ENCODER_SOURCE
     plugin = registry.plugins(group).get(name)
     if plugin is None:
@@ -84,6 +84,6 @@ def installed_sources(group: str, name: str) -> dict[str, str]:
 
 @cache
 def _digests(module: str) -> tuple[str, str]:
-    """Return the digests of the sources of a module, and of those of the harness that they use."""
+    """Return the digest of a module's sources, and that of the parts of the harness that they use."""
     sources = digest.sources_unloaded(module)
     return digest.files(sources), digest.harness(sources)

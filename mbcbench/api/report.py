@@ -24,7 +24,17 @@ WRITER = "leaderboard"  # the report that writes files
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """Files that `report` wrote, a line for each artefact that has no records, and the number of artefacts."""
+    """Files that `report` has written.
+
+    Attributes
+    ----------
+    paths
+        Paths of the files.
+    missing
+        One line for each artefact without records.
+    artefacts
+        Number of requested artefacts, with those that are missing.
+    """
 
     paths: Sequence[Path]
     missing: Sequence[str]
@@ -44,8 +54,8 @@ def report(
     Parameters
     ----------
     runs
-        Paths or ids of runs; several are merged, and of a cell that several hold the last one counts. By default the
-        latest run or, with `only`, the latest that has records for all of these artefacts, or for most.
+        Paths or ids of runs. Several runs are merged; if several contain a cell, the last one counts. By default the
+        latest run or, with `only`, the latest run that has records for all of these artefacts, or for most of them.
     only
         Artefacts to draw; by default all of them.
     formats
@@ -58,7 +68,7 @@ def report(
     Returns
     -------
     ReportFiles
-        The written paths, and a line for each artefact that has no records.
+        The written paths, one line for each artefact without records, and the number of artefacts.
 
     Raises
     ------
@@ -115,7 +125,7 @@ def _without_records(artefacts: Sequence[Artefact], writer: Report, folder: Path
 
 @contextlib.contextmanager
 def explain_reports(what: str) -> Iterator[None]:
-    """Let an exception of a report be one line: it is the code of a plug-in, and the details of records are as well."""
+    """Turn exceptions of a report into BrokenPluginError: its code, and the details of records, come from plug-ins."""
     try:
         yield
     except (UsageError, ModuleNotFoundError):
@@ -127,7 +137,7 @@ def explain_reports(what: str) -> Iterator[None]:
 def merge_runs(folders: Sequence[Path]) -> tuple[JsonDict, "pd.DataFrame"]:
     """Return the description and the frame of the records of several runs (internal).
 
-    The last run that holds a cell counts. The description's `runs` says what made each of them.
+    If several runs contain a cell, the last one counts. `runs` in the description has the origin of each run.
     """
     infos = [store.info(folder) for folder in folders]
     cells: dict[str, list[Record]] = {}

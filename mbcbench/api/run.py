@@ -49,14 +49,14 @@ def run(
 ) -> RunResult:
     """Run suites on encoders and store the records in a new run.
 
-    Cells whose records an earlier run under `root` holds are not run again. Scores of registered encoders are those of
-    the reference results that ship with mbcbench, of which `quick` trains some again as a spot check. A script that
-    calls this function needs no `if __name__ == "__main__"`.
+    Cells whose records are in an earlier run under `root` are not run again. The scores of registered encoders come
+    from the reference results that ship with mbcbench; the profile `quick` repeats some of these trainings as a spot
+    check. A script that calls this function needs no `if __name__ == "__main__"`.
 
     Parameters
     ----------
     suites
-        Registered names; by default those that `mbcbench list suites` marks.
+        Registered names; by default those marked by `mbcbench list suites`.
     encoders
         Targets to run besides the registered encoders: registered names, `package.module:attr` or
         `path/to/file.py:attr`.
@@ -68,13 +68,13 @@ def run(
         How much to run: `smoke`, `quick`, `standard`, `thorough` or `paper`. `standard` trains `encoders` so that they
         are ranked.
     data
-        `auto` uses the paper's data sets where they are present, `built-in` never, `paper` always. Or names of data
-        sets, separated by commas, for the contents that they have.
+        `auto` uses the paper's data sets where they are present, `built-in` never uses them, and `paper` always does.
+        Names of data sets, separated by commas, select these for their contents.
     device
         Device on which models are trained.
     laws, skip_laws
-        Laws that the suite `laws` checks or leaves out: ids, globs (`mbc.m*`) or groups (`mbc`); by default all,
-        without those that are slow in the profiles up to `standard`.
+        Laws that the suite `laws` checks or leaves out: ids, globs (`mbc.m*`) or groups (`mbc`); by default all.
+        Profiles up to `standard` leave out slow laws that are not named.
     build
         Width, hyper-parameters, weights and device of `encoders` in the suite `laws`, which must be the only one.
     seed
@@ -90,14 +90,14 @@ def run(
     seeds
         Trainings per encoder, in place of the profile's number.
     use_reference
-        Let the reference results stand for trainings that they hold.
+        Use the reference results in place of the trainings that they contain.
     fresh
-        Reuse no records of earlier runs, and no reference results: train every encoder anew.
+        Reuse neither records of earlier runs nor reference results: train every encoder again.
     shard
-        `I/N` runs the I-th of N parts of the cells. `mbcbench.merge` makes one run of all parts. The spot check is
+        `I/N` runs the I-th of N parts of the cells. `mbcbench.merge` merges all parts into one run. The spot check is
         drawn with `seed` instead of the date, so that parts that start on different days have the same plan.
     scheduler
-        Address or file of a Dask scheduler, on whose workers the cells run. `jobs` is then for the planning only.
+        Address or file of a Dask scheduler, on whose workers the cells run. `jobs` then applies to planning only.
     quiet
         Show no progress on standard error.
 
@@ -166,7 +166,7 @@ def _run_into(
     earlier: RunCache | None,
     quiet: bool,
 ) -> RunResult:
-    """Run the planned cells and store their records in `new`, which is removed if nothing can be planned."""
+    """Run the planned cells and store their records in `new`, which is removed on a UsageError."""
     for line in earlier.unreadable if earlier is not None else ():
         logger.warning("skipping an unreadable earlier run: %s", line)
     try:
