@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mbcbench.execution.suite import Profile
     from mbcbench.records.record import Record
 
-# Examples where they differ from what a leaderboard spends on a law.
+# Examples per law where `check` tries more than a leaderboard does.
 EXAMPLES: "dict[Profile, int]" = {"quick": 600}
 
 

@@ -1,4 +1,4 @@
-"""The badge that `mbcbench check --badge` writes: an SVG that says how many laws hold."""
+"""Badge of `mbcbench check --badge`: an SVG with the number of laws that hold."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ class Group(NamedTuple):
     colour: str
 
 
-# The worst first: of several encoders, the worst outcome of a law counts.
+# The most severe first: with several encoders, the most severe outcome of a law counts.
 GROUPS = (
     Group("broken", frozenset({Status.FAIL}), BAD),
     Group("not checked", BROKEN, BAD),
@@ -76,7 +76,7 @@ def draw(message: str, colour: str, title: str) -> ElementTree.Element:
 
 
 def _text_width(text: str) -> int:
-    """Return about how many pixels a text takes in Verdana of 11 pixels; `textLength` makes other fonts fit."""
+    """Return the approximate width of a text in Verdana of 11 pixels; `textLength` makes other fonts fit."""
     return round(sum(4 if letter in NARROW else 10.3 if letter in WIDE else 6.8 for letter in text))
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mbcbench.records.record import Record
 
 EVIDENCE = ("gap", "bound", "examples", "counterexample", "culprit", "reproduce")
-# The badges of a result have styles of their own, as in a notebook; there is no script.
+# The status badges have inline styles, as in a notebook. There is no script.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 PAGE = """\
 <!doctype html>

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def print_matrix(encoders: Sequence[str], records: "Sequence[Record]") -> None:
-    """Print the statuses of all laws (rows) and encoders (columns), in as many blocks as the width takes."""
+    """Print the statuses of all laws (rows) and encoders (columns), in as many blocks as the width requires."""
     from mbcbench.cli.console import output_width, print_line, print_out
     from mbcbench.cli.fitted_table import GAP
 
@@ -29,7 +29,7 @@ def print_matrix(encoders: Sequence[str], records: "Sequence[Record]") -> None:
 
 
 def _short_names(encoders: Sequence[str]) -> list[str]:
-    """Return the names without files and modules, if that leaves them different."""
+    """Return the names without files and modules, if they are then still distinct."""
     names = [encoder.rpartition(":")[2] for encoder in encoders]
     return names if len(set(names)) == len(names) else list(encoders)
 

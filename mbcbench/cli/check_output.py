@@ -23,7 +23,7 @@ def print_laws(encoders: Sequence[str], records: "Sequence[Record]", *, tracebac
     checked: list[str] = []
     for encoder in encoders:
         of_encoder = [record for record in records if record.encoder == encoder]
-        if not of_encoder:  # interrupted before
+        if not of_encoder:  # interrupted before its first law
             continue
         error = common_error(of_encoder)
         if error is not None:
@@ -44,7 +44,7 @@ def print_laws(encoders: Sequence[str], records: "Sequence[Record]", *, tracebac
 
 
 def _print_counterexamples(records: "Sequence[Record]", *, traceback: bool) -> None:
-    """Print counterexamples, the most telling first, and the laws whose failures have a cause that is shown."""
+    """Print counterexamples, the most informative first, then the laws whose failures these explain."""
     from mbcbench.cli.console import print_line, print_out
 
     shown, folded = fold(records)
@@ -69,7 +69,7 @@ def skipped(records: "Iterable[Record]") -> dict[str, list[str]]:
 
 
 def print_choices(records: "Sequence[Record]") -> None:
-    """Say which width was chosen for an encoder that does not name its own, and which weights of a file."""
+    """Print the width chosen for an encoder that declares none, and the weights taken from a file."""
     from mbcbench.cli.console import print_line
 
     for record in records:
@@ -81,7 +81,7 @@ def print_choices(records: "Sequence[Record]") -> None:
 
 
 def print_counts(records: "Sequence[Record]", seconds: float) -> None:
-    """Print how often each status occurs; an encoder that no law could be tried on counts once."""
+    """Print how often each status occurs; an encoder that could not be checked counts once."""
     from mbcbench.cli.console import print_line
     from mbcbench.errors import plural
     from mbcbench.execution.progress import format_duration
@@ -117,7 +117,7 @@ def laws_table(encoder: str, records: "Iterable[Record]") -> "Table":
 def counterexample_text(record: "Record", *, traceback: bool = False) -> "Text | None":
     """Return the counterexample of a failure and a snippet that reproduces it, or None if the record has none.
 
-    traceback: include that of an error.
+    traceback: include the traceback of an error.
     """
     from rich.text import Text
 

@@ -93,7 +93,7 @@ def _parse_minimum(text: str) -> tuple[Any, float]:
 
 
 def _counts(changes: "pd.DataFrame") -> str:
-    """Return how many changes of each kind there are, and the laws or cases that fail now."""
+    """Return the number of changes of each kind, and the laws or cases that fail now."""
     from mbcbench.records.compare import NEW_FAILURE
 
     counts = [f"{count} {kind}" for kind, count in changes["kind"].value_counts(sort=False).items()]
@@ -121,7 +121,7 @@ def _table(changes: "pd.DataFrame") -> "Table":
 
 
 def _word(value: Any) -> str:
-    """Return a cell of text; whole numbers lose the decimals that a column's gaps gave them."""
+    """Return a cell as text. Whole numbers have no decimals: a column with missing values holds floats."""
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.0f}"
     return "" if value is None else str(value)

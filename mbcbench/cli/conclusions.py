@@ -15,7 +15,7 @@ PARTITION = "mbc.partition"
 class Question(NamedTuple):
     """A question that most users have, the law that answers it, and the laws that limit a yes.
 
-    limits: the answer if a further law is broken, the most severe first.
+    limits: the answer if another law is broken, by law, the most severe first.
     """
 
     name: str
@@ -68,7 +68,7 @@ DETERMINISM = "hygiene.determinism"
 DEPENDENT = "not deterministic in eval mode"  # in the message of a failure that another law explains
 DTYPE = "hygiene.dtype"
 FLOAT32_ROUNDING = 1e-5  # a gap up to this, relative to the encoding, is explained by float32
-# Most telling first: what makes other laws fail, then what a user asks for, then the rest.
+# Most informative first: laws whose failure makes others fail, then those behind the questions, then the rest.
 FIRST = (DETERMINISM, DTYPE, *(question.law for question in QUESTIONS))
 
 
@@ -88,14 +88,14 @@ def _answer(question: Question, by_law: "Mapping[str, Record]") -> str:
 
 
 def _is_random(record: "Record", determinism: "Record | None") -> bool:
-    """Return True if an encoder that is not deterministic leaves open whether a law holds."""
+    """Return True if a record is inconclusive because the encoder is not deterministic."""
     if str(record.status) in HOLDS:
         return determinism is not None and str(determinism.status) in FAILS
     return str(record.status) == "fail" and DEPENDENT in record.message
 
 
 def _limited(question: Question, by_law: "Mapping[str, Record]") -> str:
-    """Return under which limits the answer is yes, and the laws that say so; nothing if there are none."""
+    """Return the answer for the most severe limit that is broken, with all that are; empty if none is."""
     others = [by_law[law] for law in question.limits if law in by_law]
     broken = [record for record in others if str(record.status) in FAILS]
     if not broken:
@@ -105,7 +105,7 @@ def _limited(question: Question, by_law: "Mapping[str, Record]") -> str:
 
 
 def _unknown(question: Question, by_law: "Mapping[str, Record]") -> str:
-    """Return the further laws that were tried without a result, as a clause."""
+    """Return a clause with the limiting laws that were tried without a result."""
     others = [by_law[law] for law in question.limits if law in by_law]
     unknown = [record for record in others if str(record.status) not in (*HOLDS, *FAILS, "skip")]
     laws = ", ".join(f"{record.case} ({record.status})" for record in unknown)
@@ -113,7 +113,7 @@ def _unknown(question: Question, by_law: "Mapping[str, Record]") -> str:
 
 
 def _own_answer(record: "Record") -> str:
-    """Return the answer of one law, whatever the others say."""
+    """Return the answer of one law, without regard to the others."""
     status = str(record.status)
     answer = ANSWERS.get(status, "not known")
     reason = _of_aggregations(record) if record.detail.get("pairs") else record.message
@@ -125,7 +125,7 @@ def _own_answer(record: "Record") -> str:
 
 
 def _of_aggregations(record: "Record") -> str:
-    """Return which aggregations of chunk encodings give the encoding of the set."""
+    """Return the aggregations of chunk encodings that give the encoding of the set, in words."""
     pairs: Mapping[str, JsonObject] = record.detail["pairs"]
     *others, last = [g for g, pair in pairs.items() if pair["consistent"]] or [""]
     if not last:
@@ -134,7 +134,7 @@ def _of_aggregations(record: "Record") -> str:
 
 
 def advice(records: "Iterable[Record]") -> list[str]:
-    """Return what a user can do next, where one line says it."""
+    """Return advice for a plain module that is not mini-batch consistent; nothing for other encoders."""
     by_law = {record.case: record for record in records}
     partition = by_law.get(PARTITION)
     if partition is None or str(partition.status) != "fail" or not partition.detail.get("pairs"):
@@ -154,15 +154,15 @@ def advice(records: "Iterable[Record]") -> list[str]:
 
 
 def by_importance(records: "Iterable[Record]") -> "list[Record]":
-    """Return records with the most telling failure first."""
+    """Return the records sorted by law, the most informative first."""
     order = {law: position for position, law in enumerate(FIRST)}
     return sorted(records, key=lambda record: order.get(record.case, len(order)))
 
 
 def fold(records: "Sequence[Record]") -> "tuple[list[Record], dict[str, list[Record]]]":
-    """Return the failures to show, and by cause those that another failure explains.
+    """Return the records to show, and the failures that another failure explains, by cause.
 
-    The cause of those that a broken PARTITION explains is its id.
+    If a broken PARTITION explains them, the cause is its id.
     """
     failed = {record.case for record in records if str(record.status) == "fail"}
     shown: list[Record] = []

@@ -25,7 +25,7 @@ def print_error(message: str) -> None:
 
 
 def print_interrupted(reason: Interrupted | str) -> ExitCode:
-    """Print how far a command came until Ctrl-C, and return its exit code."""
+    """Print how far a command got before Ctrl-C, and return its exit code."""
     print_error(str(reason))
     return ExitCode.INTERRUPTED
 

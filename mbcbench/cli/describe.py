@@ -35,7 +35,7 @@ def describe(
     """
     from mbcbench import registry
 
-    if name.startswith("law:"):  # the only spelling of earlier releases
+    if name.startswith("law:"):  # the only spelling in earlier releases
         _print_law(registry.plugin(registry.LAWS, name.removeprefix("law:")).name)
         return ExitCode.AS_CLAIMED
     groups = [group for group in registry.GROUPS if name in registry.plugins(group)]
@@ -93,7 +93,7 @@ def _probe(case: str, name: str, **params: Any) -> JsonObject:
 
 
 def encoder_facts(target: str, detail: "EncoderDetail") -> JsonDict:
-    """Return what is known of an encoder by name."""
+    """Return the facts about an encoder, by name."""
     output = " x ".join(["B", *map(str, detail.output_shape)])
     steps = [
         "streams" if detail.streaming else "plain: forward only",

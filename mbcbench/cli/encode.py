@@ -176,7 +176,7 @@ def _encode_many_sets(sets: "SetOptions", options: "EncodeOptions", *, quiet: bo
 
 
 def _rank() -> int | None:
-    """Return the number of this process among those that torchrun started, or None if it started none."""
+    """Return the rank of this process under torchrun, or None if torchrun did not start it."""
     return int(os.environ["RANK"]) if "RANK" in os.environ and "WORLD_SIZE" in os.environ else None
 
 
@@ -257,7 +257,7 @@ class Rate:
 
 
 class _Progress:
-    """Receives how many elements are encoded; the first call starts the clock. `show` is called after each."""
+    """Progress of an encoding. The first call starts the clock; `show` is called after each call."""
 
     def __init__(self) -> None:
         self.rate = Rate(0, 0)

@@ -1,4 +1,4 @@
-"""Tables that fit the width of the output: rows of short cells that are never cut, each with a text that is wrapped."""
+"""Tables that fit the width of the output, with short cells that are never cut and a column of wrapped texts."""
 
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-TEXT_WIDTH = 30  # columns that a text beside the cells has at least, unless all are shorter
+TEXT_WIDTH = 30  # least width of a text beside the cells, unless all texts are shorter
 GAP = 3  # columns between two cells, as in `plain_table`
 INDENT = 2  # columns before a text below the cells
 
@@ -22,7 +22,7 @@ def fitted_table(
 ) -> "Table":
     """Return rows as a table whose last column holds texts, below the other cells if there is no room beside them.
 
-    numbers: columns that are aligned to the right. optional: columns to leave out where room is short, in this order.
+    numbers: columns that are aligned to the right. optional: columns to leave out, in this order, if space is short.
     """
     from mbcbench.cli.console import output_width, plain_table
 

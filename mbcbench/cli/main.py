@@ -1,4 +1,4 @@
-"""The program: assembles the commands and turns errors into one line and an exit code."""
+"""Entry point of the program: assemble the commands, and turn errors into one line and an exit code."""
 
 import os
 import signal
@@ -93,7 +93,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         with _terminated_as_interrupted():
             code = app(args=arguments, standalone_mode=False)
-        if code == ExitCode.INTERRUPTED and not isinstance(code, ExitCode):  # by typer: the command itself was silent
+        if code == ExitCode.INTERRUPTED and not isinstance(code, ExitCode):  # typer itself prints nothing
             code = _fail("interrupted", ExitCode.INTERRUPTED)
     except UsageError as error:
         code = _fail(str(error), ExitCode.USAGE)
@@ -115,8 +115,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """Let SIGTERM, which `kill` and batch systems send, end a command as Ctrl-C does: with a line on what is stored."""
-    if threading.current_thread() is not threading.main_thread():  # where Python sets no handlers
+    """Handle SIGTERM, which `kill` and batch systems send, like Ctrl-C: a last line says what is stored."""
+    if threading.current_thread() is not threading.main_thread():  # Python sets handlers in the main thread only
         yield
         return
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -127,7 +127,7 @@ def _terminated_as_interrupted() -> Iterator[None]:
 
 
 def _usage_message(error: typer.TyperException) -> str:
-    """Return what is wrong with the arguments and, unless that is a single value, which page of help lists them."""
+    """Return what is wrong with the arguments and, unless one value is wrong, the help page that lists them."""
     message = error.format_message().replace("Value error, ", "")
     context = getattr(error, "ctx", None)
     if context is None or type(error) is typer.BadParameter:

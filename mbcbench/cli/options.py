@@ -56,7 +56,7 @@ def _parse_number(text: str) -> float:
     return value
 
 
-LARGEST = 2**63 - 1  # what PyTorch takes as a seed
+LARGEST = 2**63 - 1  # the largest seed that PyTorch accepts
 
 
 def whole_number(least: int, most: int = LARGEST) -> Callable[[str], int]:
@@ -100,7 +100,7 @@ ComputeDevice = Annotated[Device, typer.Option("--device", help="Compute on this
 
 
 def _parse_law(text: str) -> str:
-    """Return an id or a pattern. Reject an empty one, such as that of a variable that is not set: it would be all."""
+    """Return an id or a pattern. Reject an empty text, as from an unset variable: it would select all laws."""
     if not text.strip(" ,"):
         raise typer.BadParameter(f"{text!r} names no law; leave the option out for all laws")
     return text
@@ -147,7 +147,7 @@ def as_profile(name: str) -> Profile:
 
 
 def show_help_if_bare(context: typer.Context) -> None:
-    """Print the help of a group of commands that is called without one, and exit as after wrong usage."""
+    """Print the help of a command group that is called without a command, and exit as for wrong usage."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit(ExitCode.USAGE)

@@ -53,7 +53,7 @@ def report(
     if only or len(files.missing) == 1:
         for line in files.missing:
             print_error(line)
-    elif files.missing:  # of a run that was not made for them
+    elif files.missing:  # the run was not made for these artefacts
         names = [line.partition(":")[0] for line in files.missing]
         print_error(f"no records of {', '.join(names)}; what makes some, says: mbcbench describe {names[0]}")
     drawn = files.artefacts - len(files.missing)

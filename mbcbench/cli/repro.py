@@ -57,7 +57,7 @@ def _trusted(
 ) -> "list[RecordedCounterexample]":
     """Return the counterexamples of some targets, or all if there are none.
 
-    Raises UsageError for a target that is neither named nor registered: a file could name any function of Python.
+    Raises UsageError for a target that is neither named nor registered: a file could name any Python function.
     """
     from mbcbench.registry import ENCODERS, plugins
 

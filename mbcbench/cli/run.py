@@ -175,7 +175,7 @@ def run(
 
 
 def _print_next(folder: Path, shard: str) -> None:
-    """Print how to go on after a shard; only the merged run has reports."""
+    """Print the next step after a shard; only the merged run has reports."""
     from mbcbench.cli.console import print_line
 
     root, count = folder.parents[1], shard.partition("/")[2]

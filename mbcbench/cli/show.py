@@ -122,7 +122,7 @@ def _describe_run(folder: Path) -> tuple[str, str, str]:
     from mbcbench.records.record import count_statuses
 
     info = store.info(folder)
-    records = [record for record in store.records(folder) if record.suite != PROBE]  # a probe is no result
+    records = [record for record in store.records(folder) if record.suite != PROBE]  # a probe is not a result
     done, planned = len({record.cell for record in records}), len(files.read_cells(folder / files.CELLS))
     cells = str(done) if done >= planned else f"{done} of {planned}"  # interrupted, or still running
     return ", ".join(info.get("suites", ())), cells, count_statuses(record.status for record in records)
