@@ -1,4 +1,4 @@
-"""Data sets and what they load."""
+"""Base classes of data sets, and types of their contents."""
 
 import importlib.util
 from abc import ABC, abstractmethod
@@ -73,15 +73,15 @@ class Exemplars(NamedTuple):
 
 
 class DataSet(ABC):
-    """A data set: what it is, where it is, and how it is loaded, verified and fetched.
+    """A data set: a description, a location, and methods to load, verify and fetch it.
 
     name: name on the command line.
-    content: what `load` returns; the data sets of one content are interchangeable.
+    content: kind of data that `load` returns; data sets with the same content are interchangeable.
     paper: True if the paper uses it; it must be fetched.
-    additional: True if it is a second set of its content: it must be fetched, and is used only where it is named. A set
-        that is neither is built in.
-    source, licence: for people.
-    checksums: by file, as published: a SHA-256, or `md5:` and an MD5. If the data is generated: of the generator.
+    additional: True for an alternative with the same content: it must be fetched, and is used only if it is named. A
+        data set that is neither `paper` nor `additional` is built in.
+    source, licence: for display.
+    checksums: SHA-256 (or `md5:` and the MD5) of each file as published, or of the generator if the data is generated.
     """
 
     name: ClassVar[str]
@@ -98,14 +98,14 @@ class DataSet(ABC):
 
     @abstractmethod
     def verify(self) -> str:
-        """Read every file and say in words what was read. Raises UsageError if one is missing or damaged."""
+        """Read every file and return a summary in words. Raises UsageError if one is missing or damaged."""
 
     @abstractmethod
     def fetch(self, *, offline: bool = False) -> None:
-        """Get the data ready, without a connection if `offline`. Raises UsageError with the remedy if that fails."""
+        """Make the data available, without a connection if `offline`. Raises UsageError with the remedy on failure."""
 
     def prepare(self, loader: str, arguments: JsonObject) -> None:
-        """Make ready what the method `loader` returns for some arguments, and download what that needs.
+        """Prepare the data that the method `loader` returns for some arguments, and download what it needs.
 
         Raises UsageError with the remedy if that fails.
         """
@@ -113,7 +113,7 @@ class DataSet(ABC):
 
     @property
     def built_in(self) -> bool:
-        """True if an installed package ships it, or it is generated."""
+        """True if an installed package ships the data, or if the data is generated."""
         return not (self.paper or self.additional)
 
     @property
@@ -143,7 +143,7 @@ class DigitDataSet(DataSet):
     def load_split(self, split: int) -> Digits:
         """Return the digits under one of several splits into training and test parts.
 
-        A data set that comes with a split has no other.
+        A data set that is published with a split returns that split.
         """
         return self.load()
 
@@ -151,14 +151,14 @@ class DigitDataSet(DataSet):
 class PatchDataSet(DataSet):
     """A data set of image patches.
 
-    sizes: widths of the images that can be loaded, where that is known without loading them.
+    sizes: widths of the available images; empty if they are not known without loading them.
     """
 
     content = "patches"
     sizes: ClassVar[Sequence[int]] = ()
 
     def check_size(self, size: int) -> None:
-        """Raise UsageError for a size that `sizes` lacks."""
+        """Raise UsageError for a size that is not in `sizes`."""
         if size not in self.sizes:
             raise UsageError(f"there are no images of {size} x {size} pixels; use one of {[*self.sizes]}")
 
@@ -169,7 +169,7 @@ class PatchDataSet(DataSet):
     def load_split(self, size: int, split: int) -> Patches:
         """Return patches under one of several splits into training and test parts.
 
-        A data set that comes with a split has no other.
+        A data set that is published with a split returns that split.
         """
         return self.load(size)
 
@@ -186,7 +186,7 @@ class CloudDataSet(DataSet):
     def load_split(self, points: int, split: int) -> Clouds:
         """Return the clouds under one of several splits into training and test parts.
 
-        A data set that comes with a split has no other.
+        A data set that is published with a split returns that split.
         """
         return self.load(points)
 

@@ -22,7 +22,7 @@ from mbcbench.errors import UsageError, require
 
 Arrays = Mapping[str, NDArray[Any]]
 SUMS = "SHA256SUMS"  # in the format of the program sha256sum
-# Missing, cut off or damaged; numpy reads the header of an array as Python.
+# Exceptions for a missing, truncated or damaged file; numpy parses the header of an array as Python.
 UNREADABLE = (OSError, ValueError, EOFError, SyntaxError, TokenError)
 
 
@@ -41,14 +41,14 @@ def array_folder(key: str) -> Path:
 
 
 def parts_folder(key: str) -> Path:
-    """Return the folder of the finished parts of arrays with this key, as long as they are being made."""
+    """Return the folder of the finished parts of arrays that are not yet complete."""
     return data_folder() / "kept" / f".{key}.parts"
 
 
 def cached_arrays(key: str, make: Callable[[], Arrays]) -> Arrays:
     """Return the arrays with this key; if they are missing or damaged, `make` them, in one process at a time.
 
-    The key is the name of the data set, `-`, and what distinguishes these arrays from its others. The arrays are mapped
+    The key is the name of the data set, `-`, and a part that is unique among its arrays. The arrays are mapped
     copy-on-write: memory is used only for what is read. Raises UsageError if the cache cannot be written.
     """
     folder = array_folder(key)
@@ -65,7 +65,7 @@ def cached_folders(name: str) -> list[Path]:
 
 
 def verify_arrays(name: str) -> str:
-    """Compare all cached files of a data set with the digests written with them; say in words how many there are.
+    """Compare all cached files of a data set with the stored digests; return their number in words.
 
     Raises UsageError with the name of a file that is missing or damaged.
     """
@@ -132,7 +132,7 @@ def _make(key: str, make: Callable[[], Arrays]) -> None:
 
 @contextlib.contextmanager
 def _lock(key: str) -> Iterator[None]:
-    """Hold the lock of the arrays with this key; say so while another process holds it."""
+    """Hold the lock of the arrays with this key; show that this process waits if another one holds it."""
     filelock = require("filelock", "data sets are written with filelock")
     lock = filelock.FileLock(array_folder(key).with_name(f".{key}.lock"))
     try:

@@ -82,7 +82,7 @@ def check_choice(data: str) -> None:
 
 
 def choice_of(content: Content, data: str) -> str:
-    """Return what `data`, a choice for all contents, means for one of them: a keyword, or the name of a data set."""
+    """Return the choice for one content from `data`, the choice for all: a keyword or the name of a data set."""
     if data in KEYWORDS:
         return data
     return next((name for name in data.split(",") if data_set(name).content == content), AUTO)

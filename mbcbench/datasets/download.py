@@ -45,7 +45,7 @@ def fetch_file(urls: Sequence[str], path: Path, checksum: str, *, offline: bool)
 
 
 def _download(url: str, target: str, _: Any) -> None:
-    """Download a file for pooch; request only what an interrupted attempt did not get."""
+    """Download a file for pooch; request only the part that an interrupted attempt lacks."""
     import requests
 
     partial = _partial_file(url, Path(target).parent)

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: articles of clothing in the format and the numbers of MNIST, as classes and as images to complete."""
+"""Fashion-MNIST: articles of clothing, in the format and size of MNIST, as classes and as images to complete."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ PACKAGE = DebianPackage(
     "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
 )
 INSIDE = "usr/share/datasets/fashion-mnist/"
-# The package has the files without name and time in the headers of gzip. With them they are those published, byte for
+# The gzip headers of the package's files lack name and time. With both, the files equal the published ones byte for
 # byte. These are the times, in seconds since 1970.
 TRAIN_TIME, TEST_TIME = 1504176606, 1504176627
 GZIP_HEADER_BYTES = 10
@@ -68,7 +68,7 @@ class FashionMNIST(IDXDataSet):
 
 
 def with_gzip_name(content: bytes, name: str, seconds: int) -> bytes:
-    """Return a gzip file with its name and time in the header, where it had none (RFC 1952)."""
+    """Return a gzip file with a name and a time added to its header (RFC 1952)."""
     flag_name, unix = b"\x08", b"\x00\x03"
     header = content[:3] + flag_name + seconds.to_bytes(4, "little") + unix
     return header + name.encode() + b"\0" + content[GZIP_HEADER_BYTES:]
@@ -86,7 +86,7 @@ class FashionImages(PatchDataSet):
     sizes = SIZES
     source = FashionMNIST.source
     licence = FashionMNIST.licence
-    # Its files are those of fashion-mnist; the split is what tells it from that.
+    # The files are those of fashion-mnist; the split distinguishes this data set.
     checksums: ClassVar[Mapping[str, str]] = {**FashionMNIST.checksums, "split": cache.digest(VALIDATION_EVERY)}
 
     def __init__(self) -> None:

@@ -21,8 +21,8 @@ UNSIGNED_BYTE = 8  # the only element type that these files use
 class IDXDataSet(DigitDataSet):
     """Four IDX files; `checksums` are those of the compressed ones.
 
-    folder: name of the folder in that of all data sets.
-    mirrors: addresses that the names of the files are appended to.
+    folder: name of its folder in the data folder.
+    mirrors: base URLs of the files.
     """
 
     folder: ClassVar[str]
@@ -62,7 +62,7 @@ class IDXDataSet(DigitDataSet):
             download.fetch_file(urls, self.path() / name, self.checksums[name], offline=offline)
 
     def _missing(self) -> list[str]:
-        """Return the files that are neither there uncompressed nor compressed as published."""
+        """Return the files that exist neither uncompressed nor compressed as published."""
         return [
             name
             for name, sha256 in self.checksums.items()

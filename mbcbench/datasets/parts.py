@@ -1,4 +1,4 @@
-"""Work in parts: by all cores, and each part is saved when it ends, so that interrupted work continues from there."""
+"""Work in parts on all cores. Each finished part is saved, so that interrupted work can be continued."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 
 
 class Work(NamedTuple):
-    """Description of work for the display: what it makes, and the amount and unit of it."""
+    """Description of work for the display, with its total amount and unit."""
 
     description: str
     total: int
@@ -30,8 +30,8 @@ def compute_in_parts(
     """Return `compute(task)` of all tasks, concatenated; parts of an interrupted call with the same key are reused.
 
     Call it in the `make` of `cache.cached_arrays` with that key. The tasks run in threads, one per core, so `compute`
-    should spend its time in native code. They are taken from `tasks`, with their amounts of work, shortly before they
-    run. The caches of the parts are deleted when the arrays of the key are complete.
+    should spend its time in native code. Each pair of an amount of work and a task is taken from `tasks`
+    shortly before it runs. The saved parts are deleted when the arrays of the key are complete.
     """
     folder = cache.parts_folder(key)
     folder.mkdir(parents=True, exist_ok=True)

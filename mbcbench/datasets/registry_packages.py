@@ -20,7 +20,7 @@ from mbcbench.datasets.progress import progress
 from mbcbench.errors import UsageError
 
 AR_MAGIC, AR_HEADER_BYTES = b"!<arch>\n", 60
-ERRORS = ("E: ", "npm error", "npm ERR")  # how apt-get and npm begin the lines that say what failed
+ERRORS = ("E: ", "npm error", "npm ERR")  # prefixes of the lines in which apt-get and npm report errors
 SECONDS = 600  # to fetch a package: the largest has 115 MiB
 DAMAGED = (OSError, EOFError, ValueError, tarfile.TarError, lzma.LZMAError, zlib.error)
 
@@ -180,7 +180,7 @@ class DataSetFromPackages(DataSet):
     packages: ClassVar[Sequence[RegistryPackage]]
 
     def path(self) -> Path:
-        """Return the path of a package: of the first that is missing, if any is."""
+        """Return the path of the first missing package, or of the first package if none is missing."""
         paths = [package.path() for package in self.packages]
         return next((path for path in paths if not path.is_file()), paths[0])
 
@@ -195,5 +195,5 @@ class DataSetFromPackages(DataSet):
 
 
 def package_checksums(packages: Sequence[RegistryPackage]) -> dict[str, str]:
-    """Return the SHA-256 of each package by its file."""
+    """Return the SHA-256 of each package by file name."""
     return {package.file_name: package.sha256 for package in packages}
