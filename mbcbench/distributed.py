@@ -1,4 +1,4 @@
-"""Sets over several processes of `torch.distributed`: states are merged in a tree, and gradients go back through it."""
+"""Sets over several processes of `torch.distributed`: merge states in a tree, and send gradients back through it."""
 
 import itertools
 from collections.abc import Callable, Iterable
@@ -15,18 +15,21 @@ from mbcbench.types import Encoder, State
 
 
 def encode(module: nn.Module, chunks: Iterable[Tensor]) -> Tensor:
-    """Return the encoding of the union of the chunks of all processes, to each of them, with exact gradients.
+    """Return the encoding of the chunks of all processes together, in every process and with exact gradients.
 
-    Each process updates a state with its own chunks. The states, not the elements, are sent, and merged in a tree, in
-    the order of the ranks. To train on the encoding, compute the same loss in every process, its gradients by
-    `backward` or `torch.autograd.grad`, and then `average_gradients`: they are those of a single process.
+    Each process updates a state with its own chunks. The states, not the elements, are sent and merged in a tree, in
+    the order of the ranks: for a mini-batch consistent encoder f, the result is f(X) of the whole set X.
+
+    To train on the encoding, compute the same loss and its gradients in every process, by `backward` or
+    `torch.autograd.grad`, and average the gradients (see `average_gradients`): the result equals the gradients of a
+    single process.
 
     Parameters
     ----------
     module
         A streaming encoder with `merge`, with the same parameters in every process.
     chunks
-        Chunks of this process (`B x n_c x d`), in their order; there may be none.
+        Chunks of this process (`B x n_c x d`), in their order. Some processes may have none.
 
     Returns
     -------
@@ -36,8 +39,8 @@ def encode(module: nn.Module, chunks: Iterable[Tensor]) -> Tensor:
     Raises
     ------
     UsageError
-        If the module cannot stream or merge, there is no process group, or the processes have different numbers of
-        sets.
+        If the module cannot stream or merge, there is no process group, no process has a chunk, or the processes have
+        different numbers of sets `B`.
     """
     check_mergeable(module, type(module).__name__)
     if not dist.is_initialized():
@@ -62,8 +65,13 @@ def average_gradients(module: nn.Module) -> None:
     Parameters
     ----------
     module
-        A module with the same parameters in every process. One without a gradient, as in a process without chunks,
-        counts as having a gradient of zeros.
+        A module with the same parameters in every process. A parameter without a gradient, as in a process without
+        chunks, counts as having a gradient of zero; parameters that require none are ignored.
+
+    Raises
+    ------
+    ValueError
+        If there is no process group.
     """
     for parameter in module.parameters():
         if parameter.requires_grad:
@@ -81,9 +89,9 @@ def check_mergeable(module: nn.Module, name: str) -> None:
 
 
 def merge_in_tree(state: State, merge: Callable[[State, State], State], like: State, device: torch.device) -> State:
-    """Return the states of all ranks merged in their order, to rank 0; None to all others. Without gradients.
+    """Merge the states of all ranks in their order, without gradients; return the result on rank 0, None on others.
 
-    like: a fresh state, whose types the received ones have.
+    like: a fresh state; received states have its types.
     """
     for partner, is_receiver in _partners():
         if not is_receiver:
@@ -111,7 +119,7 @@ def receive_state(rank: int, like: State, device: torch.device) -> State:
 
 
 def _partners() -> Iterable[tuple[int, bool]]:
-    """Yield the ranks with which this one merges, and True if it receives; a rank that has sent is done."""
+    """Yield the ranks with which this rank exchanges a state, and True if it receives. A rank that has sent is done."""
     rank, size, step = dist.get_rank(), dist.get_world_size(), 1
     while step < size:
         if rank % (2 * step):
@@ -144,10 +152,10 @@ def _same_initial_state(encoder: Encoder, batch_size: int, device: torch.device)
 
 
 def _anchor(module: nn.Module, state: State, device: torch.device) -> Tensor:
-    """Return a zero that depends on all that this process can ask gradients of.
+    """Return a zero that depends on every tensor of this process that may need a gradient.
 
-    The backward pass of what is sent and received has to run in every process, or another one waits for ever.
-    `torch.autograd.grad` runs only what lies between its inputs and outputs, so this zero goes into each of them.
+    The backward pass of each exchange must run in every process, or another process waits for ever.
+    `torch.autograd.grad` runs only the path between its inputs and outputs, so every exchange depends on this zero.
     """
     leaf = torch.zeros((), device=device, requires_grad=torch.is_grad_enabled())
     inputs = [part for part in (*module.parameters(), *tensors(state)) if part.requires_grad]
@@ -156,7 +164,7 @@ def _anchor(module: nn.Module, state: State, device: torch.device) -> Tensor:
 
 
 class _Sent(NamedTuple):
-    """A state on its way, and which of its tensors have gradients."""
+    """A state that is sent, with a flag for each tensor that requires a gradient."""
 
     state: State
     has_gradient: Tensor
@@ -165,7 +173,7 @@ class _Sent(NamedTuple):
 def _merge_with_gradients(
     state: State, merge: Callable[[State, State], State], anchor: Tensor
 ) -> tuple[State, Tensor | None]:
-    """Merge as `merge_in_tree` does. The second result is a tensor through which gradients reach what was sent."""
+    """Merge as `merge_in_tree` does. The second result is a tensor through which gradients reach the exchanges."""
     tokens: list[Tensor] = []
     like = state
     for partner, is_receiver in _partners():
@@ -199,7 +207,7 @@ def _sum(tokens: list[Tensor]) -> Tensor | None:
 
 
 def _broadcast(encoding: Tensor | None, token: Tensor) -> Tensor:
-    """Return the encoding of rank 0 to all ranks."""
+    """Return the encoding of rank 0 on all ranks."""
     like, device = torch.empty(0), token.device
     meta = torch.zeros(1, dtype=torch.int64, device=device)
     if encoding is not None:
@@ -217,7 +225,7 @@ def _broadcast(encoding: Tensor | None, token: Tensor) -> Tensor:
 
 
 class _Anchor(torch.autograd.Function):
-    """Returns zero; its backward pass gives zeros to parameters, which a process without chunks does not use."""
+    """Return zero; the backward pass gives zeros to parameters, which a process without chunks does not use."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Tensor) -> Tensor:
@@ -230,7 +238,7 @@ class _Anchor(torch.autograd.Function):
 
 
 class _Send(torch.autograd.Function):
-    """Its backward pass receives the gradients of what was sent."""
+    """Return zero; the backward pass receives the gradients of the sent tensors."""
 
     @staticmethod
     def forward(ctx: Any, partner: int, anchor: Tensor, *parts: Tensor) -> Tensor:
@@ -245,7 +253,7 @@ class _Send(torch.autograd.Function):
 
 
 class _Receive(torch.autograd.Function):
-    """Returns what was received, after a token; its backward pass sends the gradients back."""
+    """Return a token and the received tensors; the backward pass sends their gradients back."""
 
     @staticmethod
     def forward(ctx: Any, partner: int, anchor: Tensor, *parts: Tensor) -> Any:
@@ -260,7 +268,7 @@ class _Receive(torch.autograd.Function):
 
 
 class _Tie(torch.autograd.Function):
-    """Returns the first tensors; the others get gradients of zero, so that what they depend on is reached."""
+    """Return the first tensors; the backward pass gives zeros to the others, so that it reaches their inputs."""
 
     @staticmethod
     def forward(ctx: Any, count: int, *parts: Tensor) -> Any:
@@ -273,7 +281,7 @@ class _Tie(torch.autograd.Function):
 
 
 class _Broadcast(torch.autograd.Function):
-    """Its backward pass sums the gradients of all ranks at rank 0."""
+    """Return the value; the backward pass sums the gradients of all ranks on rank 0."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, token: Tensor) -> Tensor:

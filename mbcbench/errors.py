@@ -1,4 +1,4 @@
-"""Errors as the one line that reaches a user, other words of such lines, and the exit codes of the command line."""
+"""Exceptions with messages of one line for users, common parts of messages, and exit codes of the command line."""
 
 import contextlib
 import importlib
@@ -10,7 +10,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-# Optional libraries, by the name they are imported under, and the extra of mbcbench that installs each.
+# Optional libraries by import name, and the extra of mbcbench that installs each.
 EXTRAS = {
     "asv": "bench",
     "distributed": "cluster",
@@ -50,7 +50,7 @@ _FOREIGN = (
     *(str(_ROOT.parent / name) + os.sep for name in ("mbcbench", "suites", "encoders", "reports")),
 )
 
-# Parts of messages of exceptions that are not a MemoryError.
+# Parts of the messages of other exceptions than MemoryError.
 _OUT_OF_MEMORY = ("can't allocate memory", "bad_alloc", "Cannot allocate memory")
 
 
@@ -60,13 +60,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     return is_typed or any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
-# Pages of the documentation, as its navigation calls them: messages name pages, since a wheel has no files of them.
+# Titles of documentation pages, as in the navigation: a wheel does not contain the files of the pages.
 ADAPTERS_GUIDE = 'see the guide "Encoders of other conventions"'
 PYG_GUIDE = 'see the guide "PyTorch Geometric"'
 STREAMS_GUIDE = 'see the guides "Getting started", for a mean, and "Multiple instance learning", for attention'
 XFAILS_GUIDE = 'see the guide "Expected failures"'
 
-# What code raises that takes decoded JSON apart where it has another structure than expected.
+# Exceptions of code that reads decoded JSON with an unexpected structure.
 MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError)
 
 
@@ -82,23 +82,23 @@ class ExitCode(IntEnum):
 
 
 class UsageError(Exception):
-    """An argument cannot be used. The message shows its value and the fix."""
+    """Raised if an argument cannot be used. The message shows its value and the fix."""
 
 
 class BrokenPluginError(Exception):
-    """A plug-in raised while it was imported, built or run. The message is one line."""
+    """Raised if a plug-in raises while it is imported, built or run. The message is one line."""
 
 
 class BrokenLawError(BrokenPluginError):
-    """A law does not follow the protocol, which is not the fault of the encoder that it is tried on."""
+    """Raised if a law does not follow the protocol, which is not a fault of the encoder under test."""
 
 
 class LawOutOfMemoryError(BaseException):  # like KeyboardInterrupt, it must pass through Hypothesis
-    """Memory ran out, or reached its limit, while a law was tried."""
+    """Raised if memory runs out, or reaches its limit, while a law is tried."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C ended a run or an encoding. The message says how far it came and what is stored."""
+    """Raised after Ctrl-C during a run or an encoding. The message says how far it got and what is stored."""
 
 
 def _is_user_frame(frame: traceback.FrameSummary) -> bool:
@@ -107,7 +107,7 @@ def _is_user_frame(frame: traceback.FrameSummary) -> bool:
 
 
 def user_traceback(error: BaseException) -> str:
-    """Return the traceback of an exception from the first frame on that is the user's own code."""
+    """Return the traceback of an exception, from the first frame of the user's own code on."""
     if isinstance(error, BrokenPluginError) and error.__cause__ is not None:
         error = error.__cause__
     frames = list(traceback.extract_tb(error.__traceback__))
@@ -117,13 +117,13 @@ def user_traceback(error: BaseException) -> str:
 
 
 def user_frame(error: BaseException) -> str:
-    """Return ` (file.py:12)` for the innermost frame of an exception that is the user's own code, or nothing."""
+    """Return ` (file.py:12)` for the innermost frame of the user's own code, or an empty string."""
     inner = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_user_frame(frame)]
     return f" ({os.path.relpath(inner[-1].filename)}:{inner[-1].lineno})" if inner else ""
 
 
 def one_line(error: BaseException) -> str:
-    """Return an exception as one line: its type, if it is not one of ours, and the first line of its message.
+    """Return an exception as one line: its type, unless mbcbench defines it, and the first line of its message.
 
     For an optional library that is not installed, return how to install it.
     """
@@ -143,7 +143,7 @@ def plural(count: int, noun: str) -> str:
 
 @contextlib.contextmanager
 def explain_missing_libraries() -> Iterator[None]:
-    """Let a ModuleNotFoundError for an optional library say how to install it."""
+    """Add installation advice to a ModuleNotFoundError for an optional library."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -153,7 +153,7 @@ def explain_missing_libraries() -> Iterator[None]:
 
 
 def _missing_library(error: BaseException) -> str | None:
-    """Return the optional library that an exception says is not installed."""
+    """Return the optional library that is not installed according to an exception, or None."""
     name = error.name if isinstance(error, ModuleNotFoundError) else None
     library = (name or "").partition(".")[0]
     return library if library in EXTRAS else None
@@ -168,5 +168,5 @@ def require(module: str, reason: str) -> Any:
 
 
 def install_hint(module: str) -> str:
-    """Return the words that say how to install an optional library."""
+    """Return advice on how to install an optional library."""
     return f"install it with: pip install 'mbcbench[{EXTRAS[module]}]'"
