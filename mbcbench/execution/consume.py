@@ -31,13 +31,17 @@ class RunResult:
     Attributes
     ----------
     progress
-        How many cells were run, reused or failed, and how long they took.
+        Numbers of cells that were run, reused or failed, and their durations.
     records
-        The records of all cells.
+        Records of all cells, without those of successful probes for planning.
     folder
-        Folder of the run that stores the records; None if nothing stores them.
+        Folder of the run that stores the records; None if they are not stored.
     interrupted
         True after Ctrl-C.
+    frame : pandas.DataFrame
+        The records, one row each.
+    exit_code : ExitCode
+        Exit code of a command with these records.
     """
 
     progress: Progress
@@ -57,7 +61,7 @@ class RunResult:
 
     @property
     def progress_text(self) -> str:
-        """Message about how far an interrupted run came."""
+        """Message with the number of cells that ended before the interruption."""
         done, total = self.progress.done, self.progress.total
         count = plural(done, "cell") if total is None else f"{done} of {plural(total, 'cell')}"
         return f"interrupted after {count}"
@@ -93,5 +97,5 @@ def _store(step: Step, result: RunResult, run: store.Run | None) -> None:
 
 
 def _is_sound_probe(record: Record) -> bool:
-    """Return True for the record of a probe that found nothing wrong, which nobody needs to see."""
+    """Return True for the record of a successful probe for planning, which is not stored."""
     return record.case in (*PLANNING, "source") and record.status not in BROKEN

@@ -57,7 +57,7 @@ def _imported_parts(paths: Iterable[Path]) -> Iterator[str]:
 
 @cache
 def _parse(content: bytes) -> ast.Module:
-    """Parse a file; plug-ins import many of the same."""
+    """Parse a file. Cached, since plug-ins import many files in common."""
     return ast.parse(content)
 
 
@@ -71,7 +71,7 @@ def _public_names() -> dict[str, str]:
 
 @cache
 def _imported_modules(content: bytes) -> list[str]:
-    """Return the modules that the absolute imports of a file may mean: of `from a import b`, `a.b`."""
+    """Return the modules that a file may import absolutely; `from a import b` counts as `a.b`."""
     modules: list[str] = []
     for node in ast.walk(_parse(content)):
         if isinstance(node, ast.Import):
@@ -89,10 +89,10 @@ def _files_of(part: str) -> list[Path]:
 
 
 def sources(modules: Iterable[str]) -> set[Path]:
-    """Return the source files of a plug-in: of the loaded `modules`, and of what they have loaded of their package.
+    """Return the source files of a plug-in: those of the loaded `modules`, and the loaded files of their package.
 
-    A package adds all files in its folder. The package of a module is the outermost one, or, of the plug-ins of this
-    distribution, the kind of plug-in. A module outside a package has its folder in place of that.
+    A module that is a package adds all files in its folder. The package of a module is the outermost one; for plug-ins
+    of this distribution, it is the package of their kind. For a module outside a package, its folder takes that place.
     """
     loaded = [sys.modules[name] for name in modules if name in sys.modules and not name.startswith("torch.")]
     files = [(module.__name__, Path(module.__file__).resolve()) for module in loaded if module.__file__ is not None]
@@ -108,7 +108,7 @@ def _sources_of(name: str, file: Path) -> set[Path]:
 
 
 def _package_folder(name: str, file: Path, is_package: bool) -> Path:
-    """Return the folder of the outermost package of a module, or of the kind of plug-in that it is of."""
+    """Return the folder of the outermost package of a module, or of its kind of plug-in."""
     depth = len(name.split(".")) - (0 if is_package else 1)  # packages around the file
     inside = 2 if name.startswith(tuple(f"mbcbench.{kind}." for kind in PLUGIN_KINDS)) else 1
     return file.parents[max(depth - inside, 0)]  # a file that is loaded by its path has no dotted name
@@ -123,7 +123,7 @@ def _loaded_files() -> set[Path]:
 def sources_unloaded(module: str) -> set[Path]:
     """Return what `sources` returns for a module of this distribution's plug-ins, without importing it.
 
-    That is what a process has that loads this module and no other plug-in, if all imports are at the top of files.
+    Both agree in a process that loads this module and no other plug-in, if all imports are at the top of files.
     """
     package = ".".join(module.split(".")[:2])
     spec = importlib.util.find_spec(package)
@@ -154,7 +154,7 @@ def _file_in(folder: Path, dotted: str) -> Path | None:
 def _imports_at_top(path: Path, package: str) -> Iterator[str]:
     """Yield the modules that importing a file may import: of `from a import b`, both `a` and `a.b`.
 
-    package: of the file, to which relative imports refer.
+    package: the package of the file, to which relative imports refer.
     """
     pending = list(_parse(path.read_bytes()).body)
     while pending:
@@ -173,12 +173,12 @@ def _imports_at_top(path: Path, package: str) -> Iterator[str]:
 
 
 def _is_index(path: Path) -> bool:
-    """Return True for the list of a package's plug-ins, which a new plug-in changes (see `mbcbench.registry.Index`)."""
+    """Return True for an index of plug-ins, which every new plug-in changes (see `mbcbench.registry.Index`)."""
     return path.stem == "index" or path.stem.endswith("_index")
 
 
 def files(paths: Iterable[Path]) -> str:
-    """Return a digest of the contents of some files, wherever they lie; comments and docstrings do not count."""
+    """Return a digest of the contents of files, without their paths; comments and docstrings do not count."""
     parts = sorted(_code_digest(path.read_bytes()) for path in paths)
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
@@ -186,7 +186,7 @@ def files(paths: Iterable[Path]) -> str:
 @cache
 def _code_digest(content: bytes) -> str:
     try:
-        tree = ast.parse(content)  # it is changed below, so not one that `_parse` keeps
+        tree = ast.parse(content)  # modified below, so not the cached tree of `_parse`
     except (SyntaxError, ValueError):  # not Python, or not of this version
         return hashlib.sha256(content).hexdigest()
     for node in ast.walk(tree):

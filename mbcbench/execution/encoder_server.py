@@ -1,9 +1,9 @@
 """Encoder servers: processes that import an encoder once, from which the processes of its cells are forked.
 
-An import may take seconds, and a check has dozens of cells. What is forked from a server is isolated like any other
-cell: it has its own limits, and its end is a row. An import that fails, crashes or hangs is the result of the first
-cell. What the cells of a suite repeat is done in the server too (`Suite.warm_up`). An encoder whose module starts
-threads or CUDA when it is imported or called cannot be forked: `NotForkableError`.
+An import may take seconds, and a check has dozens of cells. A process forked from a server is isolated like any other
+cell: it has its own limits, and its failure becomes a record. An import that fails, crashes or hangs is the result of
+the first cell. Work that the cells of a suite repeat is done in the server (`Suite.warm_up`). An encoder whose module
+starts threads or CUDA when it is imported or called cannot be forked: `NotForkableError`.
 """
 
 import contextlib
@@ -29,10 +29,10 @@ from mbcbench.execution import worker
 from mbcbench.records.cell import Cell
 
 NAME = "mbcbench-server"
-# Of pyarrow, and so of pandas: jemalloc starts its thread again after a fork. The other has just ended.
+# jemalloc, which pyarrow and so pandas load, restarts its thread after a fork. A thread without a name has just ended.
 FORKABLE_THREADS = {"jemalloc_bg_thd", ""}
-SECONDS_TO_STOP = 5.0  # of a server whose connection is closed
-SECONDS_TO_EXIT = 5.0  # of a thread that has done its work
+SECONDS_TO_STOP = 5.0  # for a server to stop after its connection is closed
+SECONDS_TO_EXIT = 5.0  # for a finished thread to exit
 
 
 class NotForkableError(Exception):
@@ -61,7 +61,7 @@ class Imported:
 
 @dataclass(frozen=True)
 class Ended:
-    """The process of a request has ended, with its records, at its time limit, or with an exit code.
+    """The process of a request has ended: with its records, at its time limit, or with an exit code.
 
     is_forkable: False if the process was not started, since the server cannot be forked any more.
     """
@@ -77,7 +77,7 @@ class Ended:
 
 
 class EncoderServers:
-    """The servers of a command: one for each of `encoders`, started when its first cell is."""
+    """The servers of a command: one for each of `encoders`, started with its first cell."""
 
     def __init__(self, encoders: Collection[str]) -> None:
         self._servers: dict[str, _Server] = {}
@@ -97,7 +97,7 @@ class EncoderServers:
         return encoder in self._encoders
 
     def withdraw(self, encoder: str) -> None:
-        """Serve an encoder no longer, since it cannot be forked."""
+        """Stop serving an encoder that cannot be forked."""
         self._encoders.discard(encoder)
 
     def submit(self, context: ForkServerContext, request: Request) -> "Future[list[str]]":
@@ -111,7 +111,7 @@ class EncoderServers:
 
 
 class _Server:
-    """A server as the main process sees it. A thread settles the futures of its cells."""
+    """A server, seen from the main process. A thread resolves the futures of its cells."""
 
     def __init__(self, context: ForkServerContext, first: Request) -> None:
         self.has_ended = False
@@ -134,12 +134,12 @@ class _Server:
                 future.set_exception(self._death())
                 return future
             self._pending[request.number] = future
-            with contextlib.suppress(OSError):  # the server has just died, which the thread will see
+            with contextlib.suppress(OSError):  # the server has just died, which the thread will notice
                 self._connection.send(request)
         return future
 
     def stop(self) -> None:
-        """Ask the server to kill its cells and end; kill it if it does not."""
+        """Ask the server to kill its cells and exit; kill it if it does not exit."""
         with contextlib.suppress(OSError):
             self._connection.send(None)
         self._process.join(SECONDS_TO_STOP if self._has_imported else 0)
@@ -186,7 +186,7 @@ class _Server:
 
     def _death(self) -> Exception:
         self._process.join()
-        if self._process.exitcode == -signal.SIGALRM:  # while it warmed up
+        if self._process.exitcode == -signal.SIGALRM:  # during the warm-up
             return FutureTimeout()
         return _expired(self._process.exitcode)
 
@@ -199,7 +199,7 @@ def _expired(exit_code: int | None) -> ProcessExpired:
 
 
 def serve(connection: Connection, first: Request) -> None:
-    """Import the encoder of a request, and run requests until the main process says None or is gone."""
+    """Import the encoder of a request, and run requests until the main process sends None or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the main one ends the others
     try:
         worker.set_up(first.log, first.folder)
@@ -210,22 +210,22 @@ def serve(connection: Connection, first: Request) -> None:
     is_forkable = lines is None and not _has_threads_or_cuda()
     connection.send(Imported(lines, is_forkable))
     if is_forkable:
-        gc.freeze()  # or a collection in a cell would copy all that was imported
+        gc.freeze()  # otherwise a collection in a cell would copy all imported objects
         _Children(connection).run()
 
 
 def _import(encoder: str) -> None:
     from mbcbench.protocol.build import get_spec  # imports torch, which the main process does without
 
-    with contextlib.suppress(UsageError):  # the cell will say so
+    with contextlib.suppress(UsageError):  # the cell will report it
         get_spec(encoder)
 
 
 @contextlib.contextmanager
 def _end_with_main_process(seconds: float | None) -> Iterator[None]:
-    """Let this process end with the main process during an import, as cells do.
+    """End this process with the main process during an import, as in cells.
 
-    The thread that sees to that ends before any fork.
+    The thread that watches the main process ends before any fork.
     """
     main = multiprocessing.parent_process()
     assert main is not None
@@ -248,14 +248,14 @@ def _end_with_main_process(seconds: float | None) -> Iterator[None]:
 
 
 def _await_exit(thread: threading.Thread) -> None:
-    """Wait until the kernel, too, has ended a thread that Python has joined: on a busy machine that takes a moment."""
+    """Wait until the kernel has ended a thread that Python has joined, which takes a moment on a busy machine."""
     deadline = time.monotonic() + SECONDS_TO_EXIT
     while Path(f"/proc/self/task/{thread.native_id}").exists() and time.monotonic() < deadline:
         time.sleep(0.001)
 
 
 def _has_threads_or_cuda() -> bool:
-    """Return True if the process cannot be forked safely: a lock that another thread holds is never released."""
+    """Return True if forking is unsafe: a lock that another thread holds would never be released."""
     import torch
 
     if threading.active_count() > 1 or torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
@@ -321,7 +321,7 @@ class _Children:
         return True
 
     def _warm_up(self, request: Request) -> bool:
-        """Do what the cells of a suite repeat, under the limits of one; return True if the process can be forked.
+        """Do the work that cells of a suite repeat, under the limits of one; return True if forking is possible.
 
         The kernel ends the server if this takes too long: no timer of Python interrupts native code.
         """
@@ -339,13 +339,13 @@ class _Children:
         reader, writer = multiprocessing.Pipe(duplex=False)
         process = self._context.Process(target=_run, args=(request, self._connection, writer), daemon=True)
         process.start()
-        writer.close()  # so that the end of the process is the end of the pipe
+        writer.close()  # so that the pipe ends with the process
         seconds = math.inf if request.seconds is None else request.seconds
         return _Child(request.number, process, reader, time.monotonic() + seconds)
 
 
 def _end(child: _Child, *, timed_out: bool) -> Ended:
-    """Return how a process ended, after killing it: a thread that the encoder started may keep it."""
+    """Return how a process ended. Kill it first: a thread that the encoder started may keep it alive."""
     lines: list[str] | None = None
     if not timed_out:
         with contextlib.suppress(EOFError, OSError):
@@ -358,6 +358,6 @@ def _end(child: _Child, *, timed_out: bool) -> Ended:
 
 
 def _run(request: Request, connection: Connection, writer: Connection) -> None:
-    connection.close()  # or the main process would not see that the server has ended
+    connection.close()  # otherwise the main process would not notice the end of the server
     lines = worker.execute(request.cell, request.seconds, request.memory_bytes, request.log, request.folder)
     writer.send(lines)

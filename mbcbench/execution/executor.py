@@ -15,8 +15,8 @@ from mbcbench.types import JsonObject
 class Executor(Protocol):
     """Runs cells.
 
-    processor: model of the processor that runs cells which measure time or memory. workers: how many cells run at a
-    time. hardware: what run.json says of it, if that is not this machine.
+    processor: model of the processor that runs cells which measure time or memory. workers: number of cells that run
+    at a time. hardware: entry for run.json, if cells do not run on this machine.
     """
 
     @property
@@ -29,7 +29,7 @@ class Executor(Protocol):
     def hardware(self) -> JsonObject: ...
 
     def prepare(self, jobs: Sequence[Job]) -> Generator[Event, None, list[Job]]:
-        """Make ready the data that jobs need, and return the jobs that can run; the others end here."""
+        """Prepare the data that jobs need, and return the jobs that can run; the others end here."""
 
     def run(self, jobs: Sequence[Job], *, exclusive: bool = False) -> Iterator[Event]:
         """Run jobs, and yield when each starts and ends. exclusive: nothing else runs on its machine."""

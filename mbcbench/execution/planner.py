@@ -23,7 +23,7 @@ from mbcbench.registry import default_suites
 from mbcbench.types import Device, JsonObject
 
 LAWS_SUITE = "laws"
-TRAINING = ("torch._dynamo",)  # the first optimizer of a process imports it, for over a second
+TRAINING = ("torch._dynamo",)  # imported by the first optimizer of a process, which takes over a second
 PLUGIN_SECONDS = 60.0  # to import a plug-in, and to build an encoder
 
 Identity = Mapping[str, str]
@@ -35,9 +35,9 @@ class RunOptions:
 
     user_encoders: encoders given on the command line; if one of them cannot be built, that is a usage error.
     seconds: time limit of a cell, in place of its suite's.
-    only: experiments to run of the suites. data, device, seeds, reference, draw: see
+    only: experiments of the suites to run. data, device, seeds, reference, draw: see
     `mbcbench.execution.suite.Request`. build: how the laws build the encoders of the user.
-    laws: those to check, or none for all. shard: the part of the plan to run, or None for all of it.
+    laws: ids of the laws to check, or none for all. shard: the part of the plan to run, or None for all of it.
     scheduler: address or file of the Dask scheduler whose workers run the cells, or None for this machine.
     """
 
@@ -60,7 +60,7 @@ class RunOptions:
 
     @property
     def has_filters(self) -> bool:
-        """True if suites are asked for something that they may not have."""
+        """True if an option asks for experiments, data or a device that a suite may not have."""
         return bool(self.only) or self.data != "auto" or self.device != "cpu"
 
     def limits(self, seconds: float) -> Limits:
@@ -70,10 +70,10 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class Planned:
-    """The plan: all cells so far, those of this stage to run, how many of it are reused, and why the others are not.
+    """The plan: all cells so far, the cells of this stage to run, the number of reused cells, and why others are not.
 
-    experiments: by name, what each shows (see `mbcbench.execution.suite.Experiment`) and the keys of its cells.
-    digest: of all cells of the plan, also those of other shards. workers: how many cells run at a time, if known.
+    experiments: by name, the settings of each (see `mbcbench.execution.suite.Experiment`) and the keys of its cells.
+    digest: of all cells of the plan, including other shards. workers: number of cells that run at a time, if known.
     hardware: that of a cluster.
     """
 
@@ -143,7 +143,7 @@ def check_laws(options: RunOptions, profile: Profile, params: JsonObject) -> Ste
 def run_probe(case: str, *, encoder: str = "", seed: int = 0, **params: Any) -> Record:
     """Return the record of one probe (see `mbcbench.execution.probe`).
 
-    Raises UsageError if what it is asked for cannot be used.
+    Raises UsageError if its arguments cannot be used.
     """
     cell = Cell(suite=PROBE, case=case, encoder=encoder, seed=seed, params=params)
     events = runner.run([Job(cell, Limits(PLUGIN_SECONDS))], workers=1)
@@ -286,7 +286,7 @@ def _has_follow_up(plan: Record) -> bool:
 
 
 def _customize(options: RunOptions, cell: Cell) -> Cell | None:
-    """Return the cell of a law with what the user says about the encoder; None for a law that is not to be checked."""
+    """Return the cell of a law with the user's build options for the encoder; None if the law is not requested."""
     if cell.suite != LAWS_SUITE:
         return cell
     if options.laws and cell.case not in options.laws:
@@ -357,14 +357,14 @@ def _identify(work: _Work, probed: Sequence[Record], executor: Executor) -> list
 def _environment(processor: str) -> dict[str, str]:
     """Return the part of the identity that cells of all suites have, with the processor if time or memory is measured.
 
-    Scores and verdicts on laws differ between processors by rounding only, so that records of another one are valid.
+    Scores and verdicts on laws differ between processors by rounding only, so records of another processor are valid.
     """
     versions = {f"{name} version": version for name, version in system.versions().items()}
     return {**versions, "processor": processor} if processor else versions
 
 
 def _experiments_of(work: _Work, jobs: Sequence[Job]) -> dict[str, JsonObject]:
-    """Return the experiments with the keys that their cells have in `jobs`, where they have an identity."""
+    """Return the experiments with the keys of their cells in `jobs`, where cells have an identity."""
     keys = {planned.cell.key: job.cell.key for planned, job in zip(work.jobs, jobs, strict=True)}
     return {
         name: {**experiment, "cells": [keys[key] for key in experiment["cells"] if key in keys]}

@@ -1,4 +1,4 @@
-"""Preparation: data are made ready once for all cells that need them, without a time limit, before any cell starts."""
+"""Prepare data once for all cells that need them, without a time limit and before any cell starts."""
 
 import importlib.util
 import json
@@ -20,13 +20,13 @@ from mbcbench.records.record import BROKEN, NOT_RUN, Record, Status
 if TYPE_CHECKING:
     from mbcbench.datasets.progress import Report
 
-PREPARE = "prepare"  # case of the probe that makes data ready
+PREPARE = "prepare"  # case of the probe that prepares data
 LIMITS = Limits(seconds=None, memory_bytes=16 * 2**30)  # more memory than any data set takes
 SECONDS_BETWEEN_REPORTS = 0.5
 
 
 def prepare_data(jobs: Sequence[Job], workers: int, libraries: Sequence[str] = ()) -> Generator[Event, None, list[Job]]:
-    """Make ready the data that jobs need, and return the jobs that can run. workers, libraries: see `runner.run`.
+    """Prepare the data that jobs need, and return the jobs that can run. workers, libraries: see `runner.run`.
 
     The others end here, with a record that says why their data are missing: that is not the fault of an encoder.
     Raises UsageError if the libraries that prepare data are not installed.
@@ -64,7 +64,7 @@ def _require_libraries(suites: Collection[str]) -> None:
 
 
 def run_probe(cell: Cell) -> None:
-    """Make ready the data of a probe. Raises UsageError with the remedy if that cannot be done."""
+    """Prepare the data of a probe. Raises UsageError with the remedy if that fails."""
     from mbcbench.datasets import data_set
     from mbcbench.datasets.progress import listen
 
@@ -83,7 +83,7 @@ def _need_of(cell: Cell) -> DataNeed:
 
 
 def _not_run(cell: Cell, need: DataNeed, cause: Record) -> Record:
-    """Return the record of a cell whose data cannot be made ready."""
+    """Return the record of a cell whose data cannot be prepared."""
     remedy = "" if cause.status is Status.USAGE else f"; try: mbcbench data fetch {need.name}"
     message = f"{NOT_RUN}the data set {need.name} cannot be prepared: {cause.message}{remedy}"
     return cell.record(cause.status if cause.status in BROKEN else Status.ERROR, message=message)

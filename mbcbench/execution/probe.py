@@ -1,8 +1,8 @@
 """Probes: cells that import a plug-in and describe it, since only the process of a cell may import plug-ins.
 
-`build` builds an encoder and encodes a small batch. `plan` asks a suite for its cells, and `follow-up` for those
-that depend on the records of the first ones. `source` digests the sources of
-a suite. `prepare` makes data ready. `law` reads the page of a law. `replay` tries a recorded counterexample again.
+`build` builds an encoder and encodes a small batch. `plan` asks a suite for its cells, and `follow-up` for those that
+depend on the records of the first ones. `source` digests the sources of a suite. `prepare` prepares data. `law` reads
+the page of a law. `replay` tries a recorded counterexample again.
 """
 
 import inspect
@@ -33,7 +33,7 @@ from mbcbench.verify.validate import element_width, validate, why_width
 
 
 def run(cell: Cell) -> list[Record]:
-    """Return one record with the detail of the probe, or with the status `usage` and what the user has to correct."""
+    """Return one record with the detail of the probe, or with the status `usage` and a message for the user."""
     probes: dict[str, Callable[[Cell], ProbeDetail]] = {
         "build": _build,
         "plan": _plan,
@@ -77,7 +77,7 @@ def _build(cell: Cell) -> EncoderDetail:
 
 
 def _place_of_weights(module: nn.Module, options: BuildOptions, name: str) -> str:
-    """Return where in the file of weights those of the encoder are, which has them already."""
+    """Return the place of the encoder's weights in their file; the encoder has loaded them already."""
     return load_weights(module, Path(options.weights), name, options.weights_key) if options.weights else ""
 
 
@@ -126,7 +126,7 @@ def _plan(cell: Cell) -> PlanDetail:
 
 
 def _needs(cell: Cell, planned_by: Suite) -> list[JsonObject]:
-    """Return the data that a cell needs, as the suite says that runs it."""
+    """Return the data that a cell needs, according to the suite that runs it."""
     if cell.suite == planned_by.name or cell.suite not in registry.plugins(registry.SUITES):
         suite = planned_by
     else:
@@ -168,7 +168,7 @@ def _follow_up(cell: Cell) -> PlanDetail:
 
 
 def _select_experiments(name: str, suite: Suite, only: Sequence[str]) -> Mapping[str, Experiment]:
-    """Return the experiments named in `only`, or all; a suite without experiments is one.
+    """Return the experiments named in `only`, or all; a suite without experiments counts as one.
 
     Raises UsageError for an unknown experiment.
     """

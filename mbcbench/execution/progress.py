@@ -1,4 +1,4 @@
-"""Progress of a run: what runs, what is done, and how much time is left. Live on a terminal, plain lines elsewhere."""
+"""Progress of a run: running cells, finished cells and time left. Live on a terminal, plain lines elsewhere."""
 
 import contextlib
 import math
@@ -55,7 +55,7 @@ class Progress:
         return self._clock() - moment
 
     def update(self, step: Step) -> None:
-        """Take account of the next step."""
+        """Update the state with the next step."""
         match step:
             case Planned():
                 self.total = len(step.cells)
@@ -85,7 +85,7 @@ class Progress:
             self._seconds[step.cell.suite].append(self.since(start))
 
     def describe(self, cell: Cell) -> str:
-        """Return what a running cell does."""
+        """Describe a running cell."""
         preparation = self.preparations.get(cell.key)
         return preparation.line(self._clock()) if preparation is not None else _name(cell)
 
@@ -119,7 +119,7 @@ class _Preparation:
         self._start = start  # of what the reports describe
 
     def update(self, report: "Report", now: float) -> None:
-        """Take account of a report."""
+        """Update the state with a report."""
         if self._report is None or self._report.description != report.description:
             self._start = now
         self._report = report
@@ -152,7 +152,7 @@ def is_failure(step: Finished) -> bool:
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration for reading: `8 s`, `3 min 20 s`, `2 h 5 min`."""
+    """Format a duration: `8 s`, `3 min 20 s`, `2 h 5 min`."""
     rounded = round(seconds)
     if rounded < 60:
         return f"{rounded} s"
@@ -167,8 +167,8 @@ def watch(console: Console, progress: Progress, *, quiet: bool) -> Iterator[Call
     if quiet:
         yield progress.update
     elif console.is_terminal:
-        # rich.progress estimates the time left from all cells alike, but those of one suite take far longer than those
-        # of another; so the line is ours.
+        # rich.progress estimates the time left from all cells alike, but cells of some suites take far longer than
+        # others. This module therefore writes the line itself.
         with Live(get_renderable=lambda: _render(progress), console=console, transient=True):
             yield progress.update
     else:
@@ -189,7 +189,7 @@ class _Lines:
     def __init__(self, console: Console, progress: Progress) -> None:
         self._printer = LinePrinter(console)
         self._progress = progress
-        self._errors: set[tuple[str, str]] = set()  # encoders, and errors of which the first is printed
+        self._errors: set[tuple[str, str]] = set()  # encoder and message of errors that were printed
 
     def update(self, step: Step) -> None:
         self._progress.update(step)
@@ -221,7 +221,7 @@ class LinePrinter:
         self._console.print(line, soft_wrap=True, markup=False, highlight=False, emoji=False)
 
     def print_at_intervals(self, line: Callable[[], str], elapsed: float) -> None:
-        """Print a line if the last one is long enough ago. elapsed: seconds since the start."""
+        """Print a line if enough time has passed since the last one. elapsed: seconds since the start."""
         if elapsed - self._last >= SECONDS_BETWEEN_LINES:
             self._last = elapsed
             self.print(line())
@@ -232,7 +232,7 @@ def _failure(step: Finished) -> Record:
 
 
 def _describe_failure(step: Finished) -> str:
-    """Return a failure as a line. The output of the command has the whole message."""
+    """Return a failure as one line. The output of the command has the full message."""
     record = _failure(step)
     name = _name(step.cell)
     message = record.message.removeprefix(f"{name} ")
@@ -242,7 +242,7 @@ def _describe_failure(step: Finished) -> str:
 
 
 def _name(cell: Cell) -> str:
-    """Return a cell for reading. A probe, of an encoder or a suite, is an internal step, and so only its subject."""
+    """Return a readable name of a cell. A probe is an internal step, named after its encoder or suite alone."""
     words = [cell.encoder or cell.params.get("suite", "")]
     if cell.suite != PROBE or not words[0]:
         words += [cell.suite, cell.case]

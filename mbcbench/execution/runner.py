@@ -43,8 +43,8 @@ SECONDS_TO_DIE = 5.0  # of processes that were killed
 NAME = "mbcbench"
 _NUMBERS = itertools.count()  # of pools, and of requests to servers
 _folders: list[str] = []  # the working directory when a process was last started
-_STARTING = threading.Lock()  # held while what all threads share is changed to start a process
-# What the fork server imports. Never a plug-in: it could hang or crash.
+_STARTING = threading.Lock()  # held while global state is changed to start a process
+# Modules that the fork server imports. Never a plug-in, which could hang or crash.
 PRELOADED = [
     "torch",
     "psutil",
@@ -81,7 +81,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Advanced:
-    """The process of a cell has reported how far it is."""
+    """The process of a cell has reported its progress."""
 
     cell: Cell
     report: "Report"
@@ -94,8 +94,8 @@ Event = Started | Advanced | Finished
 class Job:
     """A cell and its limits.
 
-    needs: data that must be ready before it runs. progress: file in which its process reports how far it is.
-    folder: in which its process runs; that of this process if it is empty.
+    needs: data that must be ready before it runs. progress: file to which its process writes its progress.
+    folder: working directory of its process; empty for that of this process.
     """
 
     cell: Cell
@@ -122,7 +122,7 @@ class Pool(Protocol):
         """Start the job that was taken last. If its process starts at once, yield that."""
 
     def reports(self) -> Iterator["Event"]:
-        """Yield what running jobs have reported, and events of what they wait for."""
+        """Yield the progress of running jobs, and the events of the work that they wait for."""
 
     def finished(self) -> list[Ended]:
         """Wait until a job ends, or for a moment, and return all that have ended with their records."""
@@ -138,8 +138,8 @@ def run(
 ) -> Iterator[Event]:
     """Run jobs in their order, at most `workers` at a time, and yield when each starts and ends.
 
-    libraries: modules that many cells import, and that the fork server loads once. The first call of a process decides.
-    servers: those of encoders whose module is imported once for all cells. name: with which those of processes begin.
+    libraries: modules that many cells import, and that the fork server loads once. The first call in a process decides.
+    servers: for encoders whose module is imported once for all cells. name: prefix of the names of processes.
     Several threads may call this function at the same time.
     """
     with (
@@ -184,7 +184,7 @@ class _LocalPool:
         self._servers = servers
         self._context = _fork_server(libraries)
         self._logs = logs
-        self._name = f"{name}-{next(_NUMBERS)}-"  # of the processes, so that no others are killed
+        self._name = f"{name}-{next(_NUMBERS)}-"  # prefix of the names of processes, so that no others are killed
 
     def __enter__(self) -> "_LocalPool":
         return self
@@ -244,10 +244,10 @@ class _LocalPool:
         return [(job, self._records(job, future)) for job, future in ended]
 
     def reports(self) -> Iterator[Event]:
-        """Yield the latest report of each running job that has made one, also again: the display needs a pulse."""
+        """Yield the latest report of each running job, even if it was yielded before, to refresh the display."""
         for job in self.running.values():
             if job.progress is not None and job.progress.exists():
-                from mbcbench.datasets.progress import Report  # and all data sets, which most runs do without
+                from mbcbench.datasets.progress import Report  # imports all data sets, which most runs do not need
 
                 yield Advanced(job.cell, Report(**json.loads(job.progress.read_text())))
 
@@ -264,7 +264,7 @@ class _LocalPool:
             return (cell.record(Status.TIMEOUT, message=message, seconds=seconds),)
         except ProcessExpired as error:
             return (cell.record(Status.CRASH, message=f"its process ended with {_ending(error)}{self._tail(cell)}"),)
-        except Exception as error:  # what came through the pipe could not be decoded: the fault of the cell
+        except Exception as error:  # the records cannot be decoded: a fault of the cell
             return (cell.record(Status.ERROR, message=one_line(error)),)
 
     def _tail(self, cell: Cell) -> str:
@@ -276,14 +276,14 @@ class _LocalPool:
 
 
 def kill_cells(name: str) -> None:
-    """Kill the processes of cells whose names begin so; no cell that a server has forked is among them."""
+    """Kill the processes of cells whose names begin with `name`, which excludes cells forked from a server."""
     for child in multiprocessing.active_children():
         if child.name.startswith(name):
             child.kill()
 
 
 def working_directory() -> str:
-    """Return the working directory; make it again, empty, if an encoder has deleted it: all cells run there."""
+    """Return the working directory. Recreate it, empty, if an encoder has deleted it: all cells run there."""
     try:
         _folders[:] = [os.getcwd()]
     except FileNotFoundError:

@@ -23,7 +23,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the shard that a text like `2/4` names. Raises UsageError if there is none."""
+        """Parse a shard such as `2/4`. Raises UsageError for any other text."""
         match = PATTERN.fullmatch(text)
         if match is None:
             raise UsageError(f"--shard {text} is not I/N; for the second of four shards give --shard 2/4")
@@ -46,7 +46,7 @@ class Shard:
 
         with_follow_up: suites whose later cells depend on the records of the first ones. All their cells of one encoder
         are in the same shard, which plans the later cells from them; the cells of other suites are divided one by one.
-        Every shard of the same jobs has about as many of each suite, and nothing but the jobs decides which.
+        Shards of the same jobs get about equally many jobs of each suite. The division depends on the jobs alone.
         """
         groups: dict[tuple[str, str], list[Job]] = {}
         for job in jobs:

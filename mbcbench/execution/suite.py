@@ -12,7 +12,7 @@ from mbcbench.types import Profile as Profile  # noqa: PLC0414 # suites take it 
 
 PROFILES: tuple[Profile, ...] = get_args(Profile)
 SLOW_PROFILES: tuple[Profile, ...] = ("thorough", "paper")  # try the slow laws too
-PROBE = "probe"  # the suite whose cells import plug-ins and describe them (mbcbench.execution.probe)
+PROBE = "probe"  # suite whose cells import and describe plug-ins (mbcbench.execution.probe)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,14 +28,15 @@ class Request:
     seed
         Seed of the first repetition.
     data
-        `auto` uses the paper's data sets where they are present, `built-in` never, `paper` always. Or names of data
-        sets, separated by commas, for the contents that they have; for the others it is `auto`.
+        `auto` uses the paper's data sets where they are present, `built-in` never uses them, and `paper` always does.
+        Names of data sets, separated by commas, select these for their contents; other contents are chosen as by
+        `auto`.
     device
         Device on which models are trained.
     seeds
         Trainings per encoder, in place of the profile's number.
     reference
-        Whether the reference results that ship with mbcbench stand for trainings that they hold.
+        True to use the reference results that ship with mbcbench in place of the trainings that they contain.
     draw
         Seed of the choice of the reference cells that are trained again as a spot check.
     """
@@ -73,16 +74,16 @@ class PlanParams:
 
 @dataclass(frozen=True, kw_only=True)
 class DataNeed:
-    """Data that a cell loads: `data_set(name).loader(**arguments)`. It is made ready before any cell runs.
+    """Data that a cell loads: `data_set(name).loader(**arguments)`. The data are prepared before any cell runs.
 
     Parameters
     ----------
     name
         Name of the data set.
     arguments
-        Names and values, as plain data.
+        Arguments of the loader by name, as plain data.
     loader
-        Name of the method.
+        Name of the method that loads the data.
     """
 
     name: str
@@ -118,13 +119,13 @@ class Experiment:
     title
         One line.
     cells
-        Request -> cells.
+        Function of a `Request` that returns the cells.
     where
-        Filter of the records: column of their frame -> value.
+        Filter of the records: value by column of their frame.
     columns_by
         Column of the frame whose values head the columns of the table.
     only_train_size
-        Show only tests on sets as large as those of the training.
+        Show only tests on sets as large as in training.
     """
 
     title: str
@@ -145,23 +146,24 @@ class Suite:
     summary
         One line.
     cells
-        Request -> cells.
+        Function of a `Request` that returns the cells.
     run
-        Cell -> records. It is called in a process of its own, which may crash or be killed.
+        Function of a cell that returns its records. It is called in a process of its own, which may crash or be killed.
     seconds
-        Time limit of one cell, by profile.
+        Time limit of one cell in seconds, by profile.
     needs
-        Cell -> data that `run` loads. It is made ready once for all cells, outside their limits. A need of another
-        suite's cell is asked of that suite.
+        Function of a cell that returns the data that `run` loads. The data are prepared once for all cells, outside
+        their limits. For a cell of another suite, that suite is asked.
     warm_up
-        Does what the cells of an encoder repeat, and keeps it for `run`, in the process from which those of the user's
-        encoders are forked. An exception means nothing: it comes back in the cells.
+        Function of a cell that does the work that all cells of an encoder repeat, and keeps the result for `run`. It is
+        called in the process from which the cells of a user's encoder are forked. Its exceptions are ignored, since
+        they occur again in the cells.
     exclusive
         Run the cells with nothing else at the same time, because they measure time or memory.
     follow_up
-        Request, records of the first cells -> more cells: those that depend on what the first ones gave, such as
-        trainings with the learning rate that a search has chosen. The records are those of this suite only, and with
-        `--shard` those of some encoders only, so that it should decide for each encoder by itself.
+        Function of a request and the records of the first cells that returns cells which depend on these records, such
+        as trainings with the learning rate that a search has chosen. The records are those of this suite only, and with
+        `--shard` those of some encoders only, so the function should decide for each encoder on its own.
     experiments
         Parts that can be run alone, by name. A suite with experiments has encoders of its own and adds only those that
         the user names. Its cells may belong to another suite, which then runs them.

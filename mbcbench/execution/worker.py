@@ -1,4 +1,4 @@
-"""Worker: what happens in the process of a cell."""
+"""Worker: the code that runs in the process of a cell."""
 
 import gc
 import math
@@ -61,7 +61,7 @@ def set_up(log: str, folder: str) -> None:
 
 
 def attempt(cell: Cell, memory_bytes: int, action: Callable[[], None]) -> list[str] | None:
-    """Do what a cell needs under a memory limit; return the records of the cell if that raises, else None."""
+    """Run an action for a cell under a memory limit; return records of the error if it raises, else None."""
     start = time.perf_counter()
     try:
         with system.limit_private_memory(memory_bytes):
@@ -108,7 +108,7 @@ def _message(error: BaseException, memory_bytes: int) -> str:
     requested = REQUESTED_BYTES.search(message)
     gibibytes = memory_bytes / 2**30
     enough = max(2 * gibibytes, gibibytes + int(requested[1]) / 2**30 if requested else 0.0)
-    # Of what PyTorch's allocator says, only the size tells the reader something.
+    # Of the message of PyTorch's allocator, only the size helps the reader.
     if requested:
         message = f"one tensor asked for {int(requested[1]) / 2**30:,.1f} GiB{user_frame(error.__cause__ or error)}"
     return f"mbcbench's own limit of {gibibytes:g} GiB was reached; try --memory-limit {math.ceil(enough)} ({message})"
@@ -127,7 +127,7 @@ def _redirect_output(log: str) -> None:
 def _end_with_main_process(seconds: float | None) -> None:
     """End this process when the main process is gone, even if it was killed.
 
-    A thread waits for that. Where native code lets no thread run, the kernel's alarm ends the process in the end.
+    A thread waits for that. If native code lets no thread run, the kernel's alarm ends the process.
     """
     main = multiprocessing.parent_process()
     assert main is not None

@@ -1,7 +1,7 @@
 """Connection to a Dask scheduler: the workers that can run cells, and the cells that they run.
 
-The client chooses the worker of each cell. So it knows which cells a lost worker had, keeps timings alone on a machine,
-gives a GPU to one cell at a time, and lets no cell wait for a worker that never comes.
+The client chooses the worker of each cell. It therefore knows the cells of a lost worker, runs timed cells alone on a
+machine, gives a GPU to one cell at a time, and gives up cells that no worker can run.
 """
 
 import contextlib
@@ -28,11 +28,11 @@ logger = logging.getLogger(__name__)
 GPU = "GPU"  # the resource of workers with a GPU, as Dask's documentation calls it
 SECONDS_TO_CONNECT = 10.0
 SECONDS_TO_WRITE = 20.0  # the file of a scheduler that is just starting
-SECONDS_TO_GREET = 30.0  # for workers to answer, if another one has
+SECONDS_TO_GREET = 30.0  # for workers to answer, once another one has
 SECONDS_WITHOUT_WORKERS = 300.0  # until cells that no worker can run are given up
 SECONDS_BETWEEN_POLLS = 0.5
-SECONDS_TO_END = 5.0  # of the command on all workers
-SECONDS_TO_FETCH = 30.0  # a result from the worker that has it
+SECONDS_TO_END = 5.0  # to end the command on all workers
+SECONDS_TO_FETCH = 30.0  # to fetch a result from its worker
 
 # Dask has no type hints for these.
 Client = Any
@@ -51,7 +51,7 @@ class Kind:
 class Worker:
     """A worker of the cluster. running: attempts to run cells on it.
 
-    greeting: None until it has answered. first_task: that asks for it; Dask forgets a task whose future is forgotten.
+    greeting: None until the worker has answered. first_task: requests the greeting; Dask drops a task without a future.
     """
 
     address: str
@@ -74,7 +74,7 @@ class Worker:
 
 @dataclass(eq=False)
 class Attempt:
-    """An attempt to run a job. worker, future: None as long as no worker has room for it."""
+    """An attempt to run a job. worker, future: None until a worker has room for the job."""
 
     job: Job
     kind: Kind
@@ -101,7 +101,7 @@ class Connection:
         self._events: list[Event] = []
         self._ended: list[Attempt] = []
         self._next_refresh = 0.0
-        self._last_candidate: dict[Kind, float] = {}  # moment when there was one
+        self._last_candidate: dict[Kind, float] = {}  # time at which there last was one
         self.processor = ""  # the most frequent one, on which all cells run that measure time or memory
 
     def __enter__(self) -> "Connection":
@@ -114,7 +114,7 @@ class Connection:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the command on all workers, also where cells still run."""
+        """End the command on all workers, even if cells still run."""
         end = threading.Thread(target=self._end_command, daemon=True)  # a worker that is frozen does not answer
         end.start()
         end.join(SECONDS_TO_END)
@@ -145,7 +145,7 @@ class Connection:
         return bool(self._client.status == "running")
 
     def _await_workers(self) -> None:
-        """Wait until the workers have answered. Raises UsageError if there are none that can run cells."""
+        """Wait until the workers have answered. Raises UsageError if none can run cells."""
         start = time.monotonic()
         self._last_candidate = {Kind(gpu, alone): start for gpu in (False, True) for alone in (False, True)}
         self._refresh()
@@ -174,7 +174,7 @@ class Connection:
             self._refresh()
 
     def _refresh(self) -> None:
-        """Take account of workers that have joined or left."""
+        """Update the workers: some may have joined or left."""
         now = time.monotonic()
         self._next_refresh = now + SECONDS_BETWEEN_POLLS
         present = self._client.scheduler_info(n_workers=-1)["workers"] if self._is_connected else {}
@@ -195,7 +195,7 @@ class Connection:
         def answer(future: Future) -> None:
             try:
                 worker.greeting = future.result(timeout=SECONDS_TO_FETCH)
-            except Exception as error:  # it has no mbcbench, or another one
+            except Exception as error:  # mbcbench is missing there, or has another version
                 worker.greeting = Greeting(problem=one_line(error))
             worker.first_task = None
             if worker.greeting is not None and worker.greeting.problem:
@@ -211,7 +211,7 @@ class Connection:
             self._end(attempt)
 
     def _candidates(self, kind: Kind) -> list[Worker]:
-        """Return the workers that can run such cells now or later, or may do so when they have answered."""
+        """Return the workers that can run such cells, and those that have not answered yet."""
         workers = [worker for worker in self._workers.values() if worker.gpus > 0 or not kind.needs_gpu]
         return [worker for worker in workers if worker.greeting is None or self._can_run(worker, kind)]
 
@@ -220,7 +220,7 @@ class Connection:
         return worker.is_ready and has_processor and (worker.gpus > 0 or not kind.needs_gpu)
 
     def why_hopeless(self, kind: Kind) -> str:
-        """Return why such cells are not waited for any longer; empty if they are."""
+        """Return the reason to give up such cells, or an empty string as long as they may still run."""
         if self._client.status == "closed":
             return "the scheduler is lost"
         if self._candidates(kind) or time.monotonic() < self._last_candidate[kind] + SECONDS_WITHOUT_WORKERS:
@@ -231,7 +231,7 @@ class Connection:
         return f"no worker has the processor {self.processor} any more" if ready else self._problem()
 
     def _problem(self) -> str:
-        """Return why no worker can run any cells."""
+        """Return the reason why no worker can run cells."""
         problems = [worker.greeting.problem for worker in self._workers.values() if worker.greeting is not None]
         return next((problem for problem in problems if problem), "the cluster has no workers")
 
@@ -288,7 +288,7 @@ class Connection:
         return events
 
     def _receive(self, event: tuple[float, bytes]) -> None:
-        """Take an event of a worker, in the thread of the client."""
+        """Queue an event of a worker; runs in the thread of the client."""
         _, content = event
         self._messages.put(lambda: self._events.append(pickle.loads(content)))
 
@@ -308,10 +308,10 @@ def connect(scheduler: str) -> Client:
     place = {"scheduler_file": scheduler} if is_file else {"address": scheduler}
     try:
         return distributed.Client(**place, timeout=SECONDS_TO_CONNECT, set_as_default=False)
-    except Exception as error:  # of the network, of the address, of the file
+    except Exception as error:  # from the network, the address or the file
         reason = one_line(error)
-    # Close the client that could not start. It does so when it is collected, and waits for ever if that happens while
-    # another one starts: both need the lock of the event loop.
+    # Close the client that could not start. Garbage collection would close it too, but waits for ever while another
+    # client starts: both need the lock of the event loop.
     gc.collect()
     raise UsageError(
         f"--scheduler {scheduler}: no Dask scheduler answers ({reason}); give the address that "

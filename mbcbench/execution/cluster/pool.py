@@ -10,10 +10,10 @@ from mbcbench.execution.runner import Ended, Event, Job
 from mbcbench.records.record import NOT_RUN, Record, Status
 
 ATTEMPTS = 3  # to run a cell whose worker is lost
-QUEUED = 1  # short cells that wait on a worker, so that it has the next one when one ends
+QUEUED = 1  # short cells that wait on a worker, so that it never idles between cells
 SHORT_SECONDS = 60.0  # limit of a short cell
-LOST = ("cancelled", "lost")  # status of a future whose scheduler was restarted
-LOST_ERRORS = ("KilledWorker", "NoValidWorkerError", "TimeoutError")  # with which Dask says that a worker was lost
+LOST = ("cancelled", "lost")  # statuses of a future after its scheduler restarted
+LOST_ERRORS = ("KilledWorker", "NoValidWorkerError", "TimeoutError")  # by which Dask reports a lost worker
 
 
 class ClusterPool:
@@ -43,8 +43,8 @@ class ClusterPool:
         return None
 
     def _can_start(self, job: Job, kind: Kind, waiting: int) -> bool:
-        """Return True if a worker has room for such a cell, or if none ever will, so that it ends at once."""
-        # The first worker that is free runs the last cells, and a cell does not queue behind a long one.
+        """Return True if a worker has room for such a cell, or if none ever will: the cell then ends at once."""
+        # The last cells go to the first free worker, and no cell queues behind a long one.
         is_short = job.limits.seconds is not None and job.limits.seconds <= SHORT_SECONDS
         may_queue = is_short and waiting > self._connection.slots and not kind.needs_gpu and not kind.exclusive
         self._chosen = self._connection.place(kind, queued=QUEUED if may_queue else 0)
@@ -111,7 +111,7 @@ def _records(attempt: Attempt) -> tuple[Record, ...] | None:
     try:
         lines = future.result(timeout=SECONDS_TO_FETCH)
         return tuple(Record.from_dict(json.loads(line)) for line in lines)
-    except Exception as error:  # Dask's own, or what could not be decoded: the fault of the cell
+    except Exception as error:  # an error of Dask or of decoding: a fault of the cell
         if type(error).__name__ in LOST_ERRORS:
             return None
         return (attempt.job.cell.record(Status.ERROR, message=one_line(error)),)

@@ -1,7 +1,7 @@
 """Cells on a Dask worker: each runs as it does on one machine, in a process of its own with its limits.
 
-The functions here are sent to workers by name. What a worker keeps between the cells of a command (servers of encoders,
-which data are ready) is in its process and ends with the command.
+The functions here are sent to workers by name. The state between the cells of a command (servers of encoders, prepared
+data) belongs to the process of the worker and ends with the command.
 """
 
 import multiprocessing
@@ -26,10 +26,10 @@ DAEMONIC = (
 
 @dataclass(frozen=True)
 class Command:
-    """A command as its workers see it.
+    """Description of a command for its workers.
 
-    name: of the command, and of the topic of its events. folder: in which cells run where a worker has it.
-    requirements: what must be the same on a worker (see `list_requirements`).
+    name: of the command, and of the topic of its events. folder: working directory of cells, if the worker has it.
+    requirements: values that must be the same on a worker (see `list_requirements`).
     """
 
     name: str
@@ -48,7 +48,7 @@ class Greeting:
 
 
 def list_requirements(user_encoders: Collection[str], folder: str) -> dict[str, str]:
-    """Return what must be the same on all machines for equal records: versions, sources, plug-ins, encoder files."""
+    """Return the values that must agree between machines: versions, sources, plug-ins and encoder files."""
     versions = {f"{name} version": version for name, version in system.versions().items()}
     plugins = {
         f"{group.removeprefix('mbcbench.').removesuffix('s')} {name}": plugin.target
@@ -62,7 +62,7 @@ def list_requirements(user_encoders: Collection[str], folder: str) -> dict[str, 
 
 
 def greet(command: Command) -> Greeting:
-    """Return what the client has to know of this worker before it sends cells."""
+    """Return the greeting of this worker, which the client needs before it sends cells."""
     if multiprocessing.current_process().daemon:
         return Greeting(problem=DAEMONIC)
     actual = list_requirements(command.user_encoders, _folder(command))
@@ -73,7 +73,7 @@ def greet(command: Command) -> Greeting:
 
 
 def _explain(name: str, actual: str, expected: str) -> str:
-    """Return how a worker differs from the machine that the command was given on."""
+    """Describe how a worker differs from the machine on which the command was started."""
     if not actual:
         return f"it lacks the {name}"
     if name.endswith("version"):
@@ -88,7 +88,7 @@ def _folder(command: Command) -> str:
 def run_job(command: Command, job: Job) -> list[str]:
     """Prepare the data of a job and run it; return its records as lines of JSON.
 
-    What happens before it ends is sent to the client as events.
+    Events before the end of the job are sent to the client.
     """
     from distributed import get_worker
 
@@ -103,7 +103,7 @@ def run_job(command: Command, job: Job) -> list[str]:
 
 
 def end_command(name: str) -> None:
-    """Kill what still runs of a command on this worker, and forget it."""
+    """Kill the cells of a command that still run on this worker, and forget the command."""
     with _lock:
         _end(name)
 
@@ -118,7 +118,7 @@ class _Site:
     """State of a worker between the cells of one command."""
 
     def __init__(self, command: Command) -> None:
-        self.jobs = 0  # that are running
+        self.jobs = 0  # running ones
         self._servers = EncoderServers(command.user_encoders)
         self._name = command.name
         self._executor = LocalExecutor(1, command.libraries, self._servers, command.name)
@@ -149,7 +149,7 @@ _lock = threading.Lock()
 
 
 def _site(command: Command) -> _Site:
-    """Return what this worker keeps of a command; end commands whose client has died without saying so."""
+    """Return the state of a command on this worker; end commands whose client died without ending them."""
     with _lock:
         if command.name not in _sites:
             for name in [name for name, site in _sites.items() if site.jobs == 0]:
