@@ -1,7 +1,7 @@
 """Settings of the experiments of the Slot Set Encoder paper (arXiv 2103.01615) that suites and reports share.
 
-Models are encoders with hyper-parameters. Filters are what a report selects records by: a column of a frame of records
--> its value (None: missing). Plain data: nothing here imports torch or pandas.
+A model is an encoder with hyper-parameters. A filter selects records for a report: it maps columns of a frame of
+records to values (None: missing). This module is plain data and imports neither torch nor pandas.
 """
 
 from collections.abc import Sequence
@@ -160,7 +160,7 @@ DIGIT_EMBEDDINGS: Filter = {**DIGITS, **EMBEDDINGS}
 def case_on(data: str, usual: str) -> str:
     """Return the case of a task on an additional data set: `emoji-centroids` where it usually is `exemplar-centroids`.
 
-    It is another one, so that no report takes its records for those of the usual data.
+    The names differ, so that no report mistakes its records for those of the usual data.
     """
     return f"{data}-{usual.rpartition('-')[2]}"
 

@@ -1,4 +1,4 @@
-"""The base class of adapters, and attributes that a module declares, perhaps inside adapters."""
+"""Base class of adapters, and attributes that a module declares, possibly inside adapters."""
 
 from torch import nn
 
@@ -20,13 +20,13 @@ class Adapter(nn.Module):
 
 
 def declared_int(module: object, name: str) -> int | None:
-    """Return an attribute that is an integer, of a module or of the encoder that it adapts, or None."""
+    """Return an integer attribute of a module, or of the encoder that it adapts, or None."""
     value = _declared(module, name)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def declares(module: object, name: str) -> bool:
-    """Return True if an attribute is True, of a module or of the encoder that it adapts."""
+    """Return True if an attribute of a module, or of the encoder that it adapts, is True."""
     return _declared(module, name) is True
 
 

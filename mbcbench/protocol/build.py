@@ -23,7 +23,7 @@ from mbcbench.protocol.encoder import with_forward
 from mbcbench.protocol.factory import FUNCTION_FIX, InstanceFactory, argument_advice, factory_of, width_advice
 from mbcbench.protocol.spec import EncoderSpec
 
-NAMES_SHOWN = 8  # of what a module defines
+NAMES_SHOWN = 8  # names of a module that a message lists
 
 
 def get_spec(name: str) -> EncoderSpec:

@@ -1,4 +1,4 @@
-"""Copy modules, also those that hold tensors with a graph."""
+"""Copy modules, including those that hold tensors with a graph."""
 
 import copy
 from typing import TypeVar
@@ -15,7 +15,7 @@ def copy_module(module: Module) -> Module:
     """Return a deep copy of a module.
 
     A module may keep a result of its last call, such as attention weights, as an attribute. PyTorch refuses to copy a
-    tensor with a graph, so the copy has these values without one.
+    tensor with a graph, so the copy holds such values without their graph.
     """
     memo: dict[int, Tensor] = {}
     for submodule in module.modules():

@@ -23,8 +23,8 @@ class BuildOptions:
     """Options for building an encoder.
 
     dim_in: element width, or None for one that fits the encoder. hyper: hyper-parameters in place of the spec's.
-    weights: file with trained weights, or an empty string. weights_key: what of that file to use. device: where it
-    computes.
+    weights: file with trained weights, or an empty string. weights_key: part of that file to use. device: where the
+    encoder runs.
     """
 
     dim_in: int | None = None
@@ -101,7 +101,7 @@ def parse_build_options(
     weights_key: str | None = None,
     device: Device = "cpu",
 ) -> BuildOptions:
-    """Return options as a user types them: hyper-parameters as `NAME=VALUE`. Raises UsageError if one is not."""
+    """Parse options of a user, with hyper-parameters as `NAME=VALUE`. Raises UsageError for any other form."""
     if dim_in is not None and dim_in < 1:
         raise UsageError(f"elements of width {dim_in}: give at least 1")
     if weights and not Path(weights).is_file():

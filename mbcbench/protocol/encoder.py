@@ -29,7 +29,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 @runtime_checkable
 class Streaming(Protocol):
-    """The methods that make an encoder a streaming one; `merge` is optional."""
+    """Methods of a streaming encoder. `merge` is optional; `SetEncoder` describes all of them."""
 
     def init_state(self, batch_size: int) -> State:
         """Return the state of `batch_size` empty streams."""
@@ -42,11 +42,15 @@ class Streaming(Protocol):
 
 
 class SetEncoder(nn.Module, ABC, Generic[S]):
-    """Base class of streaming encoders, mini-batch consistent by construction (eq. 1): `forward` is derived.
+    """Base class of streaming encoders: subclasses define four steps, and `forward` is derived from them.
 
-    Subclasses define the four steps. The encoding of a set X is `readout(update(init_state(B), X))`, and that of its
-    chunks X_1, ..., X_p is the read-out of the state after p updates; both are the same if `update` only accumulates.
-    A state is a value, for example a named tuple of tensors: no method may modify it in place.
+    The encoding f(X) of a set X is `readout(update(init_state(B), X))`, and that of its chunks X_1, ..., X_p is the
+    read-out of the state after p updates. An encoder is mini-batch consistent if both are equal for any partition,
+
+        g(f(X_1), ..., f(X_p)) = f(X)    (Property 2.1 of arXiv 2103.01615),
+
+    which holds if `update` only accumulates. A state is a value, for example a named tuple of tensors: no method may
+    modify it in place.
 
     Attributes
     ----------
@@ -145,7 +149,7 @@ def is_streaming(module: nn.Module) -> bool:
 
 
 def with_forward(module: Module) -> Module:
-    """Return a module; one that streams and defines no `forward` gets that of `SetEncoder`, the stream of one chunk."""
+    """Return a module. If it streams and defines no `forward`, add that of `SetEncoder`: a stream of one chunk."""
     forward = getattr(module, "forward", None)
     if is_streaming(module) and getattr(forward, "__func__", None) is nn.Module.forward:
         module.forward = MethodType(SetEncoder.forward, module)
@@ -169,9 +173,9 @@ def forward_takes_mask(module: nn.Module) -> bool:
 
 
 def parameters_of(module: nn.Module) -> Mapping[str, inspect.Parameter]:
-    """Return the parameters of the method that reads elements, for an adapter with those of what it passes them to.
+    """Return the parameters of the method that reads elements; for an adapter, also those that it passes on.
 
-    The elements come first. What the adapted encoder calls them does not matter, since they are passed by position.
+    The elements come first. Their name in the adapted encoder does not matter, since they are passed by position.
     """
     method: Any = module.update if is_streaming(module) else module.forward
     parameters = dict(inspect.signature(method).parameters)
@@ -194,8 +198,9 @@ class AggregationState(NamedTuple):
 class ChunkAggregation(nn.Module):
     """A plain encoder f as a streaming one: `g(f(X_1), ..., f(X_p))` (eq. 1).
 
-    Chunks are encoded by `f` independently, and their encodings aggregated by `g`. Chunks without elements are skipped,
-    since `f` may be undefined for them.
+    Chunks are encoded independently by `f`, and their encodings are aggregated by `g`. Chunks without elements are
+    skipped, since `f` may be undefined for them; `readout` raises ValueError for a stream without elements. `forward`
+    encodes a whole set by `f` alone.
 
     Parameters
     ----------

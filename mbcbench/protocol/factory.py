@@ -1,4 +1,4 @@
-"""Factories: how a target that is not a spec is called with the element width and hyper-parameters."""
+"""Factories: call a target that is not a spec with the element width and hyper-parameters."""
 
 import inspect
 import re
@@ -55,7 +55,7 @@ class NamedWidthFactory(FixedWidthFactory):
 def factory_of(target: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
     """Return a factory for a class or function.
 
-    The element width is its argument `dim_in`, or else the first, unless the default of that is not an integer.
+    The element width is the argument `dim_in`, or else the first one, unless its default is not an integer.
     """
     parameters = _parameters(target)
     width = width_parameter(parameters)
@@ -77,7 +77,7 @@ def width_parameter(parameters: list[inspect.Parameter]) -> inspect.Parameter | 
 
 
 def argument_advice(factory: Callable[..., nn.Module], error: BaseException | None, hyper: Iterable[str]) -> str:
-    """Return how to give a factory its arguments, if it was called with wrong ones, or an empty string.
+    """Return advice on the arguments of a factory that was called with wrong ones, or an empty string.
 
     hyper: names of the hyper-parameters that it was called with.
     """
@@ -89,12 +89,12 @@ def argument_advice(factory: Callable[..., nn.Module], error: BaseException | No
     if not names:
         return "; it takes no hyper-parameters"
     wrong = [name for name in hyper if name not in names and f"'{name}'" in str(error)]
-    hint = did_you_mean(wrong[0], names) if wrong and "Did you mean" not in str(error) else ""  # Python 3.13 asks too
+    hint = did_you_mean(wrong[0], names) if wrong and "Did you mean" not in str(error) else ""  # Python 3.13 hints
     return f"{hint}; set {'it' if len(names) == 1 else 'them'} with --hyper NAME=VALUE, it takes {', '.join(names)}"
 
 
 def width_advice(factory: Callable[..., nn.Module], error: BaseException | None) -> str:
-    """Return what to give instead of a target that takes something else than the element width, or an empty string."""
+    """Return advice for a target whose argument is not the element width, or an empty string."""
     if not isinstance(error, TypeError | AttributeError) or not re.search(r"'int' object|\bnot int\b", str(error)):
         return ""
     target = inspect.unwrap(factory)
@@ -108,9 +108,9 @@ def width_advice(factory: Callable[..., nn.Module], error: BaseException | None)
 
 
 def _parameters(target: Callable[..., nn.Module]) -> list[inspect.Parameter]:
-    if getattr(target, "__init__", None) is nn.Module.__init__:  # takes any arguments, and refuses them
+    if getattr(target, "__init__", None) is nn.Module.__init__:  # accepts no arguments, unlike its signature
         return []
     try:
         return list(inspect.signature(target, follow_wrapped=False).parameters.values())
-    except (TypeError, ValueError):  # of what is written in C
+    except (TypeError, ValueError):  # a callable written in C
         return [inspect.Parameter(WIDTH, inspect.Parameter.POSITIONAL_ONLY)]

@@ -25,7 +25,7 @@ class OnDevice(nn.Module):
     module
         The encoder.
     device
-        Where it stays, also if it is moved.
+        Device of the encoder. It stays there, even if this module is moved.
     """
 
     def __init__(self, module: nn.Module, device: torch.device) -> None:
@@ -60,7 +60,7 @@ class MaskedOnDevice(OnDevice):
 
 
 class StreamOnDevice(OnDevice):
-    """A streaming encoder on a device, where its states are too."""
+    """A streaming encoder on a device. Its states are on the same device."""
 
     def init_state(self, batch_size: int) -> State:
         """Return the state of empty streams."""
@@ -87,7 +87,7 @@ class MaskedStreamOnDevice(StreamOnDevice, MaskedOnDevice):
 
 
 def on_device(module: nn.Module, device: str) -> OnDevice:
-    """Return an encoder that streams, and takes a mask, as `module` does."""
+    """Return `module` on a device; the result streams or takes a mask if `module` does."""
     module = with_forward(module)
     streams, masked = is_streaming(module), takes_mask(module)
     if streams:

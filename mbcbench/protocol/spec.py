@@ -34,15 +34,14 @@ class EncoderSpec:
     claims
         Laws that the encoder keeps: the reason by law id. Laws that are not mentioned are tried too, if they apply.
     breaks
-        Laws that the encoder breaks: the reason by law id. Such a law must fail; otherwise that is reported.
+        Laws that the encoder breaks: the reason by law id. Such a law must fail; if it holds, its status is `xpass`.
     slot_readout
         How a task reduces an encoding `B x K x d_hat` to a vector; `concat` also serves `B x d_hat`.
     reference
-        Independent, slow computation of the encoding: called with the module (float64, eval mode) and `x`
-        (`B x n x d`).
+        Independent, slow computation of the encoding: a function of the module (float64, eval mode) and `x`
+        (`B x n x d`, a NumPy array) that returns the encoding (`B x ...`) as a NumPy array.
     deliberately_wrong
-        True for an encoder that exists to show what goes wrong. It is checked and measured like any other, and never
-        ranked.
+        True for an encoder that demonstrates a fault. It is checked and measured like any other, but never ranked.
     min_size
         Smallest number of elements of a set that the encoder admits, for example k of a k-nearest-neighbour encoder. A
         module may have it as an attribute instead.

@@ -74,7 +74,7 @@ def leaves(state: object) -> Iterator[object]:
 
 
 def named_leaves(state: object, path: str = "state") -> Iterator[tuple[str, object]]:
-    """Yield path and value of each leaf, the path as one writes it in Python: `state.moments[1]['count']`."""
+    """Yield path and value of each leaf, the path as written in Python: `state.moments[1]['count']`."""
     children: Iterable[tuple[str, object]]
     if isinstance(state, Mapping):
         children = ((f"[{key!r}]", child) for key, child in state.items())
@@ -136,7 +136,7 @@ def read_file(path: Path, like: State) -> State:
 
 
 def _to_json(state: Any, saved: dict[str, Tensor], *, copies: bool = True) -> dict[str, Any]:
-    """Return the structure as JSON, in which a tensor is the key under which it is put into `saved`."""
+    """Return the structure as JSON. A tensor is put into `saved` and replaced by its key."""
     if isinstance(state, Tensor):
         key, tensor = str(len(saved)), state.detach().contiguous()
         saved[key] = tensor.clone() if copies else tensor
@@ -167,7 +167,7 @@ def _from_json(node: dict[str, Any], like: Any, saved: Mapping[str, Tensor]) -> 
 
 
 def _child(like: Any, key: Any) -> Any:
-    """Return the part of a fresh state that a saved one corresponds to, or None if the fresh state has no such part."""
+    """Return the part of a fresh state under a key, or None if the fresh state has no such part."""
     if is_dataclass(like):
         return getattr(like, key)
     try:

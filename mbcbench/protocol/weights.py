@@ -1,7 +1,7 @@
 """Trained weights of an encoder, from a state_dict or a checkpoint of a training loop.
 
 A checkpoint holds the names of the encoder behind some prefix, such as `model.` (Lightning), `module.`
-(DistributedDataParallel) or `_orig_mod.` (torch.compile), perhaps in a dict under some key, and next to other weights.
+(DistributedDataParallel) or `_orig_mod.` (torch.compile), possibly in a dict under some key and next to other weights.
 """
 
 import zipfile
@@ -18,13 +18,13 @@ from mbcbench.errors import UsageError, one_line, plural
 from mbcbench.protocol.adapter import Adapter
 
 FIX = "give the width (--dim-in) and the --hyper of its training"
-MAX_DICTS = 100_000  # that are searched for weights: an optimizer has one for each parameter
+MAX_DICTS = 100_000  # searched for weights; an optimizer has one for each parameter
 NAMES_SHOWN = 3  # of missing or unexpected weights
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights by the names that an encoder gives them, and where in the file they are: a key and a prefix."""
+    """Weights by their names in the encoder, and their place in the file: a key and a prefix."""
 
     tensors: Mapping[str, Any]
     key: str
@@ -38,13 +38,15 @@ class Weights:
 
 
 def load_weights(module: nn.Module, file: Path, name: str, key: str = "", fix: str = FIX) -> str:
-    """Load trained weights into `module`, perhaps inside adapters; return where in the file they were, if not plainly.
+    """Load trained weights into `module`, possibly inside adapters.
+
+    Return a note on their place in the file, or an empty string for a plain state_dict.
 
     key: the dict of the file, or the prefix of its names, that holds them; by default the only one that fits.
-    fix: what to do if their shapes are not those of the encoder.
+    fix: advice if their shapes differ from those of the encoder.
     Raises UsageError if the file cannot be read or its weights do not fit.
     """
-    while isinstance(module, Adapter):  # which has no weights of its own
+    while isinstance(module, Adapter):  # an adapter has no weights of its own
         module = module.module
     content = _read(file)
     weights = _find(content, module.state_dict(), file, name, key)
@@ -71,7 +73,7 @@ def _read(file: Path) -> Mapping[str, Any]:
         raise UsageError(f"{file} is not a file of weights that torch or safetensors saved") from error
     if not isinstance(content, Mapping):
         raise UsageError(f"{file} holds a {type(content).__name__}, not a state_dict")
-    if any(number >= MAX_DICTS for number, _ in enumerate(_dicts(content))):  # which may hold one another many times
+    if any(number >= MAX_DICTS for number, _ in enumerate(_dicts(content))):  # dicts may hold one another many times
         raise UsageError(f"{file} holds more than {MAX_DICTS:,} dicts; save the state_dict alone")
     return content
 
@@ -93,7 +95,7 @@ def _find(content: Mapping[str, Any], names: Mapping[str, Any], file: Path, name
 
 
 def _candidates(content: Mapping[str, Any], names: Mapping[str, Any]) -> Iterator[Weights]:
-    """Yield the groups of tensors that have all `names` behind one prefix, of a dict and the dicts in it."""
+    """Yield the groups of tensors, in a dict and the dicts inside it, that have all `names` behind one prefix."""
     first = next(iter(names), None)
     for key, tensors in _dicts(content):
         keys = [str(k) for k, value in tensors.items() if isinstance(value, Tensor)]
@@ -105,7 +107,7 @@ def _candidates(content: Mapping[str, Any], names: Mapping[str, Any]) -> Iterato
 
 
 def _dicts(content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield a dict and the dicts in it with their keys, but none inside of itself, which a file may hold."""
+    """Yield a dict and all dicts inside it with their keys, but no dict inside itself: a file may have cycles."""
     pending: list[tuple[str, Mapping[str, Any], frozenset[int]]] = [("", content, frozenset())]
     while pending:
         key, outer, around = pending.pop()
@@ -117,7 +119,7 @@ def _dicts(content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
 
 
 def _difference(content: Mapping[str, Any], names: Mapping[str, Any]) -> str:
-    """Return which names are missing and which are not expected, in the dict that is most like a state_dict."""
+    """Return the missing and the unexpected names in the dict that is most similar to a state_dict."""
     dicts = [content, *(value for value in content.values() if isinstance(value, Mapping))]
     keys = max(dicts, key=lambda d: sum(isinstance(value, Tensor) for value in d.values())).keys()
     missing, unexpected = [n for n in names if n not in keys], [str(k) for k in keys if k not in names]
@@ -131,7 +133,7 @@ def _some(names: list[str]) -> str:
 
 
 def _shapes(tensors: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
-    """Return the first name whose shapes differ, with both."""
+    """Return the first name whose shapes differ, with both shapes."""
     pairs = ((name, tuple(tensors[name].shape), tuple(tensor.shape)) for name, tensor in expected.items())
     differing = ((name, shape, own) for name, shape, own in pairs if shape != own)
     return next((f"{name} is {shape} in the file and {own} in the encoder" for name, shape, own in differing), "")
