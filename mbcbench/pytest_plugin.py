@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ROOT = "mbcbench"
 SEPARATOR = "::"
-OPTIONS = {"xfails-file": "xfails"}  # with another name than in `mbcbench check` and pyproject.toml
+OPTIONS = {"xfails-file": "xfails"}  # named differently in `mbcbench check` and pyproject.toml
 LAWS_BY_TARGET = pytest.StashKey[dict[str, list[str]]]()
 
 
@@ -133,7 +133,7 @@ class LawItem(pytest.Item):
         budget = budget_from_hypothesis(_option(self.config, "examples"))
         record = self.parent.checker().judge(self.name, budget)
         self.user_properties += [("status", str(record.status)), ("examples", record.detail.get("examples", 0))]
-        if record.status not in UNEXPECTED | BROKEN:  # whose counterexample says more
+        if record.status not in UNEXPECTED | BROKEN:  # the counterexample says more than the message
             self.add_report_section("call", "mbcbench", summarize(record))
         if record.status is Status.SKIP:
             pytest.skip(record.message)
@@ -152,14 +152,14 @@ class LawItem(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        """Return where the item comes from and its title."""
+        """Return the location and the title of the item."""
         return self.path, None, f"{self.name} of {self.parent.name}"
 
 
 def _requested_laws(config: pytest.Config) -> dict[str, list[str]]:
     """Return the laws to run by target; an empty list stands for all laws.
 
-    Node ids among the arguments select: if there are any, only the laws that one of them names are run.
+    If there are node ids among the arguments, only the laws that they name are run.
     """
     node_ids = [argument for argument in config.args if argument.startswith(ROOT + SEPARATOR)]
     if not node_ids:
@@ -184,7 +184,7 @@ def _validate(config: pytest.Config) -> None:
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
         except BrokenPluginError:
-            pass  # each of its items reports it
+            pass  # each item of the encoder reports the error
 
 
 def _option(config: pytest.Config, name: str) -> Any:

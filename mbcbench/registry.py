@@ -28,19 +28,19 @@ GROUPS = (ENCODERS, LAWS, SUITES, REPORTS, ARTEFACTS)
 class Index:
     """The plug-ins of a package as data, so that listing them imports none of them.
 
-    An entry point is taken for an index when the name of its module is `index` or ends in `_index`. Such a module
+    An entry point names an index if the name of its module is `index` or ends in `_index`. Such a module
     must import nothing but this class.
 
     Attributes
     ----------
     package
-        Package that the targets are relative to, usually `__package__`.
+        Package to which the targets are relative, usually `__package__`.
     entries
-        Name -> (target, summary). A target is `module:attribute`; the summary is one line.
+        Target and summary by name. A target is `module:attribute`; the summary is one line.
     default
-        Names that are used when the user gives none. Only suites have such.
+        Names that are used if the user gives none; for suites only.
     slow
-        Names that stand for themselves only: no prefix, glob or default means them. Only laws have such.
+        Names that only long profiles select by a prefix, a glob or by default; for laws only.
     """
 
     package: str
@@ -82,7 +82,7 @@ class Plugin:
 
 @lru_cache(maxsize=4)
 def installed(path: tuple[str, ...]) -> Mapping[str, EntryPoints]:
-    """Return the entry points of each group on a search path (`sys.path`). Reading them takes long, so it is cached."""
+    """Return the entry points of each group on a search path (`sys.path`). Cached, because reading them is slow."""
     everything = entry_points()
     return {group: everything.select(group=group) for group in GROUPS}
 
@@ -196,7 +196,7 @@ def split_commas(values: Iterable[str] | None) -> list[str]:
 
 
 def default_suites() -> list[str]:
-    """Return the names of the suites that run when the user names none."""
+    """Return the names of the suites that run if the user names none."""
     return [plugin.name for plugin in plugins(SUITES).values() if plugin.is_default]
 
 

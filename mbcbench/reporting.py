@@ -1,4 +1,4 @@
-"""Reports: records in, a table or a figure out. A report is pure: it trains nothing and reads no files."""
+"""Reports turn records into tables and figures. A report is pure: it trains nothing and reads no files."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,15 +25,16 @@ class Artefact:
     caption
         How to read it.
     data
-        Frame of records -> the numbers of the artefact, tidy and unrounded; an empty frame if no record is of use.
+        Function of the frame of records that returns the numbers of the artefact, tidy and unrounded; an empty frame if
+        no record is relevant.
     draw
-        Those numbers -> a figure; None for a table.
+        Function of these numbers that returns a figure of Matplotlib; None for a table.
     layout
-        Those numbers of a table -> the cells to print; None prints the numbers.
+        Function of the numbers of a table that returns the cells to print; None prints the numbers.
     result
-        Those numbers -> what was measured, in one or two sentences that come first in the caption.
+        Function of the numbers that returns the result in one or two sentences, which come first in the caption.
     claims
-        Ids of the paper's claims that the artefact bears on.
+        Ids of the paper's claims that the artefact is about.
     make
         Command that makes records for it.
     """
@@ -64,14 +65,14 @@ class Report:
     summary
         One line.
     terminal
-        Records and description -> a renderable for `rich`.
+        Function of the records and the description that returns a renderable of `rich`.
     html
-        Records and description -> one self-contained page.
+        Function of the records and the description that returns one self-contained page.
     formats
-        Names of the formats that `write` knows.
+        Names of the formats that `write` supports.
     write
-        Artefacts, records, description and formats -> files, and for each artefact that has no records what to do
-        about it. Only the report that `mbcbench report` writes has it.
+        Function of the artefacts, records, description and formats that returns the files by name, and advice for each
+        artefact without records. Only the report behind `mbcbench report` has it.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Records of what ASV (airspeed velocity) measured, from its results files (version 2 of their format)."""
+"""Records of measurements of ASV (airspeed velocity), from its results files (version 2 of their format)."""
 
 import ast
 import itertools
@@ -85,7 +85,7 @@ def _entry(column: Sequence[Any] | None, index: int) -> Any:
 
 
 def _parse_literal(text: str) -> Any:
-    """Return the value of a parameter, of which ASV writes the repr; one that JSON does not have stays a text."""
+    """Parse the repr of a parameter, as ASV writes it. A value that JSON does not have stays a text."""
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last two: nested too deeply

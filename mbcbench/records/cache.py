@@ -63,7 +63,7 @@ class RunCache:
                 self._broke.add(key)
             else:
                 self._records[key] = [_reused(record, folder.name) for record in records]
-        with contextlib.suppress(UsageError):  # then it cannot be said what changed
+        with contextlib.suppress(UsageError):  # then the reason of a miss is unknown
             self._fields |= {key: cell.fields() for key, cell in read_cells(folder / CELLS).items()}
 
 
@@ -74,14 +74,14 @@ def _complete_cells(folder: Path) -> dict[str, list[Record]]:
     cells: dict[str, list[Record]] = {}
     if not is_present(path):
         return cells
-    content = path.read_bytes() if path.exists() else b"\n"  # one that is compressed is not written any more
+    content = path.read_bytes() if path.exists() else b"\n"  # a compressed file is complete
     unfinished = None if content.endswith(b"\n") else content.count(b"\n") + 1  # number of the last line
     schema = 0
     for number, line in read_record_lines(path):
         if number != unfinished:
             cells.setdefault(line.cell, []).extend(line.records)
             schema = line.schema
-    if unfinished and schema == 1:  # with a line per record, the cell may have had more
+    if unfinished and schema == 1:  # with one line per record, the last cell may be incomplete
         cells.popitem()
     return cells
 

@@ -24,13 +24,13 @@ class Cell:
     encoder
         Target of the encoder; empty if there is none.
     params
-        What the suite needs to run the cell, as plain data.
+        Parameters of the cell, as plain data.
     seed
         Seed of all random numbers.
     dtype, device
-        Type and place of the tensors.
+        Type and device of the tensors.
     identity
-        What else can change the outcome: versions, and digests of sources and data. The planner adds its own.
+        Other facts that can change the outcome: versions, and digests of sources and data. The planner adds entries.
     """
 
     suite: str
@@ -53,7 +53,22 @@ class Cell:
         return hashlib.sha256(json.dumps(self.fields(), sort_keys=True).encode()).hexdigest()[:20]
 
     def record(self, status: Status, *, detail: Detail | JsonObject | None = None, **more: Any) -> Record:
-        """Return a record of this cell; `more` are fields of `Record`."""
+        """Return a record of this cell.
+
+        Parameters
+        ----------
+        status
+            Outcome.
+        detail
+            Fields that only records of this kind have.
+        **more
+            Other fields of `Record`, such as `metric` and `value`.
+
+        Returns
+        -------
+        Record
+            A record with the suite, case, encoder, seed, type, device, parameters and key of this cell.
+        """
         return Record(
             suite=self.suite,
             case=self.case,

@@ -1,4 +1,4 @@
-"""Compare two runs: what fails now, what is fixed, what became slower, larger or worse, and how certain that is.
+"""Compare two runs: new failures, fixes, and significant changes of time, memory and scores.
 
 Measurements are paired by seed. A change counts if it is larger than a minimum and its 95 % interval excludes no
 change; with one seed there is no interval, and only the minimum applies. Times and memory are compared by the logarithm
@@ -28,7 +28,7 @@ KINDS: dict[Quantity, tuple[str, str]] = {  # names of a change for the worse, a
     "score": ("worse", "better"),
 }
 NEW_FAILURE, FIXED, NOT_COMPARABLE = "new-failure", "fixed", "not-comparable"
-CHANGED = "changed"  # of a law without right or wrong
+CHANGED = "changed"  # for a law that cannot fail
 REGRESS = frozenset(worse for worse, _ in KINDS.values())
 COLUMNS = ["kind", "suite", "case", "encoder", "what", "metric", "a", "b", "change", "low", "high", "seeds", "note"]
 
@@ -149,13 +149,13 @@ def _failures(key: Key, a: pd.DataFrame, b: pd.DataFrame) -> Iterator[JsonDict]:
 
 
 def _has_no_verdict(*tables: pd.DataFrame) -> bool:
-    """Return True for the records of a law that was tried, and has no right or wrong in one of the runs at least."""
+    """Return True for a law that was tried in both runs and cannot fail in at least one of them."""
     is_tried = all((table["metric"] == GAP).all() for table in tables)
     return is_tried and any((table["status"] == str(Status.OK)).any() for table in tables)
 
 
 def _outcome_changes(key: Key, a: pd.DataFrame, b: pd.DataFrame, options: Options) -> Iterator[JsonDict]:
-    """Return the change of a law without right or wrong: of its gap, and of what its message says."""
+    """Yield the changes of a law that cannot fail: of its gap and of its message."""
     before, after = (_distinct(table, "message") or _distinct(table, "status") for table in (a, b))
     outcome: JsonDict = {"note": f"{before} -> {after}"} if before != after else {}
     changes = [

@@ -66,10 +66,10 @@ class LawDetail(Detail):
     """Detail of a law that was tried.
 
     bound: the bound of the gap in `Record.value`. scale: magnitude of the encoding there, or None.
-    worst_gap: the largest of all examples. relative_bound: the largest
-    ratio of bound and scale of the encoding, of all examples: the relative error that a pass leaves open.
-    counterexample: for `mbcbench repro`, or None. counterexample_text: the same for people. culprit: part of the
-    encoder that breaks the law in it, if known. reproduce: a program that replays it.
+    worst_gap: the largest of all examples. relative_bound: the largest ratio of bound and scale of the encoding, of all
+    examples: the relative error that a pass leaves open.
+    counterexample: for `mbcbench repro`, or None. counterexample_text: the counterexample in words. culprit: part of
+    the encoder that breaks the law in the counterexample, if known. reproduce: a program that replays it.
     pairs: for a plain module, the result with each aggregation g.
     traceback: of the encoder's exception, from the first frame of the user's own code on.
     """
@@ -329,8 +329,8 @@ class ProbeDetail(Detail):
 class EncoderDetail(ProbeDetail):
     """Detail of a probe that built an encoder and encoded a batch.
 
-    identity: digests of its source and weights. why_dim_in: why the width was taken, if the target does not name one.
-    weights: what was taken of a file of trained weights, if not all.
+    identity: digests of its source and weights. why_dim_in: reason for the width, if the target declares none.
+    weights: part of a file of trained weights that was used, if not all of it.
     """
 
     summary: str

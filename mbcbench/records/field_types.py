@@ -1,4 +1,4 @@
-"""Types of the fields of records and runs: a value that a file has under a name is checked where it is read."""
+"""Types of the fields of records and runs, by which values are checked when a file is read."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -28,14 +28,14 @@ def check_types(values: Mapping[str, Any], types: Types) -> None:
 
 @cache
 def _fitting(expected: Any) -> frozenset[type]:
-    """Return the classes whose values fit a type without a look at the value: most values are of one of them."""
+    """Return the classes whose instances always fit a type: a fast path, since most values are such instances."""
     options = get_args(expected) if isinstance(expected, UnionType) else (expected,)
     plain = {option for option in options if isinstance(option, type) and option is not int}
     return frozenset(plain | ({dict} if Mapping[str, Any] in options else set()))
 
 
 def _is_of(value: Any, expected: Any) -> bool:
-    """Return True if a value of JSON is of a type; an integer is a float too, and True is not an integer."""
+    """Return True if a JSON value has a type. An integer is also a float, and True is not an integer."""
     if isinstance(expected, UnionType):
         return any(_is_of(value, option) for option in get_args(expected))
     origin, arguments = get_origin(expected), get_args(expected)

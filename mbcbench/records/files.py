@@ -1,4 +1,4 @@
-"""Lines of the files of a run: what the records of a cell, or the cells of a case, have in common is written once.
+"""Lines of the files of a run. Fields that the records of a cell, or the cells of a case, share are written once.
 
 A line of cells.jsonl describes the cells of one suite and case:
 
@@ -8,7 +8,7 @@ A line of records.jsonl holds the records of one cell:
 
     {"schema": 2, "cell": key, "shared": {fields of all of them}, "records": [{the other fields}, ...]}
 
-A record has no field that is the same in its cell, or has its default. Schema 1 had one line per cell and one line per
+A record omits fields that its cell has or that have their default. Schema 1 had one line per cell and one line per
 record, each with all fields. Both files may be compressed: cells.jsonl.xz and records.jsonl.xz.
 """
 
@@ -68,7 +68,7 @@ def _cell(fields_of_cell: Fields) -> Cell:
 
 
 def _cell_from_1(flat: JsonObject) -> Cell:
-    """Return the cell whose `fields()` schema 1 kept."""
+    """Return the cell whose `fields()` schema 1 stored."""
     params = {name.removeprefix("params."): value for name, value in flat.items() if name.startswith("params.")}
     identity = {
         name: value for name, value in flat.items() if name not in CELL_FIELDS and not name.startswith("params.")
@@ -77,7 +77,7 @@ def _cell_from_1(flat: JsonObject) -> Cell:
 
 
 def encode_records(records: Iterable[Record], cells: Mapping[str, Cell]) -> str:
-    """Return the lines of records.jsonl for some records. cells: those of the run, by their keys."""
+    """Return the lines of records.jsonl for some records. cells: the cells of the run, by key."""
     lines = []
     for key, group in groupby(records, key=lambda record: record.cell):
         implied = {**DEFAULTS, **_fields_of_cell(key, cells)}
@@ -101,7 +101,7 @@ def decode_records(line: str, cells: Mapping[str, Cell]) -> CellRecords:
 
 
 def _fields_of_cell(key: str, cells: Mapping[str, Cell]) -> Fields:
-    """Return the fields that a record has from its cell."""
+    """Return the fields that a record takes over from its cell."""
     if key not in cells:
         return {"cell": key}
     return {"cell": key, **{name: getattr(cells[key], name) for name in (*CELL_FIELDS, "params")}}
@@ -113,7 +113,7 @@ def _without(row: Fields, implied: Fields) -> Fields:
 
 
 def _share(rows: Sequence[Fields], name: str) -> Fields:
-    """Return what all rows have in common as `shared`, and the rest of each row in the list `name`."""
+    """Return the fields that all rows share as `shared`, and the rest of each row in the list `name`."""
     shared, rest = _split(rows)
     for mapping in MAPPINGS:
         if all(mapping in row for row in rest):
@@ -136,7 +136,7 @@ def _split(rows: Sequence[Fields]) -> tuple[Fields, list[Fields]]:
 
 
 def _merge(shared: Fields, row: Fields) -> Fields:
-    """Return the row of which `_share` has made these two."""
+    """Return the row that `_share` has split into these two parts."""
     mappings = {name: {**shared[name], **row[name]} for name in MAPPINGS if name in shared and name in row}
     return {**shared, **row, **mappings}
 
@@ -207,7 +207,7 @@ def read_record_lines(path: Path) -> Iterator[tuple[int, CellRecords]]:
 def read_lines(path: Path, decode: Callable[[str], Decoded]) -> Iterator[tuple[int, Decoded]]:
     """Yield the decoded lines of a file, or of its compressed form, with their numbers.
 
-    A torn last line, of a run that was killed, is ignored.
+    An incomplete last line, as of a run that was killed, is ignored.
     Raises UsageError with the file and the line if another one cannot be decoded.
     """
     try:

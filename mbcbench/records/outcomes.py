@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 BOOLEANS, FLOATS = "b", "f"
 HALF = np.dtype("<f2")  # the byte order is part of the format
-LARGEST = 60_000.0  # to which writers clip what may be larger: half precision ends at 65,504
+LARGEST = 60_000.0  # writers clip larger values: half precision ends at 65,504
 
 Outcomes = NDArray[np.bool_] | NDArray[np.float16]
 

@@ -30,7 +30,7 @@ class Status(StrEnum):
     TIMEOUT = "timeout"
     CRASH = "crash"  # the process died
     OOM = "oom"  # the memory limit was reached
-    USAGE = "usage"  # a probe was asked for something that cannot be used; a run keeps it as an error
+    USAGE = "usage"  # a probe has an argument that cannot be used; a run stores it as an error
 
 
 BROKEN = frozenset({Status.ERROR, Status.TIMEOUT, Status.CRASH, Status.OOM})
@@ -49,21 +49,21 @@ class Record:
     case
         Id of the law, or name of the task or measurement.
     encoder
-        Target of the encoder; empty if the record is about no encoder.
+        Target of the encoder; empty if the record is not about an encoder.
     status
         Outcome.
     cell
-        Key of the cell that the record came from.
+        Key of the cell that gave the record.
     seed, dtype, device, params
-        Those of the cell.
+        Fields of the cell.
     metric, value, unit, higher_is_better
         The measurement; `value` is None if nothing was measured.
     seconds
-        Duration of the cell, or of its part that the record is about.
+        Duration of the cell, or of the part of it that the record is about.
     message
         Reason of a failure or a skip, in one line.
     detail
-        What only records of one kind have (see `mbcbench.records.detail`).
+        Fields that only records of one kind have (see `mbcbench.records.detail`).
     """
 
     suite: str
@@ -84,11 +84,11 @@ class Record:
     detail: JsonObject = field(default_factory=dict)
 
     def to_fields(self) -> Fields:
-        """Return all fields as JSON has them: numbers that it cannot hold become names ("nan", "inf", "-inf")."""
+        """Return all fields as JSON values: numbers that JSON cannot hold become strings ("nan", "inf", "-inf")."""
         return {f.name: _finite(getattr(self, f.name)) for f in fields(self)}
 
     def to_json(self) -> str:
-        """Return the record as one line of JSON that stands by itself."""
+        """Return the record as one self-contained line of JSON."""
         return json.dumps({"schema": SCHEMA, **self.to_fields()}, allow_nan=False)
 
     @classmethod

@@ -1,7 +1,7 @@
 """Reference results: the records of the profile `standard` for the registered encoders, which ship with mbcbench.
 
-The package data are the files of a run (see `mbcbench.records.files`), of which two are compressed. run.json says with
-which commit, on which machine and when they were made.
+The package data are the files of a run (see `mbcbench.records.files`); two of them are compressed. run.json has the
+commit, the machine and the date.
 """
 
 import json
@@ -34,7 +34,7 @@ class Reference:
     Attributes
     ----------
     info
-        Where they come from: `commit`, `created`, `hardware`, `versions`. Empty if there are none.
+        Origin of the results: `commit`, `created`, `hardware`, `versions`. Empty if there are none.
     cells
         Cells by key.
     records
@@ -50,7 +50,7 @@ class Reference:
         return any(cell.suite in suites and cell.encoder in encoders for cell in self.cells.values())
 
     def final_cells(self, case: str) -> list[Cell]:
-        """Return the cells of a task whose records are scores, if all of these were measured."""
+        """Return the cells of a task whose records are scores, without cells with a record that is not `ok`."""
         broken = {record.cell for record in self.records if record.status is not Status.OK}
         return [
             cell
@@ -59,7 +59,7 @@ class Reference:
         ]
 
     def seeds(self, case: str) -> dict[str, set[int]]:
-        """Return the seeds that each encoder has scores for on a task."""
+        """Return the seeds for which each encoder has scores on a task."""
         seeds: dict[str, set[int]] = {}
         for record in self.records:
             if record.case == case and record.params["role"] == FINAL and record.status is Status.OK:
@@ -98,7 +98,7 @@ def save(folder: Path, info: JsonObject, cells: Iterable[Cell], records: Iterabl
 
 
 def describe(reference: Reference) -> JsonDict:
-    """Return what a run that shows reference results says of them."""
+    """Return the entry of run.json for a run that shows reference results."""
     return {name: reference.info[name] for name in ("commit", "created", "hardware") if name in reference.info}
 
 
@@ -153,7 +153,7 @@ class SpotCheck:
     """Comparison of a reference cell with the same training on this machine.
 
     difference: the largest of all tests in one piece, in the metric of the task; infinite if a score is missing. The
-    training is reproduced if it is within the tolerance.
+    training is reproduced if the difference is within the tolerance.
     """
 
     case: str
@@ -166,8 +166,8 @@ class SpotCheck:
 def spot_checks(frame: "pd.DataFrame") -> list[SpotCheck]:
     """Compare the trainings of a run with those of the reference that have the same settings.
 
-    Tests in one piece are compared: a stream takes an inconsistent encoder out of what it was trained on, where small
-    differences grow.
+    Only tests in one piece are compared: a stream gives an inconsistent encoder inputs unlike those of its training,
+    for which small differences grow.
     """
     from mbcbench.records.record import frame as as_frame
 

@@ -10,14 +10,14 @@ from mbcbench.types import JsonDict, JsonObject
 
 SCHEMA = 2
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-CONTROL_IN_JSON = re.compile(r"[\x7f-\x9f]|\\u00[0189]|\\u007f|\\[bfr]", re.IGNORECASE)  # or an escaped one
+CONTROL_IN_JSON = re.compile(r"[\x7f-\x9f]|\\u00[0189]|\\u007f|\\[bfr]", re.IGNORECASE)  # or escaped in JSON
 
 Fields = JsonDict
 Migrations = dict[int, Callable[[Fields], Fields]]
 
 
 def read_json(text: str) -> Any:
-    """Return decoded JSON in which control characters are written out: as they are, they would steer a terminal."""
+    """Decode JSON and escape control characters, which could otherwise control a terminal."""
     content = json.loads(text)
     return _write_out(content) if CONTROL_IN_JSON.search(text) else content
 

@@ -1,7 +1,7 @@
 """Folder of a run, `<root>/runs/<run>/`: run.json, cells.jsonl and records.jsonl.
 
-run.json says what the run was made with. cells.jsonl describes every cell, so that a later run can say why it cannot
-reuse one. records.jsonl grows by a line when a cell ends (see `mbcbench.records.files`).
+run.json describes the run: options, versions and machine. cells.jsonl describes every cell, so that a later run can say
+why it cannot reuse one. records.jsonl gets one more line when a cell ends (see `mbcbench.records.files`).
 """
 
 import json
@@ -63,8 +63,8 @@ class Run:
     ) -> Self:
         """Start a new run under `root`; `lists` (encoders, suites) go into run.json as well.
 
-        reference: where the reference results come from that the run shows, or None if it shows none.
-        shard: `index` and `count`, if the run is a part of another.
+        reference: origin of the reference results that the run shows, or None if it shows none.
+        shard: `index` and `count`, if the run is one shard of several.
 
         Raises UsageError if the folder cannot be written.
         """
@@ -77,7 +77,7 @@ class Run:
 
     @classmethod
     def create_from(cls, root: Path, description: JsonObject) -> Self:
-        """Start a new run under `root`; the description is what run.json says besides its name and date.
+        """Start a new run under `root`; `description` is the content of run.json without its name and date.
 
         Raises UsageError if the folder cannot be written.
         """
@@ -95,13 +95,13 @@ class Run:
     def plan(
         self, cells: Sequence[Cell], experiments: JsonObject, digest: str = "", hardware: JsonObject | None = None
     ) -> None:
-        """Write the cells of the run, what its experiments show, the digest of the whole plan, and other hardware."""
+        """Write the cells and experiments of the run, the digest of the whole plan, and the hardware of a cluster."""
         self._cells = {cell.key: cell for cell in cells}
         self._describe(experiments=experiments, plan=digest, **({"hardware": hardware} if hardware else {}))
         system.write_atomically(self.folder / CELLS, encode_cells(cells).encode())
 
     def append(self, records: Iterable[Record]) -> None:
-        """Add the records of one cell, in one line; those of several cells must come cell by cell."""
+        """Add the records of one or more cells, one line per cell; those of a cell must be adjacent."""
         self._records.write(encode_records(records, self._cells))
         self._records.flush()
 
@@ -118,7 +118,7 @@ class Run:
         self._records.close()
 
     def discard(self) -> None:
-        """Remove the run, which has nothing to keep."""
+        """Remove the folder of the run."""
         self.close()
         shutil.rmtree(self.folder)
 
@@ -221,6 +221,6 @@ def load(run: str | Path = "latest", root: str | Path = ROOT) -> "pd.DataFrame":
     Raises
     ------
     UsageError
-        If there is no such run, or a newer mbcbench wrote it.
+        If there is no such run, a newer mbcbench wrote it, or one of its files cannot be read.
     """
     return frame(records(find(run, Path(root))))
