@@ -1,4 +1,4 @@
-"""Facts about the machine and the memory of this process; files written whole. Never a host or user name."""
+"""Facts about the machine (never a host or user name), the memory of this process, and atomic writes."""
 
 import contextlib
 import ctypes
@@ -69,7 +69,7 @@ def _git(*arguments: str) -> str:
 
 
 def redact_home(text: str) -> str:
-    """Replace the user's home folder, which names the user, by `~` in a path or argument."""
+    """Replace the home folder, which contains the user's name, by `~` in a path or argument."""
     home = str(Path.home())
     return text.replace(home, "~") if len(home) > 1 else text
 
@@ -152,7 +152,7 @@ def keep_freed_memory() -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Raise UsageError if a file cannot be written to `path`, where one may be already. Nothing is changed."""
+    """Raise UsageError if a file cannot be written to `path`, which may exist. Nothing is changed."""
     if not path.exists():
         check_replaceable(path)
     elif path.is_dir():
@@ -182,7 +182,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def replaced_atomically(path: Path) -> Iterator[Path]:
-    """Give a path to write to, which replaces `path` in one step at the end, unless the block raises."""
+    """Yield a path to write to. It replaces `path` in one step at the end, unless the block raises."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part

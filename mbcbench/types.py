@@ -1,4 +1,4 @@
-"""Names for types that Python cannot spell out: states, encoders and JSON."""
+"""Names for types that Python cannot express: states, encoders and JSON."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
@@ -9,7 +9,7 @@ State: TypeAlias = Any
 # A module with `forward` and perhaps the steps of a stream, which the type nn.Module does not have.
 Encoder: TypeAlias = Any
 
-# What a JSON object holds: numbers, strings, booleans, None, lists and objects by name.
+# A JSON object: numbers, strings, booleans, None, lists and objects by name.
 JsonObject: TypeAlias = Mapping[str, Any]
 JsonDict: TypeAlias = dict[str, Any]
 

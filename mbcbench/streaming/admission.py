@@ -1,4 +1,4 @@
-"""Which encoders may encode many sets in one pass: those whose encoding does not depend on where chunks are cut."""
+"""Check that an encoder can encode many sets in one pass: its encoding must not depend on where chunks are cut."""
 
 from torch import Tensor
 

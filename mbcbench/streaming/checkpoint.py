@@ -56,7 +56,7 @@ def load(path: Path, start: Position, origin: Origin) -> Position:
 
 @contextlib.contextmanager
 def explain_damage(path: Path, kind: str, fix: str) -> Iterator[None]:
-    """Raise UsageError in place of what is raised where a file of states is damaged, or is something else."""
+    """Raise UsageError in place of the exceptions for a file of states that is damaged or of another kind."""
     try:
         yield
     except (OSError, SafetensorError, *MALFORMED) as error:

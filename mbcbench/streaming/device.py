@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mbcbench.streaming.sources.base import Array, Source
 
-CHUNK_NUMBERS = 2**24  # numbers in a default chunk: copied in a millisecond, which is long beside a kernel's launch
+CHUNK_NUMBERS = 2**24  # numbers in a default chunk: copying takes a millisecond, far longer than a kernel launch
 BUFFERS = 2  # one is read into while the device copies the other
 
 
@@ -92,13 +92,13 @@ class _CudaLink:
 
 
 class _NoLink:
-    """The same steps where there is no device."""
+    """The interface of `_CudaLink` without a device."""
 
     def new_buffer(self, shape: tuple[int, int], dtype: np.dtype[Any]) -> Tensor:
         return torch.from_numpy(np.empty(shape, dtype))
 
     def wait_until_copied(self, buffer: Tensor) -> None:
-        """Return at once: a copy has ended when it is returned."""
+        """Return at once: a copy is complete when it is returned."""
 
     def copy(self, elements: Tensor, buffer: Tensor) -> Tensor:
         return elements.clone()

@@ -39,13 +39,13 @@ class EncodeOptions:
     parts: files with the other elements, in their order.
     encoder: target of the encoder.
     hyper: hyper-parameters that override the spec's.
-    weights: file with trained weights. weights_key: what of it to use, or empty for what fits.
-    seed: seed of everything that is drawn.
+    weights: file with trained weights. weights_key: part of it to use, or empty for the part that fits.
+    seed: seed of all random numbers.
     g: aggregation of chunk encodings; needed for a plain module only.
     select: columns of a table, or the array of a group; all by default.
     chunk: elements per chunk; None for a size that suits the encoder.
     threads: threads to encode with.
-    checkpoint: file that keeps the state of the stream.
+    checkpoint: file that stores the state of the stream.
     resume: continue from the checkpoint if there is one.
     seconds: time between two checkpoints.
     allow_nonfinite: also encode elements that are NaN or infinite.
@@ -269,7 +269,7 @@ def _default_chunk(module: nn.Module, width: int, device: str) -> int:
 
 
 def ranks_origin(options: EncodeOptions, source: Source, encoder: GuardedEncoder) -> JsonDict:
-    """Return what an encoding by several processes depends on, which is not where chunks are cut."""
+    """Return everything that an encoding by several processes depends on; where chunks are cut is not part of it."""
     origin = _origin(options, source, encoder, 0)
     return {name: value for name, value in origin.items() if name not in ("chunk", "threads", "torch")}
 
@@ -303,7 +303,7 @@ def describe_files(paths: Sequence[Path]) -> list[list[str | int]]:
 
 
 def encoder_origin(options: EncodeOptions, encoder: GuardedEncoder) -> JsonDict:
-    """Return what a state depends on, beside the elements."""
+    """Return everything that a state depends on, besides the elements."""
     return {
         "encoder": options.encoder,
         "encoder source": source_digest(options.encoder, encoder.module),

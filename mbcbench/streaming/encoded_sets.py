@@ -21,7 +21,7 @@ class EncodedSets(NamedTuple):
 
 
 class EncodingFailures:
-    """Sets for which the encoder raises: they are encoded as NaN, and warnings say so."""
+    """Sets for which the encoder raises. They are encoded as NaN, with a warning."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -30,7 +30,7 @@ class EncodingFailures:
     def encode_or_nan(self, encode: Callable[[slice], Array], ids: Sequence[SetId]) -> Array:
         """Return the encodings of sets, together or, if that fails, one by one.
 
-        encode: returns the encodings of some of the sets.
+        encode: function of a slice of the sets that returns their encodings.
         Raises BrokenPluginError if none of the first sets can be encoded.
         """
         results = _encode_all_or_each(encode, len(ids))
@@ -50,7 +50,7 @@ class EncodingFailures:
         return np.concatenate([missing if isinstance(result, BrokenPluginError) else result for result in results])
 
     def warn(self) -> None:
-        """Say how many sets have no encoding, if there are more than the one that was named."""
+        """Warn of the number of sets without an encoding, unless the one that was named is the only one."""
         if self.count > 1:
             logger.warning("warning: %d sets have no encoding: their numbers are NaN", self.count)
 

@@ -1,4 +1,4 @@
-"""Files with the elements of many sets: tables with a column of ids, or a file for each set."""
+"""Files with the elements of many sets: tables with a column of ids, or one file per set."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from mbcbench.streaming.group_rows import GroupRows, check_ids
 from mbcbench.streaming.sources import Array, GroupedSource, Source, open_source, open_table
 from mbcbench.streaming.threads import read_ahead
 
-READ_BYTES = 3 * 2**24  # of the elements that are sorted by their sets together: more of each set, and fewer updates
+READ_BYTES = 3 * 2**24  # of elements that are sorted by set at a time; more need fewer updates
 
 
 class GroupFile(Protocol):
@@ -28,7 +28,7 @@ class GroupFile(Protocol):
 
 @dataclass(frozen=True)
 class SetFile:
-    """A file that is a set; its path is the id."""
+    """A file with one set, whose id is its path."""
 
     source: Source
 
@@ -90,7 +90,7 @@ class GroupFiles:
         return sum(file.source.length for file in self.files)
 
     def __iter__(self) -> Iterator[GroupRows]:
-        """Yield all elements, as many at a time as fit into `READ_BYTES`, which are read on a thread of their own.
+        """Yield all elements, as many at a time as fit into `READ_BYTES`; another thread reads them.
 
         Raises UsageError if they cannot be read or are not finite.
         """
@@ -108,7 +108,7 @@ class GroupFiles:
 
 
 def open_group_files(paths: Sequence[Path], by: str | None, select: Sequence[str]) -> list[GroupFile]:
-    """Open files whose rows belong to the sets named in the column `by`, or that are a set each.
+    """Open files whose rows belong to the sets named in the column `by`, or files with one set each.
 
     Raises UsageError as `open_source` does, and if their elements differ in width.
     """

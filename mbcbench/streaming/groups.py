@@ -1,4 +1,4 @@
-"""Encode many sets in one pass: rows in any order, a state per set."""
+"""Encode many sets in one pass over rows in any order, with one state per set."""
 
 import itertools
 import logging
@@ -33,30 +33,32 @@ Progress = Callable[[int, int, int], None]  # rows read in this pass, number of 
 def encode_groups(module: nn.Module, batches: Iterable[tuple[Any, Any]], *, memory: int | None = None) -> pd.DataFrame:
     """Encode many sets in one pass over their elements, which may come in any order.
 
-    The states of all sets are in memory, not their elements. If there are more states than `memory` holds, the batches
-    are read several times, for a part of the sets each time.
+    Memory holds the states of all sets, not their elements. If the states need more than `memory`, the batches are read
+    several times, each time for a part of the sets.
 
     Parameters
     ----------
     module
-        A streaming encoder that keeps `mbc.partition`, in the mode and on the device in which it shall run.
+        A streaming encoder that keeps `mbc.partition`, in the mode and on the device to use.
     batches
-        Pairs of set ids (`n` whole numbers or texts) and elements (`n x d`), as arrays or tensors.
+        Pairs of set ids (`n`, whole numbers or strings) and elements (`n x d`), as arrays or tensors.
     memory
         Bytes for the states of the sets; by default half of the memory of the machine.
 
     Returns
     -------
     DataFrame
-        A row per set, in the order in which they first appear: `id`, and `encoding`, an array.
+        One row per set, in the order in which the sets first appear, with the columns `id` and `encoding` (an array,
+        the encoding of one set without a batch dimension).
 
     Raises
     ------
     UsageError
         If the module is not a streaming encoder or breaks `mbc.partition`, the batches are not as described, or they
-        are an iterator and have to be read again.
+        are an iterator and would have to be read again.
     BrokenPluginError
-        If the code of the encoder raises.
+        If the code of the encoder raises. Sets for which only `readout` raises are encoded as NaN, with a warning,
+        unless these are all of the first sets that are read out together.
     """
     if not is_streaming(module):
         raise UsageError(
@@ -127,7 +129,7 @@ class GroupedEncoding:
             self.states = self.states if number > self._passes else None
 
     def go_on(self, ids: Sequence[SetId], layout: StateLayout, states: SetStates) -> None:
-        """Continue from states of sets, to which rows will be added."""
+        """Continue from existing states, to which rows will be added."""
         self.ids, self.states = {set_id: place for place, set_id in enumerate(ids)}, states
         self._use(layout)
 
@@ -169,9 +171,9 @@ class GroupedEncoding:
             if len(part.codes):
                 layout = self._layout or self._choose_layout(part.x)
                 self.states = self.states or layout.new_states()
-                self.progress(done, number, self._passes)  # after the law was tried: the first call starts the clock
+                self.progress(done, number, self._passes)  # after the law: the first call starts the clock
                 self._add(part, first, self.states, layout.bytes_per_set)
-            else:  # the set of a file without elements
+            else:  # a set without elements
                 self.ids.update({set_id: len(self.ids) for set_id in part.ids if set_id not in self.ids})
             done += len(part.codes)
             self.progress(done, number, self._passes)

@@ -27,11 +27,11 @@ from mbcbench.types import State
 
 SCHEMA = "ranks-1"
 TIMEOUT = 60.0  # seconds after which a rank that does not answer is taken for dead
-ROUND = 5.0  # seconds between two times that all ranks say how far they are, at most
+ROUND = 5.0  # longest time in seconds between two exchanges of progress among the ranks
 
 
 class Segment(NamedTuple):
-    """Consecutive elements, from `start` on and before `stop`, and their state, or None if they are to be encoded."""
+    """Consecutive elements, from `start` on and before `stop`, and their state, or None if they are not encoded yet."""
 
     start: int
     stop: int
@@ -39,7 +39,7 @@ class Segment(NamedTuple):
 
 
 class _Repeated:
-    """A list of any length whose items are alike: says what a received list holds."""
+    """A list of any length with items of one structure: a template for a received list."""
 
     def __init__(self, item: State) -> None:
         self._item = item
@@ -50,7 +50,7 @@ class _Repeated:
 
 @contextlib.contextmanager
 def process_group(device: str) -> Iterator[torch.device]:
-    """Join the processes of the group; give the device of this one.
+    """Join the process group and yield the device of this process.
 
     Raises BrokenPluginError if another process ends or does not answer.
     """
@@ -79,9 +79,9 @@ def process_group(device: str) -> Iterator[torch.device]:
 
 
 def divide(segments: Sequence[Segment], size: int) -> list[list[Segment]]:
-    """Return for each of `size` ranks the consecutive segments that it works on.
+    """Return the consecutive segments of each of `size` ranks.
 
-    Segments are cut so that each rank has to encode about as many elements as any other.
+    Segments are cut so that all ranks encode about equally many elements.
     """
     total = sum(segment.stop - segment.start for segment in segments if segment.state is None)
     shares: list[list[Segment]] = [[] for _ in range(size)]
@@ -115,7 +115,7 @@ def missing_segments(saved: Sequence[Segment], length: int) -> list[Segment]:
 
 @dataclass
 class RankEncoding:
-    """The part of an encoding that this rank does.
+    """The part of an encoding that belongs to this rank.
 
     encoding: of the whole set.
     origin: what the encoding depends on.
@@ -133,7 +133,7 @@ class RankEncoding:
         self.state = self._empty()
 
     def run(self, progress: Callable[[int, int], None]) -> Tensor | None:
-        """Encode the set and return the encoding to rank 0.
+        """Encode the set; return the encoding on rank 0, and None on others.
 
         Raises UsageError and BrokenPluginError.
         """
@@ -184,7 +184,7 @@ class RankEncoding:
                 return
 
     def _exchange(self, is_due: bool) -> tuple[int, bool, bool]:
-        """Return the elements that all ranks encoded, and whether rank 0 wants a checkpoint and all are done."""
+        """Return the elements encoded by all ranks, and whether a checkpoint is due and all ranks are done."""
         is_done = self._stop == (self._segments[-1].stop if self._segments else 0)
         own = torch.tensor([self.encoded, is_due, is_done], dtype=torch.int64, device=self.device)
         others = [torch.empty_like(own) for _ in range(dist.get_world_size())]
@@ -192,7 +192,7 @@ class RankEncoding:
         return sum(int(other[0]) for other in others), bool(others[0][1]), all(bool(other[2]) for other in others)
 
     def _save(self, path: Path) -> None:
-        """Write the segments of all ranks, at rank 0."""
+        """Write the segments of all ranks, on rank 0."""
         own = [Segment(self._segments[0].start, self._stop, self.state)] if self._segments else []
         own += [s for s in self._segments if s.state is not None and s.start >= self._stop]
         own = [segment for segment in own if segment.stop > segment.start]
@@ -221,7 +221,7 @@ def save_segments(path: Path, segments: Sequence[Segment], origin: Origin) -> No
 
 
 def load_segments(path: Path, like: Any, origin: Origin) -> list[Segment]:
-    """Return the segments in a checkpoint. Raises UsageError if it is something else, or of another encoding."""
+    """Return the segments in a checkpoint. Raises UsageError for another kind of file or another encoding."""
     with explain_damage(path, "a checkpoint of several ranks", "remove it"):
         saved: Any = from_bytes(path.read_bytes(), {"segments": like})
         schema, saved_origin = saved["schema"], dict(json.loads(saved["origin"]))

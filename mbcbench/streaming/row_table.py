@@ -1,4 +1,4 @@
-"""A tensor with a row per set, which grows without copies."""
+"""A tensor with one row per set, which grows without copies."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -15,10 +15,10 @@ SEGMENT_BYTES = 2**26  # that are allocated at a time; on a CPU, memory is resid
 class RowTable:
     """Rows of sets that are numbered from 0 on.
 
-    As long as all sets have the same row, as random slots in eval mode do, there is only one.
+    As long as all sets have the same row, as with random slots in eval mode, it is stored once.
 
     row: row of an empty set, `1 x ...`.
-    shares_row: give a row that is the same for all sets repeated without copies (stride 0).
+    shares_row: return a row that all sets share as a view with stride 0.
     """
 
     def __init__(self, row: Tensor, *, shares_row: bool) -> None:
@@ -34,7 +34,7 @@ class RowTable:
         return self._row.nbytes if self._segments else 0
 
     def extend(self, count: int) -> None:
-        """Have rows of empty sets up to `count`."""
+        """Grow to `count` rows; new rows are those of empty sets."""
         if self._segments:
             self._fill(count)
 
@@ -65,12 +65,12 @@ class RowTable:
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def saved(self, count: int) -> list[Tensor]:
-        """Return tensors that `load` restores the rows of `count` sets from."""
+        """Return the rows of `count` sets as tensors for `load`."""
         starts = range(0, count, self._size)
         return [segment[: count - start] for segment, start in zip(self._segments, starts, strict=False)]
 
     def load(self, saved: list[Tensor], count: int) -> None:
-        """Take over what `saved` returned for `count` sets. Raises ValueError if it is something else."""
+        """Restore `count` sets from the result of `saved`. Raises ValueError for anything else."""
         shapes = {tuple(part.shape[1:]) for part in saved}
         if sum(map(len, saved)) != (count if saved else 0) or shapes - {tuple(self._row.shape[1:])}:
             rows, row = [list(part.shape) for part in saved], list(self._row.shape[1:])
@@ -92,7 +92,7 @@ class RowTable:
 
     @torch.inference_mode()
     def _fill(self, count: int) -> None:
-        """Have segments with rows of empty sets up to `count`."""
+        """Allocate segments up to `count` rows, filled with the row of an empty set."""
         while self._count < count:
             number, first = divmod(self._count, self._size)
             if number == len(self._segments):

@@ -1,4 +1,4 @@
-"""Files with an encoding for each of many sets: Parquet, .csv and .npz."""
+"""Files with the encodings of many sets: Parquet, .csv and .npz."""
 
 import contextlib
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ class ParquetWriter:
 
 
 class CsvWriter:
-    """A line per set: its id, and the numbers of its encoding."""
+    """One line per set: its id, and the numbers of its encoding."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("w", encoding="utf-8", newline="")
@@ -106,7 +106,7 @@ def check_set_output(path: Path) -> None:
 
 @contextlib.contextmanager
 def open_set_writer(path: Path) -> Iterator[SetWriter]:
-    """Give a writer whose file replaces `path` at the end, unless the block raises."""
+    """Yield a writer. Its file replaces `path` at the end, unless the block raises."""
     with replaced_atomically(path) as part:
         writer: SetWriter = WRITERS[path.suffix](part)
         try:

@@ -1,4 +1,4 @@
-"""States of many sets: one state with a row per set, or a state per set where an encoder has no such rows."""
+"""States of many sets: one state with a row per set, or one state per set if an encoder has no such rows."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ MAX_PROBED_ROWS = 64  # per set
 
 
 class NotBatchableError(Exception):
-    """A state that does not have one row per set. The message says which part of it."""
+    """Raised for a state without one row per set. The message names the part at fault."""
 
 
 class SetStates(Protocol):
@@ -39,20 +39,20 @@ class SetStates(Protocol):
         """Add to each of the sets (`B`) its elements (`B x n x d`)."""
 
     def states(self) -> Iterator[tuple[State, int]]:
-        """Yield the states of all sets in their order, those of several as one state, and the number of its sets."""
+        """Yield states of one or more sets, in the order of the sets, each with the number of its sets."""
 
     def saved(self) -> list[State]:
-        """Return all states as values that can be saved."""
+        """Return all states as values that `load` restores."""
 
     def load(self, saved: list[State], count: int) -> None:
-        """Take over what `saved` returned for `count` sets. Raises ValueError if it is something else."""
+        """Restore `count` sets from the result of `saved`. Raises ValueError for anything else."""
 
 
 class BatchedStates:
     """States as one state whose tensors have a row per set.
 
-    shares_rows: give the encoder a row that is the same for all sets repeated without copies (stride 0), which not
-    every encoder can read.
+    shares_rows: pass a row that all sets share to the encoder as a view with stride 0, which not every encoder can
+    read.
     Raises NotBatchableError if the state of an empty set has no such rows.
     """
 
@@ -69,7 +69,7 @@ class BatchedStates:
 
     @property
     def bytes_per_set(self) -> int:
-        """Size of the state of a set, without what is the same for all."""
+        """Size of the state of a set, without rows that all sets share."""
         return sum(table.bytes_per_row for table in self._tables)
 
     def extend(self, count: int) -> None:
@@ -111,7 +111,7 @@ class BatchedStates:
 
 
 class SeparateStates:
-    """A state per set, each updated on its own: for states of any kind, and slow for many sets."""
+    """One state per set, each updated on its own: works for states of any kind, but is slow for many sets."""
 
     def __init__(self, encoder: GuardedEncoder, states: list[State] | None = None) -> None:
         self._encoder = encoder
@@ -166,7 +166,7 @@ class StateLayout:
     reason: str = ""
 
     def new_states(self) -> SetStates:
-        """Return the states of no sets."""
+        """Return empty states, to which sets can be added."""
         if self.shares_rows is None:
             return SeparateStates(self.encoder)
         return BatchedStates(self.encoder, shares_rows=self.shares_rows)

@@ -49,7 +49,7 @@ def save_states(path: Path, saved: SavedStates, origin: Origin) -> None:
 
 
 def load_states(path: Path, encoder: GuardedEncoder, origin: Origin) -> SavedStates:
-    """Return the states in a file. Raises UsageError if it holds something else, or those of another encoder."""
+    """Return the states in a file. Raises UsageError for another kind of file, or states of another encoder."""
     with explain_damage(path, "a file of states", "name another with --states"):
         content: JsonDict = read_file(path, {})
         header = json.loads(content["header"])
@@ -61,7 +61,7 @@ def load_states(path: Path, encoder: GuardedEncoder, origin: Origin) -> SavedSta
         ids, states = _ids_from_tensors(content["ids"]), layout.new_states()
         if isinstance(states, BatchedStates):
             states.load(content["states"], len(ids))
-        else:  # whose types only the encoder knows
+        else:  # only the encoder knows the types of its states
             like = {"states": [encoder.init_state()] * len(ids)}
             typed: JsonDict = read_file(path, like)
             states.load(typed["states"], len(ids))

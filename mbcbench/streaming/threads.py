@@ -47,7 +47,7 @@ def concurrent_map(
 
 
 def read_ahead(items: Iterator[Item]) -> Generator[Item]:
-    """Yield the items, the next of which is made on a thread of its own while one is used."""
+    """Yield the items; another thread makes the next item while one is used."""
     with ThreadPoolExecutor(1) as pool:
         pending = pool.submit(next, items, None)
         while (item := pending.result()) is not None:

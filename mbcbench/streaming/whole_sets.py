@@ -1,4 +1,4 @@
-"""Encode many sets each whole, from rows that are sorted by set: for encoders that are not streaming ones."""
+"""Encode many sets, each in one piece, from rows that are sorted by set: for encoders that do not stream."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -15,10 +15,10 @@ from mbcbench.streaming.sources.base import Array
 def encode_whole_sets(
     encoder: GuardedEncoder, rows: Iterable[GroupRows], progress: Callable[[int], None] = lambda rows: None
 ) -> Iterator[EncodedSets]:
-    """Yield the encodings of sets, each in memory as a whole. The rows of a set must follow one another.
+    """Yield the encodings of sets, each held in memory as a whole. The rows of a set must be adjacent.
 
     progress: called with the number of rows read so far.
-    Raises UsageError if a set goes on after another began, and BrokenPluginError as `EncodingFailures` does.
+    Raises UsageError if a set continues after another has begun, and BrokenPluginError as `EncodingFailures` does.
     """
     ended, failures, done = set[SetId](), EncodingFailures(), 0
     for complete in _complete_sets(rows):
@@ -33,8 +33,8 @@ def encode_whole_sets(
 
 
 def _complete_sets(rows: Iterable[GroupRows]) -> Iterator[GroupRows]:
-    """Yield all rows such that no set is cut, unless other sets come between its rows."""
-    open_rows = list[GroupRows]()  # those of the last set, which may go on
+    """Yield all rows in parts that do not cut a set, unless its rows are not adjacent."""
+    open_rows = list[GroupRows]()  # rows of the last set, which may continue
     for part in rows:
         if not len(part.ids):
             continue
@@ -55,7 +55,7 @@ def _complete_sets(rows: Iterable[GroupRows]) -> Iterator[GroupRows]:
 
 
 def _join(parts: list[GroupRows]) -> GroupRows:
-    """Return rows of which all but the last part belong to the first set of the last."""
+    """Return the rows of several parts, of which all but the last belong to the first set of the last part."""
     if len(parts) == 1:
         return parts[0]
     before = sum(len(part.codes) for part in parts[:-1])
@@ -64,7 +64,7 @@ def _join(parts: list[GroupRows]) -> GroupRows:
 
 
 def _encode(encoder: GuardedEncoder, rows: GroupRows, failures: EncodingFailures) -> Array:
-    """Return the encodings of complete sets, sets of the same size together."""
+    """Return the encodings of complete sets; sets of the same size are encoded together."""
     encodings = list[Array]()
     order = list[Array]()
     for sets, x in equal_size_batches(rows, np.arange(len(rows.ids)), 1):

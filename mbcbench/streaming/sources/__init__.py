@@ -21,7 +21,7 @@ class Format(NamedTuple):
     """A format of files.
 
     name: in messages. open: opens a file, given the selected columns or array. open_table: opens a file with a column
-    of set ids, given the columns and the name of that one; None for a format without columns.
+    of set ids, given the selected columns and the name of the id column; None for a format without columns.
     """
 
     name: str
@@ -89,7 +89,7 @@ def _format_of(path: Path, formats: Mapping[str, Format], reason: str = "") -> F
 
 @contextlib.contextmanager
 def _explain_damage(path: Path, file_format: Format) -> Iterator[None]:
-    """Raise UsageError in place of what a library raises for a damaged file, which may be of any type."""
+    """Raise UsageError in place of the exceptions, of any type, that a library raises for a damaged file."""
     try:
         yield
     except UsageError:

@@ -62,7 +62,7 @@ class TensorSource(Source):
     supports_random_access = True
 
     def __init__(self, path: Path, tensor: Tensor) -> None:
-        if tensor.dtype == torch.bfloat16:  # which NumPy does not have
+        if tensor.dtype == torch.bfloat16:  # NumPy has no such type
             dtype = np.dtype(np.float32)
         else:
             dtype = torch.empty(0, dtype=tensor.dtype).numpy().dtype
@@ -82,7 +82,7 @@ def open_tensor(path: Path, select: Sequence[str]) -> Source:
     """
     try:
         content: object = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except Exception as error:  # whose message advises to load it with pickle
+    except Exception as error:  # the message of torch advises to load the file with pickle
         raise ValueError("it is damaged, or holds other objects than tensors") from error
     if isinstance(content, Mapping):
         tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}

@@ -38,7 +38,7 @@ def open_hdf5(path: Path, select: Sequence[str]) -> Source:
     file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
     array = file[array_name(path, names, select)]
     others = [*(array.external or ()), *(array.virtual_sources() if array.is_virtual else ())]
-    if others:  # of which a name may lead anywhere on this machine
+    if others:  # their names may lead anywhere on this machine
         raise UsageError(f"{path} keeps its numbers in other files ({others[0][0]}): copy them into one with h5repack")
     return ChunkedArraySource(path, array, array.chunks or (1, *array.shape[1:]))
 

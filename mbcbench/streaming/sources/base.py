@@ -81,7 +81,7 @@ class GroupedSource(Protocol):
         """Yield ids of sets and elements, `n` and `n x d` at a time."""
 
     def unique_ids(self, parts: Sequence[Any]) -> tuple[list[Any], Array]:
-        """Return the ids of parts, each once, and for each row the position of its id in them; -1 for none."""
+        """Return the distinct ids of parts, and the position among them of each row's id, or -1 for none."""
 
     def refuse_nonfinite(self, start: int, elements: Array) -> None:
         """Raise UsageError with the first row that is not finite."""

@@ -143,7 +143,7 @@ def _select_columns(path: Path, schema: Any, select: Sequence[str]) -> list[str]
 
 
 def _warn_of_ids(path: Path, schema: Any, columns: Sequence[str]) -> None:
-    """Warn of a column of whole numbers among others of fractions: an id that would be encoded as a coordinate."""
+    """Warn of a column of whole numbers among fractions: an id would be encoded as a coordinate."""
     whole = [name for name in columns if "int" in str(schema.field(name).type)]
     if len(whole) == 1 and len(columns) > 1:
         logger.warning(
