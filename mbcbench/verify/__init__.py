@@ -1,4 +1,4 @@
-"""Laws and how they are checked: search, tolerance, counterexamples."""
+"""Laws, and the code that checks them: search, tolerance and counterexamples."""
 
 import lazy_loader
 

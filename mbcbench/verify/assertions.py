@@ -34,7 +34,7 @@ def assert_as_claimed(record: Record) -> None:
 
 
 def explain(record: Record) -> str:
-    """Return a failure for a reader: the text of the counterexample, and how to reproduce it."""
+    """Return a failure as text: the counterexample, and how to reproduce it."""
     if "text" not in record.detail:
         return f"{record.case} cannot be checked on {record.encoder}: {record.message}"
     text = record.detail["text"]

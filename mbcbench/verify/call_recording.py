@@ -16,7 +16,7 @@ Run = Callable[[Encoder], object]
 
 
 class CallKey(NamedTuple):
-    """Path of a submodule in the encoder, and number of the call among those of the submodule."""
+    """Path of a submodule in the encoder, and number of the call among the calls of the submodule."""
 
     name: str
     number: int
@@ -33,7 +33,7 @@ class Call:
     type_name
         Class of the submodule.
     inputs, outputs
-        Leaves of what it was given and of what it returned, tensors as they were then.
+        Leaves of the arguments and of the result, with tensors as they were at the time of the call.
     """
 
     key: CallKey
@@ -42,7 +42,7 @@ class Call:
     outputs: tuple[object, ...]
 
 
-# Returns what a call should return in place of its outputs.
+# Function of a key and outputs that returns the outputs to use in their place.
 Patch = Callable[[CallKey, object], object]
 
 
@@ -89,7 +89,7 @@ def _watched(module: nn.Module, calls: Calls, patch: Patch) -> Iterator[None]:
         return patched
 
     for name, submodule in module.named_modules():
-        if submodule is not module and not isinstance(submodule, torch.jit.ScriptModule):  # which takes no hooks
+        if submodule is not module and not isinstance(submodule, torch.jit.ScriptModule):  # takes no hooks
             handles.append(submodule.register_forward_pre_hook(before, with_kwargs=True))
             handles.append(submodule.register_forward_hook(lambda m, _, out, name=name: after(name, m, out)))
     try:
@@ -101,7 +101,7 @@ def _watched(module: nn.Module, calls: Calls, patch: Patch) -> Iterator[None]:
 
 @contextmanager
 def _without_fast_path() -> Iterator[None]:
-    """Switch off the path of `nn.TransformerEncoder` that turns padded tensors into nested ones, without shapes."""
+    """Disable the path of `nn.TransformerEncoder` that turns padded tensors into nested ones, which have no shape."""
     is_enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -111,7 +111,7 @@ def _without_fast_path() -> Iterator[None]:
 
 
 def _copied_leaves(values: object) -> tuple[object, ...]:
-    """Return the leaves of nested values, tensors copied: a later operation in place must not change them."""
+    """Return the leaves of nested values. Tensors are copied, so later operations in place do not change them."""
     return tuple(leaf.detach().clone() if isinstance(leaf, Tensor) else leaf for leaf in leaves(values))
 
 

@@ -43,7 +43,7 @@ def check(  # noqa: PLR0913 # an option of a command is an argument here
     laws
         Ids of the laws, globs (`mbc.m*`) or groups (`mbc`); by default all that are not slow.
     skip_laws
-        Those to leave out.
+        Laws to leave out, given in the same way.
     examples
         Number of sets to try per law.
     seconds
@@ -58,13 +58,13 @@ def check(  # noqa: PLR0913 # an option of a command is an argument here
     reference
         Independent implementation for the law `reference.equal` (see `mbcbench.verify.reference.with_reference`).
     hyper
-        Hyper-parameters in place of the spec's.
+        Hyper-parameters that override those of the spec.
     weights
         File with trained weights: a state_dict, or a checkpoint that holds one.
     weights_key
         The dict in that file, or the prefix of its names, that holds the weights; by default the only one that fits.
     device
-        Where the encoder computes. The laws themselves compute on the CPU.
+        Device on which the encoder runs. The laws themselves run on the CPU.
 
     Returns
     -------

@@ -18,8 +18,15 @@ _REQUIRED = {"encoder", "case", "status", "value", "message", *_DETAILS}
 class CheckResult(pd.DataFrame):
     """Results of `mbcbench.check`: a frame of records, one row per law, with a readable repr.
 
-    The columns are those of `mbcbench.records.record.frame`. Selecting other columns gives a frame with the repr of
-    pandas.
+    The columns are the fields of `Record`, with a column `params.*` for each parameter and a column `detail.*` for each
+    entry of the details. If required columns are missing, the repr is that of pandas.
+
+    Attributes
+    ----------
+    ok : bool
+        True if every law is as claimed: none failed, passed unexpectedly, raised or did not finish.
+    failures : CheckResult
+        Rows of the laws that are not as claimed.
     """
 
     @property
@@ -28,12 +35,12 @@ class CheckResult(pd.DataFrame):
 
     @property
     def ok(self) -> bool:
-        """True if every law is as claimed: none failed, passed unexpectedly or raised."""
+        """True if every law is as claimed: none failed, passed unexpectedly, raised or did not finish."""
         return self.failures.empty
 
     @property
     def failures(self) -> "CheckResult":
-        """The rows that are not as claimed."""
+        """Rows of the laws that are not as claimed."""
         return CheckResult(self[self["status"].isin([str(status) for status in UNEXPECTED | BROKEN])])
 
     def __repr__(self) -> str:

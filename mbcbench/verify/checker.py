@@ -51,7 +51,7 @@ from mbcbench.verify.xfails import with_xfails
 
 PARTITION = "mbc.partition"
 FINITE = "hygiene.finite"
-MIN_BATCHES = 4  # tried for a law about a batch as a whole: to hold on one says little
+MIN_BATCHES = 4  # tried for a law about a batch as a whole: one batch says little
 # Laws that an order-sensitive encoder breaks, if they apply to it.
 BROKEN_BY_ORDER = ("symmetry.permutation", "symmetry.elements", "mbc.order")
 AGGREGATION_EXAMPLES = 24  # smallest examples on which an aggregation must be consistent to be used for other laws
@@ -103,7 +103,7 @@ class Checker:
     reference
         Independent implementation (see `mbcbench.verify.reference.with_reference`).
     options
-        Hyper-parameters and weights of the encoder, and its width where `dim_in` is None.
+        Hyper-parameters and weights of the encoder, and its width if `dim_in` is None.
 
     Raises
     ------
@@ -157,6 +157,11 @@ class Checker:
             Id of the law.
         budget
             How much to try.
+
+        Returns
+        -------
+        Record
+            Outcome of the law.
 
         Raises
         ------
@@ -251,7 +256,7 @@ class Checker:
     def deterministic(self) -> bool:
         """True if equal inputs give equal outputs in eval mode, whatever is encoded in between.
 
-        This is decided first: the other laws compare two encodings, which means nothing if one input has two.
+        This is decided first: other laws compare two encodings, which is meaningless if one input has two.
         """
         module = copy_module(self._variants[0])
         with isolated(self.seed), torch.no_grad():
@@ -327,7 +332,7 @@ class Checker:
 
     def _try_through_aggregation(self, law: Law, budget: Budget) -> LawResult:
         """Try another law about streams on a plain module, with the aggregation that makes it consistent."""
-        if PARTITION in self.breaks:  # which is judged as a law of its own
+        if PARTITION in self.breaks:  # judged as a law of its own
             return LawResult(Status.SKIP, f"a plain module that is expected to break {PARTITION}")
         g = self._consistent_aggregation
         if g is None:

@@ -45,7 +45,7 @@ def counterexample_data(observation: Observation, worst: Observation, *, dim_in:
 
 
 def counterexample_text(target: str, law: Law, result: SearchResult) -> str:
-    """Return the counterexample of a search for a reader, one fact per line."""
+    """Return the counterexample of a search as text, one fact per line."""
     observation = result.counterexample
     assert observation is not None
     example = observation.example
@@ -200,13 +200,13 @@ def replay_counterexample(  # noqa: PLR0913 # as many as `mbcbench check` has op
     seed
         Seed that the encoder is built with.
     hyper
-        Hyper-parameters in place of the spec's.
+        Hyper-parameters that override those of the spec.
     weights
         File with trained weights.
     weights_key
         The dict in that file, or the prefix of its names, that holds them.
     device
-        Where the encoder computes.
+        Device on which the encoder runs.
 
     Raises
     ------
@@ -217,7 +217,7 @@ def replay_counterexample(  # noqa: PLR0913 # as many as `mbcbench check` has op
     BrokenPluginError
         If the encoder cannot be imported or built.
     """
-    from mbcbench.verify.checker import Checker  # which builds on this module
+    from mbcbench.verify.checker import Checker  # Checker imports this module
 
     options = BuildOptions(dim_in=dim_in, hyper=hyper or {}, weights=weights, weights_key=weights_key, device=device)
     checker = Checker(target, seed=seed, options=options)
@@ -228,7 +228,7 @@ def replay_counterexample(  # noqa: PLR0913 # as many as `mbcbench check` has op
 
 
 def _describe_chunks(sizes: Sequence[int]) -> str:
-    """Return the chunk sizes for a reader, of many chunks only their pattern."""
+    """Return the chunk sizes as text; for many chunks, return only their pattern."""
     period = _period(sizes)
     if len(sizes) <= MAX_CHUNKS:
         return f"chunks {' + '.join(map(str, sizes))}"

@@ -1,6 +1,6 @@
-"""Culprits: which part of an encoder breaks a law, seen on a counterexample.
+"""Culprits: find the part of an encoder that breaks a law, from a counterexample.
 
-A law names it with `Law.locate`. Where nothing can be said, nothing is said.
+A law finds it with `Law.locate`, which returns an empty string if no part can be named.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,16 +26,16 @@ MAX_REPAIRS = 8  # submodules at fault, one after the other
 
 
 class Part(NamedTuple):
-    """A pass of the encoder on sets and elements of the whole, and how they correspond to it."""
+    """A pass of the encoder on a part of the sets and elements, and the correspondence of the part to the whole."""
 
     run: Run
     alignment: Alignment
 
 
 def find_culprit(law: "Law", subjects: Sequence[Subject], example: Example) -> str:
-    """Return which part of the encoder breaks a law in a counterexample, or an empty string.
+    """Return the part of the encoder that breaks a law in a counterexample, or an empty string.
 
-    An encoder that fails here, in its own or in our code, has no known culprit; its verdict stands.
+    An exception here, of the encoder or of `Law.locate`, means that no culprit is known; the verdict stands.
     """
     if law.locate is None or example.n > MAX_ELEMENTS:
         return ""
@@ -50,10 +50,10 @@ def find_culprit(law: "Law", subjects: Sequence[Subject], example: Example) -> s
 def locate_module(
     subject: Subject, x: Tensor, whole: Run, parts: Sequence[Part], fault: str, *, encode: Encode = encoding
 ) -> str:
-    """Return the first submodule whose outputs in a part are not those in the whole, though its inputs are.
+    """Return the first submodule whose outputs differ between a part and the whole although its inputs agree.
 
-    It is named only if the results agree once it, and the next ones like it, return what they return in the whole: what
-    a submodule does may be undone later.
+    The submodule is named only if the results agree once this submodule, and the next ones like it, return their
+    outputs from the whole: a later submodule may undo the effect of an earlier one.
 
     Parameters
     ----------
@@ -64,12 +64,17 @@ def locate_module(
     whole, parts
         A pass on whole sets, and passes on parts of them.
     fault
-        What the submodule then does, in words.
+        Description of the fault, to follow the name of the submodule.
     encode
-        Encodes sets of any shape as `whole` does.
+        Function that encodes sets of any shape as `whole` does.
+
+    Returns
+    -------
+    str
+        Name, class and fault of the submodule; empty if there is none, or if the encoder is not deterministic.
     """
     if not subject.deterministic:
-        return ""  # what differs may be a random draw
+        return ""  # a difference may come from a random draw
     reference = WholePass(subject.module, whole, x, encode)
     known: list[CallKey] = []
     while len(known) <= MAX_REPAIRS:

@@ -1,4 +1,4 @@
-"""Base class of modes that see every operation of PyTorch, also those that others consist of."""
+"""Base class of modes that see every operation of PyTorch, including the parts of composite ones."""
 
 from torch.utils._python_dispatch import TorchDispatchMode
 

@@ -1,4 +1,4 @@
-"""Domains: the sets and streams that an encoder admits, and that its laws are therefore tried on."""
+"""Domains: the sets and streams that an encoder admits, on which its laws are tried."""
 
 from dataclasses import dataclass, replace
 
@@ -15,7 +15,7 @@ MAX_INFERRED_SIZE = 64  # an encoder that refuses sets of this size declares its
 
 @dataclass(frozen=True)
 class Refusal:
-    """Sets that an encoder raises for, although it does not declare a least size.
+    """Sets for which an encoder raises although it does not declare a least size.
 
     Parameters
     ----------
@@ -33,12 +33,12 @@ class Refusal:
 
     @property
     def is_clear(self) -> bool:
-        """True if the encoder says that it does not admit these sets."""
+        """True if the exception says that the encoder does not admit these sets."""
         return is_refusal(self.error)
 
     @property
     def advice(self) -> str:
-        """One line with the sizes, the exception, and what to declare."""
+        """Advice in one line, with the sizes, the exception and a declaration."""
         last = self.min_size - 1
         sizes = f"{last} elements" if self.first == last else f"{self.first} to {last} elements"
         sizes = "one element" if last == 1 else sizes
@@ -78,11 +78,11 @@ class Domain:
 
     @property
     def num_added(self) -> int:
-        """Number of elements that a set must have in addition to those of a set that any encoder admits."""
+        """Number of elements that a set needs besides the first."""
         return self.min_size - 1
 
     def fit(self, example: Example) -> Example:
-        """Return a similar example that the encoder admits; one with data of its own is returned as it is."""
+        """Return a similar example that the encoder admits; examples with explicit data or a program stay the same."""
         if example.values is not None or example.program or not example.sizes:
             return example
         example = replace(example, vocabulary=self.vocabulary)
@@ -98,7 +98,7 @@ class Domain:
         return not (self.finite_only or self.vocabulary)
 
     def admit(self, x: Tensor) -> Tensor:
-        """Return elements that are admissible in place of real numbers: tokens, if there is a vocabulary."""
+        """Return admissible elements made of real numbers: tokens, if there is a vocabulary."""
         return to_tokens(x, self.vocabulary) if self.vocabulary else x
 
     def admits_chunks(self, sizes: tuple[int, ...]) -> bool:
@@ -108,7 +108,7 @@ class Domain:
 
 
 def declared_domain(spec: EncoderSpec, module: nn.Module, dim_in: int) -> Domain:
-    """Return what a spec or attributes of the module declare; a least size that is not declared is found by trying."""
+    """Return the domain that a spec or the module declares; find an undeclared least size by trying."""
     declared = Domain(
         min_size=max(spec.min_size, declared_int(module, "min_size") or 1),
         finite_only=spec.finite_only or declares(module, "finite_only"),
@@ -122,7 +122,7 @@ def declared_domain(spec: EncoderSpec, module: nn.Module, dim_in: int) -> Domain
 def _find_refusal(module: nn.Module, dim_in: int, domain: Domain) -> Refusal | None:
     """Return how the module refuses sets of the declared least size, and the size from which it encodes them.
 
-    Return None if it encodes sets of that size, or no larger ones either: its validation then says why.
+    Return None if it encodes sets of that size, or no larger sets either, which `validate` then explains.
     """
     declared = domain.min_size
     training = {m: m.training for m in module.modules()}
@@ -132,7 +132,7 @@ def _find_refusal(module: nn.Module, dim_in: int, domain: Domain) -> Refusal | N
             errors = [_error_for_size(module, dim_in, domain, declared)]
             while errors[-1] is not None and len(errors) <= MAX_INFERRED_SIZE:
                 errors.append(_error_for_size(module, dim_in, domain, declared + len(errors)))
-            # A module that mistakes n for d encodes one size only.
+            # A module that confuses n with d encodes one size only.
             is_least = errors[-1] is None and _error_for_size(module, dim_in, domain, declared + len(errors)) is None
     finally:
         for submodule, mode in training.items():
@@ -142,13 +142,13 @@ def _find_refusal(module: nn.Module, dim_in: int, domain: Domain) -> Refusal | N
 
 
 def _error_for_size(module: nn.Module, dim_in: int, domain: Domain, n: int) -> BaseException | None:
-    """Return what the module raises for sets of `n` elements, or None; memory that runs out is not a refusal."""
+    """Return the exception for sets of `n` elements, or None; running out of memory is not a refusal."""
     like = next(module.parameters(), torch.empty(0))
     dtype = like.dtype if like.is_floating_point() else torch.get_default_dtype()
     x = torch.linspace(-1, 1, 2 * n * dim_in, dtype=dtype, device=like.device).reshape(2, n, dim_in)
     try:
         module(domain.admit(x))
-    except (Exception, SystemExit) as error:  # the module's own
+    except (Exception, SystemExit) as error:  # raised by the module
         return None if is_out_of_memory(error) else error
     return None
 

@@ -1,4 +1,4 @@
-"""Try examples that Hypothesis draws: the same ones in every process, whatever is loaded and whatever its settings."""
+"""Try examples that Hypothesis draws, independent of the loaded modules and of the settings of Hypothesis."""
 
 import contextlib
 import math
@@ -38,7 +38,7 @@ def try_drawn(
     seed
         Seed of the search.
     shrink
-        Whether to make a counterexample smaller.
+        True to make a counterexample smaller.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def try_drawn(
         nonlocal shrinks
         if counterexamples:
             shrinks += 1
-        if shrinks > MAX_SHRINKS:  # nothing smaller fails, as far as Hypothesis is concerned
+        if shrinks > MAX_SHRINKS:  # report no further failures to Hypothesis, which ends shrinking
             return
         observation = attempt(value)
         if observation.is_counterexample:
@@ -66,7 +66,7 @@ def try_drawn(
         with _without_local_constants():
             try_value()
     except (_Falsified, hypothesis.errors.Flaky):
-        if not counterexamples:  # flaky for another reason than ours
+        if not counterexamples:  # flaky for another reason than MAX_SHRINKS
             raise
         return counterexamples[-1]  # Hypothesis runs the smallest failing example last
     return None
@@ -86,7 +86,7 @@ def _without_local_constants() -> contextlib.AbstractContextManager[object]:
 
 
 def _settings(max_examples: int, *, shrink: bool) -> hypothesis.settings:
-    """Return settings that leave nothing to the active profile, which differs under CI and is the user's to change."""
+    """Return settings that do not depend on the active profile, which differs under CI and may be the user's."""
     return hypothesis.settings(
         max_examples=max(1, math.ceil(max_examples)),
         derandomize=False,  # the seed decides

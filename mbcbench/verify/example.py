@@ -1,4 +1,4 @@
-"""Examples: inputs on which a law is tried, described by a few numbers that can be drawn, shrunk, printed and replayed.
+"""Examples: inputs of a law, described by a few numbers that can be drawn, shrunk, printed and replayed.
 
 An example holds a batch of sets, each of a different kind (normal, sorted, with duplicates, ...). All sets are cut into
 chunks of the same sizes, but each has its own order of elements.
@@ -44,7 +44,7 @@ class Example:
     vocabulary
         Number of tokens if the elements are integers from 0 to `vocabulary - 1`, else 0.
     program
-        Steps on states, for the law that tries programs.
+        Steps of a program on states, for the law `mbc.program`.
     """
 
     sizes: tuple[int, ...]
@@ -105,8 +105,14 @@ class ExampleData:
     ----------
     x : Tensor
         The sets, `B x n x d`.
+    order : Tensor
+        Order in which the elements of each set arrive, `B x n`.
+    chunks : tuple of Tensor
+        Chunks of the stream in this order, `B x n_c x d` each.
+    rng : numpy.random.Generator
+        Generator for random choices of the law, independent of the data.
     choices : dict
-        What a law chose itself (a permutation, a merge tree), by name; shown with a counterexample.
+        Random choices of the law (a permutation, a merge tree) by name, shown with a counterexample. The law adds them.
     """
 
     def __init__(self, example: Example, dim: int, *, dtype: torch.dtype = torch.float64) -> None:
@@ -132,9 +138,19 @@ class ExampleData:
         return self.cut(self.x)
 
     def cut(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return other values of the elements (`B x n x d`) in chunks, in their order of arrival.
+        """Cut other values of the elements (`B x n x d`) into chunks, in their order of arrival.
 
-        Each has memory of its own: what an encoder does with views of a larger tensor is for hygiene.inputs to judge.
+        Each chunk has memory of its own; the law `hygiene.inputs` tries chunks that are views of a larger tensor.
+
+        Parameters
+        ----------
+        x
+            Values of the elements, `B x n x d`.
+
+        Returns
+        -------
+        tuple of Tensor
+            The chunks, `B x n_c x d` each.
         """
         arranged = x.gather(1, self.order[:, :, None].expand_as(x))
         return tuple(

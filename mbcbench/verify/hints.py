@@ -1,4 +1,4 @@
-"""Hints: another convention under which a law holds that fails."""
+"""Hints: a convention under which the encoder would keep a law that it breaks."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -26,7 +26,7 @@ ORDER_HINT = (
 
 
 def convention_hint(checker: "Checker", law: Law) -> str:
-    """Return the convention under which an encoder keeps a law that it fails, if there is one, or an empty string."""
+    """Return a hint at a convention under which the encoder keeps a law that it breaks, or an empty string."""
     if law.id in checker.breaks:
         return ""
     if law.id == "symmetry.padding" and checker.is_plain:
@@ -35,10 +35,10 @@ def convention_hint(checker: "Checker", law: Law) -> str:
 
 
 def _mask_hint(checker: "Checker", law: Law) -> str:
-    """Return the adapter for the meaning of a mask under which padding has no influence.
+    """Return a hint at the adapter for a mask convention under which padding has no influence.
 
-    An encoder that has an adapter gets none: what its mask means has been said. Nor does a meaning count under which
-    the elements have no influence either, such as a mask that makes every encoding NaN.
+    An encoder with a mask adapter gets no hint, since its convention is known. A convention does not count if the
+    elements have no influence either, for example because the mask makes every encoding NaN.
     """
     if any(isinstance(module, MaskAdapter) for module in checker.subjects()[0].module.modules()):
         return ""
@@ -55,7 +55,7 @@ def _mask_hint(checker: "Checker", law: Law) -> str:
 
 
 def _tells_sets_apart(subject: Subject) -> bool:
-    """Return True if two sets with padding have two encodings."""
+    """Return True if two sets with padding have different, finite encodings."""
     n = subject.domain.min_size + 3
     x = torch.randn(2, n, subject.dim_in, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     present = torch.arange(n).expand(2, n) < n - 1
@@ -65,7 +65,7 @@ def _tells_sets_apart(subject: Subject) -> bool:
 
 
 def _order_hint(checker: "Checker", law: Law) -> str:
-    """Return how to declare a stream that is consistent for contiguous chunks in order, and for these only."""
+    """Return a hint at `order_sensitive` for a stream that is consistent for contiguous chunks in order."""
     if checker.domain.order_sensitive:
         return ""
     in_order = checker.subjects(domain=replace(checker.domain, order_sensitive=True))

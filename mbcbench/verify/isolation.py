@@ -1,4 +1,4 @@
-"""Isolate what is checked from the process: one thread, and random generators in a known state."""
+"""Isolate a check from the process: one thread, and random generators in a known state."""
 
 import random
 from collections.abc import Iterator

@@ -78,18 +78,24 @@ def has_parameters(subject: Subject) -> str | None:
 
 
 class NotApplicable(Exception):  # noqa: N818 # not an error: a law says it of an example
-    """A law says nothing about an example. The message is the reason."""
+    """Raised by a law that does not apply to an example. The message is the reason."""
 
 
 class Explore(Protocol):
-    """A search of a law's own."""
+    """Search of one law, in place of the usual one."""
 
     def __call__(self, run: "LawRun", *, examples: int, seed: int, shrink: bool) -> "Observation | None":
         """Try about `examples` examples of the run; return a counterexample, or None."""
 
 
 class Classes(NamedTuple):
-    """The two classes that a classifying law sorts encoders into."""
+    """The two classes into which a classifying law sorts encoders.
+
+    Parameters
+    ----------
+    if_kept, if_broken
+        Name of the class of encoders that keep the law, and of those that break it.
+    """
 
     if_kept: str
     if_broken: str
@@ -121,20 +127,20 @@ class Law:
     first
         Examples to try before all others.
     fixed
-        Examples to try instead of drawing some.
+        Examples to try instead of drawn ones.
     budget_fraction
         Fraction of the example budget; expensive laws get less.
     explore
-        A search of the law's own, in place of the usual one.
+        Search to use in place of the usual one.
     classes
         Names of the classes of a classifying law.
     measures
         True if the law only reports a measurement.
     conditioned
-        True if only the condition of the encoding excuses a gap, not what the encoder's own steps round.
+        True if only the condition of the encoding excuses a gap, but not rounding in the encoder's own steps.
     locate
-        Function of the encoder and a counterexample that returns which part of the encoder breaks the law, or an empty
-        string if that cannot be said.
+        Function of the encoder and a counterexample that returns the part of the encoder that breaks the law, or an
+        empty string if it is not known.
     """
 
     id: str
@@ -202,7 +208,7 @@ def get_law(law_id: str) -> Law:
 def select_laws(law_ids: Collection[str] | None, skip: Collection[str] | None = None) -> list[str]:
     """Return the ids of all laws, or of those in `law_ids`, without those in `skip`.
 
-    See `registry.select` for what both may hold, and for slow laws, which must be named. Raises UsageError for an id
+    See `registry.select` for the patterns in both, and for slow laws, which must be named. Raises UsageError for an id
     that no law has, and if no law is left.
     """
     for name, value in (("laws", law_ids), ("skip_laws", skip)):

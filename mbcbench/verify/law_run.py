@@ -1,4 +1,4 @@
-"""Try one law on examples, and keep count."""
+"""Try one law on examples, and count them."""
 
 import math
 import time
@@ -29,13 +29,13 @@ from mbcbench.verify.tolerance import (
 
 NUM_TRIALS = 8
 CLEAR_RATIO = 1e3  # a gap this many times its bound is certainly not rounding
-# Relative to the scale: what rounding in the encoder's own steps may excuse in a law about the condition of the data.
+# Relative to the scale: the most that rounding in the encoder's own steps excuses in a law about the condition.
 ROUNDING_OF_CONDITIONED = 1e-12
 LOSES_DIGITS = "the loss is the encoder's own: the encoding is well-conditioned here, or it is random"
 
 
 class LawTimeout(BaseException):  # like KeyboardInterrupt, it must pass through Hypothesis
-    """A law took longer than its time limit."""
+    """Raised if a law takes longer than its time limit."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class Observation:
     scale
         Magnitude of the encoding of that set.
     note
-        Explanation of the law.
+        Explanation by the law.
     error
         Type and message of the exception that the encoder raised, as one line.
     traceback
         Traceback of that exception.
     choices
-        What the law chose itself, by name.
+        Random choices of the law, by name.
     is_applicable
         False if the law says nothing about the example; `note` is the reason.
     """
@@ -91,7 +91,7 @@ class Observation:
 
     @property
     def is_undecided(self) -> bool:
-        """True if the example neither breaks the law nor speaks for it: its bound is as large as an error."""
+        """True if the example neither breaks nor supports the law: its bound is as large as an error."""
         return not self.is_counterexample and self.relative_bound > MAX_RELATIVE_BOUND * (1 + 1e-9)
 
 
@@ -150,7 +150,7 @@ class LawRun:
             return Observation(example, note=str(reason), is_applicable=False)
         except BrokenLawError:
             raise
-        except Exception as error:  # the encoder's own
+        except Exception as error:  # raised by the encoder
             if is_out_of_memory(error):
                 raise LawOutOfMemoryError(str(error)) from error
             observation = Observation(
@@ -171,14 +171,14 @@ class LawRun:
         """Return the positions of the sets of an example in the batch, the worst first."""
         try:
             ratio = self._compare(*self._prepare(example)).ratio
-        except Exception:  # the encoder's own: no set is worse than another
+        except Exception:  # raised by the encoder: no set is worse than another
             return list(range(len(example.kinds)))
         return [int(i) for i in ratio.nan_to_num(nan=math.inf).argsort(descending=True)]
 
     def _prepare(self, example: Example) -> tuple[Subject, ExampleData]:
         """Return the encoder that an example is tried on, and the data.
 
-        A law about the condition of the data is tried beside ties, where no correct encoder has a condition.
+        A law about the condition of the data is tried near ties: on a tie, no correct encoder has a condition.
         """
         subject = self.subjects[example.variant % len(self.subjects)]
         data = ExampleData(example, subject.dim_in)
@@ -186,16 +186,16 @@ class LawRun:
 
     @staticmethod
     def _beside_ties(subject: Subject, data: ExampleData) -> tuple[Subject, ExampleData]:
-        """Return data that differ slightly from `data`, and the encoder with its condition free of its own rounding."""
+        """Return slightly changed data, and the encoder with a condition that excludes its own rounding."""
         moved = ExampleData(data.example, subject.dim_in)
         moved.x = jitter(moved.x, torch.Generator().manual_seed(data.example.seed))
         return subject.with_perturbation(COARSE_PERTURBATION), moved
 
     def _compare(self, subject: Subject, data: ExampleData) -> Comparison:
-        """Check the law; where a gap is in doubt, add to its bound what other arithmetic says about rounding.
+        """Check the law. If a gap is in doubt, add the rounding error measured in other arithmetic to its bound.
 
-        Rounding that changes an encoding by more than `MAX_RELATIVE_BOUND` of its scale excuses nothing. Of such a gap
-        only the condition of the encoding can be the reason, which `_expose_losses` looks into.
+        Rounding that changes an encoding by more than `MAX_RELATIVE_BOUND` of its scale excuses nothing. Only
+        the condition of the encoding can explain such a gap, which `_expose_losses` examines.
         """
         comparison = self.law.check(subject, data)
         if not isinstance(comparison, Comparison):
@@ -222,9 +222,9 @@ class LawRun:
     def _expose_losses(self, subject: Subject, data: ExampleData, comparison: Comparison, limit: Tensor) -> Comparison:
         """Return the comparison with the bound at most `limit` (`B`), unless a set stays undecided.
 
-        A gap above the limit and below the bound is no rounding error. It breaks the law if the encoder gives this set
-        two encodings in two calls, or if it breaks the law near this set too (so that no tie is the reason) by more
-        than the condition allows. Otherwise the set is undecided: its bound stays.
+        A gap above the limit and below the bound is not a rounding error. It breaks the law if two calls of the encoder
+        give two encodings, or if the law is also broken near this set, away from ties, by more than the condition
+        allows. Otherwise the set is undecided: its bound stays.
         """
         doubtful = (comparison.gap > limit) & (comparison.gap <= comparison.bound)
         if not bool(doubtful.any()):
@@ -239,7 +239,7 @@ class LawRun:
         return gaps(subject.encode(data.x), subject.encode(data.x)) > limit
 
     def _breaks_nearby(self, subject: Subject, data: ExampleData) -> Tensor:
-        """Return for each set (`B`) whether the law is broken beside it by more than the condition explains."""
+        """Return for each set (`B`) whether the law is broken near it by more than the condition explains."""
         try:
             comparison = self.law.check(*self._beside_ties(subject, data))
         except NotApplicable:
@@ -275,9 +275,9 @@ class LawRun:
 
 
 def _add_rounding(comparison: Comparison, excusable: Tensor, measure: Callable[[int], Tensor]) -> Comparison:
-    """Add the rounding that trials in other arithmetic show (`B`, by trial) to the bound of sets whose gap is in doubt.
+    """Add the rounding of trials in other arithmetic (`B`, by trial) to the bound of sets whose gap is in doubt.
 
-    On few elements it can happen that nothing is rounded, so further trials follow until each set in doubt is decided:
+    With few elements, a trial may round nothing, so further trials follow until each set in doubt is decided:
     its gap is covered by rounding, or so much larger that only the algebra explains it. A trial that the encoder does
     not support shows nothing.
     """
@@ -290,7 +290,7 @@ def _add_rounding(comparison: Comparison, excusable: Tensor, measure: Callable[[
             break
         try:
             gap = measure(trial).nan_to_num(nan=0.0, posinf=0.0)
-        except Exception:  # the encoder's own
+        except Exception:  # raised by the encoder
             break
         rounding = torch.maximum(rounding, SPREAD_FACTOR * gap)
     return comparison._replace(bound=comparison.bound + rounding)

@@ -1,7 +1,8 @@
 """Layouts: which axes of a tensor stand for the sets of a batch and for the elements of a set.
 
-A submodule may return `B x n x h`, `(B n) x h`, `B x h x n` or `B x n x n`, and its names of axes are unknown. So an
-encoder is called on batches of three shapes: an axis that grows like B, n or B n is one of sets, elements or both.
+A submodule may return `B x n x h`, `(B n) x h`, `B x h x n` or `B x n x n`, and its names of axes are unknown. The
+encoder is therefore called on batches of three shapes: an axis that grows like B, n or B n stands for sets, elements or
+both.
 """
 
 import math
@@ -111,8 +112,8 @@ class Alignment:
     num_sets, num_elements
         Size of the whole.
     may_ignore_order
-        True if a tensor also agrees that is equal to that of the whole as it is, as if it did not depend on the order
-        of elements.
+        True if a tensor that equals the one of the whole without alignment agrees too, as if the order of elements had
+        no effect on it.
     compared
         Sets of the batch that are compared; all of them if None.
     """
@@ -232,7 +233,7 @@ class Alignment:
         if has_sets:
             tensor = tensor[self.rows]
         elif num_element_axes and bool((self.elements != self.elements[:1]).any()):
-            return None  # each set has its own elements, and the tensor knows of no sets
+            return None  # the elements differ between sets, and the tensor has no axis of sets
         for axis in range(num_element_axes):
             if not has_sets:
                 tensor = tensor.index_select(axis, self.elements[0])

@@ -1,8 +1,9 @@
 """Noisy arithmetic: rounding of the operations themselves, made random.
 
-Perturbed inputs and parameters do not show what an intermediate result loses: where `h` is saturated, `h - mean(h)` is
-zero for all of them, and one epsilon of `h` in the computation. Here every operation that rounds is disturbed by a
-random relative error (Monte Carlo arithmetic; Parker, 1997), so that what is lost follows the largest intermediate.
+Perturbed inputs and parameters do not show the digits that an intermediate result loses: where `h` is saturated,
+`h - mean(h)` is zero for all of them, and one epsilon of `h` in the computation. Here every operation that rounds is
+disturbed by a random relative error (Monte Carlo arithmetic; Parker, 1997), so that the loss scales with the largest
+intermediate result.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ from mbcbench.verify.dispatch import DispatchMode
 
 NOISE = 2 * torch.finfo(torch.float64).eps
 
-# Operations that only select, move, compare or create numbers, and round nothing.
+# Operations that only select, move, compare or create numbers, without rounding.
 _EXACT = frozenset(
     {
         "_to_copy", "_unsafe_view", "abs", "amax", "amin", "arange", "argmax", "bernoulli", "cat", "clamp", "clamp_max",

@@ -1,4 +1,4 @@
-"""Observe a law: which states were read out, and which of its comparisons failed."""
+"""Observe a law: record the states that it reads out, and its comparisons that fail."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from mbcbench.verify.tolerance import Comparison, max_norms
 from mbcbench.verify.whole_pass import DIFFER
 
 Check = Callable[[Subject, ExampleData], Comparison]
-MAX_LEAVES = 3  # more leaves that differ say nothing
+MAX_LEAVES = 3  # a longer list of leaves says nothing
 LEAST_ERROR = 1e-9  # of a gradient, relative to its largest entry
 
 
@@ -77,7 +77,19 @@ class ObservedSubject(Subject):
 
 
 def locate_state(check: Check) -> Locate:
-    """Return a function that names the leaves of the state that make a law about streams fail."""
+    """Return a function that names the leaves of the state that make a law about streams fail.
+
+    Parameters
+    ----------
+    check
+        Function of the subject and an example that compares two encodings (`Law.check`).
+
+    Returns
+    -------
+    callable
+        `(subject, data) -> str`, for `Law.locate`. The result is empty if no leaf can be named, for example for a plain
+        or a random encoder.
+    """
 
     def locate(subject: Subject, data: ExampleData) -> str:
         is_ours = isinstance(subject.module, ChunkAggregation)
@@ -107,7 +119,7 @@ def _describe_leaves(subject: Subject, actual: State, expected: State, encoded: 
 
     differing = [i for i in range(len(before)) if _differ(after[i][1], before[i][1])]
     if not differing or not is_repaired(differing):
-        return ""  # what differs is not in the state
+        return ""  # the difference is not in the state
     if before[differing[0]][0] == "state":
         return ""  # it is the only leaf
     decisive = next(([i] for i in differing if is_repaired([i])), differing)
@@ -134,7 +146,18 @@ def _describe_values(actual: object, expected: object) -> str:
 
 
 def locate_parameter(check: Check) -> Locate:
-    """Return a function that names the parameter whose gradient is furthest off in a law about gradients."""
+    """Return a function that names the parameter with the largest gradient error in a law about gradients.
+
+    Parameters
+    ----------
+    check
+        Function of the subject and an example that compares two gradients (`Law.check`).
+
+    Returns
+    -------
+    callable
+        `(subject, data) -> str`, for `Law.locate`. The result is empty if no parameter can be named.
+    """
 
     def locate(subject: Subject, data: ExampleData) -> str:
         total = sum(parameter.numel() for _, parameter in subject.parameters)

@@ -45,7 +45,7 @@ def checker_options(  # noqa: PLR0913 # as many as `mbcbench check` has options
     weights_key: str,
     device: Device,
 ) -> CheckerOptions:
-    """Return the options that the arguments of `mbcbench.check` stand for; raise UsageError if one cannot be used."""
+    """Return the options given as arguments of `mbcbench.check`; raise UsageError if one cannot be used."""
     build = BuildOptions(dim_in=dim_in, hyper=hyper or {}, weights=str(weights), weights_key=weights_key, device=device)
     xfails = load_xfails(expected_failures, [target_name(encoder) for encoder in encoders])
     return CheckerOptions(select_laws(laws, skip_laws), build, xfails, reference)

@@ -1,4 +1,4 @@
-"""The outcome of a law: what the result of a search means, given what the encoder claims and is expected to break."""
+"""Outcome of a law: interpret the result of a search, given the claims and expected failures of the encoder."""
 
 from typing import TYPE_CHECKING
 
@@ -19,13 +19,18 @@ def outcome(checker: "Checker", law: Law, result: SearchResult, note: str) -> tu
     Parameters
     ----------
     checker
-        The encoder.
+        Checker of the encoder.
     law
         The law.
     result
         Result of the search.
     note
         Remark on the result.
+
+    Returns
+    -------
+    tuple[Status, str]
+        Status and message.
     """
     expected = checker.breaks.get(law.id, "")
     error = result.counterexample.error if result.counterexample is not None else ""

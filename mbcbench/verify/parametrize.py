@@ -91,7 +91,7 @@ def parametrize_with_laws(  # noqa: PLR0913 # as many as `mbcbench check` has op
     laws
         Ids of the laws, globs (`mbc.m*`) or groups (`mbc`); by default all that are not slow.
     skip_laws
-        Those to leave out.
+        Laws to leave out, given in the same way.
     examples
         Sets to try per law; by default four times `max_examples` of the active Hypothesis profile.
     dim_in
@@ -101,13 +101,18 @@ def parametrize_with_laws(  # noqa: PLR0913 # as many as `mbcbench check` has op
     reference
         Independent implementation for the law `reference.equal` (see `mbcbench.verify.reference.with_reference`).
     hyper
-        Hyper-parameters in place of the spec's.
+        Hyper-parameters that override those of the spec.
     weights
         File with trained weights: a state_dict, or a checkpoint that holds one.
     weights_key
         The dict in that file, or the prefix of its names, that holds the weights; by default the only one that fits.
     device
-        Where the encoders compute. The laws themselves compute on the CPU.
+        Device on which the encoders run. The laws themselves run on the CPU.
+
+    Returns
+    -------
+    pytest.MarkDecorator
+        Decorator of the test function.
 
     Raises
     ------
@@ -138,7 +143,7 @@ def parametrize_with_laws(  # noqa: PLR0913 # as many as `mbcbench check` has op
 
 
 def _try_make_checker(encoder: object, options: CheckerOptions) -> Checker | None:
-    """Return None if the encoder cannot be imported, which its tests will report."""
+    """Return a checker, or None if the encoder cannot be imported, which its tests will report."""
     try:
         return options.make_checker(encoder, seed_from_hypothesis())
     except BrokenPluginError:

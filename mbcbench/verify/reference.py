@@ -26,17 +26,22 @@ def with_reference(spec: EncoderSpec, reference: object, *, dim_in: int) -> Enco
     spec
         Spec of the encoder under test.
     reference
-        A target string, or the object it leads to. A function of two arguments is called with the module (float64, eval
-        mode) and `x` (`B x n x d`) and returns the encoding, like `EncoderSpec.reference`. Anything else is an encoder:
-        it is built for the same element width and loads the `state_dict` of the encoder under test, so names and
-        shapes in both must agree (an encoder without any is used as it is).
+        A target string, or the object that it names. A function of two arguments is called with the module (float64,
+        eval mode) and `x` (`B x n x d`, a NumPy array) and returns the encoding, like `EncoderSpec.reference`. Another
+        object is an encoder: it is built for the same element width and loads the `state_dict` of the encoder under
+        test, so the names and shapes in both must agree (an encoder without weights is used as it is).
     dim_in
         Element width `d`.
+
+    Returns
+    -------
+    EncoderSpec
+        A copy of `spec` with the reference.
 
     Raises
     ------
     UsageError
-        If the reference is neither, or its weights have other names or shapes.
+        If the reference is neither such a function nor an encoder, or if its weights have other names or shapes.
     """
     name = reference if isinstance(reference, str) else getattr(reference, "__name__", type(reference).__name__)
     implementation: Any = load_target(reference) if isinstance(reference, str) else reference

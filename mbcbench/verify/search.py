@@ -17,7 +17,7 @@ from mbcbench.verify.law_run import LawRun, Observation
 from mbcbench.verify.shrink import simplify
 from mbcbench.verify.subject import Subject
 
-MIN_APPLICABLE = 2  # examples: to hold on one says little
+MIN_APPLICABLE = 2  # examples: one alone says little
 SMALL_BUDGET = 320  # sets; a budget up to this goes to the smallest examples, of a larger one half is drawn
 
 
@@ -40,7 +40,7 @@ class SearchResult:
     num_applicable
         Number of examples about which the law says something; an example may have many sets.
     reason_not_applicable
-        Reason why it says nothing about an example, if there is one.
+        Reason why the law does not apply to some example, if there is such an example.
     culprit
         Part of the encoder that breaks the law in the counterexample; empty if it is not known.
     """
@@ -113,7 +113,7 @@ def search(
     independent_sets
         True if the encoder treats the sets of a batch independently, so that one call can try many.
     shrink
-        Whether to spend time on making a counterexample small. Its data is written out and rounded in any case.
+        True to spend time on making a counterexample small. Its data are written out and rounded in any case.
     seconds
         Time limit; LawTimeout is raised after it.
     store
@@ -127,7 +127,7 @@ def search(
         stored = _try_stored(run, store) if store is not None else None
         if stored is not None:
             return _result(run, stored)
-        # A law about the batch as a whole needs batches even if the sets of the encoder are not independent.
+        # A law about the batch as a whole needs batches even if the encoder mixes the sets of a batch.
         all_kinds = independent_sets or not law.batched
         counterexample = _find_counterexample(run, all_kinds, examples, seed, shrink=shrink)
         if counterexample is not None:

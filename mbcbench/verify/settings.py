@@ -17,7 +17,7 @@ TABLE = "[tool.mbcbench]"
 
 @dataclass(frozen=True)
 class Kind:
-    """Values that a key may have: their types, their name in messages, the least number, and all texts (if not any)."""
+    """Values of a key: their types, their name in messages, the least number, and the allowed texts (empty for any)."""
 
     types: tuple[type, ...]
     name: str
@@ -77,7 +77,7 @@ def load_settings(folder: Path | None = None) -> JsonDict:
 
 
 def _is_of(kind: Kind, value: Any) -> bool:
-    if isinstance(value, bool):  # which is an int too
+    if isinstance(value, bool):  # bool is a subclass of int
         return kind is SWITCH
     if isinstance(value, list) and not all(isinstance(item, str) for item in value):
         return False

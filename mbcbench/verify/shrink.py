@@ -1,4 +1,4 @@
-"""Make a counterexample smaller: one set, few elements, round numbers, as long as the same fault shows.
+"""Make a counterexample smaller (one set, few elements, round numbers) while it shows the same fault.
 
 Hypothesis shrinks the choices an example was drawn from (sizes, seed, arrangement). Here the data itself is written out
 and simplified, which Hypothesis cannot do: a set of 40 random elements becomes two elements that are 0 and 1.
@@ -14,7 +14,7 @@ from mbcbench.verify.law_run import CLEAR_RATIO, LawRun, Observation
 
 MAX_WRITTEN_ELEMENTS = 1024  # the data of a larger set is not written out
 MAX_NUMBERS_ZEROED = 64  # entries tried one by one; more would cost a call of the encoder each
-MAX_IN_VAIN = 128  # attempts to drop elements, one after the other: then the fault needs all of a large set
+MAX_IN_VAIN = 128  # failed attempts in a row to drop elements, after which a fault is taken to need the whole set
 ATTEMPTS = 4  # sets of a batch tried alone, and seeds tried for each
 
 
@@ -38,7 +38,7 @@ def simplify(run: LawRun, observation: Observation, *, drop_elements: bool) -> O
 def _accept_if_same_fault(
     run: LawRun, example: Example, observation: Observation, min_ratio: float
 ) -> Observation | None:
-    """Try a simpler example; return what it shows if that is the same fault and at least as clear, else None.
+    """Try a simpler example; return its observation if it shows the same fault at least as clearly, else None.
 
     Without `min_ratio` a fault would be simplified down to a gap barely above its bound, which looks like rounding.
     """
@@ -59,7 +59,7 @@ def _single_set(run: LawRun, observation: Observation) -> Observation | None:
 def _single_sets(run: LawRun, example: Example) -> Iterator[Example]:
     """Yield each set of an example alone, the worst first.
 
-    A law that makes choices makes others for a single set than for the batch; other seeds give it further chances.
+    The random choices of a law differ between a single set and the batch; other seeds give further chances.
     """
     data = ExampleData(example, run.subjects[0].dim_in)
     for row in run.rank_sets(example)[:ATTEMPTS]:

@@ -62,15 +62,15 @@ class Subject:
         False if the encoder gives different outputs for equal inputs. Streams are then compared with a full set that is
         encoded from the same initial state, so that both see the same random draw.
     rebuild
-        Builds the encoder again, with other parameters.
+        Function that builds the encoder again, with other parameters.
     reference
         Independent implementation, if there is one.
     domain
         Inputs that the encoder admits; all of them if None.
     perturbation
         Relative change of inputs and parameters by which `compare` measures the condition of the encoding. With about
-        2 eps the measurement contains what the encoder's own steps round; with much more it does not. None measures
-        nothing.
+        2 eps, the measurement includes rounding in the encoder's own steps; with much more, it does not. None disables
+        the measurement.
     """
 
     def __init__(
@@ -113,11 +113,11 @@ class Subject:
         return self.module.init_state(batch_size)
 
     def update(self, state: State, chunk: Tensor, mask: Tensor | None = None) -> State:
-        """Return the state after one more chunk (`B x n_c x d`)."""
+        """Return the state after one more chunk (`B x n_c x d`), of which `mask` (`B x n_c`) marks present elements."""
         return self.module.update(state, chunk) if mask is None else self.module.update(state, chunk, mask=mask)
 
     def readout(self, state: State) -> Tensor:
-        """Return the encoding of a state."""
+        """Return the encoding of a state, `B x ...`."""
         out: Tensor = self.module.readout(state)
         return out
 
@@ -128,13 +128,37 @@ class Subject:
         return state
 
     def stream(self, chunks: Sequence[Tensor], state: State) -> Tensor:
-        """Return the encoding of `chunks` in order, starting from `state`."""
+        """Return the encoding of `chunks` in order, starting from `state`.
+
+        Parameters
+        ----------
+        chunks
+            Chunks of the stream, `B x n_c x d` each.
+        state
+            State to start from, such as `init_state(B)`.
+
+        Returns
+        -------
+        Tensor
+            The encoding, `B x ...`.
+        """
         return self.readout(self.stream_state(chunks, state))
 
     def encode(self, x: Tensor, start: State = None) -> Tensor:
         """Return the encoding of `x` (`B x n x d`) in one piece.
 
-        An encoder that is not deterministic starts from `start`, the initial state of the stream it is compared with.
+        Parameters
+        ----------
+        x
+            The sets, `B x n x d`.
+        start
+            Initial state of the stream that the encoding is compared with. Only a streaming encoder that is not
+            deterministic uses it, so that both have the same random draw.
+
+        Returns
+        -------
+        Tensor
+            The encoding, `B x ...`.
         """
         if self.deterministic or not self.streaming:
             return encoding(self.module, x)
@@ -148,7 +172,23 @@ class Subject:
         return self.readout(self.update(self.init_state(x.shape[0]), x, mask))
 
     def compare(self, actual: Tensor, expected: Tensor, x: Tensor, quantity: Quantity = encoding) -> Comparison:
-        """Compare `actual` with `expected`, the `quantity` of `x`, per set of the batch."""
+        """Compare two values of a quantity, such as the encoding, for each set of the batch.
+
+        Parameters
+        ----------
+        actual, expected
+            The values, `B x ...`. `expected` should be that of `x` in one piece.
+        x
+            The sets, `B x n x d`.
+        quantity
+            Function of the module and `x` that computes the quantity; by default the encoding. Its condition is part of
+            the bound.
+
+        Returns
+        -------
+        Comparison
+            Gap and bound of each set (`B`). If the shapes differ, the gap is infinite.
+        """
         if actual.shape != expected.shape:
             infinite = torch.full((x.shape[0],), torch.inf, dtype=torch.float64)
             note = f"shape {tuple(actual.shape)} instead of {tuple(expected.shape)}"
@@ -176,7 +216,7 @@ class Subject:
             for parameter, value in zip(twin.parameters(), parameters, strict=True):
                 parameter.data = value
             generator = torch.Generator().manual_seed(number)
-            # A token has no neighbours.
+            # Tokens cannot be perturbed.
             moved = x if self.domain.vocabulary else tolerance.perturb(x, generator, relative)
             change = tolerance.gaps(quantity(twin, moved), unperturbed)
             spread = torch.maximum(spread, change)
@@ -195,7 +235,7 @@ class Subject:
             return float(tolerance.max_norms(encoding(self.module, x)).median())
 
     def _twin(self, module: nn.Module, perturbation: float | None = None) -> "Subject":
-        """Return what is known of the encoder for a changed copy of its module, and another perturbation."""
+        """Return a subject with the same facts for a changed copy of the module, with another perturbation."""
         return Subject(
             module,
             self.dim_in,
@@ -207,7 +247,7 @@ class Subject:
         )
 
     def with_perturbation(self, relative: float | None) -> "Subject":
-        """Return the same encoder, the condition of which is measured by another perturbation."""
+        """Return the same encoder, with another perturbation to measure its condition."""
         if relative not in self._with_perturbation:
             self._with_perturbation[relative] = self._twin(self.module, relative)
         return self._with_perturbation[relative]
@@ -215,7 +255,7 @@ class Subject:
     def with_weights(self, factor: float) -> "Subject":
         """Return the encoder with its weight matrices multiplied by a factor.
 
-        Others keep their size: a bias, the gain of a norm or a log-variance does not grow in training as weights do.
+        Other parameters stay: in training, a bias, the gain of a norm or a log-variance does not grow as weights do.
         """
         if factor not in self._with_weights:
             module = copy_module(self.module)
@@ -253,7 +293,7 @@ class Subject:
         return state._replace(slots=slots) if hasattr(state, "_replace") else dataclasses.replace(state, slots=slots)
 
     def copy(self) -> "Subject":
-        """Return the subject with a copy of the encoder, which knows nothing of what is encoded from now on."""
+        """Return the subject with a copy of the encoder, which later calls of this one do not affect."""
         twin = copy.copy(self)
         twin.module = copy_module(self.module)
         return twin
@@ -265,7 +305,7 @@ class Subject:
 
     @cached_property
     def _perturbed(self) -> tuple[Any, list[list[Tensor]]]:
-        """A copy of the module, and perturbed values of its parameters: to copy the module for each takes longer."""
+        """A copy of the module, and perturbed values of its parameters. Copying the module each time is slower."""
         relative = self.perturbation or PERTURBATION
         generators = [torch.Generator().manual_seed(seed) for seed in range(NUM_PERTURBATIONS)]
         values = [[tolerance.perturb(p.detach(), g, relative) for p in self.module.parameters()] for g in generators]

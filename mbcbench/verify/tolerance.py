@@ -1,4 +1,4 @@
-"""Error in the algebra, or rounding? Gap and bound of two encodings that should be equal.
+"""Gap and bound of two encodings that should be equal, to tell errors in the algebra from rounding.
 
 The gap of a set is the largest absolute difference of its two encodings (max-norm). The bound adapts to the problem in
 four steps; each is taken only if the gap exceeds half of the bound so far.
@@ -26,7 +26,7 @@ from torch import Tensor
 ROUNDING_FACTOR = 4.0
 SPREAD_FACTOR = 30.0  # eight random signs miss the worst direction, and an accumulation rounds more than once per input
 PERTURBATION = 2 * torch.finfo(torch.float64).eps  # relative, of input and parameters
-COARSE_PERTURBATION = 1e-10  # hides what the encoder's own steps round, and still shows a condition of up to 1e10
+COARSE_PERTURBATION = 1e-10  # hides rounding in the encoder's own steps, but shows a condition of up to 1e10
 NUM_PERTURBATIONS = 8
 MAX_RELATIVE_BOUND = 1e-4  # of the scale of an encoding: a larger bound would excuse errors, not rounding
 JITTER = 1e-6  # relative; moves equal elements apart, and is large against any perturbation
@@ -35,7 +35,7 @@ EPS_RATIO = torch.finfo(torch.float64).eps / torch.finfo(torch.float32).eps
 
 
 class Comparison(NamedTuple):
-    """Result of one evaluation of a law: per set of the batch the gap, and the bound it must not exceed.
+    """Result of one evaluation of a law: for each set of the batch, the gap and the bound that it must not exceed.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Comparison(NamedTuple):
 
     @property
     def ratio(self) -> Tensor:
-        """Ratio of gap and bound, `B`, with 0/0 = 0; above 1 the law is broken."""
+        """Ratio of gap and bound, `B`, with 0/0 = 0; above 1, the law is broken."""
         return torch.where(self.gap > 0, self.gap / self.bound, torch.zeros_like(self.gap))
 
     @property
@@ -66,7 +66,7 @@ class Comparison(NamedTuple):
 
 
 def gaps(a: Tensor, b: Tensor) -> Tensor:
-    """Return the max-norm difference of each pair of encodings (`B x ...` -> `B`).
+    """Return the max-norm of the difference of each pair of encodings (`B x ...` -> `B`).
 
     Equal infinities and NaN in the same place count as equal; a NaN or infinity on one side only is an infinite gap.
     """
@@ -84,7 +84,7 @@ def max_norms(encoding: Tensor) -> Tensor:
 def rounding_bound(encoding: Tensor, n: int) -> Tensor:
     """Return the bound for a well-conditioned encoding of `n` elements, `4 eps sqrt(n) max|f|` (`B`).
 
-    Summing n terms in another order moves the sum by a random walk of n roundings, each of relative size eps.
+    Summing n terms in another order changes the sum by a random walk of n roundings, each of relative size eps.
     """
     return ROUNDING_FACTOR * torch.finfo(encoding.dtype).eps * math.sqrt(max(n, 1)) * max_norms(encoding)
 

@@ -22,8 +22,8 @@ WIDTHS = ("in_features", "in_channels", "embed_dim", "input_size", "d_model")  #
 # Parts of messages of PyTorch, and what they mean for an encoder.
 WRONG_DTYPE = ("dtype", "scalar type", "Input type")
 WRONG_DEVICE = ("same device", "CUDA", "NVIDIA", "meta tensor", "device meta")
-# An embedding of numbers, or of numbers that were turned into integers.
 BOOLEAN_MASK = "with a bool tensor is not supported"  # `1 - mask`
+# An embedding of numbers, or of numbers that were turned into integers.
 READS_TOKENS = ("argument #1 'indices'", "index out of range in self")
 WRONG_WIDTH = ("shapes cannot be multiplied", "normalized_shape", "size of tensor", "input.size(-1)", "channels")
 
@@ -34,15 +34,16 @@ def element_width(spec: EncoderSpec) -> int:
 
 
 def why_width(spec: EncoderSpec) -> str:
-    """Return why `element_width` takes a width that the target does not declare, or an empty string."""
+    """Return the reason for a width that the target does not declare, or an empty string."""
     return _width_and_reason(spec)[1]
 
 
 def _width_and_reason(spec: EncoderSpec) -> tuple[int, str]:
-    """Return an element width that `spec` can be built for, and why, if the target does not say.
+    """Return an element width that `spec` can be built for, and the reason if the target does not declare it.
 
-    A target that has an attribute `dim_in` says so itself. A factory fits any width otherwise. An instance, and what a
-    factory builds that is not told the width, has that of the first of its layers for which it encodes a set.
+    A target may declare its width as the attribute `dim_in`. Otherwise, a factory that takes the width fits any width.
+    An instance, and the module of a factory that does not take the width, has the width of its first layer for which it
+    encodes a set.
     """
     factory = _innermost(spec.factory)
     target = factory.module if isinstance(factory, InstanceFactory) else inspect.unwrap(factory)
@@ -52,7 +53,7 @@ def _width_and_reason(spec: EncoderSpec) -> tuple[int, str]:
     if isinstance(factory, InstanceFactory):
         return _fitting_width(factory.module)
     if type(factory) is FixedWidthFactory:
-        with contextlib.suppress(BrokenPluginError, UsageError):  # which building it later will report
+        with contextlib.suppress(BrokenPluginError, UsageError):  # building it later will report the error
             return _fitting_width(build_from_spec(spec, dim_in=DEFAULT_DIM_IN))
     return DEFAULT_DIM_IN, ""
 
@@ -87,13 +88,13 @@ def _encodes(module: nn.Module, dim_in: int) -> bool:
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             out = module(_probe_input(module, dim_in, Domain(vocabulary=declared_int(module, "vocabulary") or 0)))
-    except Exception:  # whatever a layer says to a width that it does not know
+    except Exception:  # a layer may raise anything for an unexpected width
         return False
     return isinstance(out, Tensor)
 
 
 def _probe_input(module: nn.Module, dim_in: int, domain: Domain) -> Tensor:
-    """Return a batch whose number of elements differs from its width and size, so that no two can be confused."""
+    """Return a batch whose number of elements differs from its width and its size, so that axes are not confused."""
     least = max(3, domain.min_size)
     n = least if least != dim_in else least + 1
     x = torch.linspace(-1, 1, BATCH_SIZE * n * dim_in, dtype=torch.get_default_dtype()).reshape(BATCH_SIZE, n, dim_in)
@@ -106,7 +107,7 @@ def _probe_input(module: nn.Module, dim_in: int, domain: Domain) -> Tensor:
 def validate(module: nn.Module, *, dim_in: int, name: str, domain: Domain) -> None:
     """Encode a small batch; raise BrokenPluginError if forward fails or its output is not an encoding.
 
-    The message is one line that names the encoder, what happened and, where there is one, the adapter to use.
+    The message is one line with the encoder, the error and, if there is one, the adapter to use.
     """
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         x = _probe_input(module, dim_in, domain)
@@ -126,7 +127,7 @@ def validate(module: nn.Module, *, dim_in: int, name: str, domain: Domain) -> No
 
 
 def _output_fault(module: nn.Module, out: object, x: Tensor) -> str:
-    """Return what is wrong with the output for `x`, and the adapter to use, or an empty string for an encoding."""
+    """Return the fault of the output for `x` and the adapter to use, or an empty string for an encoding."""
     if not isinstance(out, Tensor):
         kind = "a tuple" if isinstance(out, tuple) else "a dict" if isinstance(out, dict) else shorten(out)
         return _join(f"{kind}, not a tensor", output_advice(module, out, x))
@@ -147,13 +148,13 @@ def validate_in_float64(module: nn.Module, *, dim_in: int, name: str, domain: Do
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             module(x)
-    except Exception as error:  # the module's own
+    except Exception as error:  # raised by the module
         what = f"{name} cannot be called in float64, in which laws are decided: {one_line(error)}{user_frame(error)}"
         raise BrokenPluginError(_join(what, _error_advice(error))) from error
 
 
 def _error_advice(error: BaseException) -> str:
-    """Return what an error about types or devices means, or an empty string."""
+    """Return advice for an error about types or devices, or an empty string."""
     text = str(error)
     if any(words in text for words in READS_TOKENS):
         return TOKENS

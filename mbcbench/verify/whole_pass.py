@@ -1,7 +1,7 @@
 """Compare the calls of submodules in a pass on some sets and elements with those in a pass on the whole.
 
-A submodule is to blame if its inputs in both passes agree and its outputs do not: it is blamed for what it does, not
-for what it was given.
+A submodule is to blame if its inputs in both passes agree but its outputs do not: it is not blamed for the faults of
+its inputs.
 """
 
 import copy
@@ -20,12 +20,12 @@ Encode = Callable[[Encoder, Tensor], object]
 # In units of the rounding error of the largest entry.
 AGREE = 1e3  # inputs of a submodule that differ by less agree
 DIFFER = 1e5  # outputs that differ by more do not: 2e-11 in float64
-AMPLIFIED = 1e3  # ... unless the inputs differed by more than a thousandth of it
+AMPLIFIED = 1e3  # ... unless the inputs differed by more than a thousandth of that
 _RESULT = CallKey("", 0)  # stands for the whole run
 
 
 def record(module: Encoder, run: Run, patch: Patch = lambda _, outputs: outputs) -> Calls:
-    """Record a pass of a copy of the encoder, so that no pass leaves a trace for the next."""
+    """Record a pass of a copy of the encoder, so that no pass affects the next."""
     return record_calls(copy.deepcopy(module), run, patch=patch)
 
 
@@ -41,7 +41,7 @@ class WholePass:
     x
         Its sets, `B x n x d`.
     encode
-        Encodes sets of any shape as `run` does. It tells which axes stand for sets and elements.
+        Function that encodes sets of any shape as `run` does, to infer which axes stand for sets and elements.
     """
 
     def __init__(self, module: nn.Module, run: Run, x: Tensor, encode: Encode) -> None:
@@ -87,7 +87,7 @@ class WholePass:
         return differences is not None and all(d is not None and d < DIFFER for d in differences)
 
     def repairing(self, keys: Collection[CallKey], alignment: Alignment, *, elements_only: bool = False) -> Patch:
-        """Return a patch that lets some calls in a part return what they return in the whole."""
+        """Return a patch that replaces the outputs of some calls in a part by those in the whole."""
 
         def patch(key: CallKey, outputs: object) -> object:
             return self._repaired(key, outputs, alignment, elements_only) if key in keys else outputs

@@ -1,4 +1,4 @@
-"""Expected failures: laws that an encoder is known to break, with the reason, listed outside of its spec."""
+"""Expected failures: laws that an encoder is known to break, with the reason, listed outside its spec."""
 
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
@@ -46,7 +46,7 @@ def read_xfails(path: Path) -> dict[str, str]:
 
 
 def with_xfails(spec: EncoderSpec, xfails: Mapping[str, str], target: str) -> EncoderSpec:
-    """Return `spec` with the expected failures that `xfails` lists for every target or for `target`."""
+    """Return `spec` with the expected failures that `xfails` lists for all targets or for `target`."""
     breaks = {}
     for key, reason in xfails.items():
         key_target, _, law_id = key.rpartition(SEPARATOR)
