@@ -73,7 +73,7 @@ LAWS = Index(
         ),
         "mbc.mask": (
             "laws.masks:MASK",
-            "Masked elements have no influence in any chunk of a stream, also where all elements of a set are masked.",
+            "Masked elements have no influence in any chunk of a stream, even if all elements of a set are masked.",
         ),
         "hygiene.finite": (
             "laws.sizes:FINITE",
@@ -81,7 +81,7 @@ LAWS = Index(
         ),
         "symmetry.size": (
             "laws.sizes:SIZE",
-            "What holds for small sets holds for 256 to 65,537 elements in one piece: invariance to order, and to repetition.",
+            "Invariance to order, and to repetition, holds for 256 to 65,537 elements in one piece as it does for small sets.",
         ),
         "symmetry.train": (
             "laws.training:TRAIN",
@@ -155,7 +155,7 @@ LAWS = Index(
         ),
         "numerics.float32": (
             "laws.numerics:FLOAT32",
-            "Where the encoding in float64 is finite and well inside the range of float32, so it is in float32, and near it.",
+            "If the float64 encoding is finite and well inside the range of float32, the float32 one is finite and near it.",
         ),
         "numerics.precision": (
             "laws.numerics:PRECISION",

@@ -31,7 +31,7 @@ def run(cell: Cell) -> Iterable[Record]:
 
 
 def warm_up(cell: Cell) -> None:
-    """Build the encoder and find out what the search depends on, once for all laws."""
+    """Build the encoder and determine the facts that the search depends on, once for all laws."""
     _ = _checker(cell).independent_sets
 
 

@@ -35,12 +35,12 @@ class _Finding(NamedTuple):
 
 
 def locate_in_chunks(subject: Subject, data: ExampleData, fault: str) -> str:
-    """Return the first submodule whose outputs for the elements of a chunk are not those for the full set.
+    """Return the first submodule whose outputs for the elements of a chunk differ from those for the full set.
 
-    A stream may well have such a submodule and be right: what it subtracts from each chunk it can account for later. So
-    the submodule of a stream is named only if the encoding is that of the full set once it, and the next ones like it,
-    return the outputs for the full set; on normal data too, where nothing agrees by chance. The chunks of a plain
-    encoder know nothing of each other. On equal elements its submodules may do no harm, so normal data decide.
+    A stream may have such a submodule and still be correct, since later steps can compensate. The submodule of a stream
+    is therefore named only if the encoding is that of the full set once this submodule, and the next ones like it,
+    return their outputs for the full set, also on normal data, where nothing agrees by chance. The chunks of a plain
+    encoder are independent. On equal elements, a faulty submodule may have no effect, so normal data decide.
     """
     if not subject.deterministic:
         return ""
@@ -63,7 +63,7 @@ def _examine(subject: Subject, data: ExampleData, fault: str) -> _Finding:
     expected = subject.copy().readout(whole.calls.result)
     positions = torch.split(data.order.expand(batch_size, n), list(data.example.sizes), dim=1)
     alignments = [Alignment(torch.arange(batch_size), elements, batch_size, n) for elements in positions]
-    # A submodule that sorts has outputs, but not one for each element.
+    # A submodule that sorts has as many outputs as elements, but no output belongs to an element.
     sorting = whole.ignoring_order(record(subject.module, _update(start, data.x.flip(1))))
     known: list[CallKey] = []
     while len(known) <= _MAX_REPAIRS:
@@ -78,7 +78,7 @@ def _examine(subject: Subject, data: ExampleData, fault: str) -> _Finding:
         if key is None:
             break
         known.append(key)
-    is_plain = isinstance(subject.module, ChunkAggregation)  # which need not agree under any aggregation
+    is_plain = isinstance(subject.module, ChunkAggregation)  # a plain encoder need not agree under any aggregation
     return _Finding(whole.describe(known[0], fault) if known and is_plain else "", is_broken=True)
 
 

@@ -26,14 +26,14 @@ def violation(data: ExampleData, note: str) -> Comparison:
 
 
 def violation_by_error(data: ExampleData, what: str, error: Exception) -> Comparison:
-    """Return a violation by what raises an error and must not; memory that runs out is not a violation."""
+    """Return a violation by an unexpected error; running out of memory is not a violation."""
     if is_out_of_memory(error):
         raise error
     return violation(data, f"{what} raises {one_line(error)}{user_frame(error)}")
 
 
 def unless_refused(encode: Callable[[], Tensor]) -> Tensor | None:
-    """Return an encoding, or None if the encoder refuses the input with a message: that is loud, and so not wrong."""
+    """Return an encoding, or None if the encoder refuses the input with a message, which is not a silent fault."""
     try:
         return encode()
     except ValueError as error:
@@ -44,7 +44,7 @@ def unless_refused(encode: Callable[[], Tensor]) -> Tensor | None:
 
 @contextlib.contextmanager
 def skipping_refusals(what: str) -> Iterator[None]:
-    """Let a law say nothing about an input that the encoder refuses with a message; `what` names the input."""
+    """Make a law inapplicable to an input that the encoder refuses with a message; `what` names the input."""
     try:
         yield
     except ValueError as error:
@@ -65,7 +65,7 @@ def worse(a: Comparison, b: Comparison) -> Comparison:
 def add_part(comparison: Comparison, data: ExampleData, compare: Callable[[], Comparison]) -> Comparison:
     """Return, per set, the worse of a comparison and that of a further part of the law.
 
-    A counterexample shows the choices of the part that fails: those of the other had no influence on it.
+    A counterexample shows the choices of the part that fails, since those of the other part do not matter.
     """
     before = dict(data.choices)
     other = compare()

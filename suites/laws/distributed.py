@@ -1,4 +1,4 @@
-"""One set over several processes: what a stream needs there, and one process never shows."""
+"""One set over several processes: faults of a stream that a single process never shows."""
 
 from functools import partial
 from itertools import pairwise
@@ -36,26 +36,25 @@ class _Encoded(NamedTuple):
 def check_distributed(subject: Subject, data: ExampleData) -> Comparison:
     """Two or three processes with chunks of one set arrive at the encoding and the gradients of a single process.
 
-    Source: `mbcbench.distributed.encode`, by which a set is encoded that no machine holds.
+    Source: `mbcbench.distributed.encode`, which encodes a set that does not fit on one machine.
 
     Why it matters: a state must do more than merge. It is sent, so it must consist of tensors and plain values, and
     merge must accept what arrives: plain containers in place of types of one's own, equal tensors in place of the same
     tensor. A key into a table of the process means nothing elsewhere. Slots that depend on the process (its id, its
-    generators of Python or NumPy) are others in each rank. A merge with a wrong gradient, detached or computed in
-    place, is not noticed by the other laws, which merge without gradients.
+    generators of Python or NumPy) differ between ranks. A merge with a wrong gradient, detached or computed in place,
+    passes the other laws, which merge without gradients.
 
     A process may have no chunk at all: it merges its initial state.
 
-    This law is slow, for it starts processes. It is tried by the profiles thorough and paper, and otherwise only if it
-    is named: `--law mbc.distributed`.
+    This law is slow, because it starts processes. The profiles thorough and paper try it; other profiles do so only if
+    it is named: `--law mbc.distributed`.
 
-    It does not look at GPUs and NCCL, at processes on several machines or with other versions, at more than three
-    processes, at a process that is lost, or at train mode. Processes are copies of one, so what differs between
-    processes that are started separately (the seed of `hash`, the environment) is the same in all of them, apart from
-    their ids and generators.
+    It does not test GPUs and NCCL, processes on several machines or with other versions, more than three processes, a
+    process that is lost, or train mode. The processes are copies of one process. They differ in their ids and
+    generators, but not in the seed of `hash` or the environment, as processes that are started separately may.
 
-    How to fix a failure: keep in the state all that merge and read-out need, as tensors and plain values; draw with
-    torch's generator, in init_state; let merge return new tensors, `a + b`, without `.detach()`.
+    How to fix a failure: keep in the state everything that merge and read-out need, as tensors and plain values; draw
+    with torch's generator, in init_state; let merge return new tensors, `a + b`, without `.detach()`.
     """
     shares = _deal(data)
     try:
@@ -117,7 +116,7 @@ def _encode_share(module: Encoder, x: Tensor, data: ExampleData, shares: Shares,
 
 
 def forks(subject: Subject) -> str | None:
-    """Require that copies of this process can encode."""
+    """Require that forked copies of this process can encode."""
     del subject
     return why_not_forkable()
 

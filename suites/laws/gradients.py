@@ -48,7 +48,7 @@ def check_partial_gradient(subject: Subject, data: ExampleData) -> Comparison:
     Source: Section 2.5 of the Slot Set Encoder paper, made exact: the other chunks are streamed without a graph.
 
     Why it matters: this is how to train without bias on a set that is larger than memory. It fails if the contribution
-    of one chunk depends on the others other than through the state.
+    of one chunk depends on other chunks except through the state.
 
     How to fix a failure: let update add the chunk's own term to the state, and let gradients flow through merging.
     """
@@ -56,12 +56,12 @@ def check_partial_gradient(subject: Subject, data: ExampleData) -> Comparison:
 
 
 def locate_gradient(subject: Subject, data: ExampleData) -> str:
-    """Return the parameter whose gradient is furthest off; if the encodings differ, what makes them differ."""
+    """Return the parameter with the largest gradient error; if the encodings differ, the cause of that."""
     return _locate(subject, data, check_gradient)
 
 
 def locate_partial_gradient(subject: Subject, data: ExampleData) -> str:
-    """Return the parameter whose gradient is furthest off; if the encodings differ, what makes them differ."""
+    """Return the parameter with the largest gradient error; if the encodings differ, the cause of that."""
     return _locate(subject, data, check_partial_gradient)
 
 
@@ -108,11 +108,11 @@ def _gradients(module: Encoder, x: Tensor, encode: Quantity, data: ExampleData) 
 def _differentiate(module: Encoder, x: Tensor, loss: Tensor) -> Tensor:
     """Return the gradients of a loss, `B x (n d + P)`.
 
-    Those for a set's elements come first. Those for all parameters are of the whole batch, and repeated for each set:
-    every set answers for them.
+    The gradients for a set's elements come first. The gradients for the parameters are those of the whole batch, and
+    repeated for each set.
     """
     inputs = [x, *(p for p in module.parameters() if p.requires_grad)]
-    gradients: Sequence[Tensor | None] = [None] * len(inputs)  # if the encoding depends on none of them
+    gradients: Sequence[Tensor | None] = [None] * len(inputs)  # None if the encoding depends on no input
     if loss.requires_grad:
         gradients = torch.autograd.grad(loss, inputs, allow_unused=True)
     filled = [torch.zeros_like(i) if g is None else g for i, g in zip(inputs, gradients, strict=True)]

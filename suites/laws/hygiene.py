@@ -32,8 +32,8 @@ def check_determinism(subject: Subject, data: ExampleData) -> Comparison:
 
     Source: every other law compares two encodings, which means nothing if one input has two.
 
-    Why it matters: slots drawn again at each call, dropout that stays on, buffers that remember the last set, results
-    cached by the shape of their input.
+    Why it matters: an encoding is not reproducible if slots are drawn again at each call, dropout stays on, buffers
+    remember the last set, or results are cached by the shape of their input.
 
     How to fix a failure: draw in train mode only, or once per stream from a generator of the encoder's own; store
     nothing on the module during a call.
@@ -58,7 +58,7 @@ def check_inputs(subject: Subject, data: ExampleData) -> Comparison:
     Why it matters: chunks are views of a larger tensor. An operation in place on one chunk changes the others, and
     `view` instead of `reshape` raises or mixes up the elements of a transposed input.
 
-    How to fix a failure: no operation in place on x (`x -= mean`, `x.clamp_()`), and `reshape` instead of `view`.
+    How to fix a failure: avoid operations in place on x (`x -= mean`, `x.clamp_()`); use `reshape` instead of `view`.
     """
     x = data.x.clone()
     expected = subject.encode(x)
@@ -77,7 +77,7 @@ def check_inputs(subject: Subject, data: ExampleData) -> Comparison:
 
 
 def _compare_chunks(subject: Subject, data: ExampleData, expected: Tensor) -> Comparison:
-    """Compare a stream of chunks that are views of a larger tensor with the full set, or with chunks of their own."""
+    """Compare a stream of chunks that are views of a larger tensor with the full set, or with separate chunks."""
     x = _element_first(data.x.clone())
     views = torch.split(x, list(data.example.sizes), dim=1)
     start = subject.init_state(len(x))
@@ -85,7 +85,7 @@ def _compare_chunks(subject: Subject, data: ExampleData, expected: Tensor) -> Co
     try:
         comparison = subject.compare(subject.stream(views, start), expected, data.x)
     except RuntimeError as error:
-        subject.stream(copies, start)  # which raises too if memory layout is not the reason
+        subject.stream(copies, start)  # raises too unless memory layout is the reason
         return violation_by_error(data, _VIEW, error)
     if not torch.equal(x, data.x):
         return violation(data, "a chunk was modified")
@@ -111,8 +111,8 @@ def check_rng(subject: Subject, data: ExampleData) -> Comparison:
 
     Source: reproducible experiments; an evaluation must not change what is drawn after it.
 
-    Why it matters: an encoder that draws its slots from the global generator shifts every later draw, so that a run
-    with one more evaluation is another run; one that seeds the generator makes later draws repeat.
+    Why it matters: an encoder that draws its slots from the global generator shifts every later draw, so that one more
+    evaluation changes the rest of a run; an encoder that seeds the generator makes later draws repeat.
 
     How to fix a failure: in eval mode, draw from a `torch.Generator` of the encoder's own.
     """
@@ -129,7 +129,7 @@ def check_rng(subject: Subject, data: ExampleData) -> Comparison:
 def _advanced_generators() -> Iterator[None]:
     """Draw a number from each global generator first, and restore their states afterwards.
 
-    Without the draw, an encoder that seeds a generator could bring it back to exactly the state it is in.
+    Without the draw, an encoder that seeds a generator could restore exactly its present state.
     """
     python_state, numpy_state = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
@@ -160,8 +160,8 @@ def check_dtype(subject: Subject, data: ExampleData) -> Comparison:
     Why it matters: a float32 buffer in a float64 stream loses half of its digits, and a float64 result of a float32
     encoder doubles memory downstream, or fails on devices without float64.
 
-    How to fix a failure: create tensors with `x.new_zeros` or from a parameter, and move constants with the module; no
-    `.float()` and no `.half()` on the way.
+    How to fix a failure: create tensors with `x.new_zeros` or from a parameter, and move constants with the module;
+    avoid `.float()` and `.half()`.
     """
     out = subject.in_dtype(torch.float32)(data.x.float())
     if out.dtype is not torch.float32:
@@ -180,12 +180,12 @@ def check_dtype(subject: Subject, data: ExampleData) -> Comparison:
     return no_gap(data)
 
 
-# Operations whose results have the shape of an argument, and not its numbers.
+# Operations whose results have the shape of an argument, but not its numbers.
 _CREATING = frozenset({"bernoulli", *(f"{kind}_like" for kind in ("empty", "full", "ones", "rand", "randn", "zeros"))})
 
 
 class _NarrowingWatch(DispatchMode):
-    """Watches for operations on float64 numbers whose results are floating-point numbers of fewer digits."""
+    """Watches for operations on float64 numbers whose results are floating-point numbers of lower precision."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -204,7 +204,7 @@ class _NarrowingWatch(DispatchMode):
 def check_nonfinite(subject: Subject, data: ExampleData) -> Comparison:
     """NaN in an element reaches the encoding of its own set; NaN or infinity reaches that of no other set.
 
-    Source: IEEE arithmetic; bad data must show where it is, and nowhere else.
+    Source: IEEE arithmetic; bad data must show in the encoding of their own set, and in no other.
 
     An encoder may also refuse such a batch: a ValueError with a message is as good, and so is the LinAlgError of a
     decomposition.
@@ -212,7 +212,7 @@ def check_nonfinite(subject: Subject, data: ExampleData) -> Comparison:
     Why it matters: an encoder that swallows NaN (`nan_to_num`, a comparison that is false) returns a number for broken
     data; a statistic over the batch spreads one bad set to all.
 
-    How to fix a failure: no `nan_to_num` on data; select with `torch.where` instead of multiplying by a mask.
+    How to fix a failure: do not use `nan_to_num` on data; select with `torch.where` instead of multiplying by a mask.
     """
     row, element = int(data.rng.integers(len(data.x))), int(data.rng.integers(data.x.shape[1]))
     data.choices["set and element"] = [row, element]
@@ -252,9 +252,9 @@ def check_state_dict(subject: Subject, data: ExampleData) -> Comparison:
     Source: `torch.nn.Module.state_dict`, the format in which encoders are stored.
 
     Why it matters: a tensor that is neither a parameter nor a persistent buffer (fixed slots, a random projection,
-    running statistics) is drawn again in the new process, and the loaded encoder is another one.
+    running statistics) is drawn again in the new process, and the loaded encoder differs.
 
-    How to fix a failure: `register_buffer` for tensors that are not trained, `nn.Parameter` for those that are.
+    How to fix a failure: use `register_buffer` for tensors that are not trained, and `nn.Parameter` for those that are.
     """
     loaded: Any = subject.rebuild()
     loaded.load_state_dict(subject.module.state_dict())

@@ -1,4 +1,4 @@
-"""Masks in streams: a set may have absent elements in every chunk."""
+"""Masks in streams: sets may have absent elements in every chunk."""
 
 from typing import NamedTuple
 
@@ -34,7 +34,7 @@ def pad_sets(x: Tensor, num_padding: int, data: ExampleData, domain: Domain, fir
         padding[:, 0] = first
     positions = torch.arange(n + num_padding).expand(batch_size, -1).numpy()
     shuffled = torch.from_numpy(data.rng.permuted(positions, axis=1))
-    # Present elements take the first n numbers in turn, and so keep their order; padding takes the others.
+    # Present elements take the first n indices in order; padding takes the others.
     present = shuffled < n
     sources = torch.where(present, present.cumsum(1) - 1, n + (~present).cumsum(1) - 1)
     everything = torch.cat([x, padding.to(x.dtype)], 1)
@@ -42,12 +42,12 @@ def pad_sets(x: Tensor, num_padding: int, data: ExampleData, domain: Domain, fir
 
 
 def check_mask(subject: Subject, data: ExampleData) -> Comparison:
-    """Masked elements have no influence in any chunk of a stream, also where all elements of a set are masked.
+    """Masked elements have no influence in any chunk of a stream, even if all elements of a set are masked.
 
     Source: streams of sets of unequal sizes are padded chunk by chunk; the mask (`B x n_c`) marks what is present.
 
-    Why it matters: a mask that is heeded in the first chunk only, a running count that adds the padded size, and a set
-    that has ended while its neighbours go on are wrong in mid-stream, and nowhere else.
+    Why it matters: a mask that is applied in the first chunk only, a running count that adds the padded size, and a set
+    that ends while its neighbours continue are faults that show only in mid-stream.
 
     How to fix a failure: apply the mask in update, to every chunk, before anything is accumulated or counted. Mask
     logits with `torch.finfo(dtype).min`, at which a running maximum starts too (-inf minus -inf is NaN), and multiply
@@ -70,7 +70,7 @@ def _stream_masked(subject: Subject, chunks: list[Padded], state: State) -> Tens
 def _compare_with_ended_sets(
     subject: Subject, data: ExampleData, padded: list[Padded], start: State, expected: Tensor
 ) -> Comparison:
-    """Compare a stream in which some sets have no element of one chunk with the streams without it."""
+    """Compare a stream in which one chunk has no elements of some sets with streams without that chunk."""
     position = int(data.rng.integers(len(data.chunks)))
     ended = torch.from_numpy(data.rng.random(len(data.x)) < 0.5)
     others = [*data.chunks[:position], *data.chunks[position + 1 :]]

@@ -70,7 +70,7 @@ def check_merge(subject: Subject, data: ExampleData) -> Comparison:
     order-sensitive has a monoid that does not commute: only neighbouring chunks are merged, in order.
 
     Why it matters: parallel encoding merges partial states in the order in which workers finish. A merge that forgets a
-    count, averages two means or prefers its left argument is silently wrong there and nowhere else.
+    count, averages two means or prefers its left argument is silently wrong, and only there.
 
     How to fix a failure: merge the accumulated quantities, not the read-outs, and treat both arguments alike.
     """
@@ -101,7 +101,7 @@ def check_empty(subject: Subject, data: ExampleData) -> Comparison:
     A chunk that is refused, by a ValueError with a message, counts as a clear error too.
 
     How to fix a failure: give sums over no elements their identity (0, or -inf for a maximum), count elements instead
-    of chunks, and let the read-out of the fresh state return a number or raise ValueError with a message. A maximum
+    of chunks, and let the read-out of the fresh state return numbers or raise ValueError with a message. A maximum
     that is subtracted, as in a softmax, starts at `torch.finfo(dtype).min`: -inf minus -inf is NaN.
     """
     start = subject.init_state(len(data.x))

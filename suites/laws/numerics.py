@@ -40,9 +40,9 @@ def check_scale(subject: Subject, data: ExampleData) -> Comparison:
     How to fix a failure: subtract the running maximum before exp, merge variances with Chan's formula, and do not add
     an absolute epsilon to a quantity that scales with the data.
 
-    Elements are moved apart by a relative 1e-6, since no encoding that normalises has a condition where all are equal.
-    What the encoder's own steps round excuses a gap of up to 1e-12 of the scale of an encoding only, or 16 epsilons of
-    the largest number in the set, by which a logit of that size rounds.
+    Equal elements are moved apart by a relative 1e-6, because an encoding that normalises has no condition where all
+    elements are equal. Rounding in the encoder's own steps excuses a gap of at most 1e-12 of the scale of an encoding,
+    or of 16 epsilons times the largest number in the set: the rounding error of a logit of that size.
     """
     scale = float(data.rng.choice(_SCALES))
     offset = float(data.rng.choice(_OFFSETS))
@@ -57,9 +57,9 @@ def check_scale(subject: Subject, data: ExampleData) -> Comparison:
 
 
 def _excuse_exponents(subject: Subject, comparison: Comparison, x: Tensor) -> Comparison:
-    """Add to the bound what a logit rounds by in an exponent: an epsilon of its size, which grows as the data do.
+    """Add the rounding error of a logit in an exponent to the bound: an epsilon of its size, linear in the data.
 
-    Merging log-sum-exps is off by that, and right. What E[x^2] - E[x]^2 loses grows as their square.
+    A correct merge of log-sum-exps has this error. The error of E[x^2] - E[x]^2 grows with the square of the data.
     """
     if comparison.scale is None:
         return comparison
@@ -105,19 +105,19 @@ def _relative_error(module: Encoder, data: ExampleData, dtype: torch.dtype) -> T
 
 
 def check_float32(subject: Subject, data: ExampleData) -> Comparison:
-    """Where the encoding in float64 is finite and well inside the range of float32, so it is in float32, and near it.
+    """If the float64 encoding is finite and well inside the range of float32, the float32 one is finite and near it.
 
     Source: encoders are trained in float32, whose largest number is 3.4e38, and whose exp overflows above 88.
 
-    Why it matters: an attention without a running maximum works until training has made its logits large, and a
-    sentinel such as -1e4 hides masked elements until a logit is below it. Tried in one piece, streamed and masked, with
-    inputs scaled by up to 100 and weights scaled by up to 100.
+    Why it matters: attention without a running maximum works until training has made its logits large, and a sentinel
+    such as -1e4 hides masked elements until a logit is below it. Tried in one piece, streamed and masked, with inputs
+    scaled by up to 100 and weights scaled by up to 100.
 
     How to fix a failure: subtract the maximum before exp, mask with `torch.finfo(dtype).min`, and multiply the
     weights by the mask; compute logarithms of sums stably.
 
-    Near means up to 1 % of the encoding, or what float32 rounds: sets that are ill-conditioned in float32 say nothing,
-    and neither do encodings below 1e-30, where a saturated gate is zero in float32.
+    Near means within 1 % of the encoding, or within the rounding error of float32. Sets that are ill-conditioned in
+    float32 say nothing, and neither do encodings below 1e-30, where a saturated gate is zero in float32.
     """
     factor, scale = float(data.rng.choice(_WEIGHTS)), float(data.rng.choice(_INPUTS))
     data.choices["factor of the weights, and of the input"] = [factor, scale]
@@ -142,7 +142,7 @@ def check_float32(subject: Subject, data: ExampleData) -> Comparison:
 def _float32_encodings(subject: Subject, scaled: Subject, x: Tensor, data: ExampleData) -> list[Tensor]:
     """Return the encodings of `x` in float32, in one piece, and streamed and with a masked element beside it.
 
-    The last two are left out where they are another encoding for weights of ordinary size too.
+    The last two are left out if they also differ from one piece with weights of ordinary size.
     """
     encoder = scaled.in_dtype(torch.float32)
     encodings: list[Tensor] = [encoder(x)]
@@ -154,7 +154,7 @@ def _float32_encodings(subject: Subject, scaled: Subject, x: Tensor, data: Examp
 
 
 def _differ(subject: Subject, encode: Callable[[Encoder, Tensor, ExampleData], Tensor], data: ExampleData) -> Tensor:
-    """Return for each set (`B`) whether it is encoded otherwise than in one piece, with weights of ordinary size."""
+    """Return for each set (`B`) whether its encoding differs from one piece, with weights of ordinary size."""
     whole = subject.encode(data.x)
     other = encode(subject.module, data.x, data)[:, : whole.shape[1]]
     return gaps(other, whole) > _ORDINARY_ERROR * max_norms(whole).clamp(min=subject.scale)
@@ -177,7 +177,7 @@ def _beside_masked(encoder: Encoder, x: Tensor, data: ExampleData) -> Tensor:
 
 
 def _float32_error(exact: Subject, x: Tensor, expected: Tensor) -> Tensor:
-    """Return by how much rounding in float32 may change the encoding (`B`)."""
+    """Return an upper estimate of the change of the encoding by rounding in float32 (`B`)."""
     eps = torch.finfo(torch.float32).eps
     changes = []
     for trial in range(_TRIALS):

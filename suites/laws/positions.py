@@ -12,9 +12,9 @@ from mbcbench.verify.whole_pass import DIFFER, describe_call, infer_layouts, rec
 
 
 def locate_positions(subject: Subject, x: Tensor, permutations: Tensor) -> str:
-    """Return the submodule that gives each position of a set (`B x n x d`) its own output, if that alone is at fault.
+    """Return the submodule with an output of its own for each position of a set (`B x n x d`), if it alone is at fault.
 
-    It is at fault if the encoding does not depend on the order of elements once its outputs are permuted with them.
+    It is at fault if the encoding is independent of the order of elements once its outputs are permuted with them.
     """
     is_moved = (permutations != torch.arange(x.shape[1])).any(1)
     if not subject.deterministic or not bool(is_moved.any()):

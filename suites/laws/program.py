@@ -98,7 +98,7 @@ def check_program(subject: Subject, data: ExampleData) -> Comparison:
     Why it matters: each operation may be right on its own and wrong after another: a merge after a load, a read-out
     after a fork. A random program finds the combinations that no single law lists.
 
-    How to fix a failure: read the program, the shortest that was found. At its end every state it made is read out.
+    How to fix a failure: read the program, the shortest one found. At its end, every state that it made is read out.
     """
     runner = ProgramRunner(subject, _pool(subject).to(data.x.dtype))
     for step in data.example.program:
@@ -144,7 +144,7 @@ def _programs(draw: st.DrawFn, *, mergeable: bool) -> list[Step]:
 def _shorten(run: LawRun, counterexample: Observation) -> Observation:
     """Remove every step, and decrease every number, that the fault does not need.
 
-    Each step has a meaning of its own, so leaving them out one by one beats shrinking the choices they came from.
+    Each step has a meaning of its own, so leaving out steps works better than shrinking the choices behind them.
     """
     progress = True
     while progress:

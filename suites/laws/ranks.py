@@ -1,9 +1,9 @@
 """Functions that are called in the forked processes of a group of `torch.distributed`.
 
-Processes are forked, so that any encoder can be tried: one that is defined in a notebook cannot be sent to a process
-that is started anew. They find each other through a socket that this process has bound, so that many groups can exist
-at a time, and none leaves a file. Nothing of a group outlives the call: its processes are killed when they have
-reported, and end on their own when this process is gone.
+Processes are forked, so that any encoder can be tried: an encoder that is defined in a notebook cannot be sent to a new
+process. The processes find each other through a socket that this process has bound, so that many groups can exist at a
+time and none leaves a file. No process outlives the call: each is killed after its report, and ends on its own if this
+process is gone.
 """
 
 import os
@@ -28,7 +28,7 @@ from mbcbench.errors import is_out_of_memory, one_line, user_frame
 from mbcbench.protocol import state as pytree
 from mbcbench.verify.law_run import LawTimeout
 
-SECONDS = 30.0  # of a call: a group that takes longer is taken to wait for something that never comes
+SECONDS = 30.0  # of a call: a group that takes longer is assumed to wait for ever
 POLL_SECONDS = 0.2
 HOST = "127.0.0.1"
 
@@ -36,11 +36,11 @@ Result = TypeVar("Result", bound=tuple[Tensor, ...])
 
 
 class RankError(RuntimeError):
-    """A process of a group raised an exception or died. The message says which one."""
+    """Raised if a process of a group raised an exception or died. The message says which process."""
 
 
 class NoGroupError(Exception):
-    """No group of processes can be formed. The message is the reason."""
+    """Raised if no group of processes can be formed. The message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class _Rank:
 
     def end(self) -> int:
         """Kill the process and return its exit status, as `os.waitstatus_to_exitcode` does."""
-        os.kill(self.pid, signal.SIGKILL)  # it is not waited for elsewhere, so the id is still its own
+        os.kill(self.pid, signal.SIGKILL)  # nothing else waits for the process, so its id is still valid
         self.reader.close()
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
@@ -71,7 +71,7 @@ def why_not_forkable() -> str | None:
     if not torch.distributed.is_available() or not hasattr(os, "fork"):
         return "it needs torch.distributed and processes that can be forked"
     threads = [_read(path) for path in Path("/proc/self/task").glob("*/comm")]  # Linux
-    # Where there are GPUs, the first backward pass starts threads, which a copy of the process would wait for.
+    # With GPUs, the first backward pass starts threads, which a forked copy would wait for.
     has_autograd_threads = any(name.startswith("pt_autograd") for name in threads)
     if torch.cuda.is_initialized() or has_autograd_threads:  # type: ignore[no-untyped-call] # of torch
         return "this process has used CUDA or its threads and cannot be forked; the command line starts one per law"
@@ -107,13 +107,13 @@ def _fork(function: Callable[[int], Result], number: int, size: int, seed: int, 
         try:
             _run(function, number, size, seed, listener, writer, parent)
         finally:
-            os._exit(1)  # whatever happens: a copy of this process must not go on with what its caller does
+            os._exit(1)  # in any case: a copy of this process must not continue the caller's code
     writer.close()
     return _Rank(number, pid, reader)
 
 
 def _collect(ranks: list[_Rank]) -> list[_Report]:
-    """Return the reports of all ranks; raise as soon as one of them failed, while the others may wait for it."""
+    """Return the reports of all ranks. Raise as soon as one rank fails, since the others may wait for it."""
     deadline = time.monotonic() + SECONDS
     reports: dict[int, _Report] = {}
     while len(reports) < len(ranks):
@@ -160,7 +160,7 @@ def _run(
 ) -> NoReturn:
     """Report the result of a function, and wait for the end.
 
-    A rank that ended after an exception would let others fail too, and perhaps report that first.
+    If a rank exited after an exception, others would fail too and might report that first.
     """
     _end_with(parent)
     _seed_generators(seed + number)
@@ -180,7 +180,7 @@ def _run(
 
 
 def _end_with(parent: int) -> None:
-    """End this process when its parent is gone. Where native code lets no thread run, the kernel's alarm does so."""
+    """End this process when its parent is gone. If native code lets no thread run, the kernel's alarm does so."""
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -1,4 +1,4 @@
-"""The reference: an independent computation of the same encoding."""
+"""Reference: an independent computation of the same encoding."""
 
 import torch
 
@@ -13,10 +13,10 @@ def check_equal(subject: Subject, data: ExampleData) -> Comparison:
 
     Source: the equations of the encoder's paper, in plain loops and float64; or `--reference TARGET`.
 
-    Why it matters: consistency does not tell whether the right thing is computed. A missing scale, a transposed weight
-    or attention over the wrong axis is perfectly consistent.
+    Why it matters: a consistent encoder may still compute the wrong function. A missing scale, a transposed weight or
+    attention over the wrong axis is perfectly consistent.
 
-    How to fix a failure: compare term by term, on the smallest set shown.
+    How to fix a failure: compare both term by term, on the smallest set shown.
     """
     assert subject.reference is not None
     expected = torch.from_numpy(subject.reference(subject.module, data.x.numpy())).to(data.x.dtype)

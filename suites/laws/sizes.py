@@ -1,4 +1,4 @@
-"""Sizes: what holds for a handful of elements holds for one element, and for tens of thousands in one piece."""
+"""Sizes: laws about a single element, and about tens of thousands of elements in one piece."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -24,10 +24,10 @@ _SIZES = (256, 512, 1024, 4096, 65_537)
 _MAX_ENTRIES = 2**25  # of one tensor: 256 MiB in float64
 _MAX_OPERATIONS = 30_000  # more are a loop over elements
 _METERED_SIZES = (64, 128)
-# Elements that are repeated. Of four, the sizes above would hold a power of two, and a sum over so many repetitions
-# need not round at all in float32, so that it would show nothing of the rounding in float64.
+# Number of elements that are repeated. With four, the numbers of repetitions would be powers of two. Sums over so many
+# repetitions need not round in float32, which would hide the rounding in float64.
 _BASE = 5
-# Kinds of ordinary magnitude: overflow is for numerics.scale to judge.
+# Kinds of ordinary magnitude: numerics.scale judges overflow.
 _ORDINARY_KINDS = (0, 1, 2, 3, 4, 5, 10, 11)
 
 
@@ -51,18 +51,18 @@ def check_finite(subject: Subject, data: ExampleData) -> Comparison:
 
 
 def check_size(subject: Subject, data: ExampleData) -> Comparison:
-    """What holds for small sets holds for 256 to 65,537 elements in one piece: invariance to order, and to repetition.
+    """Invariance to order, and to repetition, holds for 256 to 65,537 elements in one piece as it does for small sets.
 
-    Source: Definition C.1 of the Slot Set Encoder paper, for sets of every size. An encoder that gives a few elements
-    and the same elements repeated one encoding must do so however often they are repeated.
+    Source: Definition C.1 of the Slot Set Encoder paper, for sets of every size. If the encoding of a few
+    elements does not change when they are repeated, it must not change for any number of repetitions.
 
     Why it matters: a set that is sampled, truncated or split into blocks from some size on, a table of 4,096 positions
     or a count in eight bits are right for every small set.
 
     How to fix a failure: use every element, and the same computation for each size; refuse sets that are too large.
 
-    A size is left out if it would take a tensor of more than 2^25 entries or more than 30,000 operations, as predicted
-    from sets of 64 and 128 elements. What an encoder already breaks on small sets is for other laws to judge.
+    A size is left out if it would need a tensor of more than 2^25 entries or more than 30,000 operations, as predicted
+    from sets of 64 and 128 elements. An invariance that fails on small sets already is judged by other laws.
     """
     n = data.x.shape[1]
     _require_admitted(subject, data.x[:, : _SIZES[0]])
@@ -87,7 +87,7 @@ def _require_admitted(subject: Subject, x: Tensor) -> Tensor:
 
 
 def _compare_permuted(subject: Subject, x: Tensor, data: ExampleData, encoding: Tensor | None = None) -> Comparison:
-    """Compare elements in another order with those of `x`, whose encoding takes seconds for some and may be known."""
+    """Compare permuted elements with `x`. Pass its `encoding` if it is known, since it may take seconds."""
     permutation = torch.from_numpy(data.rng.permutation(x.shape[1]))
     expected = subject.encode(x) if encoding is None else encoding
     comparison = subject.compare(subject.encode(x[:, permutation]), expected, x)
@@ -95,12 +95,12 @@ def _compare_permuted(subject: Subject, x: Tensor, data: ExampleData, encoding: 
 
 
 def _compare_repeated(subject: Subject, x: Tensor, data: ExampleData) -> Comparison:
-    """Compare a few elements with as many repetitions of them as make up the size of `x`."""
+    """Compare a few elements with their repetition up to the size of `x`."""
     base = x[:, : max(_BASE, subject.domain.min_size)]
     times = x.shape[1] // base.shape[1]
     repeated = base.repeat(1, times, 1)
     comparison = subject.compare(subject.encode(repeated), subject.encode(base), repeated)
-    # Repetitions round alike: in a running sum their errors add up, and do not cancel as those of different elements.
+    # Repetitions round alike: in a running sum, their errors add up instead of cancelling like those of other elements.
     bound = comparison.bound * math.sqrt(times)
     return comparison._replace(bound=bound, note=f"{base.shape[1]} elements, repeated {times} times")
 
@@ -114,7 +114,7 @@ def _holds_on_small_sets(
 
 
 class _OperationMeter(TorchFunctionMode):
-    """Counts operations, as the encoder calls them."""
+    """Counts operations at the level at which the encoder calls them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ class _OperationMeter(TorchFunctionMode):
 
 
 class _EntryMeter(DispatchMode):
-    """Counts the entries of the largest result, also of the operations that others consist of."""
+    """Counts the entries of the largest result, including the parts of composite operations."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ class _EntryMeter(DispatchMode):
 
 @contextmanager
 def _in_small_steps() -> Iterator[None]:
-    """Compute attention in separate operations, so that the weights of all pairs are seen."""
+    """Compute attention in separate operations, so that the weights of all pairs are counted."""
     is_fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

@@ -113,8 +113,8 @@ def _compare_interleaved(subject: Subject, data: ExampleData, expected: Tensor) 
 
 
 def _uses(subject: Subject, state: State, start: State, chunk: Tensor) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Yield the ways to use a state, by name, none of which may change it."""
-    if state is not start:  # the encoding of an empty stream is for mbc.empty to judge
+    """Yield the ways to use a state, by name; none of them may change the state."""
+    if state is not start:  # mbc.empty judges the encoding of an empty stream
         yield "readout", lambda: subject.readout(state)
     yield "update", lambda: subject.update(state, subject.domain.admit(chunk * 0.5))
     if subject.mergeable:
@@ -149,11 +149,11 @@ def check_large(subject: Subject, data: ExampleData) -> Comparison:
 def _compare_steps(subject: Subject, data: ExampleData, start: State) -> Comparison:
     """Compare the largest step that the encoding takes over a tail of equal elements with an ordinary one.
 
-    A count that overflows does so in the full set too, so both encodings agree; but it makes one step unlike all
+    A count that overflows also overflows in the full set, so both encodings agree; but it makes one step unlike all
     others.
     """
     state = subject.stream_state(data.chunks[: -len(_TAIL)], start)
-    # Read out from clones: whether reading out changes the state is for mbc.fork to judge.
+    # Read out from clones: mbc.fork judges whether reading out changes the state.
     encodings = [subject.readout(pytree.clone(state))]
     for chunk in data.chunks[-len(_TAIL) :]:
         state = subject.update(state, chunk)
@@ -192,7 +192,7 @@ def check_train(subject: Subject, data: ExampleData) -> Comparison:
     Source: Section 2.5 of the Slot Set Encoder paper trains on streams.
 
     Why it matters: slots drawn again for each chunk, BatchNorm over the elements of a chunk or dropout masks per chunk
-    make the encoding of a stream another function than that of the set, in train mode only.
+    make the encodings of a stream and of the set different functions, in train mode only.
 
     How to fix a failure: draw slots once, in init_state; keep layers that couple elements (BatchNorm) outside of the
     set encoder. Dropout on single elements draws for each of them, and so differently for a stream and the full set:
@@ -215,7 +215,7 @@ def check_train(subject: Subject, data: ExampleData) -> Comparison:
 def locate_train(subject: Subject, data: ExampleData) -> str:
     """Return the first submodule that draws in each update, or else couples the elements of a chunk, in train mode.
 
-    A stream that differs from the full set in eval mode too does so for another reason.
+    A stream that also differs from the full set in eval mode has another fault.
     """
     if not is_consistent(subject, data):
         return locate_partition(subject, data)

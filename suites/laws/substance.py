@@ -18,7 +18,7 @@ from mbcbench.verify.tolerance import Comparison, gaps, rounding_bound
 
 from .comparison import no_gap, violation
 
-_BEYOND_ROUNDING = 1e3  # a change counts if it is this many times the rounding bound
+_BEYOND_ROUNDING = 1e3  # a change counts if it exceeds the rounding bound by this factor
 _ABOVE, _BELOW = 5.0, -5.0  # above and below nearly all normal data
 _NEGLIGIBLE = 1e-12  # a gradient this much smaller than the largest one is rounding
 
@@ -108,7 +108,7 @@ def check_parameters(subject: Subject, data: ExampleData) -> Comparison:
     if unused:
         unused_in_training = set(_unused_in_train_mode(subject, data, unused))
         unused = [name for name in unused if name in unused_in_training]
-    if unused:  # perturbed weights may saturate a softmax, which no training has to do
+    if unused:  # perturbed weights may saturate a softmax; weights as built do not
         as_built = Subject(subject.rebuild(), subject.dim_in, domain=subject.domain)
         unused_as_built = set(_unused_parameters(as_built, data))
         unused = [name for name in unused if name in unused_as_built]
@@ -136,7 +136,7 @@ def _unused_parameters(subject: Subject, data: ExampleData) -> list[str]:
 
 
 def _unused_in_train_mode(subject: Subject, data: ExampleData, unused: list[str]) -> list[str]:
-    """Return what is unused in train mode, where random slots have a spread; `unused` if it cannot be encoded there."""
+    """Return the parameters that are also unused in train mode, where random slots have a spread; all if that fails."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(data.example.seed)
         try:
@@ -148,9 +148,9 @@ def _unused_in_train_mode(subject: Subject, data: ExampleData, unused: list[str]
 def check_attention(subject: Subject, data: ExampleData) -> Comparison:
     """The encoder is not a linear pooling of its elements in disguise.
 
-    Source: with K=1, or slots that are summed, a Slot Set Encoder is sum_i v(x_i) to the last digit.
+    Source: with K=1, or slots that are summed, a Slot Set Encoder equals sum_i v(x_i) up to rounding.
 
-    Why it matters: what is called attention is then `x.sum(1) @ W`, with many more parameters.
+    Why it matters: the attention is then just `x.sum(1) @ W` with many more parameters.
 
     How to fix a failure: let weights depend on the data (two slots or more, a read-out that is not their sum), or put a
     nonlinearity before the pool. Plain sums and means of the raw elements break this law, and may declare so.
@@ -173,10 +173,10 @@ def check_interactions(subject: Subject, data: ExampleData) -> Comparison:
     Source: second differences: s(A+x+y) - s(A+x) - s(A+y) + s(A) vanishes for every sum over elements.
 
     Why it matters: the paper says that stacking models pairwise and higher-order interactions between elements. A sum
-    over elements knows them only one by one, however deep the read-out. This classifies, in the coordinates of the
+    over elements has no interactions, however deep the read-out. This law classifies, in the coordinates of the
     state (the output, for a plain module); only an encoder that claims the law can fail it.
 
-    How to fix a failure: nothing to fix: choose the encoder that the task needs.
+    How to fix a failure: there is nothing to fix; choose the encoder that the task needs.
     """
     A, x, y = data.x[:, 2:], data.x[:, :1], data.x[:, 1:2]
     sets = (data.x, torch.cat([x, A], 1), torch.cat([y, A], 1), A.contiguous())
@@ -187,14 +187,14 @@ def check_interactions(subject: Subject, data: ExampleData) -> Comparison:
 
 
 def _flat_state(module: Encoder, x: Tensor) -> Tensor:
-    """Return what the state holds of each set as one vector, `B x ...`."""
+    """Return the state of each set as one vector, `B x ...`."""
     state = module.update(module.init_state(len(x)), x)
     per_set = [t for t in pytree.tensors(state) if t.dim() > 0 and t.shape[0] == len(x)]
     return torch.cat([x.new_zeros(len(x), 0), *(t.reshape(len(x), -1).double() for t in per_set)], 1)
 
 
 def _has_fixed_size_state(module: Encoder, sets: Sequence[Tensor]) -> bool:
-    """Return True if the state holds something of each set, and as much of a large one as of a small one."""
+    """Return True if the state has entries for each set, as many for a large set as for a small one."""
     widths = {_flat_state(module, x).shape[1] for x in sets}
     return len(widths) == 1 and 0 not in widths
 

@@ -1,4 +1,4 @@
-"""Symmetries: what the encoding of a set must not depend on."""
+"""Symmetries: changes of a set that must not change its encoding."""
 
 import math
 from collections.abc import Callable
@@ -106,7 +106,7 @@ def _worst_of_copies(comparison: Comparison, rows: Tensor, batch_size: int) -> C
 
 
 def locate_batch(subject: Subject, data: ExampleData) -> str:
-    """Return the first submodule that treats a set differently beside other sets."""
+    """Return the first submodule that treats a set differently next to other sets."""
     rows = _draw_rows(data)
     batch_size, n = data.x.shape[:2]
     alignment = Alignment(rows, torch.arange(n).expand(len(rows), n), batch_size, n)
@@ -159,7 +159,7 @@ def check_padding(subject: Subject, data: ExampleData) -> Comparison:
     Why it matters: zero times NaN is NaN, a mean over the padded n is too small, a maximum over padding that holds
     zeros is never negative, and a softmax that counts padding leaks weight to it.
 
-    Sets of unequal sizes are tried in one batch, and a set without any element beside others: its encoding is a number
+    Sets of unequal sizes are tried in one batch, and a set without any element next to others: its encoding is finite
     or a clear ValueError, not NaN. Of a set-to-set layer the outputs of present elements are compared.
 
     How to fix a failure: replace masked entries (`torch.where`) before they are used, and count present elements only.
@@ -173,7 +173,7 @@ def check_padding(subject: Subject, data: ExampleData) -> Comparison:
         data.choices["padding"] = f"one {first:g}, others of size {PADDING_SCALE:g}"
     actual = unless_refused(lambda: subject.encode_masked(padded, present))
     if actual is None:
-        # It refuses what is not finite, in padding too: that is loud. Finite padding must still be without influence.
+        # The encoder refuses padding that is not finite with a message. Finite padding must still have no influence.
         actual = subject.encode_masked(padded.nan_to_num(posinf=0.0), present)
     actual = _of_present(subject, actual, present, data.x)
     comparison = subject.compare(actual, subject.encode(data.x), data.x)
@@ -186,9 +186,9 @@ def check_padding(subject: Subject, data: ExampleData) -> Comparison:
 
 
 def _describe_leak(subject: Subject, data: ExampleData, padded: Tensor, present: Tensor) -> str:
-    """Say whether finite padding reaches the encoding too, of an encoder that padding with NaN or infinity changes.
+    """Describe whether finite padding changes the encoding too, if padding with NaN or infinity does.
 
-    The smallest example does not tell: the weight that a softmax leaks is not seen beside a single element. Ordinary
+    The smallest example is not enough: with a single element, the weight that a softmax leaks has no effect. Ordinary
     sets are tried as well.
     """
     finite = torch.where(present[:, :, None], padded, padded.nan_to_num(1.0, 1.0, 1.0))
@@ -284,7 +284,7 @@ def _draw_ragged(subject: Subject, data: ExampleData) -> tuple[Tensor, list[int]
     """Return the first sets, sizes to cut them to, and a mask that does so."""
     x = data.x[:_NUM_RAGGED]
     rng = np.random.default_rng([data.example.seed, 3])
-    # Always as many draws, so that a set keeps its size when the search tries it alone.
+    # The number of draws is fixed, so that a set keeps its size when the search tries it alone.
     sizes = rng.integers(subject.domain.min_size, x.shape[1] + 1, size=_NUM_RAGGED)[: len(x)]
     return x, sizes.tolist(), torch.arange(x.shape[1]) < torch.from_numpy(sizes)[:, None]
 
@@ -308,7 +308,7 @@ def _of_first_sets(comparison: Comparison, data: ExampleData) -> Comparison:
 
 
 def _compare_beside_absent_set(subject: Subject, data: ExampleData) -> Comparison:
-    """Compare sets beside one that is masked entirely with the same sets beside one that is present."""
+    """Compare sets next to one that is masked entirely with the same sets next to one that is present."""
     x = data.x[:_NUM_RAGGED]
     batch, present = _with_absent_set(subject, data.x)
     actual = unless_refused(lambda: subject.encode_masked(batch, present))
@@ -335,7 +335,7 @@ def check_replication(subject: Subject, data: ExampleData) -> Comparison:
     Source: multisets; a mean or a maximum is size-free, a sum counts.
 
     Why it matters: a size-free encoder cannot count, a size-aware one extrapolates to other sizes than it was trained
-    on. This classifies; only an encoder that claims the law can fail it.
+    on. This law classifies; only an encoder that claims the law can fail it.
 
     How to fix a failure: divide what is summed by the number of elements in the read-out.
     """

@@ -1,4 +1,4 @@
-"""Train mode: what a set's encoding must not depend on while training."""
+"""Train mode: changes that must not change the encoding of a set in training."""
 
 import torch
 from torch import Tensor
@@ -20,10 +20,10 @@ def check_train(subject: Subject, data: ExampleData) -> Comparison:
     Source: a batch is a convenience; what is trained must be the function that is evaluated.
 
     Why it matters: BatchNorm couples the sets of a batch, and the elements of a set, in train mode only. A model
-    trained on large batches is another function than the one evaluated on one set at a time.
+    trained on large batches is a different function from the one that is evaluated on one set at a time.
 
-    How to fix a failure: LayerNorm in place of BatchNorm, or statistics that are frozen. An encoder that is meant to
-    use BatchNorm declares that it breaks this law.
+    How to fix a failure: use LayerNorm in place of BatchNorm, or freeze its statistics. An encoder that is meant to use
+    BatchNorm declares that it breaks this law.
 
     Random numbers are drawn from the same seed for both batches, which have the same shape, so dropout does not fail.
     An encoder that draws from a generator of its own cannot be compared, and is not.
@@ -46,13 +46,13 @@ def check_train(subject: Subject, data: ExampleData) -> Comparison:
     others = _change_sets(subject, data.x, changed)
     second = encode(training.module, others)
     if second.shape != first.shape or len(first) != len(data.x):
-        return no_gap(data)  # for symmetry.batch to judge
+        return no_gap(data)  # symmetry.batch judges this
     is_changed = changed.reshape(-1, *[1] * (first.dim() - 1))
     return training.compare(torch.where(is_changed, first, second), first, data.x, encode)
 
 
 def locate_train(subject: Subject, data: ExampleData) -> str:
-    """Return the first submodule that treats a set differently beside other sets, in train mode."""
+    """Return the first submodule that treats a set differently next to other sets, in train mode."""
     changed = _draw_changed(data)
     batch_size, n = data.x.shape[:2]
     rows, elements = torch.arange(batch_size), torch.arange(n).expand(batch_size, n)
