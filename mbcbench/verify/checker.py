@@ -158,11 +158,6 @@ class Checker:
         budget
             How much to try.
 
-        Returns
-        -------
-        Record
-            Outcome of the law.
-
         Raises
         ------
         UsageError
