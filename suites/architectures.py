@@ -47,7 +47,7 @@ class Layer(NamedTuple):
 
 
 def cells(request: Request) -> list[Cell]:
-    """Return one cell per table, whichever encoders are requested: the tables show the paper's."""
+    """Return one cell per table. The requested encoders do not matter: the tables show those of the paper."""
     return [
         Cell(
             suite="architectures",
@@ -80,9 +80,9 @@ def _build_model(cell: Cell, settings: ArchitectureSettings) -> nn.Module:
 
 
 def describe_layers(module: nn.Module) -> list[Layer]:
-    """Return the layers in the order in which they were made.
+    """Return the layers in the order in which they were created.
 
-    Parameters that a module has besides its layers, such as slots, are an entry of their own.
+    Parameters of a module that belong to no layer, such as slots, are a separate entry.
     """
     layers = []
     for name, part in module.named_modules():

@@ -55,7 +55,7 @@ PROFILES: dict[Profile, ConsistencySettings] = {
 
 
 def random_chunks(x: Tensor, size: int) -> Sequence[Tensor]:
-    """Return chunks of one size, which resemble the whole set: the weakest test."""
+    """Return chunks of one size. They resemble the whole set, which makes this the weakest test."""
     return torch.split(x, size, dim=1)
 
 
@@ -110,7 +110,7 @@ def _measure(cell: Cell, settings: ConsistencySettings, module: nn.Module, x: Te
 def stream_encoder(module: nn.Module, batch: int) -> Callable[[Sequence[Tensor]], Tensor]:
     """Return a function that encodes chunks (`batch x n_c x d`) as a stream, always from the same initial state.
 
-    So all its streams share their slots, where these are drawn. A plain module is averaged over the chunks.
+    All streams therefore share randomly drawn slots. A plain module is averaged over the chunks.
     """
     stream: Any = module if is_streaming(module) else ChunkAggregation(module, "mean")
     start = stream.init_state(batch)

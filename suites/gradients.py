@@ -32,7 +32,7 @@ BIAS, DEVIATION = Metric(name="gradient_bias"), Metric(name="gradient_deviation"
 
 @dataclass(frozen=True, kw_only=True)
 class GradientSettings(ImageSettings):
-    """Settings of a comparison of gradients; `steps` are trained on full sets before.
+    """Settings of a comparison of gradients, after `steps` of training on full sets.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def cells(request: Request) -> list[Cell]:
 
 
 def gradient_cells(request: Request, settings: GradientSettings) -> list[Cell]:
-    """Return the cells of any settings."""
+    """Return the cells of the given settings."""
     dataset = choose_dataset("patches", request.data, settings.data)
     settings = replace(settings, data=dataset.name, data_sha256=dataset.sha256)
     return training_cells("gradients", dataset.case("patches-32"), request, settings)
@@ -100,7 +100,7 @@ def _train_and_compare(cell: Cell, seeds: Seeds) -> Iterator[Record]:
 
 
 def _train(cell: Cell, settings: GradientSettings, seeds: Seeds) -> tuple[NeuralProcess, Batch, str]:
-    """Train a model on full sets; return it in eval mode, the batch after its last, and the name of the data set."""
+    """Train a model on full sets. Return the model in eval mode, the next batch, and the name of the data set."""
     images, _, source = load_images(settings, cell.seed)
     model = NeuralProcess(get_spec(cell.encoder), seed=seeds.init, hyper=settings.hyper).to(cell.device)
     *training_batches, next_batch = batches(images, replace(settings, steps=settings.steps + 1), seeds.data)
@@ -109,7 +109,7 @@ def _train(cell: Cell, settings: GradientSettings, seeds: Seeds) -> tuple[Neural
 
 
 def estimate_gradients(model: NeuralProcess, batch: Batch, sampling: Sampling, partitions: int) -> Tensor:
-    """Return the estimator's gradients for each chunk of so many random partitions, one per row, in float64."""
+    """Return the estimator's gradients for all chunks of random partitions, one gradient per row, in float64."""
     (x, places), y = batch
     gradients = []
     for _ in range(partitions):
@@ -131,8 +131,8 @@ def flat_gradient(model: NeuralProcess, loss: Tensor) -> Tensor:
 def bias_and_deviation(gradients: Tensor, full: Tensor) -> tuple[float, float]:
     """Return |E g - full| / |full| and sqrt(E |g - E g|^2) / |full|, over the rows of `gradients`.
 
-    Where chunks are equal, each partition contributes all its outcomes, so the bias of an unbiased estimator is
-    rounding error only.
+    If chunks have equal sizes, each partition contributes all its outcomes, so the bias of an unbiased estimator is
+    only rounding error.
     """
     mean, norm = gradients.mean(dim=0), full.norm()
     deviation = (gradients - mean).square().sum(dim=1).mean().sqrt()

@@ -1,4 +1,4 @@
-"""Metrics: what the values of records mean."""
+"""Metrics: name, unit and direction of the values of records."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Cells of the tables and figures of the Slot Set Encoder paper (arXiv 2103.01615): the models that each one trains.
+"""Cells of the tables and figures of the Slot Set Encoder paper (arXiv 2103.01615), by the models that each trains.
 
 An experiment is a list of cells of the task suites. Cells do not depend on the experiment, so figures with the same
 model share its training, and an encoder that a user adds to an experiment is trained like the others.
@@ -68,10 +68,10 @@ CentroidSettings = TypeVar("CentroidSettings", bound=centroid_settings.CentroidS
 
 PICTURED = (DEEPSETS_MEAN, SSE_32)  # models whose completions are recorded
 PICTURES = 4
-# The paper chooses g = max for clouds. Over encodings of chunks, as eq. (1) is written, it equals the sum where a set
-# is one chunk. Over elements it is a model of its own, which takes twice as long to train.
+# The paper chooses g = max for clouds. Over chunk encodings, as in eq. (1), it equals the sum if a set is one chunk.
+# Over elements, it is a different model, which takes twice as long to train.
 EXACT_MAXIMA = (sse("deterministic", 16, g="max"), sse("random", 16, g="max"))
-COMPARED_AT_5000 = (DEEPSETS_MAX, SSE_16)  # what claim C19 compares there
+COMPARED_AT_5000 = (DEEPSETS_MAX, SSE_16)  # compared by claim C19 on 5,000 points
 
 
 def with_user_encoders(request: Request, models: Iterable[Model]) -> list[Model]:
@@ -123,14 +123,14 @@ def fig3a(request: Request) -> list[Cell]:
 
 
 def _small_of_all_sizes(request: Request, models: Sequence[Model]) -> list[Cell]:
-    """Return the cells of 200, 400 and 500 pixels; of additional data, of 200."""
+    """Return the cells of 200, 400 and 500 pixels; for additional data, only of 200."""
     is_long = request.profile in ("thorough", "paper") and not settings.is_additional(request, "patches")
     sizes = (200, 400, 500) if is_long else (SMALL_TRAIN_SIZE,)
     return [cell for size in sizes for cell in small_images(request, models, size)]
 
 
 def _large_images_if_any(request: Request, models: Sequence[Model]) -> list[Cell]:
-    """Return the cells of models of 64 x 64 images, or none where the data set has no such images."""
+    """Return the cells of models of 64 x 64 images, or none if the data set has no such images."""
     return (
         large_images(request, models) if choose_dataset("patches", request.data).has_images(settings.LARGE_SIZE) else []
     )
@@ -160,7 +160,7 @@ def arms(request: Request) -> list[Cell]:
 def fig4a(request: Request) -> list[Cell]:
     """Return the cells of both readings of g.
 
-    Over chunks, g is a test of the models trained with the sum. Over elements, max and min are models of their own.
+    Over chunks, g is a test setting of the models trained with the sum. Over elements, max and min are separate models.
     """
     numbers = (1, 8) if request.profile == "paper" else (1,)
     exact = [sse("random", k, g=g) for k in numbers for g in ("max", "min")]
@@ -175,8 +175,8 @@ def fig4b(request: Request) -> list[Cell]:
 def fig4c(request: Request) -> list[Cell]:
     """Return the cells of hierarchies with one slot per level and with 32.
 
-    The paper has one slot per level, and wider ones with every level. That changes nothing, as one slot gets all
-    attention; with 32 slots attention does not cancel.
+    In the paper, each level has one slot, and slots widen from level to level. The levels then change nothing, because
+    a single slot gets all attention; with 32 slots, attention does not cancel.
     """
     one_slot = [hierarchy((1,) * levels, 32 * 2 ** (levels - 1)) for levels in (2, 3, 4, 5)]
     many_slots = [hierarchy((32,) * levels) for levels in (2, 3)]
@@ -192,7 +192,7 @@ def fig7_slots(request: Request) -> list[Cell]:
 def fig7_dim(request: Request) -> list[Cell]:
     """Return the cells of several widths of slots.
 
-    The paper varies the width of a single slot, on which no output depends; the shorter profiles vary that of 32 slots.
+    The paper varies the width of a single slot, which has no effect on the output; shorter profiles use 32 slots.
     """
     k, widths = (1, (32, 64, 128, 256)) if request.profile == "paper" else (32, (32, 64, 256))
     models = [sse(slots, k, h) for slots in ("random", "deterministic") for h in widths]
@@ -207,7 +207,7 @@ def fig7_deterministic(request: Request) -> list[Cell]:
 
 
 def partitions(request: Request) -> list[Cell]:
-    """Return the cells of an experiment that the paper lacks: it trains on partitions without measuring the effect."""
+    """Return the cells of an experiment on partitions. The paper trains on partitions without measuring the effect."""
     shared = gradients.PROFILES[request.profile]
     cells = []
     for model in with_user_encoders(request, [DEEPSETS_MEAN, SSE_32, PMA, SET_TRANSFORMER]):
@@ -232,7 +232,7 @@ def clouds(request: Request, models: Iterable[Model], train_size: int) -> list[C
 
 
 def table1(request: Request) -> list[Cell]:
-    """Return the cells of all sizes; what is not in the paper's table only of the smallest, except in `paper`."""
+    """Return the cells of all sizes. Models outside the paper's table get only the smallest size, except in `paper`."""
     cells = []
     for size in settings.table1_sizes(request):
         is_long = request.profile == "paper"
@@ -269,7 +269,7 @@ def fig5(request: Request) -> list[Cell]:
 def fig8(request: Request) -> list[Cell]:
     embedded = settings.digits(request)
     plain = replace(embedded, embeddings=False)
-    width = plain.channels[-1]  # of the features, and so of DeepSets' mean of them: all centroids are as wide
+    width = plain.channels[-1]  # of the features, and so of their mean (DeepSets): all centroids have this width
     compared, added = ([_with_width(model, width) for model in models] for models in (COMPARED_IN_FIG8, ADDED_TO_FIG8))
     cells = _with_scales(request, compared, embedded, centroids.digit_cells)
     for model in added:
@@ -307,7 +307,7 @@ def _with_scales(
 
 
 def _scalings(model: Model) -> list[tuple[settings.Scaling, float]]:
-    """Return the ways in which encodings of a model are scaled, with the number that multiplies them."""
+    """Return the ways of scaling the encodings of a model, each with its factor."""
     ways: list[tuple[settings.Scaling, float]] = [("norm", 1.0), ("none", 1.0)]
     return ways if "num_slots" not in model.hyper else [*ways, ("slots", _total_slots(model.hyper["num_slots"]))]
 
@@ -321,7 +321,7 @@ def _total_slots(num_slots: int | Sequence[int]) -> float:
 
 _by_train_size = partial(Experiment, columns_by="detail.train_size", only_train_size=True)
 
-# An experiment shows the records of its cells only, so no filter names their case, which other data change.
+# An experiment shows the records of its cells only. Filters do not name cases, because other data change them.
 LARGE_TRAINED: JsonObject = {**COMPLETION_OWN_STATE, **RANDOM_ORDER, "params.train_size": LARGE_TRAIN_SIZE}
 EXPERIMENTS: dict[str, Experiment] = {
     "table1": _by_train_size("Accuracy on point clouds, by the number of points", table1, {**CLOUDS, **ONE_PIECE}),
@@ -379,7 +379,7 @@ SUITES = {suite.name: suite for suite in MEMBERS}
 
 
 def run(cell: Cell) -> Iterable[Record]:
-    """Run a cell by the suite that it belongs to."""
+    """Run a cell with the suite that it belongs to."""
     return SUITES[cell.suite].run(cell)
 
 

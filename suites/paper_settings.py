@@ -22,7 +22,7 @@ from .training_cells import choose_dataset
 
 LARGE_SIZE = 64  # pixels
 LARGE_STEPS = {"thorough": 4000}
-# quick: a look at every experiment in a few minutes. It trains for less than what a verdict takes.
+# quick: a look at every experiment in a few minutes. Its trainings are too short for a verdict.
 IMAGE_PROFILES: dict[Profile, CompletionSettings] = {
     **image_completion.PROFILES,
     "quick": CompletionSettings(
@@ -51,12 +51,12 @@ TABLE1_SIZES: dict[Profile, Sequence[int]] = {
     "thorough": CLOUD_SIZES,
     "paper": CLOUD_SIZES,
 }
-FEW_MESHES = (100, 200)  # points: sizes that an additional data set of clouds is trained on
-# Steps and seeds by the number of points: a step on more points takes longer.
+FEW_MESHES = (100, 200)  # points: training sizes for an additional data set of clouds
+# Steps and seeds by the number of points, since steps on more points take longer.
 CLOUD_STEPS = {100: 7000, 200: 7000, 500: 2800, 1000: 2800, 5000: 700}
 CLOUD_SEEDS = {1000: 3, 5000: 3}
-# Learning rates of `thorough` by encoder and by how encodings are scaled, where they differ from the usual one: by a
-# LayerNorm, not at all, or by the number of slots.
+# Learning rates of `thorough` that differ from the usual one, by encoder and scaling of the encodings: a LayerNorm,
+# none, or the number of slots.
 Scaling = Literal["norm", "none", "slots"]
 EXEMPLAR_RATES: Mapping[tuple[str, Scaling], float] = {
     ("deepsets-mean", "none"): 3e-4,
@@ -73,7 +73,7 @@ DIGIT_RATES: Mapping[tuple[str, Scaling], float] = {
     ("sse-hierarchical", "norm"): 1e-2,
     ("sse-hierarchical", "slots"): 1e-2,
 }
-# Shares of the steps with which some experiments are trained as well, and that of all trainings on additional data.
+# Fractions of the steps: of additional, shorter trainings of some experiments, and of trainings on additional data.
 SMALLER_BUDGETS = (0.1, 0.3)
 ADDITIONAL_SHARE = 0.3
 
@@ -92,7 +92,7 @@ def large_images(request: Request) -> CompletionSettings:
 
 
 def arm(request: Request, name: str) -> CompletionSettings:
-    """Return the settings of an arm: what the paper's text or its published code says, with our number of steps.
+    """Return the settings of an arm: those of the paper's text or of its published code, with our number of steps.
 
     Both have coordinates in [0, 1), a learning rate of 1e-3 that is divided by 10 three times, and weight decay. The
     code has a LayerNorm behind the encoding, networks one layer deeper, and outputs a deviation, which the text lacks.

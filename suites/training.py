@@ -17,7 +17,7 @@ from mbcbench.types import Encoder
 X = TypeVar("X")
 
 MAX_GRADIENT_NORM = 5.0
-FINAL_STEPS = 50  # whose losses `TrainingResult.loss` averages
+FINAL_STEPS = 50  # steps whose losses `TrainingResult.loss` averages
 CURVE_POINTS, CURVE_DIGITS = 25, 4
 
 Schedule = Literal["warm-cosine", "milestones"]
@@ -58,7 +58,7 @@ class TrainingResult(NamedTuple):
         return [(end, round(statistics.fmean(self.losses[end - length : end]), CURVE_DIGITS)) for end in ends]
 
     def detail(self, model: nn.Module, *, data: str, train_size: int, baseline: float | None = None) -> TrainingDetail:
-        """Return what records say of the training of `model` on sets of `train_size` elements.
+        """Return the detail of records of the training of `model` on sets of `train_size` elements.
 
         baseline: the training loss of the best prediction that ignores the set.
         """
@@ -99,27 +99,27 @@ def fit(
     weight_decay: float = 0.0,
     schedule: Schedule = "warm-cosine",
 ) -> TrainingResult:
-    """Train a model in place by Adam, on the device on which it is.
+    """Train a model in place with Adam, on its device.
 
     Parameters
     ----------
     model
-        Called with the `x` of each batch.
+        Model, which is called with the `x` of each batch.
     batches
         `steps` pairs (x, y) on any device; `x` is a tensor or a tuple of tensors.
     loss_of
-        Gives the loss of `model(x)` against `y`.
+        Function of `model(x)` and `y` that returns the loss.
     steps
-        Number of batches, by which the schedule is scaled.
+        Number of batches; also the length of the schedule.
     lr, weight_decay
-        Of Adam.
+        Largest learning rate, and weight decay, of Adam.
     schedule
         Factor of the learning rate: `warm_cosine` or `milestones`.
 
     Returns
     -------
     TrainingResult
-        The loss of each step, and the seconds that all of them took.
+        The loss of each step, and the duration of the training in seconds.
 
     Raises
     ------
@@ -149,7 +149,7 @@ def fit(
 def warm_cosine(step: int, steps: int) -> float:
     """Return a factor that rises to 1 over a tenth of the steps and falls to 0 along a cosine.
 
-    Without the rise, wide encodings do not recover from Adam's first steps, all of which have full size.
+    Without the warm-up, models of wide encodings do not recover from Adam's first steps, which have full size.
     """
     rise = (step + 1) / max(1, steps // 10)
     return min(1.0, rise) * (1 + math.cos(math.pi * step / steps)) / 2

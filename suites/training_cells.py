@@ -44,7 +44,7 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         for f in fields(self):
             value = getattr(self, f.name)
-            if isinstance(value, list):  # cells travel between processes as JSON, which has no tuples
+            if isinstance(value, list):  # cells are sent between processes as JSON, which has no tuples
                 object.__setattr__(self, f.name, tuple(value))
 
 
@@ -76,7 +76,7 @@ def training_cells(suite: str, case: str, request: Request, settings: TrainingSe
 
 
 def with_rates(cells: Iterable[Cell], rates: Mapping[str, float]) -> list[Cell]:
-    """Return the cells with the learning rates of some encoders; those of others stay."""
+    """Return the cells with new learning rates for some encoders; other cells stay the same."""
     return [
         replace(cell, params={**cell.params, "lr": rates[cell.encoder]}) if cell.encoder in rates else cell
         for cell in cells
@@ -111,9 +111,9 @@ class DatasetId(NamedTuple):
 
 
 def choose_dataset(content: Content, choice: str, name: str = "") -> DatasetId:
-    """Return the data set chosen. It belongs into the settings, so that other data make other cells.
+    """Return the chosen data set. Settings include it, so that other data make other cells.
 
-    choice: see `Request.data`. name: of the data set, if the settings say it.
+    choice: see `Request.data`. name: of the data set, if the settings name it.
     """
     dataset = choose(content, name or choice_of(content, choice))
     sizes = dataset.sizes if isinstance(dataset, PatchDataSet) else ()
@@ -126,20 +126,20 @@ def run_training(cell: Cell, train_and_test: Callable[[Seeds], Iterable[Record]]
     Parameters
     ----------
     cell
-        Gives the seed from which those of the data, the initial weights and the noise are derived.
+        Cell whose seed determines the seeds of the data, the initial weights and the noise.
     train_and_test
-        Builds a model, trains it (`mbcbench.suites.training.fit`) and yields the records of its tests.
+        Function that builds a model, trains it (`mbcbench.suites.training.fit`) and yields the records of its tests.
     metric
-        Reported as an error if the training diverges.
+        Metric of the error record if the training diverges.
 
     Returns
     -------
     list[Record]
-        The records of the tests, or one error. The global random state is left as it was.
+        The records of the tests, or one error. The global random state is restored.
     """
     seeds = Seeds.of(cell.seed)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seeds.noise)  # for what encoders draw themselves, such as slots
+        torch.manual_seed(seeds.noise)  # for random numbers of encoders, such as slots
         try:
             return list(train_and_test(seeds))
         except DivergedError as error:

@@ -17,10 +17,10 @@ def peak_bytes(action: Action, warm_up: Action | None = None) -> tuple[int, str]
     Parameters
     ----------
     action
-        Run once before it is measured, unless `warm_up` is given.
+        Function to measure. It also runs once before, unless `warm_up` is given.
     warm_up
-        Run once before, so that code and tables that are loaded on first use are not counted. The memory that it
-        leaves in the allocator is given back to the system, so that `action` has to take it again.
+        Function that runs once before, so that code and tables loaded on first use are not counted. Memory that it
+        leaves in the allocator is given back to the system, so that `action` must allocate it again.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def peak_bytes(action: Action, warm_up: Action | None = None) -> tuple[int, str]
 
 
 def cuda_peak_bytes(action: Action) -> tuple[int, int]:
-    """Return by how many bytes an action raises the memory of the current CUDA device: allocated and reserved."""
+    """Return the bytes by which an action raises the allocated and the reserved memory of the current CUDA device."""
     action()
     torch.cuda.synchronize()
     torch.cuda.empty_cache()
@@ -71,7 +71,7 @@ def cuda_seconds(action: Action) -> float:
 
 
 def repeat_for(seconds: float, measure: Callable[[Action], float], action: Action) -> list[float]:
-    """Measure an action again and again until `seconds` have passed, at least once."""
+    """Measure an action repeatedly until `seconds` have passed, at least once."""
     values: list[float] = []
     end = time.perf_counter() + seconds
     while not values or time.perf_counter() < end:

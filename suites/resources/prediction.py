@@ -28,7 +28,7 @@ from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.protocol.state import nbytes
 from mbcbench.types import Encoder
 
-MAX_OPERATIONS = 20_000  # per encoding; more of them are a loop over elements, which would take minutes
+MAX_OPERATIONS = 20_000  # per encoding; more are a loop over elements, which would take minutes
 LINEARITY_SIZES = (2**14, 2**15, 2**16)  # if the costs of these lie on a line, so do those of larger sets
 CHUNKS = 3  # a state that has not grown after so many chunks does not grow
 
@@ -46,7 +46,7 @@ def _too_many_operations(limit: int) -> PredictionError:
 
 
 class LiveStorage(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of storages that are allocated while it is active: alive `now`, and at most (`peak`).
+    """Counts the bytes of storages that are allocated while it is active: alive `now`, and their maximum, `peak`.
 
     Works on real and on fake tensors. Raises PredictionError after `max_operations` operations.
     """
@@ -81,7 +81,7 @@ class LiveStorage(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _is_fake_nonzero(func: Any, args: Sequence[Any]) -> bool:
-    """Return True for `nonzero` of a fake tensor: the shape of the result depends on numbers that there are not."""
+    """Return True for `nonzero` of a fake tensor: the shape of its result depends on numbers that do not exist."""
     return func is torch.ops.aten.nonzero.default and isinstance(args[0], FakeTensor)
 
 
@@ -91,7 +91,7 @@ def _largest_nonzero(x: Tensor) -> Tensor:
 
 
 def _count_operations(func: Any, args: Sequence[Any]) -> int:
-    """Return 1, or for a split its parts too: one split into 1e8 parts would take minutes."""
+    """Return 1, plus the number of parts of a split: one split into 1e8 parts would take minutes."""
     if func is not torch.ops.aten.split.Tensor:
         return 1
     x, size, dim = (*args, 0)[:3]
@@ -109,11 +109,11 @@ class CostPrediction:
     Parameters
     ----------
     peak_bytes
-        The most memory at any time, without the input and the parameters.
+        Peak memory, without the input and the parameters.
     flops
-        By torch's counter.
+        FLOPs, by torch's counter.
     operations
-        Of torch, in the run with fake tensors.
+        Number of torch's operations in the run with fake tensors.
     """
 
     peak_bytes: int
@@ -129,7 +129,7 @@ def predict_one_piece(spec: EncoderSpec, n: int, *, dim: int, batch: int = 1, se
     """
     if n > LINEARITY_SIZES[-1]:
         small = [_predict_one_piece(spec, size, dim=dim, batch=batch, seed=seed) for size in LINEARITY_SIZES]
-        if small[0].operations < small[-1].operations:  # it loops: a run with n elements would take too long
+        if small[0].operations < small[-1].operations:  # the encoder loops: a run with n elements would take too long
             if _is_linear(small):
                 return _extrapolate(small, n)
             if small[-1].operations * n > MAX_OPERATIONS * LINEARITY_SIZES[-1]:
@@ -145,14 +145,14 @@ def _predict_one_piece(spec: EncoderSpec, n: int, *, dim: int, batch: int, seed:
 
 
 def _is_linear(predictions: Sequence[CostPrediction]) -> bool:
-    """Return True if memory and FLOPs grow by the same amount with each element (which may be zero)."""
+    """Return True if memory and FLOPs grow linearly with the number of elements, or are constant."""
     a, b, c = LINEARITY_SIZES
     costs = ((prediction.peak_bytes, prediction.flops) for prediction in predictions)
     return all((z - y) * (b - a) == (y - x) * (c - b) for x, y, z in zip(*costs, strict=True))
 
 
 def _extrapolate(predictions: Sequence[CostPrediction], n: int) -> CostPrediction:
-    """Return the costs at `n` on the line through those of the two smallest sets."""
+    """Return the costs at `n` on the line through the costs of the two smallest sets."""
     a, b, _ = LINEARITY_SIZES
     first, second, _ = ((prediction.peak_bytes, prediction.flops) for prediction in predictions)
     peak, flops = (x + (y - x) * (n - a) // (b - a) for x, y in zip(first, second, strict=True))
@@ -206,12 +206,12 @@ class Chunks(Sequence[Tensor]):
 
 
 def _build_frozen(spec: EncoderSpec, dim: int, seed: int) -> nn.Module:
-    """Build an encoder whose parameters need no gradient: with them FlopCounterMode fails under no_grad."""
+    """Build an encoder whose parameters require no gradient: FlopCounterMode would fail under no_grad otherwise."""
     return build_from_spec(spec, dim_in=dim, seed=seed).eval().requires_grad_(False)
 
 
 def _predict(action: Callable[[], object]) -> CostPrediction:
-    """Run an action on fake tensors and count."""
+    """Run an action on fake tensors and count its costs."""
     flops = FlopCounterMode(display=False)
     live = LiveStorage(MAX_OPERATIONS)
     try:

@@ -32,12 +32,12 @@ ENCODE, PREDICT = "encode", "foresee"  # cases
 ONE_PIECE, STREAMED = "one piece", "streamed"
 
 DECADES = (100, 1000, 10_000, 100_000, 1_000_000)
-# In one piece, so that what grows quadratically has enough sizes that fit into memory.
+# Sizes in one piece, such that costs that grow quadratically fit into memory at enough sizes.
 BETWEEN_DECADES = (2000, 3000, 5000)
 SIZES: dict[Profile, tuple[int, ...]] = {"smoke": (1000,), "quick": (2000,), "thorough": DECADES, "paper": DECADES}
 STREAMED_SIZES: dict[Profile, tuple[int, ...]] = {"thorough": (10_000_000,), "paper": (10_000_000,)}
 PREDICTED_SIZE = 1_000_000_000  # nothing is measured at this size
-PARTIAL_FIRST = 10_000  # of larger sets a tenth is encoded first
+PARTIAL_FIRST = 10_000  # of larger sets, a tenth is encoded first
 
 TIMING_SECONDS: dict[Profile, float] = {"smoke": 0.02, "quick": 0.1, "thorough": 0.2, "paper": 5.0}
 LONGEST_SECONDS: dict[Profile, float] = {"smoke": 10.0, "quick": 10.0, "thorough": 10.0, "paper": 600.0}
@@ -64,9 +64,9 @@ class ResourceSettings:
     chunk_size
         Elements of a chunk in a stream.
     foresee
-        Predict memory and FLOPs, and measure nothing that is predicted not to fit into memory.
+        True to predict memory and FLOPs, and to measure only encodings that are predicted to fit into memory.
     timing_seconds
-        Encoding is repeated for so long.
+        Seconds for which encoding is repeated.
     longest_seconds
         Encodings that are estimated to take longer are not run.
     """
@@ -87,7 +87,7 @@ class ResourceSettings:
 
     @property
     def input_bytes(self) -> int:
-        """Bytes of that tensor. They are in memory beforehand, so the peak does not include them."""
+        """Bytes of that tensor. It is allocated beforehand, so the peak does not include it."""
         return self.batch * self.input_size * self.dim * 4
 
     @property
@@ -105,7 +105,8 @@ class ResourceSettings:
 def cells(request: Request) -> list[Cell]:
     """Return one cell per encoder, device, set size and mode; in the longer profiles also cells that only predict.
 
-    So every measurement has a process of its own, and a size that is too large in one mode does not prevent the other.
+    Every measurement therefore has a process of its own, and a size that is too large for one mode does not prevent
+    the other.
     """
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     return [
@@ -152,7 +153,7 @@ def _settings(profile: Profile, n: int, mode: str) -> ResourceSettings:
 
 
 def run(cell: Cell) -> Iterator[Record]:
-    """Predict the costs of one encoding, if the settings say so, and measure them, if memory suffices."""
+    """Predict the costs of one encoding if requested, and measure them if memory suffices."""
     settings = ResourceSettings(**cell.params)
     spec = get_spec(cell.encoder)
     module = build_from_spec(spec, dim_in=settings.dim, seed=cell.seed).eval()
@@ -195,9 +196,9 @@ def _prediction_records(cell: Cell, settings: ResourceSettings, prediction: Cost
 
 @torch.inference_mode()
 def _measure(cell: Cell, settings: ResourceSettings, module: nn.Module) -> Iterator[Record]:
-    """Yield what is measured of one encoding: memory first, while the process has allocated little.
+    """Yield the measurements of one encoding: memory first, while the process has allocated little.
 
-    A tenth of a large set is encoded before all, as a warm-up and to estimate the duration of the whole.
+    A tenth of a large set is encoded before the whole set, as a warm-up and to estimate the total duration.
     """
     generator = torch.Generator().manual_seed(cell.seed)
     x = torch.randn(settings.batch, settings.input_size, settings.dim, generator=generator).to(cell.device)
@@ -224,7 +225,7 @@ def _measure(cell: Cell, settings: ResourceSettings, module: nn.Module) -> Itera
 
 
 def _encode_tenth(settings: ResourceSettings, module: nn.Module, x: Tensor) -> Action:
-    """Return an action that encodes a tenth of the set: of the chunks of a stream, or of the elements of one piece."""
+    """Return an action that encodes a tenth of the chunks of a stream, or of the elements of a set in one piece."""
     count = settings.n // settings.input_size // 10
     return partial(encode_stream, module, [x] * count) if count else partial(module, x[:, : settings.input_size // 10])
 

@@ -1,4 +1,4 @@
-"""Model with a vector of fixed size for each set: network per element, set encoder, slot read-out, head."""
+"""Models of a vector per set: a network per element, a set encoder, a slot read-out and a head."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal, Unpack
@@ -14,7 +14,7 @@ Architecture = Literal["small", "deepsets"]
 
 
 class SetClassifier(SetEmbedding):
-    """Sets `B x n x dim_in` to `outputs` numbers each (`B x outputs`), in one piece or streamed.
+    """Map sets `B x n x dim_in` to `B x outputs` numbers, in one piece or streamed.
 
     Parameters
     ----------
@@ -23,10 +23,10 @@ class SetClassifier(SetEmbedding):
     dim_in, width, outputs
         Width of an element, of the hidden layers, and of the output (scores of classes, or regressed numbers).
     seed
-        Of all weights.
+        Seed of all weights.
     architecture
-        `small`: two layers with ReLU per element, and a linear head behind a LayerNorm, which keeps the scale of the
-        encoding from the head: that of a sum grows with the set.
+        `small`: two layers with ReLU per element, and a linear head behind a LayerNorm, which hides the scale of the
+        encoding from the head, since a sum grows with the set.
         `deepsets`: the network of arXiv 1703.06114 for point clouds, as the Slot Set Encoder paper trains it: per
         element three layers with tanh in place of the equivariant ones, then dropout, Linear, tanh, dropout, Linear.
     options

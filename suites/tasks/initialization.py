@@ -1,8 +1,8 @@
 """Initial weights: independent seeds for the parts of a model.
 
 If two parts of a model are built under the same seed, their weights are copies of one another. Each part therefore has
-a seed of its own, spawned from the model's. The seed of the element network does not depend on the encoder, so models
-that differ in the encoder only start with the same element network.
+a seed of its own, spawned from the model's. The seed of the element network does not depend on the encoder, so
+models that differ only in the encoder start with the same element network.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ class PartSeeds(NamedTuple):
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw weights under `seed`; the global random state is restored afterwards."""
+    """Draw weights from `seed`; the global random state is restored afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield

@@ -1,4 +1,4 @@
-"""Training on partitions (Section 2.5 of the paper): gradients that flow through a part of each set only."""
+"""Training on partitions (Section 2.5 of the paper): gradients flow through only a part of each set."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ class Sampling:
         `full`: the gradient of the whole set.
         `partition`: only a random subset is encoded, as in the paper. Biased: this is the gradient of another set.
         `unbiased`: all chunks of a random partition are encoded, all but one without a graph, and the gradient through
-        that one is multiplied by their number. Parameters that only the read-out uses are counted once.
+        that one is multiplied by their number. Parameters that only the read-out uses count once.
     size
         Elements that the gradient flows through.
     generator
-        Draws the partitions.
+        Generator of the partitions.
     """
 
     estimator: Estimator
@@ -36,7 +36,7 @@ class Sampling:
     generator: torch.Generator | None = None
 
     def __call__(self, encoder: Encoder, element: nn.Module, x: Tensor) -> Tensor:
-        """Encode `x` (`B x n x d`) behind the network `element`, with a graph as the estimator has it."""
+        """Encode `x` (`B x n x d`) after the network `element`, with the graph of the estimator."""
         if self.estimator == "full" or self.size >= x.shape[1]:
             encoding: Tensor = encoder(element(x))
             return encoding
@@ -80,8 +80,7 @@ def encode_unbiased(encoder: Encoder, element: nn.Module, x: Tensor, chunks: tup
 def _scale_gradient(factor: int, *, before: Any, after: Any) -> Any:
     """Return the state `after` a chunk, with the gradient through what the chunk changed multiplied by `factor`.
 
-    Tensors that the chunk left as they were `before`, such as slots, carry the read-out's own gradient, which is
-    complete already.
+    Tensors that the chunk did not change, such as slots, carry the read-out's own gradient, which is already complete.
     """
     unchanged = {id(tensor) for tensor in tensors(before)}
 
@@ -94,7 +93,7 @@ def _scale_gradient(factor: int, *, before: Any, after: Any) -> Any:
 
 
 def encode_each_chunk(encoder: Encoder, element: nn.Module, x: Tensor, sampling: Sampling) -> Iterator[Tensor]:
-    """Yield the estimator's encoding for each chunk of one random partition: all its outcomes, equally likely."""
+    """Yield the estimator's encoding for each chunk of one random partition: all outcomes, which are equally likely."""
     chunks = sampling.chunks(x.shape[1])
     for index, chunk in enumerate(chunks):
         if sampling.estimator == "partition":

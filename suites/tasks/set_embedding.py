@@ -1,4 +1,4 @@
-"""Shared part of the models of all tasks: network per element, set encoder, vector from its encoding."""
+"""Part that the models of all tasks share: a network per element, a set encoder, and a vector of its encoding."""
 
 from collections.abc import Iterator, Sequence
 from typing import TypedDict
@@ -32,7 +32,7 @@ class EncoderOptions(TypedDict, total=False):
 
 
 class SetEmbedding(nn.Module):
-    """Sets `B x n x dim_in` to vectors `B x features`, in one piece or streamed.
+    """Map sets `B x n x dim_in` to vectors `B x features`, in one piece or streamed.
 
     A plain encoder f is streamed as the pair (f, mean): the unweighted mean of its chunk encodings.
 
@@ -43,18 +43,18 @@ class SetEmbedding(nn.Module):
     element
         Network of each element, with outputs of width `width`.
     dim_in, width
-        Width of an element, and of what the encoder gets.
+        Width of an element, and of the input of the encoder.
     seed
-        Of the encoder's weights.
+        Seed of the encoder's weights.
     hyper
         Hyper-parameters of the encoder.
     readout
-        How slots are reduced to a vector, in place of the spec's.
+        Reduction of slots to a vector, in place of the spec's.
     sampling
-        Which part of a set the gradient of a training step flows through.
+        Part of a set through which the gradient of a training step flows.
     """
 
-    encoder: Encoder  # nn.Module's type has no steps: init_state, update, readout
+    encoder: Encoder  # the type nn.Module has no init_state, update and readout
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class SetEmbedding(nn.Module):
             self.features = self.vector(self.encoder(self.element(torch.zeros(2, 16, dim_in)))).shape[1]
 
     def encode(self, x: Tensor) -> Tensor:
-        """Return the vectors of sets given in one piece; in training, with a graph as `sampling` has it."""
+        """Return the vectors of sets in one piece; in training, with the graph of `sampling`."""
         sampling = self.sampling if self.training else FULL_SET
         return self.vector(sampling(self.encoder, self.element, x))
 
@@ -96,13 +96,13 @@ class SetEmbedding(nn.Module):
         return self.vector(self.encoder.readout(state))
 
     def encode_chunks_separately(self, chunks: Sequence[Tensor], g: Aggregation) -> Tensor:
-        """Return the vectors by eq. (1) as written: each chunk is encoded on its own, the encodings aggregated by `g`.
+        """Return the vectors of eq. (1) as written: chunks are encoded separately, and `g` aggregates their encodings.
 
-        Streaming encoders too are used as plain ones here.
+        Streaming encoders, too, are used as plain ones here.
         """
         f = self.encoder.f if isinstance(self.encoder, ChunkAggregation) else self.encoder
         return self.vector(encode_stream(ChunkAggregation(f, g), [self.element(chunk) for chunk in chunks]))
 
     def vector(self, encoding: Tensor) -> Tensor:
-        """Return an encoding with its slots, if it has any, reduced as `readout` says."""
+        """Return an encoding as a vector; slots are reduced by `readout`."""
         return reduce_slots(encoding, self.readout)

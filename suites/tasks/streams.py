@@ -1,8 +1,8 @@
-"""Orders of streams: in which order, and in which chunks, a trained model is given the elements of a set.
+"""Orders of streams: the order and the chunks in which a trained model gets the elements of a set.
 
 No single order shows every kind of inconsistency: equal chunks never show an unweighted mean of chunk means, random
-chunks hardly show an encoder that normalizes by the chunk, and one element and the rest leaves a maximum of chunk
-encodings almost as it was.
+chunks hardly show an encoder that normalizes within a chunk, and splitting off one element hardly changes a maximum of
+chunk encodings.
 """
 
 from collections.abc import Callable
@@ -19,9 +19,9 @@ class StreamOrder:
     Parameters
     ----------
     name
-        As in records.
+        Name in records.
     sizes
-        Maps the size of a set to the sizes of the chunks.
+        Function from the size of a set to the sizes of its chunks.
     is_sorted
         True if the elements are sorted by a key of the task before they are cut into chunks, so that the chunks differ.
     """

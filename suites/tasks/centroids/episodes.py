@@ -21,7 +21,7 @@ Encode = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class ClassExamples:
-    """Examples by class, `C x V x ...`: for training, and of the test classes a pool of supports, and queries."""
+    """Examples by class, `C x V x ...`: for training, and pools of supports and queries of the test classes."""
 
     train: Tensor
     pool: Tensor
@@ -30,7 +30,7 @@ class ClassExamples:
 
 
 class Score(NamedTuple):
-    """Accuracy, and the share of all supports with which each query is right, `Q`; None for subsets of the classes."""
+    """Accuracy, and the fraction of supports with which each query is right (`Q`), or None for subsets of classes."""
 
     accuracy: float
     of_queries: Tensor | None
@@ -61,7 +61,7 @@ def by_class(split: Split) -> Tensor:
 
 def _exemplars(settings: ExemplarCentroidSettings) -> ClassExamples:
     """Load features; training does not see the test classes."""
-    with torch.random.fork_rng(devices=[]):  # if they are not cached, a network is built, which draws random weights
+    with torch.random.fork_rng(devices=[]):  # features that are not cached need a network, which draws random weights
         data = choose("exemplars", settings.data).load()
     train, test = (torch.from_numpy(np.asarray(part, dtype=np.float32)) for part in (data.train, data.test))
     pool, queries = test[:, : settings.pool], test[:, settings.pool : settings.pool + settings.queries]
@@ -112,7 +112,7 @@ def accuracies(
 
 
 def _score(correct: Tensor, all_classes: bool) -> Score:
-    """Return the score, given which queries are right: `repeats x subsets x ways x Q`."""
+    """Return the score from the correctness of queries, `repeats x subsets x ways x Q`."""
     shares = correct.float().mean(dim=(0, 1)).flatten() if all_classes else None
     return Score(float(correct.float().mean(dim=(1, 2, 3)).mean()), shares)
 
@@ -128,9 +128,9 @@ def group_by_class(rows: Tensor, like: Tensor) -> Tensor:
 
 
 def _correct(scores: Tensor, ways: int, generator: torch.Generator) -> Tensor:
-    """Return which queries scores `C x Q x C` classify correctly, in subsets of the classes: `subsets x ways x Q`.
+    """Return whether scores `C x Q x C` classify each query correctly in subsets of classes, `subsets x ways x Q`.
 
-    The subset is that of all classes, or there are several random ones.
+    There is one subset with all classes, or several random subsets.
     """
     classes, scores = len(scores), scores.cpu()
     count = 1 if ways == classes else CLASS_SUBSETS

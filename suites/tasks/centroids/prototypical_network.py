@@ -50,15 +50,15 @@ class PrototypicalNetwork(nn.Module):
     dim
         Width of the features.
     support
-        Examples of each class that form its support; the others in an episode are queries.
+        Number of examples per class that form its support; the others in an episode are queries.
     seed
-        Of the encoder's weights.
+        Seed of the encoder's weights.
     scale
         Factor of encodings, or `slots`: their number of slots. A Slot Set Encoder divides each element among its K
         slots, so squared distances shrink roughly as 1/K^2, and with them the differences between scores.
     layer_norm
-        Put a LayerNorm behind the encoding (the paper has none). Without it the sum over a large support is far from
-        every query, only because it is long.
+        Put a LayerNorm behind the encoding (the paper has none). Without it, the sum over a large support is far from
+        every query, merely because its norm is large.
     options
         See `SetEmbedding`.
     """

@@ -37,9 +37,9 @@ class CentroidSettings(TrainingSettings):
     repeats
         Random supports of each size that tests average over.
     chunk_size
-        Examples of a chunk where the largest support is streamed.
+        Examples per chunk when the largest support is streamed.
     data, data_sha256, test_seed
-        Name and digest of the data set, where the name chooses it in place of the request; of the supports in tests.
+        Name and digest of the data set (a name overrides the request), and seed of the supports in tests.
     """
 
     lr: float = 1e-3
@@ -61,14 +61,14 @@ class CentroidSettings(TrainingSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class DigitCentroidSettings(CentroidSettings):
-    """MNIST digits, behind a convolutional network that is trained too.
+    """MNIST digits, encoded by a convolutional network that is trained too.
 
     Parameters
     ----------
     channels
-        Of each convolution.
+        Output channels of each convolution.
     embeddings
-        Record the embeddings of queries and centroids, under the first seed.
+        True to record the embeddings of queries and centroids, for the first seed.
     """
 
     channels: tuple[int, ...] = (32, 64, 128)
@@ -103,7 +103,7 @@ DIGIT_PROFILES: dict[Profile, DigitCentroidSettings] = {
     "thorough": DigitCentroidSettings(seeds=6, steps=2000, lr=3e-3, channels=(16, 32, 64)),
     "paper": DigitCentroidSettings(
         seeds=5,
-        steps=50_000,  # 50 epochs, taken for a thousand episodes each
+        steps=50_000,  # 50 epochs, assumed to have a thousand episodes each
         weight_decay=5e-4,
         schedule="milestones",
         layer_norm=False,
@@ -117,9 +117,9 @@ EXEMPLAR_PROFILES: dict[Profile, ExemplarCentroidSettings] = {
 
 
 def fit_to_data(settings: Settings, data: str) -> Settings:
-    """Return the settings of a training on a data set, with what its number of examples makes possible or necessary.
+    """Return the settings of a training on a data set, adapted to its number of examples.
 
-    Supports that are not the usual ones stay as they are, if they fit into the pool.
+    Unusual sizes of supports stay as they are if they fit into the pool.
     """
     if isinstance(settings, DigitCentroidSettings) and settings.supports == SUPPORTS and data in LARGE_SUPPORTS:
         return replace(settings, supports=(*SUPPORTS, *LARGE_SUPPORTS[data]))

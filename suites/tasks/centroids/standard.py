@@ -1,9 +1,9 @@
-"""Centroids in the profile `standard`: pairs of digits, of which tests use pairs that training has not seen.
+"""Centroids in the profile `standard`: classify pairs of digits; tests use pairs that training has not seen.
 
-Ten digits saturate: ten encoders are within a point of one another. Each example is therefore two digits side by side,
-which gives a hundred classes, and the classes of tests are not those of training. A query is not encoded as a set of
-one, of which some encoders (a variance) say nothing: a linear layer maps the encoding of the support into the space of
-the features, and the query is its own feature.
+Single digits saturate: ten encoders are within one point of each other. Each example therefore shows two digits side by
+side, which gives a hundred classes, and the test classes differ from those of training. A query is not encoded as a set
+of one element, which is meaningless for some encoders (a variance): a linear layer maps the encoding of the support
+into the space of the features, and a query is represented by its feature.
 """
 
 import math
@@ -29,7 +29,7 @@ from .prototypical_network import conv_blocks, negative_squared_distances
 
 CHANNELS = (16, 32, 32)
 FEATURES = 64  # two positions, 32 channels each
-TRAIN_CLASSES, VALIDATION_CLASSES, TEST_CLASSES = 45, 15, 40  # together all pairs of digits
+TRAIN_CLASSES, VALIDATION_CLASSES, TEST_CLASSES = 45, 15, 40  # all pairs of digits together
 TRAIN_QUERIES, TEST_QUERIES = 5, 25  # of each class
 VALIDATION_DRAWS, TEST_DRAWS = 4, 2  # of supports
 VALIDATION_SEED, TEST_SEED = 41, 40  # of supports and queries: the same for every encoder and seed

@@ -49,10 +49,10 @@ from .settings import (
 from .standard import TASK
 
 EMBEDDINGS = Metric(name="embeddings", higher_is_better=None)
-EXAMPLES_AT_A_TIME = 1000  # whose features are computed, to bound the memory of convolutions
+EXAMPLES_AT_A_TIME = 1000  # whose features are computed together, to bound the memory of convolutions
 EMBEDDED_QUERIES = 20  # per class
 COMPONENTS = 16  # principal components of the embeddings that are recorded
-SIGNIFICANT_DIGITS = 5  # of embeddings: pictures show no more, and records stay small
+SIGNIFICANT_DIGITS = 5  # of embeddings: enough for pictures, and records stay small
 
 
 def cells(request: Request) -> list[Cell]:
@@ -172,7 +172,7 @@ def _evaluate(
     encoded_queries = group_by_class(encode_in_batches(model.encode, queries.flatten(0, 1)[:, None]), queries)
     raw_pool, raw_queries = examples.pool.flatten(2), examples.queries.flatten(2)
     for size in settings.supports:
-        repeats = settings.repeats if size < pool.shape[1] else 1  # there is only one support as large as the pool
+        repeats = settings.repeats if size < pool.shape[1] else 1  # only one support is as large as the pool
         measure = partial(accuracies, size=size, ways=settings.ways, repeats=repeats, seed=settings.test_seed)
         baseline = measure(lambda sets: sets.mean(dim=1), raw_queries, raw_pool)
         yield from _tests("one piece", size, size, measure(model.encode, encoded_queries, pool), baseline)
@@ -200,7 +200,7 @@ def _tests(
 
 
 def _features(model: PrototypicalNetwork, examples: Tensor) -> Tensor:
-    """Return the features of examples `C x V x ...`, computed one class at a time, and so many examples of it."""
+    """Return the features of examples `C x V x ...`, computed class by class in batches of `EXAMPLES_AT_A_TIME`."""
     device = device_of(model)
     classes = [[model.features_of(part[None].to(device)) for part in row.split(EXAMPLES_AT_A_TIME)] for row in examples]
     return torch.cat([torch.cat(parts, dim=1) for parts in classes])
@@ -213,7 +213,7 @@ def embed(
     settings: DigitCentroidSettings,
     training_detail: TrainingDetail,
 ) -> tuple[EmbeddingsDetail, float]:
-    """Return queries, and centroids of all support sizes, as principal components of the queries: the input of t-SNE.
+    """Return queries, and centroids of all support sizes, as principal components of the queries, the input of t-SNE.
 
     The second value is the fraction of the queries' variance that the components explain.
     """

@@ -48,7 +48,7 @@ class Decoder(nn.Module):
     def __init__(self, features: int, kind: DecoderKind) -> None:
         super().__init__()
         self.kind, width = kind, DECODER_WIDTHS[kind]
-        # The first layer is linear in both inputs. Adding two products saves a copy of the encoding for each target.
+        # The first layer is linear in both inputs. Adding two products avoids a copy of the encoding for each target.
         self.encoding = nn.Linear(features, width)
         self.place = nn.Linear(2, width, bias=False)
         hidden = [layer for _ in range(DEPTHS[kind][1] - 2) for layer in (nn.Linear(width, width), nn.ReLU())]
@@ -64,7 +64,7 @@ class Decoder(nn.Module):
 
 
 class NeuralProcess(SetEmbedding):
-    """Contexts `B x n x 5` (two coordinates, three colours) and places `T x 2` to predictions.
+    """Map contexts `B x n x 5` (two coordinates, three colours) and places `T x 2` to predictions.
 
     Each element goes through linear layers with ReLU between them, all 64 wide: three as in Table 3, or four.
 
@@ -73,7 +73,7 @@ class NeuralProcess(SetEmbedding):
     spec
         The encoder.
     seed
-        Of all weights.
+        Seed of all weights.
     decoder
         See `Decoder`; it also decides the depth of the network before the encoder.
     layer_norm

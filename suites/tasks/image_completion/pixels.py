@@ -8,7 +8,7 @@ from torch import Tensor
 
 Coordinates = Literal["centred", "unit"]
 PixelOrder = Literal["random", "rows"]
-MIN_SCALE = 0.1  # of the baseline's standard deviation: the decoder has the same floor
+MIN_SCALE = 0.1  # lower bound of the baseline's standard deviation, as in the decoder
 
 
 class Images(NamedTuple):

@@ -17,7 +17,7 @@ from .pixels import Images, PixelOrder, arrange, as_bytes, baseline_nlls, gaussi
 
 ChunkAggregate = Aggregation | Literal["own"]
 IMAGES_AT_A_TIME = 32
-COMPLETED_PERCENT = (1, 5, 20, 80)  # of the pixels: contexts whose completions are recorded
+COMPLETED_PERCENT = (1, 5, 20, 80)  # of the pixels: sizes of contexts whose completions are recorded
 
 
 class CompletionTest(NamedTuple):
@@ -25,7 +25,7 @@ class CompletionTest(NamedTuple):
 
     size, chunk: pixels of the context and of its chunks; equal for one piece. order: of the pixels in a stream.
     aggregation: `own` for the encoder's own state, or the g of eq. (1) over chunks encoded on their own.
-    num_slots: where it differs from training (Section 2.3).
+    num_slots: number of slots, if it differs from training (Section 2.3).
     """
 
     size: int
@@ -53,7 +53,7 @@ def aggregation_tests(size: int, chunk: int) -> tuple[CompletionTest, ...]:
 
 
 def separate_chunk_tests(size: int) -> tuple[CompletionTest, ...]:
-    """Return tests in which chunks are encoded on their own and averaged, which inconsistent encoders suffer from."""
+    """Return tests in which chunks are encoded separately and averaged, which harms inconsistent encoders."""
     return tuple(
         test
         for chunk in (50, 10, 1)
@@ -99,7 +99,7 @@ class Score(NamedTuple):
 
     @property
     def detail(self) -> EvaluationDetail:
-        """Detail of the record. Values of each image are kept only in one piece, with the slots of the training."""
+        """Detail of the record. It has values of each image only for tests in one piece with the slots of training."""
         test = self.test
         is_main = test.chunk >= test.size and test.num_slots is None
         return EvaluationDetail(
@@ -119,7 +119,7 @@ class Score(NamedTuple):
 def score_tests(model: NeuralProcess, images: Images, tests: Sequence[CompletionTest], seed: int) -> Iterator[Score]:
     """Yield the scores of all tests that apply to the model.
 
-    Each image has one random order of its pixels, drawn under `seed`; its first m pixels are the context of size m.
+    Each image has one random order of its pixels, drawn from `seed`; the first m pixels are the context of size m.
     """
     model.eval()
     orders = _pixel_orders(images, seed)
@@ -141,9 +141,9 @@ def _pixel_orders(images: Images, seed: int) -> Tensor:
 
 @contextmanager
 def num_slots_set(model: NeuralProcess, number: int | None) -> Iterator[bool]:
-    """Set the encoder's number of slots for a while (None: leave it).
+    """Set the encoder's number of slots temporarily (None: do not change it).
 
-    Yields False if the encoder, or the network behind it, cannot take that number, or has it already.
+    Yield False if the encoder, or the network after it, cannot use that number, or already uses it.
     """
     before = getattr(model.encoder, "num_slots", None)
     if number is None or before is None:
@@ -157,11 +157,11 @@ def num_slots_set(model: NeuralProcess, number: int | None) -> Iterator[bool]:
 
 
 def _works_as_set(model: NeuralProcess) -> bool:
-    """Return True if the encoding has `num_slots` slots, and the vector made of them its former width."""
+    """Return True if the encoding has `num_slots` slots, and the vector made of them has its former width."""
     x = torch.zeros(1, 2, 5, device=device_of(model))
     try:
         encoding = model.encoder(model.element(x))
-    except Exception:  # `num_slots` may be an attribute without effect, or one that other attributes have to match
+    except Exception:  # `num_slots` may have no effect, or other attributes may have to match it
         return False
     rows = encoding.shape[1] if encoding.dim() == 3 else 0
     return bool(rows == model.encoder.num_slots and model.vector(encoding).shape[1] == model.features)

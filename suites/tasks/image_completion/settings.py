@@ -34,7 +34,7 @@ class ImageSettings(TrainingSettings):
     train_images, test_images
         Images for training and for tests.
     data, data_sha256
-        Name and digest of the data set, where the name chooses it in place of the request.
+        Name and digest of the data set. A name overrides the request.
     """
 
     size: int = 32
@@ -64,13 +64,13 @@ class CompletionSettings(ImageSettings):
     readout
         Slot read-out in place of the encoder's.
     tests
-        What every model is tested on.
+        Tests of every model.
     kept
-        Test images whose completions are recorded for pictures, under the first seed.
+        Number of test images whose completions are recorded for pictures, for the first seed.
     test_seed
-        Of the contexts in tests.
+        Seed of the contexts in tests.
     arm
-        Name of a variant of the task, which is then a case of its own.
+        Name of a variant of the task, which is a separate case.
     """
 
     weight_decay: float = 0.0

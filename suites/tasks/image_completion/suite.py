@@ -36,7 +36,7 @@ def cells(request: Request) -> list[Cell]:
 
 
 def completion_cells(request: Request, settings: CompletionSettings) -> list[Cell]:
-    """Return the cells of any settings. Images of 32 and of 64 pixels are two cases.
+    """Return the cells of the given settings. Images of 32 and of 64 pixels are two cases.
 
     Raises UsageError if the data set has no images of that size.
     """
@@ -56,7 +56,7 @@ def completion_cells(request: Request, settings: CompletionSettings) -> list[Cel
 
 
 def images_needed(cell: Cell) -> list[DataNeed]:
-    """Return the need of a cell that calls `load_images`."""
+    """Return the data needed by a cell that calls `load_images`."""
     arguments = {"size": cell.params["size"], "split": cell.seed}
     return [DataNeed(name=cell.params["data"], loader="load_split", arguments=arguments)]
 
@@ -131,10 +131,11 @@ def _training_detail(
     images: Images,
     source: str,
 ) -> CompletionTrainingDetail:
-    """Return the facts of a training, and if and when the model left the plateau.
+    """Return the facts of a training, including whether and when the model left the plateau.
 
-    On the plateau a model predicts no better than the mean and deviation of each channel over the context. The loss in
-    training decides that, against the baseline on training images: a model that has learnt may still generalize badly.
+    On the plateau, a model predicts no better than the mean and deviation of each channel over the context. The
+    training loss decides this, compared with the baseline on training images: a model that has learnt may generalize
+    badly.
     """
     baseline = _training_baseline(images, settings)
     detail = training.detail(model, data=source, train_size=settings.train_size, baseline=baseline)

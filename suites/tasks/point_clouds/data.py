@@ -1,4 +1,4 @@
-"""Point clouds to classify: digits, drawn anew at every step, and shapes, subsets of points drawn beforehand."""
+"""Point clouds to classify: digits with new points at every step, and shapes with subsets of fixed points."""
 
 import math
 import warnings
@@ -27,13 +27,14 @@ class PointCloudTask:
     dim, classes
         Coordinates of a point, and the number of classes.
     labels
-        Of the training clouds, `N`.
+        Labels of the training clouds, `N`.
     draw
-        Maps indices (`B`) of training clouds, a number of points and a generator to points, `B x n x dim`.
+        Function of indices (`B`) of training clouds, a number of points and a generator that returns points,
+        `B x n x dim`.
     test
         The clouds of tests.
     source
-        Name of the data set, for people.
+        Name of the data set, for display.
     """
 
     dim: int
@@ -77,7 +78,7 @@ def _shapes(settings: ShapeCloudSettings, split: int) -> PointCloudTask:
 
 
 def as_read_only_tensor(array: NDArray[np.float32]) -> Tensor:
-    """Return a tensor that shares the memory of a memory-mapped array. Nothing may be written to it."""
+    """Return a tensor that shares the memory of a memory-mapped array. It must not be modified."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
         return torch.from_numpy(array)

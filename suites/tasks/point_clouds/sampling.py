@@ -5,14 +5,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-PIXELS_PER_UNIT = 6.0  # the points of a digit then spread by about one unit in each coordinate
+PIXELS_PER_UNIT = 6.0  # the points of a digit then have a spread of about one unit in each coordinate
 
 
 class PointSampler:
     """Draws points from images in proportion to intensity, uniformly within each pixel.
 
-    Coordinates are (right, down) from the image's centre in units of six pixels: within +-2.34 for 28 x 28. They depend
-    on nothing but the point itself, not on the other points of its set.
+    Coordinates are (right, down) from the image's centre in units of six pixels: within +-2.34 for 28 x 28. They
+    depend on the point alone, not on the other points of its set.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class PointSampler:
         """Draw `n` points from each of the images `indices` (`B`), `B x n x 2`."""
         cumulative = self.cumulative[indices]
         total = cumulative[:, -1:]
-        # rand() * total may round up to the total, which lies behind the last pixel
+        # rand() * total may round up to the total, which is beyond the last pixel
         ink = (torch.rand(len(indices), n, generator=generator) * total).floor().minimum(total - 1)
         pixel = torch.searchsorted(cumulative, ink, right=True)
         corner = torch.stack((pixel % self.width, pixel // self.width), dim=-1)
@@ -51,6 +51,6 @@ class LabelledClouds(NamedTuple):
 
 
 def fixed_clouds(images: Tensor, labels: Tensor, n: int, seed: int) -> LabelledClouds:
-    """Draw `n` points from each image once; the first m of them serve as the set of size m."""
+    """Draw `n` points from each image once; the first m of them are the set of size m."""
     generator = torch.Generator().manual_seed(seed)
     return LabelledClouds(PointSampler(images).draw(torch.arange(len(images)), n, generator), labels)

@@ -31,7 +31,7 @@ class PointCloudSettings(TrainingSettings):
     streamed_sizes, chunk_size
         Points of the sets that are streamed, and of their chunks.
     data, test_seed
-        Of the data set, a name, which chooses it in place of the request, or a digest; of the points in tests.
+        Name of the data set, which overrides the request, or its digest; and seed of the points in tests.
     """
 
     width: int = 64
@@ -58,7 +58,7 @@ class DigitCloudSettings(PointCloudSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class ShapeCloudSettings(PointCloudSettings):
-    """Shapes, of forty classes where they are not of an additional data set.
+    """Shapes of forty classes, unless they come from an additional data set.
 
     Parameters
     ----------

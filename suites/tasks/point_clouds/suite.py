@@ -119,7 +119,7 @@ def batches(task: PointCloudTask, settings: PointCloudSettings, seed: int) -> It
 def _evaluate(
     model: SetClassifier, clouds: LabelledClouds, settings: PointCloudSettings
 ) -> Iterator[tuple[EvaluationDetail, Tensor]]:
-    """Yield every test with whether each cloud is classified correctly, `N`."""
+    """Yield every test with the correctness of each cloud, `N`."""
     for size in settings.test_sizes:
         test = EvaluationDetail(mode="one piece", test_size=size, chunk_size=size)
         yield test, correct_in_one_piece(model, clouds, size)
@@ -149,7 +149,7 @@ def correct_streamed(model: SetClassifier, clouds: LabelledClouds, chunk_size: i
 
 
 def _test_batches(model: SetClassifier, clouds: LabelledClouds, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield so many clouds at a time that the first `size` points of each are `POINTS_AT_A_TIME` together."""
+    """Yield batches of clouds whose first `size` points are about `POINTS_AT_A_TIME` together."""
     count = max(1, POINTS_AT_A_TIME // size)
     for batch in zip(torch.split(clouds.points, count), torch.split(clouds.labels, count), strict=True):
         yield to_device(device_of(model), batch)

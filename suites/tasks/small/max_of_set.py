@@ -32,11 +32,11 @@ class MaxOfSetSettings(TrainingSettings):
     batch_size
         Sets of a step, all of the same random size.
     train_size
-        The most numbers in a training set.
+        Largest number of elements in a training set.
     test_sets, test_seed
         The number of sets of each test, and their seed.
     test_sizes
-        Numbers of the sets that are encoded in one piece, and streamed number by number.
+        Sizes of the sets that are encoded in one piece, and streamed number by number.
     """
 
     batch_size: int = 128

@@ -42,7 +42,7 @@ class MixtureSettings(TrainingSettings):
     batch_size
         Sets of a step, all of the same random size.
     sizes
-        The fewest and the most points of a training set.
+        Smallest and largest number of points in a training set.
     test_sets, test_sizes, test_seed
         The number of sets of each test, their points, and their seed.
     """
@@ -100,7 +100,7 @@ def mixture_nll(outputs: Tensor, x: Tensor) -> Tensor:
 def streams(points: Points) -> dict[str, list[Tensor]]:
     """Return the four streams by the name of their order.
 
-    Where components are not equally large, `one of each component` ends with points of the larger ones.
+    If components have unequal sizes, `one of each component` ends with points of the larger ones.
     """
     by_component = points.component.argsort(dim=1, stable=True)
     by_rank = _rank_within_component(points.component).argsort(dim=1, stable=True)

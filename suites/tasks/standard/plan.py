@@ -29,13 +29,13 @@ from .task import StandardSettings, StandardTask
 SEEDS = 5
 SEARCH_SEED = 1000  # added to the first seed: no reported training has this seed
 SPOT_CHECKS = 2  # reference cells of each task that are trained again
-SPOT_CHECK_SECONDS = 60.0  # they took at most
+SPOT_CHECK_SECONDS = 60.0  # most that they took in the reference
 CELL_SECONDS = 3600.0
 PROFILE = "standard"
-PROFILES = ("quick", PROFILE)  # of which `quick` only shows the reference results and checks some of them
+PROFILES = ("quick", PROFILE)  # `quick` only shows the reference results, and checks some of them
 
-# Encoders that are the same as another one in one piece: the same weights, the same encoding, other steps. They are
-# trained as that one, and tested each.
+# Encoders that equal another one in one piece: they have the same weights and encoding, but other steps. Each is tested
+# with the weights of that encoder.
 TRAINED_AS = {
     "sse-literal-max": "sse-random",
     "sse-literal-mean": "sse-random",
@@ -46,7 +46,7 @@ TRAINED_AS = {
 
 
 def add_standard(suite: Suite, task: StandardTask[Any]) -> Suite:
-    """Return a suite with the profile `standard` of its task, beside the profiles that it has."""
+    """Return a suite with the profile `standard` of its task, in addition to its own profiles."""
 
     def all_cells(request: Request) -> list[Cell]:
         return cells(task, request) if request.profile in PROFILES else suite.cells(request)
@@ -96,8 +96,8 @@ def cells(task: StandardTask[Any], request: Request) -> list[Cell]:
 def follow_up(task: StandardTask[Any], request: Request, records: Sequence[Record]) -> list[Cell]:
     """Return the cells of the final and doubled trainings, given the records of the search.
 
-    An encoder without any finite validation loss is trained with the smallest learning rate, so that its records say
-    what happens.
+    An encoder without any finite validation loss is trained with the smallest learning rate, so that its records show
+    the problem.
     """
     planned: list[Cell] = []
     for encoder in _bases(request.encoders):
@@ -128,7 +128,7 @@ def spot_check_cells(task: StandardTask[Any], request: Request) -> list[Cell]:
 
 
 def _missing(task: StandardTask[Any], request: Request) -> list[str]:
-    """Return the encoders of a request that the reference results do not stand for."""
+    """Return the encoders of a request that the reference results do not cover."""
     if not request.reference or request.device != "cpu":
         return list(request.encoders)
     seeds = reference.load().seeds(task.case)

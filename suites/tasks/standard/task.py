@@ -1,4 +1,4 @@
-"""Parts of a task of the profile `standard`."""
+"""Interface of a task of the profile `standard`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -28,8 +28,8 @@ class StandardSettings(TrainingSettings):
     Parameters
     ----------
     role
-        `search`: a short training with one learning rate of the grid. `final`: a reported one. `doubled`: for twice the
-        steps.
+        `search`: a short training with one learning rate of the grid. `final`: a reported training. `doubled`: a
+        training with twice the steps.
     batch_size
         Sets of a step; episodes count as one.
     train_size
@@ -59,8 +59,8 @@ class Test(NamedTuple):
     """The test of a trained model.
 
     sets: `N x n x d` of the largest size n; the first m elements are the set of size m. key: `N x train_size`, by which
-    streams sort the elements. outcomes: maps the vectors of the sets to the score of each test item, True if right, or
-    the NLL.
+    streams sort the elements. outcomes: function from the vectors of the sets to the outcome of each test item: True if
+    it is right, or its NLL.
     """
 
     sets: Tensor
@@ -74,13 +74,13 @@ class StandardTask(ABC, Generic[Data]):
     Attributes
     ----------
     suite, case, metric, dataset
-        Names of the suite and of the task, what tests report, and the only data set.
+        Names of the suite and of the task, the metric of tests, and the only data set.
     settings
-        Of final trainings.
+        Settings of final trainings.
     search_steps, rates
         Optimizer steps of the search for the learning rate, and its grid.
     other_sizes
-        Sizes of sets that are tested in one piece beside those of training.
+        Sizes of sets that are tested in one piece besides that of training.
     converged_within
         Largest gain of the validation score by twice the steps with which a training counts as converged.
     """

@@ -94,13 +94,13 @@ def _records_of_variant(
         other = task.build(get_spec(variant), seeds.init).to(cell.device)
         copy_weights(model, other)
         records = list(_test_records(task, cell, other, data, seeds, detail))
-    except Exception as error:  # the variant's own
+    except Exception as error:  # raised by the variant
         records = [task.metric.error(cell, one_line(error))]
     yield from (replace(record, encoder=variant) for record in records)
 
 
 def copy_weights(source: nn.Module, target: nn.Module) -> None:
-    """Copy the weights to a model that has the same in the same order under other names.
+    """Copy the weights to a model with the same weights, in the same order, under other names.
 
     Raises ValueError if their shapes differ.
     """
@@ -138,7 +138,7 @@ def _encode_tests(
 ) -> Iterator[tuple[EvaluationDetail, Tensor]]:
     """Yield the vectors of the sets of the test, in each mode.
 
-    The global generator starts anew each time, and the batches are the same: an encoder that draws slots draws the same
+    The global generator is seeded again for each mode, and the batches are the same, so an encoder draws the same slots
     for a set in one piece and streamed.
     """
     trained = task.settings.train_size
@@ -156,7 +156,7 @@ def _encode_tests(
 
 
 def encode_all(sets: SetEmbedding, batches: Iterable[Sequence[Tensor]]) -> Tensor:
-    """Return the vectors of many sets; each batch is the chunks of its sets, or one chunk for sets in one piece."""
+    """Return the vectors of many sets; a batch is a list of chunks of its sets, one chunk for sets in one piece."""
     encoded = [sets.encode(chunks[0]) if len(chunks) == 1 else sets.encode_last(chunks) for chunks in batches]
     return torch.cat(encoded)
 
