@@ -6,7 +6,7 @@
 
 Paper: Ilse, Tomczak and Welling, "Attention-based Deep Multiple Instance Learning", arXiv 1802.04712.
 
-A softmax over elements, applied to each chunk, is not mini-batch consistent. The state of `nn/softmax.py` makes it so.
+A softmax over the elements of each chunk is not mini-batch consistent; with the state of `nn/softmax.py`, it is.
 """
 
 import numpy as np

@@ -54,7 +54,7 @@ class PermEqui(nn.Module):
 class OriginalDeepSets(nn.Module):
     """Apply PermEqui layers with activations, then pool: `B x n x d` to `B x dim`.
 
-    `forward` raises ValueError for an empty set, of which neither r nor the pool is defined.
+    `forward` raises ValueError for an empty set, for which neither r nor the pool is defined.
 
     Parameters
     ----------

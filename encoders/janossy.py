@@ -44,7 +44,7 @@ class Janossy(nn.Module):
         x = zero_absent(x, mask)
         number = count_present(x, mask).unsqueeze(1)
         a, b = self.first(x), self.second(x)
-        padded = self.first(x.sum(1)).relu()  # for sets of at most one element, the sum is that element or zero
+        padded = self.first(x.sum(1)).relu()  # in a set of at most one element, the sum is that element or zero
         if mask is not None:  # relu(-inf) = 0: a pair with an absent element adds nothing
             a, b = (t.masked_fill(~mask.unsqueeze(2), -torch.inf) for t in (a, b))
         # rho's last layer is linear: apply it once to the mean instead of to each pair.
@@ -66,9 +66,10 @@ def _sum_over_pairs(a: Tensor, b: Tensor) -> Tensor:
 class _SortedSum(torch.autograd.Function):
     """`_sum_over_pairs` in O(n log n) time, for training.
 
-    relu(a_i + b_j) is a_i + b_j where a_i > -b_j, and 0 elsewhere. So the sum over pairs is that of a_i c_i + b_j d_j,
-    where c_i and d_j are the numbers of positive pairs of an element, and also its gradients. Sorting counts them. The
-    terms cancel more than those of `_sum_over_pairs`, so encodings without a gradient do not use this.
+    relu(a_i + b_j) is a_i + b_j where a_i > -b_j, and 0 elsewhere. The sum over pairs is therefore the sum of a_i c_i
+    and b_j d_j, where c_i and d_j, the numbers of positive pairs of an element, are also the gradients. Sorting gives
+    these numbers. The terms cancel more than those of `_sum_over_pairs`, so encodings without a gradient do not use
+    this.
     """
 
     @staticmethod

@@ -7,7 +7,7 @@ For two parts a and b with number n, mean and sum of squared deviations M2:
 
 Paper: Chan, Golub and LeVeque, "Algorithms for Computing the Sample Variance", The American Statistician 37 (1983).
 
-E[h^2] - E[h]^2 would be as consistent in exact arithmetic, but cancels all digits when the mean is large.
+E[h^2] - E[h]^2 would also be consistent in exact arithmetic, but loses all digits if the mean is large.
 """
 
 from typing import Literal, NamedTuple

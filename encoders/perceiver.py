@@ -7,7 +7,7 @@ Blocks are pre-normalised. With a, b the LayerNorms of the queries Q and of the 
 
 Paper: Jaegle et al., "Perceiver: General Perception with Iterative Attention", arXiv 2103.03206.
 
-Only the first block reads the set, and only once: its softmax state makes the encoder mini-batch consistent.
+Only the first block reads the set, and only once, so its softmax state makes the encoder mini-batch consistent.
 """
 
 import math
@@ -77,7 +77,7 @@ class AttentionBlock(nn.Module):
 class Perceiver(SetEncoder[SoftmaxState]):
     """Encode a set by latents that attend to it and to one another: `B x n x d` to `B x latents x dim`.
 
-    An empty set is encoded as the latents are.
+    An empty set adds nothing: its encoding depends on the latents alone.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ from .nn.softmax import SoftmaxState
 class SinglePassPMA(SetEncoder[SoftmaxState]):
     """Pool element features by learned seeds that attend to them: `B x n x d` to `B x seeds x dim`.
 
-    An empty set is encoded as the seeds are.
+    An empty set adds nothing: its encoding depends on the seeds alone.
 
     Parameters
     ----------

@@ -5,8 +5,8 @@
 Paper: Lee et al., "Set Transformer: A Framework for Attention-based Permutation-Invariant Neural Networks", arXiv
 1810.00825; `nn/mab.py` has the equations of the blocks.
 
-Elements attend to all elements that they are given, so a chunk on its own gives a different result (arXiv 2103.01615,
-Table 2).
+Elements attend to all elements of the input, so encoding chunks on their own gives a different result (arXiv
+2103.01615, Table 2).
 """
 
 from functools import reduce
@@ -25,7 +25,7 @@ from .nn.pooling import check_choice, zero_absent
 class SetTransformer(nn.Module):
     """Apply attention blocks, then PMA: `B x n x d` to `B x seeds x dim`.
 
-    An empty set is encoded as the seeds are.
+    An empty set adds nothing: its encoding depends on the seeds alone.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Slot Attention: slots compete for elements and are revised T times.
+"""Slot Attention: slots compete for elements and are updated T times.
 
     x = LayerNorm(phi(X)), and in each iteration
     A = softmax over slots of k(x) q(LayerNorm(S))^T / sqrt(dim) + 1e-8
@@ -7,7 +7,8 @@
 
 Paper: Locatello et al., "Object-Centric Learning with Slot Attention", arXiv 2006.15055 (Algorithm 1).
 
-Every iteration needs the whole set again, for slots that depend on all of it: it is not mini-batch consistent.
+Every iteration reads the whole set again, with slots that depend on all of it, so the encoder is not mini-batch
+consistent.
 """
 
 import math
@@ -28,7 +29,7 @@ _EPSILON = 1e-8
 
 
 class SlotAttention(nn.Module):
-    """Revise random slots by attention to the set: `B x n x d` to `B x K x dim`.
+    """Update random slots by attention to the set: `B x n x d` to `B x K x dim`.
 
     In eval() the initial slots are always the same. For an empty set, U is zero.
 
@@ -50,7 +51,7 @@ class SlotAttention(nn.Module):
         self.slots = RandomSlots(dim)
         self.phi = element_network(dim_in, dim)
         self.norm_x, self.norm_mlp = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        # A bias common to all slots would add the same number to all logits of an element; a softmax ignores that.
+        # A bias common to all slots would add the same number to all logits of an element, which a softmax ignores.
         self.norm_slots = nn.LayerNorm(dim, bias=False)
         self.q, self.k, self.v = (nn.Linear(dim, dim, bias=False) for _ in range(3))
         self.gru = nn.GRUCell(dim, dim)

@@ -92,7 +92,7 @@ class SlotSetEncoder(SetEncoder[SlotState]):
         check_choice("attention", attention, ("sigmoid", "softmax"))
         self.num_slots, self.dim, self.aggregate, self.attention = num_slots, dim, aggregate, attention
         self.slots = RandomSlots(slot_dim) if slots == "random" else DeterministicSlots(num_slots, slot_dim)
-        # A bias common to all slots would add the same number to all logits of an element; a softmax ignores that.
+        # A bias common to all slots would add the same number to all logits of an element, which a softmax ignores.
         self.norm = nn.LayerNorm(slot_dim, bias=attention == "sigmoid")
         self.q = nn.Linear(slot_dim, dim, bias=bias and attention == "sigmoid")
         self.k = nn.Linear(dim_in, dim, bias=bias)

@@ -3,11 +3,11 @@
     S ~ N(mu, exp(sigma)), drawn anew for each chunk; no gradient reaches mu and sigma
     f(X) = sum_j S_hat_j, the sum over the slots
 
-The weights of an element sum to one over the slots, so f(X) = sum_i v(x_i) whatever the slots, their number and their
-width are: what is trained is a linear layer and a sum. (In the code the sum is the default of an aggregation over
+The weights of an element sum to one over the slots, so f(X) = sum_i v(x_i) for any slots, any number of slots and
+any width: the trained model is a linear layer and a sum. (In the code the sum is the default of an aggregation over
 slots. Its other values depend on slots that are drawn for each chunk, and are not mini-batch consistent.)
 
-It is an arm of the experiment `arms`, not a registered encoder.
+This encoder is an arm of the experiment `arms`. It is not registered.
 
 Paper: Bruno, Willette, Lee and Hwang, "Mini-Batch Consistent Slot Set Encoder for Scalable Set Encoding", arXiv
 2103.01615. Code: github.com/AnonymousRepo1111/SSE at b870ffc.

@@ -4,7 +4,7 @@
 
 After: Gao and Ji, "Graph U-Nets", arXiv 1905.05178 (its gPool layer). The sigmoid passes a gradient to the scores.
 
-The k best elements of a union are among the k best of its parts: it is mini-batch consistent.
+The k best elements of a union are among the k best of its parts, so the encoder is mini-batch consistent.
 """
 
 from typing import NamedTuple

@@ -10,9 +10,9 @@ a is exp(L) (a softmax over elements), sigmoid(L), or sigmoid(L) normalised over
 Paper: Willette et al., "Scalable Set Encoding with Universal Mini-Batch Consistency and Unbiased Full Set Gradient
 Approximation", arXiv 2208.12401.
 
-num and den are sums over elements, so they are mini-batch consistent. Whatever follows num / den may mix slots, because
-it runs once, in the read-out. num and den are kept relative to the largest log a: nothing overflows or vanishes, and no
-epsilon is needed.
+num and den are sums over elements, so they are mini-batch consistent. Layers after num / den may mix slots, because
+they run once, in the read-out. num and den are stored relative to the largest log a, so that nothing overflows or
+vanishes and no epsilon is needed.
 """
 
 import math
@@ -54,7 +54,7 @@ class UMBCState(NamedTuple):
 class UMBCEncoder(SetEncoder[UMBCState]):
     """Encode a set by slots that attend to it and to one another: `B x n x d` to `B x K x dim`.
 
-    An empty set is encoded as the slots are.
+    An empty set adds nothing: its encoding depends on the slots alone.
 
     Parameters
     ----------

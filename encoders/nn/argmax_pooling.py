@@ -19,7 +19,7 @@ from . import blocks
 from .pooling import identity
 from .slot_weights import AttentionRule
 
-TILE_ELEMENTS = 32  # a maximum without its index over so many elements is a vectorised reduction of contiguous rows
+TILE_ELEMENTS = 32  # the maximum (without its index) over a tile is a vectorised reduction of contiguous rows
 MIN_TILED_ELEMENTS = 4 * TILE_ELEMENTS  # shorter sets and rests of blocks are searched without tiles
 
 
@@ -53,7 +53,7 @@ def weighted_extremum(
     index = _argmax(x, P, V if g == "max" else -V, rule, mask)
     has_elements = None if mask is None else mask.any(1)[:, None, None]
     winners = index.flatten(1)
-    if x.shape[1] > winners.shape[1]:  # keep the winners only
+    if x.shape[1] > winners.shape[1]:  # keep only the winners
         x = x.gather(1, winners.unsqueeze(2).expand(-1, -1, x.shape[2]))
         mask = None if mask is None else mask.gather(1, winners)
         index = torch.arange(winners.shape[1], device=x.device).view(index.shape[1:]).expand_as(index)

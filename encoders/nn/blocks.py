@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 from .pooling import zero_absent
 
 # Scalars of a block's elements, logits and weights together: 2 MiB in float32, about the second-level cache of a core.
-# Several products use a block, and should read it from memory once only. From 2**17 to 2**20, times vary by 10 %;
+# Several products use a block, and should read it from memory only once. From 2**17 to 2**20, times vary by 10 %;
 # 2**15 takes 10 to 70 % longer, because calls take a share of it, and 2**22 takes 5 to 30 % longer, because a block
 # leaves the cache between products (Intel Xeon with 2 MiB per core, one thread).
 BLOCK_SCALARS = 2**19

@@ -7,11 +7,11 @@ P = q [Wk bk] / sqrt(d_hat), and the weighted sum of eq. 4 is
 
 An element then takes 2 K d multiplications in place of 2 d d_hat + 2 K d_hat. `fused_weighted_sum` computes
 W^T [X 1] block by block: neither logits nor weights of the whole set exist at any time. The backward pass computes
-each block's weights again, because one more product with a block in cache costs less than to write the weights of all
-elements to memory and to read them back, and the memory for gradients does not grow with the set.
+each block's weights again: another product with a block in cache costs less than writing the weights of all elements
+to memory and reading them back, and the memory for gradients does not grow with the set.
 
 On a CUDA device a Triton kernel does the same in one pass (`triton_attention.py`), if Triton is installed and the sizes
-fit. `MBCBENCH_TRITON=0` in the environment forbids it.
+fit. `MBCBENCH_TRITON=0` in the environment disables it.
 """
 
 import functools

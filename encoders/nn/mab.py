@@ -51,7 +51,7 @@ class MAB(nn.Module):
             raise ValueError(f"dim={dim} is not a multiple of heads={heads}")
         self.dim, self.heads = dim, heads
         self.fc_q, self.fc_v = nn.Linear(dim_q, dim), nn.Linear(dim_k, dim)
-        # A bias of the keys would add the same number to all logits of a query, and a softmax ignores that.
+        # A bias of the keys would add the same number to all logits of a query, which does not change a softmax.
         self.fc_k = nn.Linear(dim_k, dim, bias=False)
         self.fc_o = nn.Linear(dim, dim)
         self.norm_0 = nn.LayerNorm(dim) if layer_norm else nn.Identity()
@@ -95,11 +95,10 @@ class MAB(nn.Module):
         return self.readout(self.update(self.init_state(Q), Q, K, mask), Q)
 
     def attend_at_once(self, Q: Tensor, K: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return what `forward` does, faster in training; for blocks that never stream.
+        """Return the result of `forward`, faster in training; for blocks that never stream.
 
-        PyTorch's fused attention keeps no `B x H x m x n` logits for the gradient. It gives NaN for a set without
-        elements, so a mask goes the other way, and its FLOPs on the CPU are not counted, so only a gradient goes this
-        way.
+        PyTorch's fused attention stores no `B x H x m x n` logits for the gradient. It is not used with a mask, since
+        it gives NaN for a set without elements, nor without a gradient, since its FLOPs on the CPU are not counted.
         """
         if mask is not None or K.shape[1] == 0 or not torch.is_grad_enabled():
             return self.forward(Q, K, mask)

@@ -1,4 +1,4 @@
-"""Common layers in NumPy, written independently of PyTorch, for the references that encoders are compared with."""
+"""Common layers in NumPy, written independently of PyTorch, for the reference implementations of encoders."""
 
 import numpy as np
 from torch import Tensor, nn

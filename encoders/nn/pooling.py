@@ -1,7 +1,7 @@
 """Pooling over elements for every aggregation g in {sum, mean, max, min}, as a state of value and number.
 
 The value is the sum for `sum` and `mean`, and the elementwise extremum for `max` and `min`; the number is that of
-elements. With it, each g is exact for any partition into chunks. A mask (`B x n`) is True where an element is present.
+elements. Each g is then exact for any partition into chunks. A mask (`B x n`) is True where an element is present.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def count_present(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def identity(g: Aggregation) -> float:
-    """Return the value of no elements: the identity of `combine`."""
+    """Return the value of an empty set: the identity of `combine`."""
     return _IDENTITY[g]
 
 

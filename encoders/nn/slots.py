@@ -7,7 +7,7 @@ _EVAL_SEED = 2107
 
 
 def distinct_slots(slots: Tensor) -> Tensor:
-    """Return slots (`B x K x h`) once, `1 x K x h`, if they are one draw that is repeated for all sets (stride 0)."""
+    """Return slots `B x K x h` as `1 x K x h` if all sets share one draw, repeated with stride 0."""
     return slots[:1] if len(slots) > 1 and slots.stride(0) == 0 else slots
 
 

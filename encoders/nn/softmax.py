@@ -38,7 +38,7 @@ class SoftmaxState(NamedTuple):
 
 
 def empty_state(like: Tensor, *shape: int) -> SoftmaxState:
-    """Return the state of no elements, in the dtype and on the device of `like`; `shape` is the numerator's."""
+    """Return the state of an empty set, in the dtype and on the device of `like`; `shape` is the numerator's."""
     return SoftmaxState(like.new_full(shape[:-1], -torch.inf), like.new_zeros(shape), like.new_zeros(shape[:-1]))
 
 
@@ -56,7 +56,7 @@ def attend(logits: Tensor, values: Tensor, mask: Tensor | None = None) -> Softma
     """
     if mask is not None:
         logits = logits.masked_fill(~mask[:, None, None], -torch.inf)
-    # Numerator and denominator scale alike with exp(-m), so their ratio does not depend on m: no gradient through it.
+    # Numerator and denominator scale alike with exp(-m), so their ratio does not depend on m: m needs no gradient.
     max_logit = logits.detach().amax(-1)
     weights = (logits - _zero_if_empty(max_logit).unsqueeze(-1)).exp()
     return SoftmaxState(max_logit, weights @ values, weights.sum(-1))
@@ -110,7 +110,7 @@ def attend_linear(
 def _attend_to_elements(
     q: Tensor, Wk: Tensor, Wv: Tensor, x: Tensor, scale: float, mask: Tensor | None, finish_logits: LogWeights
 ) -> SoftmaxState:
-    """Attend without keys and values: q (Wk x)^T = (q Wk) x^T, and Wv leaves the sum over elements."""
+    """Attend without keys and values: q (Wk x)^T = (q Wk) x^T, and Wv is taken out of the sum over elements."""
     B, heads, queries, _ = q.shape
     P = (q @ Wk * scale).flatten(1, 2)
     logits = finish_logits((P @ x.transpose(1, 2)).view(B, heads, queries, x.shape[1]))
@@ -140,7 +140,7 @@ def merge(a: SoftmaxState, b: SoftmaxState) -> SoftmaxState:
 
 
 def attended_values(state: SoftmaxState) -> Tensor:
-    """Return the attended values, `B x H x Q x e`; zeros for no elements."""
+    """Return the attended values, `B x H x Q x e`; zeros for an empty set."""
     return state.numerator / torch.where(state.denominator == 0, 1, state.denominator).unsqueeze(-1)
 
 

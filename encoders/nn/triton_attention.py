@@ -4,8 +4,8 @@ A program reads one part of a set in tiles. For each tile it computes the logits
 adds the product with the tile to sums in registers: flash attention with one tensor in place of keys and values. It
 writes its sums to a place of its own, and torch adds them up, so results do not depend on the order of programs.
 
-Products are float32 by IEEE arithmetic. `torch.set_float32_matmul_precision` allows less: `high` makes each product of
-three TF32 products on tensor cores, which lose two of float32's 24 bits; `medium` makes it of one, which loses 13.
+Products are float32 in IEEE arithmetic. `torch.set_float32_matmul_precision` allows less: `high` computes each product
+by three TF32 products on tensor cores, which loses two of float32's 24 bits; `medium` uses one, which loses 13.
 """
 
 from typing import NamedTuple
@@ -75,7 +75,7 @@ def weighted_sum_backward(
 def launch_plan(kernel: str, shape: tuple[int, ...], K: int, precision: str, processors: int) -> LaunchPlan:
     """Return the sizes of a launch for sets of this shape (`B x n x d`).
 
-    A tile is the largest for which an H100 has registers enough: the compiler spills none, or few.
+    A tile is the largest for which an H100 has enough registers, so that the compiler spills few or none.
     """
     B, n, d = shape
     is_exact = precision == "ieee"
@@ -95,7 +95,7 @@ def _launch(
     kernel: str, plan: LaunchPlan, tensors: tuple[Tensor, ...], rule: AttentionRule, *, is_masked: bool, **flags: bool
 ) -> None:
     x, P = tensors[:2]
-    if isinstance(x, FakeTensor):  # memory is predicted without numbers: results have their place already
+    if isinstance(x, FakeTensor):  # a prediction of memory needs no numbers, and the results are allocated already
         return
     B, n, d = x.shape
     K, W = P.shape[1:]
@@ -110,12 +110,12 @@ def _launch(
 def _precision() -> str:
     try:
         return PRECISIONS[torch.get_float32_matmul_precision()]
-    except RuntimeError:  # torch does not say once its newer names have set the precision
+    except RuntimeError:  # torch raises if its newer names have set the precision
         return PRECISIONS["highest"]
 
 
 def _padded(number: int, least: int) -> int:
-    """Return the next power of two."""
+    """Return the next power of two, or `least` if that is larger."""
     return max(least, 1 << (number - 1).bit_length())
 
 
@@ -125,7 +125,7 @@ def _by_rows(x: Tensor) -> Tensor:
 
 
 def _mask(mask: Tensor | None, x: Tensor) -> Tensor:
-    """Return the mask, or in place of none any tensor: it is not read."""
+    """Return the mask; without a mask, return any tensor, which is not read."""
     return x if mask is None else mask.contiguous()
 
 

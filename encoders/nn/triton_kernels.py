@@ -1,7 +1,7 @@
 """Triton kernels of the weighted sum: `triton_attention.py` launches them, `fused_attention.py` says what they compute.
 
 `K` slots and the `D` scalars of an element are padded to powers of two, `BK` and `BD`; elements are read in tiles,
-`BN x BD`. P, its gradient and the sums have `W` columns, one more than elements where there is a bias.
+`BN x BD`. P, its gradient and the sums have `W` columns, one more than elements if there is a bias.
 """
 
 import triton
@@ -12,7 +12,7 @@ import triton.language as tl
 def _load_tile(x, mask, start, stop, stride, MASKED: tl.constexpr, D: tl.constexpr, BD: tl.constexpr, BN: tl.constexpr):
     """Return the elements of a set from `start` on in float32, `BN x BD`, and which of them are present.
 
-    Absent elements are not read: they are zeros.
+    Absent elements are zeros; their memory is not read.
     """
     rows, columns = start + tl.arange(0, BN), tl.arange(0, BD)
     present = rows < stop
@@ -59,7 +59,7 @@ def _product(A, B, PRECISION: tl.constexpr, M: tl.constexpr, R: tl.constexpr, N:
 
 @triton.jit
 def _weights(M, is_slot, SOFTMAX: tl.constexpr, EPSILON: tl.constexpr):
-    """Return the weights over slots, `BK x BN`, the sigmoid of the logits, and the sums that divide the weights."""
+    """Return the weights over slots, `BK x BN`, the sigmoids (or exponentials) of the logits, and the normalisers."""
     if SOFTMAX:
         M = tl.where(is_slot, M, float("-inf"))
         S = tl.exp(M - tl.max(M, 0)[None, :])
@@ -71,7 +71,7 @@ def _weights(M, is_slot, SOFTMAX: tl.constexpr, EPSILON: tl.constexpr):
     return A / total, S, total
 
 
-# Sizes may change with every chunk: they are not compiled in.
+# Sizes may change with every chunk, so kernels are not specialised to them.
 # fmt: off
 @triton.jit(do_not_specialize=["n", "K", "parts", "span"])
 def forward(
@@ -81,7 +81,7 @@ def forward(
 ):
     """Add up the elements times their weights over one part, `span` elements, of one set.
 
-    The next tile is asked for before this one is used, so that memory is never idle.
+    The next tile is requested before this one is used, so that memory is never idle.
     """
     # fmt: on
     program = tl.program_id(0)
@@ -114,8 +114,7 @@ def backward(
 ):
     """Add up the gradient for P over one part of one set; write the gradient for its elements if NEEDS_DX.
 
-    With dW = dU [X 1]^T the gradient for the logits is that of the weights, dM; then dP = dM [X 1] and
-    dX = W^T dU + dM^T P.
+    With dW = dU [X 1]^T, the rule gives the gradient dM for the logits; then dP = dM [X 1] and dX = W^T dU + dM^T P.
     """
     # fmt: on
     program = tl.program_id(0)
