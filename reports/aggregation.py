@@ -1,6 +1,6 @@
-"""From records to one row for each encoder: the status of laws, and outcomes of measurements seed by seed.
+"""Aggregate records to one row per encoder: the status of laws, and the outcomes of measurements by seed.
 
-A seed that broke or is missing stays visible beside the mean of the others and is never averaged away.
+A seed that broke or is missing stays visible next to the mean of the other seeds.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from mbcbench.paper import Filter
 from .selection import has_not_learnt
 from .stats import half_width
 
-MISSING = "missing"  # expected, since others have it, but there is no record
+MISSING = "missing"  # expected, since other encoders have it, but without a record
 NAN = "nan"  # measured, but not a finite number
 # Statuses from the least to the most severe. An unknown status is worse than all of them.
 SEVERITY = (
@@ -37,7 +37,7 @@ GROUPS = ("mbc", "symmetry", "hygiene", "numerics", "substance", "reference")
 
 
 def severity(status: str) -> int:
-    """Return the place of a status in `SEVERITY`."""
+    """Return the position of a status in `SEVERITY`."""
     return SEVERITY.index(status) if status in SEVERITY else len(SEVERITY)
 
 
@@ -105,7 +105,7 @@ def outcomes(rows: pd.DataFrame, metric: str, where: Filter, encoders: Sequence[
 
 
 def _decisive(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each encoder and seed: the last that was measured, or else the most severe."""
+    """Return one row for each encoder and seed: the last measurement, or else the most severe status."""
     order = [len(SEVERITY) + 1 if status == "ok" else severity(status) for status in rows["status"]]
     return rows.assign(order=order).sort_values("order", kind="stable").groupby(["encoder", "seed"]).tail(1)
 
@@ -114,8 +114,8 @@ def summarise_outcomes(table: pd.DataFrame) -> pd.DataFrame:
     """Summarise the outcomes of each encoder in one row.
 
     mean, half: over the seeds that gave a value; half the width of the 95 % t interval (NaN for one seed).
-    seeds, expected: how many gave a value, of how many. status: the worst. lost: the outcomes of the other seeds, in
-    words. unlearnt: how many seeds are.
+    seeds, expected: number of seeds with a value, and of expected seeds. status: the worst. lost: the outcomes of the
+    other seeds, in words. unlearnt: number of unlearnt seeds.
     """
     values = pd.to_numeric(table["value"]).where(table["status"].eq("ok"))
     by_encoder = values.groupby(level="encoder", sort=False)
@@ -145,7 +145,7 @@ def _join_messages(messages: Iterable[str]) -> str:
 
 
 def main_setting(rows: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
-    """Return the rows of the commonest value of each column, and notes on the values that are left out.
+    """Return the rows with the most frequent value of each column, and notes on the values that are left out.
 
     Rows without the column (a broken cell) stay.
     """

@@ -1,4 +1,4 @@
-"""Captions: what was measured (computed from the data), then the paper's claim, the verdict and the data set."""
+"""Captions: the result (computed from the data), then the paper's claim, the verdict and the data set."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from .formatting import parameter_range
 from .rendering import template
 
 MAX_NAMED = 5  # series that a sentence lists
-MAX_SIZES = 3  # and sizes at which a series is the best
+MAX_SIZES = 3  # sizes, at which a series is the best, that a sentence lists
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A measured quantity: its name, its unit, and which direction is better."""
+    """A measured quantity: its name, its unit and its better direction."""
 
     name: str
     unit: str = ""
@@ -34,7 +34,7 @@ class Measure:
 
     @property
     def direction(self) -> str:
-        """Return which direction is better."""
+        """Return the better direction in words."""
         return "lower is better" if self.lower_is_better else "higher is better"
 
     @property
@@ -53,7 +53,7 @@ ACCURACY = Measure("accuracy")
 
 @dataclass(frozen=True)
 class Reading:
-    """A reading of a claim with its verdict. place: in the table of claims."""
+    """A reading of a claim with its verdict. place: row in the table of claims."""
 
     name: str
     verdict: str
@@ -66,7 +66,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class ClaimText:
-    """A claim as the paper has it, with the verdicts on its readings."""
+    """A claim as the paper states it, with the verdicts on its readings."""
 
     id: str
     says: str
@@ -77,7 +77,7 @@ class ClaimText:
 class Caption:
     """The parts of a caption, each a text without a trailing period.
 
-    result: what was measured. about: how to read the figure. claims: the paper's claims with their verdicts.
+    result: the result. about: advice for reading the figure. claims: the paper's claims with their verdicts.
     data: the data sets. parameters: of each model.
     """
 
@@ -119,7 +119,7 @@ def claim_texts(rows: Sequence[Row]) -> tuple[ClaimText, ...]:
 
 
 def data_note(rows: Sequence[Row]) -> str:
-    """Return the data sets that verdicts rest on, each once."""
+    """Return the data sets behind verdicts, each once."""
     names: dict[str, None] = {}
     for row in rows:
         names |= dict.fromkeys(str(row["data"] or "").split("; "))
@@ -136,7 +136,7 @@ def parameter_note(data: pd.DataFrame) -> str:
 
 
 def compare_series(data: pd.DataFrame, measure: Measure, at: str = "{}", hue: str = "model", x: str = "x") -> str:
-    """Return which series is the best at which `x`, and the means of the first series.
+    """Return the best series at each `x`, and the means of the first series, in words.
 
     at: a phrase for values of `x`, such as `{} pixels` or `K = {}`.
     """

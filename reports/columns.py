@@ -9,7 +9,7 @@ from mbcbench.records.record import Record
 
 Row = Mapping[Hashable, Any]  # of a frame of records: column -> value
 
-# The kinds of details that reports show.
+# Classes of details that reports show.
 KINDS = (
     detail.LawDetail,
     detail.CompletionTrainingDetail,
@@ -35,14 +35,14 @@ def _detail_columns() -> tuple[str, ...]:
 RECORD = tuple(f.name for f in fields(Record) if f.name not in ("params", "detail"))
 ALL = (*RECORD, *_detail_columns(), "detail.converged_within", *(f"params.{name}" for name in PARAMS))
 
-# Columns of text also where every record misses them.
+# Columns that have the type of text even if no record has a value.
 TEXT = ("encoder", "detail.order", "detail.estimator", "detail.aggregation", "detail.data", "detail.mode")
-# Settings that a record of a broken cell takes from the cell's parameters.
+# Settings that a record of a broken cell gets from the cell's parameters.
 SIZES = ("test_size", "train_size", "n")
 SETTINGS = (*SIZES, "mode")
-# Parameters that name a model beside its encoder.
+# Parameters that name a model, besides its encoder.
 MODEL_SETTINGS = ("params.hyper", "params.estimator", "params.layer_norm", "params.scale", "params.arm")
-# Settings, beside mode and size of a chunk, that tell the tests of one model apart; in the order of labels.
+# Settings, besides mode and chunk size, that distinguish the tests of a model, in the order of labels.
 TEST_SETTINGS = (
     "detail.order",
     "detail.aggregation",

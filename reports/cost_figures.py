@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Shown first where there are more encoders than a figure tells apart.
+# Shown first if there are more encoders than a figure can distinguish.
 PREFERRED_ENCODERS = (
     *("sse-random", "deepsets-mean", "set-transformer", "pma"),
     *("slot-attention", "fspool", "janossy", "umbc"),
@@ -53,7 +53,7 @@ PARETO_NOTE = (
 
 
 def cost_by_size(frame: pd.DataFrame, cost: str) -> pd.DataFrame:
-    """Return a cost of encoders that were measured at several n, in one piece and streamed, with its fitted exponent.
+    """Return a cost of encoders with measurements at several n, in one piece and streamed, with its fitted exponent.
 
     cost: of `growth.COSTS`. value: seconds, or MiB. exponent, low, high: of the curve, with its interval.
     """
@@ -84,7 +84,7 @@ def compare_exponents(data: pd.DataFrame, measure: Measure) -> str:
 
 
 def preferred(encoders: list[str]) -> list[str]:
-    """Return the encoders with the preferred ones first, as many as one figure tells apart."""
+    """Return the encoders, preferred ones first, up to the number that one figure can distinguish."""
     first = [name for name in PREFERRED_ENCODERS if name in encoders]
     return [*first, *sorted(set(encoders) - set(first))][:MAX_SERIES]
 
@@ -118,9 +118,9 @@ def draw_cost_by_size(data: pd.DataFrame, measure: Measure) -> "Figure":
 def accuracy_by_cost(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return the worst accuracy on point clouds, and a cost at the largest n, of each encoder that is ranked.
 
-    metric: of the cost. mean, half: of the score that ranks encoders (see `leaderboard.ranking`). pareto: no other
-    encoder is at least as accurate for less, or more accurate for no more.
-    consistent: it keeps all laws of mbc that apply.
+    metric: of the cost. mean, half: of the score that ranks encoders (see `leaderboard.ranking`). pareto: True if no
+    other encoder is at least as accurate at less cost, or more accurate at no more cost.
+    consistent: True if it keeps all laws of mbc that apply.
     """
     rows = label_models(frame)
     ranking = ranking_of(frame)
@@ -146,7 +146,7 @@ def consistent_encoders(rows: pd.DataFrame) -> set[str]:
 
 
 def pareto_front(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Return True for rows that no other beats: by a `mean` as high at less `cost`, or a higher one at no more."""
+    """Return True for rows for which no other has as high a `mean` at less `cost`, or a higher `mean` at no more."""
     mean, cost = table["mean"].to_numpy(), table["cost"].to_numpy()
     cheaper = (mean[:, None] >= mean) & (cost[:, None] < cost)
     better = (mean[:, None] > mean) & (cost[:, None] <= cost)
@@ -154,13 +154,13 @@ def pareto_front(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
 
 
 def name_pareto_front(data: pd.DataFrame) -> str:
-    """Return the encoders on the Pareto front, from the cheapest."""
+    """Return the encoders on the Pareto front, the cheapest first."""
     front = data[data["pareto"]].sort_values("cost")
     return f"On the Pareto front, from the cheapest: {list_names(list(front['encoder']), 8)}"
 
 
 def draw_accuracy_by_cost(data: pd.DataFrame, label: str) -> "Figure":
-    """Draw all models: with names if there are few; if there are many, only those on the Pareto front have names."""
+    """Draw all models. If there are many, only those on the Pareto front have names."""
     named = data if len(data) <= MAX_SERIES else data[data["pareto"]]
     named = named.sort_values("mean", ascending=False, kind="stable")
     names = list(named["encoder"])

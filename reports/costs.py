@@ -1,4 +1,4 @@
-"""Report of costs: how time and memory grow with the set, predicted and measured memory, and what ASV timed."""
+"""Report of costs: growth of time and memory with the set, predicted and measured memory, and times by ASV."""
 
 import pandas as pd
 from rich import box
@@ -29,7 +29,7 @@ SKIPPED_TITLE = "Not measured, and why."
 
 
 def tables(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the tables of the report by title; their cells are text."""
+    """Return the tables of the report by title, with cells as text."""
     costs = cost_table(frame)
     rows = tidy(frame)
     return {
@@ -85,7 +85,7 @@ def _asv_row(row: Row) -> tuple[str, ...]:
 
 
 def _skipped(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return what was not measured; a plain module that does not stream is one row."""
+    """Return the measurements that were skipped; a plain module that does not stream is one row."""
     skipped = rows[rows["suite"].eq("resources") & rows["status"].ne("ok")]
     is_plain = skipped["message"].astype(str).str.contains("plain module")
     table = pd.DataFrame(
@@ -116,7 +116,7 @@ def terminal(frame: pd.DataFrame, info: JsonObject) -> RenderableType:
 
 
 def html(frame: pd.DataFrame, info: JsonObject) -> str:
-    """Return the same as one self-contained page."""
+    """Return the tables as one self-contained page."""
     return template("costs.html").render(
         facts=facts(tidy(frame), info), origin=record_lines(info), tables=tables(frame)
     )

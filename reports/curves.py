@@ -1,11 +1,11 @@
-"""Speed of convergence: columns computed from the recorded curve of a training, which has pairs of step and loss."""
+"""Speed of convergence, computed from the recorded curve of a training, which has pairs of step and loss."""
 
 import math
 from collections.abc import Sequence
 
 import pandas as pd
 
-LOW_LOSS = 0.15  # nats: about half way from the baseline of the large images to what trained models reach
+LOW_LOSS = 0.15  # nats: about half way from the baseline of the large images to the loss of trained models
 Curve = Sequence[tuple[int, float]]
 
 

@@ -1,4 +1,4 @@
-"""Values as people read them, in the terminal and on pages alike: symbols, numbers, failures, facts about a run."""
+"""Format values for the terminal and for pages: symbols, numbers, failures and facts about a run."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ SYMBOLS = {
     "unranked": "–",
 }
 BROKEN_SYMBOL = "!"
-NOT_RUN = "not run, since "  # the runner's messages begin so for a cell that an earlier failure made pointless
+NOT_RUN = "not run, since "  # prefix of the runner's message for a cell that an earlier failure made pointless
 STATUS_WORDS = {
     "pass": "holds",
     "fail": "broken, though claimed",
@@ -62,7 +62,7 @@ def format_number(value: float, metric: str) -> str:
 
 
 def _scaled(value: float, base: int, units: Sequence[str]) -> str:
-    """Return the value with about three digits, in the largest unit of which it is at least one."""
+    """Return the value with about three digits, in the largest unit in which it is at least one."""
     for unit in units[:-1]:
         if abs(value) < base:
             return f"{value:.3g}{unit}" if abs(value) < 100 else f"{value:.0f}{unit}"
@@ -85,9 +85,9 @@ def parameter_range(counts: pd.Series) -> str:
 
 
 def failures(rows: pd.DataFrame) -> list[tuple[str, str, str, str]]:
-    """Return what went wrong, one line each: encoder, status, where and why.
+    """Return one line per failure: encoder, status, place and reason.
 
-    rows: tidy records. Those of one encoder that broke for one reason share a line.
+    rows: tidy records. Failures of one encoder for one reason share a line.
     """
     wrong = rows[rows["status"].isin(["fail", "xpass", *BROKEN])]
     lines: dict[tuple[str, str, str, str], list[Row]] = {}  # by encoder, status, law and reason
@@ -101,7 +101,7 @@ def failures(rows: pd.DataFrame) -> list[tuple[str, str, str, str]]:
 
 
 def _cause(message: str) -> str:
-    """Return the message of the failure that kept a cell from being run."""
+    """Return the message of the failure that prevented a cell from running."""
     if message.startswith(NOT_RUN):
         return message.partition(" broke: ")[2] or message
     return message
@@ -148,7 +148,7 @@ def _shorten(text: str, limit: int = 240) -> str:
 
 
 def facts(rows: pd.DataFrame, info: JsonObject) -> list[tuple[str, str]]:
-    """Return what was run on which data and machine: label and text. Unknown facts are left out.
+    """Return facts about a run, its data and its machine as pairs of label and text; unknown facts are left out.
 
     rows: tidy records. info: description of the run.
     """

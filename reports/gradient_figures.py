@@ -31,7 +31,7 @@ def compare_biases(data: pd.DataFrame) -> str:
 
 
 def draw_gradient_bias(data: pd.DataFrame) -> "Figure":
-    """Draw the bias of each model by the elements that a gradient is taken through."""
+    """Draw the bias of each model against the number of elements through which a gradient flows."""
     models = list(dict.fromkeys(data["model"]))[: len(MARKERS)]
     positive = data[data["model"].isin(models) & data["value"].gt(0)]
     points = positive.sort_values("x", kind="stable").astype({"x": int})

@@ -5,7 +5,7 @@ import pandas as pd
 from .selection import tidy
 from .stats import fit_growth
 
-# Cost -> the metric of its records.
+# The metric of the records of each cost.
 COSTS = {
     "time": "throughput",
     "measured memory": "peak_memory",
@@ -19,7 +19,7 @@ FIT = ["exponent", "low", "high", "points", "smallest", "largest"]
 def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each cost, size and seed: the columns of `SERIES`, n, seed and value (seconds, bytes, FLOPs).
 
-    If several runs measured the same, the last counts.
+    If several runs have the same measurement, the last one counts.
     """
     columns = [*SERIES, "n", "seed"]
     rows = tidy(frame)

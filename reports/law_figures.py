@@ -1,4 +1,4 @@
-"""Figures of laws: which encoder keeps which law, and how far chunks change an encoding."""
+"""Figures of laws: laws that each encoder keeps, and changes of an encoding by chunks."""
 
 from typing import TYPE_CHECKING
 
@@ -45,7 +45,7 @@ def law_statuses(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def count_law_abiding(data: pd.DataFrame) -> str:
-    """Return how many encoders keep all laws, and which break one that they claim to keep."""
+    """Return the number of encoders that keep all laws, and the encoders that break a law that they claim to keep."""
     statuses = data.set_index("encoder")
     keeps = statuses.isin(["pass", "ok", "skip"]).all(axis=1)
     unexpected = statuses.index[statuses.isin(["fail", "xpass"]).any(axis=1)]
@@ -59,7 +59,7 @@ def count_law_abiding(data: pd.DataFrame) -> str:
 
 
 def draw_law_statuses(data: pd.DataFrame) -> "Figure":
-    """Draw one tile for each law and encoder: laws run down, so that a phone shows all of them."""
+    """Draw one tile for each law and encoder. Laws are rows, so that all of them fit on a phone."""
     import seaborn as sns
     from matplotlib.patches import Patch
 
@@ -89,7 +89,7 @@ def consistency_errors(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare_consistency(data: pd.DataFrame) -> str:
-    """Return how many encoders differ by rounding alone, and the largest difference."""
+    """Return the number of encoders that differ by rounding alone, and the largest difference."""
     worst = data.groupby("encoder")["value"].max().sort_values(ascending=False)
     exact = int((worst < EXACT).sum())
     return (
@@ -99,7 +99,7 @@ def compare_consistency(data: pd.DataFrame) -> str:
 
 
 def draw_consistency(data: pd.DataFrame) -> "Figure":
-    """Draw a row for each encoder, the worst on top, and a column for each size of chunks, in panels by their kind."""
+    """Draw a row for each encoder, the worst on top, and a column for each chunk size, in panels by kind of chunk."""
     import seaborn as sns
     from matplotlib.figure import Figure
 

@@ -13,7 +13,7 @@ from .stats import LEVEL, MAX_SEEDS, Estimate, Numbers, deviation
 
 POWER = 0.8
 MAX_FLIPS = 10_000
-ROUNDING = 1e-9  # relative; no t test can tell nearer values apart
+ROUNDING = 1e-9  # relative; no t test can distinguish nearer values
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class PairedTest:
     estimate
         Mean difference with its 95 % interval.
     margin
-        Differences within it do not matter.
+        Largest difference that does not matter.
     p
         Two-sided p-value of Student's t test of a mean of zero.
     p_sign_flip
-        That of the exact test that flips the signs of the differences: it assumes that they are symmetric, not that
-        they are normal. Six seeds give no less than 0.03.
+        P-value of the exact test that flips the signs of the differences. It assumes a symmetric, not a normal
+        distribution. With six seeds, it is at least 0.03.
     p_equivalence
         P-value of two one-sided t tests: small if the mean is within the margin.
     """
@@ -54,9 +54,9 @@ class PairedTest:
 
     @property
     def seeds_for_power(self) -> int | None:
-        """Seeds that would show, with 80 % power, a difference or equivalence of the observed size and spread.
+        """Number of seeds that give 80 % power for the observed difference, or for equivalence, at the observed spread.
 
-        The cheaper of the two counts. None if it takes more than `MAX_SEEDS`.
+        The smaller of the two numbers counts. None if it is larger than `MAX_SEEDS`, or if the spread is zero.
         """
         spread = deviation(self.estimate)
         if not spread > 0:
@@ -92,7 +92,7 @@ def _seeds(effect: float, alternative: str) -> float:
 
 
 def adjust(p_values: Sequence[float], method: str) -> Numbers:
-    """Return p-values adjusted for their number by `holm` or `fdr_bh`; those that are NaN stay so, and do not count."""
+    """Return p-values adjusted for their number by `holm` or `fdr_bh`; NaN values stay NaN and do not count."""
     p = np.asarray(p_values, dtype=float)
     known = ~np.isnan(p)
     adjusted = np.full(len(p), np.nan)

@@ -1,4 +1,4 @@
-"""Lines on every page and table that say which commit and machine made its records."""
+"""Lines for every page and table with the commit and the machine of its records."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -16,8 +16,8 @@ COMMIT_DIGITS = 7
 def record_lines(info: JsonObject) -> list[str]:
     """Return `Records: commit abc1234 (2026-11-28); machine ...`, and a warning if the installed sources differ.
 
-    info: description of a run, or of several in its `runs` (see `mbcbench.api.provenance`). Without one, nothing is
-    known, and the line says so. Reference results that the runs show have a line of their own.
+    info: description of a run, or of several in its `runs` (see `mbcbench.api.provenance`). Without one, the line
+    says that nothing is known. Reference results that the runs show have a line of their own.
     """
     runs: Sequence[JsonObject] = info.get("runs") or [info]
     reference: Sequence[JsonObject] = [info["reference"]] if info.get("reference") else []

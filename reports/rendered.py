@@ -20,7 +20,7 @@ PICTURES = ("svg", "png")
 class RenderedArtefact:
     """An artefact with its data, its caption, and its figure as bytes by format.
 
-    is_wide: too wide for a phone, so that it has to scroll. error: what it raised.
+    is_wide: True if it is too wide for a phone and has to scroll. error: the exception that it raised, in words.
     """
 
     artefact: Artefact
@@ -32,7 +32,7 @@ class RenderedArtefact:
 
     @property
     def id(self) -> str:
-        """Name of the artefact, of its files and of its place on the page."""
+        """Name of the artefact, of its files and of its HTML id."""
         return self.artefact.id
 
     @property
@@ -42,12 +42,12 @@ class RenderedArtefact:
 
     @property
     def is_table(self) -> bool:
-        """True if there is no figure of it."""
+        """True for a table, which has no figure."""
         return self.artefact.draw is None
 
     @property
     def missing(self) -> str:
-        """Return why there is nothing to show."""
+        """Return the reason why there is nothing to show."""
         return self.error or f"no records; make them with: {self.artefact.make}"
 
     @property
@@ -67,7 +67,7 @@ class RenderedArtefact:
 def render(
     artefact: Artefact, frame: pd.DataFrame, claims: pd.DataFrame, pictures: Collection[str]
 ) -> RenderedArtefact:
-    """Return an artefact, drawn in the formats of `pictures`. An error is kept: other artefacts are still drawn."""
+    """Return an artefact, drawn in the formats of `pictures`. An error is stored, and others are still drawn."""
     try:
         return _render(artefact, frame, claims, pictures)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Templates of pages and tables, which lie in `templates/` next to this module."""
+"""Templates of pages and tables, from `templates/` next to this module."""
 
 import base64
 import hashlib
@@ -32,14 +32,14 @@ def _markup() -> Environment:
 
 
 def _inline(name: str) -> Markup:
-    """Return a style sheet or script to stand in a page."""
+    """Return a style sheet or script for inclusion in a page."""
     return Markup((FOLDER / name).read_text(encoding="utf-8"))  # a file of this package
 
 
 def security_policy(*names: str) -> str:
-    """Return the Content-Security-Policy of a page: it fetches nothing, and runs no script but its own.
+    """Return the Content-Security-Policy of a page that fetches nothing and runs only its own script.
 
-    names: the style sheets and scripts that stand in the page. Pictures may be in it or next to it.
+    names: the style sheets and scripts in the page. Pictures may be in the page or next to it.
     """
     sources = {"style": ["'none'"], "script": ["'none'"]}
     for kind, suffix in (("style", ".css"), ("script", ".js")):
@@ -53,13 +53,13 @@ def security_policy(*names: str) -> str:
 
 
 def _group_adjacent(items: Iterable[Any], attribute: str) -> list[tuple[Any, list[Any]]]:
-    """Return runs of items that share the value of an attribute, with that value, in their order."""
+    """Return runs of adjacent items with the same value of an attribute, each with that value."""
     return [(value, list(members)) for value, members in groupby(items, key=attrgetter(attribute))]
 
 
 @cache
 def _latex() -> Environment:
-    """Return an environment whose marks do not clash with the braces of LaTeX, and that escapes by a filter."""
+    """Return an environment whose delimiters do not conflict with the braces of LaTeX, with a filter for escaping."""
     from .text_tables import escape_latex
 
     environment = Environment(

@@ -1,4 +1,4 @@
-"""Selection of rows from a frame of records: complete columns, names of models, rows of one setting, values by seed."""
+"""Select rows from a frame of records: complete columns, model names, rows of a setting, values by seed."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,8 +10,8 @@ from mbcbench.paper import PAPER_ARM, PUBLISHED_ARM, Filter, model_label
 
 from .columns import ALL, MODEL_SETTINGS, SETTINGS, SIZES, TEXT, Row
 
-REPAIR_HINT = r" \(pip install [^)]*\)"  # in the names of data sets that old versions recorded
-STANDARD = "standard-"  # cases of trainings that rank encoders begin so; they are no part of the paper's experiments
+REPAIR_HINT = r" \(pip install [^)]*\)"  # in names of data sets recorded by old versions
+STANDARD = "standard-"  # prefix of the cases of trainings that rank encoders, outside of the paper's experiments
 PARTITIONED = ("partition", "unbiased")  # ways of training on partitions, named in the label of a model
 # Encodings without a LayerNorm: as they are, or multiplied by the number of slots.
 NO_NORM, RESCALED = "no norm", "rescaled"
@@ -19,9 +19,9 @@ ARM_NAMES = {PAPER_ARM: "as in the text", PUBLISHED_ARM: "as published"}
 
 
 def tidy(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame with every column that reports read; those that no record has are empty.
+    """Return the frame with every column that reports read; columns that no record has are empty.
 
-    A record that does not say under which setting it was taken (its cell broke) gets the setting of its cell.
+    A record without a setting, because its cell broke, gets the setting of the cell.
     """
     table = frame.reindex(columns=list(dict.fromkeys((*frame.columns, *ALL)))).reset_index(drop=True)
     for name in SETTINGS:
@@ -30,7 +30,7 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
     for name in SIZES:
         table[f"detail.{name}"] = pd.to_numeric(table[f"detail.{name}"], errors="coerce")
     table["detail.data"] = table["detail.data"].astype(object).replace(REPAIR_HINT, "", regex=True)
-    return table.astype(dict.fromkeys(TEXT, object)).copy()  # in one block: many columns were added
+    return table.astype(dict.fromkeys(TEXT, object)).copy()  # copied into one block, since many columns were added
 
 
 def label_models(frame: pd.DataFrame) -> pd.DataFrame:
@@ -46,7 +46,7 @@ def label_models(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _model_name(row: Row) -> str:
-    """Return `SSE random K=32`, followed by how it was trained or scaled if not as usual."""
+    """Return `SSE random K=32`, followed by its training or scaling if these are not the usual ones."""
     hyper = row["params.hyper"]
     words = [model_label(str(row["encoder"]), hyper if isinstance(hyper, Mapping) else {})]
     if row["params.estimator"] in PARTITIONED:
@@ -71,13 +71,13 @@ def additional_data() -> list[str]:
 
 
 def select(rows: pd.DataFrame, where: Filter) -> pd.DataFrame:
-    """Return the measured rows of a setting, of the longest training of each model in it, without those of `standard`.
+    """Return the measured rows of a setting, from the longest training of each model, without those of `standard`.
 
     where: a tuple matches any of its values, None a missing value. Records of additional data sets, and of the arms of
         the reproduction, match only where it names their case (or their data).
 
-    Profiles train a model of one name for different numbers of steps. What counts is the longest training that has
-    records in this setting (see `most_steps`).
+    Profiles train a model of one name for different numbers of steps. The longest training with records in this setting
+    counts (see `most_steps`).
     """
     positions = _matching(rows, {"status": "ok", **where})
     if not len(positions):
@@ -94,7 +94,7 @@ def select(rows: pd.DataFrame, where: Filter) -> pd.DataFrame:
 def _matching(rows: pd.DataFrame, where: Filter) -> npt.NDArray[np.intp]:
     """Return the positions of the rows of a setting. A column is read only where the columns before it match."""
     positions = np.arange(len(rows))
-    for column in sorted(where, key=lambda name: name != "model"):  # few records are of one model
+    for column in sorted(where, key=lambda name: name != "model"):  # a model has few records, so its column comes first
         values = rows[column].iloc[positions]
         value = where[column]
         matches = values.isna() if value is None else values.isin(value if isinstance(value, tuple) else (value,))
@@ -125,10 +125,10 @@ def most_steps(rows: pd.DataFrame, by: Sequence[str]) -> pd.Series:
 
 
 def has_not_learnt(rows: pd.DataFrame, margin: float = 0.0) -> pd.Series:
-    """Return True for rows of models whose training loss ended no lower than the training baseline less the margin.
+    """Return True for rows of models whose final training loss is not below the training baseline minus the margin.
 
-    rows: tidy records. Such a model knows no more than the mean colour of the pixels. Records without the two losses
-    have the judgement that was recorded with them.
+    rows: tidy records. Such a model predicts no more than the mean colour of the pixels. For records without the two
+    losses, the recorded judgement counts.
     """
     names = ("train_loss", "train_baseline", "plateau")
     loss, baseline, plateau = (rows.get(f"detail.{name}", pd.Series(np.nan, index=rows.index)) for name in names)

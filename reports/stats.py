@@ -33,8 +33,8 @@ __all__ = [
 
 Numbers = npt.NDArray[np.float64]
 
-FITTED_SIZES = 4  # a growth exponent is fitted to that many of the largest sizes: constant costs weigh little there
-MAX_SEEDS = 100  # a difference that more seeds than these would have to show is too small to matter
+FITTED_SIZES = 4  # number of largest sizes in the fit of a growth exponent: constant costs have little weight there
+MAX_SEEDS = 100  # a difference that needs more seeds is too small to matter
 
 
 def one_per_seed(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -121,10 +121,10 @@ def resample_means(
 ) -> Numbers:
     """Return the means over seeds of all encoders under `count` bootstrap resamples of the seeds: `count x E`.
 
-    values: `S x E`, one value for each seed and encoder. The seeds of all encoders are resampled together, as they are
-    paired: a seed stands for the same data and batches everywhere.
-    item_covariances: `S x E x E`, of the error that the finite test set of a seed leaves in its values. It is added to
-    each seed drawn: the second level of the bootstrap, by its normal approximation.
+    values: `S x E`, one value for each seed and encoder. The seeds of all encoders are resampled together, since
+    they are paired: a seed has the same data and batches for every encoder.
+    item_covariances: `S x E x E`, covariances of the errors that the finite test set of a seed causes. Such errors are
+    added to each drawn seed: the second level of the bootstrap, in normal approximation.
     Deviations from the mean are widened (see `widening`). One seed without covariances gives NaN.
     """
     seeds, encoders = values.shape
@@ -138,7 +138,7 @@ def resample_means(
             variances, axes = np.linalg.eigh(covariance)
             root = (
                 axes * np.sqrt(variances.clip(min=0))
-            ) @ axes.T  # symmetric: the only root that rounding leaves alone
+            ) @ axes.T  # the symmetric root, the only one that is stable under rounding
             error = rng.standard_normal((count, encoders)) @ root
             means += np.sqrt(weights[:, seed, None] / seeds) * error
     return np.asarray(means)
@@ -147,8 +147,8 @@ def resample_means(
 def widening(seeds: int) -> float:
     """Return the factor by which a bootstrap of few seeds is too narrow, compared with Student's t interval.
 
-    A bootstrap takes the deviation with ddof = 0 and the quantiles of a normal distribution. Without the factor, three
-    of four tables of 40 equal encoders with 5 seeds on 3 tasks are split into groups; with it, one of ten.
+    A bootstrap uses the deviation with ddof = 0 and the quantiles of a normal distribution. Without the factor, three
+    of four tables of 40 equal encoders with 5 seeds on 3 tasks are split into groups; with the factor, one of ten is.
     """
     if seeds < 2:
         return 1.0
@@ -163,9 +163,9 @@ def bootstrap_p(differences: Numbers) -> Numbers:
 
 
 def reject_holm(p_values: Numbers) -> npt.NDArray[np.bool_]:
-    """Return True for the hypotheses that Holm's procedure rejects, so that errors of all together stay below 5 %.
+    """Return True for the hypotheses that Holm's procedure rejects at a family-wise error rate of 5 %.
 
-    `statsmodels` has it too, and collects garbage at each call: 66 ms, for every group of a ranking.
+    `statsmodels` has this procedure too, but collects garbage at each call: 66 ms for every group of a ranking.
     """
     order = np.argsort(p_values, kind="stable")
     levels = (1 - LEVEL) / np.arange(len(p_values), 0, -1)

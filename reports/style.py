@@ -21,7 +21,7 @@ WIDTH = 5.4  # inches: text of 10 points stays legible on a phone of 390 pixels
 DPI = 160
 SALT = "mbcbench"
 INK, FAINT, FACTS = "#24292f", "#8c959f", "#57606a"
-DETAILS = r" as |, | \(| with "  # what follows in the name of a data set is left out in a picture
+DETAILS = r" as |, | \(| with "  # the rest of the name of a data set is left out in a picture
 RC: Any = {
     "svg.hashsalt": SALT,
     "svg.fonttype": "path",
@@ -38,7 +38,7 @@ RC: Any = {
 }
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 DODGE = 0.4  # from the first to the last mark of a category; categories are 1 apart
-MAX_SERIES = 8  # that one figure tells apart
+MAX_SERIES = 8  # that one figure can distinguish
 YELLOW = 8  # of seaborn's palette: hardly visible on white
 LEGEND_CHARACTERS = 78  # that fit below a figure
 SEABORN_HEADINGS = ("encoder", "mode", "model", "series")  # entries of a legend that name its columns
@@ -114,7 +114,7 @@ def draw_lines(data: pd.DataFrame, hue: str = "model", *, labels: tuple[str, str
 def line_plot(axes: "Axes", data: pd.DataFrame, names: Sequence[str], hue: str = "model", *, dots: bool = True) -> None:
     """Draw one line for each of `names` into a panel.
 
-    dots: mark what was measured; without, intervals are bands.
+    dots: mark the measured points; without them, intervals are bands.
     """
     import seaborn as sns
 
@@ -130,7 +130,7 @@ def line_plot(axes: "Axes", data: pd.DataFrame, names: Sequence[str], hue: str =
 
 
 def _hollow(axes: "Axes", table: pd.DataFrame, names: Sequence[str], hue: str, places: pd.Series) -> None:
-    """Draw the mark of a mean hollow if some of its trainings learnt nothing. places: along the axis, of each row."""
+    """Draw the mark of a mean hollow if some of its trainings learnt nothing. places: of each row, along the axis."""
     if "has learnt" not in table or table["has learnt"].all():
         return
     by = [hue, "place"]
@@ -148,7 +148,7 @@ def _hollow(axes: "Axes", table: pd.DataFrame, names: Sequence[str], hue: str, p
 
 
 def add_facts(figure: "Figure", data: pd.DataFrame) -> None:
-    """Write above a figure on how many seeds, which data and how many steps its numbers rest, and what is hollow."""
+    """Write the seeds, the data and the steps of the numbers above a figure, and the meaning of hollow markers."""
     figure.suptitle("; ".join(_facts(data)), fontsize=7.5, color=FACTS)
 
 
@@ -196,14 +196,14 @@ def draw_points(
 
 
 def _dodged(table: pd.DataFrame, x: str, hue: str, names: Sequence[str]) -> pd.Series:
-    """Return where `draw_points` draws each row: side by side around the place of its category."""
+    """Return the position at which `draw_points` draws each row: side by side around the position of its category."""
     offsets = np.linspace(-DODGE / 2, DODGE / 2, len(names)) if len(names) > 1 else np.zeros(1)
     categories = list(dict.fromkeys(table[x]))
     return table[x].map(categories.index) + table[hue].map(dict(zip(names, offsets, strict=True)))
 
 
 def finish(axes: "Axes", labels: tuple[str, str], ticks: Iterable[float] | None = None) -> None:
-    """Label the axes of a panel, and set ticks at the values of `x` where they are given."""
+    """Label the axes of a panel, and set ticks at values of `x` if they are given."""
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""Tables as text: numbers as people read them, Markdown and LaTeX."""
+"""Tables as text: formatted numbers, Markdown and LaTeX."""
 
 import math
 import re
@@ -9,12 +9,12 @@ import pandas as pd
 
 from .rendering import template
 
-# Characters that LaTeX takes for something else, or that are not ASCII.
+# Characters that are special in LaTeX, or that are not ASCII.
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "±": r"$\pm$", "×": r"$\times$", "–": "--", "…": r"\dots{}", "−": "$-$", "|": r"\textbar{}", '"': "''",
-    "†": r"$\dagger$", "[": "{[}",  # behind the end of a row, `[` would begin an argument
+    "†": r"$\dagger$", "[": "{[}",  # after the end of a row, `[` would begin an argument
 }  # fmt: skip
 
 MAX_WIDTH = 200  # characters of a padded Markdown table
@@ -40,7 +40,7 @@ def _format(value: Any, number_format: str) -> str:
 
 
 def format_known(value: Any, number_format: str) -> str:
-    """Return a number as text, or nothing if it is missing."""
+    """Return a number as text, or an empty string if it is missing."""
     return "" if pd.isna(value) else format(float(value), number_format)
 
 
@@ -54,7 +54,7 @@ def markdown_table(data: pd.DataFrame) -> str:
 def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], align: str = "") -> str:
     """Return a Markdown table, one line for each row.
 
-    align: `l`, `r` or `c` for each column; to the left without. Columns are padded unless the table is too wide for it.
+    align: `l`, `r` or `c` for each column; to the left by default. Columns are padded unless the table is too wide.
     """
     from tabulate import tabulate
 
@@ -81,6 +81,6 @@ def latex_table(title: str, caption: str, data: pd.DataFrame) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Return text in ASCII in which nothing is a command of LaTeX."""
+    """Return text in ASCII without characters that are special in LaTeX."""
     escaped = "".join(LATEX.get(character, character) for character in " ".join(text.split()))
     return escaped.encode("ascii", "replace").decode()

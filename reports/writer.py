@@ -25,12 +25,12 @@ Files = dict[str, str | bytes]
 def write(
     artefacts: Sequence[Artefact], frame: pd.DataFrame, info: JsonObject, formats: Sequence[str]
 ) -> tuple[Files, dict[str, str]]:
-    """Return files by name, and for each artefact that has no records what to do about it."""
+    """Return files by name, and advice for each artefact without records."""
     rows = label_models(frame)
     claims = claims_table(rows)
     shown, missing = [], {}
     for artefact in artefacts:
-        # The claims are judged already.
+        # The claims have been judged already.
         known = replace(artefact, data=lambda _: claims) if artefact is CLAIMS_TABLE else artefact
         rendered = render(known, rows, claims, _pictures(formats))
         if rendered.data.empty:
@@ -54,13 +54,13 @@ def write(
 
 
 def _pictures(formats: Collection[str]) -> list[str]:
-    """Return the formats to draw in. A page shows the picture next to it, or has a PNG inside."""
+    """Return the formats to draw in. A page shows a picture file next to it, or contains a PNG."""
     pictures = [kind for kind in PICTURES if kind in formats]
     return ["png"] if "html" in formats and not pictures else pictures
 
 
 def _files(rendered: RenderedArtefact, formats: Collection[str], lines: Sequence[str]) -> Files:
-    """Return the files of an artefact. lines: where its records come from."""
+    """Return the files of an artefact. lines: the origin of its records."""
     files: Files = {}
     for kind, picture in rendered.images.items():
         if kind in formats:
@@ -113,7 +113,7 @@ def _by_claim(claims: pd.DataFrame) -> list[tuple[str, Sequence[Row], str]]:
 def index(
     shown: Sequence[RenderedArtefact], missing: Sequence[str], formats: Collection[str], lines: Sequence[str]
 ) -> str:
-    """Return the list of what was drawn, with links, and of what was not, as Markdown."""
+    """Return the lists of artefacts that were drawn, with links, and that were not, as Markdown."""
     origin = list(map(sentence, lines))
     return template("index.md").render(shown=shown, groups=GROUPS, formats=formats, missing=missing, origin=origin)
 

@@ -1,4 +1,4 @@
-"""The ranked leaderboard: what stands beside the name of an encoder, and the columns of the three tasks."""
+"""The ranked leaderboard: notes next to the name of an encoder, and columns of the three tasks."""
 
 import math
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ MARKS = {
     UNCONVERGED: "not converged: twice the steps improve its validation score by more than the task's tolerance",
     UNLEARNT: "at chance: a training ended within .02 nats of the loss of the best prediction that ignores the set",
 }
-# Orders of a stream in the table, by their words; the page explains them.
+# Short names of stream orders in the table, by their names in words; the page explains them.
 SHORT_ORDERS = {words: words.partition(" ")[0] for words in ORDERS.values()}
 SHORT_ORDERS |= {ORDERS["one-and-rest"]: "1 + rest", ONE_PIECE: "whole", ANY_ORDER: "any"}
 LAW_COLUMNS = ("mbc", "other laws")
@@ -33,9 +33,9 @@ COST_LABELS = {"throughput": "elem/s", "memory": "mem.", "parameters": "params"}
 
 @dataclass(frozen=True)
 class Entry:
-    """Notes beside the name of an encoder in the first column.
+    """Notes next to the name of an encoder in the first column.
 
-    rank: nothing if it is not ranked; `reason` says why. traits: what rows can be filtered by.
+    rank: empty if it is not ranked, for the `reason` given. traits: values by which rows can be filtered.
     """
 
     name: str
@@ -123,10 +123,10 @@ def _place(ranking: Ranking, name: str, task: Task) -> str:
 
 
 def _worst_cell(row: Row) -> Cell:
-    """Return the score that ranks, with its interval, the worst order, and remarks."""
+    """Return the score for the ranking, with its interval, the worst order, and remarks."""
     if pd.isna(row["score"]):
         return Cell("", "", "missing", None, str(row["lacks"]) or "no score")
-    if row["lacks"]:  # without a sort key: it cannot be compared with means over all seeds
+    if row["lacks"]:  # no sort key: the score cannot be compared with means over all seeds
         seeds = f"{row['seeds']:g} of {row['expected']} seeds"
         return Cell(format_score(row["score"]), seeds, "missing", None, str(row["lacks"]))
     marks = tuple(remarks(row))
@@ -176,7 +176,7 @@ def _law_columns(table: pd.DataFrame) -> list[Column]:
 
 
 def _badge(row: Row, groups: Sequence[str]) -> Cell:
-    """Return the laws that hold, of those that apply, over some groups, with each group in the tooltip."""
+    """Return the numbers of laws that hold and that apply, over some groups; the tooltip has each group."""
     texts = [str(row[f"laws.{group}"]) for group in groups]
     status = worst(row[f"laws.{group}.status"] for group in groups)
     hold = sum(int(text.split("/")[0]) for text in texts)

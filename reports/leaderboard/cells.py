@@ -1,4 +1,4 @@
-"""Cells and columns of the leaderboard as they are shown, in the terminal and on the page alike."""
+"""Cells and columns of the leaderboard, for the terminal and the page."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from ..columns import Row
 from ..formatting import STATUS_WORDS, format_number, symbol
 from .columns import TASKS, ScoreColumn
 
-OTHER_TASKS = ("nll", "centroids")  # their columns form a table of their own where width is short
+OTHER_TASKS = ("nll", "centroids")  # their columns form a separate table if space is short
 LOWER_IS_BETTER = ("nll", "images", "memory", "state", "parameters")
 INTERVAL = "mean and 95 % t interval over seeds"
 
@@ -20,8 +20,8 @@ INTERVAL = "mean and 95 % t interval over seeds"
 class Cell:
     """A cell of a table.
 
-    beside: an interval, or what is missing. order: sort key. title: tooltip. below: a second line. marks: symbols of
-    remarks (see `board.MARKS`).
+    beside: an interval, or a note on missing seeds. order: sort key. title: tooltip. below: a second line. marks:
+    symbols of remarks (see `board.MARKS`).
     """
 
     text: str
@@ -37,8 +37,8 @@ class Cell:
 class Column:
     """A column of a table.
 
-    about: meaning in words. numeric: True if it holds numbers. heading: shared with the columns beside it. is_main:
-    True if there is room for it on a phone.
+    about: meaning in words. numeric: True if it holds numbers. heading: shared with adjacent columns. is_main: True
+    if there is room for it on a phone.
     """
 
     key: str
@@ -85,7 +85,7 @@ def law_groups(table: pd.DataFrame) -> list[str]:
 
 
 def encoder_column(table: pd.DataFrame) -> Column:
-    """Return the column of the encoders. What else stands in it is in `board.Entry`."""
+    """Return the column of the encoders; `board.Entry` has further notes for it."""
     cells = tuple(Cell(str(name), order=str(name)) for name in table["encoder"])
     return Column("encoder", "encoder", "the encoder, best first", False, cells, is_main=True)
 
@@ -114,7 +114,7 @@ def _score_cell(row: Row, score: ScoreColumn) -> Cell:
     if not seeds:
         return Cell("", "", status, None, title)
     text = format_number(mean, score.metric)
-    if lost:  # without a sort key: it cannot be compared with means over all seeds
+    if lost:  # no sort key: the score cannot be compared with means over all seeds
         return Cell(text, story, status, None, title)
     notes = [] if math.isnan(half) else [f"±{half:.3f}"]
     if unlearnt:

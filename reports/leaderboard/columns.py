@@ -1,4 +1,4 @@
-"""Score columns of the leaderboard: which metric of which suite each shows, and under which setting."""
+"""Score columns of the leaderboard: the suite, metric and setting of each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,7 +36,7 @@ class ScoreColumn:
 
 
 def encoders_of(rows: pd.DataFrame, info: JsonObject) -> list[str]:
-    """Return the encoders that the run was asked for, then any others that have records."""
+    """Return the requested encoders of the run, then any others that have records."""
     return list(dict.fromkeys([*map(str, info.get("encoders") or ()), *rows["encoder"].dropna()]))
 
 
@@ -162,7 +162,7 @@ def _resource(key: str, label: str, about: str, metric: str, where: Filter) -> S
 
 
 def _largest(rows: pd.DataFrame, mode: str) -> tuple[Filter, str]:
-    """Return the setting of the largest set of a mode, and words for it."""
+    """Return the setting of the largest set of a mode, and its description."""
     sizes = rows.loc[rows["detail.mode"].eq(mode), "detail.n"].dropna()
     if sizes.empty:
         return {"detail.mode": mode}, ""

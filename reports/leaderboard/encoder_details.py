@@ -23,7 +23,7 @@ UNIT_SIZES = {"time": 1.0, "measured memory": 2.0**20}
 
 
 def anchors(encoders: Sequence[str]) -> dict[str, str]:
-    """Return the id of each encoder's place on the page, made of its name, so that links to it stay valid."""
+    """Return the HTML id of each encoder. Ids are made of names, so that links stay valid."""
     ids: dict[str, str] = {}
     counts: dict[str, int] = {}
     for name in encoders:
@@ -101,7 +101,7 @@ def task_details(ranking: Ranking, encoder: str) -> list[TaskDetails]:
 
 
 def _training_facts(row: Row) -> list[tuple[str, str]]:
-    """Return what is known of the trainings of an encoder on a task. row: of `TaskScores.table`."""
+    """Return facts about the trainings of an encoder on a task. row: of `TaskScores.table`."""
     facts = [("seeds", f"{row['seeds']:g}")]
     formats = {"lr": "{:g}", "steps": "{:g}", "seconds": "{:.3g}", "parameters": "{:,.0f}"}
     labels = {"lr": "learning rate", "seconds": "seconds of a training"}

@@ -1,4 +1,4 @@
-"""The leaderboard as one page that needs nothing else: style, script and figure are inside it."""
+"""The leaderboard as one self-contained page, with its style, script and figure."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -92,7 +92,7 @@ def _details(rows: pd.DataFrame, table: pd.DataFrame, ranking: Ranking, claims: 
 
 
 def boards(table: pd.DataFrame, ranking: Ranking, scores: Sequence[ScoreColumn]) -> list[tuple[str, list[Column]]]:
-    """Return the columns in tables that a page has room for, each with a heading and the encoder's column first.
+    """Return tables that fit on a page: a heading, and the columns, the encoder's first.
 
     All ranked scores are in one table.
     """
@@ -109,14 +109,14 @@ def boards(table: pd.DataFrame, ranking: Ranking, scores: Sequence[ScoreColumn])
 
 
 def _board(column: Column) -> str:
-    """Return the heading of the table that a column stands in."""
+    """Return the heading of the table that a column belongs to."""
     if column.key.partition(".")[0] in COST_KEYS:
         return "Cost"
     return "Tasks" if column.is_other_task or column.key.startswith("accuracy") else "Laws"
 
 
 def summary(table: pd.DataFrame, matrix: pd.DataFrame, rows: pd.DataFrame) -> list[tuple[int, str, str]]:
-    """Return counts of encoders: count, what is counted, and a status for its colour."""
+    """Return counts of encoders: the count, its description, and a status for its colour."""
     broken = set(rows.loc[rows["status"].map(css_class) == "broken", "encoder"])
     failing = set(rows.loc[rows["status"].isin(["fail", "xpass"]), "encoder"])
     complete = set(matrix.index[~matrix.isin([MISSING]).any(axis=1)])
@@ -132,7 +132,7 @@ def summary(table: pd.DataFrame, matrix: pd.DataFrame, rows: pd.DataFrame) -> li
 
 
 def law_statements(rows: pd.DataFrame) -> dict[str, str]:
-    """Return the statement of each law, as far as records have it."""
+    """Return the statements of laws that records have."""
     laws = rows[rows["suite"].eq("laws") & rows["detail.statement"].notna()].drop_duplicates("case")
     return dict(zip(laws["case"], laws["detail.statement"], strict=True))
 
@@ -147,7 +147,7 @@ class AccuracyCell:
 
 @dataclass(frozen=True)
 class AccuracyTable:
-    """Accuracy of each encoder by the number of test points. seeds: how many gave a value, and what the others did."""
+    """Accuracy of each encoder by the number of test points. seeds: notes on missing seeds."""
 
     sizes: tuple[str, ...]
     rows: dict[str, tuple[AccuracyCell, ...]]
@@ -177,7 +177,7 @@ def _accuracy_cell(means: Mapping[Any, float], encoder: str, size: float) -> Acc
 
 
 def _seed_notes(means: pd.DataFrame) -> dict[str, str]:
-    """Return, for encoders that lack seeds, how many gave a value."""
+    """Return the number of seeds with a value, for encoders that lack seeds."""
     worst = means.sort_values("seeds", kind="stable").drop_duplicates("encoder")
     lacking = worst[worst["lost"].ne("")]
     texts = map("{} of {} seeds; {}".format, lacking["seeds"], lacking["expected"], lacking["lost"])

@@ -1,8 +1,8 @@
 """The one ranking of encoders. Every table, page and figure that shows a rank takes it from `rank_encoders`.
 
-Score: of a task, an encoder and a seed, the worst over one piece and all orders of the stream (see `standard`). Rank:
-by the mean over tasks of the rank by mean score. Interval: of the ranks under resampled seeds. Group: from an encoder
-down to the last before one that can be told apart from it, by the difference in mean rank under the same resamples and
+Score: for a task, an encoder and a seed, the worst over one piece and all orders of the stream (see `standard`). Rank:
+by the mean over tasks of the rank by mean score. Interval: of the ranks under resampled seeds. Group: starts with an
+encoder, and ends before the first encoder that differs significantly from it in mean rank, by the same resamples and
 Holm's correction.
 """
 
@@ -21,7 +21,7 @@ from ..stats import LEVEL, Numbers, bootstrap_p, reject_holm, resample_means
 from .standard import TaskScores, standard_tasks
 
 RESAMPLES = 2000
-SEED = 0  # of the resamples: the same records give the same intervals
+SEED = 0  # of the resamples, so that the same records give the same intervals
 NOT_STANDARD = "not trained under the profile standard"
 APART = "deliberately wrong"
 RANKS = ("rank", "low", "high", "mean_rank")
@@ -29,11 +29,11 @@ RANKS = ("rank", "low", "high", "mean_rank")
 
 @dataclass(frozen=True)
 class Ranking:
-    """Ranks of encoders, and the scores that they rest on.
+    """Ranks of encoders, and the scores behind them.
 
     table: a row for each encoder: rank, low, high, group, mean_rank; `<task>.rank`, `.low` and `.high`; is_apart
     (deliberately wrong), and reason (why it is not ranked, in words). Ranks are NaN for encoders that are not ranked;
-    low and high also where there is nothing to resample.
+    low and high are also NaN if there is nothing to resample.
     """
 
     table: pd.DataFrame
@@ -41,13 +41,13 @@ class Ranking:
 
     @property
     def order(self) -> list[str]:
-        """Return the encoders: ranked ones first and best first, then the others, then those that stand apart."""
-        names = self.table.index.where(self.table["rank"].notna(), "")  # equal ranks are in the order of names
+        """Return the encoders: ranked ones from the best on, then the others, then deliberately wrong ones."""
+        names = self.table.index.where(self.table["rank"].notna(), "")  # equal ranks are sorted by name
         return list(self.table.assign(tie=names).sort_values(["is_apart", "rank", "tie"], na_position="last").index)
 
     @property
     def rule(self) -> str:
-        """Return how encoders are ranked, in words."""
+        """Return the rule of the ranking in words."""
         titles = list_all([scores.task.title for scores in self.tasks])
         seeds = max((len(scores.losses.columns) for scores in self.tasks), default=0)
         over = f"the mean over {titles} of the rank" if len(self.tasks) > 1 else f"the rank on {titles}"
@@ -82,7 +82,7 @@ def deliberately_wrong(rows: pd.DataFrame) -> set[str]:
 
 
 def _reason(encoder: str, tasks: Sequence[TaskScores], apart: set[str]) -> str:
-    """Return why an encoder is not ranked; nothing if it is."""
+    """Return the reason why an encoder is not ranked; empty if it is ranked."""
     lacks = [text for text in (str(scores.table.at[encoder, "lacks"]) for scores in tasks) if text]
     if encoder in apart:
         return APART
@@ -92,7 +92,7 @@ def _reason(encoder: str, tasks: Sequence[TaskScores], apart: set[str]) -> str:
 
 
 def _ranks(tasks: Sequence[TaskScores], ranked: list[str]) -> pd.DataFrame:
-    """Return the columns of ranks, for the encoders that are ranked; all of them lack nothing."""
+    """Return the columns of ranks for the ranked encoders, which have all scores."""
     if not ranked or not tasks:
         return pd.DataFrame(columns=[*RANKS, "group"], dtype=float)
     rng = np.random.default_rng(SEED)
@@ -123,7 +123,7 @@ def _rank_rows(values: Numbers, method: Literal["average", "min"] = "average") -
 
 
 def _with_interval(prefix: str, losses: Numbers, resamples: Numbers) -> dict[str, Numbers]:
-    """Return the rank by loss, and the interval of the ranks under resamples; it holds the rank itself."""
+    """Return the rank by loss, and the interval of the ranks under resamples, widened to contain the rank."""
     rank = rankdata(losses, method="min").astype(float)
     ends = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     low, high = np.quantile(_rank_rows(resamples, "min"), ends, axis=0, method="nearest")
@@ -131,7 +131,7 @@ def _with_interval(prefix: str, losses: Numbers, resamples: Numbers) -> dict[str
 
 
 def group_letters(mean_rank: Numbers, resampled: Numbers) -> npt.NDArray[np.object_]:
-    """Return the group of each encoder (A, B, ...); nothing without resamples. resampled: mean ranks by resample."""
+    """Return the group of each encoder (A, B, ...); empty without resamples. resampled: mean ranks by resample."""
     letters = np.full(len(mean_rank), "", dtype=object)
     if np.isnan(resampled).any():
         return letters
@@ -153,7 +153,7 @@ def _letter(number: int) -> str:
 
 
 def format_interval(low: float, high: float) -> str:
-    """Return `2–5`, or `2` if both ends are equal; nothing if they are not known."""
+    """Return `2–5`, or `2` if both ends are equal; empty if they are not known."""
     if np.isnan(low) or np.isnan(high):
         return ""
     return f"{low:g}" if low == high else f"{low:g}–{high:g}"

@@ -1,6 +1,6 @@
 """The leaderboard: badges of laws first, then scores with intervals, throughput and memory.
 
-A cell that failed or is missing is shown as what it is and never averaged away.
+Failed and missing cells are shown as such; no mean hides them.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ FORMATS = ("html", "md", "latex", "csv", "png", "svg")
 def write(
     artefacts: Sequence[Artefact], frame: pd.DataFrame, info: JsonObject, formats: Sequence[str]
 ) -> tuple[Files, dict[str, str]]:
-    """Return the leaderboard and the artefacts as files, and for each artefact without records what to do about it."""
-    from .. import writer  # it imports the plotting libraries
+    """Return the leaderboard and the artefacts as files, and advice for each artefact without records."""
+    from .. import writer  # imports the plotting libraries
 
     return writer.write(artefacts, frame, info, formats)
 

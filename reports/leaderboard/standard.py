@@ -1,4 +1,4 @@
-"""Scores of trained models, from the records of the profile `standard`: one table for each task.
+"""Scores of trained models, from the records of the profile `standard`: one table per task.
 
 The score of an encoder under a seed is its worst over one piece and all orders of the stream, on sets as large as in
 training.
@@ -19,7 +19,7 @@ from ..selection import has_not_learnt, is_standard
 from ..stats import half_width
 from .columns import ACCURACY, CENTROIDS, COMPLETION, ONE_PIECE
 
-RANDOM = "random"  # the order of the stream that has a column of its own
+RANDOM = "random"  # the stream order with a column of its own
 # Orders of a stream, in words.
 ORDERS = {
     RANDOM: "random chunks",
@@ -29,14 +29,14 @@ ORDERS = {
     "one-and-rest": "one, then the rest",
 }
 ANY_ORDER = "any order"
-UNCHANGED = 0.0005  # a loss by streaming below this is not one: it would vanish in three digits
-AT_CHANCE = 0.02  # nats of training loss below the baseline: with less, an encoder has learnt nothing of the task
+UNCHANGED = 0.0005  # a smaller loss by streaming counts as none: it would vanish in three digits
+AT_CHANCE = 0.02  # nats of training loss below the baseline; with less, an encoder has learnt nothing
 COMMON = 0.5  # a seed, test or task counts if this share of the encoders has it
 
 
 @dataclass(frozen=True)
 class Task:
-    """A task that ranks encoders. suite: its records. noun: of the elements of a set."""
+    """A task that ranks encoders. suite: that of its records. noun: name of the elements of a set."""
 
     key: str
     suite: str
@@ -133,7 +133,7 @@ def _final_tests(rows: pd.DataFrame, task: Task) -> pd.DataFrame:
 
 
 def _missing_tests(losses: pd.DataFrame, task: Task) -> "pd.Series[str]":
-    """Return for each encoder which of the columns (seed, order) it lacks, in words."""
+    """Return the columns (seed, order) that each encoder lacks, in words."""
     is_missing = losses.isna().to_numpy()
     gaps = [_describe_gap(losses.columns[missing], losses.columns, task) for missing in is_missing]
     return pd.Series(gaps, index=losses.index, dtype=object)
@@ -206,7 +206,7 @@ def _trainings(tests: pd.DataFrame) -> pd.DataFrame:
 
 
 def _convergence(rows: pd.DataFrame, tests: pd.DataFrame, task: Task) -> pd.DataFrame:
-    """Return by how much twice the steps improve the validation score (`gain`), and if that is too much."""
+    """Return the gain of the validation score by twice the steps (`gain`), and whether it is too large."""
     doubled = rows[rows["params.role"].eq("doubled") & rows["metric"].eq("validation_score")]
     doubled = doubled.drop_duplicates("encoder", keep="last").set_index("encoder")
     is_same_seed = tests["seed"].eq(tests["encoder"].map(doubled["seed"]))
@@ -219,7 +219,7 @@ def _convergence(rows: pd.DataFrame, tests: pd.DataFrame, task: Task) -> pd.Data
 def _item_covariances(tests: pd.DataFrame, complete: pd.DataFrame) -> npt.NDArray[np.float64] | None:
     """Return, for each seed, the covariance of the scores of encoders that the choice of test items causes.
 
-    tests: of sets as large as in training. complete: losses (encoder x seed, order); the worst order is looked at.
+    tests: of sets as large as in training. complete: losses (encoder x seed, order), of which the worst order counts.
     """
     packed = tests.set_index(["encoder", "seed", "order"])["detail.outcomes"]
     covariances = []

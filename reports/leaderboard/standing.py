@@ -76,7 +76,7 @@ def name_leaders(data: pd.DataFrame) -> str:
 
 
 def draw_ranking(data: pd.DataFrame) -> "Figure":
-    """Draw the rank of each encoder with its interval, and beside it what it loses by streaming on each task."""
+    """Draw the rank of each encoder with its interval, and next to it its loss by streaming on each task."""
     from matplotlib.figure import Figure
 
     ranked, tasks = data.dropna(subset=["rank"]), _task_keys(data)
@@ -125,10 +125,10 @@ def _draw_scores(axes: "Axes", ranked: pd.DataFrame, task: str) -> None:
 
 
 def profile_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return how far each ranked encoder is behind the best under every seed of every task.
+    """Return the distance of each ranked encoder to the best one, for every seed of every task.
 
     Columns: encoder, task, seed, behind; 0 is the best encoder and 1 the median, so that tasks with different units can
-    be put together. Encoders are in the order of the ranking.
+    be combined. Encoders are in the order of the ranking.
     """
     ranking = ranking_of(frame)
     ranked = list(ranking.table.loc[ranking.order, "rank"].dropna().index)
@@ -145,14 +145,14 @@ def profile_rows(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def name_nearest(data: pd.DataFrame) -> str:
-    """Return the encoders that are least behind the best."""
+    """Return the encoders that are nearest to the best."""
     means = data.groupby("encoder")["behind"].mean().sort_values(kind="stable").head(3)
     words = [f"{name} ({behind:.2f})" for name, behind in means.items()]
     return f"Least behind the best on average (0: the best, 1: the median): {list_names(words)}"
 
 
 def draw_profiles(data: pd.DataFrame) -> "Figure":
-    """Draw for the first encoders of the ranking on what share of tasks and seeds they are at most so far behind."""
+    """Draw performance profiles of the first encoders: the fraction of tasks and seeds within each distance."""
     import seaborn as sns
 
     names = list(dict.fromkeys(data["encoder"]))[:MAX_SERIES]

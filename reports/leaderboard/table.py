@@ -1,4 +1,4 @@
-"""The leaderboard as a table with one row for each encoder, and notes on what the run lacks."""
+"""The leaderboard as a table with one row per encoder, and notes on missing records."""
 
 from collections.abc import Iterator, Sequence
 
@@ -78,7 +78,7 @@ def _probes(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 
 
 def notes(frame: pd.DataFrame, info: JsonObject, table: pd.DataFrame) -> list[str]:
-    """Return what the run lacks: suites and encoders without records, missing seeds, settings that are left out."""
+    """Return notes on suites and encoders without records, missing seeds, and settings that are left out."""
     rows = tidy(frame)
     if rows.empty:
         return ["There are no records: nothing was run, or the run was stopped before its first cell ended."]
@@ -99,7 +99,7 @@ def notes(frame: pd.DataFrame, info: JsonObject, table: pd.DataFrame) -> list[st
 
 
 def _unranked(table: pd.DataFrame) -> list[str]:
-    """Return which encoders are not ranked, and why; one line if none is."""
+    """Return the encoders that are not ranked, with reasons; one line if none is ranked."""
     if table["rank"].isna().all():
         return [NOTHING_RANKED]
     unranked = table[table["rank"].isna()]
@@ -111,7 +111,7 @@ def _unranked(table: pd.DataFrame) -> list[str]:
 
 
 def _gaps(rows: pd.DataFrame, table: pd.DataFrame, silent: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield the encoders that lack records which others have, and which."""
+    """Yield encoders that lack records of other encoders, and the missing records."""
     matrix = law_matrix(rows, list(table["encoder"]))
     for row in table[~table["encoder"].isin(silent)].to_dict("records"):
         statuses = matrix.loc[row["encoder"]]

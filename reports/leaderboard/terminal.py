@@ -27,7 +27,7 @@ ASCII = str.maketrans(
 )
 NAME_WIDTH = 24  # longer names are folded
 RANKED_NAME_WIDTH = 27
-OMITTED = ("memory.streamed", "state")  # for lack of width; the page has them
+OMITTED = ("memory.streamed", "state")  # to save width; the page has them
 UNLIMITED = 1000  # columns: wider than any table
 LEGEND = (
     "\nA badge counts the laws that hold, of those that apply. ± is the 95 % t interval of the mean over seeds; a "
@@ -41,7 +41,7 @@ COLUMNS = (
 
 
 def style(status: str) -> str:
-    """Return the style of a status; whatever is wrong is red."""
+    """Return the style of a status; faults are red."""
     return STYLES.get(status, "bold red")
 
 
@@ -91,7 +91,7 @@ class TerminalLeaderboard:
         return tables
 
     def _layouts(self) -> Iterator[Sequence[Sequence[Column]]]:
-        """Yield the columns other than the encoder's, in more and more tables."""
+        """Yield the columns other than the encoder's, in layouts with more and more tables."""
         scores = self._columns[1:]
         if self._ranking.tasks:
             yield from _ranked_layouts(scores)
@@ -104,7 +104,7 @@ class TerminalLeaderboard:
 
 
 def _ranked_layouts(columns: Sequence[Column]) -> Iterator[Sequence[Sequence[Column]]]:
-    """Yield the columns of ranked encoders in more and more tables. The scores that rank them always come first."""
+    """Yield the columns of ranked encoders, in layouts with more and more tables. Scores for the ranking come first."""
     worst, others = _split(columns, lambda column: column.is_main)
     measured, tests = _split(others, lambda column: not _is_of_task(column))
     laws, costs = _split(measured, lambda column: column.heading == "laws")
@@ -141,7 +141,7 @@ def _width(tables: Sequence[Table], console: Console, options: ConsoleOptions) -
 
 
 def _table(rows: Sequence[Entry], columns: Sequence[Column], ascii_only: bool) -> Table:
-    """Return a table whose first columns are the rank, its interval and group beside scores that rank, and the name."""
+    """Return a table. It begins with the rank, its interval and group if it has scores that rank, and the name."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, collapse_padding=True)
     has_intervals = columns[0].is_main
     table.add_column("#", justify="right", no_wrap=True)
@@ -168,7 +168,7 @@ def _is_of_task(column: Column) -> bool:
 
 
 def _cell(cell: Cell) -> Text:
-    """Return `0.912 ±0.013`; a value that lacks seeds has a mark and how many it has; without a value, the status."""
+    """Return `0.912 ±0.013`, with a mark and the number of seeds if some are missing; without a value, the status."""
     if "/" in cell.text:
         return Text(f"{symbol(cell.status)} {cell.text}", style=style(cell.status))
     if not cell.text:
@@ -214,5 +214,5 @@ def _translate(text: Text, ascii_only: bool) -> Text:
 
 
 def terminal(frame: pd.DataFrame, info: JsonObject) -> RenderableType:
-    """Return a run as `rich` prints it: the leaderboard, a legend, what went wrong, and what the run lacks."""
+    """Return a run as `rich` prints it: the leaderboard, a legend, failures, and notes on missing records."""
     return Group(TerminalLeaderboard(frame, info))

@@ -13,7 +13,7 @@ from mbcbench.reporting import Artefact
 from ..selection import label_models, select
 
 COLUMNS = ["paper", "built", "parameters", "differs"]
-# Layers as PyTorch prints them -> as papers write them.
+# Patterns for layers as PyTorch prints them, and their form in papers.
 SHORT_NAMES = (
     (r"Linear\(in_features=(\d+), out_features=(\d+), bias=True\)", r"Linear(\1, \2)"),
     (r"Linear\(in_features=(\d+), out_features=(\d+), bias=False\)", r"Linear(\1, \2) without bias"),
@@ -27,7 +27,7 @@ SHORT_NAMES = (
 
 
 class Line(NamedTuple):
-    """A line of the paper's table, the modules that it became, and where these differ from it."""
+    """A line of the paper's table, the modules that implement it, and their differences from it."""
 
     paper: str
     modules: tuple[str, ...]
@@ -98,7 +98,7 @@ PAPER: dict[str, tuple[str, tuple[Line, ...]]] = {
 
 
 def layer_table(frame: pd.DataFrame, table: str) -> pd.DataFrame:
-    """Return a row for each line of the paper's table, one for layers in no line, and the sum of parameters."""
+    """Return a row for each line of the paper's table, one for other layers, and the sum of parameters."""
     where: Filter = {"suite": "architectures", "case": table}
     if table == "table6":  # old runs built DeepSets with a network, which this table of the paper does not have
         where = {**where, "encoder": DEEPSETS_MEAN.encoder}
@@ -141,7 +141,7 @@ def short_name(layer: str) -> str:
 
 
 def count_differences(data: pd.DataFrame) -> str:
-    """Return the number of parameters and how many lines differ from the paper's."""
+    """Return the number of parameters, and the number of lines that differ from the paper's."""
     lines = data[data["paper"].ne("")]
     differing = int(lines["differs"].ne("").sum())
     return (

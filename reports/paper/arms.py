@@ -1,4 +1,4 @@
-"""Three arms of the reproduction: as the paper's text says, as its published code does, and repaired."""
+"""Three arms of the reproduction: the paper's text, its published code, and a repaired version."""
 
 from collections.abc import Iterator
 

@@ -15,9 +15,10 @@ Test = Holds | Contrast
 
 @dataclass(frozen=True)
 class Claim:
-    """One reading of a claim of the paper, and what tests it.
+    """One reading of a claim of the paper, and its tests.
 
-    id: C1 to C24. reading: which of several, or empty. where: in the paper. says: the claim in words.
+    id: C1 to C24. reading: name of the reading, or empty if there is only one. where: place in the paper. says: the
+    claim in words.
     """
 
     id: str
@@ -45,7 +46,7 @@ def judge(claim: Claim, rows: pd.DataFrame) -> Verdict:
 
 
 def data_sets(claim: Claim, verdict: Verdict) -> str:
-    """Return the data sets that a claim was tested on, marked if they stand in for the paper's."""
+    """Return the data sets on which a claim was tested, marked if they are stand-ins for the paper's."""
     if not all(isinstance(test, Contrast) for test in claim.tests):
         return "random sets"
     names = frozenset[str]().union(*(part.data for part in verdict.parts))

@@ -1,4 +1,4 @@
-"""The claims of the Slot Set Encoder paper, in the order of the paper, with what tests each reading of them."""
+"""The claims of the Slot Set Encoder paper, in the order of the paper, with the tests of each reading."""
 
 from mbcbench.paper import (
     DEEPSETS_MAX,
@@ -55,10 +55,10 @@ PARTITION, SLOTS_MATTER = "mbc.partition", "substance.slots"
 DEEPSETS, POOLING_BY_ATTENTION = DEEPSETS_MEAN.label, PMA.label
 # On ImageNet the paper's DeepSets has a network (Table 8); on MNIST it is a mean (Table 6).
 DEEPSETS_128 = DEEPSETS_MEAN_128.label
-# How encodings of the tasks on centroids are scaled: that of a Slot Set Encoder shrinks with the number of its slots.
+# Scalings of encodings in the tasks on centroids: that of a Slot Set Encoder shrinks with the number of its slots.
 SSE_128, STACK = SSE_MEAN_128.label, DIGIT_HIERARCHY.label
 
-# What several readings of one claim share: id, place in the paper, statement.
+# Parts that several readings of one claim share: id, place in the paper, statement.
 C1_WHERE = "Prop. 2.1, App. C.1"
 C7_SAYS = f"with random slots, K can be changed at test time: the NLL stays within {NLL_MARGIN}"
 C11_IMPROVE = "trained on 1000 pixels, DeepSets and SSE improve as 2000-4000 stream in"
@@ -95,7 +95,7 @@ def _chunks_lose(order: str, chunk: int) -> Claim:
 
 
 def _lower_nll(slots: int, size: int) -> Claim:
-    """Figure 3a: a Slot Set Encoder against both others."""
+    """Return a claim of Figure 3a: a Slot Set Encoder against both others."""
     model, setting = sse("random", slots).label, image_setting(size)
     tests = (better_than(model, DEEPSETS, setting), better_than(model, POOLING_BY_ATTENTION, setting))
     return Claim("C10", f"K={slots}, {size} points", "Fig. 3a", "SSE has a lower NLL than DeepSets and PMA", tests)
@@ -121,7 +121,7 @@ def _ahead_on_digits(reading: str, model: str, rival: str) -> Claim:
 
 
 def _more_accurate_on_shapes(models: tuple[str, ...], sizes: tuple[int, ...]) -> list[Contrast]:
-    """Table 1: each model against DeepSets and the Set Transformer."""
+    """Return contrasts of Table 1: each model against DeepSets and the Set Transformer."""
     return [
         better_than(model, rival.label, train_size_setting(SHAPES, size), ACCURACY)
         for size in sizes
@@ -288,7 +288,7 @@ CLAIMS: tuple[Claim, ...] = (
             better_in_ablation(SSE_1.label, sse("random", 1, g="max").label),
         ),
     ),
-    # With one slot the slots cancel: both are one function, and only the draw of their weights differs.
+    # With one slot, the slots cancel: both models are the same function, and only their initial weights differ.
     Claim("C15", "K=1", "Fig. 4b", C15_SAYS, (has_no_effect(SLOTS_MATTER, ONE_SLOT),)),
     # The published code sums over the slots, which cancels their attention for any K.
     Claim("C15", "published code", "Fig. 4b", C15_SAYS, (has_no_effect(SLOTS_MATTER, (PUBLISHED_32,)),)),
@@ -315,7 +315,7 @@ CLAIMS: tuple[Claim, ...] = (
         ),
     ),
     Claim("C17", "published code", "Fig. 7", C17_SAYS, (has_no_effect(SLOTS_MATTER, (PUBLISHED_32,)),)),
-    # Slots that change nothing change nothing in any width.
+    # Slots without effect have no effect at any width.
     Claim("C18", "published code", "Fig. 7", C18_SAYS, (has_no_effect(SLOTS_MATTER, (PUBLISHED_32,)),)),
     Claim("C18", "deterministic, K=1", "Fig. 7", C18_SAYS, (has_no_effect(SLOTS_MATTER, ONE_SLOT[1:]),)),
     Claim(

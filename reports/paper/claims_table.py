@@ -1,4 +1,4 @@
-"""Claims of the paper as a table: each reading with the verdict that the records give."""
+"""Claims of the paper as a table: each reading with its verdict from the records."""
 
 from collections.abc import Sequence
 
@@ -26,8 +26,8 @@ def claims_table(rows: pd.DataFrame, claims: Sequence[Claim] = CLAIMS) -> pd.Dat
     """Return a row for each reading of a claim. rows: see `label_models`.
 
     effect, low, high: of the deciding difference, above zero if the claim is right. p: of the test that decides,
-    adjusted for all readings with a number by Holm and by Benjamini and Hochberg. other records: the verdicts that
-    shorter trainings and a second data set would give.
+    adjusted for all readings with a number by Holm and by Benjamini and Hochberg. other records: the verdicts
+    from shorter trainings and from a second data set.
     """
     rows = with_speed(rows)
     table = pd.DataFrame([_row(claim, rows) for claim in claims])
@@ -63,7 +63,7 @@ def _numbers(test: PairedTest | None) -> JsonDict:
 
 
 def describe_effect(row: Row) -> str:
-    """Return the deciding difference of a reading: `+0.0230 ± 0.0060`, or nothing if there is none."""
+    """Return the deciding difference of a reading: `+0.0230 ± 0.0060`, or empty if there is none."""
     if pd.isna(row["effect"]):
         return ""
     half = (row["high"] - row["low"]) / 2
@@ -71,7 +71,7 @@ def describe_effect(row: Row) -> str:
 
 
 def count_verdicts(data: pd.DataFrame) -> str:
-    """Return how many readings have which verdict."""
+    """Return the number of readings with each verdict."""
     confirmed, refuted, equal, undecided = data["verdict"].value_counts().reindex(OUTCOMES, fill_value=0)
     readings = f"{len(data)} readings of {data['id'].nunique()} claims"
     return (

@@ -1,4 +1,4 @@
-"""Images as they are completed from more and more of their pixels."""
+"""Images, completed from more and more of their pixels."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ COLOURS = ["red", "green", "blue"]
 COLUMNS = ["what", "image", "size", "pixel", *COLOURS]
 CONTEXT, IMAGE = "context", "image"  # in the column `what`, next to the models: the given pixels, and all pixels
 MAX_IMAGES = 2
-GREY = 208  # of pixels that were not given
+GREY = 208  # colour of pixels outside of the context
 
 
 def completions(frame: pd.DataFrame) -> pd.DataFrame:
@@ -77,7 +77,7 @@ def compare_errors(data: pd.DataFrame) -> str:
 
 
 def draw(data: pd.DataFrame) -> "Figure":
-    """Draw the contexts of each image, and below them what each model made of them; the last column is the image."""
+    """Draw the contexts of each image, and below them the completions of each model; the last column is the image."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -108,7 +108,7 @@ def _set_titles(panels: "Sequence[Axes]", sizes: Sequence[int]) -> None:
 
 
 def _draw_panel(axes: "Axes", pixels: pd.DataFrame | None, side: int) -> None:
-    """Draw an image of the pixels that there are; without any, nothing."""
+    """Draw an image of the given pixels; draw nothing if there are none."""
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
     for spine in axes.spines.values():

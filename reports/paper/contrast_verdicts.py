@@ -1,6 +1,6 @@
 """Verdicts by numbers: differences between models that are paired by seed, in one setting.
 
-A model that has not learnt under some seeds is compared like any other, with a remark: leaving it out would look at
+A model that has not learnt under some seeds is compared like any other, with a remark: leaving it out would depend on
 the outcome.
 """
 
@@ -20,13 +20,13 @@ from .contrasts import Contrast, Quantity, Term, describe_setting
 from .verdicts import Outcome, Part
 
 COMMAND = "mbcbench run --suite paper --profile thorough"
-MIN_STEPS = 400  # of training: a model that was trained for less says nothing about its encoder
+MIN_STEPS = 400  # of training: a model with fewer steps says nothing about its encoder
 MIN_SEEDS, MIN_SEEDS_OF_LARGE = 6, 3  # of a verdict: with fewer than six, no exact test can be significant
 LARGE = 1000  # elements in training, from which a verdict may rest on fewer seeds
 
 
 def judge_contrast(test: Contrast, rows: pd.DataFrame, tests: int, place: int) -> Part:
-    """Judge a paired difference. tests: the number of parts of the claim. place: of the setting."""
+    """Judge a paired difference. tests: the number of parts of the claim. place: position of the setting."""
     terms = test.terms_in(place)
     records = [select(rows, term.where) for term in terms]
     data = frozenset(name for part in records for name in part["detail.data"].dropna())
@@ -52,8 +52,8 @@ def judge_contrast(test: Contrast, rows: pd.DataFrame, tests: int, place: int) -
 def _outcome(paired: PairedTest, joint_level: float, *, expects_equality: bool) -> tuple[Outcome, float]:
     """Return the outcome and the p-value of the test that gave it.
 
-    Confirmation is by the 95 % level. Refutation and equivalence are by the level of all parts together, since any of
-    the parts may give them. Equivalence comes first: a difference that is real and within the margin does not matter.
+    Confirmation uses the 95 % level. Refutation and equivalence use the joint level of all parts, since any part may
+    give them. Equivalence comes first: a difference that is real and within the margin does not matter.
     """
     estimate, alpha = paired.estimate, 1 - joint_level
     wide = half_at(estimate, joint_level)
@@ -86,7 +86,7 @@ def _describe_missing(terms: Sequence[Term], records: Sequence[pd.DataFrame]) ->
 
 
 def _describe_parameters(records: Sequence[pd.DataFrame]) -> str:
-    """Return `20 k and 61 k parameters`, in the order of the models; nothing for one model, or without records."""
+    """Return `20 k and 61 k parameters`, in the order of the models; empty for one model, or without records."""
     counts: dict[str, str] = {}
     for part in filter(len, records):
         for model, known in part.groupby("model")["detail.parameters"]:
@@ -121,7 +121,7 @@ def describe_estimate(estimate: Estimate, quantity: Quantity) -> str:
 
 
 def chosen_setting(contrasts: Sequence[Contrast], rows: pd.DataFrame) -> int:
-    """Return the place of the setting in which most contrasts of a claim have pairs; the first of several.
+    """Return the position of the setting in which most contrasts of a claim have pairs, the first one on a tie.
 
     A claim is judged in one setting: contrasts of different image sizes do not make one verdict.
     """
@@ -138,9 +138,10 @@ def _has_pairs(test: Contrast, rows: pd.DataFrame, place: int) -> bool:
 
 
 def _training_problem(trainings: pd.DataFrame) -> tuple[str, str] | None:
-    """Return why models cannot be compared, and what would change that; None if they can.
+    """Return the reason why models cannot be compared, and a remedy; None if they can be compared.
 
-    Only the length of a training can exclude it. What came of it is what the comparison is about.
+    Trainings are excluded by their length only, whatever their outcome, unless no training of a model got below the
+    loss of the baseline.
     """
     steps = sorted(pd.to_numeric(trainings["detail.steps"]).dropna().unique())
     if len(steps) > 1:
@@ -154,7 +155,7 @@ def _training_problem(trainings: pd.DataFrame) -> tuple[str, str] | None:
 
 
 def _untrained(trainings: pd.DataFrame) -> str:
-    """Return the first model of which no training got below the loss of the baseline, or nothing.
+    """Return the first model of which no training got below the loss of the baseline, or an empty string.
 
     Such a model says something about the training, not about the encoder.
     """
@@ -169,7 +170,7 @@ def _training_remark(trainings: pd.DataFrame) -> str:
 
 
 def _seed_problem(seeds: int, terms: Sequence[Term]) -> tuple[str, str] | None:
-    """Return that there are too few seeds for a verdict, and how many it takes; None if there are enough."""
+    """Return the number of seeds that a verdict takes, and a remedy, if there are too few; else None."""
     sizes = [size for term in terms if isinstance(size := term.where.get("detail.train_size"), int)]
     needed = MIN_SEEDS_OF_LARGE if sizes and min(sizes) >= LARGE else MIN_SEEDS
     return (f"a verdict takes {needed} seeds", COMMAND) if seeds < needed else None

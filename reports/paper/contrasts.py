@@ -20,9 +20,9 @@ from mbcbench.paper import (
     sse,
 )
 
-ACCURACY_MARGIN = 0.01  # accuracies as near as this are on par
-NLL_MARGIN = 0.02  # and so are NLLs as near as this, in nats
-TIME_MARGIN = 0.25  # and times whose ratio is below 2^0.25 = 1.19
+ACCURACY_MARGIN = 0.01  # closer accuracies are on par
+NLL_MARGIN = 0.02  # nats; closer NLLs are on par
+TIME_MARGIN = 0.25  # times are on par if their ratio is below 2^0.25 = 1.19
 
 
 class Quantity(NamedTuple):
@@ -57,8 +57,8 @@ class Term(NamedTuple):
 class Contrast:
     """A weighted sum over settings that is above zero if the claim is right, or zero if it expects equality.
 
-    label: what is compared. settings: what all terms share, unless they say otherwise; a claim is judged under one of
-    them, the same in all its contrasts. column: of the values.
+    label: description of the comparison. settings: defaults of all terms; a claim is judged under one of them, the same
+    in all its contrasts. column: of the values.
     """
 
     label: str
@@ -69,7 +69,7 @@ class Contrast:
     column: str = "value"
 
     def terms_in(self, place: int) -> tuple[Term, ...]:
-        """Return the terms in the setting at `place`; a contrast that has one setting is always in it."""
+        """Return the terms in the setting at `place`; a contrast with only one setting always uses that one."""
         return tuple(Term(term.weight, {**self.setting_in(place), **term.where}) for term in self.terms)
 
     def setting_in(self, place: int) -> Filter:
@@ -88,7 +88,7 @@ def train_size_setting(base: Filter, size: int) -> Filter:
 
 
 def image_setting(size: int) -> Filter:
-    """Return the setting of models trained and tested on `size` pixels: 1,000 are of the large images."""
+    """Return the setting of models trained and tested on `size` pixels; 1,000 pixels are those of large images."""
     return train_size_setting(LARGE_IMAGES if size == LARGE_TRAIN_SIZE else SMALL_IMAGES, size)
 
 
@@ -107,11 +107,11 @@ def digits_setting(support: int) -> Filter:
     return {**DIGITS, **ONE_PIECE, "detail.ways": 10, "detail.test_size": support}
 
 
-# Clouds in chunks of 100 points, by models of 100 points. A cloud of 100 is one chunk.
+# Clouds in chunks of 100 points, for models trained on 100 points. A cloud of 100 points is one chunk.
 STREAMED_CLOUDS: Filter = {**SHAPES, "detail.train_size": 100, "detail.chunk_size": 100}
 # Settings of the ablations: the paper's, and that of shorter profiles.
 ABLATED = (train_size_setting(LARGE_IMAGES, LARGE_TRAIN_SIZE), train_size_setting(SMALL_IMAGES, SMALL_TRAIN_SIZE))
-# Of those, tests on four chunks, whose encodings are aggregated by g of eq. (1).
+# Tests in these settings on four chunks, whose encodings are aggregated by g of eq. (1).
 CHUNKED: tuple[Filter, ...] = (
     {**LARGE_IMAGES, "detail.train_size": 1000, "detail.test_size": 4000, "detail.chunk_size": 1000},
     {**SMALL_IMAGES, "detail.train_size": 200, "detail.test_size": 800, "detail.chunk_size": 200},
@@ -184,7 +184,7 @@ def changed_slots(tested: int, trained: int, model: str = SSE_32.label) -> Contr
 
 
 def partition_training(estimator: str, model: str = SSE_32.label) -> Contrast:
-    """Compare a model trained on partitions with one trained on full sets: their NLL is to be on par."""
+    """Compare a model trained on partitions with one trained on full sets, whose NLL should be on par."""
     terms = (Term(-1, {"model": f"{model} {estimator}"}), Term(1, {"model": model}))
     label = f"{model}, {estimator} against full sets"
     return Contrast(label, terms, NLL, (image_setting(LARGE_TRAIN_SIZE),), expects_equality=True)
@@ -209,7 +209,7 @@ def lead_growth(model: str, rival: str, few: int, many: int) -> Contrast:
     return Contrast(f"{model} over {rival}: {many} ways against {few}", terms, LEAD)
 
 
-# Settings in words, and those that go without saying.
+# Settings in words, and settings that are not mentioned.
 SETTING_WORDS = {
     "detail.train_size": "trained on {}",
     "detail.test_size": "tested on {}",

@@ -23,7 +23,7 @@ PERPLEXITY = 30.0
 
 
 def embed_in_plane(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return places in the plane: one row for each query and centroid; those of one model are placed together."""
+    """Return positions in the plane: one row per query and centroid; t-SNE runs once per model."""
     records = select(label_models(frame), DIGIT_EMBEDDINGS)
     records = records.sort_values(["seed", "model"]).drop_duplicates("model")
     records = records[~records["model"].str.endswith((NO_NORM, RESCALED))]
@@ -35,7 +35,7 @@ def embed_in_plane(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _place(model: str, queries: npt.ArrayLike, centroids: JsonObject) -> pd.DataFrame:
-    """Place one model. queries: `C x Q x d`. centroids: size of the support -> `C x d`."""
+    """Compute the positions for one model. queries: `C x Q x d`. centroids: size of the support -> `C x d`."""
     sizes = sorted(map(int, centroids))
     points = np.asarray(queries, float)
     centres = np.asarray([centroids[str(size)] for size in sizes], float)
@@ -58,14 +58,14 @@ def _tsne(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     from threadpoolctl import threadpool_limits
 
     perplexity = min(PERPLEXITY, (len(points) - 1) / 3)
-    # Threads that wait for busy cores take fifty times as long, and add up in another order.
+    # Threads that wait for busy cores take fifty times as long, and change the order of sums.
     with threadpool_limits(1):
         xy = TSNE(perplexity=perplexity, init="pca", random_state=0, n_jobs=1).fit_transform(points)
     return np.asarray(xy, dtype=float)
 
 
 def count_well_placed(data: pd.DataFrame) -> str:
-    """Return how many centroids of the smallest and of the largest support lie nearest to their own class."""
+    """Return the numbers of centroids of the smallest and the largest support that are nearest to their own class."""
     sizes = sorted(set(data["size"]) - {0})
     parts = []
     for model, rows in data.groupby("model", sort=False):

@@ -1,4 +1,4 @@
-"""The table of an experiment: models and ways of testing them downwards, sizes across."""
+"""The table of an experiment: models and tests as rows, sizes as columns."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ from ..formatting import parameter_range, symbol
 from ..selection import has_not_learnt, tidy
 from ..stats import Estimate
 
-# What tells models apart besides the encoder and its hyper-parameters, and tests besides their mode and size.
+# Columns that distinguish models besides the encoder and its hyper-parameters, and tests besides mode and size.
 MODEL_SETTINGS = (
     "case",
     "params.layer_norm",
@@ -32,7 +32,7 @@ COLUMN = "column"  # the value that a record's column stands for
 
 @dataclass(frozen=True)
 class TableRow:
-    """A model, a way of testing it, parameters, the result in each column, and the difference to the first model."""
+    """A model, its test, its parameters, the result in each column, and the difference to the first model."""
 
     model: str
     test: str
@@ -121,7 +121,7 @@ def _shown_rows(experiment: JsonObject, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _columns_by(tested: pd.DataFrame, asked: str) -> str:
-    """Return the column whose values head the columns: a measurement without a test size may have another size."""
+    """Return the column whose values are the headings: a measurement without a test size may have another size."""
     for column in (asked, "detail.gradient_size"):
         if column in tested and tested[column].notna().any():
             return column
@@ -177,7 +177,7 @@ def _value(value: Any) -> str:
 
 
 def _spread_broken(tested: pd.DataFrame, broken: pd.DataFrame, columns: Sequence[Any]) -> pd.DataFrame:
-    """Return the records with a broken seed in every line and column of its model, or in a line of its own."""
+    """Return the records with each broken seed in every row and column of its model, or in a row of its own."""
     cells = tested[[*LINE, COLUMN]].drop_duplicates()
     lost = broken.drop(columns=["test", COLUMN])
     in_lines = lost.merge(cells, on="model")
@@ -196,7 +196,7 @@ def _table_rows(lines: pd.DataFrame, columns: Sequence[Any], first: str, seeds: 
 
 
 def _cell(rows: pd.DataFrame, expected: int) -> str:
-    """Return `0.912 ±0.013`, with what is missing, or has not learnt; without any value, the outcomes."""
+    """Return `0.912 ±0.013`, with a note on missing or unlearnt seeds; without any value, the outcomes."""
     rows = rows.drop_duplicates("seed", keep="last")
     if rows.empty:
         return ""

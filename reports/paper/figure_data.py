@@ -1,4 +1,4 @@
-"""Data of the paper's figures: frames of records in, tidy tables of models, settings, seeds and values out."""
+"""Data of the paper's figures: tidy tables of models, settings, seeds and values, from frames of records."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -56,7 +56,7 @@ COMPARED_ON_DIGITS = (
 MAX_ADDED = 6  # encoders of a user that a figure shows
 CASES_OF_EXPERIMENTS = ("patches-64", "cad-points", "exemplar-centroids")  # no other suite has these
 SERIES = ["model", "x", "seed", "value", "parameters", "data", "steps", "has learnt"]
-# Column of a frame -> of a figure's data.
+# Columns of a figure's data, by column of a frame.
 NAMES = {"detail.data": "data", "detail.parameters": "parameters", "detail.steps": "steps"}
 AGGREGATIONS = ("mean", "sum", "max", "min")
 
@@ -92,7 +92,7 @@ def series(frame: pd.DataFrame, where: Filter, models: Sequence[str] | None, x: 
 
 
 def _name_shorter_trainings(rows: pd.DataFrame) -> pd.DataFrame:
-    """Name the steps of models that were trained for fewer than the others of their case, by another profile."""
+    """Add the number of steps to the names of models with fewer steps than others of their case."""
     steps = pd.to_numeric(rows["detail.steps"])
     is_shorter = steps < most_steps(rows, ("case",))
     return rows.assign(model=rows["model"].mask(is_shorter, rows["model"] + steps.map(" ({:g} steps)".format)))
@@ -106,20 +106,20 @@ def series_at_train_size(frame: pd.DataFrame, where: Filter, models: Sequence[st
 
 
 def images_at_train_size(frame: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
-    """Figure 3a: a panel for each size of the images, since their losses are of different tasks."""
+    """Return the data of Figure 3a: one panel per image size, since their losses belong to different tasks."""
     table = series_at_train_size(frame, COMPLETION_OWN_STATE, models)
     pixels = table["x"].map(lambda size: 64 if size >= LARGE_TRAIN_SIZE else 32)
     return table.assign(panel=pixels.map("images of {0} x {0} pixels".format), series=table["model"])
 
 
 def streamed_series(frame: pd.DataFrame, chunk: int) -> pd.DataFrame:
-    """Figures 3b and 3c: models trained on 1,000 pixels, by the pixels that stream in."""
+    """Return the data of Figures 3b and 3c: models trained on 1,000 pixels, by the number of streamed pixels."""
     where = {**LARGE_IMAGES, "detail.train_size": 1000, "detail.chunk_size": chunk}
     return series(frame, where, COMPARED, "detail.test_size")
 
 
 def chunked_set_transformer(frame: pd.DataFrame) -> pd.DataFrame:
-    """Figure 2: what chunks lose that are encoded on their own and averaged; columns series, chunk, seed, value.
+    """Return the data of Figure 2: the loss by averaging separate chunk encodings (columns series, chunk, seed, value).
 
     The value is the difference to the NLL of the same model and seed in one piece.
     """
@@ -140,9 +140,9 @@ def chunked_set_transformer(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def training_curves(frame: pd.DataFrame) -> pd.DataFrame:
-    """Figure 3d: the loss in training of the models of 64 x 64 images, by steps and by seconds (columns panel, series).
+    """Return the data of Figure 3d: the training loss on 64 x 64 images by steps and by seconds.
 
-    A step takes as many seconds as it does in the mean over seeds.
+    Columns are panel and series, among others. The duration of a step is the mean over seeds.
     """
     records = label_models(frame)
     rows = select(records, train_size_setting(LARGE_IMAGES, 1000))
@@ -175,7 +175,7 @@ def _ablation_rows(rows: pd.DataFrame, encoders: Sequence[str]) -> tuple[pd.Data
 
 
 def aggregations(frame: pd.DataFrame) -> pd.DataFrame:
-    """Figure 4a, both readings of g: over chunk encodings of a model trained with the sum; of one trained with g."""
+    """Return the data of Figure 4a for both readings of g: over chunk encodings of a sum model, and in training."""
     rows = label_models(frame)
     g_of_encoder = {"sse-random": "sum", "sse-random-max": "max", "sse-random-min": "min"}
     trained, place = _ablation_rows(rows, tuple(g_of_encoder))
@@ -196,7 +196,7 @@ def _num_slots(hyper: Any) -> Any:
 
 
 def ablation(frame: pd.DataFrame, parameter: str) -> pd.DataFrame:
-    """Figure 7: one hyper-parameter of the Slot Set Encoder varied and the other fixed."""
+    """Return the data of Figure 7: one hyper-parameter of the Slot Set Encoder varies, the other is fixed."""
     rows, _ = _ablation_rows(label_models(frame), ("sse-random", "sse-deterministic"))
     (fixed,) = set(DEFAULT_HYPER) - {parameter}
     hypers = [{**DEFAULT_HYPER, **(hyper if isinstance(hyper, Mapping) else {})} for hyper in rows["params.hyper"]]
@@ -211,13 +211,13 @@ def ablation(frame: pd.DataFrame, parameter: str) -> pd.DataFrame:
 
 
 def random_and_deterministic(frame: pd.DataFrame) -> pd.DataFrame:
-    """Figure 4b: one slot and 32."""
+    """Return the data of Figure 4b: one slot, and 32 slots."""
     table = ablation(frame, "num_slots")
     return table[table["x"].isin([1, 32])].reset_index(drop=True)
 
 
 def hierarchy_levels(frame: pd.DataFrame) -> pd.DataFrame:
-    """Figure 4c: levels of a hierarchy, with one slot on each (the paper's) and with 32."""
+    """Return the data of Figure 4c: levels of a hierarchy, with one slot on each (as in the paper) and with 32."""
     rows, _ = _ablation_rows(label_models(frame), ("sse-random", "sse-hierarchical"))
     slots = [slots if isinstance(slots, list | tuple) else [slots] for slots in rows["params.hyper"].map(_num_slots)]
     rows = rows.assign(x=[len(levels) for levels in slots], k=[levels[0] for levels in slots])
@@ -228,17 +228,17 @@ def hierarchy_levels(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def streamed_clouds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Figure 4d: clouds in chunks of 100 points. 100 points are one chunk, so one piece and a stream are the same."""
+    """Return the data of Figure 4d: clouds in chunks of 100 points; 100 points are one chunk, and so one piece."""
     return series(frame, STREAMED_CLOUDS, STREAMED_ON_CLOUDS, "detail.test_size")
 
 
 def exemplars_by_ways(frame: pd.DataFrame) -> pd.DataFrame:
-    """Figure 5: accuracy with two examples of each class, by the number of classes."""
+    """Return the data of Figure 5: accuracy with two examples of each class, by the number of classes."""
     return _in_panels(series(frame, {**EXEMPLARS, **ONE_PIECE, "detail.test_size": 2}, None, "detail.ways"))
 
 
 def exemplars_by_support(frame: pd.DataFrame) -> pd.DataFrame:
-    """Figure 6: accuracy by the size of the support, for each number of classes (`ways`)."""
+    """Return the data of Figure 6: accuracy by the size of the support, for each number of classes (`ways`)."""
     records = label_models(frame)
     where = {**EXEMPLARS, **ONE_PIECE}
     parts = [
@@ -249,14 +249,14 @@ def exemplars_by_support(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def digits_by_support(frame: pd.DataFrame) -> pd.DataFrame:
-    """Figure 8: accuracy on ten digits, by the size of the support."""
+    """Return the data of Figure 8: accuracy on ten digits, by the size of the support."""
     return _in_panels(series(frame, {**DIGITS, **ONE_PIECE, "detail.ways": 10}, COMPARED_ON_DIGITS, "detail.test_size"))
 
 
 def _in_panels(table: pd.DataFrame) -> pd.DataFrame:
     """Add the columns `panel` and `series`, the name of a model in its panel.
 
-    Claims compare models with a LayerNorm with one another, and models without one, rescaled or not.
+    Claims compare models with a LayerNorm with each other, and likewise models without one, rescaled or not.
     """
     is_bare = table["model"].str.endswith((NO_NORM, RESCALED))
     panel = is_bare.map({True: "without LayerNorm", False: "with LayerNorm"})

@@ -21,7 +21,7 @@ Result = Callable[[pd.DataFrame], str]
 LOST_NLL = Measure("NLL lost to chunks", "nats per value", lower_is_better=True)
 TRAINING_NLL = Measure("NLL in training", "nats per value", lower_is_better=True)
 PIXELS = "pixels of the context"
-NEIGHBOUR = 1.025  # ratio of the places of two series that share an x
+NEIGHBOUR = 1.025  # ratio of the positions of two adjacent series with the same x
 TRAINED_PIXELS = "pixels of the context"
 SUPPORT = "examples in the support"
 NORM_NOTE = "The paper has no LayerNorm. Rescaled: the encoding is multiplied by the number of slots."
@@ -43,7 +43,7 @@ def make(experiment: str) -> str:
 
 
 def _final_losses(data: pd.DataFrame) -> str:
-    """Compare the models at the last step, and say how long they took."""
+    """Compare the models at the last step, with their durations."""
     steps, seconds = (data[data["panel"].eq(panel)] for panel in ("by steps", "by seconds"))
     losses = compare_series(steps[steps["x"].eq(steps["x"].max())], TRAINING_NLL, "step {}")
     times = seconds.groupby("model", sort=False)["x"].max()
@@ -51,7 +51,7 @@ def _final_losses(data: pd.DataFrame) -> str:
 
 
 def draw_curves(data: pd.DataFrame) -> Figure:
-    """Draw losses by steps and by seconds. The fall in the first tenth of the training may leave the picture."""
+    """Draw losses by steps and by seconds. The drop in the first tenth of the training may be cut off."""
     names = list(dict.fromkeys(data["series"]))
     late = data[data["x"].gt(0.1 * data.groupby(["panel", "series"])["x"].transform("max"))]["value"]
     with style():
@@ -106,7 +106,7 @@ def draw_panels(data: pd.DataFrame, x: str, by: tuple[str, ...] = ("panel",), me
 
 
 def _side_by_side(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Move each series a little along the logarithmic `x`, so that intervals do not cover one another."""
+    """Shift each series a little along the logarithmic `x`, so that intervals do not overlap."""
     places = rows["series"].map(list(names).index) - (len(names) - 1) / 2
     return rows.assign(x=rows["x"] * NEIGHBOUR**places)
 

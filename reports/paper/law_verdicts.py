@@ -15,7 +15,7 @@ COUNTED = ("pass", "xpass", "ok")  # statuses of a law that found no counterexam
 
 @dataclass(frozen=True)
 class Holds:
-    """A law that models keep. models: labels; that of an encoder with its default hyper-parameters is its name."""
+    """A law that models keep. models: labels; the label of an encoder with default hyper-parameters is its name."""
 
     law: str
     models: tuple[str, ...]
@@ -34,9 +34,9 @@ def breaks(law: str, models: tuple[str, ...]) -> Holds:
 
 
 def has_no_effect(law: str, models: tuple[Model, ...]) -> Holds:
-    """Return the test that something has no effect: the law that it has one is broken, whatever is trained.
+    """Return the test that something has no effect: models break the law that it has one, for any training.
 
-    If the law is kept there may be an effect, and nothing is decided.
+    If the law is kept, there may be an effect, and nothing is decided.
     """
     return Holds(law, tuple(m.label for m in models), if_kept="undecided", if_broken="no difference")
 

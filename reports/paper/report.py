@@ -1,4 +1,4 @@
-"""The experiments of a run: for each a table of means with intervals, one row per model and way of testing it."""
+"""The experiments of a run: one table of means with intervals each, with one row per model and test."""
 
 from collections.abc import Iterator
 
@@ -27,7 +27,7 @@ LEGEND = (
 
 
 def terminal(frame: pd.DataFrame, info: JsonObject) -> RenderableType:
-    """Return what `rich` prints: a table for each experiment, and what went wrong."""
+    """Return a renderable of `rich`: a table for each experiment, and the failures."""
     return Group(*_parts(frame, info))
 
 
@@ -74,7 +74,7 @@ def _texts(row: TableRow, table: ExperimentTable) -> Iterator[str]:
 
 
 def html(frame: pd.DataFrame, info: JsonObject) -> str:
-    """Return the same as one self-contained page."""
+    """Return the tables and failures as one self-contained page."""
     rows = tidy(frame)
     return template("experiments.html").render(
         tables=experiment_tables(frame, info),

@@ -1,6 +1,6 @@
-"""Verdicts again: from shorter trainings, and from a second data set.
+"""Robustness of verdicts: verdicts from shorter trainings, and from a second data set.
 
-Neither changes a verdict. They say whether it would have been another one.
+They do not change a verdict, but show whether it would have been different.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from .contrasts import Contrast
 def describe_robustness(claim: Claim, rows: pd.DataFrame) -> str:
     """Return the verdicts from other records, such as `500 steps: confirmed; furniture (8 of 16 parts): undecided`.
 
-    Empty for a claim that laws decide, and where there are no other records. rows: see `label_models`.
+    Empty for a claim that laws decide, and if there are no other records. rows: see `label_models`.
     """
     if not all(isinstance(test, Contrast) for test in claim.tests):
         return ""
@@ -28,7 +28,7 @@ def describe_robustness(claim: Claim, rows: pd.DataFrame) -> str:
 
 
 def _judge_parts(claim: Claim, rows: pd.DataFrame) -> str:
-    """Return the verdict on the parts of a claim that have records, and how many these are if not all."""
+    """Return the verdict on the parts of a claim that have records, with their number if some have none."""
     judged = judge(claim, rows)
     tests = tuple(test for test, part in zip(claim.tests, judged.parts, strict=True) if part.test is not None)
     if not tests:
@@ -58,7 +58,7 @@ def other_records(claim: Claim, rows: pd.DataFrame) -> Iterator[tuple[str, pd.Da
 
 
 def _with_fewer_steps(rows: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame]]:
-    """Yield the records of each number of steps but the largest; fewer than a verdict takes say nothing."""
+    """Yield the records of each number of steps except the largest, and except those too small for a verdict."""
     steps = pd.to_numeric(rows["detail.steps"])
     for number in sorted(steps.dropna().unique())[:-1]:
         if number >= MIN_STEPS:

@@ -1,4 +1,4 @@
-"""Tables 1 and 2 of the paper: its numbers next to ours, and a counterexample for each model that fails."""
+"""Tables 1 and 2 of the paper: its numbers next to ours, and a counterexample for each failing model."""
 
 import math
 from typing import NamedTuple
@@ -121,7 +121,7 @@ def _lead(rows: pd.DataFrame, model: str, points: int) -> Estimate | None:
 
 
 def layout_table1(data: pd.DataFrame) -> pd.DataFrame:
-    """Return the table as the paper lays it out: a row for each model, then its difference to DeepSets."""
+    """Return the table in the layout of the paper: a row for each model, then its difference to DeepSets."""
     models = [*(name for name in TABLE1_NAMES if name in set(data["model"])), *_added(data)]
     rows = [_score_cells(data[data["model"].eq(model)]) for model in models]
     rows += [_lead_cells(data[data["model"].eq(model)]) for model in models if model != RIVAL]
@@ -143,7 +143,7 @@ def _score_cells(rows: pd.DataFrame) -> JsonDict:
 
 
 def _lead_cells(rows: pd.DataFrame) -> JsonDict:
-    """Return the paper's difference to DeepSets and ours, and whether our interval holds the paper's."""
+    """Return the paper's difference to DeepSets and ours, and whether our interval contains the paper's."""
     name = rows.iloc[0]["in the paper"] or rows.iloc[0]["model"]
     cells = {"model": f"{name} - {TABLE1_NAMES[RIVAL]}", "parameters": ""}
     for row in rows.dropna(subset=[LEAD]).to_dict("records"):
@@ -160,7 +160,7 @@ def _number(value: float | None, sign: str = "") -> str:
 
 
 def compare_with_rival(data: pd.DataFrame) -> str:
-    """Return where the Slot Set Encoders are more accurate than DeepSets."""
+    """Return the sizes at which the Slot Set Encoders are more accurate than DeepSets, in words."""
     sentences = []
     for model in (SSE_16.label, SSE_DETERMINISTIC_16.label):
         rows = data[data["model"].eq(model)].dropna(subset=[LEAD])
@@ -204,7 +204,7 @@ def _table2_row(encoder: str, record: Row) -> JsonDict:
 
 
 def count_failures(data: pd.DataFrame) -> str:
-    """Return how many models fail."""
+    """Return the number of models that fail, in words."""
     failing = data[data["ours"].eq("fails")]
     return f"{len(failing)} of {len(data)} models fail mbc.partition in our search for counterexamples"
 

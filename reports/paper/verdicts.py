@@ -1,7 +1,7 @@
 """Outcomes of tests, and the verdict that the parts of a claim give together.
 
-confirmed: every part is. refuted: one part is. no difference: one part is at most the margin away from zero, and none
-is refuted, so that what the claim says of that part does not matter in size. undecided: all else.
+confirmed: every part is confirmed. refuted: one part is refuted. no difference: no part is refuted, and one part
+differs from zero by at most the margin, so that its size does not matter. undecided: all other cases.
 """
 
 import math
@@ -23,7 +23,7 @@ OUTCOMES: tuple[Outcome, ...] = ("confirmed", "refuted", "no difference", "undec
 class Part:
     """One part of a claim, judged.
 
-    text: the result in words. would_decide, seeds: if undecided, what would decide it, or about how many seeds.
+    text: the result in words. would_decide, seeds: if undecided, a remedy, or the approximate number of seeds.
     data: names of the data sets. test: of the differences, if the part is a contrast with records. p: of the test that
     gave the outcome, before any adjustment; NaN for a law.
     """
@@ -62,7 +62,7 @@ class Verdict:
 
     @property
     def would_decide(self) -> str:
-        """Requirements for deciding all undecided parts: the largest number of seeds, and everything else."""
+        """Requirements for deciding all undecided parts: the largest number of seeds, and all other remedies."""
         if self.verdict != "undecided":
             return ""
         undecided = [part for part in self.parts if part.outcome == "undecided"]
@@ -92,7 +92,7 @@ def combine(parts: Sequence[Part]) -> Verdict:
     strength = [-part.p if outcome == "confirmed" else part.p for part in of_outcome]
     deciding = min(zip(strength, of_outcome, strict=True), key=lambda pair: _nan_last(pair[0]))[1]
     factor = len(parts) if outcome in ("refuted", "no difference") else 1
-    return Verdict(outcome, tuple(parts), deciding, float(np.minimum(1.0, factor * deciding.p)))  # NaN stays
+    return Verdict(outcome, tuple(parts), deciding, float(np.minimum(1.0, factor * deciding.p)))  # NaN stays NaN
 
 
 def _nan_last(value: float) -> tuple[bool, float]:
