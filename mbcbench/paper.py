@@ -97,7 +97,7 @@ SSE_16 = sse("random", 16)
 SSE_32 = sse("random", 32)
 SSE_DETERMINISTIC_16 = sse("deterministic", 16)
 
-# Arms of the reproduction beside the repaired one: as in the paper's text, and as in the authors' published code. Their
+# Arms of the reproduction besides the repaired one: the paper's text, and the authors' published code. Their
 # cases have the arm in their names.
 PAPER_ARM, PUBLISHED_ARM = "paper", "published"
 PUBLISHED_1, PUBLISHED_32 = (Model(PUBLISHED_ENCODER, {"num_slots": k}) for k in (1, 32))
@@ -120,7 +120,7 @@ COMPARED_IN_FIG3 = (DEEPSETS_MEAN, PMA, SSE_1, SSE_32)
 COMPARED_IN_TABLE1 = (DEEPSETS_MAX, SET_TRANSFORMER, SSE_DETERMINISTIC_16, SSE_16)
 COMPARED_IN_FIG5 = (DEEPSETS_MEAN_128, SSE_MEAN_32, SSE_MEAN_128)
 COMPARED_IN_FIG8 = (DEEPSETS_MEAN, SSE_DETERMINISTIC_MEAN_16, DIGIT_HIERARCHY)
-# Rows beside the paper's.
+# Rows in addition to the paper's.
 ADDED_TO_FIG3 = (DEEPSETS_MEAN_NETWORK, PMA_NETWORK)
 ADDED_TO_TABLE1 = (DEEPSETS_MAX_NETWORK, SET_TRANSFORMER_STACKED)
 ADDED_TO_FIG8 = (DEEPSETS_MEAN_128,)

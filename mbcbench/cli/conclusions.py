@@ -95,7 +95,7 @@ def _is_random(record: "Record", determinism: "Record | None") -> bool:
 
 
 def _limited(question: Question, by_law: "Mapping[str, Record]") -> str:
-    """Return the answer for the most severe limit that is broken, with all that are; empty if none is."""
+    """Return the answer for the most severe broken limit, with a list of all broken ones; empty if none is."""
     others = [by_law[law] for law in question.limits if law in by_law]
     broken = [record for record in others if str(record.status) in FAILS]
     if not broken:

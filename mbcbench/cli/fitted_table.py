@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-TEXT_WIDTH = 30  # least width of a text beside the cells, unless all texts are shorter
+TEXT_WIDTH = 30  # least width of a text next to the cells, unless all texts are shorter
 GAP = 3  # columns between two cells, as in `plain_table`
 INDENT = 2  # columns before a text below the cells
 
@@ -20,7 +20,7 @@ def fitted_table(
     optional: Sequence[str] = (),
     title: str = "",
 ) -> "Table":
-    """Return rows as a table whose last column holds texts, below the other cells if there is no room beside them.
+    """Return rows as a table whose last column holds texts, below the other cells if there is no room next to them.
 
     numbers: columns that are aligned to the right. optional: columns to leave out, in this order, if space is short.
     """

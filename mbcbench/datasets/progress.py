@@ -1,4 +1,4 @@
-"""Progress of work that takes minutes: a bar on the terminal, or reports to the process that asked for the work."""
+"""Progress of work that takes minutes: a bar on the terminal, or reports to the process that requested the work."""
 
 import contextlib
 import sys

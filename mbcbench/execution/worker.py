@@ -36,7 +36,7 @@ def execute(cell: Cell, seconds: float | None, memory_bytes: int, log: str, fold
     Return its records as lines of JSON, so that no object of a plug-in reaches the main process. An exception of the
     cell becomes a record.
     """
-    gc.freeze()  # a collection would visit, and so copy, all that the fork server has loaded: a fifth of a second
+    gc.freeze()  # a collection would visit, and so copy, all objects of the fork server: a fifth of a second
     _end_with_main_process(seconds)
     set_up(log, folder)
     lines: list[str] = []

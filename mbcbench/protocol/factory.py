@@ -40,7 +40,7 @@ class FixedWidthFactory:
         self.__wrapped__ = target
 
     def __call__(self, dim_in: int, **hyper: Any) -> nn.Module:
-        """Return a new module, whatever the width."""
+        """Return a new module; the width is ignored."""
         return self.__wrapped__(**hyper)
 
 

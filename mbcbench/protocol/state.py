@@ -47,7 +47,7 @@ def _with_values(like: Any, values: dict[Any, Any]) -> Any:
     """Return a mapping or dataclass of the type of `like` with these values, or a dict if `like` is neither.
 
     A dataclass is copied instead of built, since a field need not be an argument of its constructor. A copied
-    mapping keeps what it has beside its items, as the factory of a defaultdict.
+    mapping keeps its attributes besides the items, such as the factory of a defaultdict.
     """
     if _is_dataclass_instance(like):
         changed = copy.copy(like)

@@ -35,7 +35,7 @@ class Axis(NamedTuple):
     rest
         The factor that depends on neither.
     extra
-        Number of entries beside those of the elements, before or after them: tokens that belong to the set.
+        Number of additional entries before or after those of the elements: tokens that belong to the set.
     """
 
     sets: bool
@@ -129,7 +129,7 @@ class Alignment:
         """Return the largest difference of `part` and the aligned entries of `whole`, or None if they have none.
 
         The unit is the rounding error of the largest entry. Values that are not rounded differ by 0 or infinity. With
-        `elements_only`, entries beside those of the elements are not compared.
+        `elements_only`, only the entries of the elements are compared.
         """
         number = next((number for number, axis in enumerate(layout) if axis.extra), None)
         if number is not None:

@@ -140,7 +140,7 @@ def check_float32(subject: Subject, data: ExampleData) -> Comparison:
 
 
 def _float32_encodings(subject: Subject, scaled: Subject, x: Tensor, data: ExampleData) -> list[Tensor]:
-    """Return the encodings of `x` in float32, in one piece, and streamed and with a masked element beside it.
+    """Return the encodings of `x` in float32: in one piece, streamed, and with an additional masked element.
 
     The last two are left out if they also differ from one piece with weights of ordinary size.
     """

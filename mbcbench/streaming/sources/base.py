@@ -94,7 +94,7 @@ class SequentialSource(Source):
         super().__init__(path, shape, dtype)
         self._next_element = -1
         self._arrays: Iterator[Array] = iter(())
-        self._rest: Array = np.empty((0, self.width))  # the part of the last array that was not yet asked for
+        self._rest: Array = np.empty((0, self.width))  # the part of the last array that was not read yet
 
     @abstractmethod
     def iter_arrays(self, start: int) -> Iterator[Array]:
