@@ -33,9 +33,12 @@ Reference = Callable[[nn.Module, NDArray[np.float64]], NDArray[np.float64]]
 
 
 def encoding(module: Encoder, x: Tensor) -> Tensor:
-    """Return the encoding of `x` in one piece, the quantity that laws compare by default."""
+    """Return the encoding of `x` in one piece, the quantity that laws compare by default.
+
+    It is a copy: an encoder may write its next result into the same memory.
+    """
     out: Tensor = module(x)
-    return out
+    return out.clone()
 
 
 def slots_of(state: State) -> Tensor | None:
@@ -119,7 +122,7 @@ class Subject:
     def readout(self, state: State) -> Tensor:
         """Return the encoding of a state, `B x ...`."""
         out: Tensor = self.module.readout(state)
-        return out
+        return out.clone()
 
     def stream_state(self, chunks: Sequence[Tensor], state: State) -> State:
         """Return the state after feeding `chunks` in order, starting from `state`."""
@@ -168,7 +171,7 @@ class Subject:
         """Return the encoding of the elements of `x` for which `mask` (`B x n`) is True."""
         if not self.streaming or (self.deterministic and forward_takes_mask(self.module)):
             out: Tensor = self.module(x, mask=mask)
-            return out
+            return out.clone()
         return self.readout(self.update(self.init_state(x.shape[0]), x, mask))
 
     def compare(self, actual: Tensor, expected: Tensor, x: Tensor, quantity: Quantity = encoding) -> Comparison:

@@ -2,15 +2,17 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import torch
-from torch import Tensor
 
 from mbcbench.errors import is_out_of_memory, one_line, user_frame
 from mbcbench.verify.domain import is_refusal
 from mbcbench.verify.example import ExampleData
 from mbcbench.verify.law import NotApplicable
 from mbcbench.verify.tolerance import Comparison
+
+T = TypeVar("T")
 
 
 def no_gap(data: ExampleData) -> Comparison:
@@ -32,7 +34,7 @@ def violation_by_error(data: ExampleData, what: str, error: Exception) -> Compar
     return violation(data, f"{what} raises {one_line(error)}{user_frame(error)}")
 
 
-def unless_refused(encode: Callable[[], Tensor]) -> Tensor | None:
+def unless_refused(encode: Callable[[], T]) -> T | None:
     """Return an encoding, or None if the encoder refuses the input with a message, which is not a silent fault."""
     try:
         return encode()

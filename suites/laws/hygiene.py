@@ -1,11 +1,12 @@
 """Hygiene: an encoder in eval mode is a function without side effects."""
 
+import functools
 import hashlib
+import itertools
 import pickle
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,16 +34,22 @@ def check_determinism(subject: Subject, data: ExampleData) -> Comparison:
     Source: every other law compares two encodings, which means nothing if one input has two.
 
     Why it matters: an encoding is not reproducible if slots are drawn again at each call, dropout stays on, buffers
-    remember the last set, or results are cached by the shape of their input.
+    remember the last set, results are cached by the shape or the identity of their input, or all results are written
+    into one tensor.
 
     How to fix a failure: draw in train mode only, or once per stream from a generator of the encoder's own; store
-    nothing on the module during a call.
+    nothing on the module during a call, and return a new tensor.
     """
     twin = copy_module(subject.module)
     other = subject.domain.admit(data.x * -0.7 + 0.3)
-    first = subject.module(data.x)
-    comparison = subject.compare(subject.module(other), twin(other), other)
-    return worse(comparison, subject.compare(subject.module(data.x), first, data.x))
+    x = data.x.clone()
+    returned = subject.module(x)
+    first = returned.clone()
+    x.copy_(other)  # so that results cached by the identity of a tensor are found as well
+    comparison = subject.compare(encoding(subject.module, x), twin(other), other)
+    if not torch.equal(returned.nan_to_num(), first.nan_to_num()):
+        return violation(data, "an encoding changes in memory when another set is encoded")
+    return worse(comparison, subject.compare(encoding(subject.module, data.x), first, data.x))
 
 
 def locate_determinism(subject: Subject, data: ExampleData) -> str:
@@ -62,11 +69,11 @@ def check_inputs(subject: Subject, data: ExampleData) -> Comparison:
     """
     x = data.x.clone()
     expected = subject.encode(x)
-    if subject.takes_mask:
-        first = data.x[:, :, 0]
-        subject.encode_masked(x, first >= first.median(1, keepdim=True).values)
     if not torch.equal(x, data.x):
         return violation(data, "the input was modified")
+    modified = _modified_with_masks(subject, data.x) if subject.takes_mask else ""
+    if modified:
+        return violation(data, f"{modified} was modified")
     comparison = no_gap(data)
     for layout in (_with_stride(data.x), _element_first(data.x)):
         try:
@@ -74,6 +81,30 @@ def check_inputs(subject: Subject, data: ExampleData) -> Comparison:
         except RuntimeError as error:
             return violation_by_error(data, _VIEW, error)
     return worse(comparison, _compare_chunks(subject, data, expected)) if subject.streaming else comparison
+
+
+def _modified_with_masks(subject: Subject, x: Tensor) -> str:
+    """Encode `x` (`B x n x d`) with masks; return which argument the encoder modifies, or an empty string."""
+    first = x[:, :, 0]
+    some = first >= first.median(1, keepdim=True).values
+    encoders: list[Callable[[Tensor, Tensor], object]] = [subject.encode_masked]
+    if subject.streaming:  # `encode_masked` may call `forward`
+        encoders.append(lambda x, mask: subject.update(subject.init_state(len(x)), x, mask))
+    for mask, encode in itertools.product(_with_absent_set(some), encoders):
+        given, elements = mask.clone(), x.clone()
+        unless_refused(functools.partial(encode, elements, given))
+        if not torch.equal(given, mask):
+            return "the mask"
+        if not torch.equal(elements, x):
+            return "the input"
+    return ""
+
+
+def _with_absent_set(mask: Tensor) -> list[Tensor]:
+    """Return a mask, and the same mask without the elements of the first set."""
+    others = mask.clone()
+    others[0] = False
+    return [mask, others]
 
 
 def _compare_chunks(subject: Subject, data: ExampleData, expected: Tensor) -> Comparison:
@@ -119,8 +150,11 @@ def check_rng(subject: Subject, data: ExampleData) -> Comparison:
     with _advanced_generators():
         before = _global_states()
         subject.module(data.x)
+        if subject.takes_mask:
+            subject.encode_masked(data.x, torch.ones(data.x.shape[:2], dtype=torch.bool))
         if subject.streaming:
-            subject.stream(data.chunks, subject.init_state(len(data.x)))
+            state = subject.stream_state(data.chunks, subject.init_state(len(data.x)))
+            subject.readout(subject.module.merge(state, state) if subject.mergeable else state)
         changed = [name for name, state in _global_states().items() if state != before[name]]
     return violation(data, f"the state of {changed[0]} changed") if changed else no_gap(data)
 
@@ -163,10 +197,11 @@ def check_dtype(subject: Subject, data: ExampleData) -> Comparison:
     How to fix a failure: create tensors with `x.new_zeros` or from a parameter, and move constants with the module;
     avoid `.float()` and `.half()`.
     """
-    out = subject.in_dtype(torch.float32)(data.x.float())
+    with _NarrowingWatch(torch.float32) as watch32:
+        out = subject.in_dtype(torch.float32)(data.x.float())
     if out.dtype is not torch.float32:
         return violation(data, f"float32 input and parameters, {_name(out.dtype)} output")
-    with _NarrowingWatch() as watch:
+    with _NarrowingWatch(torch.float64) as watch64:
         out = subject.module(data.x)
     if out.dtype is not torch.float64 or out.device != data.x.device:
         return violation(data, f"float64 input and parameters on {data.x.device}, {_name(out.dtype)} on {out.device}")
@@ -175,8 +210,10 @@ def check_dtype(subject: Subject, data: ExampleData) -> Comparison:
         narrow = [t.dtype for t in tensors(state) if t.is_floating_point() and t.dtype is not torch.float64]
         if narrow:
             return violation(data, f"the state of a float64 stream holds {_name(narrow[0])}")
-    if watch.narrowed is not None:
-        return violation(data, f"with float64 input and parameters, it computes in {_name(watch.narrowed)} inside")
+    for watch in (watch64, watch32):
+        if watch.narrowed is not None:
+            computes = f"with {_name(watch.dtype)} input and parameters, it computes in {_name(watch.narrowed)}"
+            return violation(data, f"{computes} inside")
     return no_gap(data)
 
 
@@ -185,18 +222,20 @@ _CREATING = frozenset({"bernoulli", *(f"{kind}_like" for kind in ("empty", "full
 
 
 class _NarrowingWatch(DispatchMode):
-    """Watches for operations on float64 numbers whose results are floating-point numbers of lower precision."""
+    """Watches for operations on numbers of a dtype whose results are floating-point numbers of lower precision."""
 
-    def __init__(self) -> None:
+    def __init__(self, dtype: torch.dtype) -> None:
         super().__init__()
+        self.dtype = dtype
         self.narrowed: torch.dtype | None = None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         name = getattr(func, "overloadpacket", func).__name__
         if self.narrowed is None and name not in _CREATING and not name.startswith("new_"):
-            narrow = [t.dtype for t in tensors(out) if t.is_floating_point() and t.dtype.itemsize < 8 and t.dim() > 0]
-            if narrow and any(t.dtype is torch.float64 and t.dim() > 0 for t in tensors(args)):
+            results = [t.dtype for t in tensors(out) if t.is_floating_point() and t.dim() > 0]
+            narrow = [dtype for dtype in results if dtype.itemsize < self.dtype.itemsize]
+            if narrow and any(t.dtype is self.dtype and t.dim() > 0 for t in tensors(args)):
                 self.narrowed = narrow[0]
         return out
 
@@ -214,26 +253,31 @@ def check_nonfinite(subject: Subject, data: ExampleData) -> Comparison:
 
     How to fix a failure: do not use `nan_to_num` on data; select with `torch.where` instead of multiplying by a mask.
     """
-    row, element = int(data.rng.integers(len(data.x))), int(data.rng.integers(data.x.shape[1]))
-    data.choices["set and element"] = [row, element]
-    expected = subject.encode(data.x)
+    row, element, coordinate = (int(data.rng.integers(size)) for size in data.x.shape)
+    data.choices["set, element and coordinate"] = [row, element, coordinate]
     comparison = no_gap(data)
-    other_rows = [i for i in range(len(data.x)) if i != row]
-    for bad in (torch.nan, torch.inf):
+    for encode, bad in itertools.product(_ways_to_encode(subject, data), (torch.nan, torch.inf)):
         x = data.x.clone()
-        x[row, element, 0] = bad
-        actual = _unless_unsolvable(partial(subject.encode, x))
+        x[row, element, coordinate] = bad
+        expected, actual = encode(data.x), _unless_unsolvable(functools.partial(encode, x))
         if actual is None:
             continue
         if bad is torch.nan and bool(actual[row].isfinite().all()):
             return violation(data, "NaN in an element does not reach the encoding of its set")
-        if bool((expected[other_rows].isfinite() & ~actual[other_rows].isfinite()).any()):
+        others = torch.arange(len(x)) != row
+        if bool((expected[others].isfinite() & ~actual[others].isfinite()).any()):
             return violation(data, f"{bad} in one set reaches the encoding of another")
-        # Only the other sets are compared.
-        actual = actual.clone()
-        actual[row] = expected[row]
+        actual[row] = expected[row]  # only the other sets are compared
         comparison = worse(comparison, subject.compare(actual, expected, data.x))
     return comparison
+
+
+def _ways_to_encode(subject: Subject, data: ExampleData) -> list[Callable[[Tensor], Tensor]]:
+    """Return functions that encode sets of the shape of an example: in one piece and, if possible, in its chunks."""
+    if not subject.streaming:
+        return [subject.encode]
+    sizes = list(data.example.sizes)
+    return [subject.encode, lambda x: subject.stream(x.split(sizes, dim=1), subject.init_state(len(x)))]
 
 
 def _unless_unsolvable(encode: Callable[[], Tensor]) -> Tensor | None:
@@ -256,9 +300,11 @@ def check_state_dict(subject: Subject, data: ExampleData) -> Comparison:
 
     How to fix a failure: use `register_buffer` for tensors that are not trained, and `nn.Parameter` for those that are.
     """
-    loaded: Any = subject.rebuild()
-    loaded.load_state_dict(subject.module.state_dict())
-    return subject.compare(loaded(data.x), subject.module(data.x), data.x)
+    loaded = subject.copy()
+    loaded.module = subject.rebuild()
+    loaded.module.load_state_dict(subject.module.state_dict())
+    ways = zip(_ways_to_encode(loaded, data), _ways_to_encode(subject, data), strict=True)
+    return functools.reduce(worse, (subject.compare(new(data.x), old(data.x), data.x) for new, old in ways))
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tests.controls.base import ORDERED, WIDTH, Max, Mean, Slots, Slotted, Sum, Sums
+from tests.controls.base import ORDERED, WIDTH, Max, Mean, Slots, Slotted, Softmax, Sum, Sums
 
 # Laws that encode one set twice, and fail if one input has two encodings.
 TWICE = ("symmetry.permutation", "symmetry.batch", "symmetry.padding", "hygiene.inputs", "hygiene.nonfinite",
@@ -101,6 +101,51 @@ class CachedByShape(Mean):
         return self.cache[x.shape]
 
 
+class OneOutputTensor(Mean):
+    """Writes all encodings of one shape into the same tensor when no gradient is needed, as a CUDA graph does."""
+
+    breaks: ClassVar[str] = "hygiene.determinism"
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.outputs: dict[tuple[object, ...], Tensor] = {}
+
+    def readout(self, state: Any) -> Tensor:
+        out = super().readout(state)
+        if torch.is_grad_enabled():
+            return out
+        return self.outputs.setdefault((out.shape, out.dtype), torch.empty_like(out)).copy_(out)
+
+
+class OneOutputTensorInOrder(OneOutputTensor):
+    """Counts each element by its position, and writes all encodings into one tensor."""
+
+    breaks: ClassVar[str] = "symmetry.permutation"
+    also: ClassVar[tuple[str, ...]] = (*ORDERED, "hygiene.determinism", "mbc.program", "symmetry.padding",
+        "substance.interactions")  # fmt: skip
+
+    def features(self, x: Tensor) -> Tensor:
+        return super().features(x) * torch.arange(1, x.shape[1] + 1)[:, None]
+
+
+class CachedByIdentity(Mean):
+    """Returns the last encoding again if it is given the same tensor, whose values may have changed."""
+
+    breaks: ClassVar[str] = "hygiene.determinism"
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.last: Tensor | None = None
+        self.encoding = torch.empty(0)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        if torch.is_grad_enabled() or mask is not None:
+            return super().forward(x, mask)
+        if x is not self.last:
+            self.last, self.encoding = x, super().forward(x)
+        return self.encoding
+
+
 class DrawsFromTorch(Mean):
     """Draws from torch's global generator in eval mode."""
 
@@ -140,6 +185,15 @@ class DrawsFromPython(Mean):
     def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
         random.random()
         return super().update(state, x, mask)
+
+
+class DrawsInMerge(Mean):
+    """Draws the order of a merge from torch's global generator."""
+
+    breaks: ClassVar[str] = "hygiene.rng"
+
+    def merge(self, a: Any, b: Any) -> Any:
+        return super().merge(a, b) if torch.rand(()) < 0.5 else super().merge(b, a)
 
 
 class ViewOfTransposed(Mean):
@@ -199,6 +253,44 @@ class ZeroesPaddingInPlace(Mean):
         return super().part(x, mask)
 
 
+class ZeroesChunksInPlace(Mean):
+    """Overwrites the padding of the caller's chunks with zeros, and that of a copy of the full set."""
+
+    breaks: ClassVar[str] = "hygiene.inputs"
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        if mask is not None:
+            x[~mask] = 0
+        return super().update(state, x, mask)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return super().forward(x.clone(), mask)
+
+
+class InvertsMaskInPlace(Mean):
+    """Turns the caller's mask into one that is True for padding."""
+
+    breaks: ClassVar[str] = "hygiene.inputs"
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        state = super().part(x, mask)
+        if mask is not None:
+            mask.logical_not_()
+        return state
+
+
+class UnmasksAbsentSetInPlace(Softmax):
+    """Unmasks all elements of an absent set in the caller's mask, so that a softmax over them is finite."""
+
+    breaks: ClassVar[str] = "hygiene.inputs"
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        state = super().part(x, mask)
+        if mask is not None:
+            mask[~mask.any(1)] = True
+        return state
+
+
 class Float32State(Mean):
     """Keeps a float32 sum in a float64 stream."""
 
@@ -222,6 +314,27 @@ class HalfInside(Max):
 
     def features(self, x: Tensor) -> Tensor:
         return super().features(x).half().to(x.dtype)
+
+
+class HalfForSingle(Max):
+    """Takes the maximum of features in float16 if they are float32, as autocast does, and in float64 otherwise."""
+
+    breaks: ClassVar[str] = "hygiene.dtype"
+    also: ClassVar[tuple[str, ...]] = ("numerics.float32",)
+
+    def features(self, x: Tensor) -> Tensor:
+        features = super().features(x)
+        return features.half().float() if features.dtype is torch.float32 else features
+
+
+class AutocastInside(Mean):
+    """Computes features under autocast, which acts on float32."""
+
+    breaks: ClassVar[str] = "hygiene.dtype"
+
+    def features(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return super().features(x).to(x.dtype)
 
 
 class Float32Output(Mean):
@@ -274,6 +387,28 @@ class SpreadsNaN(Mean):
         return encoding + 0 * encoding.detach().mean(0)
 
 
+class ReplacesNaNInFeatures(Mean):
+    """Replaces NaN by zero in all coordinates but the first."""
+
+    breaks: ClassVar[str] = "hygiene.nonfinite"
+
+    def features(self, x: Tensor) -> Tensor:
+        return super().features(torch.cat([x[..., :1], x[..., 1:].nan_to_num(nan=0.0)], 2))
+
+
+class StreamLeavesOutNaN(Mean):
+    """Leaves elements with NaN out of a stream, and not out of the full set."""
+
+    breaks: ClassVar[str] = "hygiene.nonfinite"
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        present = ~x.isnan().any(2)
+        return super().update(state, x, present if mask is None else mask & present)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self.readout(super().update(self.init_state(len(x)), x, mask))
+
+
 class PlainTensor(Mean):
     """Projects with a random matrix that is not in its state_dict."""
 
@@ -298,6 +433,23 @@ class BufferNotPersistent(Sum):
 
     def readout(self, state: Any) -> Tensor:
         return super().readout(state) * self.get_buffer("scale")
+
+
+class StreamOfUnsavedCopy(Mean):
+    """Projects with a random buffer in one piece, and in a stream with a copy that is not in its state_dict."""
+
+    breaks: ClassVar[str] = "hygiene.state_dict"
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.register_buffer("projection", torch.randn(WIDTH, WIDTH))
+        self.copy = self.get_buffer("projection").clone()
+
+    def readout(self, state: Any) -> Tensor:
+        return super().readout(state) @ self.copy.to(state.total.dtype)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return super().readout(self.update(self.init_state(len(x)), x, mask)) @ self.get_buffer("projection")
 
 
 class SeedDrawnWhenBuilt(Mean):
