@@ -139,7 +139,10 @@ LAWS = Index(
             "In eval mode, equal inputs give equal outputs, whatever is encoded in between.",
         ),
         "hygiene.rng": ("laws.hygiene:RNG", "In eval mode, the global random state is left unchanged."),
-        "hygiene.inputs": ("laws.hygiene:INPUTS", "The input is not modified, and its memory layout does not matter."),
+        "hygiene.inputs": (
+            "laws.hygiene:INPUTS",
+            "Input and mask are not modified, and the memory layout of the input does not matter.",
+        ),
         "hygiene.dtype": (
             "laws.hygiene:DTYPE",
             "Output and state have the dtype of input and parameters; accumulation is not silently narrowed.",

@@ -58,14 +58,16 @@ def locate_determinism(subject: Subject, data: ExampleData) -> str:
 
 
 def check_inputs(subject: Subject, data: ExampleData) -> Comparison:
-    """The input is not modified, and its memory layout does not matter.
+    """Input and mask are not modified, and the memory layout of the input does not matter.
 
     Source: a function of values does not depend on strides, and does not write to its arguments.
 
     Why it matters: chunks are views of a larger tensor. An operation in place on one chunk changes the others, and
-    `view` instead of `reshape` raises or mixes up the elements of a transposed input.
+    `view` instead of `reshape` raises or mixes up the elements of a transposed input. A mask is often used again by
+    the next layer.
 
-    How to fix a failure: avoid operations in place on x (`x -= mean`, `x.clamp_()`); use `reshape` instead of `view`.
+    How to fix a failure: avoid operations in place on arguments (`x -= mean`, `x[~mask] = 0`, `mask.logical_not_()`);
+    use `reshape` instead of `view`.
     """
     x = data.x.clone()
     expected = subject.encode(x)
@@ -87,16 +89,16 @@ def _modified_with_masks(subject: Subject, x: Tensor) -> str:
     """Encode `x` (`B x n x d`) with masks; return which argument the encoder modifies, or an empty string."""
     first = x[:, :, 0]
     some = first >= first.median(1, keepdim=True).values
-    encoders: list[Callable[[Tensor, Tensor], object]] = [subject.encode_masked]
+    encoders: dict[str, Callable[[Tensor, Tensor], object]] = {"the input": subject.encode_masked}
     if subject.streaming:  # `encode_masked` may call `forward`
-        encoders.append(lambda x, mask: subject.update(subject.init_state(len(x)), x, mask))
-    for mask, encode in itertools.product(_with_absent_set(some), encoders):
+        encoders["a chunk"] = lambda x, mask: subject.update(subject.init_state(len(x)), x, mask)
+    for mask, (name, encode) in itertools.product(_with_absent_set(some), encoders.items()):
         given, elements = mask.clone(), x.clone()
         unless_refused(functools.partial(encode, elements, given))
         if not torch.equal(given, mask):
             return "the mask"
         if not torch.equal(elements, x):
-            return "the input"
+            return name
     return ""
 
 
