@@ -20,9 +20,9 @@ def encode(module: nn.Module, chunks: Iterable[Tensor]) -> Tensor:
     Each process updates a state with its own chunks. The states, not the elements, are sent and merged in a tree, in
     the order of the ranks: for a mini-batch consistent encoder f, the result is f(X) of the whole set X.
 
-    To train on the encoding, compute the same loss and its gradients in every process, by `backward` or
-    `torch.autograd.grad`, and average the gradients (see `average_gradients`): the result equals the gradients of a
-    single process.
+    To train on the encoding, compute the same loss and its gradients in every process, and average the gradients (see
+    `average_gradients`): the result equals the gradients of a single process. `average_gradients` reads `.grad`, where
+    `backward` stores gradients; assign those of `torch.autograd.grad` to it.
 
     Parameters
     ----------

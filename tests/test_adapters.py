@@ -15,6 +15,7 @@ from mbcbench.adapters import (
     StatefulAdapter,
     StepsAdapter,
     StreamByStreamAdapter,
+    compacted,
     pyg,
     select_output,
     set_by_set,
@@ -328,3 +329,13 @@ class MaskInUpdate(nn.Module):
 def test_a_stream_may_take_a_mask_that_forward_does_not() -> None:
     laws = ["symmetry.padding", "hygiene.inputs", "numerics.float32", "mbc.mask"]
     assert mbcbench.check(MaskInUpdate, laws=laws, examples=16)["status"].eq("pass").all()
+
+
+def test_compacted_passes_the_mask_by_name() -> None:
+    class SumWithOption(nn.Module):
+        def forward(self, x: Tensor, scale: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+            assert scale is None
+            return (x if mask is None else torch.where(mask[..., None], x, 0)).sum(1)
+
+    x, mask = torch.randn(2, 5, 3), torch.tensor([[True, False, True, False, True], [False] * 4 + [True]])
+    torch.testing.assert_close(compacted(SumWithOption())(x, mask=mask), (x * mask[..., None]).sum(1))

@@ -113,7 +113,7 @@ def compacted(module: nn.Module, *, layer: bool = False) -> MaskAdapter:
 
     def call(encoder: Encoder, x: Tensor, mask: Tensor) -> Tensor:
         order = _present_first(mask)
-        out: Tensor = encoder(_in_order(x, order), mask.gather(1, order))
+        out: Tensor = encoder(_in_order(x, order), mask=mask.gather(1, order))
         return _in_order(out, order.argsort(dim=1)) if layer else out
 
     return MaskAdapter(module, call)
