@@ -101,11 +101,17 @@ class Subject:
         self.parameters = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
 
     @cached_property
+    def dtype(self) -> torch.dtype:
+        """Type of the parameters, and so of the elements: float64, or float32 in a trial in other arithmetic."""
+        numbers = (*self.module.parameters(), *self.module.buffers())
+        return next((number.dtype for number in numbers if number.is_floating_point()), torch.float64)
+
+    @cached_property
     def is_layer(self) -> bool:
         """True if the encoder maps sets to sets, with one output per element."""
         with torch.no_grad():
             sizes = [self.domain.min_size + 2, self.domain.min_size + 4]
-            shapes = [self.module(torch.zeros(1, n, self.dim_in, dtype=torch.float64)).shape for n in sizes]
+            shapes = [self.module(torch.zeros(1, n, self.dim_in, dtype=self.dtype)).shape for n in sizes]
         return [len(shape) > 2 and shape[1] for shape in shapes] == sizes
 
     def init_state(self, batch_size: int) -> State:
@@ -190,7 +196,7 @@ class Subject:
         """Magnitude of an encoding of ordinary data: the max-norm for a few sets of normal elements."""
         n = max(_ORDINARY_SIZE, self.domain.min_size)
         generator = torch.Generator().manual_seed(0)
-        x = self.domain.admit(torch.randn(4, n, self.dim_in, dtype=torch.float64, generator=generator))
+        x = self.domain.admit(torch.randn(4, n, self.dim_in, dtype=torch.float64, generator=generator)).to(self.dtype)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             return float(tolerance.max_norms(encoding(self.module, x)).median())
 

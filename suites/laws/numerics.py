@@ -40,9 +40,9 @@ def check_scale(subject: Subject, data: ExampleData) -> Comparison:
     How to fix a failure: subtract the running maximum before exp, merge variances with Chan's formula, and do not add
     an absolute epsilon to a quantity that scales with the data.
 
-    Elements are moved apart by a relative 1e-6, since no encoding that normalises has a condition where all are equal.
-    What the encoder's own steps round excuses a gap of up to 1e-12 of the scale of an encoding only, or 16 epsilons of
-    the largest number in the set, by which a logit of that size rounds.
+    Elements are moved apart by 1e-6 of their size, or of 1 if they are smaller, since no encoding that normalises has a
+    condition where all are equal. What the encoder's own steps round excuses a gap of up to 1e-12 of the scale of an
+    encoding only, or 16 epsilons of the largest number in the set, or of 1, by which a logit of that size rounds.
     """
     scale = float(data.rng.choice(_SCALES))
     offset = float(data.rng.choice(_OFFSETS))
@@ -59,11 +59,12 @@ def check_scale(subject: Subject, data: ExampleData) -> Comparison:
 def _excuse_exponents(subject: Subject, comparison: Comparison, x: Tensor) -> Comparison:
     """Add to the bound what a logit rounds by in an exponent: an epsilon of its size, which grows as the data do.
 
-    Merging log-sum-exps is off by that, and right. What E[x^2] - E[x]^2 loses grows as their square.
+    Merging log-sum-exps is off by that, and right. What E[x^2] - E[x]^2 loses grows as their square. Logits of numbers
+    below 1 need not be smaller than 1: a bias is added to them.
     """
     if comparison.scale is None:
         return comparison
-    rounding = _ROUNDING_OF_LOGITS * torch.finfo(x.dtype).eps * max_norms(x)
+    rounding = _ROUNDING_OF_LOGITS * torch.finfo(x.dtype).eps * max_norms(x).clamp(min=1)
     excused = comparison.bound + rounding * comparison.scale.clamp(min=subject.scale)
     needs_it = comparison.gap > COVERED * comparison.bound
     return comparison._replace(bound=torch.where(needs_it, excused, comparison.bound))
