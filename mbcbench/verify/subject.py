@@ -23,6 +23,7 @@ from mbcbench.verify.tolerance import (
     SPREAD_FACTOR,
     Comparison,
 )
+from mbcbench.verify.weights import weight_names
 
 _VARIANT_SCALES = (1.0, 3.0, 0.3)
 NAN = "one of the two encodings that are compared is NaN"
@@ -194,11 +195,15 @@ class Subject:
     @cached_property
     def scale(self) -> float:
         """Magnitude of an encoding of ordinary data: the max-norm for a few sets of normal elements."""
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            return float(tolerance.max_norms(encoding(self.module, self._ordinary_sets())).median())
+
+    def _ordinary_sets(self) -> Tensor:
+        """Return a few sets of normal elements."""
         n = max(_ORDINARY_SIZE, self.domain.min_size)
         generator = torch.Generator().manual_seed(0)
-        x = self.domain.admit(torch.randn(4, n, self.dim_in, dtype=torch.float64, generator=generator)).to(self.dtype)
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            return float(tolerance.max_norms(encoding(self.module, x)).median())
+        x = torch.randn(4, n, self.dim_in, dtype=torch.float64, generator=generator)
+        return self.domain.admit(x).to(self.dtype)
 
     def _twin(self, module: nn.Module, perturbation: float | None = None) -> "Subject":
         """Return what is known of the encoder for a changed copy of its module, and another perturbation."""
@@ -219,17 +224,22 @@ class Subject:
         return self._with_perturbation[relative]
 
     def with_weights(self, factor: float) -> "Subject":
-        """Return the encoder with its weight matrices multiplied by a factor.
+        """Return the encoder with its weights multiplied by a factor, whatever they are called.
 
         Others keep their size: a bias, the gain of a norm or a log-variance does not grow in training as weights do.
         """
         if factor not in self._with_weights:
             module = copy_module(self.module)
             for name, parameter in module.named_parameters():
-                if parameter.dim() > 1 and name.endswith("weight"):
+                if name in self._weights:
                     parameter.data.mul_(factor)
             self._with_weights[factor] = self._twin(module)
         return self._with_weights[factor]
+
+    @cached_property
+    def _weights(self) -> frozenset[str]:
+        """Names of the weights."""
+        return weight_names(copy_module(self.module), self._ordinary_sets())
 
     @cached_property
     def in_float32_digits(self) -> "Subject":

@@ -112,7 +112,8 @@ def check_float32(subject: Subject, data: ExampleData) -> Comparison:
 
     Why it matters: an attention without a running maximum works until training has made its logits large, and a
     sentinel such as -1e4 hides masked elements until a logit is below it. Tried in one piece, streamed and masked, with
-    inputs scaled by up to 100 and weights scaled by up to 100.
+    inputs scaled by up to 100 and weights scaled by up to 100: all matrices called `weight`, and parameters of any name
+    that features are multiplied by in a product, such as a bare query, but no bias and no gain of a norm.
 
     How to fix a failure: subtract the maximum before exp, mask with `torch.finfo(dtype).min`, and multiply the
     weights by the mask; compute logarithms of sums stably.

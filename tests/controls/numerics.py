@@ -3,9 +3,9 @@
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from tests.controls.base import Mean, Softmax, Sum, Sums, Weighed, count, hide
+from tests.controls.base import WIDTH, Mean, Softmax, Sum, Sums, Weighed, count, hide
 
 
 class ExpWithoutMaximum(Softmax):
@@ -111,6 +111,38 @@ class AttentionWithoutMaximum(ExpWithoutMaximum):
         x = hide(x, mask)
         weights = hide((3 * torch.tanh(self.logit(x)) * self.logit.weight.abs().amax()).clamp(-500, 500).exp(), mask)
         return Weighed(weights.sum(1) * 0, (weights * self.features(x)).sum(1), weights.sum(1))
+
+
+class BareLogit(nn.Module):
+    """A logit of bounded features, by a key and a query that are parameters of no layer."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.embed = nn.Linear(dim_in, WIDTH)
+        self.key, self.query = nn.Parameter(0.02 * torch.randn(WIDTH, WIDTH)), nn.Parameter(0.02 * torch.randn(WIDTH))
+
+    def forward(self, x: Tensor) -> Tensor:
+        logit: Tensor = self.embed(x).tanh() @ self.key @ self.query
+        return logit.unsqueeze(-1)
+
+
+class BareQuery(Softmax):
+    """The correct twin: softmax pooling with such a logit."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.logit = BareLogit(dim_in)
+
+
+class BareQueryWithoutMaximum(ExpWithoutMaximum):
+    """Does not subtract the maximum; its logits are small until a query that is a bare parameter grows."""
+
+    breaks: ClassVar[str] = "numerics.float32"
+    also: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.logit = BareLogit(dim_in)
 
 
 class Sentinel(Softmax):
