@@ -28,6 +28,8 @@ _ROUNDING_OF_LOGITS = 16.0  # epsilons
 _SCALES = (1e-3, 1e-1, 1e1, 1e2, 1e3, 1e4)
 _OFFSETS = (0.0, 1e3, -1e3)
 
+Encode = Callable[[Encoder, Tensor, ExampleData], Tensor]
+
 
 def check_scale(subject: Subject, data: ExampleData) -> Comparison:
     """Streams agree with the full set and stay finite for inputs scaled by 1e-3 to 1e4 and offset by 1e3.
@@ -111,9 +113,10 @@ def check_float32(subject: Subject, data: ExampleData) -> Comparison:
     Source: encoders are trained in float32, whose largest number is 3.4e38, and whose exp overflows above 88.
 
     Why it matters: an attention without a running maximum works until training has made its logits large, and a
-    sentinel such as -1e4 hides masked elements until a logit is below it. Tried in one piece, streamed and masked, with
-    inputs scaled by up to 100 and weights scaled by up to 100: all matrices called `weight`, and parameters of any name
-    that features are multiplied by in a product, such as a bare query, but no bias and no gain of a norm.
+    sentinel such as -1e4 hides masked elements until a logit is below it. Tried in one piece and streamed, each also
+    with masked elements. Inputs are scaled by up to 100, and weights by up to 100: all matrices called `weight`, and
+    parameters of any name that features are multiplied by in a product, such as a bare query, but no bias and no gain
+    of a norm.
 
     How to fix a failure: subtract the maximum before exp, mask with `torch.finfo(dtype).min`, and multiply the
     weights by the mask; compute logarithms of sums stably.
@@ -142,24 +145,33 @@ def check_float32(subject: Subject, data: ExampleData) -> Comparison:
 
 
 def _float32_encodings(subject: Subject, scaled: Subject, x: Tensor, data: ExampleData) -> list[Tensor]:
-    """Return the encodings of `x` in float32, in one piece, and streamed and with a masked element beside it.
+    """Return the encodings of `x` in float32, in one piece, streamed, and both with masked elements beside others.
 
-    The last two are left out where they are another encoding for weights of ordinary size too.
+    All but the first are left out where they are another encoding for weights of ordinary size too.
     """
     encoder = scaled.in_dtype(torch.float32)
     encodings: list[Tensor] = [encoder(x)]
-    takes_mask = subject.takes_mask and forward_takes_mask(subject.module)
-    for applies, encode in ((subject.streaming, _streamed), (takes_mask, _beside_masked)):
-        if applies and not bool((_differ(subject, encode, data)).any()):
+    whole = subject.encode(data.x)
+    for encode in _other_ways(subject):
+        if not bool(_differ(subject, whole, encode(subject.module, data.x, data)).any()):
             encodings.append(encode(encoder, x, data)[:, : encodings[0].shape[1]])
     return encodings
 
 
-def _differ(subject: Subject, encode: Callable[[Encoder, Tensor, ExampleData], Tensor], data: ExampleData) -> Tensor:
+def _other_ways(subject: Subject) -> list[Encode]:
+    """Return the functions that encode a set in another way than in one piece, and apply to the encoder."""
+    takes_mask = subject.takes_mask and forward_takes_mask(subject.module)
+    ways = (
+        (_streamed, subject.streaming),
+        (_beside_masked, takes_mask),
+        (_streamed_beside_masked, subject.streaming and subject.takes_mask),
+    )
+    return [encode for encode, applies in ways if applies]
+
+
+def _differ(subject: Subject, whole: Tensor, other: Tensor) -> Tensor:
     """Return for each set (`B`) whether it is encoded otherwise than in one piece, with weights of ordinary size."""
-    whole = subject.encode(data.x)
-    other = encode(subject.module, data.x, data)[:, : whole.shape[1]]
-    return gaps(other, whole) > _ORDINARY_ERROR * max_norms(whole).clamp(min=subject.scale)
+    return gaps(other[:, : whole.shape[1]], whole) > _ORDINARY_ERROR * max_norms(whole).clamp(min=subject.scale)
 
 
 def _streamed(encoder: Encoder, x: Tensor, data: ExampleData) -> Tensor:
@@ -171,11 +183,26 @@ def _streamed(encoder: Encoder, x: Tensor, data: ExampleData) -> Tensor:
 
 
 def _beside_masked(encoder: Encoder, x: Tensor, data: ExampleData) -> Tensor:
+    padded, present = _with_masked_element(x)
+    out: Tensor = encoder(padded, mask=present)
+    return out
+
+
+def _streamed_beside_masked(encoder: Encoder, x: Tensor, data: ExampleData) -> Tensor:
+    state = encoder.init_state(len(x))
+    for chunk in data.cut(x):
+        padded, present = _with_masked_element(chunk)
+        state = encoder.update(state, padded, mask=present)
+    out: Tensor = encoder.readout(state)
+    return out
+
+
+def _with_masked_element(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return elements with one more, and a mask that says that it is absent."""
     padded = torch.cat([x, torch.ones_like(x[:, :1])], 1)
     present = padded.new_ones(padded.shape[:2]).bool()
     present[:, -1] = False
-    out: Tensor = encoder(padded, mask=present)
-    return out
+    return padded, present
 
 
 def _float32_error(exact: Subject, x: Tensor, expected: Tensor) -> Tensor:

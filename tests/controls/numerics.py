@@ -157,3 +157,12 @@ class Sentinel(Softmax):
         peak = logits.detach().amax(1)
         weights = (logits - peak.unsqueeze(1)).exp()
         return Weighed(peak, (weights * self.features(hide(x, mask))).sum(1), weights.sum(1))
+
+
+class SentinelInStream(Sentinel):
+    """Hides masked elements by such a logit in a stream only; a whole set is masked correctly."""
+
+    breaks: ClassVar[str] = "numerics.float32"
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self.readout(Softmax.part(self, x, mask))
