@@ -20,6 +20,7 @@ from mbcbench.verify.tolerance import (
     COVERED,
     EPS_RATIO,
     MAX_RELATIVE_BOUND,
+    NEGLIGIBLE,
     SPREAD_FACTOR,
     Comparison,
     gaps,
@@ -187,9 +188,12 @@ class LawRun:
     @staticmethod
     def _beside_ties(subject: Subject, data: ExampleData) -> tuple[Subject, ExampleData]:
         """Return slightly changed data, and the encoder with a condition that excludes its own rounding."""
-        moved = ExampleData(data.example, subject.dim_in)
-        moved.x = jitter(moved.x, torch.Generator().manual_seed(data.example.seed))
-        return subject.with_perturbation(COARSE_PERTURBATION), moved
+        return subject.with_perturbation(COARSE_PERTURBATION), _moved_apart(ExampleData(data.example, subject.dim_in))
+
+    def _fresh_data(self, subject: Subject, data: ExampleData, dtype: torch.dtype = torch.float64) -> ExampleData:
+        """Return the data of an example again, without the choices of the law, to try it in other arithmetic."""
+        fresh = ExampleData(data.example, subject.dim_in, dtype=dtype)
+        return _moved_apart(fresh) if self.law.conditioned else fresh
 
     def _compare(self, subject: Subject, data: ExampleData) -> Comparison:
         """Check the law. If a gap is in doubt, add the rounding error measured in other arithmetic to its bound.
@@ -203,8 +207,9 @@ class LawRun:
             raise BrokenLawError(f"{self.law.id} returned {kind}, not a Comparison; use subject.compare")
         if self.law.measures:
             return comparison
-        gap = comparison.gap
-        limit = MAX_RELATIVE_BOUND * self._scale(subject, comparison)
+        gap, scale = comparison.gap, self._scale(subject, comparison)
+        comparison = _excuse_negligible(comparison, NEGLIGIBLE * scale)
+        limit = MAX_RELATIVE_BOUND * scale
         excusable = ROUNDING_OF_CONDITIONED / MAX_RELATIVE_BOUND * limit if self.law.conditioned else limit
         trials = [
             lambda trial: EPS_RATIO * self._float32_gap(subject, data, trial),
@@ -249,15 +254,15 @@ class LawRun:
 
     def _float32_gap(self, subject: Subject, data: ExampleData, trial: int) -> Tensor:
         """Return the gap of each set in float32 (`B`)."""
-        float32_data = ExampleData(data.example, subject.dim_in, dtype=torch.float32)
+        float32_data = self._fresh_data(subject, data, torch.float32)
         if not subject.domain.vocabulary:
             float32_data.x = rescale(float32_data.x, torch.Generator().manual_seed(trial))
         return self.law.check(subject.in_float32(trial), float32_data).gap.double()
 
     def _noisy_gap(self, subject: Subject, data: ExampleData, trial: int) -> Tensor:
         """Return the gap of each set in noisy arithmetic (`B`)."""
+        fresh = self._fresh_data(subject, data)
         with NoisyArithmetic(trial):
-            fresh = ExampleData(data.example, subject.dim_in)
             return self.law.check(subject.with_perturbation(None), fresh).gap.double()
 
     def _observe(self, data: ExampleData, comparison: Comparison) -> Observation:
@@ -272,6 +277,25 @@ class LawRun:
             if loosest.is_undecided and self.undecided is None:
                 self.undecided = loosest
         return worst
+
+
+def _moved_apart(data: ExampleData) -> ExampleData:
+    """Move the elements of each set apart, so that no two are equal. Tokens are left as they are."""
+    if not data.example.vocabulary:
+        data.x = jitter(data.x, torch.Generator().manual_seed(data.example.seed))
+    return data
+
+
+def _excuse_negligible(comparison: Comparison, negligible: Tensor) -> Comparison:
+    """Return the comparison with a bound that covers gaps of at most `negligible` (`B`) between two encodings.
+
+    Where terms cancel exactly, as for equal elements, the bound is zero, and the gap may be the square of a rounding
+    error.
+    """
+    if comparison.scale is None:
+        return comparison
+    covering = torch.where(comparison.gap <= negligible, comparison.gap / COVERED, 0.0)
+    return comparison._replace(bound=torch.maximum(comparison.bound, covering.to(comparison.bound.dtype)))
 
 
 def _add_rounding(comparison: Comparison, excusable: Tensor, measure: Callable[[int], Tensor]) -> Comparison:

@@ -4,6 +4,9 @@ Perturbed inputs and parameters do not show the digits that an intermediate resu
 `h - mean(h)` is zero for all of them, and one epsilon of `h` in the computation. Here every operation that rounds is
 disturbed by a random relative error (Monte Carlo arithmetic; Parker, 1997), so that the loss scales with the largest
 intermediate result.
+
+Sums, products and quotients do not round whole numbers, so these are not disturbed: a count of 8 elements that a stream
+keeps as a float must not become 7.999, fewer than the encoder admits.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +39,14 @@ _REDUCING = frozenset(
         "mean", "mm", "mv", "native_layer_norm", "scatter_add", "std", "sum", "var", "var_mean",
     }
 )  # fmt: skip
+# Operations that do not round a whole number which they result in.
+_ARITHMETIC = frozenset(
+    {
+        "add", "add_", "addmm", "baddbmm", "bmm", "cumsum", "div", "div_", "dot", "index_add", "mean", "mm", "mul",
+        "mul_", "mv", "rsub", "scatter_add", "sub", "sub_", "sum",
+    }
+)  # fmt: skip
+_LARGEST_WHOLE = 2.0**31  # far larger ones have no room for a fraction, and say nothing
 
 
 class NoisyArithmetic(DispatchMode):
@@ -63,8 +74,9 @@ class NoisyArithmetic(DispatchMode):
     ) -> Any:
         """Call one operation, with noise."""
         operation = getattr(func, "overloadpacket", func).__name__
+        spares_whole = operation in _ARITHMETIC
         if operation in _REDUCING:
-            args = tuple(self._disturbed(a) if _rounds(a) else a for a in args)
+            args = tuple(a * self._factors(a, spares_whole) if _rounds(a) else a for a in args)
         result = func(*args, **(kwargs or {}))
         if operation in _EXACT:
             return result
@@ -72,14 +84,13 @@ class NoisyArithmetic(DispatchMode):
         for tensor, returned in zip(results, _returns(func), strict=False):
             is_view = returned.alias_info is not None and not returned.alias_info.is_write
             if _rounds(tensor) and not is_view:
-                tensor.mul_(self._factors(tensor))
+                tensor.mul_(self._factors(tensor, spares_whole))
         return result
 
-    def _disturbed(self, tensor: Tensor) -> Tensor:
-        return tensor * self._factors(tensor)
-
-    def _factors(self, tensor: Tensor) -> Tensor:
+    def _factors(self, tensor: Tensor, spares_whole: bool) -> Tensor:
         errors = torch.rand(tensor.shape, generator=self._generator, dtype=tensor.dtype) * 2 - 1
+        if spares_whole:
+            errors[(tensor == tensor.round()) & (tensor.abs() <= _LARGEST_WHOLE)] = 0
         return 1 + self._relative * errors
 
 

@@ -23,6 +23,7 @@ from mbcbench.verify.tolerance import (
     SPREAD_FACTOR,
     Comparison,
 )
+from mbcbench.verify.weights import weight_names
 
 _VARIANT_SCALES = (1.0, 3.0, 0.3)
 NAN = "one of the two encodings that are compared is NaN"
@@ -104,11 +105,17 @@ class Subject:
         self.parameters = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
 
     @cached_property
+    def dtype(self) -> torch.dtype:
+        """Type of the parameters, and so of the elements: float64, or float32 in a trial in other arithmetic."""
+        numbers = (*self.module.parameters(), *self.module.buffers())
+        return next((number.dtype for number in numbers if number.is_floating_point()), torch.float64)
+
+    @cached_property
     def is_layer(self) -> bool:
         """True if the encoder maps sets to sets, with one output per element."""
         with torch.no_grad():
             sizes = [self.domain.min_size + 2, self.domain.min_size + 4]
-            shapes = [self.module(torch.zeros(1, n, self.dim_in, dtype=torch.float64)).shape for n in sizes]
+            shapes = [self.module(torch.zeros(1, n, self.dim_in, dtype=self.dtype)).shape for n in sizes]
         return [len(shape) > 2 and shape[1] for shape in shapes] == sizes
 
     def init_state(self, batch_size: int) -> State:
@@ -231,11 +238,15 @@ class Subject:
     @cached_property
     def scale(self) -> float:
         """Magnitude of an encoding of ordinary data: the max-norm for a few sets of normal elements."""
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            return float(tolerance.max_norms(encoding(self.module, self._ordinary_sets())).median())
+
+    def _ordinary_sets(self) -> Tensor:
+        """Return a few sets of normal elements."""
         n = max(_ORDINARY_SIZE, self.domain.min_size)
         generator = torch.Generator().manual_seed(0)
-        x = self.domain.admit(torch.randn(4, n, self.dim_in, dtype=torch.float64, generator=generator))
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            return float(tolerance.max_norms(encoding(self.module, x)).median())
+        x = torch.randn(4, n, self.dim_in, dtype=torch.float64, generator=generator)
+        return self.domain.admit(x).to(self.dtype)
 
     def _twin(self, module: nn.Module, perturbation: float | None = None) -> "Subject":
         """Return a subject with the same facts for a changed copy of the module, with another perturbation."""
@@ -256,17 +267,22 @@ class Subject:
         return self._with_perturbation[relative]
 
     def with_weights(self, factor: float) -> "Subject":
-        """Return the encoder with its weight matrices multiplied by a factor.
+        """Return the encoder with its weights multiplied by a factor, whatever they are called.
 
         Other parameters stay: in training, a bias, the gain of a norm or a log-variance does not grow as weights do.
         """
         if factor not in self._with_weights:
             module = copy_module(self.module)
             for name, parameter in module.named_parameters():
-                if parameter.dim() > 1 and name.endswith("weight"):
+                if name in self._weights:
                     parameter.data.mul_(factor)
             self._with_weights[factor] = self._twin(module)
         return self._with_weights[factor]
+
+    @cached_property
+    def _weights(self) -> frozenset[str]:
+        """Names of the weights."""
+        return weight_names(copy_module(self.module), self._ordinary_sets())
 
     @cached_property
     def in_float32_digits(self) -> "Subject":

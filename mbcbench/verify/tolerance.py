@@ -11,7 +11,8 @@ four steps; each is taken only if the gap exceeds half of the bound so far.
 4. The law is tried again in noisy arithmetic (`NoisyArithmetic`), where every operation has a random relative error of
    up to 2 eps; 30 times the change of the gap is added. This follows intermediate results that cancel.
 
-The bound is at most 1e-4 of the scale of the encoding: beyond that, rounding excuses nothing (`LawRun`).
+The bound is at most 1e-4 of the scale of the encoding: beyond that, rounding excuses nothing. A gap of less than a
+millionth of an epsilon of the scale needs no excuse (`LawRun`).
 
 An ill-conditioned set therefore raises no false alarm, and a leak of 1e-6 is not hidden. docs/tolerance.md has the
 derivation.
@@ -29,7 +30,8 @@ PERTURBATION = 2 * torch.finfo(torch.float64).eps  # relative, of input and para
 COARSE_PERTURBATION = 1e-10  # hides rounding in the encoder's own steps, but shows a condition of up to 1e10
 NUM_PERTURBATIONS = 8
 MAX_RELATIVE_BOUND = 1e-4  # of the scale of an encoding: a larger bound would excuse errors, not rounding
-JITTER = 1e-6  # relative; moves equal elements apart, and is large against any perturbation
+JITTER = 1e-6  # moves equal elements apart, and is large against any perturbation
+NEGLIGIBLE = 1e-6 * torch.finfo(torch.float64).eps  # of the scale of an encoding: a smaller gap is no error
 COVERED = 0.5  # a gap above this fraction of the bound calls for the next, more expensive step
 EPS_RATIO = torch.finfo(torch.float64).eps / torch.finfo(torch.float32).eps
 
@@ -105,5 +107,9 @@ def rescale(tensor: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def jitter(tensor: Tensor, generator: torch.Generator) -> Tensor:
-    """Return `tensor` with each entry changed by a relative 1e-6 at most, so that no two elements are equal."""
-    return tensor * (1 + JITTER * (2 * torch.rand(tensor.shape, generator=generator, dtype=tensor.dtype) - 1))
+    """Return `tensor` with each entry changed by at most 1e-6 of its size, so that no two elements are equal.
+
+    An entry smaller than 1, the size of ordinary data, is changed by at most 1e-6: elements of zeros move apart too.
+    """
+    change = 2 * torch.rand(tensor.shape, generator=generator, dtype=tensor.dtype) - 1
+    return tensor + JITTER * change * tensor.abs().clamp(min=1)

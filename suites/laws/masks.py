@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mbcbench.types import State
 from mbcbench.verify.domain import Domain
-from mbcbench.verify.example import ExampleData
+from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law, masks, streams
 from mbcbench.verify.observed_subject import locate_state
 from mbcbench.verify.subject import Subject
@@ -16,6 +16,7 @@ from mbcbench.verify.tolerance import Comparison
 from .comparison import add_part, no_gap, unless_refused
 
 PADDING_SCALE = 1e3
+_ORDINARY_SIZES = (2, 3)
 
 
 class Padded(NamedTuple):
@@ -41,24 +42,70 @@ def pad_sets(x: Tensor, num_padding: int, data: ExampleData, domain: Domain, fir
     return Padded(everything.gather(1, sources[:, :, None].expand(-1, -1, dim)), present)
 
 
+def first_padding(subject: Subject, data: ExampleData) -> float | None:
+    """Return the value of one masked element, which is not finite in most examples, or None for any finite value."""
+    return (torch.nan, torch.inf, 0.0)[data.example.seed % 3] if subject.domain.admits_nonfinite else None
+
+
 def check_mask(subject: Subject, data: ExampleData) -> Comparison:
     """Masked elements have no influence in any chunk of a stream, even if all elements of a set are masked.
 
     Source: streams of sets of unequal sizes are padded chunk by chunk; the mask (`B x n_c`) marks what is present.
 
     Why it matters: a mask that is applied in the first chunk only, a running count that adds the padded size, and a set
-    that ends while its neighbours continue are faults that show only in mid-stream.
+    that ends while its neighbours continue are faults that show only in mid-stream. Some padding is NaN or infinity: to
+    multiply features by the mask does not hide it, because zero times NaN is NaN.
 
-    How to fix a failure: apply the mask in update, to every chunk, before anything is accumulated or counted. Mask
-    logits with `torch.finfo(dtype).min`, at which a running maximum starts too (-inf minus -inf is NaN), and multiply
-    the weights by the mask, since exp(0) is 1.
+    How to fix a failure: replace masked entries (`torch.where`) in update, in every chunk, before anything is
+    accumulated or counted. Mask logits with `torch.finfo(dtype).min`, at which a running maximum starts too (-inf minus
+    -inf is NaN), and multiply the weights by the mask, since exp(0) is 1.
     """
     start = subject.init_state(len(data.x))
-    padded = [pad_sets(chunk, int(data.rng.integers(1, 4)), data, subject.domain) for chunk in data.chunks]
-    data.choices["positions of the padding"] = torch.cat([~chunk.present for chunk in padded], 1)
+    padded = _pad_chunks(subject, data)
     expected = subject.stream(data.chunks, start)
-    comparison = subject.compare(_stream_masked(subject, padded, start), expected, data.x)
+    streamed = unless_refused(lambda: _stream_masked(subject, padded, start))
+    if streamed is None:
+        # The encoder refuses padding that is not finite with a message. Finite padding must still have no influence.
+        padded = [_with_finite_padding(chunk) for chunk in padded]
+        streamed = _stream_masked(subject, padded, start)
+    comparison = subject.compare(streamed, expected, data.x)
+    if comparison.is_broken and not all(bool(chunk.x.isfinite().all()) for chunk in padded):
+        comparison = comparison._replace(note=_describe_leak(subject, data, padded))
     return add_part(comparison, data, lambda: _compare_with_ended_sets(subject, data, padded, start, expected))
+
+
+def _pad_chunks(subject: Subject, data: ExampleData) -> list[Padded]:
+    """Return the chunks with padding, which is not finite in most examples if the encoder admits that."""
+    first = first_padding(subject, data)
+    padded = [pad_sets(chunk, int(data.rng.integers(1, 4)), data, subject.domain, first) for chunk in data.chunks]
+    data.choices["positions of the padding"] = torch.cat([~chunk.present for chunk in padded], 1)
+    if first is not None:
+        data.choices["padding"] = f"one {first:g} in each chunk, others of size {PADDING_SCALE:g}"
+    return padded
+
+
+def _with_finite_padding(chunk: Padded) -> Padded:
+    return Padded(torch.where(chunk.present[:, :, None], chunk.x, chunk.x.nan_to_num(1.0, 1.0, 1.0)), chunk.present)
+
+
+def _describe_leak(subject: Subject, data: ExampleData, padded: list[Padded]) -> str:
+    """Say whether finite padding reaches the encoding too, of this set or of ordinary ones."""
+    example = subject.domain.fit(Example(sizes=_ORDINARY_SIZES, kinds=(0, 0), seed=1))
+    other = ExampleData(example, data.x.shape[2], dtype=data.x.dtype)
+    ordinary = [pad_sets(chunk, 2, other, subject.domain) for chunk in other.chunks]
+    finite = [_with_finite_padding(chunk) for chunk in padded]
+    if _changes(subject, data, finite) or _changes(subject, other, ordinary):
+        return "padding changes the encoding, with finite values too"
+    return "finite padding is fine, but NaN or infinity in padding reaches the encoding (0 x NaN is NaN)"
+
+
+def _changes(subject: Subject, data: ExampleData, padded: list[Padded]) -> bool:
+    """Return True if padding changes the encoding of a stream."""
+    start = subject.init_state(len(data.x))
+    streamed = unless_refused(lambda: _stream_masked(subject, padded, start))
+    if streamed is None:
+        return False
+    return subject.compare(streamed, subject.stream(data.chunks, start), data.x).is_broken
 
 
 def _stream_masked(subject: Subject, chunks: list[Padded], state: State) -> Tensor:

@@ -98,7 +98,8 @@ def check_empty(subject: Subject, data: ExampleData) -> Comparison:
     Why it matters: filters, shards and windows are often empty. A chunk without elements that is counted, or whose
     maximum is taken, corrupts the whole stream; with masks, so does a chunk whose elements are all masked.
 
-    A chunk that is refused, by a ValueError with a message, counts as a clear error too.
+    A stream without elements, at its start and after empty chunks, must be encoded like the empty set: a program may
+    read out a window without events. A ValueError with a message, from `update` or `readout`, is a clear error too.
 
     How to fix a failure: give sums over no elements their identity (0, or -inf for a maximum), count elements instead
     of chunks, and let the read-out of the fresh state return numbers or raise ValueError with a message. A maximum
@@ -119,7 +120,7 @@ def check_empty(subject: Subject, data: ExampleData) -> Comparison:
             lambda: _stream_with_masked_chunk(subject, data, start, position % len(data.chunks)),
         )
         comparison = worse(comparison, masked)
-    return worse(comparison, _compare_empty_set(subject, data))
+    return worse(comparison, _compare_empty_set(subject, data, start))
 
 
 def _compare_unless_refused(
@@ -146,15 +147,34 @@ def _stream_with_masked_chunk(subject: Subject, data: ExampleData, state: State,
     return subject.readout(state)
 
 
-def _compare_empty_set(subject: Subject, data: ExampleData) -> Comparison:
+def _compare_empty_set(subject: Subject, data: ExampleData, start: State) -> Comparison:
+    """Compare streams without elements with the empty set; each of them may be refused, and none may be NaN."""
+    empty = data.x[:, :0]
+    whole = _encode_nothing(data, "an empty set", lambda: subject.encode(empty, start))
+    streams = (
+        _encode_nothing(data, "the fresh state", lambda: subject.readout(start)),
+        _encode_nothing(data, "a stream of empty chunks", lambda: subject.stream([empty, empty], start)),
+    )
+    comparison = no_gap(data)
+    for outcome in (whole, *streams):
+        if isinstance(outcome, Comparison):
+            comparison = worse(comparison, outcome)
+    for streamed in streams:
+        if isinstance(streamed, Tensor) and isinstance(whole, Tensor):
+            comparison = worse(comparison, subject.compare(streamed, whole, empty))
+    return comparison
+
+
+def _encode_nothing(data: ExampleData, what: str, encode: Callable[[], Tensor]) -> Tensor | Comparison:
+    """Return the encoding of no elements; or no gap if it is refused with a message, and a violation if it is NaN."""
     try:
-        encoding = subject.encode(data.x[:, :0])
+        encoding = encode()
     except (ValueError, IndexError, RuntimeError) as error:
         has_message = bool(str(error).strip())
-        return no_gap(data) if has_message else violation(data, "an empty set raises an error without a message")
+        return no_gap(data) if has_message else violation(data, f"{what} raises an error without a message")
     if bool(encoding.isnan().any()):
-        return violation(data, "an empty set encodes to NaN: return a value, or raise ValueError with a message")
-    return no_gap(data)
+        return violation(data, f"{what} encodes to NaN: return a value, or raise ValueError with a message")
+    return encoding
 
 
 PARTITION = Law(id="mbc.partition", check=check_partition, requires=(streams,), locate=locate_partition)

@@ -28,6 +28,8 @@ _ROUNDING_OF_LOGITS = 16.0  # epsilons
 _SCALES = (1e-3, 1e-1, 1e1, 1e2, 1e3, 1e4)
 _OFFSETS = (0.0, 1e3, -1e3)
 
+Encode = Callable[[Encoder, Tensor, ExampleData], Tensor]
+
 
 def check_scale(subject: Subject, data: ExampleData) -> Comparison:
     """Streams agree with the full set and stay finite for inputs scaled by 1e-3 to 1e4 and offset by 1e3.
@@ -40,9 +42,10 @@ def check_scale(subject: Subject, data: ExampleData) -> Comparison:
     How to fix a failure: subtract the running maximum before exp, merge variances with Chan's formula, and do not add
     an absolute epsilon to a quantity that scales with the data.
 
-    Equal elements are moved apart by a relative 1e-6, because an encoding that normalises has no condition where all
-    elements are equal. Rounding in the encoder's own steps excuses a gap of at most 1e-12 of the scale of an encoding,
-    or of 16 epsilons times the largest number in the set: the rounding error of a logit of that size.
+    Elements are moved apart by 1e-6 of their size, or by 1e-6 if they are smaller than 1, because an encoding that
+    normalises has no condition where all elements are equal. Rounding in the encoder's own steps excuses a gap of at
+    most 1e-12 of the scale of an encoding, or of 16 epsilons times the largest number in the set, or times 1 if that is
+    larger: the rounding error of a logit of that size.
     """
     scale = float(data.rng.choice(_SCALES))
     offset = float(data.rng.choice(_OFFSETS))
@@ -60,10 +63,11 @@ def _excuse_exponents(subject: Subject, comparison: Comparison, x: Tensor) -> Co
     """Add the rounding error of a logit in an exponent to the bound: an epsilon of its size, linear in the data.
 
     A correct merge of log-sum-exps has this error. The error of E[x^2] - E[x]^2 grows with the square of the data.
+    Numbers below 1 count as 1, because a bias may be added to them.
     """
     if comparison.scale is None:
         return comparison
-    rounding = _ROUNDING_OF_LOGITS * torch.finfo(x.dtype).eps * max_norms(x)
+    rounding = _ROUNDING_OF_LOGITS * torch.finfo(x.dtype).eps * max_norms(x).clamp(min=1)
     excused = comparison.bound + rounding * comparison.scale.clamp(min=subject.scale)
     needs_it = comparison.gap > COVERED * comparison.bound
     return comparison._replace(bound=torch.where(needs_it, excused, comparison.bound))
@@ -110,8 +114,10 @@ def check_float32(subject: Subject, data: ExampleData) -> Comparison:
     Source: encoders are trained in float32, whose largest number is 3.4e38, and whose exp overflows above 88.
 
     Why it matters: attention without a running maximum works until training has made its logits large, and a sentinel
-    such as -1e4 hides masked elements until a logit is below it. Tried in one piece, streamed and masked, with inputs
-    scaled by up to 100 and weights scaled by up to 100.
+    such as -1e4 hides masked elements until a logit is below it. Encodings in one piece and in a stream are tried, each
+    also with masked elements. Inputs are scaled by up to 100, and weights by up to 100: matrices called `weight`, and
+    parameters of any name by which features are multiplied and summed, such as a bare query. A bias and the gain of a
+    norm keep their size.
 
     How to fix a failure: subtract the maximum before exp, mask with `torch.finfo(dtype).min`, and multiply the
     weights by the mask; compute logarithms of sums stably.
@@ -140,24 +146,33 @@ def check_float32(subject: Subject, data: ExampleData) -> Comparison:
 
 
 def _float32_encodings(subject: Subject, scaled: Subject, x: Tensor, data: ExampleData) -> list[Tensor]:
-    """Return the encodings of `x` in float32: in one piece, streamed, and with an additional masked element.
+    """Return the encodings of `x` in float32: in one piece, streamed, and both with additional masked elements.
 
-    The last two are left out if they also differ from one piece with weights of ordinary size.
+    All but the first are left out if they also differ from one piece with weights of ordinary size.
     """
     encoder = scaled.in_dtype(torch.float32)
     encodings: list[Tensor] = [encoder(x)]
-    takes_mask = subject.takes_mask and forward_takes_mask(subject.module)
-    for applies, encode in ((subject.streaming, _streamed), (takes_mask, _beside_masked)):
-        if applies and not bool((_differ(subject, encode, data)).any()):
+    whole = subject.encode(data.x)
+    for encode in _other_ways(subject):
+        if not bool(_differ(subject, whole, encode(subject.module, data.x, data)).any()):
             encodings.append(encode(encoder, x, data)[:, : encodings[0].shape[1]])
     return encodings
 
 
-def _differ(subject: Subject, encode: Callable[[Encoder, Tensor, ExampleData], Tensor], data: ExampleData) -> Tensor:
+def _other_ways(subject: Subject) -> list[Encode]:
+    """Return the functions that encode a set in another way than in one piece, as far as the encoder has them."""
+    takes_mask = subject.takes_mask and forward_takes_mask(subject.module)
+    ways = (
+        (_streamed, subject.streaming),
+        (_beside_masked, takes_mask),
+        (_streamed_beside_masked, subject.streaming and subject.takes_mask),
+    )
+    return [encode for encode, applies in ways if applies]
+
+
+def _differ(subject: Subject, whole: Tensor, other: Tensor) -> Tensor:
     """Return for each set (`B`) whether its encoding differs from one piece, with weights of ordinary size."""
-    whole = subject.encode(data.x)
-    other = encode(subject.module, data.x, data)[:, : whole.shape[1]]
-    return gaps(other, whole) > _ORDINARY_ERROR * max_norms(whole).clamp(min=subject.scale)
+    return gaps(other[:, : whole.shape[1]], whole) > _ORDINARY_ERROR * max_norms(whole).clamp(min=subject.scale)
 
 
 def _streamed(encoder: Encoder, x: Tensor, data: ExampleData) -> Tensor:
@@ -169,11 +184,26 @@ def _streamed(encoder: Encoder, x: Tensor, data: ExampleData) -> Tensor:
 
 
 def _beside_masked(encoder: Encoder, x: Tensor, data: ExampleData) -> Tensor:
+    padded, present = _with_masked_element(x)
+    out: Tensor = encoder(padded, mask=present)
+    return out
+
+
+def _streamed_beside_masked(encoder: Encoder, x: Tensor, data: ExampleData) -> Tensor:
+    state = encoder.init_state(len(x))
+    for chunk in data.cut(x):
+        padded, present = _with_masked_element(chunk)
+        state = encoder.update(state, padded, mask=present)
+    out: Tensor = encoder.readout(state)
+    return out
+
+
+def _with_masked_element(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return elements with one more, and a mask that says that it is absent."""
     padded = torch.cat([x, torch.ones_like(x[:, :1])], 1)
     present = padded.new_ones(padded.shape[:2]).bool()
     present[:, -1] = False
-    out: Tensor = encoder(padded, mask=present)
-    return out
+    return padded, present
 
 
 def _float32_error(exact: Subject, x: Tensor, expected: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from mbcbench.verify.subject import Subject, slots_of
 from mbcbench.verify.tolerance import Comparison
 
 from .comparison import add_part, no_gap, unless_refused, violation
-from .masks import PADDING_SCALE, Padded, pad_sets
+from .masks import PADDING_SCALE, Padded, first_padding, pad_sets
 from .positions import locate_positions
 
 _ORDINARY_SIZES = (2, 5)
@@ -166,7 +166,7 @@ def check_padding(subject: Subject, data: ExampleData) -> Comparison:
     Mask logits with `torch.finfo(dtype).min`, not with -inf, and multiply the weights by the mask: a softmax over -inf
     alone is NaN. Divide by at least 1, for a set without any element.
     """
-    first = _first_padding(subject, data)
+    first = first_padding(subject, data)
     padded, present = _draw_padded(subject, data)
     data.choices["positions of the padding"] = ~present
     if first is not None:
@@ -217,12 +217,7 @@ def _of_present(subject: Subject, out: Tensor, present: Tensor, x: Tensor) -> Te
 
 def _draw_padded(subject: Subject, data: ExampleData) -> Padded:
     """Return the sets with padding between their elements, some of it not finite if the encoder admits that."""
-    return pad_sets(data.x, int(data.rng.integers(1, 4)), data, subject.domain, _first_padding(subject, data))
-
-
-def _first_padding(subject: Subject, data: ExampleData) -> float | None:
-    """Return the value of one masked element, which is not finite in most examples, or None for any finite value."""
-    return (torch.nan, torch.inf, 0.0)[data.example.seed % 3] if subject.domain.admits_nonfinite else None
+    return pad_sets(data.x, int(data.rng.integers(1, 4)), data, subject.domain, first_padding(subject, data))
 
 
 def locate_padding(subject: Subject, data: ExampleData) -> str:

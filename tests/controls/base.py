@@ -130,7 +130,7 @@ class Softmax(Mean):
 
     def __init__(self, dim_in: int) -> None:
         super().__init__(dim_in)
-        self.logit = nn.Linear(dim_in, WIDTH, bias=False)
+        self.logit: Any = nn.Linear(dim_in, WIDTH, bias=False)
 
     def init_state(self, batch_size: int) -> Any:
         zero = self.phi.weight.new_zeros(batch_size, WIDTH)

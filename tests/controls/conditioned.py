@@ -69,6 +69,38 @@ class Variance(Mean):
         return variance
 
 
+class NormalisedCovariance(Variance):
+    """The covariance divided by its trace, of eight elements at least, which are counted as floats.
+
+    The covariance of equal elements is a square of what their mean rounds, beside a scale of zero.
+    """
+
+    min_size = 8
+
+    def init_state(self, batch_size: int) -> Any:
+        mean = self.phi.weight.new_zeros(batch_size, WIDTH)
+        return Moments(mean, mean.new_zeros(batch_size, WIDTH, WIDTH), mean.new_zeros(batch_size, 1))
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        features, number = super().features(hide(x, mask)).tanh(), count(x, mask).to(x.dtype).unsqueeze(1)
+        mean = hide(features, mask).sum(1) / number.clamp(min=1)
+        centred = hide(features - mean.unsqueeze(1), mask)
+        return Moments(mean, centred.transpose(1, 2) @ centred, number)
+
+    def add(self, a: Any, b: Any) -> Any:
+        number, difference = a.number + b.number, b.mean - a.mean
+        share = b.number / number.clamp(min=1)
+        between = difference.unsqueeze(2) * difference.unsqueeze(1) * (a.number * share).unsqueeze(2)
+        return Moments(a.mean + difference * share, a.squares + b.squares + between, number)
+
+    def readout(self, state: Any) -> Tensor:
+        if bool((state.number < self.min_size).any()):
+            raise ValueError(f"the covariance needs {self.min_size} elements")
+        trace = state.squares.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
+        normalised: Tensor = (state.squares / (trace + 1e-6 * state.number.unsqueeze(2))).flatten(1)
+        return normalised
+
+
 class PowerMean(Mean):
     """The power mean of order ten."""
 
@@ -143,6 +175,6 @@ class Minimum(Max):
 
 
 CONDITIONED: tuple[type[Mean], ...] = (
-    SteepSoftmax, MergedOutputs, LogSumExp, Variance, PowerMean, SecondMoments, SteepReadout, Oscillating, SignedSum,
-    Minimum,
+    SteepSoftmax, MergedOutputs, LogSumExp, Variance, NormalisedCovariance, PowerMean, SecondMoments, SteepReadout,
+    Oscillating, SignedSum, Minimum,
 )  # fmt: skip

@@ -45,6 +45,20 @@ class MaskOfTheFirstSet(Mean):
         return super().update(state, x, mask)
 
 
+class MaskByMultiplicationInStream(Mean):
+    """Multiplies by the mask in a stream, where zero times NaN is NaN; a whole set is masked correctly."""
+
+    breaks: ClassVar[str] = "mbc.mask"
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        if mask is None:
+            return super().update(state, x)
+        return self.add(state, Sums((self.features(x) * mask.unsqueeze(-1)).sum(1), count(x, mask)))
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self.readout(super().update(self.init_state(len(x)), x, mask))
+
+
 class NaNForAbsentSet(nn.Module):
     """Softmax pooling whose encoding of a set that is masked entirely is NaN."""
 

@@ -115,6 +115,29 @@ class EmptySetIsNaN(Mean):
         return mean
 
 
+class EmptyStreamIsNaN(EmptySetIsNaN):
+    """Divides zero by zero where no element has arrived in a stream; a whole set without elements encodes to zeros."""
+
+    breaks: ClassVar[str] = "mbc.empty"
+    also: ClassVar[tuple[str, ...]] = ()
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return Mean.readout(self, self.part(x, mask))
+
+
+class EmptyStreamIsInfinite(Max):
+    """Reads out minus infinity where no element has arrived in a stream; an empty set in one piece encodes to zeros."""
+
+    breaks: ClassVar[str] = "mbc.empty"
+
+    def readout(self, state: Any) -> Tensor:
+        maximum: Tensor = state.total
+        return maximum
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return Max.readout(self, self.part(x, mask))
+
+
 class EmptySetErrorWithoutMessage(Mean):
     """Raises an error without a message for the empty set."""
 

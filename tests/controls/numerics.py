@@ -3,9 +3,9 @@
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from tests.controls.base import Mean, Softmax, Sum, Sums, Weighed, count, hide
+from tests.controls.base import WIDTH, Mean, Softmax, Sum, Sums, Weighed, count, hide
 
 
 class ExpWithoutMaximum(Softmax):
@@ -113,6 +113,38 @@ class AttentionWithoutMaximum(ExpWithoutMaximum):
         return Weighed(weights.sum(1) * 0, (weights * self.features(x)).sum(1), weights.sum(1))
 
 
+class BareLogit(nn.Module):
+    """A logit of bounded features, by a key and a query that are parameters of no layer."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.embed = nn.Linear(dim_in, WIDTH)
+        self.key, self.query = nn.Parameter(0.02 * torch.randn(WIDTH, WIDTH)), nn.Parameter(0.02 * torch.randn(WIDTH))
+
+    def forward(self, x: Tensor) -> Tensor:
+        logit: Tensor = self.embed(x).tanh() @ self.key @ self.query
+        return logit.unsqueeze(-1)
+
+
+class BareQuery(Softmax):
+    """The correct twin: softmax pooling with such a logit."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.logit = BareLogit(dim_in)
+
+
+class BareQueryWithoutMaximum(ExpWithoutMaximum):
+    """Does not subtract the maximum; its logits are small until a query that is a bare parameter grows."""
+
+    breaks: ClassVar[str] = "numerics.float32"
+    also: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.logit = BareLogit(dim_in)
+
+
 class Sentinel(Softmax):
     """Hides masked elements by a logit of -5e4, above which that of an element need not be."""
 
@@ -125,3 +157,12 @@ class Sentinel(Softmax):
         peak = logits.detach().amax(1)
         weights = (logits - peak.unsqueeze(1)).exp()
         return Weighed(peak, (weights * self.features(hide(x, mask))).sum(1), weights.sum(1))
+
+
+class SentinelInStream(Sentinel):
+    """Hides masked elements by such a logit in a stream only; a whole set is masked correctly."""
+
+    breaks: ClassVar[str] = "numerics.float32"
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self.readout(Softmax.part(self, x, mask))

@@ -229,6 +229,7 @@ class MaskByMultiplication(Mean):
     """Multiplies by the mask, and zero times NaN is NaN."""
 
     breaks: ClassVar[str] = "symmetry.padding"
+    also: ClassVar[tuple[str, ...]] = ("mbc.mask",)
 
     def part(self, x: Tensor, mask: Tensor | None) -> Any:
         if mask is None:

@@ -17,7 +17,7 @@ from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import MAX_RELATIVE_BOUND
 from tests.controls.base import CORRECT
 from tests.controls.cancelling import CANCELLING, PeakInGraph
-from tests.controls.conditioned import CONDITIONED, MergedOutputs
+from tests.controls.conditioned import CONDITIONED, MergedOutputs, PowerMean
 
 BUDGET = Budget(examples=320)
 EXPENSIVE = ("mbc.large", "mbc.program")
@@ -44,6 +44,15 @@ def test_terms_that_cancel_raise_no_alarm(encoder: type) -> None:
     results = {law: checker.try_law(get_law(law), BUDGET) for law in laws}
     alarms = {law: r.search for law, r in results.items() if r.status in (Status.FAIL, Status.ERROR)}
     assert not alarms
+
+
+IN_FLOAT32 = [encoder for encoder in (*CORRECT, *CONDITIONED, *CANCELLING) if encoder is not PowerMean]  # 1e4^10 = 1e40
+
+
+@pytest.mark.parametrize("encoder", IN_FLOAT32, ids=lambda encoder: encoder.__name__)
+def test_a_correct_encoder_raises_no_alarm_in_float32_with_large_weights(encoder: type) -> None:
+    checker = Checker(EncoderSpec(name=encoder.__name__, factory=encoder), dim_in=3, seed=0)
+    assert checker.try_law(get_law("numerics.float32"), BUDGET).status is Status.PASS
 
 
 class FirstOfTies(nn.Module):

@@ -169,6 +169,29 @@ class FaintInFloat64(Faint):
         return out + 1e-20 * (out.dtype == torch.float32)
 
 
+class NaNForFreshState(Mean):
+    """Encodes the empty set as zeros, and a stream without elements otherwise."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return Mean.readout(self, self.part(x, mask))
+
+    def readout(self, state: Any) -> Tensor:
+        mean: Tensor = state.total / state.number.unsqueeze(1)
+        return mean
+
+
+class OnesForFreshState(NaNForFreshState):
+    def readout(self, state: Any) -> Tensor:
+        return super().readout(state).nan_to_num(1.0)
+
+
+class RefusesFreshState(NaNForFreshState):
+    def readout(self, state: Any) -> Tensor:
+        if bool((state.number == 0).any()):
+            raise ValueError("no element has arrived")
+        return super().readout(state)
+
+
 class NeedsMemory(Mean):
     def features(self, x: Tensor) -> Tensor:
         raise MemoryError
@@ -197,6 +220,12 @@ def test_a_precision_that_is_not_supported_is_reported_and_breaks_nothing() -> N
 def test_an_encoding_that_is_too_small_for_float32_may_be_zero_there_but_not_larger() -> None:
     assert holds(check("numerics.float32", Faint))
     assert not holds(check("numerics.float32", FaintInFloat64))
+
+
+def test_a_stream_without_elements_is_encoded_like_the_empty_set_or_refused() -> None:
+    assert holds(check("mbc.empty", RefusesFreshState))
+    assert check("mbc.empty", NaNForFreshState).note.startswith("the fresh state encodes to NaN")
+    assert not holds(check("mbc.empty", OnesForFreshState))
 
 
 def test_an_error_for_nan_is_raised_unless_linear_algebra_raises_it() -> None:

@@ -1,18 +1,22 @@
 """Rounding: the bound of a gap, trials in other arithmetic, and what is compared with what."""
 
+import contextlib
+
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from mbcbench import registry
 from mbcbench.verify import tolerance
 from mbcbench.verify.example import Example, ExampleData
-from mbcbench.verify.law import Law, NotApplicable
+from mbcbench.verify.law import Law, NotApplicable, get_law
 from mbcbench.verify.law_run import LawRun, Observation, _add_rounding
 from mbcbench.verify.noise import NOISE, NoisyArithmetic
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 from suites.laws.comparison import worse
-from tests.controls.base import Mean
+from tests.controls.base import CORRECT, Mean
+from tests.controls.masks import TightLayer
 from tests.verify.helpers import WIDTH, numbers, subject_of
 
 # ---- bounds
@@ -28,6 +32,12 @@ def test_a_relative_change_goes_both_ways_and_is_small() -> None:
     assert 1.08 < float(scaled.max()) <= 1.1
     signs = (tolerance.perturb(ones, generator, 1e-3) - 1) / 1e-3
     assert sorted({round(float(sign), 6) for sign in signs}) == [-1.0, 1.0]
+
+
+def test_elements_of_zeros_are_moved_apart_too() -> None:
+    moved = tolerance.jitter(numbers(0, 0, 1e-3), torch.Generator().manual_seed(0))
+    assert len(set(moved.tolist())) == 3
+    assert float((moved - numbers(0, 0, 1e-3)).abs().max()) <= tolerance.JITTER
 
 
 def test_whole_numbers_are_neither_perturbed_nor_rescaled() -> None:
@@ -156,6 +166,67 @@ def test_noise_reaches_what_rounds_and_nothing_else() -> None:
     assert torch.equal(largest, x)
     assert torch.equal(single, x.float() * x.float())
     assert torch.equal(view, x.reshape(10, 10))
+
+
+def test_noise_leaves_counts_whole() -> None:
+    ones, thirds = torch.ones(2, 9, dtype=torch.float64), torch.full((2, 9), 1 / 3, dtype=torch.float64)
+    with NoisyArithmetic(0):
+        number, product, mean = ones.sum(1) + 3 * ones[:, 0], ones @ ones.T, ones.mean(1)
+        sums = torch.cat([ones, thirds], 1)
+        sums = sums + sums
+    assert (number.tolist(), product[0].tolist(), mean.tolist()) == ([12.0] * 2, [9.0] * 2, [1.0] * 2)
+    assert torch.equal(sums[:, :9], 2 * ones)
+    assert not bool((sums[:, 9:] == 2 * thirds).all())
+
+
+def test_noise_reaches_what_is_whole_because_it_is_saturated_or_large() -> None:
+    large, saturated = numbers(*[1e17] * 99), numbers(*[40.0] * 99)
+    with NoisyArithmetic(0):
+        saturated, large = saturated.tanh(), large + large
+    assert len(set(saturated.tolist())) > 1
+    assert len(set(large.tolist())) > 1
+
+
+# ---- trials in other arithmetic
+
+
+@pytest.mark.parametrize("encoder", [*CORRECT, TightLayer], ids=lambda encoder: encoder.__name__)
+def test_a_law_that_compares_encodings_can_be_tried_in_other_arithmetic(encoder: type[nn.Module]) -> None:
+    subject = subject_of(encoder)
+    for law_id in registry.select(registry.LAWS, None):
+        law = get_law(law_id)
+        compares_encodings = law_id.startswith(("mbc.", "symmetry.", "hygiene.", "numerics.scale"))
+        if not compares_encodings or law.explore or law.fixed or law.unmet_requirement(subject):
+            continue
+        run, data = LawRun(law, [subject]), ExampleData(Example(sizes=(2, 3), kinds=(0, 8, 15), seed=1), WIDTH)
+        for measure in (run._float32_gap, run._noisy_gap):
+            with contextlib.suppress(NotApplicable), torch.no_grad():
+                assert measure(subject, data, 0).shape == (3,), law_id
+
+
+def test_a_law_about_the_condition_is_tried_in_other_arithmetic_on_the_same_data() -> None:
+    seen: list[Tensor] = []
+
+    def check(subject: Subject, data: ExampleData) -> Comparison:
+        seen.append(data.x)
+        return Comparison(numbers(1e-13), numbers(0), scale=numbers(1))
+
+    example = Example(sizes=(2,), values=((0.0,) * WIDTH,) * 2, seed=1)
+    with torch.no_grad():
+        LawRun(Law(id="of.zeros", check=check, conditioned=True), [subject_of()]).try_example(example)
+    tried, *others = [x for x in seen if x.dtype == torch.float64]
+    assert len(others) > 0
+    assert all(torch.equal(x, tried) for x in others)
+    assert all(bool((x[:, 0] != x[:, 1]).all()) for x in seen)
+
+
+@pytest.mark.parametrize(("gap", "is_error"), [(1e-27, False), (1e-18, True)])
+def test_a_gap_far_below_an_epsilon_of_ordinary_encodings_is_no_error(gap: float, is_error: bool) -> None:
+    def check(subject: Subject, data: ExampleData) -> Comparison:
+        return Comparison(numbers(gap * subject.scale), numbers(0), scale=numbers(0))
+
+    _, observation = observe(Law(id="of.gap", check=check))
+    assert observation.is_counterexample == is_error
 
 
 # ---- comparisons

@@ -18,6 +18,7 @@ from mbcbench.verify.law_result import LawResult
 from tests.controls import control
 from tests.controls.base import SLOTS, WIDTH, Mean, Slots, Slotted
 from tests.controls.masks import TightLayer, ZeroForAbsentSet
+from tests.controls.numerics import BareQuery
 from tests.controls.sizes import SetFunction, ZeroForOneElement
 from tests.controls.training import BatchNormOverSets, LayerNormOverFeatures
 
@@ -43,6 +44,7 @@ class FixedMask(Mean):
         (ZeroForOneElement, "hygiene.finite"),
         (SetFunction, "symmetry.size"),
         (LayerNormOverFeatures, "symmetry.train"),
+        (BareQuery, "numerics.float32"),
     ],
 )
 def test_a_sound_twin_keeps_the_law(encoder: type[nn.Module], law: str) -> None:

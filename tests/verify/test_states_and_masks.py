@@ -187,6 +187,54 @@ def test_a_leak_of_nan_in_one_of_two_sets_is_explained() -> None:
     assert comparison.note.startswith("finite padding is fine")
 
 
+class MultipliesInStream(Mean):
+    """Multiplies by the mask in a stream; refuses absent elements that are NaN or infinite, if it is told to."""
+
+    refuses, counts_padding = False, False
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        if mask is None:
+            return super().update(state, x)
+        if self.refuses and not bool(x.isfinite().all()):
+            raise ValueError("an element is not finite")
+        number = torch.full_like(mask.sum(1), x.shape[1]) if self.counts_padding else mask.sum(1)
+        return self.add(state, Sums((self.features(x) * mask[..., None]).sum(1), number))
+
+
+class RefusesInStream(MultipliesInStream):
+    refuses = True
+
+
+class CountsInStream(MultipliesInStream):
+    counts_padding = True
+
+
+class RefusesAndCountsInStream(RefusesInStream, CountsInStream):
+    pass
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_leak_in_a_stream_says_whether_finite_padding_leaks(seed: int) -> None:
+    finite_is_fine = check("mbc.mask", MultipliesInStream, 2, 1, seed=seed)
+    finite_leaks = check("mbc.mask", CountsInStream, 2, 1, seed=seed)
+    assert holds(finite_is_fine) == (seed == 2)
+    assert not holds(finite_leaks)
+    if seed < 2:
+        assert finite_is_fine.note.startswith("finite padding is fine, but NaN or infinity in padding reaches")
+        assert finite_leaks.note == "padding changes the encoding, with finite values too"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_stream_that_refuses_what_is_not_finite_is_tried_with_finite_padding(seed: int) -> None:
+    assert holds(check("mbc.mask", RefusesInStream, 2, 1, seed=seed))
+    assert not holds(check("mbc.mask", RefusesAndCountsInStream, 2, 1, seed=seed))
+
+
+def test_a_stream_of_finite_elements_is_padded_with_finite_numbers() -> None:
+    domain = Domain(finite_only=True)
+    assert all(holds(check("mbc.mask", MultipliesInStream, 2, 1, seed=seed, domain=domain)) for seed in range(3))
+
+
 class SumOfPresent(Mean):
     """Counts masked elements in its mean, where the first of them is zero."""
 

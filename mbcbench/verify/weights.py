@@ -1,0 +1,79 @@
+"""Find the weights of an encoder: the parameters by which features are multiplied and summed.
+
+In training, weights grow; biases, gains of norms and log-variances hardly do. Layers call them `weight`. A query or a
+projection that is a bare parameter can have any name, so it is recognised by the operations that use it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mbcbench.types import Encoder
+from mbcbench.verify.dispatch import DispatchMode
+
+# Products of matrices or vectors, and the position of their first factor.
+_PRODUCTS = {"mm": 0, "bmm": 0, "mv": 0, "dot": 0, "addmm": 1, "addmv": 1, "baddbmm": 1}
+
+
+def weight_names(module: Encoder, x: Tensor) -> frozenset[str]:
+    """Return the names of the weights of a module, from their names and from their use when `x` is encoded."""
+    named = {name for name, p in module.named_parameters() if p.dim() > 1 and name.endswith("weight")}
+    with torch.no_grad(), torch.random.fork_rng(devices=[]), _Factors(module) as factors:
+        module(x)
+    return frozenset(named | factors.names)
+
+
+class _Factors(DispatchMode):
+    """Collects the parameters that are multiplied by a tensor that is not a parameter, with a sum over the products.
+
+    Parameters
+    ----------
+    module
+        Module with the parameters.
+
+    Attributes
+    ----------
+    names : set of str
+        Names of the parameters that were a factor.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+        self._names = {p.untyped_storage().data_ptr(): name for name, p in module.named_parameters() if p.numel()}
+        # Elementwise products with a parameter, by identity: the product, the name of the parameter, and its values.
+        self._scaled: dict[int, tuple[Tensor, str, Tensor]] = {}
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call one operation, and collect the parameters among its factors."""
+        result = func(*args, **(kwargs or {}))
+        operation = getattr(func, "overloadpacket", func).__name__
+        if operation in _PRODUCTS:
+            first = _PRODUCTS[operation]
+            self.names.update(name for name, _ in self._factors(args[first : first + 2]))
+        elif operation == "mul":
+            self._scaled.update({id(result): (result, name, factor) for name, factor in self._factors(args)})
+        elif operation in ("sum", "mean") and id(args[0]) in self._scaled and len(args) > 1:
+            self._sum(*self._scaled[id(args[0])], args[1])
+        return result
+
+    def _factors(self, factors: Sequence[Any]) -> list[tuple[str, Tensor]]:
+        """Return the factor that is a parameter or a view of one, with its name, if the other factor is neither."""
+        tensors = [factor for factor in factors if isinstance(factor, Tensor)]
+        names = [self._names.get(tensor.untyped_storage().data_ptr()) for tensor in tensors]
+        named = [(name, tensor) for name, tensor in zip(names, tensors, strict=True) if name is not None]
+        return named if len(named) == 1 and len(tensors) == 2 else []
+
+    def _sum(self, product: Tensor, name: str, factor: Tensor, dims: Iterable[int] | None) -> None:
+        """Add the name of a factor if it varies along a dimension over which the product is summed."""
+        sizes = (1,) * (product.dim() - factor.dim()) + tuple(factor.shape)
+        if any(sizes[dim] > 1 for dim in (range(product.dim()) if dims is None else dims)):
+            self.names.add(name)
