@@ -1,0 +1,95 @@
+"""Sound encoders that could be mistaken for a fault, each with the law that must not accuse it."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mbcbench.protocol.spec import EncoderSpec
+from mbcbench.records.record import Status
+from mbcbench.verify.checker import Budget, Checker
+from mbcbench.verify.law import get_law
+from mbcbench.verify.law_result import LawResult
+from tests.controls.base import WIDTH, Mean, Sums, count, hide
+from tests.controls.sizes import SetFunction
+
+
+def result(encoder: type[nn.Module], law: str, seed: int = 0) -> LawResult:
+    checker = Checker(EncoderSpec(name=encoder.__name__, factory=encoder), dim_in=3, seed=seed)
+    return checker.try_law(get_law(law), Budget(examples=64, min_examples=4))
+
+
+class LearnedEncodingOfNothing(Mean):
+    """A mean; a set without present elements has a learned encoding."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.empty = nn.Parameter(torch.randn(WIDTH))
+
+    def readout(self, state: Sums) -> Tensor:
+        return torch.where(state.number.unsqueeze(1) > 0, super().readout(state), self.empty)
+
+
+class LearnedPadding(SetFunction):
+    """A mean in one piece; a set of which the mask hides every element has a learned encoding."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.empty = nn.Parameter(torch.randn(WIDTH))
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        if x.shape[1] == 0:
+            raise ValueError("a set has elements")
+        number = count(x, mask).unsqueeze(1)
+        total = hide(self.phi(hide(x, mask)).tanh(), mask).sum(1)
+        return torch.where(number > 0, total / number.clamp(min=1), self.empty)
+
+
+class HeadForLargeSets(SetFunction):
+    """Has another read-out for sets of more than 16 elements."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.heads = nn.ModuleList([nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)])
+
+    def pool(self, features: Tensor) -> Tensor:
+        encoding: Tensor = self.heads[features.shape[1] > 16](features.mean(1))
+        return encoding
+
+
+class LearnedMissingValue(SetFunction):
+    """Replaces coordinates that are NaN by learned ones."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.missing = nn.Parameter(torch.randn(dim_in))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(torch.where(x.isnan(), self.missing, x))
+
+
+class TagOfLaterChunks(Mean):
+    """Adds a learned vector for each chunk but the first: not consistent, but every parameter is used."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.tag = nn.Parameter(torch.randn(WIDTH))
+
+    def update(self, state: Sums, x: Tensor, mask: Tensor | None = None) -> Sums:
+        new: Sums = super().update(state, x, mask)
+        is_later = (state.number > 0).to(new.total.dtype).unsqueeze(1)
+        return Sums(new.total + is_later * self.tag, new.number)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "law"),
+    [
+        (LearnedEncodingOfNothing, "substance.parameters"),
+        (LearnedPadding, "substance.parameters"),
+        (HeadForLargeSets, "substance.parameters"),
+        (LearnedMissingValue, "substance.parameters"),
+        (TagOfLaterChunks, "substance.parameters"),
+    ],
+)
+def test_a_sound_encoder_is_not_accused(encoder: type[nn.Module], law: str) -> None:
+    outcome = result(encoder, law)
+    assert outcome.status is Status.PASS, outcome
