@@ -1,6 +1,6 @@
 """The state as a value: it can be saved and forked, and does not grow."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -12,7 +12,7 @@ from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law, streams
 from mbcbench.verify.observed_subject import locate_state
 from mbcbench.verify.subject import Subject
-from mbcbench.verify.tolerance import Comparison, gaps
+from mbcbench.verify.tolerance import Comparison, gaps, max_norms
 
 from .chunks import locate_in_chunks
 from .comparison import no_gap, skipping_refusals, violation, violation_by_error, worse
@@ -135,29 +135,30 @@ def check_large(subject: Subject, data: ExampleData) -> Comparison:
     Source: Section 2.1 of the Slot Set Encoder paper, sets of arbitrary size.
 
     Why it matters: a count in int16 or float16, a buffer of 4,096 rows or a warm-up that ends does not show on a
-    hundred elements. Across the limits of small integer types equal elements are added one by one, because a count that
-    overflows is wrong in the full set too.
+    hundred elements.
 
     How to fix a failure: count in int64 or float64, never cap silently, and decide nothing by the number of chunks.
+
+    A count that overflows is wrong in the full set too. Equal elements are therefore added one by one across 2^7, 2^8,
+    2^15 and 2^16, the limits of small integer types: an overflow makes one step of the encoding unlike the others. An
+    encoder that takes such steps at other sizes too does so by design, as one with an embedding of its size does.
     """
     start = subject.init_state(len(data.x))
-    if data.example.sizes[-len(_TAIL) :] == _TAIL:
-        return _compare_steps(subject, data, start)
-    return subject.compare(subject.stream(data.chunks, start), subject.encode(data.x, start), data.x)
+    if not _crosses_limit(data.example):
+        return subject.compare(subject.stream(data.chunks, start), subject.encode(data.x, start), data.x)
+    comparison = _compare_steps(subject, data, start)
+    return no_gap(data) if comparison.is_broken and _takes_such_steps(subject, data, start) else comparison
+
+
+def _crosses_limit(example: Example) -> bool:
+    """Return True if a stream ends with single elements, of which one after the first few reaches a limit."""
+    first = example.n - len(_TAIL) + _STEPS_BEFORE_LIMIT
+    return example.sizes[-len(_TAIL) :] == _TAIL and any(first < limit <= example.n for limit in _LIMITS)
 
 
 def _compare_steps(subject: Subject, data: ExampleData, start: State) -> Comparison:
-    """Compare the largest step that the encoding takes over a tail of equal elements with an ordinary one.
-
-    A count that overflows also overflows in the full set, so both encodings agree; but it makes one step unlike all
-    others.
-    """
-    state = subject.stream_state(data.chunks[: -len(_TAIL)], start)
-    # Read out from clones: mbc.fork judges whether reading out changes the state.
-    encodings = [subject.readout(pytree.clone(state))]
-    for chunk in data.chunks[-len(_TAIL) :]:
-        state = subject.update(state, chunk)
-        encodings.append(subject.readout(pytree.clone(state)))
+    """Compare the largest step that the encoding takes over a tail of equal elements with an ordinary one."""
+    encodings = _encodings_on_the_way(subject, data.chunks[: -len(_TAIL)], data.chunks[-len(_TAIL) :], start)
     steps = torch.stack([gaps(after, before) for before, after in pairwise(encodings)])
     ordinary = steps[:_STEPS_BEFORE_LIMIT].amax(0)
     largest = int(steps.amax(1).argmax())
@@ -165,6 +166,40 @@ def _compare_steps(subject: Subject, data: ExampleData, start: State) -> Compari
     element = data.example.n - len(_TAIL) + largest + 1
     note = f"element {element} changes the encoding far more than equal elements do"
     return comparison._replace(gap=(comparison.gap - _UNUSUAL_STEP * ordinary).clamp(min=0), note=note)
+
+
+def _encodings_on_the_way(
+    subject: Subject, before: Sequence[Tensor], chunks: Sequence[Tensor], start: State
+) -> list[Tensor]:
+    """Return the encoding after the chunks before, and after each of those that follow."""
+    state = subject.stream_state(before, start)
+    # Read out from clones: whether reading out changes the state is for mbc.fork to judge.
+    encodings = [subject.readout(pytree.clone(state))]
+    for chunk in chunks:
+        state = subject.update(state, chunk)
+        encodings.append(subject.readout(pytree.clone(state)))
+    return encodings
+
+
+def _takes_such_steps(subject: Subject, data: ExampleData, start: State) -> bool:
+    """Return True if equal elements make one step unlike the others at sizes that are no limit of an integer type."""
+    element = data.x[:, :1].clone(memory_format=torch.contiguous_format)
+    least = subject.domain.min_size
+    sizes = [(least, max(_ORDINARY_SIZES - least, len(_TAIL)))]
+    sizes += [(size - len(_TAIL) // 2, len(_TAIL)) for size in _LARGE_SIZES if size < data.example.n]
+    for size, number in sizes:
+        encodings = _encodings_on_the_way(subject, [element.repeat(1, size, 1)], [element] * number, start)
+        if _has_unusual_step(encodings, subject.scale):
+            return True
+    return False
+
+
+def _has_unusual_step(encodings: Sequence[Tensor], scale: float) -> bool:
+    """Return True if a step of a set is far larger than the steps before it, and more than rounding."""
+    steps = torch.stack([gaps(after, before) for before, after in pairwise(encodings)])
+    ordinary = steps.unfold(0, _STEPS_BEFORE_LIMIT, 1).amax(2)[:-1]
+    norm = torch.stack([max_norms(encoding) for encoding in encodings]).amax(0).clamp(min=scale)
+    return bool((steps[_STEPS_BEFORE_LIMIT:] > _UNUSUAL_STEP * ordinary + _NOTICEABLE * norm).any())
 
 
 def check_memory(subject: Subject, data: ExampleData) -> Comparison:
@@ -234,13 +269,17 @@ def _seeded_state(module: Encoder, x: Tensor, seed: int) -> State:
     return module.init_state(x.shape[0])
 
 
+_LIMITS = (2**7, 2**8, 2**15, 2**16)  # of small integer types, where one more element makes them overflow
 _STEPS_BEFORE_LIMIT = 3
-_TAIL = (1,) * 8  # equal elements across the limit of an integer type: one of 4 reaches it
+_TAIL = (1,) * 8  # equal elements across a limit: the fourth reaches it
+_ORDINARY_SIZES = 120  # sizes up to this, each of which is tried, are below all limits
+_LARGE_SIZES = (2**10, 2**12, 2**14)  # further sizes that are no limit
+_NOTICEABLE = 1e-6  # of an encoding: a step by design is at least this large
 _UNUSUAL_STEP = 100.0  # times an ordinary step
 _LARGE_EXAMPLES = (
     Example(sizes=(1, 2) * 2_050, kinds=(9,), arrangement="shuffled", seed=2, variant=1),
     Example(sizes=(20_000, 46_001), kinds=(3,), seed=3),
-    *(Example(sizes=(limit - 4, *_TAIL), kinds=(2,), seed=4) for limit in (2**8, 2**15, 2**16)),
+    *(Example(sizes=(limit - 4, *_TAIL), kinds=(2,), seed=4) for limit in _LIMITS),
 )
 RESUME = Law(
     id="mbc.resume",

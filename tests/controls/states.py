@@ -151,6 +151,22 @@ class SharedBuffer(Mean):
         return self.shared
 
 
+class TellsSize(Sum):
+    """The sum, and the number of elements."""
+
+    def readout(self, state: Any) -> Tensor:
+        return torch.cat([super().readout(state), state.number.to(state.total.dtype).unsqueeze(1)], 1)
+
+
+class Int8Count(TellsSize):
+    """Counts in int8, where 127 + 1 = -128."""
+
+    breaks: ClassVar[str] = "mbc.large"
+
+    def add(self, a: Any, b: Any) -> Any:
+        return Sums(a.total + b.total, (a.number + b.number).to(torch.int8).to(torch.int64))
+
+
 class Int16Count(Mean):
     """Counts in int16, which overflows at 32,768."""
 

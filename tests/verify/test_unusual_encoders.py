@@ -80,6 +80,40 @@ class TagOfLaterChunks(Mean):
         return Sums(new.total + is_later * self.tag, new.number)
 
 
+class BucketsOfSize(Mean):
+    """A mean beside a learned vector for each power of two of the size: steps at 1, 2, 4, ..., 65,536."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.size = nn.Embedding(24, WIDTH)
+
+    def readout(self, state: Sums) -> Tensor:
+        bucket = torch.bucketize(state.number, 2 ** torch.arange(20), right=True)
+        return torch.cat([super().readout(state), self.size(bucket)], 1)
+
+
+class BucketsOf32(BucketsOfSize):
+    """A mean beside a learned vector that depends on the size in units of 32."""
+
+    def readout(self, state: Sums) -> Tensor:
+        return torch.cat([Mean.readout(self, state), self.size(state.number // 32 % 24)], 1)
+
+
+class BucketsOfLargeSizes(BucketsOfSize):
+    """A mean beside a learned vector for each power of two of the size, from 1,024 elements on."""
+
+    def readout(self, state: Sums) -> Tensor:
+        bucket = torch.bucketize(state.number, 2 ** torch.arange(10, 20), right=True)
+        return torch.cat([Mean.readout(self, state), self.size(bucket)], 1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("encoder", [BucketsOfSize, BucketsOf32, BucketsOfLargeSizes])
+def test_a_step_by_design_is_not_an_overflow(encoder: type[nn.Module], seed: int) -> None:
+    outcome = result(encoder, "mbc.large", seed)
+    assert outcome.status is Status.PASS, outcome
+
+
 @pytest.mark.parametrize(
     ("encoder", "law"),
     [
