@@ -1,5 +1,7 @@
 """Sound encoders that could be mistaken for a fault, each with the law that must not accuse it."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -111,6 +113,59 @@ class BucketsOfLargeSizes(BucketsOfSize):
 @pytest.mark.parametrize("encoder", [BucketsOfSize, BucketsOf32, BucketsOfLargeSizes])
 def test_a_step_by_design_is_not_an_overflow(encoder: type[nn.Module], seed: int) -> None:
     outcome = result(encoder, "mbc.large", seed)
+    assert outcome.status is Status.PASS, outcome
+
+
+class NumberedMoments(Mean):
+    """Sums of powers; the state is a dict from the exponent to the sum."""
+
+    def init_state(self, batch_size: int) -> Any:
+        return {power: self.phi.weight.new_zeros(batch_size, WIDTH) for power in (1, 2)}
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        return {power: hide(self.features(hide(x, mask)) ** power, mask).sum(1) for power in (1, 2)}
+
+    def add(self, a: Any, b: Any) -> Any:
+        return {power: a[power] + b[power] for power in a}
+
+    def readout(self, state: Any) -> Tensor:
+        return torch.cat([state[power] for power in sorted(state)], 1)
+
+
+class CharacteristicFunction(Mean):
+    """The mean of exp(i w x); the state is complex."""
+
+    def init_state(self, batch_size: int) -> Any:
+        state = super().init_state(batch_size)
+        return Sums(torch.complex(state.total, state.total), state.number)
+
+    def features(self, x: Tensor) -> Tensor:
+        angle = self.phi(x)
+        return torch.polar(torch.ones_like(angle), angle)
+
+    def readout(self, state: Any) -> Tensor:
+        return torch.view_as_real(super().readout(state)).flatten(1)
+
+
+class NothingUntilTheFirstChunk(Mean):
+    """The state is None until the first chunk arrives, and then a named tuple."""
+
+    def init_state(self, batch_size: int) -> Any:
+        return None
+
+    def add(self, a: Any, b: Any) -> Any:
+        return (b if a is None else a) if a is None or b is None else super().add(a, b)
+
+    def readout(self, state: Any) -> Tensor:
+        if state is None:
+            raise ValueError("an empty set has no mean")
+        return super().readout(state)
+
+
+@pytest.mark.parametrize("law", ["mbc.resume", "mbc.program"])
+@pytest.mark.parametrize("encoder", [NumberedMoments, CharacteristicFunction, NothingUntilTheFirstChunk])
+def test_a_state_of_any_structure_can_be_saved(encoder: type[nn.Module], law: str) -> None:
+    outcome = result(encoder, law)
     assert outcome.status is Status.PASS, outcome
 
 
