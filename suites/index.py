@@ -107,7 +107,10 @@ LAWS = Index(
             "laws.states:LARGE",
             "Counts, accumulators and caps hold for sets and chunks of ten thousand elements and more.",
         ),
-        "mbc.memory": ("laws.states:MEMORY", "The size of the state does not grow with the number of elements."),
+        "mbc.memory": (
+            "laws.states:MEMORY",
+            "The size of the state does not grow with the number of elements, or only up to a bound.",
+        ),
         "mbc.train": (
             "laws.states:TRAIN",
             "Streams agree with the full set in train mode too, for a stream that starts once.",

@@ -162,6 +162,35 @@ class NothingUntilTheFirstChunk(Mean):
         return super().readout(state)
 
 
+class LargestHundred(Mean):
+    """The mean of the 100 largest of each feature; the state grows until it holds as many."""
+
+    room = 100
+
+    def init_state(self, batch_size: int) -> Any:
+        return self.phi.weight.new_zeros(batch_size, 0, WIDTH)
+
+    def add(self, a: Any, b: Any) -> Any:
+        features = torch.cat([a, b], 1)
+        return features.topk(min(self.room, features.shape[1]), 1).values
+
+    def update(self, state: Any, x: Tensor) -> Any:  # type: ignore[override]
+        return self.add(state, self.features(x))
+
+    def readout(self, state: Any) -> Tensor:
+        mean: Tensor = state.sum(1) / max(1, state.shape[1])
+        return mean
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        return self.readout(self.update(self.init_state(len(x)), x))
+
+
+class LargestThousand(LargestHundred):
+    """Its buffer is full after a thousand elements."""
+
+    room = 1000
+
+
 @pytest.mark.parametrize("law", ["mbc.resume", "mbc.program"])
 @pytest.mark.parametrize("encoder", [NumberedMoments, CharacteristicFunction, NothingUntilTheFirstChunk])
 def test_a_state_of_any_structure_can_be_saved(encoder: type[nn.Module], law: str) -> None:
@@ -177,6 +206,9 @@ def test_a_state_of_any_structure_can_be_saved(encoder: type[nn.Module], law: st
         (HeadForLargeSets, "substance.parameters"),
         (LearnedMissingValue, "substance.parameters"),
         (TagOfLaterChunks, "substance.parameters"),
+        (LargestHundred, "mbc.memory"),
+        (LargestThousand, "mbc.memory"),
+        (NothingUntilTheFirstChunk, "mbc.memory"),
     ],
 )
 def test_a_sound_encoder_is_not_accused(encoder: type[nn.Module], law: str) -> None:
