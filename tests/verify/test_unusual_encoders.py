@@ -11,7 +11,8 @@ from mbcbench.records.record import Status
 from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.law import get_law
 from mbcbench.verify.law_result import LawResult
-from tests.controls.base import WIDTH, Mean, Sums, count, hide
+from tests.controls.base import WIDTH, Mean, Slots, Softmax, Sums, Weighed, count, hide
+from tests.controls.gradients import LearnedStart
 from tests.controls.sizes import SetFunction
 
 
@@ -191,6 +192,40 @@ class LargestThousand(LargestHundred):
     room = 1000
 
 
+class SpectralNorm(SetFunction):
+    """Normalises its weights by a singular vector, which each call in train mode improves."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        torch.nn.utils.parametrizations.spectral_norm(self.phi)
+
+
+class LearnedSink(Softmax):
+    """Softmax pooling with a learned key and value, which the stream begins with, and which fresh states share."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.sink = nn.Parameter(torch.randn(2, WIDTH))
+
+    def init_state(self, batch_size: int) -> Any:
+        logit, value = self.sink.unsqueeze(1).expand(-1, batch_size, -1)
+        return Weighed(logit, value, torch.ones_like(value))
+
+    def update(self, state: Any, x: Tensor) -> Any:  # type: ignore[override]
+        return self.add(state, self.part(x, None)) if x.shape[1] else state
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        return self.readout(self.update(self.init_state(len(x)), x))
+
+
+@pytest.mark.parametrize("law", ["mbc.gradient", "mbc.partial_gradient"])
+@pytest.mark.parametrize("encoder", [LearnedStart, LearnedSink, Slots])
+def test_the_gradient_of_a_learned_initial_state_counts_once(encoder: type[nn.Module], law: str) -> None:
+    for seed in range(3):
+        outcome = result(encoder, law, seed)
+        assert outcome.status is Status.PASS, outcome
+
+
 @pytest.mark.parametrize("law", ["mbc.resume", "mbc.program"])
 @pytest.mark.parametrize("encoder", [NumberedMoments, CharacteristicFunction, NothingUntilTheFirstChunk])
 def test_a_state_of_any_structure_can_be_saved(encoder: type[nn.Module], law: str) -> None:
@@ -206,6 +241,7 @@ def test_a_state_of_any_structure_can_be_saved(encoder: type[nn.Module], law: st
         (HeadForLargeSets, "substance.parameters"),
         (LearnedMissingValue, "substance.parameters"),
         (TagOfLaterChunks, "substance.parameters"),
+        (SpectralNorm, "symmetry.train"),
         (LargestHundred, "mbc.memory"),
         (LargestThousand, "mbc.memory"),
         (NothingUntilTheFirstChunk, "mbc.memory"),
