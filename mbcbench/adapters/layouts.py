@@ -1,4 +1,4 @@
-"""Adapters for encoders that read or return tensors of another form."""
+"""Adapters for encoders whose inputs or outputs have another layout."""
 
 from collections.abc import Callable, Mapping
 

@@ -174,7 +174,7 @@ def _encodings_on_the_way(
 ) -> list[Tensor]:
     """Return the encoding after the chunks before, and after each of those that follow."""
     state = subject.stream_state(before, start)
-    # Read out from clones: whether reading out changes the state is for mbc.fork to judge.
+    # Read out from clones: mbc.fork judges whether reading out changes the state.
     encodings = [subject.readout(pytree.clone(state))]
     for chunk in chunks:
         state = subject.update(state, chunk)

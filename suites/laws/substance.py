@@ -24,7 +24,7 @@ from .comparison import no_gap, violation
 _BEYOND_ROUNDING = 1e3  # a change counts if it exceeds the rounding bound by this factor
 _ABOVE, _BELOW = 5.0, -5.0  # above and below nearly all normal data
 _NEGLIGIBLE = 1e-12  # a gradient this much smaller than the largest one is rounding
-_UNUSUAL_SIZES = (1, 2, 3, 17, 33, 64, 257)  # beside those of the examples
+_UNUSUAL_SIZES = (1, 2, 3, 17, 33, 64, 257)  # in addition to those of the examples
 Encode = Callable[[Subject], Tensor]
 
 
@@ -110,7 +110,7 @@ def check_parameters(subject: Subject, data: ExampleData) -> Comparison:
 
     A parameter is dead if it receives no gradient in any of these ways: in eval mode and in train mode, with perturbed
     weights and as built, from sets of 1 to 257 elements, from a set without elements, under a mask that hides some or
-    all elements, beside elements that are NaN, and in a stream.
+    all elements, with elements that are NaN, and in a stream.
     """
     unused = [name for name, _ in subject.parameters]
     for find_unused in _attempts(subject, data):
@@ -199,7 +199,7 @@ def _unused_parameters(subject: Subject, data: ExampleData, encode: Encode) -> l
             return names
         parameters = [parameter for _, parameter in subject.parameters]
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-    # A gradient that is NaN, as that beside elements that are, says nothing.
+    # A gradient that is NaN, as where an element is NaN, says nothing.
     sizes = [0.0 if gradient is None else float(gradient.abs().nan_to_num(0).max()) for gradient in gradients]
     floor = _NEGLIGIBLE * max(sizes)
     return [name for name, size in zip(names, sizes, strict=True) if size <= floor]

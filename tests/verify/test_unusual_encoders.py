@@ -84,7 +84,7 @@ class TagOfLaterChunks(Mean):
 
 
 class BucketsOfSize(Mean):
-    """A mean beside a learned vector for each power of two of the size: steps at 1, 2, 4, ..., 65,536."""
+    """A mean, and a learned vector for each power of two of the size: steps at 1, 2, 4, ..., 65,536."""
 
     def __init__(self, dim_in: int) -> None:
         super().__init__(dim_in)
@@ -96,14 +96,14 @@ class BucketsOfSize(Mean):
 
 
 class BucketsOf32(BucketsOfSize):
-    """A mean beside a learned vector that depends on the size in units of 32."""
+    """A mean, and a learned vector that depends on the size in units of 32."""
 
     def readout(self, state: Sums) -> Tensor:
         return torch.cat([Mean.readout(self, state), self.size(state.number // 32 % 24)], 1)
 
 
 class BucketsOfLargeSizes(BucketsOfSize):
-    """A mean beside a learned vector for each power of two of the size, from 1,024 elements on."""
+    """A mean, and a learned vector for each power of two of the size, from 1,024 elements on."""
 
     def readout(self, state: Sums) -> Tensor:
         bucket = torch.bucketize(state.number, 2 ** torch.arange(10, 20), right=True)
