@@ -145,26 +145,29 @@ def check_large(subject: Subject, data: ExampleData) -> Comparison:
     encoder that takes such steps at other sizes too does so by design, as one with an embedding of its size does.
     """
     start = subject.init_state(len(data.x))
-    if not _crosses_limit(data.example):
+    # A least size has lengthened the first chunk of an example, unless its elements are written out.
+    surplus = 0 if data.example.values is not None else subject.domain.num_added
+    if not _crosses_limit(data.example.sizes, data.example.n - surplus):
         return subject.compare(subject.stream(data.chunks, start), subject.encode(data.x, start), data.x)
-    comparison = _compare_steps(subject, data, start)
-    return no_gap(data) if comparison.is_broken and _takes_such_steps(subject, data, start) else comparison
+    comparison = _compare_steps(subject, data, start, surplus)
+    return no_gap(data) if comparison.is_broken and _takes_such_steps(subject, data) else comparison
 
 
-def _crosses_limit(example: Example) -> bool:
-    """Return True if a stream ends with single elements, of which one after the first few reaches a limit."""
-    first = example.n - len(_TAIL) + _STEPS_BEFORE_LIMIT
-    return example.sizes[-len(_TAIL) :] == _TAIL and any(first < limit <= example.n for limit in _LIMITS)
+def _crosses_limit(sizes: Sequence[int], n: int) -> bool:
+    """Return True if `n` elements end with single ones, of which one after the first few reaches a limit."""
+    first = n - len(_TAIL) + _STEPS_BEFORE_LIMIT
+    return sizes[-len(_TAIL) :] == _TAIL and any(first < limit <= n for limit in _LIMITS)
 
 
-def _compare_steps(subject: Subject, data: ExampleData, start: State) -> Comparison:
+def _compare_steps(subject: Subject, data: ExampleData, start: State, surplus: int) -> Comparison:
     """Compare the largest step that the encoding takes over a tail of equal elements with an ordinary one."""
-    encodings = _encodings_on_the_way(subject, data.chunks[: -len(_TAIL)], data.chunks[-len(_TAIL) :], start)
+    (first, *others), tail = data.chunks[: -len(_TAIL)], data.chunks[-len(_TAIL) :]
+    encodings = _encodings_on_the_way(subject, [first[:, surplus:].contiguous(), *others], tail, start)
     steps = torch.stack([gaps(after, before) for before, after in pairwise(encodings)])
     ordinary = steps[:_STEPS_BEFORE_LIMIT].amax(0)
     largest = int(steps.amax(1).argmax())
     comparison = subject.compare(encodings[largest + 1], encodings[largest], data.x)
-    element = data.example.n - len(_TAIL) + largest + 1
+    element = data.example.n - surplus - len(_TAIL) + largest + 1
     note = f"element {element} changes the encoding far more than equal elements do"
     return comparison._replace(gap=(comparison.gap - _UNUSUAL_STEP * ordinary).clamp(min=0), note=note)
 
@@ -182,13 +185,14 @@ def _encodings_on_the_way(
     return encodings
 
 
-def _takes_such_steps(subject: Subject, data: ExampleData, start: State) -> bool:
+def _takes_such_steps(subject: Subject, data: ExampleData) -> bool:
     """Return True if equal elements make one step unlike the others at sizes that are no limit of an integer type."""
     element = data.x[:, :1].clone(memory_format=torch.contiguous_format)
     least = subject.domain.min_size
     sizes = [(least, max(_ORDINARY_SIZES - least, len(_TAIL)))]
     sizes += [(size - len(_TAIL) // 2, len(_TAIL)) for size in _LARGE_SIZES if size < data.example.n]
     for size, number in sizes:
+        start = subject.init_state(len(data.x))  # the first may have been modified in place
         encodings = _encodings_on_the_way(subject, [element.repeat(1, size, 1)], [element] * number, start)
         if _has_unusual_step(encodings, subject.scale):
             return True

@@ -80,6 +80,12 @@ def test_the_element_at_which_a_count_overflows_is_named() -> None:
     assert check("mbc.large", Mean, 2**8 - 4, *[1] * 8).gap.tolist() == [0.0, 0.0]
 
 
+def test_a_count_overflows_at_the_same_element_if_small_sets_are_refused() -> None:
+    for domain, added in ((Domain(), 0), (Domain(min_size=3), 2)):
+        comparison = check("mbc.large", CountsInOneByte, 2**8 - 4 + added, *[1] * 8, domain=domain)
+        assert comparison.note == "element 256 changes the encoding far more than equal elements do"
+
+
 class WeightsLaterChunks(Mean):
     """A stream of elements in order: each number is half of the last."""
 
