@@ -101,13 +101,16 @@ LAWS = Index(
         ),
         "mbc.partial_gradient": (
             "laws.gradients:PARTIAL_GRADIENT",
-            "Gradients taken through one chunk at a time sum to the full gradient, counting the read-out's own part once.",
+            "Gradients through one chunk at a time sum to the full gradient, with those of start and read-out counted once.",
         ),
         "mbc.large": (
             "laws.states:LARGE",
             "Counts, accumulators and caps hold for sets and chunks of ten thousand elements and more.",
         ),
-        "mbc.memory": ("laws.states:MEMORY", "The size of the state does not grow with the number of elements."),
+        "mbc.memory": (
+            "laws.states:MEMORY",
+            "The size of the state does not grow with the number of elements, or only up to a bound.",
+        ),
         "mbc.train": (
             "laws.states:TRAIN",
             "Streams agree with the full set in train mode too, for a stream that starts once.",

@@ -15,10 +15,12 @@ from mbcbench.adapters import (
     StatefulAdapter,
     StepsAdapter,
     StreamByStreamAdapter,
+    channels_first,
     compacted,
     pyg,
     select_output,
     set_by_set,
+    tokens,
     with_lengths,
 )
 
@@ -339,3 +341,49 @@ def test_compacted_passes_the_mask_by_name() -> None:
 
     x, mask = torch.randn(2, 5, 3), torch.tensor([[True, False, True, False, True], [False] * 4 + [True]])
     torch.testing.assert_close(compacted(SumWithOption())(x, mask=mask), (x * mask[..., None]).sum(1))
+
+
+class SignedCounts(nn.Module):
+    """Signed hashes of words, counted, with a mask in update, and no `forward`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(8))
+
+    def init_state(self, batch_size: int) -> tuple[Tensor, Tensor]:
+        return torch.zeros(batch_size, 8, dtype=torch.int64), torch.zeros(batch_size, dtype=torch.int64)
+
+    def update(self, state: Any, words: Tensor, mask: Tensor | None = None) -> Any:
+        present = torch.ones_like(words) if mask is None else mask.long()
+        return state[0].scatter_add(1, words * 3 % 8, present * (words % 2 * 2 - 1)), state[1] + present.sum(1)
+
+    def merge(self, a: Any, b: Any) -> Any:
+        return a[0] + b[0], a[1] + b[1]
+
+    def readout(self, state: Any) -> Tensor:
+        number: Tensor = state[1].clamp(min=1).unsqueeze(1)
+        out: Tensor = self.gain * state[0] / number.to(self.gain.dtype).sqrt()
+        return out
+
+
+class MergeForgetsCount(SignedCounts):
+    def merge(self, a: Any, b: Any) -> Any:
+        return a[0] + b[0], a[1]
+
+
+class MaskInUpdateByChannel(MaskInUpdate):
+    """Reads `B x d x n`."""
+
+    def update(self, state: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return super().update(state, x.transpose(1, 2), mask)
+
+
+def test_an_adapter_of_the_input_keeps_the_methods_of_a_stream() -> None:
+    laws = ["mbc.partition", "mbc.merge", "mbc.mask", "mbc.resume", "symmetry.padding", "symmetry.permutation"]
+    assert mbcbench.check(tokens(SignedCounts(), 50), laws=laws, examples=16)["status"].eq("pass").all()
+    wrong = mbcbench.check(tokens(MergeForgetsCount(), 50), laws=["mbc.merge"], examples=64)
+    assert wrong["status"].tolist() == ["fail"]
+    laws = ["mbc.partition", "mbc.mask", "symmetry.padding"]
+    by_channel = channels_first(MaskInUpdateByChannel(3))
+    assert mbcbench.check(by_channel, laws=laws, dim_in=3, examples=16)["status"].eq("pass").all()
+    assert not hasattr(by_channel, "merge")

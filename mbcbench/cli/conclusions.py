@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from mbcbench.types import JsonObject
 
 PARTITION = "mbc.partition"
+SIZE = "symmetry.size"
+# In the note of its counterexample, the parts of the law of sizes that are broken.
+OTHER_ORDER, REPEATED = "in another order", "repeated"
 
 
 class Question(NamedTuple):
@@ -24,7 +27,7 @@ class Question(NamedTuple):
 
 
 QUESTIONS = (
-    Question("permutation invariant", "symmetry.permutation", {"symmetry.size": "known for small sets only"}),
+    Question("permutation invariant", "symmetry.permutation", {SIZE: "known for small sets only"}),
     Question("safe with masks", "symmetry.padding", {"mbc.mask": "for whole sets only, not in streams"}),
     Question(
         "mini-batch consistent",
@@ -95,13 +98,25 @@ def _is_random(record: "Record", determinism: "Record | None") -> bool:
 
 
 def _limited(question: Question, by_law: "Mapping[str, Record]") -> str:
-    """Return the answer for the most severe broken limit, with a list of all broken ones; empty if none is."""
+    """Return under which limits the answer is yes, and the laws that say so; nothing if there are none.
+
+    The most severe limit stands for the others; those that are expected come last.
+    """
     others = [by_law[law] for law in question.limits if law in by_law]
-    broken = [record for record in others if str(record.status) in FAILS]
-    if not broken:
-        return ""
-    expected = ", as expected" if all(str(record.status) == "xfail" for record in broken) else ""
-    return f"{question.limits[broken[0].case]} (broken{expected}: {', '.join(record.case for record in broken)})"
+    broken = [record for record in others if str(record.status) in FAILS and _is_limit(record)]
+    clauses = []
+    for expected in (False, True):
+        records = [record for record in broken if (str(record.status) == "xfail") is expected]
+        if records:
+            laws = ", ".join(record.case for record in records)
+            clauses.append(f"{question.limits[records[0].case]} (broken{', as expected' if expected else ''}: {laws})")
+    return "; ".join(clauses)
+
+
+def _is_limit(record: "Record") -> bool:
+    """Return False for a broken law of sizes that only shows another encoding where elements are repeated."""
+    note = str((record.detail.get("counterexample") or {}).get("note", ""))
+    return record.case != SIZE or REPEATED not in note or OTHER_ORDER in note
 
 
 def _unknown(question: Question, by_law: "Mapping[str, Record]") -> str:

@@ -6,10 +6,12 @@ dataclass that is not registered as a leaf, so the walk is written here.
 
 import copy
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import fields, is_dataclass
 from itertools import count
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 import safetensors
@@ -104,7 +106,7 @@ def clone(state: State) -> State:
 def to_bytes(state: object) -> bytes:
     """Return a state as safetensors bytes, with its structure and plain values as JSON in the metadata.
 
-    Raises TypeError naming the type of a leaf that is neither a tensor nor a plain value.
+    Raises TypeError naming the type of a leaf or key that cannot be saved.
     """
     saved: dict[str, Tensor] = {}
     structure = _to_json(state, saved)
@@ -113,7 +115,11 @@ def to_bytes(state: object) -> bytes:
 
 
 def from_bytes(data: bytes, like: State) -> State:
-    """Return the state saved by `to_bytes`, with the types (named tuples, dataclasses) of the fresh state `like`."""
+    """Return the state saved by `to_bytes`, also by an earlier version.
+
+    A fresh state `like` has the types of named tuples, dataclasses and mappings. Types that it does not have are found
+    by their names among those that are loaded; nothing is imported, and no constructor is called.
+    """
     saved = safetensors.torch.load(data)
     # A safetensors file begins with the length of its JSON header, which `load` does not return.
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
@@ -138,38 +144,118 @@ def read_file(path: Path, like: State) -> State:
 def _to_json(state: Any, saved: dict[str, Tensor], *, copies: bool = True) -> dict[str, Any]:
     """Return the structure as JSON. A tensor is put into `saved` and replaced by its key."""
     if isinstance(state, Tensor):
-        key, tensor = str(len(saved)), state.detach().contiguous()
-        saved[key] = tensor.clone() if copies else tensor
-        return {"tensor": key}
+        return _tensor_to_json(state, saved, copies=copies)
     if isinstance(state, Mapping):
-        return {"fields": {key: _to_json(leaf, saved, copies=copies) for key, leaf in state.items()}}
+        nodes = {key: _to_json(leaf, saved, copies=copies) for key, leaf in state.items()}
+        if all(type(key) is str for key in nodes):
+            return {"fields": nodes}
+        return {"pairs": [[_key_to_json(key), node] for key, node in nodes.items()]}
     if _is_dataclass_instance(state):
-        return {"fields": {f.name: _to_json(getattr(state, f.name), saved, copies=copies) for f in fields(state)}}
+        nodes = {f.name: _to_json(getattr(state, f.name), saved, copies=copies) for f in fields(state)}
+        return {"fields": nodes, "type": _type_name(type(state))}
     if isinstance(state, list | tuple):
-        return {"items": [_to_json(leaf, saved, copies=copies) for leaf in state]}
+        kind = _type_name(type(state)) if _is_named(type(state)) else "list" if isinstance(state, list) else "tuple"
+        return {"items": [_to_json(leaf, saved, copies=copies) for leaf in state], "type": kind}
     if state is None or isinstance(state, bool | int | float | str):
         return {"value": state}
     raise TypeError(f"a state may hold tensors and plain values, not {type(state).__name__}")
 
 
+def _tensor_to_json(tensor: Tensor, saved: dict[str, Tensor], *, copies: bool) -> dict[str, Any]:
+    """Put a tensor into `saved`, a complex one as its real and imaginary parts, which safetensors can hold."""
+    if tensor.layout is not torch.strided or tensor.is_quantized:
+        raise TypeError(f"a state may hold dense tensors of numbers, not {tensor.dtype} in {tensor.layout}")
+    key, is_complex = str(len(saved)), tensor.is_complex()
+    tensor = tensor.detach()
+    tensor = (torch.view_as_real(tensor.resolve_conj()) if is_complex else tensor).contiguous()
+    saved[key] = tensor.clone() if copies else tensor
+    return {"tensor": key, "complex": True} if is_complex else {"tensor": key}
+
+
+def _key_to_json(key: Any) -> Any:
+    """Return a key of a mapping as JSON, in which only a tuple is a list."""
+    if isinstance(key, tuple):
+        return [_key_to_json(part) for part in key]
+    if key is None or isinstance(key, bool | int | float | str):
+        return key
+    raise TypeError(f"a dict of a state may have plain values and tuples of them as keys, not {type(key).__name__}")
+
+
 def _from_json(node: dict[str, Any], like: Any, saved: Mapping[str, Tensor]) -> Any:
     if "tensor" in node:
-        return saved[node["tensor"]]
+        tensor = saved[node["tensor"]]
+        return _as_complex(tensor) if node.get("complex") else tensor
     if "value" in node:
         return node["value"]
+    if "pairs" in node:
+        pairs = [(_key_from_json(key), child) for key, child in node["pairs"]]
+        return _with_values(like, {key: _from_json(child, _child(like, key), saved) for key, child in pairs})
     if "fields" in node:
         values = {key: _from_json(child, _child(like, key), saved) for key, child in node["fields"].items()}
-        return _with_values(like, values)
+        return _restore_fields(values, node.get("type"), like)
     items = [_from_json(child, _child(like, number), saved) for number, child in enumerate(node["items"])]
-    if isinstance(like, tuple):
-        return type(like)(*items) if hasattr(like, "_fields") else tuple(items)
-    return items
+    return _restore_items(items, node.get("type"), like)
+
+
+def _restore_fields(values: dict[str, Any], name: str | None, like: Any) -> Any:
+    """Return a mapping, or the dataclass of that name; a file of an earlier version does not tell them apart."""
+    cls = _type_of_name(name, like) if name is not None else type(like)
+    if cls is type(like) or not is_dataclass(cls) or {f.name for f in fields(cls)} != values.keys():
+        return _with_values(like, values)
+    return _with_values(object.__new__(cls), values)
+
+
+def _restore_items(items: list[Any], name: str | None, like: Any) -> Any:
+    """Return a list, a tuple or the named tuple of that name; a file of an earlier version does not tell them apart."""
+    if name == "list":
+        return items
+    cls: Any = tuple if name == "tuple" else type(like) if name is None else _type_of_name(name, like) or type(like)
+    if _is_named(cls):
+        if len(items) != len(cls._fields):
+            raise ValueError(f"it has {len(items)} values for {cls.__name__}, which has {len(cls._fields)}")
+        return tuple.__new__(cls, items)
+    return tuple(items) if issubclass(cls, tuple) or name is not None else items
+
+
+def _type_name(cls: type) -> str:
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def _type_of_name(name: str, like: Any) -> Any:
+    """Return the named tuple or dataclass of a name: that of `like`, or one that is loaded, or None.
+
+    Attributes are looked up in dictionaries, which runs no code.
+    """
+    if name == _type_name(type(like)):
+        return type(like)
+    module, _, path = name.partition(":")
+    value: Any = sys.modules.get(module)
+    for part in path.split("."):
+        value = vars(value).get(part) if isinstance(value, type | ModuleType) else None
+    is_container = isinstance(value, type) and (_is_named(value) or is_dataclass(value))
+    return value if is_container and not hasattr(value, "__del__") else None
+
+
+def _is_named(cls: type) -> bool:
+    return issubclass(cls, tuple) and hasattr(cls, "_fields")
+
+
+def _key_from_json(key: Any) -> Any:
+    return tuple(_key_from_json(part) for part in key) if isinstance(key, list) else key
+
+
+def _as_complex(tensor: Tensor) -> Tensor:
+    if tensor.dtype not in (torch.float16, torch.float32, torch.float64) or tensor.shape[-1:] != (2,):
+        raise ValueError(f"a tensor of {tensor.dtype} with shape {tuple(tensor.shape)} has no real and imaginary parts")
+    return torch.view_as_complex(tensor)
 
 
 def _child(like: Any, key: Any) -> Any:
-    """Return the part of a fresh state under a key, or None if the fresh state has no such part."""
-    if is_dataclass(like):
-        return getattr(like, key)
+    """Return the part of a fresh state that a saved one corresponds to, or None if the fresh state has no such part."""
+    if _is_dataclass_instance(like):
+        return getattr(like, key, None) if key in {f.name for f in fields(like)} else None
+    if isinstance(like, Mapping):
+        return like.get(key)
     try:
         return like[key]
     except (KeyError, IndexError, TypeError):

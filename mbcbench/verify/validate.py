@@ -131,7 +131,10 @@ def _output_fault(module: nn.Module, out: object, x: Tensor) -> str:
     if not isinstance(out, Tensor):
         kind = "a tuple" if isinstance(out, tuple) else "a dict" if isinstance(out, dict) else shorten(out)
         return _join(f"{kind}, not a tensor", output_advice(module, out, x))
-    if not out.is_floating_point() and not out.is_complex():
+    if out.is_complex():
+        fix = "return its real and imaginary parts, torch.view_as_real(encoding).flatten(1)"
+        return f"a tensor of {out.dtype}; an encoding is a floating-point tensor: {fix}"
+    if not out.is_floating_point():
         return f"a tensor of {out.dtype}; an encoding is a floating-point tensor"
     if out.dim() < 2 or out.shape[0] != BATCH_SIZE:
         what = (

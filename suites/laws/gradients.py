@@ -1,10 +1,12 @@
 """Gradients: training through a stream computes the gradients of the full set."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from mbcbench.protocol import state as pytree
 from mbcbench.types import Encoder, State
 from mbcbench.verify.example import TIE_FREE_KINDS, ExampleData
 from mbcbench.verify.law import Law, NotApplicable, ignores_order, streams
@@ -43,9 +45,10 @@ def check_gradient(subject: Subject, data: ExampleData) -> Comparison:
 
 
 def check_partial_gradient(subject: Subject, data: ExampleData) -> Comparison:
-    """Gradients taken through one chunk at a time sum to the full gradient, counting the read-out's own part once.
+    """Gradients through one chunk at a time sum to the full gradient, with those of start and read-out counted once.
 
-    Source: Section 2.5 of the Slot Set Encoder paper, made exact: the other chunks are streamed without a graph.
+    Source: Section 2.5 of the Slot Set Encoder paper, made exact: the other chunks are streamed without a graph. What
+    they then lack is the gradient of a learned initial state that the chunks add to; it is taken through all chunks.
 
     Why it matters: this is how to train without bias on a set that is larger than memory. It fails if the contribution
     of one chunk depends on other chunks except through the state.
@@ -125,25 +128,77 @@ def _sum_over_chunks(module: Encoder, x: Tensor, data: ExampleData) -> Tensor:
 
     Each of them includes the gradient of the read-out itself, which is subtracted so that it counts once.
     """
+    cut = _cut_leaves(module, x, data)
     parts = []
     for chunk_with_graph in [*range(len(data.example.sizes)), None]:
         with torch.enable_grad():
             leaf = x.detach().requires_grad_()
-            state = _state_with_graph_through(module, leaf, chunk_with_graph, data)
+            state = _state_with_graph_through(module, leaf, chunk_with_graph, data, cut)
             parts.append(_differentiate(module, leaf, linear_loss(module.readout(state), data)))
     readout = parts.pop()
-    return sum((part - readout for part in parts), start=readout)
+    total = sum((part - readout for part in parts), start=readout)
+    return total + _gradient_of_start(module, x, data, cut) if cut else total
 
 
-def _state_with_graph_through(module: Encoder, x: Tensor, number: int | None, data: ExampleData) -> State:
+def _cut_leaves(module: Encoder, x: Tensor, data: ExampleData) -> list[int]:
+    """Return which leaves of the initial state have a graph that ends at the first chunk streamed without one.
+
+    Slots pass through a stream as they are, and keep theirs.
+    """
+    with torch.enable_grad():
+        start = module.init_state(len(x))
+    before = list(pytree.leaves(start))
+    if not any(_has_graph(leaf) for leaf in before):
+        return []
+    with torch.no_grad():
+        after = list(pytree.leaves(module.update(start, data.cut(x)[0])))
+    keeps_graph = [_has_graph(leaf) for leaf in after] if len(after) == len(before) else [False] * len(before)
+    return [i for i, leaf in enumerate(before) if _has_graph(leaf) and not keeps_graph[i]]
+
+
+def _has_graph(leaf: object) -> bool:
+    return isinstance(leaf, Tensor) and leaf.requires_grad
+
+
+def _state_with_graph_through(
+    module: Encoder, x: Tensor, number: int | None, data: ExampleData, cut: Sequence[int]
+) -> State:
     """Return the state of the stream with a graph through one chunk only, which is fed last, or through none."""
     chunks = data.cut(x)
-    state = module.init_state(len(x))
+    start = module.init_state(len(x))
+    state = _with_leaves(start, cut, [leaf.detach() for leaf in _leaves(start, cut)])
     with torch.no_grad():
         for position, chunk in enumerate(chunks):
             if position != number:
                 state = module.update(state, chunk)
     return state if number is None else module.update(state, chunks[number])
+
+
+def _gradient_of_start(module: Encoder, x: Tensor, data: ExampleData, cut: Sequence[int]) -> Tensor:
+    """Return the gradient through these leaves of the initial state, and all chunks."""
+    with torch.enable_grad():
+        start = module.init_state(len(x))
+        originals = _leaves(start, cut)
+        inputs = [leaf.detach().requires_grad_() for leaf in originals]
+        state = _with_leaves(start, cut, inputs)
+        for chunk in data.cut(x):
+            state = module.update(state, chunk)
+        loss = linear_loss(module.readout(state), data)
+        gradients: Sequence[Tensor | None] = [None] * len(inputs)
+        if loss.requires_grad:
+            gradients = torch.autograd.grad(loss, inputs, allow_unused=True)
+        terms = [(leaf * g).sum() for leaf, g in zip(originals, gradients, strict=True) if g is not None]
+        return _differentiate(module, x.detach().requires_grad_(), torch.stack([x.new_zeros(()), *terms]).sum())
+
+
+def _leaves(state: State, numbers: Sequence[int]) -> list[Tensor]:
+    """Return some leaves of a state, which are tensors."""
+    leaves: list[Any] = list(pytree.leaves(state)) if numbers else []
+    return [leaves[number] for number in numbers]
+
+
+def _with_leaves(state: State, numbers: Sequence[int], leaves: Sequence[Tensor]) -> State:
+    return pytree.replace_leaves(state, dict(zip(numbers, leaves, strict=True))) if numbers else state
 
 
 GRADIENT = Law(

@@ -76,7 +76,9 @@ def check_size(subject: Subject, data: ExampleData) -> Comparison:
         comparisons.append(_compare_repeated(subject, data.x, data))
     if not comparisons:
         raise NotApplicable("on small sets its encoding depends on order and on the number of elements")
-    return reduce(worse, comparisons)
+    notes = [comparison.note for comparison in comparisons if comparison.is_broken]
+    worst = reduce(worse, comparisons)
+    return worst._replace(note=" and ".join(notes) or worst.note)
 
 
 def _require_admitted(subject: Subject, x: Tensor) -> Tensor:

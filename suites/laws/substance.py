@@ -4,11 +4,14 @@ They say that something *can* change the encoding. An example is therefore judge
 counterexample if none of its sets shows the change.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain
 
 import torch
 from torch import Tensor
 
+from mbcbench.errors import is_out_of_memory
 from mbcbench.protocol import state as pytree
 from mbcbench.types import Encoder
 from mbcbench.verify.example import NORMAL_KINDS, ExampleData
@@ -21,6 +24,8 @@ from .comparison import no_gap, violation
 _BEYOND_ROUNDING = 1e3  # a change counts if it exceeds the rounding bound by this factor
 _ABOVE, _BELOW = 5.0, -5.0  # above and below nearly all normal data
 _NEGLIGIBLE = 1e-12  # a gradient this much smaller than the largest one is rounding
+_UNUSUAL_SIZES = (1, 2, 3, 17, 33, 64, 257)  # in addition to those of the examples
+Encode = Callable[[Subject], Tensor]
 
 
 def is_changed(actual: Tensor, expected: Tensor, n: int) -> bool:
@@ -101,48 +106,103 @@ def check_parameters(subject: Subject, data: ExampleData) -> Comparison:
     keys; with one slot the whole attention does.
 
     How to fix a failure: remove what cancels, such as a bias that all logits of a softmax share (keys: `bias=False`),
-    reparametrise (mu + sigma * noise), or freeze it explicitly. A parameter that acts in train mode only, such as the
-    spread of random slots, is not dead, nor is one that receives a gradient with the weights as built.
+    reparametrise (mu + sigma * noise), or freeze it explicitly.
+
+    A parameter is dead if it receives no gradient in any of these ways: in eval mode and in train mode, with perturbed
+    weights and as built, from sets of 1 to 257 elements, from a set without elements, under a mask that hides some or
+    all elements, with elements that are NaN, and in a stream.
     """
-    unused = _unused_parameters(subject, data)
-    if unused:
-        unused_in_training = set(_unused_in_train_mode(subject, data, unused))
-        unused = [name for name in unused if name in unused_in_training]
-    if unused:  # perturbed weights may saturate a softmax; weights as built do not
-        as_built = Subject(subject.rebuild(), subject.dim_in, domain=subject.domain)
-        unused_as_built = set(_unused_parameters(as_built, data))
-        unused = [name for name in unused if name in unused_as_built]
-    if not unused:
-        return no_gap(data)
+    unused = [name for name, _ in subject.parameters]
+    for find_unused in _attempts(subject, data):
+        unused_here = find_unused()
+        unused = [name for name in unused if name in unused_here]
+        if not unused:
+            return no_gap(data)
     if len(unused) == len(subject.parameters):
         return violation(data, "no parameter receives a gradient")
     return violation(data, f"no gradient: {', '.join(unused)}")
 
 
-def _unused_parameters(subject: Subject, data: ExampleData) -> list[str]:
+def _attempts(subject: Subject, data: ExampleData) -> Iterator[Callable[[], list[str]]]:
+    """Yield functions that return the names of the parameters without a gradient, in one way to encode sets each.
+
+    Perturbed weights may saturate a softmax, which no training has to do, so the weights as built are tried too. Only
+    the first way must succeed: others may be refused, as by BatchNorm in train mode, which other laws judge.
+    """
+    encode_example = partial(_encode_whole, data.x)
+    yield partial(_unused_parameters, subject, data, encode_example)
+    as_built = Subject(subject.rebuild(), subject.dim_in, domain=subject.domain)
+    encoders = (subject, subject.in_train_mode, as_built)
+    ways: Iterable[Encode] = chain([encode_example], _unusual_inputs(subject, data))
+    for encode in ways:
+        for encoder in encoders:
+            yield partial(_unused_if_encoded, encoder, data, encode)
+
+
+def _unusual_inputs(subject: Subject, data: ExampleData) -> Iterator[Encode]:
+    """Yield ways to encode sets that reach parameters which ordinary sets do not need, such as that of an empty set."""
+    x, half = data.x, data.x.shape[1] // 2
+    for n in (0, *_UNUSUAL_SIZES):
+        yield partial(_encode_whole, _draw_sets(subject, data, n))
+    if subject.takes_mask:
+        some = (torch.arange(x.shape[1]) % 2 == 0).expand(x.shape[:2])
+        for mask in (some, torch.zeros_like(some), torch.ones_like(some)):
+            yield partial(_encode_masked, x, mask)
+    if subject.domain.admits_nonfinite:
+        yield partial(_encode_whole, torch.cat([x[:, :1] * torch.nan, x[:, 1:]], 1))
+    if subject.streaming:
+        yield lambda encoder: encoder.readout(encoder.init_state(len(x)))
+        yield lambda encoder: encoder.stream([x[:, :half], x[:, half:]], encoder.init_state(len(x)))
+    if subject.mergeable:
+        yield lambda encoder: _encode_merged(encoder, x[:, :half], x[:, half:])
+
+
+def _draw_sets(subject: Subject, data: ExampleData, n: int) -> Tensor:
+    """Return a batch of normal sets of `n` elements."""
+    generator = torch.Generator().manual_seed(data.example.seed)
+    return subject.domain.admit(torch.randn(2, n, subject.dim_in, generator=generator, dtype=torch.float64))
+
+
+def _encode_whole(x: Tensor, encoder: Subject) -> Tensor:
+    return encoding(encoder.module, x)
+
+
+def _encode_masked(x: Tensor, mask: Tensor, encoder: Subject) -> Tensor:
+    return encoder.encode_masked(x, mask)
+
+
+def _encode_merged(encoder: Subject, left: Tensor, right: Tensor) -> Tensor:
+    start = encoder.init_state(len(left))
+    return encoder.readout(encoder.module.merge(encoder.update(start, left), encoder.update(start, right)))
+
+
+def _unused_if_encoded(subject: Subject, data: ExampleData, encode: Encode) -> list[str]:
+    """Return the parameters without a gradient; all of them if such sets are not encoded."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(data.example.seed)
+        try:
+            return _unused_parameters(subject, data, encode)
+        except Exception as error:  # the encoder's own
+            if is_out_of_memory(error):
+                raise
+            return [name for name, _ in subject.parameters]
+
+
+def _unused_parameters(subject: Subject, data: ExampleData, encode: Encode) -> list[str]:
     """Return the names of the parameters that receive no gradient."""
     names = [name for name, _ in subject.parameters]
     with torch.enable_grad():
-        out = subject.module(data.x)
+        out = encode(subject)
         generator = torch.Generator().manual_seed(data.example.seed)
         loss = (out * torch.randn(out.shape, generator=generator, dtype=torch.float64)).sum()
         if not loss.requires_grad:
             return names
         parameters = [parameter for _, parameter in subject.parameters]
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-    sizes = [0.0 if gradient is None else float(gradient.abs().max()) for gradient in gradients]
+    # A gradient that is NaN, as where an element is NaN, says nothing.
+    sizes = [0.0 if gradient is None else float(gradient.abs().nan_to_num(0).max()) for gradient in gradients]
     floor = _NEGLIGIBLE * max(sizes)
     return [name for name, size in zip(names, sizes, strict=True) if size <= floor]
-
-
-def _unused_in_train_mode(subject: Subject, data: ExampleData, unused: list[str]) -> list[str]:
-    """Return the parameters that are also unused in train mode, where random slots have a spread; all if that fails."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(data.example.seed)
-        try:
-            return _unused_parameters(subject.in_train_mode, data)
-        except ValueError:  # BatchNorm
-            return unused
 
 
 def check_attention(subject: Subject, data: ExampleData) -> Comparison:

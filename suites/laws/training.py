@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from mbcbench.protocol.copying import copy_module
 from mbcbench.types import Encoder
 from mbcbench.verify.culprit import Part, locate_module
 from mbcbench.verify.example import ExampleData
@@ -26,7 +27,8 @@ def check_train(subject: Subject, data: ExampleData) -> Comparison:
     BatchNorm declares that it breaks this law.
 
     Random numbers are drawn from the same seed for both batches, which have the same shape, so dropout does not fail.
-    An encoder that draws from a generator of its own cannot be compared, and is not.
+    Each batch is encoded by a copy of the encoder: what one leaves in a buffer, such as a running mean, does not reach
+    the other. An encoder that still gives a batch two encodings draws from a generator of its own, and is not compared.
     """
     if len(data.x) < 2:
         raise NotApplicable("a batch of one set has no other sets")
@@ -35,7 +37,7 @@ def check_train(subject: Subject, data: ExampleData) -> Comparison:
     def encode(module: Encoder, x: Tensor) -> Tensor:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            out: Tensor = module(x)
+            out: Tensor = copy_module(module)(x)
         return out
 
     changed = _draw_changed(data)

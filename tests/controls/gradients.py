@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mbcbench.protocol.state import clone
-from tests.controls.base import Mean, Softmax, Sum, Sums, Weighed, finite, hide
+from tests.controls.base import WIDTH, Mean, Softmax, Sum, Sums, Weighed, finite, hide
 
 
 class DetachedState(Mean):
@@ -95,6 +95,38 @@ class _Part(torch.nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Any:
         return self.of.part(x, mask)
+
+
+class LearnedStart(Sum):
+    """A sum that begins with a learned vector."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.start = torch.nn.Parameter(torch.randn(WIDTH))
+
+    def init_state(self, batch_size: int) -> Any:
+        state = super().init_state(batch_size)
+        return state._replace(total=self.start.expand(batch_size, -1))
+
+    def merge(self, a: Any, b: Any) -> Any:
+        return super().merge(a, b._replace(total=b.total - self.start))
+
+    def readout(self, state: Any) -> Tensor:
+        return super().readout(state).tanh()
+
+
+class DropsGradientOfStart(LearnedStart):
+    """Passes no gradient to the learned vector if there are several chunks."""
+
+    breaks: ClassVar[str] = "mbc.gradient"
+    also: ClassVar[tuple[str, ...]] = ("mbc.partial_gradient",)
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        is_later = bool(state.number.any())
+        return super().update(self._without_start(state) if is_later else state, x, mask)
+
+    def _without_start(self, state: Any) -> Any:
+        return state._replace(total=state.total - self.start + self.start.detach())
 
 
 class GraphFollowsState(Mean):

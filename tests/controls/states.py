@@ -151,6 +151,22 @@ class SharedBuffer(Mean):
         return self.shared
 
 
+class TellsSize(Sum):
+    """The sum, and the number of elements."""
+
+    def readout(self, state: Any) -> Tensor:
+        return torch.cat([super().readout(state), state.number.to(state.total.dtype).unsqueeze(1)], 1)
+
+
+class Int8Count(TellsSize):
+    """Counts in int8, where 127 + 1 = -128."""
+
+    breaks: ClassVar[str] = "mbc.large"
+
+    def add(self, a: Any, b: Any) -> Any:
+        return Sums(a.total + b.total, (a.number + b.number).to(torch.int8).to(torch.int64))
+
+
 class Int16Count(Mean):
     """Counts in int16, which overflows at 32,768."""
 
@@ -209,8 +225,6 @@ class RingBuffer(Max):
     """Keeps the last thousand elements, and encodes them."""
 
     breaks: ClassVar[str] = "mbc.large"
-    # The buffer fills up: until then the state grows.
-    also: ClassVar[tuple[str, ...]] = ("mbc.memory",)
     room: ClassVar[int] = 1000
 
     def init_state(self, batch_size: int) -> Any:
@@ -233,8 +247,23 @@ class KeepsElements(RingBuffer):
     """Keeps every element, and encodes them when it is read out."""
 
     breaks: ClassVar[str] = "mbc.memory"
-    also: ClassVar[tuple[str, ...]] = ()
     room: ClassVar[int] = 10**9
+
+
+class DoublesItsBuffer(RingBuffer):
+    """Keeps every element in a buffer, whose size doubles when it is full."""
+
+    breaks: ClassVar[str] = "mbc.memory"
+
+    def init_state(self, batch_size: int) -> Any:
+        return Sums(self.phi.weight.new_full((batch_size, 1, WIDTH), -torch.inf), super().init_state(batch_size).number)
+
+    def add(self, a: Any, b: Any) -> Any:
+        number = a.number + b.number
+        room = 2 ** max(int(number.max()) - 1, 0).bit_length()
+        empty = a.total.new_full((len(a.total), room, WIDTH), -torch.inf)
+        rows = torch.cat([a.total, b.total, empty], 1).sort(dim=1, descending=True).values
+        return Sums(rows[:, :room], number)
 
 
 class AppendsInPlace(Mean):

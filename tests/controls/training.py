@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from tests.controls.base import WIDTH
@@ -46,3 +47,31 @@ class CouplesSetsInTraining(LayerNormOverFeatures):
     def forward(self, x: Tensor) -> Tensor:
         encoding = super().forward(x)
         return encoding - encoding.mean(0) if self.training else encoding
+
+
+class CentredByRunningMean(LayerNormOverFeatures):
+    """Subtracts a running mean, into which each batch goes before it is subtracted."""
+
+    breaks: ClassVar[str] = "symmetry.train"
+    also: ClassVar[tuple[str, ...]] = ("mbc.partition",)
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.centre: Tensor
+        self.register_buffer("centre", torch.zeros(WIDTH))
+
+    def forward(self, x: Tensor) -> Tensor:
+        encoding = super().forward(x)
+        if self.training:
+            with torch.no_grad():
+                self.centre.mul_(0.9).add_(0.1 * encoding.mean(0))
+        return encoding - self.centre
+
+
+class CentredByPastMean(CentredByRunningMean):
+    """The correct twin: each batch goes into the running mean after it is subtracted."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        centre = self.centre.clone()
+        encoding = super().forward(x) + self.centre
+        return encoding - centre

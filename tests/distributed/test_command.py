@@ -158,7 +158,7 @@ def test_ranks_share_the_elements_that_are_left(size: int, saved: list[tuple[int
 
 def test_a_checkpoint_of_something_else_is_refused(folder: Path) -> None:
     save_segments(folder / "ck", [Segment(0, 3, {"n": torch.ones(1)})], {"seed": 0})
-    assert load_segments(folder / "ck", None, {"seed": 0})[0][:2] == [0, 3]  # type: ignore[comparison-overlap]
+    assert load_segments(folder / "ck", None, {"seed": 0})[0][:2] == (0, 3)
     with pytest.raises(UsageError, match="seed was 0 and is 1"):
         load_segments(folder / "ck", None, {"seed": 1})
     with pytest.raises(UsageError, match="is not a checkpoint of several ranks"):

@@ -20,7 +20,7 @@ from tests.controls.base import SLOTS, WIDTH, Mean, Slots, Slotted
 from tests.controls.masks import TightLayer, ZeroForAbsentSet
 from tests.controls.numerics import BareQuery
 from tests.controls.sizes import SetFunction, ZeroForOneElement
-from tests.controls.training import BatchNormOverSets, LayerNormOverFeatures
+from tests.controls.training import BatchNormOverSets, CentredByPastMean, LayerNormOverFeatures
 
 BUDGET = Budget(examples=64, min_examples=4)
 EXPENSIVE = ("mbc.large",)
@@ -45,6 +45,7 @@ class FixedMask(Mean):
         (SetFunction, "symmetry.size"),
         (LayerNormOverFeatures, "symmetry.train"),
         (BareQuery, "numerics.float32"),
+        (CentredByPastMean, "symmetry.train"),
     ],
 )
 def test_a_sound_twin_keeps_the_law(encoder: type[nn.Module], law: str) -> None:

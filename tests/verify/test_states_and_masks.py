@@ -57,7 +57,9 @@ def test_a_leaf_that_is_changed_late_in_a_stream_is_named() -> None:
 
 def test_a_state_that_stores_its_chunks_grows() -> None:
     comparison = check("mbc.memory", StateOfOtherShape, *[1] * 8)
-    assert comparison.note == f"{6 * 2 * WIDTH * 8} bytes more after 8 elements than after 2"
+    row = 2 * 8  # of two sets
+    small, size = (row * (4 + fed * WIDTH) for fed in (2, 8 * 4**5))
+    assert comparison.note == f"the state grows from {small} bytes after 2 elements to {size} bytes after 8192 elements"
 
 
 class CountsInOneByte(Mean):
@@ -76,6 +78,12 @@ def test_the_element_at_which_a_count_overflows_is_named() -> None:
     assert comparison.note == "element 256 changes the encoding far more than equal elements do"
     assert not holds(comparison)
     assert check("mbc.large", Mean, 2**8 - 4, *[1] * 8).gap.tolist() == [0.0, 0.0]
+
+
+def test_a_count_overflows_at_the_same_element_if_small_sets_are_refused() -> None:
+    for domain, added in ((Domain(), 0), (Domain(min_size=3), 2)):
+        comparison = check("mbc.large", CountsInOneByte, 2**8 - 4 + added, *[1] * 8, domain=domain)
+        assert comparison.note == "element 256 changes the encoding far more than equal elements do"
 
 
 class WeightsLaterChunks(Mean):

@@ -348,3 +348,15 @@ def test_a_mask_that_fails_comes_with_the_adapter_under_which_it_holds(
     record = Checker(encoder, dim_in=3).judge("symmetry.padding", BUDGET)
     assert record.status is Status.FAIL
     assert record.message.removesuffix(f" ({ADAPTERS_GUIDE})") == message
+
+
+class CharacteristicFunction(Features):
+    def forward(self, x: Tensor) -> Tensor:
+        angle = self.phi(x)
+        return torch.polar(torch.ones_like(angle), angle).mean(1)
+
+
+def test_a_complex_encoding_is_refused_with_a_line_that_says_how_to_return_it() -> None:
+    message = r"a tensor of torch.complex64; .*: return its real and imaginary parts, torch.view_as_real\(encoding\)"
+    with pytest.raises(BrokenPluginError, match=message):
+        mbcbench.check(CharacteristicFunction, dim_in=3, examples=16)
