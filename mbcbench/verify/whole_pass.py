@@ -4,12 +4,12 @@ A submodule is to blame if its inputs in both passes agree but its outputs do no
 its inputs.
 """
 
-import copy
 from collections.abc import Callable, Collection, Mapping
 
 import torch
 from torch import Tensor, nn
 
+from mbcbench.protocol.copying import copy_module
 from mbcbench.protocol.state import leaves, replace_leaves
 from mbcbench.types import Encoder
 from mbcbench.verify.call_recording import Call, CallKey, Calls, Patch, Run, equal_values, record_calls
@@ -26,7 +26,7 @@ _RESULT = CallKey("", 0)  # stands for the whole run
 
 def record(module: Encoder, run: Run, patch: Patch = lambda _, outputs: outputs) -> Calls:
     """Record a pass of a copy of the encoder, so that no pass affects the next."""
-    return record_calls(copy.deepcopy(module), run, patch=patch)
+    return record_calls(copy_module(module), run, patch=patch)
 
 
 class WholePass:
@@ -114,10 +114,10 @@ class WholePass:
 
 
 def describe_call(module: nn.Module, call: Call, fault: str) -> str:
-    """Return name, class and fault of a submodule; an empty string if it is the encoder itself, inside a wrapper."""
+    """Return name, class and fault of a submodule; an empty string for the encoder itself and for its wrappers."""
     wrapper = _wrapper_path(module)
     name = call.key.name
-    if name == wrapper:
+    if f"{wrapper}.".startswith(f"{name}."):
         return ""
     return f"{name.removeprefix(f'{wrapper}.') if wrapper else name} ({call.type_name}): {fault}"
 
