@@ -17,6 +17,7 @@ from mbcbench.adapters import (
     StreamByStreamAdapter,
     channels_first,
     compacted,
+    inverted_mask,
     pyg,
     select_output,
     set_by_set,
@@ -387,3 +388,41 @@ def test_an_adapter_of_the_input_keeps_the_methods_of_a_stream() -> None:
     by_channel = channels_first(MaskInUpdateByChannel(3))
     assert mbcbench.check(by_channel, laws=laws, dim_in=3, examples=16)["status"].eq("pass").all()
     assert not hasattr(by_channel, "merge")
+
+
+class PresentOutside(nn.Module):
+    """A mean as a stream, whose mask is True for padding, and whose read-out returns more than the mean."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.phi = nn.Linear(dim_in, 4)
+
+    def init_state(self, batch_size: int) -> Any:
+        zero = self.phi.weight.new_zeros
+        return zero(batch_size, 4), zero(batch_size, 1)
+
+    def update(self, state: Any, x: Tensor, padding: Tensor | None = None) -> Any:
+        present = torch.ones_like(x[..., :1]).bool() if padding is None else ~padding[..., None]
+        terms = torch.where(present, torch.tanh(self.phi(torch.where(present, x, 0))), 0)
+        return state[0] + terms.sum(1), state[1] + present.sum(1)
+
+    def merge(self, a: Any, b: Any) -> Any:
+        return a[0] + b[0], a[1] + b[1]
+
+    def readout(self, state: Any) -> dict[str, Tensor]:
+        return {"mean": state[0] / state[1].clamp(min=1), "number": state[1]}
+
+
+class ForgetsPadding(PresentOutside):
+    def update(self, state: Any, x: Tensor, padding: Tensor | None = None) -> Any:
+        total, number = super().update(state, x, padding)
+        return total, number if padding is None else number + padding.sum(1, keepdim=True)
+
+
+def test_adapters_of_masks_and_outputs_keep_the_methods_of_a_stream() -> None:
+    laws = ["mbc.partition", "mbc.merge", "mbc.mask", "mbc.resume", "symmetry.padding", "symmetry.permutation"]
+    sound = inverted_mask(select_output(PresentOutside(3), "mean"), "padding")
+    assert mbcbench.check(sound, laws=laws, dim_in=3, examples=32)["status"].eq("pass").all()
+    wrong = inverted_mask(select_output(ForgetsPadding(3), "mean"), "padding")
+    result = mbcbench.check(wrong, laws=["mbc.partition", "mbc.mask"], dim_in=3, examples=32)
+    assert result["status"].tolist() == ["pass", "fail"]

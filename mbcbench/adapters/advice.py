@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mbcbench.adapters.ragged import stack_outputs
 from mbcbench.errors import ADAPTERS_GUIDE, PYG_GUIDE
 from mbcbench.protocol.adapter import Adapter
-from mbcbench.protocol.encoder import is_streaming, parameters_of
+from mbcbench.protocol.encoder import is_streaming, parameters_of, parameters_of_method
 from mbcbench.types import Encoder
 
 TOKENS = f"an encoder of integer tokens is wrapped: mbcbench.adapters.tokens(module, vocabulary=N) ({ADAPTERS_GUIDE})"
@@ -146,7 +146,7 @@ def _takes_any_argument(module: nn.Module) -> bool:
     """Return True if the forward of the encoder, inside any adapters, takes `**arguments`."""
     while isinstance(module, Adapter):
         module = module.module
-    parameters = inspect.signature(module.forward).parameters.values()
+    parameters = parameters_of_method(module.forward).values()
     return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
 
 

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench.adapters.masks import MaskAdapter
+from mbcbench.adapters.stream import keep_steps
 from mbcbench.errors import UsageError
 from mbcbench.protocol.adapter import Adapter
-from mbcbench.protocol.encoder import forward_takes_mask, has_merge, is_streaming, with_forward
+from mbcbench.protocol.encoder import with_forward
 from mbcbench.types import Encoder, State
 
 DECLARATIONS = ("dim_in", "min_size", "vocabulary", "finite_only", "order_sensitive")
@@ -33,46 +34,19 @@ class InputAdapter(Adapter):
     """
 
     def __init__(self, module: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
-        super().__init__(module)
+        super().__init__(with_forward(module))
         if isinstance(module, MaskAdapter):
             raise UsageError("a mask adapter goes around one of layout: inverted_mask(channels_first(module), ...)")
         self._change = change
+        keep_steps(self, update=InputAdapter._update)
 
     def forward(self, x: Tensor, **arguments: Tensor) -> Tensor:
         """Return the encoding of the sets `x` (`B x n x d`); other arguments, such as a mask, are passed on."""
         out: Tensor = self.module(self._change(x), **arguments)
         return out
 
-
-class StreamingInputAdapter(InputAdapter):
-    """An `InputAdapter` for a streaming encoder, whose chunks are changed in the same way."""
-
-    def init_state(self, batch_size: int) -> State:
-        """Return the state of `batch_size` empty streams."""
-        return self.module.init_state(batch_size)
-
-    def update(self, state: State, x: Tensor, **arguments: Tensor) -> State:
-        """Return the state after the chunk `x` (`B x n_c x d`); other arguments, such as a mask, are passed on."""
+    def _update(self, state: State, x: Tensor, **arguments: Tensor) -> State:
         return self.module.update(state, self._change(x), **arguments)
-
-    def readout(self, state: State) -> Tensor:
-        """Return the encoding, `B x ...`."""
-        out: Tensor = self.module.readout(state)
-        return out
-
-    def forward(self, x: Tensor, **arguments: Tensor) -> Tensor:
-        """Return the encoding of the sets `x` (`B x n x d`); with a mask that only `update` takes, as a stream."""
-        if "mask" not in arguments or forward_takes_mask(self.module):
-            return super().forward(x, **arguments)
-        return self.readout(self.update(self.init_state(len(x)), x, **arguments))
-
-
-class MergingInputAdapter(StreamingInputAdapter):
-    """A `StreamingInputAdapter` for an encoder that can also merge two streams."""
-
-    def merge(self, a: State, b: State) -> State:
-        """Return the state of two streams together."""
-        return self.module.merge(a, b)
 
 
 class OutputAdapter(Adapter):
@@ -87,12 +61,16 @@ class OutputAdapter(Adapter):
     """
 
     def __init__(self, module: nn.Module, select: Callable[[Encoder], Tensor]) -> None:
-        super().__init__(module)
+        super().__init__(with_forward(module))
         self._select = select
+        keep_steps(self, readout=OutputAdapter._readout)
 
     def forward(self, x: Tensor, **arguments: Tensor) -> Tensor:
         """Return the encoding of the sets `x` (`B x n x d`); other arguments, such as a mask, are passed on."""
         return self._select(self.module(x, **arguments))
+
+    def _readout(self, state: State) -> Tensor:
+        return self._select(self.module.readout(state))
 
 
 class TokenAdapter(InputAdapter):
@@ -113,14 +91,6 @@ class TokenAdapter(InputAdapter):
         return x[..., 0].round().clamp(0, self.vocabulary - 1).to(torch.int64)
 
 
-class StreamingTokenAdapter(TokenAdapter, StreamingInputAdapter):
-    """A `TokenAdapter` for a streaming encoder."""
-
-
-class MergingTokenAdapter(TokenAdapter, MergingInputAdapter):
-    """A `TokenAdapter` for a streaming encoder that can also merge two streams."""
-
-
 def channels_first(module: nn.Module) -> InputAdapter:
     """Adapt an encoder that reads `B x d x n`, as convolutions do.
 
@@ -134,7 +104,7 @@ def channels_first(module: nn.Module) -> InputAdapter:
     InputAdapter
         An encoder of sets `B x n x d`.
     """
-    return _input_adapter(module, lambda x: x.transpose(-1, -2))
+    return InputAdapter(module, lambda x: x.transpose(-1, -2))
 
 
 def sequence_first(module: nn.Module) -> InputAdapter:
@@ -152,7 +122,7 @@ def sequence_first(module: nn.Module) -> InputAdapter:
     InputAdapter
         An encoder of sets `B x n x d`.
     """
-    return _input_adapter(module, lambda x: x.transpose(0, 1))
+    return InputAdapter(module, lambda x: x.transpose(0, 1))
 
 
 def tokens(module: nn.Module, vocabulary: int) -> TokenAdapter:
@@ -173,18 +143,7 @@ def tokens(module: nn.Module, vocabulary: int) -> TokenAdapter:
     TokenAdapter
         An encoder of sets `B x n x 1`. Laws try it on tokens.
     """
-    if not is_streaming(module):
-        return TokenAdapter(module, vocabulary)
-    adapter = MergingTokenAdapter if has_merge(module) else StreamingTokenAdapter
-    return adapter(with_forward(module), vocabulary)
-
-
-def _input_adapter(module: nn.Module, change: Callable[[Tensor], Tensor]) -> InputAdapter:
-    """Return an adapter that has the methods of a streaming encoder too, if the module has them."""
-    if not is_streaming(module):
-        return InputAdapter(module, change)
-    adapter = MergingInputAdapter if has_merge(module) else StreamingInputAdapter
-    return adapter(with_forward(module), change)
+    return TokenAdapter(module, vocabulary)
 
 
 def declare(module: nn.Module, **attributes: int | bool) -> nn.Module:

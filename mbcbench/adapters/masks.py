@@ -1,16 +1,19 @@
-"""Adapters for encoders of whole sets with another mask convention."""
+"""Adapters for encoders with another mask convention."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from mbcbench.adapters.stream import keep_steps
 from mbcbench.protocol.adapter import Adapter
-from mbcbench.types import Encoder
+from mbcbench.protocol.encoder import has_own_forward, is_streaming, with_forward
+from mbcbench.types import Encoder, State
 
 
 class MaskAdapter(Adapter):
-    """Adapter for an encoder of whole sets with another mask convention: an inverted mask, lengths, or none.
+    """Adapter for an encoder with another mask convention: an inverted mask, lengths, or none.
 
     Parameters
     ----------
@@ -22,13 +25,23 @@ class MaskAdapter(Adapter):
     """
 
     def __init__(self, module: nn.Module, call: Callable[[Encoder, Tensor, Tensor], Tensor]) -> None:
-        super().__init__(module)
+        super().__init__(with_forward(module))
         self._call = call
+        keep_steps(self, update=MaskAdapter._update)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the encoding of the elements of `x` (`B x n x d`) that `mask` (`B x n`) marks as present."""
-        present = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask
-        return self._call(self.module, x, present)
+        if is_streaming(self.module) and not has_own_forward(self.module):
+            out: Tensor = self.module.readout(self._update(self.module.init_state(len(x)), x, mask))
+            return out
+        return self._call(self.module, x, _present(x, mask))
+
+    def _update(self, state: State, x: Tensor, mask: Tensor | None = None) -> State:
+        return self._call(partial(self.module.update, state), x, _present(x, mask))
+
+
+def _present(x: Tensor, mask: Tensor | None) -> Tensor:
+    return torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask
 
 
 def renamed_mask(module: nn.Module, name: str, *, dtype: torch.dtype = torch.bool) -> MaskAdapter:

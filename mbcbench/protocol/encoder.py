@@ -156,6 +156,13 @@ def with_forward(module: Module) -> Module:
     return module
 
 
+def has_own_forward(module: nn.Module) -> bool:
+    """Return True if `module` defines how to encode a whole set, apart from its stream."""
+    if isinstance(module, Adapter):
+        return has_own_forward(module.module)
+    return getattr(module.forward, "__func__", None) not in (SetEncoder.forward, nn.Module.forward)
+
+
 def has_merge(module: nn.Module) -> bool:
     """Return True if two streams of `module` can be merged."""
     return callable(getattr(module, "merge", None))
@@ -168,8 +175,11 @@ def takes_mask(module: nn.Module) -> bool:
 
 def forward_takes_mask(module: nn.Module) -> bool:
     """Return True if a whole set can be encoded with a `mask`, not only a chunk of a stream."""
-    parameters = inspect.signature(module.forward).parameters.values()
-    return any(parameter.name == "mask" or parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    parameters = parameters_of_method(module.forward)
+    passes_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    if passes_on and isinstance(module, Adapter):
+        return forward_takes_mask(module.module)
+    return passes_on or "mask" in parameters
 
 
 def parameters_of(module: nn.Module) -> Mapping[str, inspect.Parameter]:
@@ -178,10 +188,19 @@ def parameters_of(module: nn.Module) -> Mapping[str, inspect.Parameter]:
     The elements come first. Their name in the adapted encoder does not matter, since they are passed by position.
     """
     method: Any = module.update if is_streaming(module) else module.forward
-    parameters = dict(inspect.signature(method).parameters)
+    parameters = parameters_of_method(method)
     passes_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     inner = parameters_of(module.module) if isinstance(module, Adapter) and passes_on else {}
     return {**parameters, **dict(list(inner.items())[1:])}
+
+
+def parameters_of_method(method: Any) -> dict[str, inspect.Parameter]:
+    """Return the parameters of a method, which TorchScript knows by its schema only."""
+    schema = getattr(method, "schema", None)
+    if schema is None:
+        return dict(inspect.signature(method).parameters)
+    names = [argument.name for argument in schema.arguments if argument.name != "self"]
+    return {name: inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names}
 
 
 Aggregation = Literal["sum", "mean", "max", "min"]

@@ -35,6 +35,11 @@ def masks(subject: Subject) -> str | None:
     return None if subject.takes_mask else f"it takes no argument `mask`{mask_advice(subject.module)}"
 
 
+def masks_sets(subject: Subject) -> str | None:
+    """Require an encoder that takes a mask, in a stream or for whole sets only."""
+    return None if subject.masks_whole_sets else masks(subject)
+
+
 def encodes_sets(subject: Subject) -> str | None:
     """Require one encoding per set."""
     return "it is a set-to-set layer: one output per element" if subject.is_layer else None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mbcbench.protocol.copying import copy_module
-from mbcbench.protocol.encoder import forward_takes_mask, has_merge, is_streaming, takes_mask
+from mbcbench.protocol.encoder import forward_takes_mask, has_merge, has_own_forward, is_streaming, takes_mask
 from mbcbench.types import Encoder, State
 from mbcbench.verify import tolerance
 from mbcbench.verify.domain import Domain
@@ -111,12 +111,19 @@ class Subject:
         return next((number.dtype for number in numbers if number.is_floating_point()), torch.float64)
 
     @cached_property
+    def masks_whole_sets(self) -> bool:
+        """True if `encode_masked` calls `forward`, which takes a mask of its own, even if no step of a stream does."""
+        if not self.streaming:
+            return self.takes_mask
+        return self.deterministic and has_own_forward(self.module) and forward_takes_mask(self.module)
+
+    @cached_property
     def is_layer(self) -> bool:
         """True if the encoder maps sets to sets, with one output per element."""
         with torch.no_grad():
             sizes = [self.domain.min_size + 2, self.domain.min_size + 4]
             shapes = [self.module(torch.zeros(1, n, self.dim_in, dtype=self.dtype)).shape for n in sizes]
-        return [len(shape) > 2 and shape[1] for shape in shapes] == sizes
+        return [len(shape) > 1 and shape[1] for shape in shapes] == sizes
 
     def init_state(self, batch_size: int) -> State:
         """Return the state of `batch_size` empty streams; a random encoder draws here."""

@@ -46,8 +46,9 @@ def check_determinism(subject: Subject, data: ExampleData) -> Comparison:
     returned = subject.module(x)
     first = returned.clone()
     x.copy_(other)  # so that results cached by the identity of a tensor are found as well
+    is_view = returned.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
     comparison = subject.compare(encoding(subject.module, x), twin(other), other)
-    if not torch.equal(returned.nan_to_num(), first.nan_to_num()):
+    if not is_view and not torch.equal(returned.nan_to_num(), first.nan_to_num()):
         return violation(data, "an encoding changes in memory when another set is encoded")
     return worse(comparison, subject.compare(encoding(subject.module, data.x), first, data.x))
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from mbcbench.types import Encoder
 from mbcbench.verify.culprit import Part, locate_module
 from mbcbench.verify.example import Example, ExampleData
-from mbcbench.verify.law import Classes, Law, encodes_sets, has_slots, maps_elements, masks
+from mbcbench.verify.law import Classes, Law, encodes_sets, has_slots, maps_elements, masks_sets
 from mbcbench.verify.layout import Alignment
 from mbcbench.verify.observed_subject import locate_state
 from mbcbench.verify.subject import Subject, slots_of
@@ -148,7 +148,8 @@ def _draw_permutations(data: ExampleData) -> Tensor:
 
 
 def _permute(x: Tensor, permutations: Tensor) -> Tensor:
-    return x.gather(1, permutations[:, :, None].expand(-1, -1, x.shape[2]))
+    """Return the elements (`B x n x ...`) of each set in another order (`B x n`)."""
+    return x.gather(1, permutations.reshape(*permutations.shape, *[1] * (x.dim() - 2)).expand(-1, -1, *x.shape[2:]))
 
 
 def check_padding(subject: Subject, data: ExampleData) -> Comparison:
@@ -343,7 +344,9 @@ PERMUTATION = Law(
 SLOTS = Law(id="symmetry.slots", check=check_slots, requires=(has_slots,))
 BATCH = Law(id="symmetry.batch", check=check_batch, batched=False, budget_fraction=0.1, locate=locate_batch)
 ELEMENTS = Law(id="symmetry.elements", check=check_elements, requires=(maps_elements,), locate=locate_permutation)
-PADDING = Law(id="symmetry.padding", check=check_padding, requires=(masks,), budget_fraction=0.5, locate=locate_padding)
+PADDING = Law(
+    id="symmetry.padding", check=check_padding, requires=(masks_sets,), budget_fraction=0.5, locate=locate_padding
+)
 REPLICATION = Law(
     id="symmetry.replication",
     check=check_replication,

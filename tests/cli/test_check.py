@@ -53,6 +53,9 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return call
 
 
+POOL = "from torch import nn\n\nclass Pool(nn.Module):\n    def forward(self, x):\n        return x.mean(1)\n"
+
+
 def check(command: Command, target: str, *more: str) -> tuple[int, str, str]:
     return command("check", target, "--law", "mbc.partition", "--examples", "200", "--quiet", *more)
 
@@ -70,6 +73,23 @@ def test_a_record_of_a_law_that_was_repaired_holds(command: Command) -> None:
     code, out, _ = command("repro", "laws.jsonl", "--encoder", "mine.py:SumOfMeans")
     assert code == 0
     assert "mbc.partition holds for mine.py:SumOfMeans on the recorded example" in out
+
+
+def test_a_plain_module_that_was_repaired_holds_although_other_aggregations_are_wrong(command: Command) -> None:
+    Path("plain.py").write_text(POOL)
+    assert check(command, "plain.py:Pool", "--json", "laws.jsonl", "--dim-in", "3")[0] == 1
+    assert command("repro", "laws.jsonl", "--encoder", "plain.py:Pool")[0] == 1
+    Path("plain.py").write_text(Path("plain.py").read_text().replace("mean(1)", "amax(1)"))
+    code, out, _ = command("repro", "laws.jsonl", "--encoder", "plain.py:Pool")
+    assert code == 0, out
+
+
+def test_examples_of_laws_without_right_or_wrong_are_not_replayed(command: Command) -> None:
+    Path("plain.py").write_text(POOL.replace("mean", "sum"))
+    command("check", "plain.py:Pool", "--law", "symmetry.replication", "--dim-in", "3", "--json", "laws.jsonl")
+    code, _, err = command("repro", "laws.jsonl", "--encoder", "plain.py:Pool")
+    assert code == 3
+    assert "holds no counterexample" in err
 
 
 @pytest.mark.parametrize(
