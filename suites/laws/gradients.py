@@ -115,12 +115,26 @@ def _differentiate(module: Encoder, x: Tensor, loss: Tensor) -> Tensor:
     repeated for each set.
     """
     inputs = [x, *(p for p in module.parameters() if p.requires_grad)]
-    gradients: Sequence[Tensor | None] = [None] * len(inputs)  # None if the encoding depends on no input
-    if loss.requires_grad:
-        gradients = torch.autograd.grad(loss, inputs, allow_unused=True)
+    gradients = gradients_of(loss, inputs)
     filled = [torch.zeros_like(i) if g is None else g for i, g in zip(inputs, gradients, strict=True)]
     parameters = torch.cat([g.flatten() for g in filled[1:]] or [x.new_zeros(0)])
     return torch.cat([filled[0].flatten(1), parameters.expand(len(x), -1)], 1)
+
+
+def gradients_of(loss: Tensor, leaves: Sequence[Tensor]) -> list[Tensor | None]:
+    """Return the gradients of a loss, None for leaves that it does not depend on.
+
+    They are computed by `backward`, since reentrant checkpoints refuse `torch.autograd.grad`.
+    """
+    if not loss.requires_grad:
+        return [None] * len(leaves)
+    for leaf in leaves:
+        leaf.grad = None
+    loss.backward()  # type: ignore[no-untyped-call]
+    gradients = [leaf.grad for leaf in leaves]
+    for leaf in leaves:
+        leaf.grad = None
+    return gradients
 
 
 def _sum_over_chunks(module: Encoder, x: Tensor, data: ExampleData) -> Tensor:

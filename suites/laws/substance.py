@@ -20,6 +20,7 @@ from mbcbench.verify.subject import Subject, encoding, slots_of
 from mbcbench.verify.tolerance import Comparison, gaps, rounding_bound
 
 from .comparison import no_gap, violation
+from .gradients import gradients_of
 
 _BEYOND_ROUNDING = 1e3  # a change counts if it exceeds the rounding bound by this factor
 _ABOVE, _BELOW = 5.0, -5.0  # above and below nearly all normal data
@@ -197,8 +198,7 @@ def _unused_parameters(subject: Subject, data: ExampleData, encode: Encode) -> l
         loss = (out * torch.randn(out.shape, generator=generator, dtype=torch.float64)).sum()
         if not loss.requires_grad:
             return names
-        parameters = [parameter for _, parameter in subject.parameters]
-        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        gradients = gradients_of(loss, [parameter for _, parameter in subject.parameters])
     # A gradient that is NaN, as where an element is NaN, says nothing.
     sizes = [0.0 if gradient is None else float(gradient.abs().nan_to_num(0).max()) for gradient in gradients]
     floor = _NEGLIGIBLE * max(sizes)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 import mbcbench
 from mbcbench.protocol.copying import copy_module
@@ -96,6 +97,18 @@ class AlarmFarOut(nn.Module):
         return torch.relu(-x - 250).amax(1)
 
 
+class Checkpointed(Mean):
+    """A mean whose features are computed again in the backward pass, by the reentrant kind of checkpoint."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.block = nn.Sequential(nn.Tanh(), nn.Linear(WIDTH, WIDTH), nn.Tanh())
+
+    def features(self, x: Tensor) -> Tensor:
+        out: Tensor = checkpoint(self.block, super().features(x), use_reentrant=True)
+        return out
+
+
 def statuses(encoder: object, *laws: str) -> list[str]:
     table = mbcbench.check(encoder, laws=list(laws), dim_in=3, examples=128)
     return [str(status) for status in table["status"]]
@@ -149,3 +162,9 @@ def test_a_module_in_torchscript_is_checked() -> None:
     laws = ("symmetry.permutation", "symmetry.batch", "hygiene.inputs", "mbc.partition")
     assert statuses(torch.jit.script(ScriptedMax()), *laws) == ["pass"] * len(laws)
     assert statuses(torch.jit.script(ScriptedMax()), "symmetry.padding") == ["skip"]
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")  # when nothing is differentiated
+def test_a_reentrant_checkpoint_has_gradients() -> None:
+    laws = ("mbc.gradient", "mbc.partial_gradient", "substance.parameters")
+    assert statuses(Checkpointed, *laws) == ["pass"] * len(laws)
