@@ -45,6 +45,7 @@ def test_laws_that_judge_a_batch_as_a_whole_say_so() -> None:
     laws = [plugin.load() for plugin in registry.plugins(registry.LAWS).values()]
     assert {law.id for law in laws if not law.batched} == {
         "hygiene.nonfinite",
+        "mbc.memory",
         "mbc.program",
         "substance.attention",
         "substance.elements",
