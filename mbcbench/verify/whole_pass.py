@@ -5,6 +5,7 @@ its inputs.
 """
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,14 @@ from mbcbench.protocol.copying import copy_module
 from mbcbench.protocol.state import leaves, replace_leaves
 from mbcbench.types import Encoder
 from mbcbench.verify.call_recording import Call, CallKey, Calls, Patch, Run, equal_values, record_calls
-from mbcbench.verify.layout import PROBE_SHAPES, Alignment, CallLayout, has_elements, infer_call_layout
+from mbcbench.verify.layout import (
+    PROBE_SHAPES,
+    Alignment,
+    CallLayout,
+    has_elements,
+    infer_call_layout,
+    relative_gap,
+)
 
 Encode = Callable[[Encoder, Tensor], object]
 
@@ -157,6 +165,8 @@ def _is_to_blame(whole: Call, part: Call, layout: CallLayout, alignment: Alignme
     inputs = alignment.discrepancies(whole.inputs, part.inputs, layout.inputs)
     if inputs is None or any(difference is None or difference > AGREE for difference in inputs):
         return False
+    if alignment.may_ignore_order and _mixes_orders(whole, part, layout, alignment):
+        return False
     outputs = alignment.discrepancies(whole.outputs, part.outputs, layout.outputs, elements_only=elements_only)
     limit = max([DIFFER, *(AMPLIFIED * difference for difference in inputs if difference is not None)])
     return any(
@@ -164,3 +174,12 @@ def _is_to_blame(whole: Call, part: Call, layout: CallLayout, alignment: Alignme
         for difference, axes in zip(outputs or (), layout.outputs, strict=False)
         if axes is not None and (has_elements(axes) or not elements_only)
     )
+
+
+def _mixes_orders(whole: Call, part: Call, layout: CallLayout, alignment: Alignment) -> bool:
+    """Return True if some inputs follow the order of the elements and others, such as a table of positions, do not."""
+    follows = replace(alignment, may_ignore_order=False).discrepancies(whole.inputs, part.inputs, layout.inputs)
+    if follows is None or all(difference is not None and difference <= AGREE for difference in follows):
+        return False
+    pairs = zip(whole.inputs, part.inputs, strict=True)
+    return any(isinstance(a, Tensor) and isinstance(b, Tensor) and relative_gap(b, a) > AGREE for a, b in pairs)

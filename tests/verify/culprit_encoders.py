@@ -357,3 +357,34 @@ class VarianceOverChunks(Variance):
 
     def count(self, x: Tensor) -> int:
         return 1
+
+
+class Sum(nn.Module):
+    """Adds its two inputs."""
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return a + b
+
+
+class AddsTable(nn.Module):
+    """Adds a table of positions by a module that only adds; the table is passed by the encoder's own code."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.first, self.add = nn.Linear(dim_in, WIDTH), Sum()
+        self.table = nn.Parameter(torch.randn(700, WIDTH))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.add(self.first(x), self.table[: x.shape[1]])).mean(1)
+
+
+class RecurrentInAdapter(nn.Module):
+    """The last output of a recurrence, with a mask of another name."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.gru = nn.GRU(dim_in, WIDTH, batch_first=True)
+
+    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        out: Tensor = self.gru(x)[0][:, -1]
+        return out

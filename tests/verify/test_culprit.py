@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import mbcbench
+from mbcbench.adapters import renamed_mask, select_output
 from mbcbench.records.record import Status
 from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.culprit import find_culprit
@@ -129,6 +130,11 @@ CULPRITS: list[tuple[str, Factory, str]] = [
     ),
     ("mbc.train", encoders.DrawsOncePerStream, "state.moments.number (2 instead of 1) differs"),
     ("mbc.partition", lambda d: Stream(d, encoders.SoftmaxPool()), f"layer.softmax (Softmax): {MIXES}"),
+    (
+        "symmetry.permutation",
+        lambda d: select_output(renamed_mask(encoders.RecurrentInAdapter(d), "valid"), torch.clone),
+        f"gru (GRU): {ORDER}",
+    ),
     # The state is at fault, and not the submodule that centres each chunk, which is accounted for.
     ("mbc.partition", encoders.VarianceOverChunks, "state[0] (2 instead of 1) differs"),
 ]
@@ -145,6 +151,7 @@ def test_the_culprit_is_named(law: str, factory: Factory, expected: str) -> None
         ("symmetry.batch", encoders.CentredByRoot),  # undone later
         ("symmetry.train", encoders.CentredByRoot),
         ("symmetry.permutation", encoders.Rooted),  # in the code of the encoder itself
+        ("symmetry.permutation", encoders.AddsTable),
         ("symmetry.permutation", lambda d: encoders.Rooted(d, encoders.Sorted())),  # a sorting layer is invariant
         ("mbc.partition", lambda d: Plain(d, encoders.Sorted())),  # no aggregation undoes a sine; the layers are sound
         ("mbc.partition", lambda d: Plain(d, nn.LayerNorm(WIDTH), nn.ReLU())),
