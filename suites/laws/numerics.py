@@ -136,38 +136,40 @@ def check_float32(subject: Subject, data: ExampleData) -> Comparison:
     near = _NEAR * norm.clamp(min=exact.scale) if subject.deterministic else torch.full_like(norm, _LARGEST)
     near = near.clamp(min=_SMALLEST)
     try:
-        gap = torch.stack([gaps(e.double(), expected) for e in _float32_encodings(subject, scaled, x, data)]).amax(0)
+        encodings = _float32_encodings(subject, scaled, x, data)
     except RuntimeError:  # not supported: hygiene.dtype judges that
         return no_gap(data)
-    doubtful = is_inside & (gap > near)
-    lost = doubtful & (gap > _float32_error(exact, x, expected)) if bool(doubtful.any()) else doubtful
-    gap = torch.zeros_like(norm).masked_fill(lost, torch.inf)
-    return Comparison(gap, torch.zeros_like(norm), "the encoding in float32 is far from that in float64")
+    gap = torch.stack([gaps(out.double(), expected) for out in encodings.values()])
+    lost = is_inside & (gap > near)
+    if bool(lost.any()):
+        lost &= gap > _float32_error(exact, x, expected)
+    way = next((way for way, is_lost in zip(encodings, lost, strict=True) if bool(is_lost.any())), IN_ONE_PIECE)
+    infinite = torch.zeros_like(norm).masked_fill(lost.any(0), torch.inf)
+    return Comparison(infinite, torch.zeros_like(norm), f"the encoding in float32{way} is far from that in float64")
 
 
-def _float32_encodings(subject: Subject, scaled: Subject, x: Tensor, data: ExampleData) -> list[Tensor]:
-    """Return the encodings of `x` in float32: in one piece, streamed, and both with additional masked elements.
+def _float32_encodings(subject: Subject, scaled: Subject, x: Tensor, data: ExampleData) -> dict[str, Tensor]:
+    """Return the encodings of `x` in float32, by way: in one piece, streamed, and both with masked elements.
 
     All but the first are left out if they also differ from one piece with weights of ordinary size.
     """
     encoder = scaled.in_dtype(torch.float32)
-    encodings: list[Tensor] = [encoder(x)]
+    encodings: dict[str, Tensor] = {IN_ONE_PIECE: encoder(x)}
     whole = subject.encode(data.x)
-    for encode in _other_ways(subject):
+    for way, encode in _other_ways(subject).items():
         if not bool(_differ(subject, whole, encode(subject.module, data.x, data)).any()):
-            encodings.append(encode(encoder, x, data)[:, : encodings[0].shape[1]])
+            encodings[way] = encode(encoder, x, data)[:, : encodings[IN_ONE_PIECE].shape[1]]
     return encodings
 
 
-def _other_ways(subject: Subject) -> list[Encode]:
+def _other_ways(subject: Subject) -> dict[str, Encode]:
     """Return the functions that encode a set in another way than in one piece, as far as the encoder has them."""
-    takes_mask = subject.takes_mask and forward_takes_mask(subject.module)
-    ways = (
-        (_streamed, subject.streaming),
-        (_beside_masked, takes_mask),
-        (_streamed_beside_masked, subject.streaming and subject.takes_mask),
-    )
-    return [encode for encode, applies in ways if applies]
+    ways: dict[str, Encode] = {" as a stream": _streamed} if subject.streaming else {}
+    if subject.masks_whole_sets or (subject.takes_mask and forward_takes_mask(subject.module)):
+        ways[" with masked elements"] = _beside_masked
+    if subject.streaming and subject.takes_mask:
+        ways[" as a stream with masked elements"] = _streamed_beside_masked
+    return ways
 
 
 def _differ(subject: Subject, whole: Tensor, other: Tensor) -> Tensor:
@@ -217,6 +219,7 @@ def _float32_error(exact: Subject, x: Tensor, expected: Tensor) -> Tensor:
     return _NOISE_FACTOR * torch.stack(changes).amax(0)
 
 
+IN_ONE_PIECE = ""
 _PRECISION_SIZES = ((1,), (1, 2), (5, 1, 9), (1,) * 16, (64, 65), (100, 100, 57))
 _PRECISION_KINDS = (0, 3, 5, 13)  # normal, sorted, negative, class by class
 
