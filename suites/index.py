@@ -101,7 +101,7 @@ LAWS = Index(
         ),
         "mbc.partial_gradient": (
             "laws.gradients:PARTIAL_GRADIENT",
-            "Gradients through one chunk at a time sum to the full gradient, with those of start and read-out counted once.",
+            "Gradients through one chunk at a time sum to the full gradient; initial state and read-out count once.",
         ),
         "mbc.large": (
             "laws.states:LARGE",

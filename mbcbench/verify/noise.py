@@ -39,14 +39,14 @@ _REDUCING = frozenset(
         "mean", "mm", "mv", "native_layer_norm", "scatter_add", "std", "sum", "var", "var_mean",
     }
 )  # fmt: skip
-# Operations that do not round a whole number which they result in.
+# Operations whose result is not rounded if it is a whole number.
 _ARITHMETIC = frozenset(
     {
         "add", "add_", "addmm", "baddbmm", "bmm", "cumsum", "div", "div_", "dot", "index_add", "mean", "mm", "mul",
         "mul_", "mv", "rsub", "scatter_add", "sub", "sub_", "sum",
     }
 )  # fmt: skip
-_LARGEST_WHOLE = 2.0**31  # far larger ones have no room for a fraction, and say nothing
+_LARGEST_WHOLE = 2.0**31  # larger numbers have few digits or none after the point, so that being whole says nothing
 
 
 class NoisyArithmetic(DispatchMode):

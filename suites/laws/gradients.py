@@ -45,10 +45,10 @@ def check_gradient(subject: Subject, data: ExampleData) -> Comparison:
 
 
 def check_partial_gradient(subject: Subject, data: ExampleData) -> Comparison:
-    """Gradients through one chunk at a time sum to the full gradient, with those of start and read-out counted once.
+    """Gradients through one chunk at a time sum to the full gradient; initial state and read-out count once.
 
-    Source: Section 2.5 of the Slot Set Encoder paper, made exact: the other chunks are streamed without a graph. What
-    they then lack is the gradient of a learned initial state that the chunks add to; it is taken through all chunks.
+    Source: Section 2.5 of the Slot Set Encoder paper, made exact: the other chunks are streamed without a graph. The
+    gradient of a learned initial state to which chunks are added is computed once, through all chunks.
 
     Why it matters: this is how to train without bias on a set that is larger than memory. It fails if the contribution
     of one chunk depends on other chunks except through the state.

@@ -175,7 +175,7 @@ def _compare_steps(subject: Subject, data: ExampleData, start: State, surplus: i
 def _encodings_on_the_way(
     subject: Subject, before: Sequence[Tensor], chunks: Sequence[Tensor], start: State
 ) -> list[Tensor]:
-    """Return the encoding after the chunks before, and after each of those that follow."""
+    """Return the encoding after the chunks `before`, and after each of `chunks`."""
     state = subject.stream_state(before, start)
     # Read out from clones: mbc.fork judges whether reading out changes the state.
     encodings = [subject.readout(pytree.clone(state))]
@@ -186,7 +186,7 @@ def _encodings_on_the_way(
 
 
 def _takes_such_steps(subject: Subject, data: ExampleData) -> bool:
-    """Return True if equal elements make one step unlike the others at sizes that are no limit of an integer type."""
+    """Return True if one more equal element changes the encoding unusually at a size that is not an integer limit."""
     element = data.x[:, :1].clone(memory_format=torch.contiguous_format)
     least = subject.domain.min_size
     sizes = [(least, max(_ORDINARY_SIZES - least, len(_TAIL)))]
@@ -216,8 +216,8 @@ def check_memory(subject: Subject, data: ExampleData) -> Comparison:
 
     How to fix a failure: keep statistics of fixed size. An encoder that needs all elements is not a streaming one.
 
-    A state that has grown is fed four times the elements, up to 8,192 in all: a buffer that is full by then, as of the
-    100 largest elements, keeps the law.
+    If a state has grown, more elements follow, up to 8,192 in all. An encoder whose state stops growing by then, such as
+    a buffer of the 100 largest elements, keeps the law.
     """
     first, total = len(data.chunks) // 4, data.example.n
     fed = sum(data.example.sizes[:first])
@@ -287,7 +287,7 @@ _STEPS_BEFORE_LIMIT = 3
 _TAIL = (1,) * 8  # equal elements across a limit: the fourth reaches it
 _ORDINARY_SIZES = 120  # sizes up to this, each of which is tried, are below all limits
 _LARGE_SIZES = (2**10, 2**12, 2**14)  # further sizes that are no limit
-_MOST_FED = 2**13  # elements: a state that grows until then is said to grow with their number
+_MOST_FED = 2**13  # elements; a state that still grows then grows with their number
 _NOTICEABLE = 1e-6  # of an encoding: a step by design is at least this large
 _UNUSUAL_STEP = 100.0  # times an ordinary step
 _LARGE_EXAMPLES = (
@@ -316,7 +316,7 @@ MEMORY = Law(
     id="mbc.memory",
     check=check_memory,
     requires=(streams,),
-    batched=False,  # nothing to simplify: that a state grows shows on many elements
+    batched=False,  # an example is not simplified: growth shows with many elements
     fixed=(Example(sizes=(64,) * 32, kinds=(0,), seed=1), Example(sizes=(1,) * 256, kinds=(0,), seed=2)),
 )
 TRAIN = Law(

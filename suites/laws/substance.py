@@ -125,10 +125,10 @@ def check_parameters(subject: Subject, data: ExampleData) -> Comparison:
 
 
 def _attempts(subject: Subject, data: ExampleData) -> Iterator[Callable[[], list[str]]]:
-    """Yield functions that return the names of the parameters without a gradient, in one way to encode sets each.
+    """Yield functions that return the parameters without a gradient, each for one way to encode sets.
 
-    Perturbed weights may saturate a softmax, which no training has to do, so the weights as built are tried too. Only
-    the first way must succeed: others may be refused, as by BatchNorm in train mode, which other laws judge.
+    Perturbed weights may saturate a softmax, so the weights as built are tried too. Only the first way must succeed:
+    others may be refused, as by BatchNorm in train mode, which other laws judge.
     """
     encode_example = partial(_encode_whole, data.x)
     yield partial(_unused_parameters, subject, data, encode_example)
@@ -141,7 +141,7 @@ def _attempts(subject: Subject, data: ExampleData) -> Iterator[Callable[[], list
 
 
 def _unusual_inputs(subject: Subject, data: ExampleData) -> Iterator[Encode]:
-    """Yield ways to encode sets that reach parameters which ordinary sets do not need, such as that of an empty set."""
+    """Yield ways to encode sets that may need further parameters, such as one for an empty set."""
     x, half = data.x, data.x.shape[1] // 2
     for n in (0, *_UNUSUAL_SIZES):
         yield partial(_encode_whole, _draw_sets(subject, data, n))
