@@ -216,8 +216,8 @@ def check_memory(subject: Subject, data: ExampleData) -> Comparison:
 
     How to fix a failure: keep statistics of fixed size. An encoder that needs all elements is not a streaming one.
 
-    If a state has grown, more elements follow, up to 8,192 in all. An encoder whose state stops growing by then, such as
-    a buffer of the 100 largest elements, keeps the law.
+    If a state has grown, more elements follow, up to 8,192 in all. An encoder whose state stops growing by then keeps
+    the law, for example a buffer of the 100 largest elements.
     """
     first, total = len(data.chunks) // 4, data.example.n
     fed = sum(data.example.sizes[:first])
