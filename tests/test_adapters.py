@@ -426,3 +426,16 @@ def test_adapters_of_masks_and_outputs_keep_the_methods_of_a_stream() -> None:
     wrong = inverted_mask(select_output(ForgetsPadding(3), "mean"), "padding")
     result = mbcbench.check(wrong, laws=["mbc.partition", "mbc.mask"], dim_in=3, examples=32)
     assert result["status"].tolist() == ["pass", "fail"]
+
+
+class CentresBagInPlace(nn.Module):
+    """Reads one set, `n x d`, and subtracts its mean in place."""
+
+    def forward(self, bag: Tensor) -> Tensor:
+        bag -= bag.mean(0)
+        return bag.amax(0)
+
+
+def test_a_set_that_is_modified_inside_an_adapter_is_noticed() -> None:
+    result = mbcbench.check(set_by_set(CentresBagInPlace()), laws=["hygiene.inputs"], dim_in=3, examples=16)
+    assert result["status"].tolist() == ["fail"]

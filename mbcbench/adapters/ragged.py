@@ -178,5 +178,8 @@ def _arguments(name: str, parameters: JsonDict, mask: Tensor) -> JsonDict:
 
 
 def _sets(x: Tensor, mask: Tensor) -> list[Tensor]:
-    """Return the present elements of each set, `n_i x d`."""
-    return [elements[present] for elements, present in zip(x, mask, strict=True)]
+    """Return the present elements of each set, `n_i x d`; a set that is not masked is a view of the batch.
+
+    An encoder that modifies its input thus modifies that of the caller, as it does without an adapter.
+    """
+    return [x[i] if bool(present.all()) else x[i][present] for i, present in enumerate(mask)]

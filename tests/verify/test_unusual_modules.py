@@ -65,6 +65,21 @@ class ScoresByPosition(CentredScores):
         return super().forward(x) + torch.arange(x.shape[1])
 
 
+class Affinities(CentredScores):
+    """A layer with one number for each pair of elements, `B x n x n`, that is not symmetric."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = super().forward(x)
+        return scores[:, :, None] - 2 * scores[:, None]
+
+
+class AffinitiesByPosition(Affinities):
+    """A layer that adds the position of one element of each pair."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + torch.arange(x.shape[1])
+
+
 class MaskOfForward(Mean):
     """A mean whose stream takes no mask."""
 
@@ -132,6 +147,7 @@ def test_a_copy_has_hooks_and_functions_of_its_own() -> None:
         (FeaturesOfHook, ("symmetry.permutation", "symmetry.batch", "hygiene.dtype", "mbc.partition")),
         (MaximumOrView, ("hygiene.determinism", "hygiene.inputs", "mbc.partition")),
         (CentredScores, ("symmetry.elements", "symmetry.batch", "hygiene.determinism")),
+        (Affinities, ("symmetry.elements", "symmetry.batch")),
         (MaskOfForward, ("symmetry.padding", "hygiene.inputs", "mbc.partition")),
         (AlarmFarOut, ("mbc.partition", "numerics.scale", "mbc.large")),
     ],
@@ -145,6 +161,7 @@ def test_a_sound_module_keeps_the_laws(encoder: object, laws: tuple[str, ...]) -
     [
         (FirstOfHook, "symmetry.permutation"),
         (ScoresByPosition, "symmetry.elements"),
+        (AffinitiesByPosition, "symmetry.elements"),
         (MeanOverPadding, "symmetry.padding"),
     ],
 )
