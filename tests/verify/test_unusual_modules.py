@@ -10,7 +10,11 @@ from torch.utils.checkpoint import checkpoint
 
 import mbcbench
 from mbcbench.protocol.copying import copy_module
+from mbcbench.protocol.spec import EncoderSpec
+from mbcbench.records.record import Status
+from mbcbench.verify.checker import Budget, Checker
 from tests.controls.base import WIDTH, Mean
+from tests.controls.cancelling import CANCELLING
 
 
 class FeaturesOfHook(nn.Module):
@@ -185,3 +189,12 @@ def test_a_module_in_torchscript_is_checked() -> None:
 def test_a_reentrant_checkpoint_has_gradients() -> None:
     laws = ("mbc.gradient", "mbc.partial_gradient", "substance.parameters")
     assert statuses(Checkpointed, *laws) == ["pass"] * len(laws)
+
+
+@pytest.mark.parametrize("encoder", CANCELLING)
+def test_a_layer_as_wide_as_its_sets_is_not_taken_for_one_of_pairs(encoder: type[nn.Module]) -> None:
+    """Where terms cancel, its outputs for a permuted set differ by rounding."""
+    for seed in range(3):
+        checker = Checker(EncoderSpec(name=encoder.__name__, factory=encoder), dim_in=3, seed=seed)
+        record = checker.judge("symmetry.elements", Budget(examples=600))
+        assert record.status in (Status.PASS, Status.SKIP), record.message
