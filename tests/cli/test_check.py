@@ -79,7 +79,7 @@ def test_a_plain_module_that_was_repaired_holds_although_other_aggregations_are_
     Path("plain.py").write_text(POOL)
     assert check(command, "plain.py:Pool", "--json", "laws.jsonl", "--dim-in", "3")[0] == 1
     assert command("repro", "laws.jsonl", "--encoder", "plain.py:Pool")[0] == 1
-    Path("plain.py").write_text(Path("plain.py").read_text().replace("mean(1)", "amax(1)"))
+    Path("plain.py").write_text(Path("plain.py").read_text().replace("mean(1)", "amax(dim=1)"))
     code, out, _ = command("repro", "laws.jsonl", "--encoder", "plain.py:Pool")
     assert code == 0, out
 
