@@ -439,3 +439,16 @@ class CentresBagInPlace(nn.Module):
 def test_a_set_that_is_modified_inside_an_adapter_is_noticed() -> None:
     result = mbcbench.check(set_by_set(CentresBagInPlace()), laws=["hygiene.inputs"], dim_in=3, examples=16)
     assert result["status"].tolist() == ["fail"]
+
+
+class BagStream(PresentOutside):
+    """A stream that reads one set, `n x d`, and encodes it whole by the same steps."""
+
+    def forward(self, bag: Tensor) -> Tensor:
+        return torch.tanh(self.phi(bag)).amax(0)
+
+
+def test_an_adapter_for_one_set_at_a_time_adapts_whole_sets() -> None:
+    laws = ["symmetry.permutation", "symmetry.padding", "mbc.partition"]
+    result = mbcbench.check(set_by_set(BagStream(3)), laws=laws, dim_in=3, examples=64)
+    assert result["status"].eq("pass").all()

@@ -22,16 +22,22 @@ class MaskAdapter(Adapter):
     call
         `(module, x, mask) -> Tensor`: the encoding of the elements of `x` (`B x n x d`) for which `mask` (`B x n`,
         boolean) is True.
+    keeps_steps
+        True if a streaming module shall stay one: `call` is then used for chunks too, with `update` of the module for a
+        state as its first argument, and must return what that returns.
     """
 
-    def __init__(self, module: nn.Module, call: Callable[[Encoder, Tensor, Tensor], Tensor]) -> None:
-        super().__init__(with_forward(module))
+    def __init__(
+        self, module: nn.Module, call: Callable[[Encoder, Tensor, Tensor], Tensor], *, keeps_steps: bool = False
+    ) -> None:
+        super().__init__(with_forward(module) if keeps_steps else module)
         self._call = call
-        keep_steps(self, update=MaskAdapter._update)
+        if keeps_steps:
+            keep_steps(self, update=MaskAdapter._update)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the encoding of the elements of `x` (`B x n x d`) that `mask` (`B x n`) marks as present."""
-        if is_streaming(self.module) and not has_own_forward(self.module):
+        if is_streaming(self) and not has_own_forward(self.module):
             out: Tensor = self.module.readout(self._update(self.module.init_state(len(x)), x, mask))
             return out
         return self._call(self.module, x, _present(x, mask))
@@ -61,7 +67,7 @@ def renamed_mask(module: nn.Module, name: str, *, dtype: torch.dtype = torch.boo
     MaskAdapter
         An encoder with an argument `mask` that is True where an element is present.
     """
-    return MaskAdapter(module, lambda encoder, x, mask: encoder(x, **{name: mask.to(dtype)}))
+    return MaskAdapter(module, lambda encoder, x, mask: encoder(x, **{name: mask.to(dtype)}), keeps_steps=True)
 
 
 def inverted_mask(module: nn.Module, name: str = "mask") -> MaskAdapter:
@@ -79,7 +85,7 @@ def inverted_mask(module: nn.Module, name: str = "mask") -> MaskAdapter:
     MaskAdapter
         An encoder with an argument `mask` that is True where an element is present.
     """
-    return MaskAdapter(module, lambda encoder, x, mask: encoder(x, **{name: ~mask}))
+    return MaskAdapter(module, lambda encoder, x, mask: encoder(x, **{name: ~mask}), keeps_steps=True)
 
 
 def additive_mask(module: nn.Module, name: str = "mask") -> MaskAdapter:
@@ -103,7 +109,7 @@ def additive_mask(module: nn.Module, name: str = "mask") -> MaskAdapter:
         out: Tensor = encoder(x, **{name: bias})
         return out
 
-    return MaskAdapter(module, call)
+    return MaskAdapter(module, call, keeps_steps=True)
 
 
 def compacted(module: nn.Module, *, layer: bool = False) -> MaskAdapter:
@@ -129,7 +135,7 @@ def compacted(module: nn.Module, *, layer: bool = False) -> MaskAdapter:
         out: Tensor = encoder(_in_order(x, order), mask=mask.gather(1, order))
         return _in_order(out, order.argsort(dim=1)) if layer else out
 
-    return MaskAdapter(module, call)
+    return MaskAdapter(module, call, keeps_steps=not layer)
 
 
 def with_lengths(
@@ -160,7 +166,7 @@ def with_lengths(
         out: Tensor = encoder(_in_order(x, order), **{name: argument})
         return _in_order(out, order.argsort(dim=1)) if layer else out
 
-    return MaskAdapter(module, call)
+    return MaskAdapter(module, call, keeps_steps=not layer)
 
 
 def _present_first(mask: Tensor) -> Tensor:
