@@ -445,7 +445,7 @@ class BagStream(PresentOutside):
     """A stream that reads one set, `n x d`, and encodes it whole by the same steps."""
 
     def forward(self, bag: Tensor) -> Tensor:
-        return torch.tanh(self.phi(bag)).amax(0)
+        return torch.tanh(self.phi(bag)).sum(0)
 
 
 def test_an_adapter_for_one_set_at_a_time_adapts_whole_sets() -> None:
