@@ -66,7 +66,7 @@ def check_mask(subject: Subject, data: ExampleData) -> Comparison:
     streamed = unless_refused(lambda: _stream_masked(subject, padded, start))
     if streamed is None:
         # The encoder refuses padding that is not finite with a message. Finite padding must still have no influence.
-        padded = [_with_finite_padding(chunk) for chunk in padded]
+        padded = [with_finite_padding(chunk) for chunk in padded]
         streamed = _stream_masked(subject, padded, start)
     comparison = subject.compare(streamed, expected, data.x)
     if comparison.is_broken and not all(bool(chunk.x.isfinite().all()) for chunk in padded):
@@ -84,19 +84,25 @@ def _pad_chunks(subject: Subject, data: ExampleData) -> list[Padded]:
     return padded
 
 
-def _with_finite_padding(chunk: Padded) -> Padded:
+def with_finite_padding(chunk: Padded) -> Padded:
+    """Return the same sets with finite padding."""
     return Padded(torch.where(chunk.present[:, :, None], chunk.x, chunk.x.nan_to_num(1.0, 1.0, 1.0)), chunk.present)
 
 
 def _describe_leak(subject: Subject, data: ExampleData, padded: list[Padded]) -> str:
-    """Say whether finite padding reaches the encoding too, of this set or of ordinary ones."""
+    """Describe whether finite padding changes the encoding too, of this set or of ordinary ones."""
     example = subject.domain.fit(Example(sizes=_ORDINARY_SIZES, kinds=(0, 0), seed=1))
     other = ExampleData(example, data.x.shape[2], dtype=data.x.dtype)
     ordinary = [pad_sets(chunk, 2, other, subject.domain) for chunk in other.chunks]
-    finite = [_with_finite_padding(chunk) for chunk in padded]
-    if _changes(subject, data, finite) or _changes(subject, other, ordinary):
-        return "padding changes the encoding, with finite values too"
-    return "finite padding is fine, but NaN or infinity in padding reaches the encoding (0 x NaN is NaN)"
+    finite = [with_finite_padding(chunk) for chunk in padded]
+    return describe_padding(is_finite_fine=not (_changes(subject, data, finite) or _changes(subject, other, ordinary)))
+
+
+def describe_padding(*, is_finite_fine: bool) -> str:
+    """Return the note on padding that changes an encoding if some of it is NaN or infinity."""
+    if is_finite_fine:
+        return "finite padding is fine, but NaN or infinity in padding reaches the encoding (0 x NaN is NaN)"
+    return "padding changes the encoding, with finite values too"
 
 
 def _changes(subject: Subject, data: ExampleData, padded: list[Padded]) -> bool:

@@ -17,7 +17,7 @@ from mbcbench.verify.subject import Subject, slots_of
 from mbcbench.verify.tolerance import Comparison
 
 from .comparison import add_part, no_gap, unless_refused, violation
-from .masks import PADDING_SCALE, Padded, first_padding, pad_sets
+from .masks import PADDING_SCALE, Padded, describe_padding, first_padding, pad_sets, with_finite_padding
 from .positions import locate_positions
 
 _ORDINARY_SIZES = (2, 5)
@@ -198,15 +198,12 @@ def _describe_leak(subject: Subject, data: ExampleData, padded: Tensor, present:
     The smallest example is not enough: with a single element, the weight that a softmax leaks has no effect. Ordinary
     sets are tried as well.
     """
-    finite = torch.where(present[:, :, None], padded, padded.nan_to_num(1.0, 1.0, 1.0))
-    tried = [(data.x, Padded(finite, present))]
+    tried = [(data.x, with_finite_padding(Padded(padded, present)))]
     for size in _ORDINARY_SIZES:
         example = subject.domain.fit(Example(sizes=(size,), kinds=(0, 0), seed=size))
         other = ExampleData(example, data.x.shape[2], dtype=data.x.dtype)
         tried.append((other.x, pad_sets(other.x, 2, other, subject.domain)))
-    if any(_changes(subject, x, padding) for x, padding in tried):
-        return "padding changes the encoding, with finite values too"
-    return "finite padding is fine, but NaN or infinity in padding reaches the encoding (0 x NaN is NaN)"
+    return describe_padding(is_finite_fine=not any(_changes(subject, x, padding) for x, padding in tried))
 
 
 def _changes(subject: Subject, x: Tensor, padding: Padded) -> bool:
