@@ -328,7 +328,7 @@ class Checker:
         if consistent:
             note = f"(f, g) is consistent for g = {', '.join(consistent)}"
             return self._conclude(law, results[consistent[0]], note, results)
-        smallest = min(AGGREGATIONS, key=lambda g: _counterexample_size(results[g]))
+        smallest = min(AGGREGATIONS, key=lambda g: results[g].counterexample_size)
         note = f"no g in {{{', '.join(AGGREGATIONS)}}} makes (f, g) consistent; shown for g = {smallest}"
         result = _with_culprit(law, self.aggregated(smallest), results[smallest])
         return self._conclude(law, result, note, results)
@@ -340,12 +340,9 @@ class Checker:
         if not self._consistent_aggregations:
             aggregations = ", ".join(AGGREGATIONS)
             return LawResult(Status.SKIP, f"a plain module that no g in {{{aggregations}}} makes consistent")
-        results = []
-        for g in self._consistent_aggregations:
-            results.append(self._try_on(law, self.aggregated(g), budget))
-            if results[-1].status not in (Status.FAIL, Status.XFAIL, Status.UNDECIDED):
-                return results[-1]
-        return results[0]
+        results = (self._try_on(law, self.aggregated(g), budget) for g in self._consistent_aggregations)
+        first, broken = next(results), (Status.FAIL, Status.XFAIL, Status.UNDECIDED)
+        return first if first.status not in broken else next((r for r in results if r.status not in broken), first)
 
     def _try_on(self, law: Law, subjects: list[Subject], budget: Budget) -> LawResult:
         reason = law.unmet_requirement(subjects[0])
@@ -400,8 +397,3 @@ def _with_culprit(law: Law, subjects: list[Subject], result: SearchResult) -> Se
     if result.counterexample is None or result.counterexample.error:
         return result
     return replace(result, culprit=find_culprit(law, subjects, result.counterexample.example))
-
-
-def _counterexample_size(result: SearchResult) -> int:
-    assert result.counterexample is not None
-    return result.counterexample.example.n

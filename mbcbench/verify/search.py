@@ -55,6 +55,12 @@ class SearchResult:
     culprit: str = ""
 
     @property
+    def counterexample_size(self) -> int:
+        """Number of elements of the counterexample; there must be one."""
+        assert self.counterexample is not None
+        return self.counterexample.example.n
+
+    @property
     def holds(self) -> bool:
         """True if no counterexample was found."""
         return self.counterexample is None
