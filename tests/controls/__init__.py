@@ -15,8 +15,8 @@ from mbcbench.protocol.spec import EncoderSpec
 # mbc.program tries these laws together, so an encoder that breaks one of them breaks it too.
 MONOID = {"mbc.partition", "mbc.order", "mbc.merge", "mbc.empty", "mbc.resume", "mbc.fork"}
 GROUPS = (
-    "mbc", "merge", "states", "distributed", "masks", "sizes", "training", "gradients", "symmetry", "hygiene",
-    "numerics", "substance", "reference",
+    "mbc", "merge", "states", "distributed", "masks", "sizes", "training", "gradients", "symmetry", "determinism",
+    "hygiene", "numerics", "substance", "reference",
 )  # fmt: skip
 
 
