@@ -81,6 +81,11 @@ class Observation:
         return self.gap / self.bound if self.bound > 0 else (math.inf if self.gap > 0 else 0.0)
 
     @property
+    def rank(self) -> tuple[float, float]:
+        """Sort key, the worst last: the ratio, and where that is clear the gap (see `_worst_first`)."""
+        return min(self.ratio, CLEAR_RATIO), self.gap
+
+    @property
     def relative_bound(self) -> float:
         """Ratio of bound and scale: the relative error that a pass leaves open."""
         return self.bound / self.scale if self.scale > 0 else 0.0
@@ -163,18 +168,16 @@ class LawRun:
         self.num_applicable += 1
         if observation.is_counterexample and not self.sets_until_broken:
             self.sets_until_broken = self.sets_tried
-        rank = (observation.ratio, observation.gap)
-        if not observation.error and rank >= (self.worst.ratio, self.worst.gap):
+        if not observation.error and observation.rank >= self.worst.rank:
             self.worst = observation
         return observation
 
     def rank_sets(self, example: Example) -> list[int]:
         """Return the positions of the sets of an example in the batch, the worst first."""
         try:
-            ratio = self._compare(*self._prepare(example)).ratio
+            return _worst_first(self._compare(*self._prepare(example)))
         except Exception:  # raised by the encoder: no set is worse than another
             return list(range(len(example.kinds)))
-        return [int(i) for i in ratio.nan_to_num(nan=math.inf).argsort(descending=True)]
 
     def _prepare(self, example: Example) -> tuple[Subject, ExampleData]:
         """Return the encoder that an example is tried on, and the data.
@@ -268,8 +271,7 @@ class LawRun:
     def _observe(self, data: ExampleData, comparison: Comparison) -> Observation:
         """Return the worst set as an observation; remember an undecided one, and the largest relative bound."""
         scale = self._scale(self.subjects[data.example.variant % len(self.subjects)], comparison)
-        ratio = comparison.ratio.nan_to_num(nan=math.inf)
-        worst = _observe_set(data, comparison, scale, int(ratio.argmax()))
+        worst = _observe_set(data, comparison, scale, _worst_first(comparison)[0])
         if not self.law.measures:
             relative = torch.where(scale > 0, comparison.bound / scale, torch.zeros_like(scale))
             loosest = _observe_set(data, comparison, scale, int(relative.argmax()))
@@ -277,6 +279,17 @@ class LawRun:
             if loosest.is_undecided and self.undecided is None:
                 self.undecided = loosest
         return worst
+
+
+def _worst_first(comparison: Comparison) -> list[int]:
+    """Return the positions of the sets of a batch, by the ratio of gap and bound, and where that is clear by the gap.
+
+    Clearly broken sets have gaps far above the bound, whose digits are noise: their ratios differ between processors.
+    """
+    ratio = comparison.ratio.nan_to_num(nan=math.inf).clamp(max=CLEAR_RATIO)
+    by_gap = comparison.gap.argsort(descending=True, stable=True)
+    order: list[int] = by_gap[ratio[by_gap].argsort(descending=True, stable=True)].tolist()
+    return order
 
 
 def _moved_apart(data: ExampleData) -> ExampleData:

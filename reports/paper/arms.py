@@ -87,7 +87,7 @@ ARMS_TABLE = Artefact(
     title="As in the text, as published, and repaired",
     caption="NLL of images of 32 x 32 pixels, from contexts of 200. The text's decoder has a fixed deviation of 1, so "
     "its NLL compares with its own baseline only. The published code sums over the slots, which cancels their "
-    "attention. docs/tasks.md lists all that the arms differ in.",
+    "attention. docs/experiments.md lists all that the arms differ in.",
     data=arms,
     result=describe_leads,
     claims=("C10", "C15"),

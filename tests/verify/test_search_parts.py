@@ -234,6 +234,20 @@ def test_sets_that_a_fault_of_the_batch_does_not_need_are_dropped() -> None:
     assert simplify(run, broken, drop_elements=True).example.kinds == (1, 3)
 
 
+def test_of_clearly_broken_sets_and_examples_the_largest_gap_is_the_worst() -> None:
+    def check(subject: Subject, data: ExampleData) -> Comparison:
+        size = len(data.chunks)
+        gap, bound = torch.tensor([2.0, 3.0, 3e-9]) * size, torch.tensor([1e-14, 1e-12, 1e-12])
+        return Comparison(gap.double(), bound.double() * size**4, scale=torch.ones(3).double())
+
+    run = LawRun(Law(id="of.ratio", check=check), [subject_of()])
+    for sizes in ((1,), (1, 1)):
+        run.try_example(Example(sizes=sizes, kinds=(0, 1, 2), seed=0))
+    assert run.worst.gap == 6.0
+    assert run.worst.example.sizes == (1, 1)
+    assert run.rank_sets(Example(sizes=(1,), kinds=(0, 1, 2), seed=0)) == [1, 0, 2]
+
+
 @pytest.mark.parametrize(("drop_elements", "n"), [(True, 3), (False, 9)])
 def test_elements_that_a_fault_does_not_need_are_dropped(drop_elements: bool, n: int) -> None:
     class MeanOfChunkMeans(Mean):
