@@ -214,12 +214,13 @@ class LawRun:
         comparison = _excuse_negligible(comparison, NEGLIGIBLE * scale)
         limit = MAX_RELATIVE_BOUND * scale
         excusable = ROUNDING_OF_CONDITIONED / MAX_RELATIVE_BOUND * limit if self.law.conditioned else limit
-        trials = [
-            lambda trial: EPS_RATIO * self._float32_gap(subject, data, trial),
-            lambda trial: (self._noisy_gap(subject, data, trial) - gap).abs(),  # an error in the algebra stays
-        ]
-        for measure in trials:
-            comparison = _add_rounding(comparison, excusable, measure)
+        comparison = _add_rounding(
+            comparison, excusable, lambda trial: EPS_RATIO * self._float32_gap(subject, data, trial)
+        )
+        # An error in the algebra stays as it is. So may a rounding error by chance, as a whole number of epsilons.
+        comparison = _add_rounding(
+            comparison, excusable, lambda trial: (self._noisy_gap(subject, data, trial) - gap).abs(), clear=math.inf
+        )
         return self._expose_losses(subject, data, comparison, limit)
 
     def _scale(self, subject: Subject, comparison: Comparison) -> Tensor:
@@ -311,18 +312,20 @@ def _excuse_negligible(comparison: Comparison, negligible: Tensor) -> Comparison
     return comparison._replace(bound=torch.maximum(comparison.bound, covering.to(comparison.bound.dtype)))
 
 
-def _add_rounding(comparison: Comparison, excusable: Tensor, measure: Callable[[int], Tensor]) -> Comparison:
+def _add_rounding(
+    comparison: Comparison, excusable: Tensor, measure: Callable[[int], Tensor], *, clear: float = CLEAR_RATIO
+) -> Comparison:
     """Add the rounding of trials in other arithmetic (`B`, by trial) to the bound of sets whose gap is in doubt.
 
     With few elements, a trial may round nothing, so further trials follow until each set in doubt is decided:
-    its gap is covered by rounding, or so much larger that only the algebra explains it. A trial that the encoder does
-    not support shows nothing.
+    its gap is covered by rounding, or more than `clear` times as large, so that only the algebra explains it. A trial
+    that the encoder does not support shows nothing.
     """
     doubtful = comparison.gap <= excusable
     rounding = torch.zeros_like(comparison.bound)
     for trial in range(NUM_TRIALS):
         covered = comparison.gap <= COVERED * (comparison.bound + rounding)
-        algebra = (rounding > 0) & (comparison.gap > CLEAR_RATIO * rounding)
+        algebra = (rounding > 0) & (comparison.gap > clear * rounding)
         if not bool((doubtful & ~covered & ~algebra).any()):
             break
         try:

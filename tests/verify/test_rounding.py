@@ -1,13 +1,16 @@
 """Rounding: the bound of a gap, trials in other arithmetic, and what is compared with what."""
 
 import contextlib
+import math
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from mbcbench import registry
+from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.verify import tolerance
+from mbcbench.verify.checker import Checker
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law, NotApplicable, get_law
 from mbcbench.verify.law_run import LawRun, Observation, _add_rounding
@@ -16,6 +19,7 @@ from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 from suites.laws.comparison import worse
 from tests.controls.base import CORRECT, Mean
+from tests.controls.cancelling import MaxMinusMean
 from tests.controls.masks import TightLayer
 from tests.verify.helpers import WIDTH, numbers, subject_of
 
@@ -93,6 +97,22 @@ def test_trials_go_on_until_each_gap_is_decided() -> None:
 
     _add_rounding(Comparison(numbers(1.0), numbers(0.1)), numbers(10.0), measure)
     assert trials == [0, 1, 2]
+
+
+def test_noise_that_leaves_a_gap_by_chance_does_not_end_the_trials() -> None:
+    """A gap of one epsilon may be one epsilon in noisy arithmetic too, but for digits that do not matter."""
+    comparison, limit = Comparison(numbers(1.0), numbers(0.1)), numbers(10.0)
+    noise = [numbers(1e-9), numbers(1e-9), numbers(1.0)]
+    assert _add_rounding(comparison, limit, noise.__getitem__, clear=math.inf).bound.item() > 1.0
+    assert _add_rounding(comparison, limit, noise.__getitem__).bound.item() < 0.2
+
+
+def test_a_gap_of_one_epsilon_of_saturated_features_is_rounding() -> None:
+    checker = Checker(EncoderSpec(name="MaxMinusMean", factory=MaxMinusMean), dim_in=3, seed=4)
+    run = LawRun(get_law("symmetry.permutation"), checker.subjects())
+    with torch.no_grad():
+        observation = run.try_example(Example(sizes=(1, 256), kinds=tuple(range(16)), seed=183))
+    assert not observation.is_counterexample
 
 
 def observe(law: Law) -> tuple[LawRun, Observation]:
