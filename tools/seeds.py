@@ -2,14 +2,17 @@
 
 The encoders are the registered ones and the correct, the ill-conditioned and the cancelling ones of `tests/controls`.
 Each is built and searched under every seed. Finished judgements are kept in .seeds and not repeated, as long as the
-sources of mbcbench do not change.
+sources of mbcbench do not change. Where only some laws have changed, `--law` judges these again: the page shows the
+latest judgement of each encoder, seed and law, and the commits of all of them. Remove .seeds to begin anew.
 """
 
 import argparse
 import json
+import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,26 +72,33 @@ def subjects() -> Iterator[Subject]:
             yield Subject(encoder.__name__, kind, EncoderSpec(name=encoder.__name__, factory=encoder), kept)
 
 
-def judge(subject: Subject, effort: str, seed: int) -> list[dict[str, object]]:
-    """Return the verdicts on one encoder under one seed."""
+def judge(subject: Subject, laws: Sequence[str], effort: str, seed: int) -> list[dict[str, object]]:
+    """Return the verdicts of some laws on one encoder under one seed."""
     checker = Checker(subject.target, dim_in=None if subject.kind == "registered" else 3, seed=seed)
-    records = [checker.judge(law, Budget(EFFORTS[effort].examples)) for law in subject.laws]
-    key = {"encoder": subject.name, "kind": subject.kind, "effort": effort, "seed": seed}
+    records = [checker.judge(law, Budget(EFFORTS[effort].examples)) for law in laws]
+    key = {"encoder": subject.name, "kind": subject.kind, "effort": effort, "seed": seed, "commit": commit()}
     return [{**key, "law": r.case, "status": str(r.status), "message": r.message} for r in records]
 
 
-def judge_all(effort: str, path: Path) -> None:
-    """Judge what is not yet in the file."""
+def judge_all(effort: str, path: Path, selected: Collection[str]) -> None:
+    """Judge what is not yet in the file, by the selected laws."""
     lines = path.read_text().splitlines() if path.exists() else []
-    done = {(row["encoder"], row["seed"]) for row in map(json.loads, lines)}
+    done = {(row["encoder"], row["seed"], row["law"]) for row in map(json.loads, lines)}
     for seed in range(EFFORTS[effort].seeds):
         for subject in subjects():
-            if (subject.name, seed) in done:
-                continue
-            verdicts = judge(subject, effort, seed)
-            with path.open("a") as file:
-                file.writelines(f"{json.dumps(row)}\n" for row in verdicts)
+            laws = [law for law in subject.laws if law in selected and (subject.name, seed, law) not in done]
+            if laws:
+                verdicts = judge(subject, laws, effort, seed)
+                with path.open("a") as file:
+                    file.writelines(f"{json.dumps(row)}\n" for row in verdicts)
         print(f"{effort}: seed {seed} done", flush=True)
+
+
+@cache
+def commit() -> str:
+    """Return the abbreviated commit of this checkout, as it was at the first call."""
+    call = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(call, cwd=DOCS.parent, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def changes(frame: pd.DataFrame) -> pd.DataFrame:
@@ -115,22 +125,40 @@ def change_table(changed: pd.DataFrame) -> str:
     return markdown_table(["effort", "encoder", "law", "verdicts"], rows).rstrip() if rows else "None."
 
 
+def source_rows(frame: pd.DataFrame) -> Iterator[list[str]]:
+    """Yield a row for each commit whose judgements are shown: all laws, or the names of those judged again."""
+    num_laws = frame["law"].nunique()
+    for name, part in frame.groupby("commit", sort=False):
+        laws = sorted(part["law"].unique())
+        yield [str(name), "all laws" if len(laws) == num_laws else ", ".join(laws), f"{len(part):,}"]
+
+
 def main() -> None:
     """Judge, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--effort", choices=EFFORTS, action="append", help="by default both")
-    efforts = parser.parse_args().effort or [*EFFORTS]
+    parser.add_argument("--law", action="append", help="judge only these laws, as in `mbcbench check --law`")
+    options = parser.parse_args()
     torch.set_num_threads(1)
     folder = KEPT / digest.installed()
     folder.mkdir(parents=True, exist_ok=True)
-    for effort in efforts:
-        judge_all(effort, folder / f"{effort}.jsonl")
-    write_page(sorted(folder.glob("*.jsonl"), reverse=True))  # the other effort too, if it was judged before
+    for effort in options.effort or [*EFFORTS]:
+        judge_all(effort, folder / f"{effort}.jsonl", registry.select(registry.LAWS, options.law))
+    write_page(KEPT)
 
 
-def write_page(finished: Sequence[Path]) -> None:
-    """Write the page from files of judgements."""
-    frame = pd.concat([pd.read_json(path, lines=True) for path in finished], ignore_index=True)
+def read_judgements(kept: Path) -> pd.DataFrame:
+    """Return the latest judgement of each encoder, effort, seed and law."""
+    paths = [path for effort in EFFORTS for path in kept.glob(f"*/{effort}.jsonl")]
+    paths.sort(key=lambda path: path.stat().st_mtime)
+    frame = pd.concat([pd.read_json(path, lines=True) for path in paths], ignore_index=True)
+    latest = frame.drop_duplicates(["effort", "encoder", "seed", "law"], keep="last")
+    return latest.sort_values("effort", ascending=False, kind="stable", ignore_index=True)
+
+
+def write_page(kept: Path) -> None:
+    """Write the page from the folder of judgements."""
+    frame = read_judgements(kept)
     changed = changes(frame)
     headings = ["effort", "encoders", "number", "seeds", "judgements", "alarms", "verdicts that change"]
     seeds = frame.groupby("effort")["seed"].nunique()
@@ -138,6 +166,7 @@ def write_page(finished: Sequence[Path]) -> None:
         "SUMMARY": markdown_table(headings, list(summary_rows(frame, changed)), "llrrrrr").rstrip(),
         "CHANGES": change_table(changed),
         "EFFORTS": {name: Effort(effort.examples, seeds.get(name, 0)) for name, effort in EFFORTS.items()},
+        "SOURCES": markdown_table(["commit", "laws", "judgements"], list(source_rows(frame)), "llr").rstrip(),
     }
     write("seeds", words)
 
