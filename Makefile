@@ -96,6 +96,7 @@ RESULTS := docs/results
 PAPER := $(BIN)/mbcbench run --suite paper --profile thorough --root $(RESULTS)
 OTHER := table1,fig2,fig3a,fig4a,fig4b,fig4c,fig4d,fig5,fig6,fig7-slots,fig7-dim,fig7-deterministic,fig8
 results: venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,emoji]'
 	-$(BIN)/mbcbench data fetch fashion-mnist fashion-images emoji emoji-images furniture
 	-$(PAPER)
 	-$(PAPER) --data fashion-images,fashion-mnist,emoji,furniture --only $(OTHER)
