@@ -130,7 +130,9 @@ def source_rows(frame: pd.DataFrame) -> Iterator[list[str]]:
     num_laws = frame["law"].nunique()
     for name, part in frame.groupby("commit", sort=False):
         laws = sorted(part["law"].unique())
-        yield [str(name), "all laws" if len(laws) == num_laws else ", ".join(laws), f"{len(part):,}"]
+        efforts = (f"{n} of {effort}" for effort, n in part.groupby("effort", sort=False)["seed"].nunique().items())
+        named = "all" if len(laws) == num_laws else ", ".join(laws)
+        yield [str(name), named, ", ".join(efforts), f"{len(part):,}"]
 
 
 def main() -> None:
@@ -166,7 +168,7 @@ def write_page(kept: Path) -> None:
         "SUMMARY": markdown_table(headings, list(summary_rows(frame, changed)), "llrrrrr").rstrip(),
         "CHANGES": change_table(changed),
         "EFFORTS": {name: Effort(effort.examples, seeds.get(name, 0)) for name, effort in EFFORTS.items()},
-        "SOURCES": markdown_table(["commit", "laws", "judgements"], list(source_rows(frame)), "llr").rstrip(),
+        "SOURCES": markdown_table(["commit", "laws", "seeds", "judgements"], list(source_rows(frame)), "lllr").rstrip(),
     }
     write("seeds", words)
 

@@ -42,7 +42,7 @@ def test_the_latest_judgement_of_an_encoder_seed_and_law_counts(kept: Path) -> N
 
 def test_the_laws_that_were_judged_again_are_named_with_their_commit(kept: Path) -> None:
     rows = list(seeds.source_rows(seeds.read_judgements(kept)))
-    assert rows == [["before", "mbc.order", "2"], ["after", "mbc.mask", "1"]]
+    assert rows == [["before", "mbc.order", "2 of quick", "2"], ["after", "mbc.mask", "1 of quick", "1"]]
 
 
 def test_verdicts_that_change_and_alarms_are_listed(kept: Path) -> None:
