@@ -12,7 +12,7 @@ from mbcbench.verify.example import TIE_FREE_KINDS, ExampleData
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 
-from .comparison import no_gap, violation_by_error
+from .comparison import no_gap, of_sets, violation_by_error
 from .gradients import gradients_of, linear_loss
 from .padded import Padded, pad_sets
 
@@ -66,7 +66,7 @@ def compare_gradients(
     comparison = subject.compare(
         torch.cat([actual, on_padding], 1), torch.cat([expected, torch.zeros_like(on_padding)], 1), x, alone
     )
-    comparison = _of_sets(comparison, rows, len(data.x))
+    comparison = of_sets(comparison, rows, data)
     return comparison._replace(note=_describe(actual)) if comparison.is_broken else comparison
 
 
@@ -125,15 +125,3 @@ def _gradients(
     filled = [torch.zeros_like(i) if g is None else g for i, g in zip(inputs, gradients, strict=True)]
     parameters = torch.cat([g.flatten() for g in filled[len(leaves) :]] or [chunks[0].new_zeros(0)])
     return filled[: len(leaves)], parameters, len(chunks[0])
-
-
-def _of_sets(comparison: Comparison, rows: Tensor, batch_size: int) -> Comparison:
-    """Return the comparison of some sets of a batch, with zeros for the others."""
-
-    def spread(values: Tensor | None) -> Tensor:
-        nothing = torch.zeros(batch_size, dtype=torch.float64)
-        return nothing if values is None else nothing.index_copy(0, rows, values.double())
-
-    return comparison._replace(
-        gap=spread(comparison.gap), bound=spread(comparison.bound), scale=spread(comparison.scale)
-    )
