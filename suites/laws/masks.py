@@ -1,6 +1,7 @@
 """Masks in streams: sets may have absent elements in every chunk."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from mbcbench.verify.tolerance import Comparison
 
 from .comparison import add_part, no_gap, unless_refused
 from .masked_gradients import compare_gradients
+from .mbc import check_merge
 from .padded import (
     PADDING_SCALE,
     Padded,
@@ -173,7 +175,20 @@ def _compare_merged(
     without = subject.stream(others, pytree.clone(start)) if bool(lacking.any()) else expected
     is_lacking = lacking.reshape(-1, *[1] * (expected.dim() - 1))
     comparison = subject.compare(merged, torch.where(is_lacking, without, expected), data.x)
-    return comparison._replace(note=_MERGE_LEAKS) if comparison.is_broken else comparison
+    if not comparison.is_broken:
+        return comparison
+    return no_gap(data) if _merges_wrongly(subject, data) else comparison._replace(note=_MERGE_LEAKS)
+
+
+def _merges_wrongly(subject: Subject, data: ExampleData) -> bool:
+    """Return True if states without masks do not merge either, which mbc.merge judges."""
+    example = subject.domain.fit(Example(sizes=_ORDINARY_SIZES, kinds=(0, 0), seed=1))
+    for trial in (data.example, example):
+        fresh = ExampleData(trial, data.x.shape[2], dtype=data.x.dtype)
+        comparison = unless_refused(partial(check_merge, subject, fresh))
+        if comparison is not None and comparison.is_broken:
+            return True
+    return False
 
 
 def _compare_in_train_mode(subject: Subject, data: ExampleData) -> Comparison:
