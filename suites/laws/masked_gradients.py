@@ -54,7 +54,7 @@ def compare_gradients(
         return no_gap(data)
     with torch.no_grad():
         chunks = cut(x, rows)
-        like = encode(subject.module, chunks)
+        like = encode(subject.module, [chunk.clone() for chunk in chunks])
     padded = _pad(subject, data, chunks)
     try:
         actual, on_padding = _gradients_of_padded(subject, data, padded, lambda parts: encode_padded(parts, like))

@@ -134,7 +134,8 @@ def _compare_interleaved_masked(subject: Subject, data: ExampleData) -> Comparis
     def stream(*streams: list[Padded]) -> list[Tensor]:
         states = [subject.init_state(len(data.x)) for _ in streams]
         for chunks in zip(*streams, strict=True):
-            states = [subject.update(state, *chunk) for state, chunk in zip(states, chunks, strict=True)]
+            copies = [(chunk.x.clone(), chunk.present.clone()) for chunk in chunks]  # hygiene.inputs judges changes
+            states = [subject.update(state, *copy) for state, copy in zip(states, copies, strict=True)]
         return [subject.readout(state) for state in states]
 
     encodings = unless_refused(lambda: (*stream(padded), *stream(others), *stream(padded, others)))
