@@ -102,7 +102,7 @@ def _gradients_of_padded(
     masks = [chunk.present for chunk in padded]
 
     def loss_of(parts: Sequence[Tensor]) -> Tensor:
-        return encode([Padded(part, mask) for part, mask in zip(parts, masks, strict=True)])
+        return encode([Padded(part, mask.clone()) for part, mask in zip(parts, masks, strict=True)])
 
     gradients, parameters, batch_size = _gradients(subject.module, [chunk.x for chunk in padded], loss_of, data)
     present, absent = (

@@ -71,7 +71,7 @@ def seeded_stream(module: Encoder, chunks: Sequence[Tensor], masks: Sequence[Ten
     state = module.init_state(len(chunks[0]))
     torch.manual_seed(seed)
     for number, chunk in enumerate(chunks):
-        state = module.update(state, chunk.clone(), **({"mask": masks[number]} if masks else {}))
+        state = module.update(state, chunk.clone(), **({"mask": masks[number].clone()} if masks else {}))
     out: Tensor = module.readout(state)
     return out.clone()
 
