@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 from mbcbench.errors import is_out_of_memory, one_line, user_frame
 from mbcbench.verify.domain import is_refusal
@@ -53,6 +54,22 @@ def skipping_refusals(what: str) -> Iterator[None]:
         if not is_refusal(error):
             raise
         raise NotApplicable(f"{what} is refused: {one_line(error)}") from error
+
+
+def of_sets(comparison: Comparison, rows: Tensor, data: ExampleData) -> Comparison:
+    """Return the comparison of some sets of a batch, given by their positions, with zeros for the others."""
+
+    def scatter(values: Tensor | None) -> Tensor:
+        zeros = torch.zeros(len(data.x), dtype=torch.float64)
+        return zeros if values is None else zeros.index_copy(0, rows, values.double())
+
+    gap, bound, scale = map(scatter, (comparison.gap, comparison.bound, comparison.scale))
+    return comparison._replace(gap=gap, bound=bound, scale=scale)
+
+
+def of_first_sets(comparison: Comparison, data: ExampleData) -> Comparison:
+    """Return the comparison of the first sets of a batch, with zeros for the others."""
+    return of_sets(comparison, torch.arange(len(comparison.gap)), data)
 
 
 def worse(a: Comparison, b: Comparison) -> Comparison:

@@ -184,7 +184,7 @@ def _state_with_graph_through(
     with torch.no_grad():
         for position, chunk in enumerate(chunks):
             if position != number:
-                state = module.update(state, chunk)
+                state = module.update(state, chunk.detach())  # a state may be a view of its chunk
     return state if number is None else module.update(state, chunks[number])
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mbcbench.errors import plural
 from mbcbench.protocol import state as pytree
+from mbcbench.protocol.copying import copy_module
 from mbcbench.types import Encoder, State
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law, streams
@@ -16,10 +17,16 @@ from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison, gaps, max_norms
 
 from .chunks import locate_in_chunks
-from .comparison import no_gap, skipping_refusals, violation, violation_by_error, worse
+from .comparison import add_part, no_gap, skipping_refusals, unless_refused, violation, violation_by_error, worse
 from .mbc import is_consistent, locate_partition
+from .padded import Padded, pad_sets
 from .randomness import locate_random_module
+from .train_mode import compare_merged, seeded_state
 
+_MASKED_INTERLEAVED = (
+    "two masked streams that are fed in turn are encoded otherwise than each on its own: "
+    "a mask or a count is kept outside of the state"
+)
 _MAX_FORKS = 3  # later prefixes of a stream show nothing that the first do not
 
 
@@ -60,7 +67,11 @@ def check_fork(subject: Subject, data: ExampleData) -> Comparison:
     Source: the protocol; the elements of a monoid are values.
 
     Why it matters: a running prediction reads out in mid-stream, a search continues one prefix in many ways, a server
-    interleaves the streams of its clients. `state.total += ...` or a buffer on the module breaks each of these.
+    interleaves the streams of its clients. `state.total += ...` or a buffer on the module breaks each of these, also
+    if that happens with a mask only.
+
+    A state may be a view of the chunk that it comes from: this law does not overwrite chunks. Who does, as a loader
+    that reuses its buffer, gives the encoder copies.
 
     How to fix a failure: return a new state from update and merge (`a + b`, not `a += b`); store nothing on the module.
     """
@@ -69,6 +80,8 @@ def check_fork(subject: Subject, data: ExampleData) -> Comparison:
     start = subject.init_state(len(data.x))
     expected = subject.stream(data.chunks, start)
     comparison = _compare_interleaved(subject, data, expected)
+    if subject.takes_mask and subject.deterministic:
+        comparison = add_part(comparison, data, lambda: _compare_interleaved_masked(subject, data))
     for number, chunk in enumerate(data.chunks):
         state = subject.stream_state(data.chunks[:number], start)
         before = [t.clone() for t in pytree.tensors(state)]
@@ -113,14 +126,45 @@ def _compare_interleaved(subject: Subject, data: ExampleData, expected: Tensor) 
     return worse(comparison, subject.compare(subject.readout(other_state), other_expected, data.x))
 
 
+def _compare_interleaved_masked(subject: Subject, data: ExampleData) -> Comparison:
+    """Compare two masked streams that are fed in turn with each on its own."""
+    padded = [pad_sets(chunk, 2, data, subject.domain) for chunk in data.chunks]
+    others = [pad_sets(subject.domain.admit(chunk * 0.5), 1, data, subject.domain) for chunk in data.chunks]
+
+    def stream(*streams: list[Padded]) -> list[Tensor]:
+        states = [subject.init_state(len(data.x)) for _ in streams]
+        for chunks in zip(*streams, strict=True):
+            copies = [(chunk.x.clone(), chunk.present.clone()) for chunk in chunks]  # hygiene.inputs judges changes
+            states = [subject.update(state, *copy) for state, copy in zip(states, copies, strict=True)]
+        return [subject.readout(state) for state in states]
+
+    encodings = unless_refused(lambda: (*stream(padded), *stream(others), *stream(padded, others)))
+    if encodings is None:
+        return no_gap(data)
+    alone, other_alone, interleaved, other_interleaved = encodings
+    comparison = worse(
+        subject.compare(interleaved, alone, data.x), subject.compare(other_interleaved, other_alone, data.x)
+    )
+    return comparison._replace(note=_MASKED_INTERLEAVED) if comparison.is_broken else comparison
+
+
 def _uses(subject: Subject, state: State, start: State, chunk: Tensor) -> Iterator[tuple[str, Callable[[], object]]]:
     """Yield the ways to use a state, by name; none of them may change the state."""
     if state is not start:  # mbc.empty judges the encoding of an empty stream
         yield "readout", lambda: subject.readout(state)
     yield "update", lambda: subject.update(state, subject.domain.admit(chunk * 0.5))
+    if subject.takes_mask:
+        yield "update with a mask", lambda: unless_refused(lambda: _update_masked(subject, state, chunk))
     if subject.mergeable:
         yield "merge", lambda: subject.module.merge(state, state)
         yield "merge", lambda: subject.module.merge(subject.update(start, chunk), state)
+
+
+def _update_masked(subject: Subject, state: State, chunk: Tensor) -> State:
+    """Return the state after a chunk of which the last element is absent if there are several."""
+    present = torch.ones(chunk.shape[:2], dtype=torch.bool)
+    present[:, 1:][:, -1:] = False
+    return subject.update(state, chunk, present)
 
 
 def _are_equal(a: list[Tensor], b: list[Tensor]) -> bool:
@@ -217,16 +261,34 @@ def check_memory(subject: Subject, data: ExampleData) -> Comparison:
     How to fix a failure: keep statistics of fixed size. An encoder that needs all elements is not a streaming one.
 
     If a state has grown, more elements follow, up to 8,192 in all. An encoder whose state stops growing by then keeps
-    the law, for example a buffer of the 100 largest elements.
+    the law, for example a buffer of the 100 largest elements. Where the encoder takes a mask, masked chunks follow in a
+    stream of their own: a state may keep its masks.
     """
+    comparison = _compare_sizes(subject, data, subject.update)
+    if comparison.is_broken or not subject.takes_mask:
+        return comparison
+    masked = unless_refused(lambda: _compare_sizes(subject, data, lambda *step: _update_masked(subject, *step)))
+    if masked is None or not masked.is_broken:
+        return comparison
+    return masked._replace(note=f"with masks, {masked.note}")
+
+
+def _compare_sizes(subject: Subject, data: ExampleData, update: Callable[[State, Tensor], State]) -> Comparison:
+    """Return a violation if the state of a stream grows with the number of elements."""
+
+    def feed(chunks: Sequence[Tensor], state: State) -> State:
+        for chunk in chunks:
+            state = update(state, chunk)
+        return state
+
     first, total = len(data.chunks) // 4, data.example.n
     fed = sum(data.example.sizes[:first])
-    state = subject.stream_state(data.chunks[:first], subject.init_state(len(data.x)))
+    state = feed(data.chunks[:first], subject.init_state(len(data.x)))
     small = before = pytree.nbytes(state)  # measured at once: the state may be modified in place
-    state = subject.stream_state(data.chunks[first:], state)
+    state = feed(data.chunks[first:], state)
     size = pytree.nbytes(state)
     while before < size and 4 * total <= _MOST_FED:
-        state = subject.stream_state(data.chunks * (3 * total // data.example.n), state)
+        state = feed(data.chunks * (3 * total // data.example.n), state)
         before, size, total = size, pytree.nbytes(state), 4 * total
     if size <= before:
         return no_gap(data)
@@ -240,7 +302,9 @@ def check_train(subject: Subject, data: ExampleData) -> Comparison:
     Source: Section 2.5 of the Slot Set Encoder paper trains on streams.
 
     Why it matters: slots drawn again for each chunk, BatchNorm over the elements of a chunk or dropout masks per chunk
-    make the encodings of a stream and of the set different functions, in train mode only.
+    make the encodings of a stream and of the set different functions, in train mode only. So does a merge that is
+    another one in train mode; states of two parts of the stream are merged too. Each encoding is made by a copy of the
+    encoder: what one leaves in a buffer, such as a running mean, does not reach the other.
 
     How to fix a failure: draw slots once, in init_state; keep layers that couple elements (BatchNorm) outside of the
     set encoder. Dropout on single elements draws for each of them, and so differently for a stream and the full set:
@@ -248,16 +312,18 @@ def check_train(subject: Subject, data: ExampleData) -> Comparison:
     """
 
     def encode_whole(module: Encoder, x: Tensor) -> Tensor:
-        out: Tensor = module.readout(module.update(_seeded_state(module, x, data.example.seed), x))
+        module = copy_module(module)
+        out: Tensor = module.readout(module.update(seeded_state(module, len(x), data.example.seed), x.clone()))
         return out
 
-    training = subject.in_train_mode
+    training, streaming = subject.in_train_mode, subject.in_train_mode.copy()
     with torch.random.fork_rng(devices=[]):
-        start = _seeded_state(training.module, data.x, data.example.seed)
+        start = seeded_state(streaming.module, len(data.x), data.example.seed)
         with skipping_refusals("such a stream in train mode"):  # by BatchNorm, of one element of one set
-            streamed = training.stream(data.chunks, start)
+            streamed = streaming.stream([chunk.clone() for chunk in data.chunks], start)
             whole = encode_whole(training.module, data.x)
-        return training.compare(streamed, whole, data.x, encode_whole)
+            comparison = training.compare(streamed, whole, data.x, encode_whole)
+            return add_part(comparison, data, lambda: compare_merged(subject, data))
 
 
 def locate_train(subject: Subject, data: ExampleData) -> str:
@@ -275,11 +341,6 @@ def locate_train(subject: Subject, data: ExampleData) -> str:
 
     culprit = locate_random_module(training, data.x, update, "draws random numbers for each chunk")
     return culprit or locate_in_chunks(training, data, "mixes the elements of a set in train mode")
-
-
-def _seeded_state(module: Encoder, x: Tensor, seed: int) -> State:
-    torch.manual_seed(seed)
-    return module.init_state(x.shape[0])
 
 
 _LIMITS = (2**7, 2**8, 2**15, 2**16)  # of small integer types, where one more element makes them overflow

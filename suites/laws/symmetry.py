@@ -1,7 +1,7 @@
 """Symmetries: changes of a set that must not change its encoding."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -16,9 +16,21 @@ from mbcbench.verify.observed_subject import locate_state
 from mbcbench.verify.subject import Subject, slots_of
 from mbcbench.verify.tolerance import Comparison
 
-from .comparison import add_part, no_gap, unless_refused, violation
-from .masks import PADDING_SCALE, Padded, describe_padding, first_padding, pad_sets, with_finite_padding
+from .comparison import add_part, no_gap, of_first_sets, unless_refused, violation
+from .masked_gradients import compare_gradients
+from .padded import (
+    PADDING_SCALE,
+    Padded,
+    corner,
+    describe_padding,
+    first_padding,
+    of_present,
+    pad_sets,
+    padded_with_zeros,
+    with_finite_padding,
+)
 from .positions import locate_positions
+from .train_mode import compare_padded, seeded_encoding
 
 _ORDINARY_SIZES = (2, 5)
 _NUM_RAGGED = 3  # sets of unequal sizes in one batch
@@ -167,7 +179,9 @@ def check_padding(subject: Subject, data: ExampleData) -> Comparison:
     zeros is never negative, and a softmax that counts padding leaks weight to it.
 
     Sets of unequal sizes are tried in one batch, and a set without any element next to others: its encoding is finite
-    or a clear ValueError, not NaN. Of a set-to-set layer the outputs of present elements are compared.
+    or a clear ValueError, not NaN. Of a set-to-set layer the outputs of present elements are compared. The gradient
+    of a padded set, on data without ties, is that of the set alone, and zero for padding. Padding has no influence in
+    train mode either; this is tried unless the encoder draws random numbers there or mixes the sets of a batch.
 
     How to fix a failure: replace masked entries (`torch.where`) before they are used, and count present elements only.
     Mask logits with `torch.finfo(dtype).min`, not with -inf, and multiply the weights by the mask: a softmax over -inf
@@ -182,14 +196,20 @@ def check_padding(subject: Subject, data: ExampleData) -> Comparison:
     if actual is None:
         # The encoder refuses padding that is not finite with a message. Finite padding must still have no influence.
         actual = subject.encode_masked(padded.nan_to_num(posinf=0.0), present)
-    actual = _of_present(subject, actual, present, data.x)
-    comparison = subject.compare(actual, subject.encode(data.x), data.x)
+    expected = subject.encode(data.x)
+    comparison = subject.compare(_of_present(subject, actual, present, expected), expected, data.x)
     if not subject.deterministic:
         return comparison
     if first is not None and not math.isfinite(first) and comparison.is_broken:
         comparison = comparison._replace(note=_describe_leak(subject, data, padded, present))
     comparison = add_part(comparison, data, lambda: _compare_ragged(subject, data))
-    return add_part(comparison, data, lambda: _compare_beside_absent_set(subject, data))
+    comparison = add_part(comparison, data, lambda: _compare_beside_absent_set(subject, data))
+    if comparison.is_broken:
+        return comparison
+    compare = _compare_in_train_mode if data.example.seed % 2 else _compare_gradients
+    with_part = add_part(comparison, data, lambda: compare(subject, data))
+    # A fault that shows in the encodings of ordinary sets is better explained by one of them.
+    return comparison if with_part.is_broken and _changes_ordinary(subject, data) else with_part
 
 
 def _describe_leak(subject: Subject, data: ExampleData, padded: Tensor, present: Tensor) -> str:
@@ -198,12 +218,18 @@ def _describe_leak(subject: Subject, data: ExampleData, padded: Tensor, present:
     The smallest example is not enough: with a single element, the weight that a softmax leaks has no effect. Ordinary
     sets are tried as well.
     """
-    tried = [(data.x, with_finite_padding(Padded(padded, present)))]
+    changes = _changes(subject, data.x, with_finite_padding(Padded(padded, present)))
+    return describe_padding(is_finite_fine=not (changes or _changes_ordinary(subject, data)))
+
+
+def _changes_ordinary(subject: Subject, data: ExampleData) -> bool:
+    """Return True if finite padding changes the encoding of an ordinary set."""
     for size in _ORDINARY_SIZES:
         example = subject.domain.fit(Example(sizes=(size,), kinds=(0, 0), seed=size))
         other = ExampleData(example, data.x.shape[2], dtype=data.x.dtype)
-        tried.append((other.x, pad_sets(other.x, 2, other, subject.domain)))
-    return describe_padding(is_finite_fine=not any(_changes(subject, x, padding) for x, padding in tried))
+        if _changes(subject, other.x, pad_sets(other.x, 2, other, subject.domain)):
+            return True
+    return False
 
 
 def _changes(subject: Subject, x: Tensor, padding: Padded) -> bool:
@@ -211,12 +237,13 @@ def _changes(subject: Subject, x: Tensor, padding: Padded) -> bool:
     actual = unless_refused(lambda: subject.encode_masked(*padding))
     if actual is None:
         return False
-    return subject.compare(_of_present(subject, actual, padding.present, x), subject.encode(x), x).is_broken
+    expected = subject.encode(x)
+    return subject.compare(_of_present(subject, actual, padding.present, expected), expected, x).is_broken
 
 
-def _of_present(subject: Subject, out: Tensor, present: Tensor, x: Tensor) -> Tensor:
-    """Return the encodings of padded sets; of a layer, the outputs of their present elements, as those of `x`."""
-    return out[present].reshape(*x.shape[:2], *out.shape[2:]) if subject.is_layer else out
+def _of_present(subject: Subject, out: Tensor, present: Tensor, like: Tensor) -> Tensor:
+    """Return the encodings of padded sets; of a layer, the outputs of present elements, of the shape of `like`."""
+    return of_present(out, present, like) if subject.is_layer else out
 
 
 def _draw_padded(subject: Subject, data: ExampleData) -> Padded:
@@ -274,9 +301,11 @@ def _compare_ragged(subject: Subject, data: ExampleData) -> Comparison:
     encodings = [subject.encode(elements[None, :size]) for elements, size in zip(x, sizes, strict=True)]
     actual = subject.encode_masked(x, present)
     if subject.is_layer:
-        actual = _zero_absent(actual, present)
-        encodings = [_pad_rows(encoding, x.shape[1]) for encoding in encodings]
-    return _of_first_sets(subject.compare(actual, torch.cat(encodings), x), data)
+        like = actual[:1]
+        of_first = [corner(out, encoding) for out, encoding in zip(torch.split(actual, 1), encodings, strict=True)]
+        actual = torch.cat([padded_with_zeros(out, like) for out in of_first])
+        encodings = [padded_with_zeros(encoding, like) for encoding in encodings]
+    return of_first_sets(subject.compare(actual, torch.cat(encodings), x), data)
 
 
 def _draw_ragged(subject: Subject, data: ExampleData) -> tuple[Tensor, list[int], Tensor]:
@@ -286,24 +315,6 @@ def _draw_ragged(subject: Subject, data: ExampleData) -> tuple[Tensor, list[int]
     # The number of draws is fixed, so that a set keeps its size when the search tries it alone.
     sizes = rng.integers(subject.domain.min_size, x.shape[1] + 1, size=_NUM_RAGGED)[: len(x)]
     return x, sizes.tolist(), torch.arange(x.shape[1]) < torch.from_numpy(sizes)[:, None]
-
-
-def _zero_absent(out: Tensor, present: Tensor) -> Tensor:
-    """Return the outputs of a layer with zeros for masked elements, whatever it returned there."""
-    return out.masked_fill(~present.reshape(*present.shape, *[1] * (out.dim() - 2)), 0)
-
-
-def _pad_rows(out: Tensor, n: int) -> Tensor:
-    """Return the outputs of a layer for one set, followed by zeros for masked elements."""
-    return torch.cat([out, out.new_zeros(1, n - out.shape[1], *out.shape[2:])], 1)
-
-
-def _of_first_sets(comparison: Comparison, data: ExampleData) -> Comparison:
-    """Return the comparison of the first sets of a batch, with zeros for the others."""
-    others = torch.zeros(len(data.x) - len(comparison.gap), dtype=comparison.gap.dtype)
-    scale = comparison.scale if comparison.scale is not None else torch.zeros_like(comparison.gap)
-    gap, bound, scale = (torch.cat([values, others]) for values in (comparison.gap, comparison.bound, scale))
-    return Comparison(gap, bound, comparison.note, scale)
 
 
 def _compare_beside_absent_set(subject: Subject, data: ExampleData) -> Comparison:
@@ -317,7 +328,31 @@ def _compare_beside_absent_set(subject: Subject, data: ExampleData) -> Compariso
     if not subject.is_layer and bool(actual[-1].isnan().any()):
         return violation(data, "a set that is masked entirely, beside others, encodes to NaN")
     expected = subject.encode_masked(batch, batch.new_ones(present.shape).bool())
-    return _of_first_sets(subject.compare(actual[:-1], expected[:-1], x), data)
+    return of_first_sets(subject.compare(actual[:-1], expected[:-1], x), data)
+
+
+def _compare_in_train_mode(subject: Subject, data: ExampleData) -> Comparison:
+    """Compare padded sets with the same sets without padding, in train mode."""
+
+    def encode_padded(module: Encoder) -> Tensor:
+        padded, present = pad_sets(data.x, 2, data, subject.domain)
+        data.choices["positions of the padding in train mode"] = ~present
+        training = subject.in_train_mode.copy()
+        training.module = module
+        out = training.encode_masked(padded, present)
+        return _of_present(subject, out, present, subject.encode(data.x))
+
+    return compare_padded(subject, data, seeded_encoding, encode_padded)
+
+
+def _compare_gradients(subject: Subject, data: ExampleData) -> Comparison:
+    """Compare the gradients of padded sets with those of the sets without padding."""
+
+    def encode_padded(parts: Sequence[Padded], like: Tensor) -> Tensor:
+        (padded,) = parts
+        return _of_present(subject, subject.encode_masked(*padded), padded.present, like)
+
+    return compare_gradients(subject, data, lambda x, _: [x], lambda module, parts: module(parts[0]), encode_padded)
 
 
 def _with_absent_set(subject: Subject, x: Tensor) -> Padded:

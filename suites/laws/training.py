@@ -37,7 +37,7 @@ def check_train(subject: Subject, data: ExampleData) -> Comparison:
     def encode(module: Encoder, x: Tensor) -> Tensor:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            out: Tensor = copy_module(module)(x)
+            out: Tensor = copy_module(module)(x.clone())  # which the encoder may write into
         return out
 
     changed = _draw_changed(data)

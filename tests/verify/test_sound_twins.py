@@ -16,11 +16,17 @@ from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import NotApplicable, get_law
 from mbcbench.verify.law_result import LawResult
 from tests.controls import control
-from tests.controls.base import SLOTS, WIDTH, Mean, Slots, Slotted
-from tests.controls.masks import TightLayer, ZeroForAbsentSet
+from tests.controls.base import SLOTS, WIDTH, Mean, Slots, Slotted, hide
+from tests.controls.masks import NoNaNGradientOfPadding, TightEdges, TightLayer, TightPairs, ZeroForAbsentSet
 from tests.controls.numerics import BareQuery
 from tests.controls.sizes import SetFunction, ZeroForOneElement
-from tests.controls.training import BatchNormOverSets, CentredByPastMean, LayerNormOverFeatures
+from tests.controls.training import (
+    BatchNormOverSets,
+    CentredByPastMean,
+    CentredStream,
+    DropoutInPlace,
+    LayerNormOverFeatures,
+)
 
 BUDGET = Budget(examples=64, min_examples=4)
 EXPENSIVE = ("mbc.large",)
@@ -35,6 +41,61 @@ class FixedMask(Mean):
     """A mean that heeds its mask in every chunk."""
 
 
+class KeepsTheLargest(Mean):
+    """Keeps the eight elements of the largest scores; up to eight are a view of the chunk."""
+
+    def init_state(self, batch_size: int) -> Any:
+        return self.phi.weight.new_zeros(batch_size, 0, self.phi.in_features)
+
+    def keep(self, x: Tensor) -> Tensor:
+        if x.shape[1] <= 8:
+            return x
+        largest = x.sum(2).topk(8, dim=1).indices
+        return x.gather(1, largest[:, :, None].expand(-1, -1, x.shape[2]))
+
+    def update(self, state: Any, x: Tensor) -> Any:  # type: ignore[override] # takes no mask
+        return self.keep(torch.cat([state, x], 1) if state.shape[1] else x)
+
+    def merge(self, a: Any, b: Any) -> Any:
+        return self.keep(torch.cat([a, b], 1))
+
+    def readout(self, state: Any) -> Tensor:
+        return self.features(state).sum(1)
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        return self.readout(self.update(self.init_state(len(x)), x))
+
+
+class DropoutWithMask(Mean):
+    """Drops features, another selection for sets with padding."""
+
+    def features(self, x: Tensor) -> Tensor:
+        return torch.nn.functional.dropout(super().features(x), 0.5, self.training)
+
+
+class BatchNormWithMask(Mean):
+    """Normalises over the elements of the batch in train mode, padding included; symmetry.train judges this."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.norm = nn.BatchNorm1d(WIDTH, track_running_stats=False)
+
+    def features(self, x: Tensor) -> Tensor:
+        features = super().features(x)
+        if not self.training or features.shape[0] * features.shape[1] < 2:
+            return features
+        normed: Tensor = self.norm(features.flatten(0, 1)).view_as(features)
+        return normed
+
+
+class HiddenAfterwards(Mean):
+    """Hides the features of padding, which is finite where a gradient passes it."""
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        part = super().part(x, mask)
+        return part._replace(total=hide(self.features(x), mask).sum(1))
+
+
 @pytest.mark.parametrize(
     ("encoder", "law"),
     [
@@ -46,6 +107,18 @@ class FixedMask(Mean):
         (LayerNormOverFeatures, "symmetry.train"),
         (BareQuery, "numerics.float32"),
         (CentredByPastMean, "symmetry.train"),
+        (CentredStream, "mbc.train"),
+        (DropoutInPlace, "symmetry.train"),
+        (NoNaNGradientOfPadding, "symmetry.padding"),
+        (TightPairs, "symmetry.padding"),
+        (TightEdges, "symmetry.padding"),
+        (KeepsTheLargest, "mbc.fork"),
+        (KeepsTheLargest, "mbc.partial_gradient"),
+        (DropoutWithMask, "mbc.mask"),
+        (DropoutWithMask, "symmetry.padding"),
+        (BatchNormWithMask, "symmetry.padding"),
+        (HiddenAfterwards, "mbc.mask"),
+        (HiddenAfterwards, "symmetry.padding"),
     ],
 )
 def test_a_sound_twin_keeps_the_law(encoder: type[nn.Module], law: str) -> None:
