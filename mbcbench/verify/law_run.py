@@ -12,6 +12,7 @@ from mbcbench.errors import BrokenLawError, LawOutOfMemoryError, is_out_of_memor
 from mbcbench.types import JsonObject
 from mbcbench.verify.domain import Domain
 from mbcbench.verify.example import Example, ExampleData
+from mbcbench.verify.isolation import restored_settings
 from mbcbench.verify.law import Law, NotApplicable
 from mbcbench.verify.noise import NoisyArithmetic
 from mbcbench.verify.subject import Subject
@@ -198,6 +199,7 @@ class LawRun:
         fresh = ExampleData(data.example, subject.dim_in, dtype=dtype)
         return _moved_apart(fresh) if self.law.conditioned else fresh
 
+    @restored_settings()
     def _compare(self, subject: Subject, data: ExampleData) -> Comparison:
         """Check the law. If a gap is in doubt, add the rounding error measured in other arithmetic to its bound.
 
