@@ -12,6 +12,8 @@ from torch.overrides import TorchFunctionMode
 
 from mbcbench.protocol.state import tensors
 from mbcbench.verify.dispatch import DispatchMode
+from mbcbench.verify.example import Example, ExampleData
+from mbcbench.verify.subject import Subject
 
 METERED_SIZES = (64, 128)
 
@@ -35,6 +37,26 @@ def extrapolate(small: Cost, large: Cost, n: int) -> Cost:
     return Cost(
         *(after * math.exp(growth * math.log2(after / before)) for before, after in zip(small, large, strict=True))
     )
+
+
+def measure_encoder(subject: Subject) -> tuple[Cost, Cost] | None:
+    """Return the costs of encoding one set of each of `METERED_SIZES`, in one piece and streamed; None if that fails.
+
+    A copy is called, so that an encoder that remembers its calls is not affected.
+    """
+    copied, (small, large) = subject.copy(), METERED_SIZES
+    x = ExampleData(subject.domain.fit(Example(sizes=(large,))), subject.dim_in, dtype=subject.dtype).x
+
+    def encode(x: Tensor) -> None:
+        copied.encode(x)
+        if copied.streaming:
+            copied.stream([x], copied.init_state(len(x)))
+
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return _measure(encode, x[:, :small]), _measure(encode, x[:, :large])
+    except Exception:  # raised by the encoder
+        return None
 
 
 class _OperationMeter(TorchFunctionMode):
