@@ -371,7 +371,7 @@ BATCH = Law(
     id="symmetry.batch",
     check=check_batch,
     batched=False,
-    first=(Example(sizes=(1, 2), kinds=(0,) * _MANY_SETS, seed=3, variant=1),),
+    then=(Example(sizes=(1, 2), kinds=(0,) * _MANY_SETS, seed=3, variant=1),),
     budget_fraction=0.1,
     locate=locate_batch,
 )
