@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 import mbcbench
 from mbcbench.adapters import (
+    MaskAdapter,
     MergingStepsAdapter,
+    MergingStreamByStreamAdapter,
     StatefulAdapter,
     StepsAdapter,
     StreamByStreamAdapter,
@@ -295,3 +297,42 @@ def test_an_adapter_for_one_set_at_a_time_adapts_whole_sets() -> None:
     laws = ["symmetry.permutation", "symmetry.padding", "mbc.partition"]
     result = mbcbench.check(set_by_set(BagStream(3)), laws=laws, dim_in=3, examples=64)
     assert result["status"].eq("pass").all()
+
+
+class MeanWithoutForward(nn.Module):
+    """A mean as a stream; it defines no `forward`."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.phi = nn.Linear(dim_in, 4)
+
+    def init_state(self, batch_size: int) -> tuple[Tensor, int]:
+        return self.phi.weight.new_zeros(batch_size, 4), 0
+
+    def update(self, state: tuple[Tensor, int], x: Tensor) -> tuple[Tensor, int]:
+        return state[0] + torch.tanh(self.phi(x)).sum(1), state[1] + x.shape[1]
+
+    def merge(self, a: tuple[Tensor, int], b: tuple[Tensor, int]) -> tuple[Tensor, int]:
+        return a[0] + b[0], a[1] + b[1]
+
+    def readout(self, state: tuple[Tensor, int]) -> Tensor:
+        return state[0] / max(state[1], 1)
+
+
+@pytest.mark.parametrize(
+    "adapt",
+    [
+        set_by_set,
+        StreamByStreamAdapter,
+        MergingStreamByStreamAdapter,
+        lambda stream: MaskAdapter(stream, lambda module, x, mask: module(x)),
+    ],
+)
+def test_an_adapted_stream_without_forward_encodes_a_set_as_one_chunk(adapt: Callable[[nn.Module], nn.Module]) -> None:
+    x = torch.randn(2, 5, 3)
+    module = MeanWithoutForward(3)
+    torch.testing.assert_close(adapt(module)(x), torch.tanh(module.phi(x)).mean(1))
+    result = mbcbench.check(
+        adapt(MeanWithoutForward(3)), laws=["symmetry.batch", "hygiene.inputs"], dim_in=3, examples=16
+    )
+    assert result["status"].eq("pass").all(), repr(result)

@@ -30,7 +30,7 @@ class MaskAdapter(Adapter):
     def __init__(
         self, module: nn.Module, call: Callable[[Encoder, Tensor, Tensor], Tensor], *, keeps_steps: bool = False
     ) -> None:
-        super().__init__(with_forward(module) if keeps_steps else module)
+        super().__init__(with_forward(module))
         self._call = call
         if keeps_steps:
             keep_steps(self, update=MaskAdapter._update)

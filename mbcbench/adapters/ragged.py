@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from mbcbench.adapters.masks import MaskAdapter
 from mbcbench.errors import ADAPTERS_GUIDE, PYG_GUIDE, UsageError
+from mbcbench.protocol.encoder import has_own_forward, is_streaming
+from mbcbench.protocol.state import map_state
 from mbcbench.types import Encoder, JsonDict
 
 _SIZE_NAMES = ("dim_size", "size", "batch_size", "num_graphs")  # of the argument with the number of sets
@@ -23,14 +25,19 @@ def set_by_set(module: nn.Module) -> MaskAdapter:
     Parameters
     ----------
     module
-        The encoder.
+        The encoder. A stream without a `forward` of its own encodes each set as one chunk, `1 x n x d`.
 
     Returns
     -------
     MaskAdapter
         An encoder of batches `B x n x d`.
     """
-    return MaskAdapter(module, lambda encoder, x, mask: stack_outputs([encoder(one) for one in _sets(x, mask)]))
+    is_stream = is_streaming(module) and not has_own_forward(module)
+
+    def encode(encoder: Encoder, elements: Tensor) -> Any:
+        return map_state(lambda out: out[0], encoder(elements[None])) if is_stream else encoder(elements)
+
+    return MaskAdapter(module, lambda module, x, mask: stack_outputs([encode(module, one) for one in _sets(x, mask)]))
 
 
 def stack_outputs(outputs: Sequence[Any]) -> Any:

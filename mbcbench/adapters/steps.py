@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench.protocol.adapter import Adapter
+from mbcbench.protocol.encoder import with_forward
 from mbcbench.protocol.state import map_state
 from mbcbench.types import Encoder, JsonDict, State
 
@@ -241,6 +242,9 @@ class StreamByStreamAdapter(Adapter):
     module
         A streaming encoder, or an adapter that makes it one; it is called with chunks `1 x n_c x d`.
     """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__(with_forward(module))
 
     def init_state(self, batch_size: int) -> list[State]:
         """Return the states of `batch_size` empty streams."""

@@ -131,6 +131,8 @@ class Law:
         Smallest and largest number of elements to try.
     first
         Examples to try before all others.
+    then
+        Examples to try after the smallest ones.
     fixed
         Examples to try instead of drawn ones.
     budget_fraction
@@ -156,6 +158,7 @@ class Law:
     min_size: int = 1
     max_size: int = 513
     first: tuple[Example, ...] = ()
+    then: tuple[Example, ...] = ()
     fixed: tuple[Example, ...] = ()
     budget_fraction: float = 1.0
     explore: Explore | None = None

@@ -4,14 +4,17 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from mbcbench.errors import BrokenLawError, LawOutOfMemoryError, is_out_of_memory, one_line, user_frame, user_traceback
 from mbcbench.types import JsonObject
+from mbcbench.verify.cost import METERED_SIZES, Cost, extrapolate, measure_encoder
 from mbcbench.verify.domain import Domain
 from mbcbench.verify.example import Example, ExampleData
+from mbcbench.verify.isolation import restored_settings
 from mbcbench.verify.law import Law, NotApplicable
 from mbcbench.verify.noise import NoisyArithmetic
 from mbcbench.verify.subject import Subject
@@ -29,6 +32,8 @@ from mbcbench.verify.tolerance import (
 )
 
 NUM_TRIALS = 8
+MAX_OPERATIONS = 2**21  # for one set, in one piece and streamed: many seconds
+MAX_ENTRIES = 2**27  # of one tensor: 1 GiB in float64
 CLEAR_RATIO = 1e3  # a gap this many times its bound is certainly not rounding
 # Relative to the scale: the most that rounding in the encoder's own steps excuses in a law about the condition.
 ROUNDING_OF_CONDITIONED = 1e-12
@@ -150,6 +155,7 @@ class LawRun:
         subject, data = self._prepare(example)
         self.sets_tried += len(example.kinds) if self.law.batched else 1
         try:
+            self._require_affordable(data.x)
             observation = self._observe(data, self._compare(subject, data))
         except NotApplicable as reason:
             self.reason_not_applicable = self.reason_not_applicable or str(reason)
@@ -171,6 +177,20 @@ class LawRun:
         if not observation.error and observation.rank >= self.worst.rank:
             self.worst = observation
         return observation
+
+    def _require_affordable(self, x: Tensor) -> None:
+        """Raise NotApplicable for sets that are too large for an encoder whose cost grows quickly with their size."""
+        batch_size, n = x.shape[:2]
+        if n <= METERED_SIZES[1] or self._costs is None:
+            return
+        cost = extrapolate(*self._costs, n)
+        if cost.operations > MAX_OPERATIONS or cost.entries * batch_size > MAX_ENTRIES:
+            raise NotApplicable(f"sets of {n} elements would take too much memory or too many operations")
+
+    @cached_property
+    def _costs(self) -> tuple[Cost, Cost] | None:
+        """Costs of encoding two small sets, or None if they are not known."""
+        return measure_encoder(self.subjects[0])
 
     def rank_sets(self, example: Example) -> list[int]:
         """Return the positions of the sets of an example in the batch, the worst first."""
@@ -198,6 +218,7 @@ class LawRun:
         fresh = ExampleData(data.example, subject.dim_in, dtype=dtype)
         return _moved_apart(fresh) if self.law.conditioned else fresh
 
+    @restored_settings()
     def _compare(self, subject: Subject, data: ExampleData) -> Comparison:
         """Check the law. If a gap is in doubt, add the rounding error measured in other arithmetic to its bound.
 

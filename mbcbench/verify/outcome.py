@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING
 
 from mbcbench.records.record import Status
+from mbcbench.verify.example import Example, ExampleData
+from mbcbench.verify.isolation import isolated, setting_changed_by
 from mbcbench.verify.law import Law
 from mbcbench.verify.law_run import Observation
 from mbcbench.verify.search import SearchResult
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from mbcbench.verify.checker import Checker
 
 DETERMINISM = "hygiene.determinism"
+RNG = "hygiene.rng"
 
 
 def outcome(checker: "Checker", law: Law, result: SearchResult, note: str) -> tuple[Status, str]:
@@ -39,10 +42,8 @@ def outcome(checker: "Checker", law: Law, result: SearchResult, note: str) -> tu
     if not law.can_fail(checker.spec.claims, checker.breaks):
         return Status.OK, law.describe_outcome(holds=result.holds, note=result.worst.note)
     if result.counterexample is not None:
-        is_doubtful = not checker.deterministic and law.id != DETERMINISM
-        doubt = f"not deterministic in eval mode: fix {DETERMINISM} first" if is_doubtful else ""
         remark = note or result.counterexample.note
-        return Status.XFAIL if expected else Status.FAIL, join_reasons(expected, remark, doubt)
+        return Status.XFAIL if expected else Status.FAIL, join_reasons(expected, remark, _doubt(checker, law))
     if result.undecided is not None:
         return Status.UNDECIDED, join_reasons(_describe_undecided(result.undecided), note)
     if expected:
@@ -50,6 +51,19 @@ def outcome(checker: "Checker", law: Law, result: SearchResult, note: str) -> tu
         message = f"no counterexample in {result.examples} examples, though {source} says: {expected}"
         return Status.XPASS, join_reasons(message, note)
     return Status.PASS, note or checker.spec.claims.get(law.id, "")
+
+
+def _doubt(checker: "Checker", law: Law) -> str:
+    """Return what else about the encoder may be the reason why it breaks a law, or an empty string."""
+    if not checker.deterministic and law.id != DETERMINISM:
+        return f"not deterministic in eval mode: fix {DETERMINISM} first"
+    if law.id == RNG:
+        return ""
+    subject = checker.subjects()[0]
+    x = ExampleData(subject.domain.fit(Example(sizes=(3,))), subject.dim_in).x
+    with isolated(checker.seed):
+        changed = setting_changed_by(lambda: subject.module(x))
+    return f"{changed} when it was called: fix {RNG} first" if changed else ""
 
 
 def _describe_undecided(observation: Observation) -> str:

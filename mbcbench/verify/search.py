@@ -175,9 +175,9 @@ def _find_counterexample(run: LawRun, all_kinds: bool, examples: int, seed: int,
 
 
 def _try_smallest(run: LawRun, all_kinds: bool, examples: int) -> Observation | None:
-    """Try the first examples of the law, and then the fixed ones or the smallest ones."""
+    """Try the first examples of the law, then the fixed ones or the smallest ones, and then further ones of the law."""
     candidates = run.law.fixed or _smallest_within_budget(run, all_kinds, examples)
-    for example in chain(run.law.first, candidates):
+    for example in chain(run.law.first, candidates, run.law.then):
         observation = run.try_example(run.domain.fit(example))
         if observation.is_counterexample:
             return observation

@@ -15,6 +15,7 @@ from mbcbench.verify.law_run import CLEAR_RATIO, LawRun, Observation
 MAX_WRITTEN_ELEMENTS = 1024  # the data of a larger set is not written out
 MAX_NUMBERS_ZEROED = 64  # entries tried one by one; more would cost a call of the encoder each
 MAX_IN_VAIN = 128  # failed attempts in a row to drop elements, after which a fault is taken to need the whole set
+SETS_TRIED_SINGLY = 16  # of a larger batch, so many parts are dropped first
 ATTEMPTS = 4  # sets of a batch tried alone, and seeds tried for each
 
 
@@ -70,15 +71,18 @@ def _single_sets(run: LawRun, example: Example) -> Iterator[Example]:
 
 
 def _drop_sets(run: LawRun, observation: Observation) -> Observation:
-    """Remove sets from the batch that the fault does not need, the last first."""
-    for row in range(len(observation.example.kinds) - 1, -1, -1):
-        kinds = observation.example.kinds
-        remaining = kinds[:row] + kinds[row + 1 :]
-        if not remaining:
-            continue
-        smaller = run.try_example(replace(observation.example, kinds=remaining))
-        if smaller.is_counterexample:
-            observation = smaller
+    """Remove sets from the batch that the fault does not need, the last first; of a large batch, many at once."""
+    step = max(len(observation.example.kinds) // SETS_TRIED_SINGLY, 1)
+    while step >= 1:
+        for row in range(len(observation.example.kinds) - step, -1, -step):
+            kinds = observation.example.kinds
+            remaining = kinds[:row] + kinds[row + step :]
+            if not remaining:
+                continue
+            smaller = run.try_example(replace(observation.example, kinds=remaining))
+            if smaller.is_counterexample:
+                observation = smaller
+        step //= 2
     return observation
 
 

@@ -3,9 +3,11 @@
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from mbcbench.adapters.advice import TOKENS, argument_advice, layout_advice, output_advice
 from mbcbench.errors import ADAPTERS_GUIDE, BrokenPluginError, UsageError, one_line, user_frame
@@ -17,6 +19,10 @@ from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.verify.domain import Domain
 
 DEFAULT_DIM_IN = 3
+FOREIGN = (
+    "it computes with parameters that are not its own: keep layers in nn.ModuleList or nn.ModuleDict, not in a list or "
+    "dict; or an object refers to the original of this copy: refer to the module by `self`, in its methods"
+)
 BATCH_SIZE = 2
 WIDTHS = ("in_features", "in_channels", "embed_dim", "input_size", "d_model")  # attributes of layers
 # Parts of messages of PyTorch, and what they mean for an encoder.
@@ -153,7 +159,30 @@ def validate_in_float64(module: nn.Module, *, dim_in: int, name: str, domain: Do
             module(x)
     except Exception as error:  # raised by the module
         what = f"{name} cannot be called in float64, in which laws are decided: {one_line(error)}{user_frame(error)}"
-        raise BrokenPluginError(_join(what, _error_advice(error))) from error
+        advice = FOREIGN if _uses_foreign_parameters(module, x) else _error_advice(error)
+        raise BrokenPluginError(_join(what, advice)) from error
+
+
+def _uses_foreign_parameters(module: nn.Module, x: Tensor) -> bool:
+    """Return True if a call that fails computes with parameters that the module does not have, nor can convert."""
+    watch = _ParameterWatch(module)
+    with contextlib.suppress(Exception), torch.no_grad(), torch.random.fork_rng(devices=[]), watch:
+        module(x)
+    return watch.is_foreign
+
+
+class _ParameterWatch(TorchFunctionMode):
+    """Watches for operations on parameters that a module does not have."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self._parameters = {id(parameter) for parameter in module.parameters()}
+        self.is_foreign = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        for value in (*args, *(kwargs or {}).values()):
+            self.is_foreign |= isinstance(value, nn.Parameter) and id(value) not in self._parameters
+        return func(*args, **(kwargs or {}))
 
 
 def _error_advice(error: BaseException) -> str:

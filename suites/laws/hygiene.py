@@ -1,12 +1,12 @@
 """Hygiene: an encoder in eval mode is a function without side effects."""
 
+import contextlib
 import functools
 import hashlib
 import itertools
 import pickle
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from mbcbench.protocol.copying import copy_module
 from mbcbench.protocol.state import tensors
 from mbcbench.verify.dispatch import DispatchMode
 from mbcbench.verify.example import Example, ExampleData
+from mbcbench.verify.isolation import changed_setting, read_settings, restored_settings
 from mbcbench.verify.law import Law, admits_nonfinite
 from mbcbench.verify.subject import Subject, encoding
 from mbcbench.verify.tolerance import Comparison
@@ -26,6 +27,7 @@ from .randomness import locate_random_module
 
 _LINEAR_ALGEBRA: type[RuntimeError] = getattr(torch.linalg, "LinAlgError")  # noqa: B009 # it has no type
 _VIEW = "a view of a larger tensor"
+_SHARE_IN_TRAIN_MODE = 3  # of the examples, one in so many is encoded in train mode too
 
 
 def check_determinism(subject: Subject, data: ExampleData) -> Comparison:
@@ -65,7 +67,9 @@ def check_inputs(subject: Subject, data: ExampleData) -> Comparison:
 
     Why it matters: chunks are views of a larger tensor. An operation in place on one chunk changes the others, and
     `view` instead of `reshape` raises or mixes up the elements of a transposed input. A mask is often used again by
-    the next layer.
+    the next layer. In train mode, a first layer such as `nn.Dropout(inplace=True)` writes to the batch of the caller.
+
+    In train mode, only writing is looked at, where the encoder can be called so.
 
     How to fix a failure: avoid operations in place on arguments (`x -= mean`, `x[~mask] = 0`, `mask.logical_not_()`);
     use `reshape` instead of `view`.
@@ -75,6 +79,8 @@ def check_inputs(subject: Subject, data: ExampleData) -> Comparison:
     if not torch.equal(x, data.x):
         return violation(data, "the input was modified")
     modified = _modified_with_masks(subject, data.x) if subject.takes_mask else ""
+    if not modified and data.example.seed % _SHARE_IN_TRAIN_MODE == 0:
+        modified = _modified_in_train_mode(subject, data)
     if modified:
         return violation(data, f"{modified} was modified")
     comparison = no_gap(data)
@@ -84,6 +90,29 @@ def check_inputs(subject: Subject, data: ExampleData) -> Comparison:
         except RuntimeError as error:
             return violation_by_error(data, _VIEW, error)
     return worse(comparison, _compare_chunks(subject, data, expected)) if subject.streaming else comparison
+
+
+def _modified_in_train_mode(subject: Subject, data: ExampleData) -> str:
+    """Encode the sets in train mode; return which argument the encoder modifies, or an empty string.
+
+    A sound encoder may refuse sets that it evaluates, as BatchNorm does for one set of one element.
+    """
+    training, x = subject.in_train_mode, data.x.clone()
+    chunks = torch.split(x, list(data.example.sizes), dim=1)
+    encoders: dict[str, Callable[[], object]] = {"the input": lambda: training.module(x)}
+    if subject.streaming:
+        encoders["a chunk"] = lambda: training.stream_state(chunks, training.init_state(len(x)))
+    for name, encode in encoders.items():
+        with contextlib.suppress(Exception), torch.random.fork_rng(devices=[]):
+            encode()
+        if not torch.equal(x, data.x):
+            return f"in train mode, {name}"
+    if not subject.takes_mask:
+        return ""
+    with contextlib.suppress(Exception), torch.random.fork_rng(devices=[]):
+        modified = _modified_with_masks(training, data.x)
+        return modified and f"in train mode, {modified}"
+    return ""
 
 
 def _modified_with_masks(subject: Subject, x: Tensor) -> str:
@@ -141,28 +170,53 @@ def _element_first(x: Tensor) -> Tensor:
 
 
 def check_rng(subject: Subject, data: ExampleData) -> Comparison:
-    """In eval mode, the global random state is left unchanged.
+    """In eval mode, the global random state and the settings of the process are left unchanged.
 
-    Source: reproducible experiments; an evaluation must not change what is drawn after it.
+    Source: reproducible experiments; an evaluation must not change what is drawn or computed after it.
 
     Why it matters: an encoder that draws its slots from the global generator shifts every later draw, so that one more
-    evaluation changes the rest of a run; an encoder that seeds the generator makes later draws repeat.
+    evaluation changes the rest of a run; an encoder that seeds the generator makes later draws repeat. A default dtype
+    or a gradient mode that an encoder sets holds for all modules that are called after it.
 
-    How to fix a failure: in eval mode, draw from a `torch.Generator` of the encoder's own.
+    Settings are the gradient mode, the default dtype and device, autocast, the use of deterministic algorithms, anomaly
+    detection and the number of threads. Calls with and without gradients are tried.
+
+    How to fix a failure: in eval mode, draw from a `torch.Generator` of the encoder's own. Use settings as a context
+    (`with torch.no_grad():`), and pass `dtype=x.dtype` instead of setting a default.
     """
-    with _advanced_generators():
-        before = _global_states()
-        subject.module(data.x)
-        if subject.takes_mask:
-            subject.encode_masked(data.x, torch.ones(data.x.shape[:2], dtype=torch.bool))
-        if subject.streaming:
-            state = subject.stream_state(data.chunks, subject.init_state(len(data.x)))
-            subject.readout(subject.module.merge(state, state) if subject.mergeable else state)
-        changed = [name for name, state in _global_states().items() if state != before[name]]
-    return violation(data, f"the state of {changed[0]} changed") if changed else no_gap(data)
+    changed = _changed_state(subject, data)
+    if not changed:
+        with contextlib.suppress(Exception), torch.enable_grad():  # it need not support gradients
+            changed = _changed_state(subject, data)
+    return violation(data, changed) if changed else no_gap(data)
 
 
-@contextmanager
+def _changed_state(subject: Subject, data: ExampleData) -> str:
+    """Encode in all ways; return which global state this changes, or an empty string. All states are restored."""
+    with restored_settings(), _advanced_generators():
+        before, settings = _global_states(), read_settings()
+        for _ in _calls(subject, data):
+            changed = changed_setting(settings)
+            if changed:
+                return changed
+        changed_generators = (name for name, state in _global_states().items() if state != before[name])
+        return next((f"the state of {name} changed" for name in changed_generators), "")
+
+
+def _calls(subject: Subject, data: ExampleData) -> Iterator[object]:
+    """Encode the sets of an example in all ways, and yield after each step."""
+    yield subject.module(data.x)
+    if subject.takes_mask:
+        yield subject.encode_masked(data.x, torch.ones(data.x.shape[:2], dtype=torch.bool))
+    if subject.streaming:
+        yield (state := subject.init_state(len(data.x)))
+        yield (state := subject.stream_state(data.chunks, state))
+        if subject.mergeable:
+            yield (state := subject.module.merge(state, state))
+        yield subject.readout(state)
+
+
+@contextlib.contextmanager
 def _advanced_generators() -> Iterator[None]:
     """Draw a number from each global generator first, and restore their states afterwards.
 

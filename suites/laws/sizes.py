@@ -1,18 +1,13 @@
 """Sizes: laws about a single element, and about tens of thousands of elements in one piece."""
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import reduce
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.overrides import TorchFunctionMode
 
-from mbcbench.protocol.state import tensors
-from mbcbench.verify.dispatch import DispatchMode
+from mbcbench.verify.cost import predict_cost
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law, NotApplicable, encodes_sets
 from mbcbench.verify.subject import Subject
@@ -23,7 +18,6 @@ from .comparison import no_gap, unless_refused, violation, worse
 _SIZES = (256, 512, 1024, 4096, 65_537)
 _MAX_ENTRIES = 2**25  # of one tensor: 256 MiB in float64
 _MAX_OPERATIONS = 30_000  # more are a loop over elements
-_METERED_SIZES = (64, 128)
 # Number of elements that are repeated. With four, the numbers of repetitions would be powers of two. Sums over so many
 # repetitions need not round in float32, which would hide the rounding in float64.
 _BASE = 5
@@ -117,59 +111,10 @@ def _holds_on_small_sets(
     return not any(comparison.is_broken for comparison in small)
 
 
-class _OperationMeter(TorchFunctionMode):
-    """Counts operations at the level at which the encoder calls them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.operations = 1
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        self.operations += len(tensors(out))
-        return out
-
-
-class _EntryMeter(DispatchMode):
-    """Counts the entries of the largest result, including the parts of composite operations."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.entries = 1
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        self.entries = max([self.entries, *(tensor.numel() for tensor in tensors(out))])
-        return out
-
-
-@contextmanager
-def _in_small_steps() -> Iterator[None]:
-    """Compute attention in separate operations, so that the weights of all pairs are counted."""
-    is_fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(is_fast)
-
-
 def _is_affordable(subject: Subject, x: Tensor) -> bool:
-    """Predict from two small sets, by a power law, if sets like `x` can be encoded in one piece."""
-    small, large = (_metered(subject, x[:, :size]) for size in _METERED_SIZES)
-    growth = math.log(x.shape[1] / _METERED_SIZES[1])
-    operations, entries = (
-        after * math.exp(growth * math.log2(after / before)) for before, after in zip(small, large, strict=True)
-    )
-    return operations <= _MAX_OPERATIONS and entries <= _MAX_ENTRIES
-
-
-def _metered(subject: Subject, x: Tensor) -> tuple[int, int]:
-    """Return the number of operations for encoding `x`, and the entries of the largest tensor on the way."""
-    with _in_small_steps(), _EntryMeter() as entries, _OperationMeter() as operations:
-        subject.encode(x)
-    return operations.operations, entries.entries
+    """Predict if sets like `x` can be encoded in one piece."""
+    cost = predict_cost(subject.encode, x)
+    return cost.operations <= _MAX_OPERATIONS and cost.entries <= _MAX_ENTRIES
 
 
 FINITE = Law(id="hygiene.finite", check=check_finite, kinds=_ORDINARY_KINDS, budget_fraction=0.25, max_size=65)

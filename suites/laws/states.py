@@ -187,6 +187,9 @@ def check_large(subject: Subject, data: ExampleData) -> Comparison:
     A count that overflows is wrong in the full set too. Equal elements are therefore added one by one across 2^7, 2^8,
     2^15 and 2^16, the limits of small integer types: an overflow makes one step of the encoding unlike the others. An
     encoder that takes such steps at other sizes too does so by design, as one with an embedding of its size does.
+
+    A size is left out if it would need more than two million operations, as a slow loop over elements does, or a tensor
+    of more than 2^27 entries; this is predicted from sets of 64 and 128 elements.
     """
     start = subject.init_state(len(data.x))
     # A least size has lengthened the first chunk of an example, unless its elements are written out.

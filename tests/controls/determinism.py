@@ -194,3 +194,58 @@ class DrawsInMerge(Mean):
 
     def merge(self, a: Any, b: Any) -> Any:
         return super().merge(a, b) if torch.rand(()) < 0.5 else super().merge(b, a)
+
+
+class SetsDefaultDtype(Mean):
+    """Sets the default dtype of the process to that of its input."""
+
+    breaks: ClassVar[str] = "hygiene.rng"
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        torch.set_default_dtype(x.dtype)
+        return super().forward(x, mask)
+
+
+class DisablesGradients(Mean):
+    """Disables gradients in eval mode, and leaves them disabled."""
+
+    breaks: ClassVar[str] = "hygiene.rng"
+    also: ClassVar[tuple[str, ...]] = ("mbc.gradient", "mbc.partial_gradient")
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        if not self.training:
+            torch.set_grad_enabled(False)
+        return super().forward(x, mask)
+
+
+class EnablesGradients(Mean):
+    """Computes features without gradients in eval mode, and enables gradients afterwards."""
+
+    breaks: ClassVar[str] = "hygiene.rng"
+    also: ClassVar[tuple[str, ...]] = ("substance.parameters", "mbc.gradient", "mbc.partial_gradient")
+
+    def features(self, x: Tensor) -> Tensor:
+        torch.set_grad_enabled(False)
+        features = super().features(x)
+        torch.set_grad_enabled(True)
+        return features
+
+
+class MergesDeterministically(Mean):
+    """Asks for deterministic algorithms in a merge."""
+
+    breaks: ClassVar[str] = "hygiene.rng"
+
+    def merge(self, a: Any, b: Any) -> Any:
+        torch.use_deterministic_algorithms(True)
+        return super().merge(a, b)
+
+
+class AutocastLeftOn(Mean):
+    """Enters autocast in the read-out, and does not leave it."""
+
+    breaks: ClassVar[str] = "hygiene.rng"
+
+    def readout(self, state: Any) -> Tensor:
+        torch.set_autocast_enabled("cpu", True)
+        return super().readout(state)

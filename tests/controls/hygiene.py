@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tests.controls.base import ORDERED, WIDTH, Max, Mean, Softmax, Sum, Sums
 
@@ -89,6 +89,30 @@ class InvertsMaskInPlace(Mean):
         if mask is not None:
             mask.logical_not_()
         return state
+
+
+class DropsElementsInPlace(Mean):
+    """Drops entries of the caller's tensor in train mode."""
+
+    breaks: ClassVar[str] = "hygiene.inputs"
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.dropout = nn.Dropout(0.2, inplace=True)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return super().forward(self.dropout(x), mask)
+
+
+class ClampsChunksInTrainMode(Mean):
+    """Clamps the caller's chunks in train mode."""
+
+    breaks: ClassVar[str] = "hygiene.inputs"
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        if self.training:
+            x.data.clamp_(-1, 1)
+        return super().part(x, mask)
 
 
 class UnmasksAbsentSetInPlace(Softmax):

@@ -323,3 +323,22 @@ class SmoothedMean(Mean):
     def readout(self, state: Any) -> Tensor:
         smoothed: Tensor = state.total / (state.number + 1).unsqueeze(1)
         return smoothed
+
+
+class TableOf32Rows(Mean):
+    """Writes encodings into a table of 32 rows; later sets of a batch share the last."""
+
+    breaks: ClassVar[str] = "symmetry.batch"
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return super().forward(x, mask)[torch.arange(len(x)).clamp(max=31)]
+
+
+class IndexInEightBits(Mean):
+    """Numbers the sets of a chunk in eight bits, so that sets 256 and later add to the states of the first."""
+
+    breaks: ClassVar[str] = "symmetry.batch"
+
+    def add(self, a: Any, b: Any) -> Any:
+        rows = torch.arange(len(b.total)).to(torch.uint8).long()
+        return Sums(a.total.index_add(0, rows, b.total), a.number.index_add(0, rows, b.number))

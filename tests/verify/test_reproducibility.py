@@ -31,7 +31,9 @@ from mbcbench.verify import strategies
 from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.drawing import try_drawn
 from mbcbench.verify.example import Example
+from mbcbench.verify.isolation import read_settings
 from mbcbench.verify.law_run import Observation
+from tests.controls import control
 
 
 class LazyModule(types.ModuleType):
@@ -218,3 +220,17 @@ def test_a_limit_that_is_kept_changes_no_record() -> None:
     limited, unlimited = (mbcbench.check("mean", laws=LAWS, examples=50, seconds=s) for s in (1000.0, None))
     columns = [column for column in limited.columns if column != "seconds"]
     assert limited[columns].equals(unlimited[columns])
+
+
+@pytest.mark.parametrize("name", ["SetsDefaultDtype", "DisablesGradients", "MergesDeterministically", "AutocastLeftOn"])
+def test_settings_that_an_encoder_changes_are_restored(name: str) -> None:
+    before = read_settings()
+    result = mbcbench.check(control(name).spec, laws=["hygiene.rng", "mbc.merge", "hygiene.dtype"], examples=16)
+    assert result["status"].tolist() == ["fail", "pass", "pass"]
+    assert read_settings() == before
+
+
+def test_a_law_that_fails_for_want_of_gradients_says_that_the_encoder_disables_them() -> None:
+    record = Checker(control("DisablesGradients").spec, dim_in=3).judge("mbc.gradient", Budget(examples=16))
+    reason = "the gradient mode changed from True to False when it was called: fix hygiene.rng first"
+    assert record.message.endswith(reason)

@@ -96,9 +96,31 @@ class HiddenAfterwards(Mean):
         return part._replace(total=hide(self.features(x), mask).sum(1))
 
 
+class SettingsInContexts(Mean):
+    """Computes features in NumPy, without gradients and with another default dtype, which are restored afterwards."""
+
+    def features(self, x: Tensor) -> Tensor:
+        default = torch.get_default_dtype()
+        try:
+            torch.set_default_dtype(x.dtype)
+            with torch.no_grad(), torch.autocast("cpu", enabled=False):
+                return torch.from_numpy(super().features(x).numpy())
+        finally:
+            torch.set_default_dtype(default)
+
+
+class WithoutGradients(Mean):
+    """Computes features in NumPy, which fails if they have gradients."""
+
+    def features(self, x: Tensor) -> Tensor:
+        return torch.from_numpy(super().features(x).numpy())
+
+
 @pytest.mark.parametrize(
     ("encoder", "law"),
     [
+        (SettingsInContexts, "hygiene.rng"),
+        (WithoutGradients, "hygiene.rng"),
         (FixedMask, "mbc.mask"),
         (ZeroForAbsentSet, "symmetry.padding"),
         (TightLayer, "symmetry.padding"),

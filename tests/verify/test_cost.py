@@ -1,0 +1,75 @@
+"""Sets that are too large for an encoder are left out of a law, and no others."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mbcbench.protocol.spec import EncoderSpec
+from mbcbench.records.record import Status
+from mbcbench.verify.checker import Budget, Checker
+from mbcbench.verify.example import Example
+from mbcbench.verify.law import get_law
+from mbcbench.verify.law_run import LawRun
+from tests.controls.base import Mean
+from tests.controls.sizes import SetFunction
+from tests.verify.helpers import subject_of
+
+
+class Triples(SetFunction):
+    """The mean over all triples of elements."""
+
+    def pool(self, features: Tensor) -> Tensor:
+        pairs = features[:, :, None] * features[:, None]
+        return (pairs[:, :, :, None] + features[:, None, None]).tanh().mean((1, 2, 3))
+
+
+class ElementByElement(Mean):
+    """A mean with a loop over elements, each of which takes many operations."""
+
+    def features(self, x: Tensor) -> Tensor:
+        columns = []
+        for column in x.unbind(1):
+            features = super().features(column)
+            for _ in range(20):
+                features = (2 * features).tanh()
+            columns.append(features)
+        return torch.stack(columns, 1) if columns else super().features(x)
+
+
+class RefusesLargeSets(Mean):
+    """Cannot be called for 128 elements."""
+
+    def features(self, x: Tensor) -> Tensor:
+        if x.shape[1] >= 128:
+            raise RuntimeError("the table has 128 rows")
+        return super().features(x)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "n", "is_tried"),
+    [
+        (Triples, 128, True),
+        (Triples, 600, False),
+        (ElementByElement, 600, True),
+        (ElementByElement, 66_001, False),
+        (Mean, 66_001, True),
+        (RefusesLargeSets, 129, True),
+    ],
+)
+def test_a_set_is_left_out_if_it_takes_too_much_memory_or_too_many_operations(
+    encoder: type[nn.Module], n: int, is_tried: bool
+) -> None:
+    run: Any = LawRun(get_law("hygiene.determinism"), [subject_of(encoder)])
+    with torch.no_grad():
+        observation = run.try_example(Example(sizes=(n,)))
+    assert observation.is_applicable == is_tried
+    assert is_tried or observation.note == f"sets of {n} elements would take too much memory or too many operations"
+    assert bool(observation.error) == (encoder is RefusesLargeSets)
+
+
+def test_an_encoder_of_triples_keeps_laws_that_try_large_sets() -> None:
+    checker = Checker(EncoderSpec(name="triples", factory=Triples), dim_in=3)
+    for law in ("hygiene.determinism", "symmetry.batch", "hygiene.inputs"):
+        assert checker.judge(law, Budget(examples=200)).status is Status.PASS
