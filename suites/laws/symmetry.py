@@ -1,7 +1,8 @@
 """Symmetries: changes of a set that must not change its encoding."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -10,17 +11,18 @@ from torch import Tensor
 from mbcbench.types import Encoder
 from mbcbench.verify.culprit import Part, locate_module
 from mbcbench.verify.example import Example, ExampleData
-from mbcbench.verify.law import Classes, Law, encodes_sets, has_slots, maps_elements, masks_sets
-from mbcbench.verify.layout import Alignment
+from mbcbench.verify.law import Classes, Law, NotApplicable, encodes_sets, has_slots, maps_elements, masks_sets
+from mbcbench.verify.layout import Alignment, ElementAxis
 from mbcbench.verify.observed_subject import locate_state
 from mbcbench.verify.subject import Subject, slots_of
-from mbcbench.verify.tolerance import Comparison
+from mbcbench.verify.tolerance import Comparison, gaps
 
 from .comparison import add_part, no_gap, unless_refused, violation
 from .masks import PADDING_SCALE, Padded, describe_padding, first_padding, pad_sets, with_finite_padding
 from .positions import locate_positions
 
 _ORDINARY_SIZES = (2, 5)
+_MAX_ENTRIES = 2**23  # of the outputs of a layer
 _NUM_RAGGED = 3  # sets of unequal sizes in one batch
 
 
@@ -126,23 +128,53 @@ def _draw_rows(data: ExampleData) -> Tensor:
 def check_elements(subject: Subject, data: ExampleData) -> Comparison:
     """A set-to-set layer is equivariant: permuting the elements permutes its outputs.
 
-    Source: Definition C.2 of the Slot Set Encoder paper; each set of the batch has its own permutation. A layer with an
-    output for each pair of elements, `B x n x n`, may permute both axes.
+    Source: Definition C.2 of the Slot Set Encoder paper; each set of the batch has its own permutation.
 
     Why it matters: an encoder made of equivariant layers and an invariant pool is invariant; one layer that knows
     positions spoils it.
 
     How to fix a failure: treat all elements alike, and mix them only through symmetric statistics or attention.
+
+    A layer with an output for each pair or triple of elements, `B x n x n`, may permute several axes. Elements may also
+    be along another axis, `B x d x n`, or before or after tokens, `B x (n + 1) x d`. The outputs may also stay as they
+    are, as those of a layer that sorts them or returns n eigenvalues: these belong to the set. Sets with more than 2^23
+    outputs are left out.
     """
+    n, num_axes = data.x.shape[1], len(subject.element_axes)
+    if len(data.x) * n**num_axes > _MAX_ENTRIES:
+        raise NotApplicable(f"{n} elements have too many outputs, one for each combination of {num_axes} elements")
     permutations = _draw_permutations(data)
     actual = subject.encode(_permute(data.x, permutations))
-    expected = _permute(subject.encode(data.x), permutations)
-    comparison = subject.compare(actual, expected, data.x)
-    if comparison.is_broken and expected.dim() > 2 and expected.shape[2] == data.x.shape[1]:  # one output per pair
-        of_pairs = _permute(expected.transpose(1, 2), permutations).transpose(1, 2)
-        both_axes = subject.compare(actual, of_pairs, data.x)
-        return comparison if both_axes.is_broken else both_axes
-    return comparison
+    whole = subject.encode(data.x)
+    if actual.shape != whole.shape:
+        return subject.compare(actual, whole, data.x)
+    outputs = _permuted_outputs(whole, permutations, subject.element_axes)
+    return subject.compare(actual, min(outputs, key=lambda out: float(gaps(actual, out).amax())), data.x)
+
+
+def _permuted_outputs(whole: Tensor, permutations: Tensor, axes: Sequence[ElementAxis]) -> Iterator[Tensor]:
+    """Yield the outputs of a layer, permuted in each way that is an equivariance; last the outputs as they are."""
+    n = permutations.shape[1]
+    present = [axis for axis in axes if whole.dim() > axis.number and whole.shape[axis.number] == n + axis.extra]
+    for number in range(1, len(present) + 1):
+        for moved in combinations(present, number):
+            # Tokens are before the elements along all axes, or after them.
+            for elements_first in (False, True) if any(axis.extra for axis in moved) else (False,):
+                expected = whole
+                for axis in moved:
+                    expected = _permute_along(expected, permutations, axis, elements_first=elements_first)
+                yield expected
+    yield whole
+
+
+def _permute_along(out: Tensor, permutations: Tensor, axis: ElementAxis, *, elements_first: bool) -> Tensor:
+    """Permute the elements along one axis of an output; tokens before or after them keep their places."""
+    batch_size, n = permutations.shape
+    if elements_first:
+        parts = [permutations, torch.arange(n, n + axis.extra).expand(batch_size, -1)]
+    else:
+        parts = [torch.arange(axis.extra).expand(batch_size, -1), permutations + axis.extra]
+    return _permute(out.transpose(1, axis.number), torch.cat(parts, 1)).transpose(1, axis.number)
 
 
 def _draw_permutations(data: ExampleData) -> Tensor:

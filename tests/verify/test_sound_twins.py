@@ -20,6 +20,7 @@ from tests.controls.base import SLOTS, WIDTH, Mean, Slots, Slotted
 from tests.controls.masks import TightLayer, ZeroForAbsentSet
 from tests.controls.numerics import BareQuery
 from tests.controls.sizes import SetFunction, ZeroForOneElement
+from tests.controls.symmetry import ChannelsFirst, ClassToken, Layer, SortedOutputs
 from tests.controls.training import BatchNormOverSets, CentredByPastMean, LayerNormOverFeatures
 
 BUDGET = Budget(examples=64, min_examples=4)
@@ -35,6 +36,43 @@ class FixedMask(Mean):
     """A mean that heeds its mask in every chunk."""
 
 
+class Periodic(SetFunction):
+    """A mean of waves of fractional coordinates, whose period is 1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward((2 * torch.pi * x).sin()) + super().forward((2 * torch.pi * x).cos())
+
+
+class Triples(Layer):
+    """A layer with an output for each three elements, `B x n x n x n`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = super().forward(x).sum(2)
+        return (h[:, :, None, None] + 2 * h[:, None, :, None] * h[:, None, None, :]).tanh()
+
+
+class OrderedTriples(Triples):
+    """Its faulty twin: the output of three elements is zero if the second comes after the third."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).triu()
+
+
+def test_outputs_of_triples_are_permuted_along_all_axes() -> None:
+    (sound,), (faulty,) = (results(encoder, "symmetry.elements") for encoder in (Triples, OrderedTriples))
+    assert (sound.status, faulty.status) == (Status.PASS, Status.FAIL)
+
+
+class Distances(SetFunction):
+    """All distances between two elements, sorted: `B x n (n - 1) / 2`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1] < 2:
+            raise ValueError("a set has two elements or more")
+        h, (i, j) = self.phi(x), torch.triu_indices(x.shape[1], x.shape[1], 1)
+        return (h[:, i] - h[:, j]).abs().sum(2).sort(1).values
+
+
 @pytest.mark.parametrize(
     ("encoder", "law"),
     [
@@ -46,11 +84,39 @@ class FixedMask(Mean):
         (LayerNormOverFeatures, "symmetry.train"),
         (BareQuery, "numerics.float32"),
         (CentredByPastMean, "symmetry.train"),
+        (SortedOutputs, "symmetry.elements"),
+        (ChannelsFirst, "symmetry.elements"),
+        (ClassToken, "symmetry.elements"),
+        (Periodic, "substance.elements"),
     ],
 )
 def test_a_sound_twin_keeps_the_law(encoder: type[nn.Module], law: str) -> None:
     (result,) = results(encoder, law)
     assert result.status is Status.PASS, result
+
+
+def test_encodings_of_other_shapes_are_not_subtracted() -> None:
+    elements, attention, interactions = results(
+        Distances, "substance.elements", "substance.attention", "substance.interactions"
+    )
+    assert (elements.status, attention.status, interactions.status) == (Status.PASS, Status.PASS, Status.SKIP)
+    assert interactions.message.startswith("sets of different sizes have encodings of different shapes")
+
+
+class MaskedChannelsFirst(TightLayer):
+    """A layer with a mask that returns `B x d x n`."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return super().forward(x, mask).transpose(1, 2)
+
+
+def test_a_layer_with_another_layout_is_not_taken_for_an_encoder_of_sets() -> None:
+    permutation, padding = results(MaskedChannelsFirst, "symmetry.permutation", "symmetry.padding")
+    assert permutation.message == f"it is a set-to-set layer: its output is B x {WIDTH} x n"
+    assert padding.status is Status.SKIP
+    assert "select_output(module, lambda out: out.transpose(1, 2))" in padding.message
+    (tokens,) = results(ClassToken, "symmetry.permutation")
+    assert tokens.message == f"it is a set-to-set layer: its output is B x (n + 1) x {WIDTH}"
 
 
 class BatchNormSum(BatchNormOverSets):
