@@ -14,7 +14,9 @@ from mbcbench.types import Encoder
 from mbcbench.verify.dispatch import DispatchMode
 
 # Products of matrices or vectors, and the position of their first factor.
-_PRODUCTS = {"mm": 0, "bmm": 0, "mv": 0, "dot": 0, "addmm": 1, "addmv": 1, "baddbmm": 1}
+_PRODUCTS = {"mm": 0, "bmm": 0, "mv": 0, "dot": 0, "convolution": 0, "addmm": 1, "addmv": 1, "baddbmm": 1}
+# Products of features with each other as often as with a parameter, such as those of attention.
+_AMBIGUOUS = ("bmm", "baddbmm", "dot")
 
 
 def weight_names(module: Encoder, x: Tensor) -> frozenset[str]:
@@ -23,6 +25,39 @@ def weight_names(module: Encoder, x: Tensor) -> frozenset[str]:
     with torch.no_grad(), torch.random.fork_rng(devices=[]), _Factors(module) as factors:
         module(x)
     return frozenset(named | factors.names)
+
+
+def largest_product(module: Encoder, x: Tensor) -> float:
+    """Return the magnitude of the largest product of features with a weight when `x` is encoded."""
+    with torch.no_grad(), torch.random.fork_rng(devices=[]), _LargestProduct(module) as products:
+        module(x)
+    return products.largest
+
+
+class _LargestProduct(DispatchMode):
+    """Measures the products of matrices, of which one is a parameter or, in a layer, made of parameters."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.largest = 0.0
+        self._parameters = {p.untyped_storage().data_ptr() for p in module.parameters()}
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call one operation, and measure its result if it is such a product."""
+        result = func(*args, **(kwargs or {}))
+        operation = getattr(func, "overloadpacket", func).__name__
+        if operation in _PRODUCTS and (operation not in _AMBIGUOUS or self._has_parameter(args)) and result.numel():
+            self.largest = max(self.largest, float(result.abs().amax()))
+        return result
+
+    def _has_parameter(self, args: Sequence[Any]) -> bool:
+        return any(isinstance(arg, Tensor) and arg.untyped_storage().data_ptr() in self._parameters for arg in args)
 
 
 class _Factors(DispatchMode):

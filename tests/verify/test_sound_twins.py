@@ -18,7 +18,7 @@ from mbcbench.verify.law_result import LawResult
 from tests.controls import control
 from tests.controls.base import SLOTS, WIDTH, Mean, Slots, Slotted
 from tests.controls.masks import TightLayer, ZeroForAbsentSet
-from tests.controls.numerics import BareQuery
+from tests.controls.numerics import BareQuery, DeepSoftmax
 from tests.controls.sizes import SetFunction, ZeroForOneElement
 from tests.controls.symmetry import ChannelsFirst, ClassToken, Layer, SortedOutputs
 from tests.controls.training import BatchNormOverSets, CentredByPastMean, LayerNormOverFeatures
@@ -83,6 +83,7 @@ class Distances(SetFunction):
         (SetFunction, "symmetry.size"),
         (LayerNormOverFeatures, "symmetry.train"),
         (BareQuery, "numerics.float32"),
+        (DeepSoftmax, "numerics.float32"),
         (CentredByPastMean, "symmetry.train"),
         (SortedOutputs, "symmetry.elements"),
         (ChannelsFirst, "symmetry.elements"),
