@@ -145,6 +145,49 @@ class BareQueryWithoutMaximum(ExpWithoutMaximum):
         self.logit = BareLogit(dim_in)
 
 
+class ComposedLogit(nn.Module):
+    """A logit of normalised features, by a query that is a product of parameters."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.embed, self.norm = nn.Linear(dim_in, WIDTH), nn.LayerNorm(WIDTH, bias=False)
+        self.query, self.log_scale = nn.Parameter(torch.randn(WIDTH)), nn.Parameter(torch.zeros(WIDTH))
+
+    def forward(self, x: Tensor) -> Tensor:
+        logit: Tensor = self.norm(self.embed(x)) @ (self.query * self.log_scale.exp())
+        return logit.unsqueeze(-1)
+
+
+class ComposedQuery(Softmax):
+    """The correct twin: softmax pooling with such a logit."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.logit = ComposedLogit(dim_in)
+
+
+class ComposedQueryWithoutMaximum(ExpWithoutMaximum):
+    """Does not subtract the maximum; its logits are small until a query grows that is a product of parameters."""
+
+    breaks: ClassVar[str] = "numerics.float32"
+    also: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.logit = ComposedLogit(dim_in)
+
+
+class WeightNormWithoutMaximum(ComposedQueryWithoutMaximum):
+    """Does not subtract the maximum either; its logits grow with the gain of a weight norm."""
+
+    breaks: ClassVar[str] = "numerics.float32"
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        score = nn.utils.parametrizations.weight_norm(nn.Linear(WIDTH, 1, bias=False))
+        self.logit = nn.Sequential(nn.Linear(dim_in, WIDTH), nn.LayerNorm(WIDTH, bias=False), score)
+
+
 class Sentinel(Softmax):
     """Hides masked elements by a logit of -5e4, above which that of an element need not be."""
 

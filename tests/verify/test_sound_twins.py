@@ -18,7 +18,7 @@ from mbcbench.verify.law_result import LawResult
 from tests.controls import control
 from tests.controls.base import SLOTS, WIDTH, Mean, Slots, Slotted
 from tests.controls.masks import TightLayer, ZeroForAbsentSet
-from tests.controls.numerics import BareQuery, DeepSoftmax
+from tests.controls.numerics import BareQuery, ComposedQuery, DeepSoftmax
 from tests.controls.sizes import SetFunction, ZeroForOneElement
 from tests.controls.symmetry import ChannelsFirst, ClassToken, Layer, SortedOutputs
 from tests.controls.training import BatchNormOverSets, CentredByPastMean, LayerNormOverFeatures
@@ -70,7 +70,8 @@ class Distances(SetFunction):
         if x.shape[1] < 2:
             raise ValueError("a set has two elements or more")
         h, (i, j) = self.phi(x), torch.triu_indices(x.shape[1], x.shape[1], 1)
-        return (h[:, i] - h[:, j]).abs().sum(2).sort(1).values
+        distances: Tensor = (h[:, i] - h[:, j]).abs().sum(2)
+        return distances.sort(1).values
 
 
 @pytest.mark.parametrize(
@@ -83,6 +84,7 @@ class Distances(SetFunction):
         (SetFunction, "symmetry.size"),
         (LayerNormOverFeatures, "symmetry.train"),
         (BareQuery, "numerics.float32"),
+        (ComposedQuery, "numerics.float32"),
         (DeepSoftmax, "numerics.float32"),
         (CentredByPastMean, "symmetry.train"),
         (SortedOutputs, "symmetry.elements"),
