@@ -132,7 +132,7 @@ LAWS = Index(
             "laws.symmetry:BATCH",
             "The encoding of a set does not depend on the other sets of the batch, their order or their number.",
         ),
-        "symmetry.padding": ("laws.symmetry:PADDING", "Masked elements have no influence, whatever their values."),
+        "symmetry.padding": ("laws.padding:PADDING", "Masked elements have no influence, whatever their values."),
         "symmetry.replication": (
             "laws.symmetry:REPLICATION",
             "X and (X, X, X) have the same encoding: the encoder is size-free; otherwise it is size-aware.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mbcbench import registry
 from mbcbench.adapters.advice import mask_advice
-from mbcbench.errors import UsageError
+from mbcbench.errors import ADAPTERS_GUIDE, UsageError
 from mbcbench.verify.culprit import Locate
 from mbcbench.verify.example import ALL_KINDS, Example, ExampleData
 from mbcbench.verify.subject import Subject, slots_of
@@ -37,17 +37,29 @@ def masks(subject: Subject) -> str | None:
 
 def masks_sets(subject: Subject) -> str | None:
     """Require an encoder that takes a mask, in a stream or for whole sets only."""
+    if subject.masks_whole_sets and subject.element_axes and not subject.is_layer:
+        return f"its output is {subject.output}, and not B x n x d{_select_elements(subject)}"
     return None if subject.masks_whole_sets else masks(subject)
+
+
+def _select_elements(subject: Subject) -> str:
+    """Return advice on how to bring the output of a layer into the layout `B x n x d`."""
+    number, extra = subject.element_axes[0]
+    first = "out" if number == 1 else f"out.transpose(1, {number})"
+    rows = f"[:, {extra}:]" if extra else ""
+    return f"; wrap it: mbcbench.adapters.select_output(module, lambda out: {first}{rows}) ({ADAPTERS_GUIDE})"
 
 
 def encodes_sets(subject: Subject) -> str | None:
     """Require one encoding per set."""
-    return "it is a set-to-set layer: one output per element" if subject.is_layer else None
+    if subject.is_layer:
+        return "it is a set-to-set layer: one output per element"
+    return f"it is a set-to-set layer: its output is {subject.output}" if subject.element_axes else None
 
 
 def maps_elements(subject: Subject) -> str | None:
     """Require a set-to-set layer."""
-    return None if subject.is_layer else "it encodes sets: no output per element"
+    return None if subject.element_axes else "it encodes sets: no output per element"
 
 
 def has_slots(subject: Subject) -> str | None:

@@ -94,6 +94,41 @@ def _infer_axis(sizes: Sequence[int]) -> Axis | None:
     return Axis(sets=False, elements=True, rest=1, extra=extra) if not extras and extra > 0 else None
 
 
+class ElementAxis(NamedTuple):
+    """An axis of an output with one entry for each element, and perhaps some for tokens before or after them.
+
+    Parameters
+    ----------
+    number
+        Position of the axis.
+    extra
+        Number of tokens.
+    """
+
+    number: int
+    extra: int
+
+
+def element_axes(sizes: Sequence[int], shapes: Sequence[torch.Size]) -> tuple[ElementAxis, ...]:
+    """Return the axes of elements of an output from its shapes for one set of each of these sizes."""
+    if len({len(shape) for shape in shapes}) != 1:
+        return ()
+    axes = []
+    for number, lengths in enumerate(zip(*shapes, strict=True)):
+        extras = {length - n for n, length in zip(sizes, lengths, strict=True)}
+        if number > 0 and len(extras) == 1 and min(extras) >= 0:
+            axes.append(ElementAxis(number, extras.pop()))
+    return tuple(axes)
+
+
+def describe_output(shape: torch.Size, axes: Sequence[ElementAxis]) -> str:
+    """Return the shape of an output as text, as `B x (n + 1) x 8`."""
+    names = ["B", *map(str, shape[1:])]
+    for number, extra in axes:
+        names[number] = f"(n + {extra})" if extra else "n"
+    return " x ".join(names)
+
+
 def has_elements(layout: Layout) -> bool:
     """Return True if a tensor with this layout has an axis of elements."""
     return any(axis.elements for axis in layout)

@@ -16,6 +16,7 @@ from mbcbench.protocol.encoder import forward_takes_mask, has_merge, has_own_for
 from mbcbench.types import Encoder, State
 from mbcbench.verify import tolerance
 from mbcbench.verify.domain import Domain
+from mbcbench.verify.layout import ElementAxis, describe_output, element_axes
 from mbcbench.verify.tolerance import (
     COVERED,
     NUM_PERTURBATIONS,
@@ -119,11 +120,25 @@ class Subject:
 
     @cached_property
     def is_layer(self) -> bool:
-        """True if the encoder maps sets to sets, with one output per element."""
+        """True if the encoder maps sets to sets, with one output per element, `B x n x ...`."""
+        return any(axis == (1, 0) for axis in self.element_axes)
+
+    @cached_property
+    def element_axes(self) -> tuple[ElementAxis, ...]:
+        """Axes of the output with one entry per element, in the layout of a layer or in another one."""
+        sizes = [self.domain.min_size + 2, self.domain.min_size + 4]
+        return element_axes(sizes, [self._output_shape(n) for n in sizes])
+
+    @cached_property
+    def output(self) -> str:
+        """Shape of the output, as `B x (n + 1) x 8`."""
+        return describe_output(self._output_shape(self.domain.min_size + 2), self.element_axes)
+
+    def _output_shape(self, n: int) -> torch.Size:
+        """Return the shape of the output for one set of `n` elements."""
         with torch.no_grad():
-            sizes = [self.domain.min_size + 2, self.domain.min_size + 4]
-            shapes = [self.module(torch.zeros(1, n, self.dim_in, dtype=self.dtype)).shape for n in sizes]
-        return [len(shape) > 1 and shape[1] for shape in shapes] == sizes
+            out: Tensor = self.module(torch.zeros(1, n, self.dim_in, dtype=self.dtype))
+        return out.shape
 
     def init_state(self, batch_size: int) -> State:
         """Return the state of `batch_size` empty streams; a random encoder draws here."""

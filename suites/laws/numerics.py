@@ -13,12 +13,14 @@ from mbcbench.verify.law import Law, reads_numbers, streams
 from mbcbench.verify.noise import NoisyArithmetic
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import COVERED, Comparison, gaps, max_norms, perturb
+from mbcbench.verify.weights import largest_product
 
 from .comparison import no_gap, violation
 
 _WEIGHTS = (1.0, 10.0, 30.0, 100.0)
 _INPUTS = (1.0, 1.0, 100.0)
 _LARGEST = 1e30
+_LARGEST_PRODUCT = 1e9  # of features with weights: the fourth power of larger ones overflows in float32
 _SMALLEST = 1e-30  # float32 loses digits below 1.2e-38, and intermediate results are smaller than the encoding
 _NEAR = 1e-2
 _TRIALS = 4
@@ -123,7 +125,8 @@ def check_float32(subject: Subject, data: ExampleData) -> Comparison:
     weights by the mask; compute logarithms of sums stably.
 
     Near means within 1 % of the encoding, or within the rounding error of float32. Sets that are ill-conditioned in
-    float32 say nothing, and neither do encodings below 1e-30, where a saturated gate is zero in float32.
+    float32 say nothing, and neither do encodings below 1e-30, where a saturated gate is zero in float32. An overflow
+    says nothing where features times weights exceed 1e9 in float64: the scaled weights of many layers multiply.
     """
     factor, scale = float(data.rng.choice(_WEIGHTS)), float(data.rng.choice(_INPUTS))
     data.choices["factor of the weights, and of the input"] = [factor, scale]
@@ -143,9 +146,28 @@ def check_float32(subject: Subject, data: ExampleData) -> Comparison:
     lost = is_inside & (gap > near)
     if bool(lost.any()):
         lost &= gap > _float32_error(exact, x, expected)
+        lost &= ~_is_overflow_of_products(exact, x, lost, torch.stack([*map(_is_infinite, encodings.values())]))
     way = next((way for way, is_lost in zip(encodings, lost, strict=True) if bool(is_lost.any())), IN_ONE_PIECE)
     infinite = torch.zeros_like(norm).masked_fill(lost.any(0), torch.inf)
     return Comparison(infinite, torch.zeros_like(norm), f"the encoding in float32{way} is far from that in float64")
+
+
+def _is_infinite(out: Tensor) -> Tensor:
+    return ~out.flatten(1).isfinite().all(1)
+
+
+def _is_overflow_of_products(exact: Subject, x: Tensor, lost: Tensor, infinite: Tensor) -> Tensor:
+    """Return for each way and set (`W x B`) whether products with scaled weights explain why an encoding is lost.
+
+    The factors of many layers multiply, until the square of a feature overflows. Finite numbers that are wrong with
+    masked elements only, as those of a sentinel, have another reason.
+    """
+    may_overflow = infinite | lost[0]
+    is_large = torch.zeros_like(lost[0])
+    tried = (_with_masked_element(x)[0] if exact.takes_mask else x).double()
+    for row in (lost & may_overflow).any(0).nonzero().flatten().tolist():
+        is_large[row] = largest_product(exact.module, tried[row : row + 1]) > _LARGEST_PRODUCT
+    return may_overflow & is_large
 
 
 def _float32_encodings(subject: Subject, scaled: Subject, x: Tensor, data: ExampleData) -> dict[str, Tensor]:
@@ -158,7 +180,7 @@ def _float32_encodings(subject: Subject, scaled: Subject, x: Tensor, data: Examp
     whole = subject.encode(data.x)
     for way, encode in _other_ways(subject).items():
         if not bool(_differ(subject, whole, encode(subject.module, data.x, data)).any()):
-            encodings[way] = encode(encoder, x, data)[:, : encodings[IN_ONE_PIECE].shape[1]]
+            encodings[way] = _cut_to(encodings[IN_ONE_PIECE], encode(encoder, x, data))
     return encodings
 
 
@@ -174,7 +196,15 @@ def _other_ways(subject: Subject) -> dict[str, Encode]:
 
 def _differ(subject: Subject, whole: Tensor, other: Tensor) -> Tensor:
     """Return for each set (`B`) whether its encoding differs from one piece, with weights of ordinary size."""
-    return gaps(other[:, : whole.shape[1]], whole) > _ORDINARY_ERROR * max_norms(whole).clamp(min=subject.scale)
+    other = _cut_to(whole, other)
+    if other.shape != whole.shape:
+        return torch.ones(len(whole), dtype=torch.bool)
+    return gaps(other, whole) > _ORDINARY_ERROR * max_norms(whole).clamp(min=subject.scale)
+
+
+def _cut_to(whole: Tensor, other: Tensor) -> Tensor:
+    """Return an encoding without the outputs of the masked element, the last along each axis of elements."""
+    return other[tuple(slice(length) for length in whole.shape)] if other.dim() == whole.dim() else other
 
 
 def _streamed(encoder: Encoder, x: Tensor, data: ExampleData) -> Tensor:

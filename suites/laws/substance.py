@@ -4,6 +4,7 @@ They say that something *can* change the encoding. An example is therefore judge
 counterexample if none of its sets shows the change.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
@@ -15,7 +16,7 @@ from mbcbench.errors import is_out_of_memory
 from mbcbench.protocol import state as pytree
 from mbcbench.types import Encoder
 from mbcbench.verify.example import NORMAL_KINDS, ExampleData
-from mbcbench.verify.law import Classes, Law, encodes_sets, has_parameters, has_slots, reads_numbers
+from mbcbench.verify.law import Classes, Law, NotApplicable, encodes_sets, has_parameters, has_slots, reads_numbers
 from mbcbench.verify.subject import Subject, encoding, slots_of
 from mbcbench.verify.tolerance import Comparison, gaps, rounding_bound
 
@@ -23,7 +24,8 @@ from .comparison import no_gap, violation
 from .gradients import gradients_of
 
 _BEYOND_ROUNDING = 1e3  # a change counts if it exceeds the rounding bound by this factor
-_ABOVE, _BELOW = 5.0, -5.0  # above and below nearly all normal data
+# Above and below nearly all normal data; irrational, since a periodic encoder does not see a multiple of its period.
+_ABOVE, _BELOW = 3 + math.sqrt(5), -3 * math.sqrt(3)
 _NEGLIGIBLE = 1e-12  # a gradient this much smaller than the largest one is rounding
 _UNUSUAL_SIZES = (1, 2, 3, 17, 33, 64, 257)  # in addition to those of the examples
 Encode = Callable[[Subject], Tensor]
@@ -218,9 +220,11 @@ def check_attention(subject: Subject, data: ExampleData) -> Comparison:
     n, shape = data.x.shape[1], tuple(data.x.shape)
     step, offset = (torch.from_numpy(data.rng.standard_normal(shape)) for _ in range(2))
     # An affine function changes by the same amount wherever the same step is taken.
-    first = subject.encode(data.x + step) - subject.encode(data.x)
-    second = subject.encode(data.x + step + offset) - subject.encode(data.x + offset)
-    scale = subject.encode(data.x + step + offset)
+    sets = (data.x + step, data.x, data.x + step + offset, data.x + offset)
+    encodings = [subject.encode(x) for x in sets]
+    if not _have_equal_shapes(encodings):
+        return no_gap(data)
+    first, second, scale = encodings[0] - encodings[1], encodings[2] - encodings[3], encodings[2]
     is_nonlinear = gaps(first, second) > _BEYOND_ROUNDING * (rounding_bound(scale, n) + rounding_bound(first, n))
     if bool(is_nonlinear.any()):
         return no_gap(data)
@@ -234,7 +238,8 @@ def check_interactions(subject: Subject, data: ExampleData) -> Comparison:
 
     Why it matters: the paper says that stacking models pairwise and higher-order interactions between elements. A sum
     over elements has no interactions, however deep the read-out. This law classifies, in the coordinates of the
-    state (the output, for a plain module); only an encoder that claims the law can fail it.
+    state (the output, for a plain module); only an encoder that claims the law can fail it. It does not apply if the
+    shape of an encoding depends on the size of the set.
 
     How to fix a failure: there is nothing to fix; choose the encoder that the task needs.
     """
@@ -242,8 +247,15 @@ def check_interactions(subject: Subject, data: ExampleData) -> Comparison:
     sets = (data.x, torch.cat([x, A], 1), torch.cat([y, A], 1), A.contiguous())
     has_comparable_state = subject.streaming and _has_fixed_size_state(subject.module, sets)
     quantity = _flat_state if has_comparable_state else encoding
-    with_both, with_x, with_y, with_none = (quantity(subject.module, s) for s in sets)
+    encodings = [quantity(subject.module, s) for s in sets]
+    if not _have_equal_shapes(encodings):
+        raise NotApplicable("sets of different sizes have encodings of different shapes, which have no differences")
+    with_both, with_x, with_y, with_none = encodings
     return subject.compare(with_both - with_x, with_y - with_none, data.x, quantity)
+
+
+def _have_equal_shapes(encodings: Sequence[Tensor]) -> bool:
+    return len({out.shape for out in encodings}) == 1
 
 
 def _flat_state(module: Encoder, x: Tensor) -> Tensor:

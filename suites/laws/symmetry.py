@@ -1,39 +1,23 @@
 """Symmetries: changes of a set that must not change its encoding."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from mbcbench.types import Encoder
 from mbcbench.verify.culprit import Part, locate_module
 from mbcbench.verify.example import Example, ExampleData
-from mbcbench.verify.law import Classes, Law, encodes_sets, has_slots, maps_elements, masks_sets
-from mbcbench.verify.layout import Alignment
+from mbcbench.verify.law import Classes, Law, NotApplicable, encodes_sets, has_slots, maps_elements
+from mbcbench.verify.layout import Alignment, ElementAxis
 from mbcbench.verify.observed_subject import locate_state
 from mbcbench.verify.subject import Subject, slots_of
-from mbcbench.verify.tolerance import Comparison
+from mbcbench.verify.tolerance import Comparison, gaps
 
-from .comparison import add_part, no_gap, of_first_sets, unless_refused, violation
-from .masked_gradients import compare_gradients
-from .padded import (
-    PADDING_SCALE,
-    Padded,
-    corner,
-    describe_padding,
-    first_padding,
-    of_present,
-    pad_sets,
-    padded_with_zeros,
-    with_finite_padding,
-)
+from .comparison import add_part, no_gap, violation
 from .positions import locate_positions
-from .train_mode import compare_padded, seeded_encoding
 
-_ORDINARY_SIZES = (2, 5)
-_NUM_RAGGED = 3  # sets of unequal sizes in one batch
+_MAX_ENTRIES = 2**23  # of the outputs of a layer
 _MANY_SETS = 300
 
 
@@ -160,23 +144,53 @@ def _draw_rows(data: ExampleData) -> Tensor:
 def check_elements(subject: Subject, data: ExampleData) -> Comparison:
     """A set-to-set layer is equivariant: permuting the elements permutes its outputs.
 
-    Source: Definition C.2 of the Slot Set Encoder paper; each set of the batch has its own permutation. A layer with an
-    output for each pair of elements, `B x n x n`, may permute both axes.
+    Source: Definition C.2 of the Slot Set Encoder paper; each set of the batch has its own permutation.
 
     Why it matters: an encoder made of equivariant layers and an invariant pool is invariant; one layer that knows
     positions spoils it.
 
     How to fix a failure: treat all elements alike, and mix them only through symmetric statistics or attention.
+
+    A layer with an output for each pair or triple of elements, `B x n x n`, may permute several axes. Elements may also
+    be along another axis, `B x d x n`, or before or after tokens, `B x (n + 1) x d`. The outputs may also stay as they
+    are, as those of a layer that sorts them or returns n eigenvalues: these belong to the set. Sets with more than 2^23
+    outputs are left out.
     """
+    n, num_axes = data.x.shape[1], len(subject.element_axes)
+    if len(data.x) * n**num_axes > _MAX_ENTRIES:
+        raise NotApplicable(f"{n} elements have too many outputs, one for each combination of {num_axes} elements")
     permutations = _draw_permutations(data)
     actual = subject.encode(_permute(data.x, permutations))
-    expected = _permute(subject.encode(data.x), permutations)
-    comparison = subject.compare(actual, expected, data.x)
-    if comparison.is_broken and expected.dim() > 2 and expected.shape[2] == data.x.shape[1]:  # one output per pair
-        of_pairs = _permute(expected.transpose(1, 2), permutations).transpose(1, 2)
-        both_axes = subject.compare(actual, of_pairs, data.x)
-        return comparison if both_axes.is_broken else both_axes
-    return comparison
+    whole = subject.encode(data.x)
+    if actual.shape != whole.shape:
+        return subject.compare(actual, whole, data.x)
+    outputs = _permuted_outputs(whole, permutations, subject.element_axes)
+    return subject.compare(actual, min(outputs, key=lambda out: float(gaps(actual, out).amax())), data.x)
+
+
+def _permuted_outputs(whole: Tensor, permutations: Tensor, axes: Sequence[ElementAxis]) -> Iterator[Tensor]:
+    """Yield the outputs of a layer, permuted in each way that is an equivariance; last the outputs as they are."""
+    n = permutations.shape[1]
+    present = [axis for axis in axes if whole.dim() > axis.number and whole.shape[axis.number] == n + axis.extra]
+    for number in range(1, len(present) + 1):
+        for moved in combinations(present, number):
+            # Tokens are before the elements along all axes, or after them.
+            for elements_first in (False, True) if any(axis.extra for axis in moved) else (False,):
+                expected = whole
+                for axis in moved:
+                    expected = _permute_along(expected, permutations, axis, elements_first=elements_first)
+                yield expected
+    yield whole
+
+
+def _permute_along(out: Tensor, permutations: Tensor, axis: ElementAxis, *, elements_first: bool) -> Tensor:
+    """Permute the elements along one axis of an output; tokens before or after them keep their places."""
+    batch_size, n = permutations.shape
+    if elements_first:
+        parts = [permutations, torch.arange(n, n + axis.extra).expand(batch_size, -1)]
+    else:
+        parts = [torch.arange(axis.extra).expand(batch_size, -1), permutations + axis.extra]
+    return _permute(out.transpose(1, axis.number), torch.cat(parts, 1)).transpose(1, axis.number)
 
 
 def _draw_permutations(data: ExampleData) -> Tensor:
@@ -190,199 +204,6 @@ def _draw_permutations(data: ExampleData) -> Tensor:
 def _permute(x: Tensor, permutations: Tensor) -> Tensor:
     """Return the elements (`B x n x ...`) of each set in another order (`B x n`)."""
     return x.gather(1, permutations.reshape(*permutations.shape, *[1] * (x.dim() - 2)).expand(-1, -1, *x.shape[2:]))
-
-
-def check_padding(subject: Subject, data: ExampleData) -> Comparison:
-    """Masked elements have no influence, whatever their values.
-
-    Source: batches of sets of unequal sizes are padded; the mask (`B x n`) marks the elements that are present.
-
-    Why it matters: zero times NaN is NaN, a mean over the padded n is too small, a maximum over padding that holds
-    zeros is never negative, and a softmax that counts padding leaks weight to it.
-
-    Sets of unequal sizes are tried in one batch, and a set without any element next to others: its encoding is finite
-    or a clear ValueError, not NaN. Of a set-to-set layer the outputs of present elements are compared. The gradient
-    of a padded set, on data without ties, is that of the set alone, and zero for padding. Padding has no influence in
-    train mode either; this is tried unless the encoder draws random numbers there or mixes the sets of a batch.
-
-    How to fix a failure: replace masked entries (`torch.where`) before they are used, and count present elements only.
-    Mask logits with `torch.finfo(dtype).min`, not with -inf, and multiply the weights by the mask: a softmax over -inf
-    alone is NaN. Divide by at least 1, for a set without any element.
-    """
-    first = first_padding(subject, data)
-    padded, present = _draw_padded(subject, data)
-    data.choices["positions of the padding"] = ~present
-    if first is not None:
-        data.choices["padding"] = f"one {first:g}, others of size {PADDING_SCALE:g}"
-    actual = unless_refused(lambda: subject.encode_masked(padded, present))
-    if actual is None:
-        # The encoder refuses padding that is not finite with a message. Finite padding must still have no influence.
-        actual = subject.encode_masked(padded.nan_to_num(posinf=0.0), present)
-    expected = subject.encode(data.x)
-    comparison = subject.compare(_of_present(subject, actual, present, expected), expected, data.x)
-    if not subject.deterministic:
-        return comparison
-    if first is not None and not math.isfinite(first) and comparison.is_broken:
-        comparison = comparison._replace(note=_describe_leak(subject, data, padded, present))
-    comparison = add_part(comparison, data, lambda: _compare_ragged(subject, data))
-    comparison = add_part(comparison, data, lambda: _compare_beside_absent_set(subject, data))
-    if comparison.is_broken:
-        return comparison
-    compare = _compare_in_train_mode if data.example.seed % 2 else _compare_gradients
-    with_part = add_part(comparison, data, lambda: compare(subject, data))
-    # A fault that shows in the encodings of ordinary sets is better explained by one of them.
-    return comparison if with_part.is_broken and _changes_ordinary(subject, data) else with_part
-
-
-def _describe_leak(subject: Subject, data: ExampleData, padded: Tensor, present: Tensor) -> str:
-    """Describe whether finite padding changes the encoding too, if padding with NaN or infinity does.
-
-    The smallest example is not enough: with a single element, the weight that a softmax leaks has no effect. Ordinary
-    sets are tried as well.
-    """
-    changes = _changes(subject, data.x, with_finite_padding(Padded(padded, present)))
-    return describe_padding(is_finite_fine=not (changes or _changes_ordinary(subject, data)))
-
-
-def _changes_ordinary(subject: Subject, data: ExampleData) -> bool:
-    """Return True if finite padding changes the encoding of an ordinary set."""
-    for size in _ORDINARY_SIZES:
-        example = subject.domain.fit(Example(sizes=(size,), kinds=(0, 0), seed=size))
-        other = ExampleData(example, data.x.shape[2], dtype=data.x.dtype)
-        if _changes(subject, other.x, pad_sets(other.x, 2, other, subject.domain)):
-            return True
-    return False
-
-
-def _changes(subject: Subject, x: Tensor, padding: Padded) -> bool:
-    """Return True if padding changes the encoding of sets."""
-    actual = unless_refused(lambda: subject.encode_masked(*padding))
-    if actual is None:
-        return False
-    expected = subject.encode(x)
-    return subject.compare(_of_present(subject, actual, padding.present, expected), expected, x).is_broken
-
-
-def _of_present(subject: Subject, out: Tensor, present: Tensor, like: Tensor) -> Tensor:
-    """Return the encodings of padded sets; of a layer, the outputs of present elements, of the shape of `like`."""
-    return of_present(out, present, like) if subject.is_layer else out
-
-
-def _draw_padded(subject: Subject, data: ExampleData) -> Padded:
-    """Return the sets with padding between their elements, some of it not finite if the encoder admits that."""
-    return pad_sets(data.x, int(data.rng.integers(1, 4)), data, subject.domain, first_padding(subject, data))
-
-
-def locate_padding(subject: Subject, data: ExampleData) -> str:
-    """Return the first submodule whose outputs for present elements depend on masked ones."""
-    padded, present = _draw_padded(subject, data)
-    batch_size, n = data.x.shape[:2]
-    positions = present.nonzero()[:, 1].reshape(batch_size, n)
-    alignment = Alignment(torch.arange(batch_size), positions, *present.shape)
-    without_padding = Part(_masked(data.x, torch.ones(batch_size, n).bool()), alignment)
-    return (
-        _locate_masked(subject, padded, present, [without_padding])
-        or _locate_ragged(subject, data)
-        or _locate_beside_absent_set(subject, data)
-        or locate_state(check_padding)(subject, data)
-    )
-
-
-def _locate_ragged(subject: Subject, data: ExampleData) -> str:
-    x, sizes, present = _draw_ragged(subject, data)
-    parts = []
-    for row, size in enumerate(sizes):
-        alignment = Alignment(torch.tensor([row]), torch.arange(size)[None], *present.shape)
-        parts.append(Part(_masked(x[row, None, :size], torch.ones(1, size).bool()), alignment))
-    return _locate_masked(subject, x, present, parts)
-
-
-def _locate_beside_absent_set(subject: Subject, data: ExampleData) -> str:
-    batch, present = _with_absent_set(subject, data.x)
-    batch_size, n = present.shape
-    rows, elements = torch.arange(batch_size), torch.arange(n).expand(batch_size, n)
-    alignment = Alignment(rows, elements, batch_size, n, compared=rows[:-1])
-    return _locate_masked(subject, batch, present, [Part(_masked(batch, torch.ones_like(present)), alignment)])
-
-
-def _locate_masked(subject: Subject, x: Tensor, present: Tensor, parts: list[Part]) -> str:
-    def encode(module: Encoder, x: Tensor) -> object:
-        return _masked(x, torch.ones(x.shape[:2]).bool())(module)
-
-    return locate_module(subject, x, _masked(x, present), parts, "depends on masked elements", encode=encode)
-
-
-def _masked(x: Tensor, present: Tensor) -> Callable[[Encoder], object]:
-    return lambda module: module(x, mask=present)
-
-
-def _compare_ragged(subject: Subject, data: ExampleData) -> Comparison:
-    """Compare sets that a mask cuts to unequal sizes, in one batch, with each set alone and without a mask."""
-    x, sizes, present = _draw_ragged(subject, data)
-    data.choices["sizes of the first sets"] = sizes
-    encodings = [subject.encode(elements[None, :size]) for elements, size in zip(x, sizes, strict=True)]
-    actual = subject.encode_masked(x, present)
-    if subject.is_layer:
-        like = actual[:1]
-        of_first = [corner(out, encoding) for out, encoding in zip(torch.split(actual, 1), encodings, strict=True)]
-        actual = torch.cat([padded_with_zeros(out, like) for out in of_first])
-        encodings = [padded_with_zeros(encoding, like) for encoding in encodings]
-    return of_first_sets(subject.compare(actual, torch.cat(encodings), x), data)
-
-
-def _draw_ragged(subject: Subject, data: ExampleData) -> tuple[Tensor, list[int], Tensor]:
-    """Return the first sets, sizes to cut them to, and a mask that does so."""
-    x = data.x[:_NUM_RAGGED]
-    rng = np.random.default_rng([data.example.seed, 3])
-    # The number of draws is fixed, so that a set keeps its size when the search tries it alone.
-    sizes = rng.integers(subject.domain.min_size, x.shape[1] + 1, size=_NUM_RAGGED)[: len(x)]
-    return x, sizes.tolist(), torch.arange(x.shape[1]) < torch.from_numpy(sizes)[:, None]
-
-
-def _compare_beside_absent_set(subject: Subject, data: ExampleData) -> Comparison:
-    """Compare sets next to one that is masked entirely with the same sets next to one that is present."""
-    x = data.x[:_NUM_RAGGED]
-    batch, present = _with_absent_set(subject, data.x)
-    actual = unless_refused(lambda: subject.encode_masked(batch, present))
-    if actual is None:
-        return no_gap(data)
-    data.choices["masked entirely"] = f"set {len(batch)} of {len(batch)}"
-    if not subject.is_layer and bool(actual[-1].isnan().any()):
-        return violation(data, "a set that is masked entirely, beside others, encodes to NaN")
-    expected = subject.encode_masked(batch, batch.new_ones(present.shape).bool())
-    return of_first_sets(subject.compare(actual[:-1], expected[:-1], x), data)
-
-
-def _compare_in_train_mode(subject: Subject, data: ExampleData) -> Comparison:
-    """Compare padded sets with the same sets without padding, in train mode."""
-
-    def encode_padded(module: Encoder) -> Tensor:
-        padded, present = pad_sets(data.x, 2, data, subject.domain)
-        data.choices["positions of the padding in train mode"] = ~present
-        training = subject.in_train_mode.copy()
-        training.module = module
-        out = training.encode_masked(padded, present)
-        return _of_present(subject, out, present, subject.encode(data.x))
-
-    return compare_padded(subject, data, seeded_encoding, encode_padded)
-
-
-def _compare_gradients(subject: Subject, data: ExampleData) -> Comparison:
-    """Compare the gradients of padded sets with those of the sets without padding."""
-
-    def encode_padded(parts: Sequence[Padded], like: Tensor) -> Tensor:
-        (padded,) = parts
-        return _of_present(subject, subject.encode_masked(*padded), padded.present, like)
-
-    return compare_gradients(subject, data, lambda x, _: [x], lambda module, parts: module(parts[0]), encode_padded)
-
-
-def _with_absent_set(subject: Subject, x: Tensor) -> Padded:
-    """Return the first sets and one more, which is masked entirely."""
-    batch = torch.cat([x[:_NUM_RAGGED], subject.domain.admit(3 * x[:1] + 1)])
-    present = batch.new_ones(batch.shape[:2]).bool()
-    present[-1] = False
-    return Padded(batch, present)
 
 
 def check_replication(subject: Subject, data: ExampleData) -> Comparison:
@@ -411,9 +232,6 @@ BATCH = Law(
     locate=locate_batch,
 )
 ELEMENTS = Law(id="symmetry.elements", check=check_elements, requires=(maps_elements,), locate=locate_permutation)
-PADDING = Law(
-    id="symmetry.padding", check=check_padding, requires=(masks_sets,), budget_fraction=0.5, locate=locate_padding
-)
 REPLICATION = Law(
     id="symmetry.replication",
     check=check_replication,

@@ -145,6 +145,49 @@ class BareQueryWithoutMaximum(ExpWithoutMaximum):
         self.logit = BareLogit(dim_in)
 
 
+class ComposedLogit(nn.Module):
+    """A logit of normalised features, by a query that is a product of parameters."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.embed, self.norm = nn.Linear(dim_in, WIDTH), nn.LayerNorm(WIDTH, bias=False)
+        self.query, self.log_scale = nn.Parameter(torch.randn(WIDTH)), nn.Parameter(torch.zeros(WIDTH))
+
+    def forward(self, x: Tensor) -> Tensor:
+        logit: Tensor = self.norm(self.embed(x)) @ (self.query * self.log_scale.exp())
+        return logit.unsqueeze(-1)
+
+
+class ComposedQuery(Softmax):
+    """The correct twin: softmax pooling with such a logit."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.logit = ComposedLogit(dim_in)
+
+
+class ComposedQueryWithoutMaximum(ExpWithoutMaximum):
+    """Does not subtract the maximum; its logits are small until a query grows that is a product of parameters."""
+
+    breaks: ClassVar[str] = "numerics.float32"
+    also: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.logit = ComposedLogit(dim_in)
+
+
+class WeightNormWithoutMaximum(ComposedQueryWithoutMaximum):
+    """Does not subtract the maximum either; its logits grow with the gain of a weight norm."""
+
+    breaks: ClassVar[str] = "numerics.float32"
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        score = nn.utils.parametrizations.weight_norm(nn.Linear(WIDTH, 1, bias=False))
+        self.logit = nn.Sequential(nn.Linear(dim_in, WIDTH), nn.LayerNorm(WIDTH, bias=False), score)
+
+
 class Sentinel(Softmax):
     """Hides masked elements by a logit of -5e4, above which that of an element need not be."""
 
@@ -166,3 +209,57 @@ class SentinelInStream(Sentinel):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         return self.readout(Softmax.part(self, x, mask))
+
+
+class PairSentinel(nn.Module):
+    """Attention of each element to near ones, `B x n x n`, in which a logit of -1e4 hides masked elements."""
+
+    breaks: ClassVar[str] = "numerics.float32"
+    also: ClassVar[tuple[str, ...]] = ("symmetry.padding",)
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.query, self.key = nn.Linear(dim_in, WIDTH), nn.Linear(dim_in, WIDTH)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        x = hide(x, mask)
+        logits = -torch.cdist(self.query(x), self.key(x), p=1)
+        if mask is not None:
+            logits = logits.masked_fill(~mask[:, None, :], -1e4)
+        return logits.softmax(2)
+
+
+class DeepExpWithoutMaximum(nn.Module):
+    """Takes such an exponential between deep networks, whose scaled weights multiply."""
+
+    breaks: ClassVar[str] = "numerics.float32"
+    also: ClassVar[tuple[str, ...]] = ("mbc.partition",)  # it is a plain module
+    depth = 4
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.phi = nn.Sequential(nn.Linear(dim_in, WIDTH), *_layers(self.depth), nn.LayerNorm(WIDTH))
+        self.logit, self.rho = nn.Linear(WIDTH, WIDTH, bias=False), nn.Sequential(*_layers(self.depth))
+
+    def weights(self, features: Tensor) -> Tensor:
+        weights: Tensor = self.logit(features).exp()
+        return weights / weights.sum(1, keepdim=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.phi(x)
+        encoding: Tensor = self.rho((self.weights(features) * features).sum(1))
+        return torch.nn.functional.normalize(encoding, dim=1)
+
+
+class DeepSoftmax(DeepExpWithoutMaximum):
+    """The correct twin: an overflow is the product of a hundred per layer, squared by the norm."""
+
+    depth = 16
+
+    def weights(self, features: Tensor) -> Tensor:
+        weights: Tensor = self.logit(features).softmax(1)
+        return weights
+
+
+def _layers(number: int) -> list[nn.Module]:
+    return [layer for _ in range(number) for layer in (nn.SiLU(), nn.Linear(WIDTH, WIDTH))]

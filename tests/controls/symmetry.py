@@ -171,14 +171,57 @@ class PositionalLayer(Layer):
         return features.mean(1, keepdim=True) + 1e-6 * positions(features).sin()
 
 
-class SortedLayer(Layer):
-    """Returns its outputs in sorted order."""
-
-    breaks: ClassVar[str] = "symmetry.elements"
-    also: ClassVar[tuple[str, ...]] = ("mbc.partition",)
+class SortedOutputs(Layer):
+    """Correct: returns its outputs in sorted order, so that they belong to the set."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x).sort(1).values
+
+
+class SortedLayer(Layer):
+    """Returns one of its outputs in sorted order, and the others in the order of the elements."""
+
+    breaks: ClassVar[str] = "symmetry.elements"
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = super().forward(x)
+        return torch.cat([out[..., :1].sort(1).values, out[..., 1:]], 2)
+
+
+class ChannelsFirst(Layer):
+    """Correct: returns `B x d x n`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).transpose(1, 2)
+
+
+class CausalChannelsFirst(ChannelsFirst):
+    """Returns `B x d x n`, and lets an element attend only to those before it."""
+
+    breaks: ClassVar[str] = "symmetry.elements"
+
+    def context(self, features: Tensor) -> Tensor:
+        return features.cumsum(1)
+
+
+class ClassToken(Layer):
+    """Correct: returns the mean before the outputs of the elements, `B x (n + 1) x d`."""
+
+    def token(self, out: Tensor) -> Tensor:
+        return out.mean(1, keepdim=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = super().forward(x)
+        return torch.cat([self.token(out), out], 1)
+
+
+class TokenOfFirstElement(ClassToken):
+    """Returns the first output once more, as a token of the set."""
+
+    breaks: ClassVar[str] = "symmetry.elements"
+
+    def token(self, out: Tensor) -> Tensor:
+        return out[:, :1]
 
 
 class BatchCentred(Mean):

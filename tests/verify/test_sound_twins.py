@@ -1,7 +1,6 @@
 """Sound twins of the controls: encoders that are close to a fault, and keep the law that names it."""
 
 import contextlib
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -18,8 +17,9 @@ from mbcbench.verify.law_result import LawResult
 from tests.controls import control
 from tests.controls.base import SLOTS, WIDTH, Mean, Slots, Slotted, hide
 from tests.controls.masks import NoNaNGradientOfPadding, TightEdges, TightLayer, TightPairs, ZeroForAbsentSet
-from tests.controls.numerics import BareQuery
+from tests.controls.numerics import BareQuery, ComposedQuery, DeepSoftmax
 from tests.controls.sizes import SetFunction, ZeroForOneElement
+from tests.controls.symmetry import ChannelsFirst, ClassToken, SortedOutputs
 from tests.controls.training import (
     BatchNormOverSets,
     CentredByPastMean,
@@ -116,6 +116,13 @@ class WithoutGradients(Mean):
         return torch.from_numpy(super().features(x).numpy())
 
 
+class Periodic(SetFunction):
+    """A mean of waves of fractional coordinates, whose period is 1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward((2 * torch.pi * x).sin()) + super().forward((2 * torch.pi * x).cos())
+
+
 @pytest.mark.parametrize(
     ("encoder", "law"),
     [
@@ -128,6 +135,8 @@ class WithoutGradients(Mean):
         (SetFunction, "symmetry.size"),
         (LayerNormOverFeatures, "symmetry.train"),
         (BareQuery, "numerics.float32"),
+        (ComposedQuery, "numerics.float32"),
+        (DeepSoftmax, "numerics.float32"),
         (CentredByPastMean, "symmetry.train"),
         (CentredStream, "mbc.train"),
         (DropoutInPlace, "symmetry.train"),
@@ -141,6 +150,10 @@ class WithoutGradients(Mean):
         (BatchNormWithMask, "symmetry.padding"),
         (HiddenAfterwards, "mbc.mask"),
         (HiddenAfterwards, "symmetry.padding"),
+        (SortedOutputs, "symmetry.elements"),
+        (ChannelsFirst, "symmetry.elements"),
+        (ClassToken, "symmetry.elements"),
+        (Periodic, "substance.elements"),
     ],
 )
 def test_a_sound_twin_keeps_the_law(encoder: type[nn.Module], law: str) -> None:
@@ -193,75 +206,6 @@ def test_a_parameter_that_acts_in_train_mode_only_is_not_dead() -> None:
     assert dead.search is not None
     assert dead.search.counterexample is not None
     assert dead.search.counterexample.note == "no gradient: spread"
-
-
-class DictSlots(Slots):
-    """A state that is a dict."""
-
-    def init_state(self, batch_size: int) -> Any:
-        return super().init_state(batch_size)._asdict()
-
-    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
-        return super().update(Slotted(**state), x, mask)._asdict()
-
-    def merge(self, a: Any, b: Any) -> Any:
-        return super().merge(Slotted(**a), Slotted(**b))._asdict()
-
-    def readout(self, state: Any) -> Tensor:
-        return super().readout(Slotted(**state))
-
-
-@dataclass(frozen=True)
-class SlotState:
-    slots: Tensor
-    total: Tensor
-
-
-class DataclassSlots(Slots):
-    """A state that is a dataclass."""
-
-    def init_state(self, batch_size: int) -> Any:
-        return SlotState(*super().init_state(batch_size))
-
-    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
-        return SlotState(*super().update(state, x, mask))
-
-    def merge(self, a: Any, b: Any) -> Any:
-        return SlotState(a.slots, a.total + b.total)
-
-
-class TupleSlots(Slots):
-    """A state that is a tuple, without names."""
-
-    def init_state(self, batch_size: int) -> Any:
-        return tuple(super().init_state(batch_size))
-
-    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
-        return tuple(super().update(Slotted(*state), x, mask))
-
-    def merge(self, a: Any, b: Any) -> Any:
-        return tuple(super().merge(Slotted(*a), Slotted(*b)))
-
-    def readout(self, state: Any) -> Tensor:
-        return super().readout(Slotted(*state))
-
-
-class CountsSlots(Mean):
-    """A state in which `slots` is a number."""
-
-    def init_state(self, batch_size: int) -> Any:
-        return {**super().init_state(batch_size)._asdict(), "slots": 3}
-
-    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
-        part = self.part(x, mask)
-        return {"total": state["total"] + part.total, "number": state["number"] + part.number, "slots": state["slots"]}
-
-    def merge(self, a: Any, b: Any) -> Any:
-        return {"total": a["total"] + b["total"], "number": a["number"] + b["number"], "slots": a["slots"]}
-
-    def readout(self, state: Any) -> Tensor:
-        mean: Tensor = state["total"] / state["number"].clamp(min=1).unsqueeze(1)
-        return mean
 
 
 class Retrieval(SetFunction):
@@ -349,12 +293,6 @@ def test_an_algorithm_that_does_not_converge_on_nan_refuses_it() -> None:
     assert (sound.status, faulty.status) == (Status.PASS, Status.FAIL)
 
 
-def test_a_layer_is_no_stream_of_chunks() -> None:
-    on_partition, on_large = results(TightLayer, "mbc.partition", "mbc.large")
-    assert (on_partition.status, on_large.status) == (Status.SKIP, Status.SKIP)
-    assert on_partition.message == on_large.message == "it is a set-to-set layer: one output per element"
-
-
 def test_an_encoder_that_needs_contiguous_elements_breaks_one_law() -> None:
     layout, partition = results(FlatView, "hygiene.inputs", "mbc.partition")
     assert (layout.status, partition.status) == (Status.FAIL, Status.PASS)
@@ -377,14 +315,3 @@ class FlatView(SetFunction):
 def test_what_a_state_cannot_carry_is_a_failure_and_no_error(name: str, law: str) -> None:
     checker = Checker(control(name).spec, dim_in=3, seed=0)
     assert checker.try_law(get_law(law), BUDGET).status is Status.FAIL
-
-
-@pytest.mark.parametrize("encoder", [DictSlots, DataclassSlots, TupleSlots, CountsSlots])
-def test_a_state_may_be_a_dict_a_dataclass_or_a_tuple(encoder: type[nn.Module]) -> None:
-    laws = [law for law in registry.select(registry.LAWS, None) if law not in EXPENSIVE]
-    outcomes = dict(zip(laws, results(encoder, *laws), strict=True))
-    unexpected = (Status.FAIL, Status.ERROR)
-    assert not {law: result for law, result in outcomes.items() if result.status in unexpected}
-    slots = Status.PASS if encoder in (DictSlots, DataclassSlots) else Status.SKIP
-    assert outcomes["symmetry.slots"].status is slots
-    assert outcomes["substance.slots"].status is slots

@@ -43,6 +43,25 @@ def test_weights_are_what_features_are_multiplied_by_in_a_product() -> None:
     }  # fmt: skip
 
 
+class Composed(nn.Module):
+    """Computes its factors from parameters."""
+
+    def __init__(self, dim_in: int = WIDTH) -> None:
+        super().__init__()
+        self.layer = nn.utils.parametrizations.weight_norm(nn.Linear(dim_in, 4))
+        self.query, self.log_scale = nn.Parameter(torch.randn(4)), nn.Parameter(torch.zeros(4))
+        self.log_spread = nn.Parameter(torch.zeros(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.layer(x).sum(1)
+        return torch.stack([h @ (self.query * self.log_scale.exp()), h @ self.log_spread.exp()], 1)
+
+
+def test_a_factor_made_of_parameters_grows_with_one_of_them() -> None:
+    torch.manual_seed(0)
+    assert weight_names(Composed(), torch.randn(2, 3, WIDTH)) == {"layer.parametrizations.weight.original0", "query"}
+
+
 def test_only_weights_are_scaled() -> None:
     subject = subject_of(Bare)
     scaled = dict(subject.with_weights(10.0).module.named_parameters())
