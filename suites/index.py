@@ -141,7 +141,10 @@ LAWS = Index(
             "laws.hygiene:DETERMINISM",
             "In eval mode, equal inputs give equal outputs, whatever is encoded in between.",
         ),
-        "hygiene.rng": ("laws.hygiene:RNG", "In eval mode, the global random state is left unchanged."),
+        "hygiene.rng": (
+            "laws.hygiene:RNG",
+            "In eval mode, the global random state and the settings of the process are left unchanged.",
+        ),
         "hygiene.inputs": (
             "laws.hygiene:INPUTS",
             "Input and mask are not modified, and the memory layout of the input does not matter.",

@@ -29,7 +29,6 @@ from tests.controls.training import (
 )
 
 BUDGET = Budget(examples=64, min_examples=4)
-EXPENSIVE = ("mbc.large",)
 
 
 def results(encoder: type[nn.Module], *laws: str) -> list[LawResult]:
