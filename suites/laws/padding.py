@@ -10,11 +10,11 @@ from torch import Tensor
 from mbcbench.types import Encoder
 from mbcbench.verify.culprit import Part, locate_module
 from mbcbench.verify.example import Example, ExampleData
-from mbcbench.verify.law import Law, masks_sets
+from mbcbench.verify.law import Law, NotApplicable, masks_sets
 from mbcbench.verify.layout import Alignment
 from mbcbench.verify.observed_subject import locate_state
 from mbcbench.verify.subject import Subject
-from mbcbench.verify.tolerance import Comparison
+from mbcbench.verify.tolerance import Comparison, gaps
 
 from .comparison import add_part, no_gap, of_first_sets, unless_refused, violation
 from .masked_gradients import compare_gradients
@@ -62,6 +62,8 @@ def check_padding(subject: Subject, data: ExampleData) -> Comparison:
         # The encoder refuses padding that is not finite with a message. Finite padding must still have no influence.
         actual = subject.encode_masked(padded.nan_to_num(posinf=0.0), present)
     expected = subject.encode(data.x)
+    if not subject.is_layer and subject.encode(padded.nan_to_num(posinf=0.0)).shape != expected.shape:
+        raise NotApplicable("sets of different sizes have encodings of different shapes, which cannot be compared")
     comparison = subject.compare(_of_present(subject, actual, present, expected), expected, data.x)
     if not subject.deterministic:
         return comparison
@@ -107,8 +109,16 @@ def _changes(subject: Subject, x: Tensor, padding: Padded) -> bool:
 
 
 def _of_present(subject: Subject, out: Tensor, present: Tensor, like: Tensor) -> Tensor:
-    """Return the encodings of padded sets; of a layer, the outputs of present elements, of the shape of `like`."""
-    return of_present(out, present, like) if subject.is_layer else out
+    """Return the encodings of padded sets; of a layer, the outputs of present elements, of the shape of `like`.
+
+    Outputs that do not belong to single elements, such as sorted ones, may also be the first ones, before those of
+    padding. `like` is without padding, so it shows which they are.
+    """
+    if not subject.is_layer:
+        return out
+    outputs = [of_present(out, present, like), corner(out, like)]
+    comparable = [part for part in outputs if part.shape == like.shape]
+    return min(comparable, key=lambda part: float(gaps(part.detach(), like.detach()).max()), default=outputs[0])
 
 
 def _draw_padded(subject: Subject, data: ExampleData) -> Padded:

@@ -8,7 +8,7 @@ from mbcbench.records.record import Status
 from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.law import get_law
 from mbcbench.verify.law_result import LawResult
-from tests.controls.base import WIDTH
+from tests.controls.base import WIDTH, hide
 from tests.controls.masks import TightLayer
 from tests.controls.sizes import SetFunction
 from tests.controls.symmetry import ClassToken, Layer
@@ -80,3 +80,36 @@ def test_a_layer_is_no_stream_of_chunks() -> None:
     on_partition, on_large = results(TightLayer, "mbc.partition", "mbc.large")
     assert (on_partition.status, on_large.status) == (Status.SKIP, Status.SKIP)
     assert on_partition.message == on_large.message == "it is a set-to-set layer: one output per element"
+
+
+class MaskedSpectrum(SetFunction):
+    """Features of all elements, sorted; zeros for absent ones come last."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        features = self.phi(hide(x, mask)).tanh() + 2
+        return hide(features, mask).sort(1, descending=True).values
+
+
+class LeakySpectrum(MaskedSpectrum):
+    """Its faulty twin: features of padding are sorted too."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return super().forward(hide(x, mask))
+
+
+class MaskedDistances(Distances):
+    """Distances of which those of absent elements are zeros, at the end."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return super().forward(hide(x, mask))
+
+
+def test_sorted_outputs_of_padding_come_last() -> None:
+    (sound,), (faulty,) = (results(encoder, "symmetry.padding") for encoder in (MaskedSpectrum, LeakySpectrum))
+    assert (sound.status, faulty.status) == (Status.PASS, Status.FAIL)
+
+
+def test_padding_that_changes_the_shape_of_an_encoding_cannot_be_compared() -> None:
+    (padding,) = results(MaskedDistances, "symmetry.padding")
+    assert padding.status is Status.SKIP
+    assert padding.message.startswith("sets of different sizes have encodings of different shapes")
