@@ -14,7 +14,7 @@ class ViewOfTransposed(Mean):
     breaks: ClassVar[str] = "hygiene.inputs"
     # Chunks of a batch are slices of a larger tensor.
     also: ClassVar[tuple[str, ...]] = (*ORDERED, "mbc.fork", "mbc.empty", "mbc.memory", "hygiene.rng", "hygiene.dtype",
-        "symmetry.padding", "substance.interactions")  # fmt: skip
+        "symmetry.padding", "symmetry.batch", "substance.interactions")  # fmt: skip
 
     def features(self, x: Tensor) -> Tensor:
         return super().features(x.view(-1, x.shape[2])).view(*x.shape[:2], WIDTH)
