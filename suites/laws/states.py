@@ -67,11 +67,11 @@ def check_fork(subject: Subject, data: ExampleData) -> Comparison:
     Source: the protocol; the elements of a monoid are values.
 
     Why it matters: a running prediction reads out in mid-stream, a search continues one prefix in many ways, a server
-    interleaves the streams of its clients. `state.total += ...` or a buffer on the module breaks each of these, also
-    if that happens with a mask only.
+    interleaves the streams of its clients. `state.total += ...` or a buffer on the module breaks each of these, even
+    if it is used with a mask only.
 
-    A state may be a view of the chunk that it comes from: this law does not overwrite chunks. Who does, as a loader
-    that reuses its buffer, gives the encoder copies.
+    A state may be a view of the chunk that it comes from: this law does not overwrite chunks. Code that does, such as
+    a loader that reuses its buffer, must give the encoder copies.
 
     How to fix a failure: return a new state from update and merge (`a + b`, not `a += b`); store nothing on the module.
     """
@@ -264,8 +264,8 @@ def check_memory(subject: Subject, data: ExampleData) -> Comparison:
     How to fix a failure: keep statistics of fixed size. An encoder that needs all elements is not a streaming one.
 
     If a state has grown, more elements follow, up to 8,192 in all. An encoder whose state stops growing by then keeps
-    the law, for example a buffer of the 100 largest elements. Where the encoder takes a mask, masked chunks follow in a
-    stream of their own: a state may keep its masks.
+    the law, for example a buffer of the 100 largest elements. Where the encoder takes a mask, a stream of masked chunks
+    is tried too, because a state may keep its masks.
     """
     comparison = _compare_sizes(subject, data, subject.update)
     if comparison.is_broken or not subject.takes_mask:
@@ -305,9 +305,9 @@ def check_train(subject: Subject, data: ExampleData) -> Comparison:
     Source: Section 2.5 of the Slot Set Encoder paper trains on streams.
 
     Why it matters: slots drawn again for each chunk, BatchNorm over the elements of a chunk or dropout masks per chunk
-    make the encodings of a stream and of the set different functions, in train mode only. So does a merge that is
-    another one in train mode; states of two parts of the stream are merged too. Each encoding is made by a copy of the
-    encoder: what one leaves in a buffer, such as a running mean, does not reach the other.
+    make the encodings of a stream and of the set different functions, in train mode only. So does a merge that
+    differs in train mode: the states of two parts of the stream are merged too. Each encoding is computed by a copy of
+    the encoder, so that a running mean which one of them changes does not reach the other.
 
     How to fix a failure: draw slots once, in init_state; keep layers that couple elements (BatchNorm) outside of the
     set encoder. Dropout on single elements draws for each of them, and so differently for a stream and the full set:

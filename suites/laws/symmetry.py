@@ -153,8 +153,8 @@ def check_elements(subject: Subject, data: ExampleData) -> Comparison:
 
     A layer with an output for each pair or triple of elements, `B x n x n`, may permute several axes. Elements may also
     be along another axis, `B x d x n`, or before or after tokens, `B x (n + 1) x d`. The outputs may also stay as they
-    are, as those of a layer that sorts them or returns n eigenvalues: these belong to the set. Sets with more than 2^23
-    outputs are left out.
+    are, if they belong to the set and not to its elements, such as sorted features or n eigenvalues. Sets with more
+    than 2^23 outputs are left out.
     """
     n, num_axes = data.x.shape[1], len(subject.element_axes)
     if len(data.x) * n**num_axes > _MAX_ENTRIES:
