@@ -14,7 +14,7 @@ from mbcbench.verify.law import Law, NotApplicable, masks_sets
 from mbcbench.verify.layout import Alignment
 from mbcbench.verify.observed_subject import locate_state
 from mbcbench.verify.subject import Subject
-from mbcbench.verify.tolerance import Comparison, gaps
+from mbcbench.verify.tolerance import Comparison, gaps, max_norms
 
 from .comparison import add_part, no_gap, of_first_sets, unless_refused, violation
 from .masked_gradients import compare_gradients
@@ -32,6 +32,7 @@ from .padded import (
 from .train_mode import compare_padded, seeded_encoding
 
 _ORDINARY_SIZES = (2, 5)
+_SAME = 1e-9  # of the outputs
 _NUM_RAGGED = 3  # sets of unequal sizes in one batch
 
 
@@ -66,7 +67,7 @@ def check_padding(subject: Subject, data: ExampleData) -> Comparison:
         n, length = data.x.shape[1], padded.shape[1]
         if subject.encode(data.x[:, torch.arange(length) % n]).shape != expected.shape:
             raise NotApplicable("sets of different sizes have encodings of different shapes, which cannot be compared")
-    comparison = subject.compare(_of_present(subject, actual, present, expected), expected, data.x)
+    comparison = subject.compare(_of_present(subject, actual, Padded(padded, present), expected), expected, data.x)
     if not subject.deterministic:
         return comparison
     if first is not None and not math.isfinite(first) and comparison.is_broken:
@@ -107,20 +108,28 @@ def _changes(subject: Subject, x: Tensor, padding: Padded) -> bool:
     if actual is None:
         return False
     expected = subject.encode(x)
-    return subject.compare(_of_present(subject, actual, padding.present, expected), expected, x).is_broken
+    return subject.compare(_of_present(subject, actual, padding, expected), expected, x).is_broken
 
 
-def _of_present(subject: Subject, out: Tensor, present: Tensor, like: Tensor) -> Tensor:
+def _of_present(subject: Subject, out: Tensor, padded: Padded, like: Tensor) -> Tensor:
     """Return the encodings of padded sets; of a layer, the outputs of present elements, of the shape of `like`.
 
-    Outputs that do not belong to single elements, such as sorted ones, may also be the first ones, before those of
-    padding. `like` is without padding, so it shows which they are.
+    Outputs that belong to the set and not to its elements, such as sorted ones, are the first, before those of padding.
+    `like` are the outputs for the sets without padding.
     """
     if not subject.is_layer:
         return out
-    outputs = [of_present(out, present, like), corner(out, like)]
-    comparable = [part for part in outputs if part.shape == like.shape]
-    return min(comparable, key=lambda part: float(gaps(part.detach(), like.detach()).max()), default=outputs[0])
+    outputs = of_present(out, padded.present, like)
+    if _are_same(outputs, like):
+        return outputs
+    # Sorted outputs, say, stay as they are when the elements are reversed.
+    x = padded.x[padded.present].view(len(padded.x), -1, padded.x.shape[2])
+    return corner(out, like) if _are_same(subject.encode(x.flip(1)), like) else outputs
+
+
+def _are_same(a: Tensor, b: Tensor) -> bool:
+    a, b = a.detach(), b.detach()
+    return a.shape == b.shape and bool((gaps(a, b) <= _SAME * max_norms(b)).all())
 
 
 def _draw_padded(subject: Subject, data: ExampleData) -> Padded:
@@ -217,7 +226,7 @@ def _compare_in_train_mode(subject: Subject, data: ExampleData) -> Comparison:
         training = subject.in_train_mode.copy()
         training.module = module
         out = training.encode_masked(padded, present)
-        return _of_present(subject, out, present, subject.encode(data.x))
+        return _of_present(subject, out, Padded(padded, present), subject.encode(data.x))
 
     return compare_padded(subject, data, seeded_encoding, encode_padded)
 
@@ -227,7 +236,7 @@ def _compare_gradients(subject: Subject, data: ExampleData) -> Comparison:
 
     def encode_padded(parts: Sequence[Padded], like: Tensor) -> Tensor:
         (padded,) = parts
-        return _of_present(subject, subject.encode_masked(*padded), padded.present, like)
+        return _of_present(subject, subject.encode_masked(*padded), padded, like)
 
     return compare_gradients(subject, data, lambda x, _: [x], lambda module, parts: module(parts[0]), encode_padded)
 

@@ -36,7 +36,8 @@ class Hangs(Enc):
             pass
 class StartsThread(Enc):
     def forward(self, x):
-        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+        if threading.active_count() < 8:  # each has a stack, and memory is limited
+            threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
         return super().forward(x)
 class NotesBuild(Enc):
     def __init__(self, dim_in):
