@@ -7,12 +7,17 @@ With --unpack, the packed records become a run under ROOT, so that the same comm
 machine. With --verify, N trainings are repeated with the installed sources. If all scores are reproduced within the
 tolerance of `mbcbench.records.reference`, the records count as those of the installed sources, and are marked so;
 run.json says how many were the same in each item of each test.
+
+Another processor rounds differently, and a few scores then differ by more than the tolerance. There, write the outcomes
+of the earlier sources first (--verify N --baseline FILE, in a checkout of them): with that file, the installed sources
+must have the same outcome for each item of each test.
 """
 
 import argparse
+import json
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, help="folder of the runs")
     parser.add_argument("--verify", type=int, default=0, metavar="N", help="repeat N trainings with these sources")
+    parser.add_argument("--baseline", type=Path, help="outcomes with earlier sources; written if there is no such file")
     parser.add_argument("--out", type=Path, default=reference.FOLDER, help="folder of the package data")
     parser.add_argument("--unpack", action="store_true", help="make a run of the package data instead")
     options = parser.parse_args(arguments)
@@ -46,8 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"unpacked to {unpack(options.out, options.root)}")
         return
     cells, records, info = collect(options.root)
+    drawn = draw(cells, records, options.verify)
+    if options.baseline and not options.baseline.exists():
+        write_baseline(options.baseline, drawn)
+        return
     if options.verify:
-        same = verify(draw(cells, records, options.verify), records)
+        same = verify(drawn, records, read_baseline(options.baseline))
         info["verified"] = {"commit": system.commit(), "cells": options.verify, "same": same}
         cells, records = stamp(cells, records)
     reference.save(options.out, info, cells, records)
@@ -77,7 +87,10 @@ def collect(root: Path) -> tuple[list[Cell], list[Record], dict[str, Any]]:
 def unpack(packed: Path, root: Path) -> Path:
     """Write the packed records as a run, whose cells `mbcbench run` does not run again."""
     results = reference.load(packed)
-    run = store.Run.create(root, profile="standard", seed=0, argv=[], encoders=[], suites=[])
+    # When, where and by which sources they were made stays as it is.
+    about = {name: results.info[name] for name in ABOUT if name in results.info}
+    lists: dict[str, Any] = {"argv": [], "encoders": [], "suites": []}
+    run = store.Run.create_from(root, {**about, **lists, "profile": "standard", "seed": 0, "reference": None})
     run.plan(list(results.cells.values()), {})
     run.append(results.records)
     run.close()
@@ -95,24 +108,46 @@ def draw(cells: Sequence[Cell], records: Sequence[Record], count: int) -> list[C
     return drawn
 
 
-def verify(cells: Sequence[Cell], records: Sequence[Record]) -> int:
+def verify(cells: Sequence[Cell], records: Sequence[Record], baseline: Mapping[str, Any]) -> int:
     """Run cells again, and return how many have the same outcome for each item of each test.
 
-    Exit with a message at the first whose scores in one piece differ by more than the tolerance.
+    Exit with a message at the first whose scores in one piece differ by more than the tolerance, or at the first whose
+    outcomes are not those of the baseline, if there is one.
     """
-    torch.set_num_threads(1)
     same = 0
     for cell in cells:
         expected = [record for record in records if record.cell == cell.key]
-        suite: Suite = registry.plugin(registry.SUITES, cell.suite).load()
-        actual = list(suite.run(cell))
-        is_same = [*map(outcome, actual)] == [*map(outcome, expected)]
+        actual, outcomes = repeat(cell)
         name = f"{cell.encoder} on {cell.case}, seed {cell.seed}"
-        if not is_same and not all(map(_is_reproduced, actual, expected)):
+        is_same = outcomes == (baseline[key_of(cell)] if baseline else [*map(outcome, expected)])
+        if not is_same and (baseline or not all(map(_is_reproduced, actual, expected))):
             sys.exit(f"{name}, has other scores with these sources")
         print(f"{'the same' if is_same else 'within the tolerance'}: {name}", flush=True)
         same += is_same
     return same
+
+
+def write_baseline(path: Path, cells: Sequence[Cell]) -> None:
+    """Run cells again, and write their outcomes: those of the installed sources on this machine."""
+    path.write_text(json.dumps({key_of(cell): repeat(cell)[1] for cell in cells}), encoding="utf-8")
+
+
+def read_baseline(path: Path | None) -> dict[str, Any]:
+    """Return the outcomes that `write_baseline` wrote, by `key_of`; none without a path."""
+    return json.loads(path.read_text(encoding="utf-8")) if path else {}
+
+
+def key_of(cell: Cell) -> str:
+    """Return a key of a cell that does not depend on the sources."""
+    return json.dumps([cell.suite, cell.case, cell.encoder, cell.seed, cell.params], sort_keys=True)
+
+
+def repeat(cell: Cell) -> tuple[list[Record], list[Any]]:
+    """Run a cell again; return its records and their outcomes, as JSON has them."""
+    torch.set_num_threads(1)
+    suite: Suite = registry.plugin(registry.SUITES, cell.suite).load()
+    records = list(suite.run(cell))
+    return records, [outcome(record) for record in records]
 
 
 def stamp(cells: Sequence[Cell], records: Sequence[Record]) -> tuple[list[Cell], list[Record]]:
@@ -124,8 +159,10 @@ def stamp(cells: Sequence[Cell], records: Sequence[Record]) -> tuple[list[Cell],
     return list(stamped.values()), [replace(record, cell=stamped[record.cell].key) for record in records]
 
 
-def outcome(record: Record) -> tuple[Any, ...]:
-    return record.encoder, record.metric, record.value, record.detail.get("outcomes")
+def outcome(record: Record) -> Any:
+    """Return the encoder, the metric, its value and the outcome of each item, as JSON has them."""
+    fields = [record.encoder, record.metric, record.value, record.detail.get("outcomes")]
+    return json.loads(json.dumps(fields))
 
 
 def _is_reproduced(actual: Record, expected: Record) -> bool:
