@@ -75,6 +75,26 @@ def test_a_training_with_another_result_leaves_the_run_as_it_is(run: Path, monke
     assert (run / CELLS).read_text() == before
 
 
+def test_on_another_processor_the_outcomes_of_earlier_sources_are_compared(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    baseline = tmp_path / "outcomes.json"
+    call = [str(run), "--repeat", "1", "--baseline", str(baseline)]
+    restamp.main(call)
+    assert baseline.exists()
+    assert "verified" not in store.info(run)
+    monkeypatch.setattr(  # the run was made on a processor that rounds differently
+        restamp,
+        "trainings",
+        lambda folder: {r.cell: [replace(r, value=0.7)] for r in store.records(folder) if r.suite == "trained"},
+    )
+    restamp.main(call)
+    assert len(store.info(run)["verified"]) == 1
+    baseline.write_text(baseline.read_text().replace("b:1", "b:0"))
+    with pytest.raises(SystemExit, match="has other results with these sources"):
+        restamp.main(call)
+
+
 def test_no_run_is_kept_without_a_training_that_was_repeated(run: Path) -> None:
     before = (run / CELLS).read_text()
     with pytest.raises(SystemExit, match="would be repeated; nothing was changed"):
