@@ -63,7 +63,7 @@ tour: venv
 detection: venv
 	OMP_NUM_THREADS=1 $(BIN)/python tools/detection.py
 
-# Whether verdicts on sound encoders depend on the seed (docs/seeds.md): two and a half hours on one core, resumable.
+# Whether verdicts on sound encoders depend on the seed (docs/seeds.md): three hours on one core, resumable.
 seeds: venv
 	OMP_NUM_THREADS=1 $(BIN)/python tools/seeds.py
 
