@@ -1,9 +1,9 @@
 """Judge sound encoders under many seeds and count the verdicts that change: writes docs/seeds.md.
 
 The encoders are the registered ones and the correct, the ill-conditioned and the cancelling ones of `tests/controls`.
-Each is built and searched under every seed. Finished judgements are kept in .seeds and not repeated, as long as the
-sources of mbcbench do not change. Where only some laws have changed, `--law` judges these again: the page shows the
-latest judgement of each encoder, seed and law, and the commits of all of them. Remove .seeds to begin anew.
+Each is built and searched under every seed. Finished judgements are kept in .seeds, and in docs/seeds.jsonl.xz when the
+page is written; they are not repeated as long as the sources of mbcbench do not change. Where only some laws have
+changed, `--law` judges these again: the page shows the latest judgement of each encoder, seed and law, and the commits.
 """
 
 import argparse
@@ -39,6 +39,7 @@ class Effort(NamedTuple):
 
 
 KEPT = DOCS.parent / ".seeds"
+PACKED = DOCS / "seeds.jsonl.xz"
 EFFORTS = {"quick": Effort(256, 30), "check": Effort(600, 20)}
 EXPENSIVE = ("mbc.large", "mbc.program")  # left out for the encoders of the tests
 ALARMS = ("fail", "error", "xpass", "timeout", "oom")
@@ -76,14 +77,16 @@ def judge(subject: Subject, laws: Sequence[str], effort: str, seed: int) -> list
     """Return the verdicts of some laws on one encoder under one seed."""
     checker = Checker(subject.target, dim_in=None if subject.kind == "registered" else 3, seed=seed)
     records = [checker.judge(law, Budget(EFFORTS[effort].examples)) for law in laws]
-    key = {"encoder": subject.name, "kind": subject.kind, "effort": effort, "seed": seed, "commit": commit()}
-    return [{**key, "law": r.case, "status": str(r.status), "message": r.message} for r in records]
+    key = {"encoder": subject.name, "kind": subject.kind, "effort": effort, "seed": seed}
+    sources = {"commit": commit(), "sources": digest.installed()}
+    return [{**key, **sources, "law": record.case, "status": str(record.status)} for record in records]
 
 
 def judge_all(effort: str, path: Path, selected: Collection[str]) -> None:
     """Judge what is not yet in the file, by the selected laws."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    done = {(row["encoder"], row["seed"], row["law"]) for row in map(json.loads, lines)}
+    frame = read_judgements(path.parent)
+    of_today = frame[(frame["effort"] == effort) & (frame["sources"] == digest.installed())]
+    done = set(of_today[["encoder", "seed", "law"]].itertuples(index=False, name=None))
     for seed in range(EFFORTS[effort].seeds):
         for subject in subjects():
             laws = [law for law in subject.laws if law in selected and (subject.name, seed, law) not in done]
@@ -128,7 +131,8 @@ def change_table(changed: pd.DataFrame) -> str:
 def source_rows(frame: pd.DataFrame) -> Iterator[list[str]]:
     """Yield a row for each commit whose judgements are shown: all laws, or the names of those judged again."""
     num_laws = frame["law"].nunique()
-    for name, part in frame.groupby("commit", sort=False):
+    parts = sorted(frame.groupby("commit"), key=lambda part: -len(part[1]))
+    for name, part in parts:
         laws = sorted(part["law"].unique())
         efforts = (f"{n} of {effort}" for effort, n in part.groupby("effort", sort=False)["seed"].nunique().items())
         named = "all" if len(laws) == num_laws else ", ".join(laws)
@@ -142,25 +146,26 @@ def main() -> None:
     parser.add_argument("--law", action="append", help="judge only these laws, as in `mbcbench check --law`")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    folder = KEPT / digest.installed()
-    folder.mkdir(parents=True, exist_ok=True)
+    KEPT.mkdir(exist_ok=True)
     for effort in options.effort or [*EFFORTS]:
-        judge_all(effort, folder / f"{effort}.jsonl", registry.select(registry.LAWS, options.law))
-    write_page(KEPT)
+        judge_all(effort, KEPT / f"{effort}.jsonl", registry.select(registry.LAWS, options.law))
+    write_page(read_judgements(KEPT))
 
 
-def read_judgements(kept: Path) -> pd.DataFrame:
-    """Return the latest judgement of each encoder, effort, seed and law."""
-    paths = [path for effort in EFFORTS for path in kept.glob(f"*/{effort}.jsonl")]
-    paths.sort(key=lambda path: path.stat().st_mtime)
-    frame = pd.concat([pd.read_json(path, lines=True) for path in paths], ignore_index=True)
+def read_judgements(kept: Path, packed: Path = PACKED) -> pd.DataFrame:
+    """Return the latest judgement of each encoder, effort, seed and law: of the packed ones and of those in `kept`."""
+    paths = [path for path in (packed, *(kept / f"{effort}.jsonl" for effort in EFFORTS)) if path.exists()]
+    columns = ["effort", "encoder", "kind", "seed", "law", "status", "commit", "sources"]
+    frames = [pd.read_json(path, lines=True, dtype={"commit": str, "sources": str}) for path in paths]
+    frame = pd.concat([pd.DataFrame(columns=columns), *frames], ignore_index=True)
     latest = frame.drop_duplicates(["effort", "encoder", "seed", "law"], keep="last")
-    return latest.sort_values("effort", ascending=False, kind="stable", ignore_index=True)
+    order = {"effort": False, "kind": False, "encoder": True, "law": True, "seed": True}  # True for ascending
+    return latest.sort_values([*order], ascending=[*order.values()], ignore_index=True)
 
 
-def write_page(kept: Path) -> None:
-    """Write the page from the folder of judgements."""
-    frame = read_judgements(kept)
+def write_page(frame: pd.DataFrame) -> None:
+    """Write the page, and pack the judgements that it shows."""
+    frame.to_json(PACKED, orient="records", lines=True, compression="xz")
     changed = changes(frame)
     headings = ["effort", "encoders", "number", "seeds", "judgements", "alarms", "verdicts that change"]
     seeds = frame.groupby("effort")["seed"].nunique()
