@@ -20,6 +20,7 @@ Cut = Callable[[Tensor, Tensor], Sequence[Tensor]]  # of sets and their position
 Encode = Callable[[Encoder, Sequence[Tensor]], Tensor]
 EncodePadded = Callable[[Sequence[Padded], Tensor], Tensor]  # of chunks, like an encoding without padding
 
+_MAX_PARAMETERS = 10_000
 _NOT_FINITE = (
     "the gradient of a padded set is NaN or infinite, although its encoding is right: "
     "some step is not differentiable on padding, such as the square root of 0"
@@ -115,7 +116,10 @@ def _gradients_of_padded(
 def _gradients(
     module: Encoder, chunks: Sequence[Tensor], encode: Callable[[Sequence[Tensor]], Tensor], data: ExampleData
 ) -> tuple[list[Tensor], Tensor, int]:
-    """Return the gradients of a linear loss for chunks and for all parameters, and the number of sets."""
+    """Return the gradients of a linear loss for chunks and for parameters, and the number of sets.
+
+    Of a large model, parameters at equal distances stand for all: their gradient is compared once per set.
+    """
     with torch.enable_grad():
         leaves = [chunk.detach().clone().requires_grad_() for chunk in chunks]
         inputs = [*leaves, *(p for p in module.parameters() if p.requires_grad)]
@@ -124,4 +128,4 @@ def _gradients(
         gradients = gradients_of(loss, inputs)
     filled = [torch.zeros_like(i) if g is None else g for i, g in zip(inputs, gradients, strict=True)]
     parameters = torch.cat([g.flatten() for g in filled[len(leaves) :]] or [chunks[0].new_zeros(0)])
-    return filled[: len(leaves)], parameters, len(chunks[0])
+    return filled[: len(leaves)], parameters[:: len(parameters) // _MAX_PARAMETERS + 1], len(chunks[0])
