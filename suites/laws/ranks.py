@@ -30,6 +30,8 @@ from mbcbench.verify.law_run import LawTimeout
 
 SECONDS = 30.0  # of a call: a group that takes longer is assumed to wait for ever
 POLL_SECONDS = 0.2
+SECONDS_OF_DEATH = 0.2  # after the first failure: a rank that died is noticed later than those that talked to it
+DIES = "dies"
 HOST = "127.0.0.1"
 
 Result = TypeVar("Result", bound=tuple[Tensor, ...])
@@ -117,33 +119,42 @@ def _collect(ranks: list[_Rank]) -> list[_Report]:
     deadline = time.monotonic() + SECONDS
     reports: dict[int, _Report] = {}
     while len(reports) < len(ranks):
-        pending = {rank.reader: rank for rank in ranks if rank.number not in reports}
-        ready = wait(list(pending), max(0.0, deadline - time.monotonic()))
-        if not ready:
+        if not _receive_ready(ranks, reports, max(0.0, deadline - time.monotonic())):
             raise LawTimeout(f"{len(ranks)} processes did not agree on an encoding within {SECONDS:g} s")
-        for reader in ready:
-            assert isinstance(reader, Connection)
-            number = pending[reader].number
-            reports[number] = _receive(reader)
-            _raise_failure(reports[number], f"rank {number} of {len(ranks)}" if len(ranks) > 1 else "one process")
+        if any(report.error for report in reports.values()):
+            time.sleep(SECONDS_OF_DEATH)
+            _receive_ready(ranks, reports, 0.0)
+            _raise_failure(reports, len(ranks))
     return [reports[number] for number in range(len(ranks))]
+
+
+def _receive_ready(ranks: list[_Rank], reports: dict[int, _Report], seconds: float) -> int:
+    """Wait for reports of ranks that have not reported, and add them; return their number."""
+    pending = {rank.reader: rank.number for rank in ranks if rank.number not in reports}
+    ready = wait(list(pending), seconds)
+    for reader in ready:
+        assert isinstance(reader, Connection)
+        reports[pending[reader]] = _receive(reader)
+    return len(ready)
 
 
 def _receive(reader: Connection) -> _Report:
     try:
         report: _Report = reader.recv()
     except (EOFError, OSError):
-        return _Report(error="dies")
+        return _Report(error=DIES)
     return report
 
 
-def _raise_failure(report: _Report, rank: str) -> None:
+def _raise_failure(reports: dict[int, _Report], size: int) -> None:
+    """Raise the error of a rank that failed: first one that died, which made others fail that talked to it."""
+    number, report = min(reports.items(), key=lambda item: (not item[1].error, item[1].error != DIES, item[0]))
     if not report.is_connected:
         raise NoGroupError(f"processes cannot form a group here: {report.error}")
+    rank = f"rank {number} of {size}" if size > 1 else "one process"
     if report.is_out_of_memory:
         raise MemoryError(f"{rank}: {report.error}")
-    if report.error:
-        raise RankError(f"{rank} {report.error}")
+    raise RankError(f"{rank} {report.error}")
 
 
 # ---- in the process of a rank
