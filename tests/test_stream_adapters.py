@@ -149,7 +149,7 @@ def test_the_modules_own_forward_is_compared_with_the_stream() -> None:
 
 
 class Metric:
-    """A running mean that is no module and holds one stream."""
+    """A running mean that is not a module and holds one stream."""
 
     def __init__(self) -> None:
         self.reset()

@@ -1,6 +1,13 @@
 """Base class of modes that see every operation of PyTorch, including the parts of composite ones."""
 
+from typing import Any
+
 from torch.utils._python_dispatch import TorchDispatchMode
+
+
+def operation_name(func: Any) -> str:
+    """Return the name of an operation that a mode sees, without that of its overload."""
+    return str(getattr(func, "overloadpacket", func).__name__)
 
 
 class DispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-call] # of torch

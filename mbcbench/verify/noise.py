@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mbcbench.verify.dispatch import DispatchMode
+from mbcbench.verify.dispatch import DispatchMode, operation_name
 
 NOISE = 2 * torch.finfo(torch.float64).eps
 
@@ -73,7 +73,7 @@ class NoisyArithmetic(DispatchMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Call one operation, with noise."""
-        operation = getattr(func, "overloadpacket", func).__name__
+        operation = operation_name(func)
         spares_whole = operation in _ARITHMETIC
         if operation in _REDUCING:
             args = tuple(a * self._factors(a, spares_whole) if _rounds(a) else a for a in args)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench.types import Encoder
-from mbcbench.verify.dispatch import DispatchMode
+from mbcbench.verify.dispatch import DispatchMode, operation_name
 
 # Products of matrices or vectors, and the position of their first factor.
 _PRODUCTS = {"mm": 0, "bmm": 0, "mv": 0, "dot": 0, "convolution": 0, "addmm": 1, "addmv": 1, "baddbmm": 1}
@@ -55,7 +55,7 @@ class _LargestProduct(DispatchMode):
     ) -> Any:
         """Call one operation, and measure its result if it is such a product."""
         result = func(*args, **(kwargs or {}))
-        operation = getattr(func, "overloadpacket", func).__name__
+        operation = operation_name(func)
         if operation in _PRODUCTS and (operation not in _AMBIGUOUS or self._has_parameter(args)) and result.numel():
             self.largest = max(self.largest, float(result.abs().amax()))
         return result
@@ -96,7 +96,7 @@ class _Factors(DispatchMode):
     ) -> Any:
         """Call one operation, and collect the parameters among its factors."""
         result = func(*args, **(kwargs or {}))
-        operation = getattr(func, "overloadpacket", func).__name__
+        operation = operation_name(func)
         if operation in _PRODUCTS:
             first = _PRODUCTS[operation]
             self.names.update(name for name, _ in self._factors(args[first : first + 2]))

@@ -11,9 +11,10 @@ from mbcbench.errors import is_out_of_memory, one_line, user_frame
 from mbcbench.verify.domain import is_refusal
 from mbcbench.verify.example import ExampleData
 from mbcbench.verify.law import NotApplicable
-from mbcbench.verify.tolerance import Comparison
+from mbcbench.verify.tolerance import Comparison, gaps, max_norms
 
 T = TypeVar("T")
+_SAME = 1e5  # epsilons: two encodings that differ by less are the same
 
 
 def no_gap(data: ExampleData) -> Comparison:
@@ -57,11 +58,14 @@ def skipping_refusals(what: str) -> Iterator[None]:
 
 
 def of_sets(comparison: Comparison, rows: Tensor, data: ExampleData) -> Comparison:
-    """Return the comparison of some sets of a batch, given by their positions, with zeros for the others."""
+    """Return the comparison of sets at some positions of the batch as one of the batch, with zeros for other sets.
+
+    If the positions repeat a set, the largest values of its copies count.
+    """
 
     def scatter(values: Tensor | None) -> Tensor:
         zeros = torch.zeros(len(data.x), dtype=torch.float64)
-        return zeros if values is None else zeros.index_copy(0, rows, values.double())
+        return zeros if values is None else zeros.scatter_reduce(0, rows, values.double(), "amax")
 
     gap, bound, scale = map(scatter, (comparison.gap, comparison.bound, comparison.scale))
     return comparison._replace(gap=gap, bound=bound, scale=scale)
@@ -70,6 +74,12 @@ def of_sets(comparison: Comparison, rows: Tensor, data: ExampleData) -> Comparis
 def of_first_sets(comparison: Comparison, data: ExampleData) -> Comparison:
     """Return the comparison of the first sets of a batch, with zeros for the others."""
     return of_sets(comparison, torch.arange(len(comparison.gap)), data)
+
+
+def are_same(a: Tensor, b: Tensor) -> bool:
+    """Return True if the encodings of all sets differ by rounding only."""
+    a, b = a.detach(), b.detach()
+    return a.shape == b.shape and bool((gaps(a, b) <= _SAME * torch.finfo(a.dtype).eps * max_norms(a)).all())
 
 
 def worse(a: Comparison, b: Comparison) -> Comparison:

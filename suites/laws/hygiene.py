@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mbcbench.protocol.copying import copy_module
 from mbcbench.protocol.state import tensors
-from mbcbench.verify.dispatch import DispatchMode
+from mbcbench.verify.dispatch import DispatchMode, operation_name
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.isolation import changed_setting, read_settings, restored_settings
 from mbcbench.verify.law import Law, admits_nonfinite
@@ -288,7 +288,7 @@ class _NarrowingWatch(DispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        name = getattr(func, "overloadpacket", func).__name__
+        name = operation_name(func)
         if self.narrowed is None and name not in _CREATING and not name.startswith("new_"):
             results = [t.dtype for t in tensors(out) if t.is_floating_point() and t.dim() > 0]
             narrow = [dtype for dtype in results if dtype.itemsize < self.dtype.itemsize]

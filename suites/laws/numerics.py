@@ -16,6 +16,7 @@ from mbcbench.verify.tolerance import COVERED, Comparison, gaps, max_norms, pert
 from mbcbench.verify.weights import largest_product
 
 from .comparison import no_gap, violation
+from .padded import corner
 
 _WEIGHTS = (1.0, 10.0, 30.0, 100.0)
 _INPUTS = (1.0, 1.0, 100.0)
@@ -204,7 +205,7 @@ def _differ(subject: Subject, whole: Tensor, other: Tensor) -> Tensor:
 
 def _cut_to(whole: Tensor, other: Tensor) -> Tensor:
     """Return an encoding without the outputs of the masked element, the last along each axis of elements."""
-    return other[tuple(slice(length) for length in whole.shape)] if other.dim() == whole.dim() else other
+    return corner(other, whole) if other.dim() == whole.dim() else other
 
 
 def _streamed(encoder: Encoder, x: Tensor, data: ExampleData) -> Tensor:

@@ -14,9 +14,9 @@ from mbcbench.verify.law import Law, NotApplicable, masks_sets
 from mbcbench.verify.layout import Alignment
 from mbcbench.verify.observed_subject import locate_state
 from mbcbench.verify.subject import Subject
-from mbcbench.verify.tolerance import Comparison, gaps, max_norms
+from mbcbench.verify.tolerance import Comparison
 
-from .comparison import add_part, no_gap, of_first_sets, unless_refused, violation
+from .comparison import add_part, are_same, no_gap, of_first_sets, unless_refused, violation
 from .masked_gradients import compare_gradients
 from .padded import (
     PADDING_SCALE,
@@ -32,7 +32,6 @@ from .padded import (
 from .train_mode import compare_padded, seeded_encoding
 
 _ORDINARY_SIZES = (2, 5)
-_SAME = 1e-9  # of the outputs
 _NUM_RAGGED = 3  # sets of unequal sizes in one batch
 
 
@@ -120,16 +119,11 @@ def _of_present(subject: Subject, out: Tensor, padded: Padded, like: Tensor) -> 
     if not subject.is_layer:
         return out
     outputs = of_present(out, padded.present, like)
-    if _are_same(outputs, like):
+    if are_same(outputs, like):
         return outputs
     # Sorted outputs, say, stay as they are when the elements are reversed.
     x = padded.x[padded.present].view(len(padded.x), -1, padded.x.shape[2])
-    return corner(out, like) if _are_same(subject.encode(x.flip(1)), like) else outputs
-
-
-def _are_same(a: Tensor, b: Tensor) -> bool:
-    a, b = a.detach(), b.detach()
-    return a.shape == b.shape and bool((gaps(a, b) <= _SAME * max_norms(b)).all())
+    return corner(out, like) if are_same(subject.encode(x.flip(1)), like) else outputs
 
 
 def _draw_padded(subject: Subject, data: ExampleData) -> Padded:

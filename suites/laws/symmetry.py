@@ -14,7 +14,7 @@ from mbcbench.verify.observed_subject import locate_state
 from mbcbench.verify.subject import Subject, slots_of
 from mbcbench.verify.tolerance import Comparison, gaps
 
-from .comparison import add_part, no_gap, violation
+from .comparison import add_part, no_gap, of_sets, violation
 from .positions import locate_positions
 
 _MAX_ENTRIES = 2**23  # of the outputs of a layer
@@ -109,18 +109,7 @@ def _compare_batches(
     encoding = encode(data.x)
     if encoding.shape[0] != batch_size:
         return violation(data, f"{encoding.shape[0]} encodings of {batch_size} sets")
-    return _worst_of_copies(subject.compare(encode(data.x[rows]), encoding[rows], data.x[rows]), rows, batch_size)
-
-
-def _worst_of_copies(comparison: Comparison, rows: Tensor, batch_size: int) -> Comparison:
-    """Return the worst comparison among the copies of each set (`B`); a set without copies has no gap."""
-
-    def largest(values: Tensor | None) -> Tensor:
-        nothing = torch.zeros(batch_size, dtype=torch.float64)
-        return nothing if values is None else nothing.scatter_reduce(0, rows, values.double(), "amax")
-
-    gap, bound, scale = map(largest, (comparison.gap, comparison.bound, comparison.scale))
-    return comparison._replace(gap=gap, bound=bound, scale=scale)
+    return of_sets(subject.compare(encode(data.x[rows]), encoding[rows], data.x[rows]), rows, data)
 
 
 def locate_batch(subject: Subject, data: ExampleData) -> str:

@@ -11,13 +11,12 @@ from mbcbench.protocol.copying import copy_module
 from mbcbench.types import Encoder, State
 from mbcbench.verify.example import ExampleData
 from mbcbench.verify.subject import Subject
-from mbcbench.verify.tolerance import Comparison, gaps, max_norms
+from mbcbench.verify.tolerance import Comparison
 
-from .comparison import no_gap, unless_refused
+from .comparison import are_same, no_gap, unless_refused
 
 SeededEncode = Callable[[Encoder, Tensor, int], Tensor]  # of module, sets and a seed
 
-_SAME = 1e5  # epsilons: two encodings that differ by less are the same
 _IN_TRAIN_MODE = "padding changes the encoding in train mode only"
 
 
@@ -50,12 +49,7 @@ def _encode_if_settled(training: Subject, x: Tensor, encode: SeededEncode) -> Te
         if is_out_of_memory(error):
             raise
         return None
-    return encoding if _are_same(encoding, again) and _are_same(encoding, beside) else None
-
-
-def _are_same(a: Tensor, b: Tensor) -> bool:
-    """Return True if two encodings differ by rounding only."""
-    return a.shape == b.shape and bool((gaps(a, b) <= _SAME * torch.finfo(a.dtype).eps * max_norms(a)).all())
+    return encoding if are_same(encoding, again) and are_same(encoding, beside) else None
 
 
 def seeded_encoding(module: Encoder, x: Tensor, seed: int) -> Tensor:

@@ -6,8 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mbcbench.protocol.spec import EncoderSpec
+from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import get_law
+from mbcbench.verify.law_result import LawResult
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 from tests.controls.base import Mean
@@ -26,6 +29,12 @@ def check(law: str, encoder: Callable[[int], nn.Module], *sizes: int, seed: int 
     example = Example(sizes=sizes or (2, 1), kinds=(0, 0), seed=seed)
     with torch.no_grad():
         return get_law(law).check(subject_of(encoder, **more), ExampleData(example, WIDTH))
+
+
+def results(encoder: type[nn.Module], *laws: str) -> list[LawResult]:
+    """Return the results of laws on an encoder of elements of width 3, with a small budget."""
+    checker = Checker(EncoderSpec(name=encoder.__name__, factory=encoder), dim_in=WIDTH, seed=0)
+    return [checker.try_law(get_law(law), Budget(examples=64, min_examples=4)) for law in laws]
 
 
 def holds(comparison: Comparison) -> bool:

@@ -1,24 +1,14 @@
 """Outputs of layers: along which axes they have elements, and what that means for the laws."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.records.record import Status
-from mbcbench.verify.checker import Budget, Checker
-from mbcbench.verify.law import get_law
-from mbcbench.verify.law_result import LawResult
 from tests.controls.base import WIDTH, hide
 from tests.controls.masks import TightLayer
 from tests.controls.sizes import SetFunction
 from tests.controls.symmetry import ClassToken, Layer
-
-BUDGET = Budget(examples=64, min_examples=4)
-
-
-def results(encoder: type[nn.Module], *laws: str) -> list[LawResult]:
-    checker = Checker(EncoderSpec(name=encoder.__name__, factory=encoder), dim_in=3, seed=0)
-    return [checker.try_law(get_law(law), BUDGET) for law in laws]
+from tests.verify.helpers import results
 
 
 class Triples(Layer):

@@ -13,7 +13,6 @@ from mbcbench.records.record import Status
 from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import NotApplicable, get_law
-from mbcbench.verify.law_result import LawResult
 from tests.controls import control
 from tests.controls.base import SLOTS, WIDTH, Mean, Slots, Slotted, hide
 from tests.controls.masks import NoNaNGradientOfPadding, TightEdges, TightLayer, TightPairs, ZeroForAbsentSet
@@ -27,13 +26,9 @@ from tests.controls.training import (
     DropoutInPlace,
     LayerNormOverFeatures,
 )
+from tests.verify.helpers import results
 
 BUDGET = Budget(examples=64, min_examples=4)
-
-
-def results(encoder: type[nn.Module], *laws: str) -> list[LawResult]:
-    checker = Checker(EncoderSpec(name=encoder.__name__, factory=encoder), dim_in=3, seed=0)
-    return [checker.try_law(get_law(law), BUDGET) for law in laws]
 
 
 class FixedMask(Mean):
