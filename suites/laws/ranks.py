@@ -26,6 +26,7 @@ from torch import Tensor
 
 from mbcbench.errors import is_out_of_memory, one_line, user_frame
 from mbcbench.protocol import state as pytree
+from mbcbench.verify.isolation import seed_torch
 from mbcbench.verify.law_run import LawTimeout
 
 SECONDS = 30.0  # of a call: a group that takes longer is assumed to wait for ever
@@ -205,7 +206,7 @@ def _end_with(parent: int) -> None:
 
 
 def _seed_generators(seed: int) -> None:
-    torch.manual_seed(seed)
+    seed_torch(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
 

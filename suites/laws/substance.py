@@ -16,6 +16,7 @@ from mbcbench.errors import is_out_of_memory
 from mbcbench.protocol import state as pytree
 from mbcbench.types import Encoder
 from mbcbench.verify.example import NORMAL_KINDS, ExampleData
+from mbcbench.verify.isolation import seed_torch
 from mbcbench.verify.law import Classes, Law, NotApplicable, encodes_sets, has_parameters, has_slots, reads_numbers
 from mbcbench.verify.subject import Subject, encoding, slots_of
 from mbcbench.verify.tolerance import Comparison, gaps, rounding_bound
@@ -182,7 +183,7 @@ def _encode_merged(encoder: Subject, left: Tensor, right: Tensor) -> Tensor:
 def _unused_if_encoded(subject: Subject, data: ExampleData, encode: Encode) -> list[str]:
     """Return the parameters without a gradient; all of them if such sets are not encoded."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(data.example.seed)
+        seed_torch(data.example.seed)
         try:
             return _unused_parameters(subject, data, encode)
         except Exception as error:  # the encoder's own

@@ -10,6 +10,7 @@ from mbcbench.protocol import state as pytree
 from mbcbench.protocol.copying import copy_module
 from mbcbench.types import Encoder, State
 from mbcbench.verify.example import ExampleData
+from mbcbench.verify.isolation import seed_torch
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 
@@ -54,16 +55,16 @@ def _encode_if_settled(training: Subject, x: Tensor, encode: SeededEncode) -> Te
 
 def seeded_encoding(module: Encoder, x: Tensor, seed: int) -> Tensor:
     """Return the encoding of `x` in one piece, with random numbers from a seed."""
-    torch.manual_seed(seed)
+    seed_torch(seed)
     out: Tensor = module(x)
     return out.clone()
 
 
 def seeded_stream(module: Encoder, chunks: Sequence[Tensor], masks: Sequence[Tensor], seed: int) -> Tensor:
     """Return the encoding of a stream with masks, if any; its chunks draw from a seed, its start from a fixed one."""
-    torch.manual_seed(0)
+    seed_torch(0)
     state = module.init_state(len(chunks[0]))
-    torch.manual_seed(seed)
+    seed_torch(seed)
     for number, chunk in enumerate(chunks):
         state = module.update(state, chunk.clone(), **({"mask": masks[number].clone()} if masks else {}))
     out: Tensor = module.readout(state)
@@ -111,5 +112,5 @@ def _compare_halves(subject: Subject, data: ExampleData, position: int) -> Compa
 
 def seeded_state(module: Encoder, batch_size: int, seed: int) -> State:
     """Return the start of a stream, drawn from a seed."""
-    torch.manual_seed(seed)
+    seed_torch(seed)
     return module.init_state(batch_size)

@@ -7,6 +7,7 @@ from mbcbench.protocol.copying import copy_module
 from mbcbench.types import Encoder
 from mbcbench.verify.culprit import Part, locate_module
 from mbcbench.verify.example import ExampleData
+from mbcbench.verify.isolation import seed_torch
 from mbcbench.verify.law import Law, NotApplicable
 from mbcbench.verify.layout import Alignment
 from mbcbench.verify.subject import Subject
@@ -36,7 +37,7 @@ def check_train(subject: Subject, data: ExampleData) -> Comparison:
 
     def encode(module: Encoder, x: Tensor) -> Tensor:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            seed_torch(seed)
             out: Tensor = copy_module(module)(x.clone())  # which the encoder may write into
         return out
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+import traceback
 import types
 from collections.abc import Iterator
 from dataclasses import replace
@@ -31,7 +32,7 @@ from mbcbench.verify import strategies
 from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.drawing import try_drawn
 from mbcbench.verify.example import Example
-from mbcbench.verify.isolation import read_settings
+from mbcbench.verify.isolation import read_settings, seed_torch
 from mbcbench.verify.law_run import Observation
 from tests.controls import control
 
@@ -165,6 +166,16 @@ def test_what_was_drawn_before_changes_no_record() -> None:
     np.random.random_sample(5)
     assert judge(DropsOut) == expected
     assert [comparable(Checker(DropsOut).judge(law, Budget(EXAMPLES))) for law in LAWS] == expected
+
+
+def test_a_seed_gives_the_numbers_of_torch_and_formats_no_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        expected = torch.rand(4)
+        with monkeypatch.context() as patches:
+            patches.setattr(traceback, "format_stack", lambda: pytest.fail("which takes a millisecond per seed"))
+            seed_torch(3)
+        assert torch.equal(torch.rand(4), expected)
 
 
 def test_checking_leaves_the_global_generators_alone() -> None:
