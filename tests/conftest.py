@@ -1,5 +1,6 @@
 """Fixtures: plug-ins that are installed for one test, in place of those of this repository."""
 
+import gc
 import os
 import signal
 import sys
@@ -36,10 +37,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONG)
 
 
+def pytest_collection_finish() -> None:
+    """Spare all collections of garbage the 400,000 objects that live as long as the tests."""
+    gc.collect()
+    gc.freeze()
+
+
+# They import torch in the processes of cells only: the program that starts these does not, which saves a second.
 PLUGINS = '''
-import torch
-from mbcbench.protocol.build import build_from_spec, get_spec
-from mbcbench.verify.validate import element_width
 from mbcbench.records.cell import Cell
 from mbcbench.execution.suite import Suite
 from mbcbench.reporting import Report
@@ -50,6 +55,10 @@ def encode_cells(request):
     return [Cell(suite="encode", case="once", encoder=e, params={"n": 5}, seed=request.seed) for e in request.encoders]
 
 def encode(cell):
+    import torch
+    from mbcbench.protocol.build import build_from_spec, get_spec
+    from mbcbench.verify.validate import element_width
+
     spec = get_spec(cell.encoder)
     width = element_width(spec)
     out = build_from_spec(spec, dim_in=width, seed=cell.seed)(torch.ones(2, cell.params["n"], width))
