@@ -83,8 +83,8 @@ def restored_settings() -> Iterator[None]:
 def seed_torch(seed: int) -> None:
     """Seed the generators of torch that are in use.
 
-    `torch.manual_seed` also queues the seed for each accelerator that is not in use yet, with the formatted stack of the
-    caller. This takes a millisecond and more, which is as much as a law needs for an example.
+    `torch.manual_seed` also queues the seed for each accelerator that is not in use yet, with the formatted stack of
+    its caller. This takes a millisecond and more, which is as much as a law needs for an example.
     """
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call] # of torch

@@ -46,6 +46,18 @@ def unless_refused(encode: Callable[[], T]) -> T | None:
         return None
 
 
+def unless_raised(call: Callable[[], T]) -> T | None:
+    """Return the result of a call, or None if the encoder raises an error, which another law judges."""
+    try:
+        return call()
+    except NotApplicable:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        return None
+
+
 @contextlib.contextmanager
 def skipping_refusals(what: str) -> Iterator[None]:
     """Make a law inapplicable to an input that the encoder refuses with a message; `what` names the input."""

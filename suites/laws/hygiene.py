@@ -22,7 +22,7 @@ from mbcbench.verify.law import Law, admits_nonfinite
 from mbcbench.verify.subject import Subject, encoding
 from mbcbench.verify.tolerance import Comparison
 
-from .comparison import no_gap, unless_refused, violation, violation_by_error, worse
+from .comparison import no_gap, unless_raised, unless_refused, violation, violation_by_error, worse
 from .randomness import locate_random_module
 
 _LINEAR_ALGEBRA: type[RuntimeError] = getattr(torch.linalg, "LinAlgError")  # noqa: B009 # it has no type
@@ -69,7 +69,7 @@ def check_inputs(subject: Subject, data: ExampleData) -> Comparison:
     `view` instead of `reshape` raises or mixes up the elements of a transposed input. A mask is often used again by
     the next layer. In train mode, a first layer such as `nn.Dropout(inplace=True)` writes to the batch of the caller.
 
-    In train mode, only writing is looked at, where the encoder can be called so.
+    With masks and in train mode, only writing is looked at, where the encoder can be called so.
 
     How to fix a failure: avoid operations in place on arguments (`x -= mean`, `x[~mask] = 0`, `mask.logical_not_()`);
     use `reshape` instead of `view`.
@@ -124,7 +124,7 @@ def _modified_with_masks(subject: Subject, x: Tensor) -> str:
         encoders["a chunk"] = lambda x, mask: subject.update(subject.init_state(len(x)), x, mask)
     for mask, (name, encode) in itertools.product(_with_absent_set(some), encoders.items()):
         given, elements = mask.clone(), x.clone()
-        unless_refused(functools.partial(encode, elements, given))
+        unless_raised(functools.partial(encode, elements, given))
         if not torch.equal(given, mask):
             return "the mask"
         if not torch.equal(elements, x):
@@ -211,8 +211,8 @@ def _calls(subject: Subject, data: ExampleData) -> Iterator[object]:
     if subject.streaming:
         yield (state := subject.init_state(len(data.x)))
         yield (state := subject.stream_state(data.chunks, state))
-        if subject.mergeable:
-            yield (state := subject.module.merge(state, state))
+        if subject.mergeable:  # mbc.merge judges a merge that raises
+            yield unless_raised(lambda: subject.module.merge(state, state))
         yield subject.readout(state)
 
 
