@@ -2,8 +2,8 @@
 
 Installs the packages, with the versions of requirements.txt, in a folder of its own, without their dependencies: torch
 stays the one that is installed. Each module is checked in a process of its own. Results are kept in
-docs/field/records.jsonl; a module is checked again if its adapter, the package, torch or mbcbench has changed. A
-package that is missing is skipped.
+docs/field/records.jsonl; a module is checked again if its adapter, the package, torch or the code of mbcbench has
+changed. A package that is missing is skipped.
 """
 
 import argparse
@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from entries import ADAPTERS, ROOT, Entry, read_entries
+
+from mbcbench.execution import digest
 
 HERE = Path(__file__).parent
 PACKAGES = ROOT / ".field"
@@ -128,6 +130,7 @@ def _stamp(entry: Entry) -> dict[str, str]:
         "version": _version(entry.package),
         "torch": _version("torch"),
         "mbcbench": _version("mbcbench"),
+        "sources": digest.installed(),
         "adapter": _digest(entry),
     }
 
