@@ -187,13 +187,14 @@ def _compare_merged(
 
 def _merges_wrongly(subject: Subject, data: ExampleData) -> bool:
     """Return True if states without masks do not merge either, or raise, which mbc.merge judges."""
-    example = subject.domain.fit(Example(sizes=_ORDINARY_SIZES, kinds=(0, 0), seed=1))
-    for trial in (data.example, example):
+
+    def is_refused_or_right(trial: Example) -> bool:
         fresh = ExampleData(trial, data.x.shape[2], dtype=data.x.dtype)
-        comparison = unless_raised(partial(check_merge, subject, fresh))
-        if comparison is None or comparison.is_broken:
-            return True
-    return False
+        comparison = unless_refused(partial(check_merge, subject, fresh))
+        return comparison is None or not comparison.is_broken
+
+    ordinary = subject.domain.fit(Example(sizes=_ORDINARY_SIZES, kinds=(0, 0), seed=1))
+    return not all(unless_raised(partial(is_refused_or_right, trial)) for trial in (data.example, ordinary))
 
 
 def _compare_in_train_mode(subject: Subject, data: ExampleData) -> Comparison:

@@ -170,6 +170,13 @@ class MergeRaisesInTraining(Mean):
         return super().merge(a, b)
 
 
+class MergeRaisesForAbsentSets(Mean):
+    def merge(self, a: Any, b: Any) -> Any:
+        if a.number.any() and b.number.any() and not (a.number.all() and b.number.all()):
+            raise RuntimeError("a set has no elements in one of the states")
+        return super().merge(a, b)
+
+
 class PacksSequences(Mean):
     """Raises what `pack_padded_sequence` raises for a set without elements."""
 
@@ -284,6 +291,12 @@ def test_a_merge_that_raises_in_train_mode_only_is_reported_by_the_law_on_train_
     assert holds(check("mbc.merge", MergeRaisesInTraining))
     with pytest.raises(RuntimeError, match="states are not merged in train mode"):
         check("mbc.train", MergeRaisesInTraining)
+
+
+def test_a_merge_that_raises_for_masked_sets_only_is_reported_by_the_law_on_masks() -> None:
+    assert holds(check("mbc.merge", MergeRaisesForAbsentSets))
+    with pytest.raises(RuntimeError, match="a set has no elements in one of the states"):
+        _ = [check("mbc.mask", MergeRaisesForAbsentSets, seed=seed) for seed in range(12)]
 
 
 def test_only_laws_on_masks_report_an_error_for_a_set_without_elements() -> None:
