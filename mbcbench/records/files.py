@@ -142,10 +142,10 @@ def _merge(shared: Fields, row: Fields) -> Fields:
 
 
 def _is_same(a: Any, b: Any) -> bool:
-    """Return True if two values are the same in JSON: 1, 1.0 and True are equal in Python only."""
+    """Return True if two values are the same in JSON, where 1, 1.0 and True differ and keys have no order."""
     if isinstance(a, str) or a is None:
         return bool(a == b)
-    return json.dumps(a) == json.dumps(b)
+    return json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)
 
 
 def _line(content: Fields) -> str:

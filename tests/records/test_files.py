@@ -109,6 +109,13 @@ def test_what_the_records_of_a_cell_share_is_written_once(tmp_path: Path) -> Non
     assert content["records"][7] == {"value": pytest.approx(0.7), "detail": {"test_size": 7}}
 
 
+def test_parameters_of_the_cell_are_not_written_again_in_another_order(tmp_path: Path) -> None:
+    cell = replace(CELL, params={"steps": 10, "lr": 0.1})
+    cells = {cell.key: cell}
+    reused = replace(cell.record(Status.OK), params={"lr": 0.1, "steps": 10})
+    assert encode_records([reused], cells) == encode_records([cell.record(Status.OK)], cells)
+
+
 def test_records_that_no_cell_describes_have_all_fields(tmp_path: Path) -> None:
     foreign = Record(suite="asv", case="time", encoder="sum", status=Status.OK, value=1.0)
     folder = make_run(tmp_path, foreign, replace(foreign, value=2.0))
