@@ -19,10 +19,11 @@ METERED_SIZES = (64, 128)
 
 
 class Cost(NamedTuple):
-    """Number of operations of a call, and of the entries of the largest tensor on the way."""
+    """Cost of a call: its number of operations, and how many entries the largest and all of their results have."""
 
     operations: float
     entries: float
+    entries_in_all: float
 
 
 def predict_cost(encode: Callable[[Tensor], object], x: Tensor) -> Cost:
@@ -73,15 +74,17 @@ class _OperationMeter(TorchFunctionMode):
 
 
 class _EntryMeter(DispatchMode):
-    """Counts the entries of the largest result, including the parts of composite operations."""
+    """Counts the entries of the largest result and of all, including the parts of composite operations."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.entries = 1
+        self.largest = self.total = 1
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        self.entries = max([self.entries, *(tensor.numel() for tensor in tensors(out))])
+        sizes = [tensor.numel() for tensor in tensors(out)]
+        self.largest = max([self.largest, *sizes])
+        self.total += sum(sizes)
         return out
 
 
@@ -100,4 +103,4 @@ def _in_small_steps() -> Iterator[None]:
 def _measure(encode: Callable[[Tensor], object], x: Tensor) -> Cost:
     with _in_small_steps(), _EntryMeter() as entries, _OperationMeter() as operations:
         encode(x)
-    return Cost(operations.operations, entries.entries)
+    return Cost(operations.operations, entries.largest, entries.total)

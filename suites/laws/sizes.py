@@ -17,6 +17,7 @@ from .comparison import no_gap, unless_refused, violation, worse
 
 _SIZES = (256, 512, 1024, 4096, 65_537)
 _MAX_ENTRIES = 2**25  # of one tensor: 256 MiB in float64
+_MAX_ENTRIES_IN_ALL = 2**30  # of all results: about a second per encoding
 _MAX_OPERATIONS = 30_000  # more are a loop over elements
 # Number of elements that are repeated. With four, the numbers of repetitions would be powers of two. Sums over so many
 # repetitions need not round in float32, which would hide the rounding in float64.
@@ -57,13 +58,13 @@ def check_size(subject: Subject, data: ExampleData) -> Comparison:
 
     How to fix a failure: use every element, and the same computation for each size; refuse sets that are too large.
 
-    A size is left out if it would need a tensor of more than 2^25 entries or more than 30,000 operations, as predicted
-    from sets of 64 and 128 elements. An invariance that fails on small sets already is judged by other laws.
+    A size is left out if it would need a tensor of more than 2^25 entries, results of more than 2^30 entries in all, or
+    more than 30,000 operations, as predicted from sets of 64 and 128 elements. An invariance that fails on small sets already is judged by other laws.
     """
     n = data.x.shape[1]
     _require_admitted(subject, data.x[:, : _SIZES[0]])
     if n > _SIZES[0] and not _is_affordable(subject, data.x):
-        raise NotApplicable(f"{n} elements in one piece would take too much memory or too many operations")
+        raise NotApplicable(f"{n} elements in one piece would take too much memory or time")
     encoding = _require_admitted(subject, data.x)
     comparisons = []
     if not subject.domain.order_sensitive and _holds_on_small_sets(subject, data, _compare_permuted):
@@ -114,7 +115,8 @@ def _holds_on_small_sets(
 def _is_affordable(subject: Subject, x: Tensor) -> bool:
     """Predict if sets like `x` can be encoded in one piece."""
     cost = predict_cost(subject.encode, x)
-    return cost.operations <= _MAX_OPERATIONS and cost.entries <= _MAX_ENTRIES
+    is_quick = cost.operations <= _MAX_OPERATIONS and cost.entries_in_all <= _MAX_ENTRIES_IN_ALL
+    return is_quick and cost.entries <= _MAX_ENTRIES
 
 
 FINITE = Law(id="hygiene.finite", check=check_finite, kinds=_ORDINARY_KINDS, budget_fraction=0.25, max_size=65)

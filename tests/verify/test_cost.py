@@ -47,6 +47,14 @@ class RefusesLargeSets(Mean):
         return super().features(x)
 
 
+class PairsInBlocks(SetFunction):
+    """The mean over all pairs, with little memory at a time."""
+
+    def pool(self, features: Tensor) -> Tensor:
+        blocks = [(block[:, :, None] + features[:, None]).tanh().sum((1, 2)) for block in features.split(8, 1)]
+        return torch.stack(blocks).sum(0) / features.shape[1] ** 2
+
+
 @pytest.mark.parametrize(
     ("encoder", "n", "is_tried"),
     [
@@ -73,3 +81,11 @@ def test_an_encoder_of_triples_keeps_laws_that_try_large_sets() -> None:
     checker = Checker(EncoderSpec(name="triples", factory=Triples), dim_in=3)
     for law in ("hygiene.determinism", "symmetry.batch", "hygiene.inputs"):
         assert checker.judge(law, Budget(examples=200)).status is Status.PASS
+
+
+@pytest.mark.parametrize(("n", "is_tried"), [(1024, True), (16_384, False), (65_537, False)])
+def test_a_size_is_left_out_if_many_small_results_take_too_long(n: int, is_tried: bool) -> None:
+    run: Any = LawRun(get_law("symmetry.size"), [subject_of(PairsInBlocks)])
+    observation = run.try_example(Example(sizes=(n,)))
+    assert observation.is_applicable == is_tried
+    assert is_tried or observation.note == f"{n} elements in one piece would take too much memory or time"
