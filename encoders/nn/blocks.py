@@ -79,21 +79,72 @@ def split_bias(P: Tensor, d: int) -> tuple[Tensor, Tensor]:
     return P[..., :d], P[..., d:]
 
 
+class Split(NamedTuple):
+    """Consecutive elements of each set, as `parts` sets.
+
+    Attributes
+    ----------
+    place : slice
+        Positions of the elements in their sets.
+    parts : int
+        Number of parts of equal length.
+    """
+
+    place: slice
+    parts: int
+
+    def view(self, t: Tensor) -> Tensor:
+        """Return these elements of `t`, `B x n x ...`, as `(B * parts) x length x ...`, without a copy."""
+        elements = t[:, self.place]
+        return elements.reshape(len(t) * self.parts, elements.shape[1] // self.parts, *t.shape[2:])
+
+    def view_mask(self, mask: Tensor | None) -> Tensor | None:
+        """Return `view` of a mask, `B x n`, if there is one."""
+        return None if mask is None else self.view(mask)
+
+    def repeat(self, t: Tensor) -> Tensor:
+        """Return what belongs to each set, `B x ...`, once for each part: `(B * parts) x ...`."""
+        return t.repeat_interleave(self.parts, 0)
+
+    def sum(self, t: Tensor) -> Tensor:
+        """Return the sum over the parts of each set, `B x ...`, of `(B * parts) x ...`."""
+        return t.view(-1, self.parts, *t.shape[1:]).sum(1)
+
+
+def split_among_threads(x: Tensor) -> Iterator[Split]:
+    """Yield all elements of fewer sets than threads, `B x n x d`, in parts such that each thread has a product."""
+    n = x.shape[1]
+    parts = max(1, min(sharing_threads(x.device) // max(1, len(x)), n))
+    if len(x) > 1 and (n % parts or not x.is_contiguous()):  # the parts could not be viewed as sets
+        parts = 1
+    whole = n - n % parts
+    yield Split(slice(0, whole), parts)
+    if whole < n:
+        yield Split(slice(whole, n), 1)
+
+
+def sharing_threads(device: torch.device) -> int:
+    """Return how many threads share a block: torch's, up to `MAX_SHARING_THREADS`."""
+    return 1 if device.type == "cuda" else min(torch.get_num_threads(), MAX_SHARING_THREADS)
+
+
 def block_scalars(device: torch.device) -> int:
     """Return the number of scalars of a block for the current number of torch's threads."""
-    threads = 1 if device.type == "cuda" else min(torch.get_num_threads(), MAX_SHARING_THREADS)
+    threads = sharing_threads(device)
     return BLOCK_SCALARS if threads == 1 else SHARED_SCALARS_FACTOR * threads * BLOCK_SCALARS
 
 
 def block_shape(x: Tensor, scalars_per_element: int) -> tuple[int, int]:
     """Return how many sets, and how many elements of each, fill a block of `block_scalars`.
 
-    Take as many elements of a set as fit before a second set: long products are faster than many short ones. The
-    number of elements is a power of two, as chunk sizes often are, so that chunks leave no short last block.
+    Each thread gets a set, if there are so many. Take as many elements of a set as fit before more sets: long products
+    are faster than many short ones. The number of elements is a power of two, as chunk sizes often are, so that chunks
+    leave no short last block.
     """
-    capacity = 2 ** round(math.log2(max(1, block_scalars(x.device) // scalars_per_element)))
-    elements = max(1, min(x.shape[1], capacity))
-    return max(1, min(x.shape[0], capacity // elements)), elements
+    threads = sharing_threads(x.device)
+    capacity = threads * 2 ** round(math.log2(max(1, block_scalars(x.device) // (threads * scalars_per_element))))
+    elements = max(1, min(x.shape[1], capacity // max(1, min(len(x), threads))))
+    return max(1, min(len(x), capacity // elements)), elements
 
 
 def iter_blocks(

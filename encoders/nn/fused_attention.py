@@ -108,6 +108,14 @@ def _has_triton() -> bool:
 
 def _weighted_sum_by_blocks(x: Tensor, P: Tensor, rule: AttentionRule, mask: Tensor | None) -> Tensor:
     """Compute `_weighted_sum_at_once` without a graph and without a copy of X for its column of ones."""
+    sums = (
+        split.sum(_sum_blocks(split.view(x), split.repeat(P), rule, split.view_mask(mask)))
+        for split in blocks.split_among_threads(x)
+    )
+    return functools.reduce(torch.add, sums)
+
+
+def _sum_blocks(x: Tensor, P: Tensor, rule: AttentionRule, mask: Tensor | None) -> Tensor:
     Q, b = blocks.split_bias(P, x.shape[2])
     weighted_sum, total_weight = _zeros_for_sum(Q), torch.zeros_like(b)
     shape = blocks.block_shape(x, sum(P.shape[1:]))
@@ -167,8 +175,29 @@ def _gradients_by_blocks(
     dW and the logits M are one product of [dU; P] with the block, and dX is one product of [W; dM] with [dU; P]: half
     as many passes over the block. The three `K x n` buffers therefore lie next to one another, in the order W, dW, M.
     """
-    K, d = P.shape[1], x.shape[2]
     dx = torch.empty_like(x) if needs_dx else None
+    dP = (
+        split.sum(
+            _sum_block_gradients(
+                split.view(x),
+                split.repeat(P),
+                rule,
+                split.view_mask(mask),
+                split.repeat(dU),
+                None if dx is None else split.view(dx),
+            )
+        )
+        for split in blocks.split_among_threads(x)
+    )
+    return dx, functools.reduce(torch.add, dP)
+
+
+def _sum_block_gradients(
+    x: Tensor, P: Tensor, rule: AttentionRule, mask: Tensor | None, dU: Tensor, dx: Tensor | None
+) -> Tensor:
+    """Return dL/dP, and write dL/dx to `dx`."""
+    K, d = P.shape[1], x.shape[2]
+    needs_dx = dx is not None
     dU_P, bias = blocks.split_bias(torch.cat([dU, P], 1), d)
     dQ, db = _zeros_for_sum(dU_P[:, K:]), torch.zeros_like(bias[:, K:])
     shape = blocks.block_shape(x, P.shape[2] + 2 * K + (P.shape[2] if needs_dx else 0))
@@ -189,7 +218,7 @@ def _gradients_by_blocks(
                 _write_product(W_and_dM.transpose(1, 2), dU_Ps, dx[sets, place])
                 if present is not None:
                     dx[sets, place].masked_fill_(~present.unsqueeze(2), 0)
-    return dx, torch.cat([dQ, db], 2)
+    return torch.cat([dQ, db], 2)
 
 
 def _write_product(A: Tensor, B: Tensor, out: Tensor) -> None:

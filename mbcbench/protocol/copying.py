@@ -3,10 +3,12 @@
 import copy
 import functools
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from types import CellType, FunctionType, MethodType
 from typing import Any, TypeVar
 
+import torch
 from torch import nn
 
 from mbcbench.protocol.state import tensors
@@ -14,6 +16,7 @@ from mbcbench.protocol.state import tensors
 Module = TypeVar("Module", bound=nn.Module)
 _WITHOUT_GRAPHS = vars(nn.Module()).keys() - {"_buffers"}  # parameters are leaves of the graph
 _Cached = functools._lru_cache_wrapper
+_WITHOUT_REFERENCES = (type(None), bool, int, float, str, torch.dtype, torch.device)
 
 
 def copy_module(module: Module) -> Module:
@@ -27,6 +30,7 @@ def copy_module(module: Module) -> Module:
     """
     memo: dict[int, Any] = {}
     for submodule in module.modules():
+        memo.update(_copies_of_empty_dicts(submodule))
         for name in vars(submodule).keys() - _WITHOUT_GRAPHS:
             with_graph = [tensor for tensor in tensors(vars(submodule)[name]) if tensor.grad_fn is not None]
             memo.update({id(tensor): tensor.detach().clone() for tensor in with_graph})
@@ -35,6 +39,16 @@ def copy_module(module: Module) -> Module:
     _Rebinding(memo).rebind_copies()
     del originals
     return copied
+
+
+def _copies_of_empty_dicts(module: nn.Module) -> dict[int, Any]:
+    """Return copies by identity, as `copy.deepcopy` keeps them: of the hooks, a dozen dicts that are rarely in use.
+
+    `copy.deepcopy` takes as long for an OrderedDict without entries as for the parameters of a layer.
+    """
+    return {
+        id(value): type(value)() for value in vars(module).values() if type(value) in (dict, OrderedDict) and not value
+    }
 
 
 class _Rebinding:
@@ -116,6 +130,8 @@ class _Rebinding:
 
     def _rebind_values(self, values: dict[Any, Any]) -> None:
         for key, value in list(values.items()):
+            if type(value) in _WITHOUT_REFERENCES or id(value) in self._complete:
+                continue
             new = self._rebound(value)
             if new is not value:
                 values[key] = new

@@ -61,15 +61,46 @@ def test_encoding_and_gradients_are_those_of_the_direct_formula(
     assert_equal(results(module, x, mask, directly=False), results(module, x, mask, directly=True))
 
 
-@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(("sets", "n"), [(1, 2000), (1, 2001), (2, 2000), (2, 2001)])
+@pytest.mark.parametrize("threads", [2, 3, 4])
 @pytest.mark.parametrize("g", AGGREGATIONS)
 @pytest.mark.usefixtures("small_blocks")
-def test_threads_that_share_larger_blocks_get_the_same_result(build: Build, g: str, threads: int) -> None:
-    module, x = encoder(build, aggregate=g), elements(2000)
-    expected = results(module, x, None, directly=False)
+def test_threads_that_share_larger_blocks_get_the_same_result(
+    build: Build, g: str, threads: int, sets: int, n: int, masked: bool
+) -> None:
+    module, x = encoder(build, aggregate=g, bias=True), elements(n, sets)
+    mask = torch.rand(sets, n, generator=torch.Generator().manual_seed(1)) < 0.6 if masked else None
+    expected = results(module, x, mask, directly=False)
     with torch_threads(threads):
         assert blocks.block_scalars(x.device) == 2 * threads * BLOCK
+        assert_equal(results(module, x, mask, directly=False), expected)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_threads_share_sets_that_are_strided_in_memory(build: Build) -> None:
+    module, x = encoder(build, aggregate="sum"), elements(2000).transpose(0, 1).contiguous().transpose(0, 1)
+    expected = results(module, x, None, directly=False)
+    with torch_threads(4):
         assert_equal(results(module, x, None, directly=False), expected)
+
+
+@pytest.mark.parametrize(
+    ("sets", "n", "parts"),
+    [
+        (1, 8, [(0, 8, 4)]),
+        (1, 9, [(0, 8, 4), (8, 9, 1)]),
+        (1, 3, [(0, 3, 3)]),
+        (2, 8, [(0, 8, 2)]),
+        (2, 9, [(0, 9, 1)]),
+    ],
+)
+def test_fewer_sets_than_threads_are_split_without_a_copy(sets: int, n: int, parts: list[tuple[int, int, int]]) -> None:
+    x = elements(n, sets)
+    with torch_threads(4):
+        splits = list(blocks.split_among_threads(x))
+    assert [(split.place.start, split.place.stop, split.parts) for split in splits] == parts
+    assert all(split.view(x).data_ptr() == x[:, split.place].data_ptr() for split in splits)
 
 
 def test_a_block_for_many_threads_is_limited() -> None:
