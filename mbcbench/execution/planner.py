@@ -96,9 +96,10 @@ def run_suites(options: RunOptions, suites: Sequence[str], profile: Profile, cac
 
     Raises UsageError if an encoder of the user cannot be used, or an unknown experiment is requested.
     """
+    libraries = TRAINING if set(suites) - {LAWS_SUITE} else ()
     with (
-        open_local(options.jobs, TRAINING, options.user_encoders) as local,
-        open_executor(options.scheduler, local, TRAINING, options.user_encoders) as executor,
+        open_local(options.jobs, libraries, options.user_encoders) as local,
+        open_executor(options.scheduler, local, libraries, options.user_encoders) as executor,
     ):
         yield from _run_suites(options, suites, profile, cache, local, executor)
 

@@ -59,7 +59,8 @@ def check_size(subject: Subject, data: ExampleData) -> Comparison:
     How to fix a failure: use every element, and the same computation for each size; refuse sets that are too large.
 
     A size is left out if it would need a tensor of more than 2^25 entries, results of more than 2^30 entries in all, or
-    more than 30,000 operations, as predicted from sets of 64 and 128 elements. An invariance that fails on small sets already is judged by other laws.
+    more than 30,000 operations, as predicted from sets of 64 and 128 elements. An invariance that fails on small sets
+    already is judged by other laws.
     """
     n = data.x.shape[1]
     _require_admitted(subject, data.x[:, : _SIZES[0]])
