@@ -21,12 +21,11 @@ from .pooling import zero_absent
 # 2**15 takes 10 to 70 % longer, because calls take a share of it, and 2**22 takes 5 to 30 % longer, because a block
 # leaves the cache between products (Intel Xeon with 2 MiB per core, one thread).
 BLOCK_SCALARS = 2**19
-# Several threads share a block, and wait for one another after each product. Each gets twice the scalars of a thread
-# that works alone: on two threads, blocks of 2**21 take 3 to 20 % less time than of 2**20, and 7 to 40 % less than of
-# 2**19 (Intel Xeon with 2 MiB per core). A thread for each half of the set, with blocks of its own, takes longer for
-# all but the widest products: the threads then wait for Python's lock.
-SHARED_SCALARS_FACTOR = 2
-MAX_SHARING_THREADS = 8  # above, a block takes more memory than it saves time
+# Several threads share a block, so that it has as many scalars for each of them. The library divides products of two
+# sets among two threads much better than one large product: a set is split into as many parts as there are threads
+# (`split_among_threads`). On two threads, the first seven shapes of docs/speed.md then take 12 to 45 % less time than
+# with blocks twice as large of one part. Python threads with blocks of their own wait for Python's lock.
+MAX_SHARING_THREADS = 16  # above, a block takes more memory than it saves time
 # Up to this width, store the elements of a block by columns: with 16 slots, the products then take 3 to 7 % less time.
 COLUMNS_UP_TO_WIDTH = 4
 # From this number of slots, read a block once before its products (see `_bring_into_cache`).
@@ -130,8 +129,7 @@ def sharing_threads(device: torch.device) -> int:
 
 def block_scalars(device: torch.device) -> int:
     """Return the number of scalars of a block for the current number of torch's threads."""
-    threads = sharing_threads(device)
-    return BLOCK_SCALARS if threads == 1 else SHARED_SCALARS_FACTOR * threads * BLOCK_SCALARS
+    return sharing_threads(device) * BLOCK_SCALARS
 
 
 def block_shape(x: Tensor, scalars_per_element: int) -> tuple[int, int]:
@@ -142,7 +140,7 @@ def block_shape(x: Tensor, scalars_per_element: int) -> tuple[int, int]:
     leave no short last block.
     """
     threads = sharing_threads(x.device)
-    capacity = threads * 2 ** round(math.log2(max(1, block_scalars(x.device) // (threads * scalars_per_element))))
+    capacity = threads * 2 ** round(math.log2(max(1, BLOCK_SCALARS // scalars_per_element)))
     elements = max(1, min(x.shape[1], capacity // max(1, min(len(x), threads))))
     return max(1, min(len(x), capacity // elements)), elements
 

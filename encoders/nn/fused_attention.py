@@ -172,8 +172,9 @@ def _gradients_by_blocks(
 
         dW = dU [X 1]^T,    dM = backward of the rule,    dP = dM [X 1],    dX = W^T dU + dM^T P.
 
-    dW and the logits M are one product of [dU; P] with the block, and dX is one product of [W; dM] with [dU; P]: half
-    as many passes over the block. The three `K x n` buffers therefore lie next to one another, in the order W, dW, M.
+    The logits M and dW are one product of [P; dU] with the block, and dX is one product of [W; dM] with [dU; P]: half
+    as many passes over the block. W and dM therefore replace M and dW. No other buffer lies between those of two sets,
+    as the library shares a product among threads better if its result is contiguous.
     """
     dx = torch.empty_like(x) if needs_dx else None
     dP = (
@@ -198,24 +199,24 @@ def _sum_block_gradients(
     """Return dL/dP, and write dL/dx to `dx`."""
     K, d = P.shape[1], x.shape[2]
     needs_dx = dx is not None
-    dU_P, bias = blocks.split_bias(torch.cat([dU, P], 1), d)
-    dQ, db = _zeros_for_sum(dU_P[:, K:]), torch.zeros_like(bias[:, K:])
+    P_dU, bias = blocks.split_bias(torch.cat([P, dU], 1), d)
+    dU_P = P_dU.roll(K, 1)
+    dQ, db = _zeros_for_sum(P_dU[:, :K]), torch.zeros_like(bias[:, :K])
     shape = blocks.block_shape(x, P.shape[2] + 2 * K + (P.shape[2] if needs_dx else 0))
-    workspace = P.new_empty(math.prod(shape) * 3 * K)
+    workspace, scratch = (P.new_empty(math.prod(shape) * rows) for rows in (2 * K, K))
     for sets, elements in blocks.iter_blocks(x, mask, P, shape):
-        dU_Ps, biases, dQs, dbs = (t[sets] for t in (dU_P, bias, dQ, db))
+        P_dUs, dU_Ps, biases, dQs, dbs = (t[sets] for t in (P_dU, dU_P, bias, dQ, db))
         for X, present, place in elements:
-            buffers = blocks.reuse(workspace, len(X), 3 * K, X.shape[1])
-            dW_and_M, W_and_dM = buffers[:, K:], buffers[:, : 2 * K]
-            blocks.affine_product(dU_Ps, biases, X, dW_and_M)
-            W, dW, M = torch.split(buffers, K, 1)
-            rule.backward_(M, dW, W, needs_weights=needs_dx)
-            dM = dW  # overwritten in place
+            M_dW = blocks.reuse(workspace, len(X), 2 * K, X.shape[1])
+            blocks.affine_product(P_dUs, biases, X, M_dW)
+            M, dW = M_dW[:, :K], M_dW[:, K:]
+            rule.backward_(M, dW, blocks.reuse(scratch, *M.shape), needs_weights=needs_dx)
+            W_dM, dM = M_dW, dW  # overwritten in place
             dQs.baddbmm_(dM, X)
             if biases.numel():
                 dbs.baddbmm_(dM, _ones(X, present))
             if dx is not None:
-                _write_product(W_and_dM.transpose(1, 2), dU_Ps, dx[sets, place])
+                _write_product(W_dM.transpose(1, 2), dU_Ps, dx[sets, place])
                 if present is not None:
                     dx[sets, place].masked_fill_(~present.unsqueeze(2), 0)
     return torch.cat([dQ, db], 2)

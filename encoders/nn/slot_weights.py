@@ -19,15 +19,15 @@ class AttentionRule(Protocol):
     def weights_(self, M: Tensor) -> Tensor:
         """Return W; `M` may be overwritten. No graph is recorded."""
 
-    def backward_(self, M: Tensor, dW: Tensor, W: Tensor, needs_weights: bool) -> None:
+    def backward_(self, M: Tensor, dW: Tensor, buffer: Tensor, needs_weights: bool) -> None:
         """Replace the gradient for the weights by the gradient for the logits.
 
         ========  ===================  ==========================================
         argument  before               after
         ========  ===================  ==========================================
-        M         logits               undefined
+        M         logits               weights if `needs_weights`, else undefined
         dW        dL/dW                dL/dM
-        W         undefined (buffer)   weights if `needs_weights`, else undefined
+        buffer    undefined            undefined
         ========  ===================  ==========================================
         """
 
@@ -48,15 +48,15 @@ class SlotSigmoid:
         A = M.sigmoid_().add_(self.epsilon)
         return A.div_(A.sum(1, keepdim=True))
 
-    def backward_(self, M: Tensor, dW: Tensor, W: Tensor, needs_weights: bool) -> None:
+    def backward_(self, M: Tensor, dW: Tensor, buffer: Tensor, needs_weights: bool) -> None:
         # With T = sum_l A_l: dL/dA_k = (dW_k - sum_l A_l dW_l / T) / T, and dL/dM_k = dL/dA_k sigmoid'(M_k).
         sigmoid = M.sigmoid_()
-        A = torch.add(sigmoid, self.epsilon, out=W)
+        A = torch.add(sigmoid, self.epsilon, out=buffer)
         total = A.sum(1, keepdim=True)
         dA = dW.sub_(A.mul_(dW).sum(1, keepdim=True).div_(total)).div_(total)
         torch.ops.aten.sigmoid_backward.grad_input(dA, sigmoid, grad_input=dW)
-        if needs_weights:  # `A.mul_` has overwritten the buffer
-            torch.add(sigmoid, self.epsilon, out=W).div_(total)
+        if needs_weights:
+            sigmoid.add_(self.epsilon).div_(total)
 
 
 class SlotSoftmax:
@@ -68,7 +68,9 @@ class SlotSoftmax:
     def weights_(self, M: Tensor) -> Tensor:
         return M.softmax(1)
 
-    def backward_(self, M: Tensor, dW: Tensor, W: Tensor, needs_weights: bool) -> None:
+    def backward_(self, M: Tensor, dW: Tensor, buffer: Tensor, needs_weights: bool) -> None:
         # dL/dM_k = W_k (dW_k - sum_l W_l dW_l)
-        torch.softmax(M, 1, out=W)
+        W = torch.softmax(M, 1, out=buffer)
         dW.sub_(torch.mul(W, dW, out=M).sum(1, keepdim=True)).mul_(W)
+        if needs_weights:
+            M.copy_(W)

@@ -73,7 +73,7 @@ def test_threads_that_share_larger_blocks_get_the_same_result(
     mask = torch.rand(sets, n, generator=torch.Generator().manual_seed(1)) < 0.6 if masked else None
     expected = results(module, x, mask, directly=False)
     with torch_threads(threads):
-        assert blocks.block_scalars(x.device) == 2 * threads * BLOCK
+        assert blocks.block_scalars(x.device) == threads * BLOCK
         assert_equal(results(module, x, mask, directly=False), expected)
 
 
