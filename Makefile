@@ -1,11 +1,14 @@
 .PHONY: venv run test lint docs reference leaderboard readme tour detection seeds results-by-encoder field bench costs results gallery performance gpu fuzz faults coverage mutants site thorough dist try-wheel release clean
 PYTHON ?= python3
 BIN := .venv/bin
+# Hundreds of processes import torch and the package: without bytecode, each of them would compile them.
+export PYTHONDONTWRITEBYTECODE =
 
 # constraints.txt pins every package. The stamp is remade when the pins or the metadata of the package change.
+# Python compiles what is imported, a quarter of the files; pip would compile all of them, which takes half a minute.
 .venv/stamp: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
 	touch $@
 
 venv: .venv/stamp
@@ -17,8 +20,6 @@ run: venv
 
 # One more than there are cores: many tests wait for processes of their own.
 PROCESSES = $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
-# Hundreds of processes import the package: without bytecode, each of them compiles it.
-test: export PYTHONDONTWRITEBYTECODE =
 test: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

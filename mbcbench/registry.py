@@ -41,12 +41,15 @@ class Index:
         Names that are used if the user gives none; for suites only.
     slow
         Names that only long profiles select by a prefix, a glob or by default; for laws only.
+    trains
+        Names of those that train models, which need libraries that take a second to import; for suites only.
     """
 
     package: str
     entries: Mapping[str, tuple[str, str]]
     default: Collection[str] = ()
     slow: Collection[str] = ()
+    trains: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Plugin:
     summary: str = ""
     is_default: bool = False
     is_slow: bool = False
+    trains: bool = False
 
     @property
     def module(self) -> str:
@@ -111,7 +115,8 @@ def _plugins_of(entry: EntryPoint) -> Iterator[Plugin]:
     index = _load_index(entry)
     prefix = f"{index.package}." if index.package else ""
     for name, (target, summary) in index.entries.items():
-        yield Plugin(name, f"{prefix}{target}", entry, summary, name in index.default, name in index.slow)
+        marks = (name in index.default, name in index.slow, name in index.trains)
+        yield Plugin(name, f"{prefix}{target}", entry, summary, *marks)
 
 
 def _is_index(entry: EntryPoint) -> bool:

@@ -52,6 +52,16 @@ SUITES = Index(
         ),
     },
     default=("laws", "centroids", "image-completion", "point-clouds", "resources"),
+    trains=(
+        "cad-points",
+        "centroids",
+        "gradients",
+        "image-completion",
+        "max-of-set",
+        "mixture-of-gaussians",
+        "paper",
+        "point-clouds",
+    ),
 )
 
 LAWS = Index(

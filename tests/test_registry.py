@@ -37,6 +37,21 @@ def test_listing_imports_no_plugin() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+def test_the_suites_that_train_are_marked() -> None:
+    program = """
+import os, sys, torch
+from mbcbench import registry
+
+for name, plugin in registry.plugins(registry.SUITES).items():
+    if os.fork() == 0:  # has imported torch, and no other suite
+        plugin.load()
+        trains = "mbcbench.suites.training" in sys.modules
+        os._exit(trains != plugin.trains)
+    assert os.wait()[1] == 0, name
+"""
+    subprocess.run([sys.executable, "-P", "-c", program], check=True)
+
+
 def test_a_summary_in_an_index_can_be_replaced() -> None:
     text = 'LAWS = Index(__package__, {"a.b": ("m:A", "old"), "c": (\n    "m:C",\n    "",\n)})\n'
     text = replace_summary(replace_summary(text, "a.b", 'a "new" one'), "c", "first")

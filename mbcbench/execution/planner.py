@@ -7,7 +7,7 @@ from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from mbcbench import system
+from mbcbench import registry, system
 from mbcbench.errors import UsageError
 from mbcbench.execution import runner
 from mbcbench.execution.executor import Executor, open_executor, open_local
@@ -19,7 +19,6 @@ from mbcbench.records.cache import CacheMiss, RunCache
 from mbcbench.records.cell import Cell
 from mbcbench.records.detail import EncoderDetail, PlanDetail, SourceDetail
 from mbcbench.records.record import BROKEN, NOT_RUN, Record, Status
-from mbcbench.registry import default_suites
 from mbcbench.types import Device, JsonObject
 
 LAWS_SUITE = "laws"
@@ -96,7 +95,7 @@ def run_suites(options: RunOptions, suites: Sequence[str], profile: Profile, cac
 
     Raises UsageError if an encoder of the user cannot be used, or an unknown experiment is requested.
     """
-    libraries = TRAINING if set(suites) - {LAWS_SUITE} else ()
+    libraries = TRAINING if any(registry.plugin(registry.SUITES, suite).trains for suite in suites) else ()
     with (
         open_local(options.jobs, libraries, options.user_encoders) as local,
         open_executor(options.scheduler, local, libraries, options.user_encoders) as executor,
@@ -268,7 +267,7 @@ def _collect_work(options: RunOptions, probed: Sequence[Record]) -> _Work:
             jobs.setdefault(cell.key, job)
         if plan.exclusive:
             exclusive.add(suite)
-        if suite not in default_suites():
+        if suite not in registry.default_suites():
             experiments |= plan.experiments
     return _Work(list(jobs.values()), exclusive, experiments)
 
