@@ -143,7 +143,8 @@ def run(
     Several threads may call this function at the same time.
     """
     with (
-        tempfile.TemporaryDirectory(prefix="mbcbench-") as logs,
+        # A cell that its server has not killed yet may write to its log.
+        tempfile.TemporaryDirectory(prefix="mbcbench-", ignore_cleanup_errors=True) as logs,
         _LocalPool(Path(logs), workers, libraries, servers, name) as pool,
     ):
         yield from run_in(pool, jobs)
@@ -190,9 +191,10 @@ class _LocalPool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Kill the cells that still run; native code ignores anything gentler."""
+        """Kill the cells that still run; native code ignores anything gentler. Servers kill those forked from them."""
         kill_cells(self._name)
-        wait(list(self.running), timeout=SECONDS_TO_DIE)
+        own = [future for future, job in self.running.items() if not self._is_served(job)]
+        wait(own, timeout=SECONDS_TO_DIE)
 
     def take(self, waiting: deque[Job]) -> Job | None:
         return waiting.popleft() if waiting and len(self.running) < self._workers else None

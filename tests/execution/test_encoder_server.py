@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -200,3 +201,16 @@ def test_the_thread_of_an_allocator_does_not_prevent_forks(module: Module) -> No
     records = serve(*(module.probe(n=n) for n in range(3)))
     assert [record.status for record in records] == [Status.OK] * 3
     assert module.imports == 1
+
+
+def test_a_run_that_ends_early_does_not_wait_for_cells_of_a_server(
+    module: Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "SECONDS_TO_DIE", 60.0)
+    hangs = Job(module.law("Hangs", "mbc.order"), Limits(seconds=60, memory_bytes=2**29))
+    with EncoderServers({hangs.cell.encoder}) as servers:
+        events = runner.run([hangs], workers=1, servers=servers)
+        next(events)
+        began = time.monotonic()
+        events.close()  # type: ignore[attr-defined] # a generator, as Ctrl-C ends it
+    assert time.monotonic() - began < 30
