@@ -127,7 +127,7 @@ gpu: venv
 fuzz: venv
 	OMP_NUM_THREADS=1 $(BIN)/python tools/fuzz/fuzz.py --inputs 20000
 
-# What is lost when runs are killed, disks are full and encoders do harm (docs/reliability.md): half an hour on one core.
+# What is lost when runs are killed, disks are full and encoders do harm (docs/reliability.md): half an hour.
 faults: venv
 	OMP_NUM_THREADS=1 $(BIN)/python tools/faults/faults.py --tries 20 --page docs/reliability.md
 

@@ -28,8 +28,8 @@ class Fault:
 
 
 FAULTS = (
-    Fault("SIGKILL of the main process", disturbances.kill_driver),
-    Fault("SIGKILL of a process of a run", disturbances.kill_worker),
+    Fault("SIGKILL of the main process", disturbances.kill_driver, share=2.5),
+    Fault("SIGKILL of a process of a run", disturbances.kill_worker, share=2.5),
     Fault("full disk", disturbances.full_disk),
     Fault("read-only output", disturbances.read_only, tries=1),
     Fault("records cut off in their last line", disturbances.torn_line),
