@@ -12,7 +12,6 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from mbcbench.errors import is_out_of_memory
 from mbcbench.protocol import state as pytree
 from mbcbench.types import Encoder
 from mbcbench.verify.example import NORMAL_KINDS, ExampleData
@@ -21,7 +20,7 @@ from mbcbench.verify.law import Classes, Law, NotApplicable, encodes_sets, has_p
 from mbcbench.verify.subject import Subject, encoding, slots_of
 from mbcbench.verify.tolerance import Comparison, gaps, rounding_bound
 
-from .comparison import no_gap, violation
+from .comparison import no_gap, unless_raised, violation
 from .gradients import gradients_of
 
 _BEYOND_ROUNDING = 1e3  # a change counts if it exceeds the rounding bound by this factor
@@ -184,12 +183,8 @@ def _unused_if_encoded(subject: Subject, data: ExampleData, encode: Encode) -> l
     """Return the parameters without a gradient; all of them if such sets are not encoded."""
     with torch.random.fork_rng(devices=[]):
         seed_torch(data.example.seed)
-        try:
-            return _unused_parameters(subject, data, encode)
-        except Exception as error:  # the encoder's own
-            if is_out_of_memory(error):
-                raise
-            return [name for name, _ in subject.parameters]
+        unused = unless_raised(lambda: _unused_parameters(subject, data, encode))
+    return [name for name, _ in subject.parameters] if unused is None else unused
 
 
 def _unused_parameters(subject: Subject, data: ExampleData, encode: Encode) -> list[str]:

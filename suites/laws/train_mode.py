@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from mbcbench.errors import is_out_of_memory
 from mbcbench.protocol import state as pytree
 from mbcbench.protocol.copying import copy_module
 from mbcbench.types import Encoder, State
@@ -43,14 +42,13 @@ def compare_padded(
 def _encode_if_settled(training: Subject, x: Tensor, encode: SeededEncode) -> Tensor | None:
     """Return the encoding of `x`, or None if it depends on a seed, on earlier calls or on other sets of the batch."""
     module, others = training.module, training.domain.admit(-3 * x + 1)
-    try:
-        encoding = encode(module, x.clone(), 0)
-        again = encode(module, x.clone(), 1)
-        beside = encode(module, torch.cat([x, others]), 0)[: len(x)]
-    except Exception as error:  # symmetry.train and mbc.train judge this
-        if is_out_of_memory(error):
-            raise
+
+    inputs = ((x.clone(), 0), (x.clone(), 1), (torch.cat([x, others]), 0))
+    # symmetry.train and mbc.train judge errors.
+    encodings = unless_raised(lambda: [encode(module, sets, seed)[: len(x)] for sets, seed in inputs])
+    if encodings is None:
         return None
+    encoding, again, beside = encodings
     return encoding if are_same(encoding, again) and are_same(encoding, beside) else None
 
 
