@@ -51,7 +51,7 @@ class PairsInBlocks(SetFunction):
     """The mean over all pairs, with little memory at a time."""
 
     def pool(self, features: Tensor) -> Tensor:
-        blocks = [(block[:, :, None] + features[:, None]).tanh().sum((1, 2)) for block in features.split(8, 1)]
+        blocks = [(block[:, :, None] + features[:, None]).tanh().sum((1, 2)) for block in torch.split(features, 8, 1)]
         return torch.stack(blocks).sum(0) / features.shape[1] ** 2
 
 
