@@ -105,6 +105,7 @@ class TrainingDetail(Detail):
     """Detail of one training, shared by the records of all its tests.
 
     data: name of the data set. train_size: elements of a training set. train_loss: mean of the last steps.
+    train_seconds: processor time on a CPU, real time on a GPU.
     parameters: of the whole model. curve: pairs of a step and the mean loss of the steps up to it.
     train_baseline: the training loss of the best prediction that ignores the set, where it is known.
     """

@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -148,6 +149,16 @@ def test_the_fork_server_has_loaded_what_an_optimizer_imports() -> None:
 def test_milestones_divide_the_rate_by_ten_three_times() -> None:
     factor = training.milestones
     assert [factor(step, 100) for step in (0, 19, 20, 60, 80)] == pytest.approx([1, 1, 0.1, 0.01, 0.001])
+
+
+def test_seconds_of_training_are_those_of_the_processor() -> None:
+    def loss_of(model: Any, y: Tensor) -> Tensor:
+        time.sleep(0.5)  # as if another program had the processor
+        return (model - y).square().mean()
+
+    model, x = nn.Linear(1, 1), torch.ones(2, 1)
+    training.fit(model, [(x, x)], loss_of, steps=1, lr=0.1)  # imports what an optimizer needs
+    assert training.fit(model, [(x, x)], loss_of, steps=1, lr=0.1).seconds < 0.25
 
 
 def test_a_curve_averages_the_losses_of_successive_steps() -> None:
