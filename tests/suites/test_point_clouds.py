@@ -154,7 +154,8 @@ def test_milestones_divide_the_rate_by_ten_three_times() -> None:
 def test_seconds_of_training_are_those_of_the_processor() -> None:
     def loss_of(model: Any, y: Tensor) -> Tensor:
         time.sleep(0.5)  # as if another program had the processor
-        return (model - y).square().mean()
+        loss: Tensor = (model - y).square().mean()
+        return loss
 
     model, x = nn.Linear(1, 1), torch.ones(2, 1)
     training.fit(model, [(x, x)], loss_of, steps=1, lr=0.1)  # imports what an optimizer needs
