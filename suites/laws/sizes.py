@@ -116,8 +116,11 @@ def _holds_on_small_sets(
 def _is_affordable(subject: Subject, x: Tensor) -> bool:
     """Predict if sets like `x` can be encoded in one piece."""
     cost = predict_cost(subject.encode, x)
-    is_quick = cost.operations <= _MAX_OPERATIONS and cost.entries_in_all <= _MAX_ENTRIES_IN_ALL
-    return is_quick and cost.entries <= _MAX_ENTRIES
+    return (
+        cost.operations <= _MAX_OPERATIONS
+        and cost.entries <= _MAX_ENTRIES
+        and cost.entries_in_all <= _MAX_ENTRIES_IN_ALL
+    )
 
 
 FINITE = Law(id="hygiene.finite", check=check_finite, kinds=_ORDINARY_KINDS, budget_fraction=0.25, max_size=65)

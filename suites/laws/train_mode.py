@@ -42,7 +42,6 @@ def compare_padded(
 def _encode_if_settled(training: Subject, x: Tensor, encode: SeededEncode) -> Tensor | None:
     """Return the encoding of `x`, or None if it depends on a seed, on earlier calls or on other sets of the batch."""
     module, others = training.module, training.domain.admit(-3 * x + 1)
-
     inputs = ((x.clone(), 0), (x.clone(), 1), (torch.cat([x, others]), 0))
     # symmetry.train and mbc.train judge errors.
     encodings = unless_raised(lambda: [encode(module, sets, seed)[: len(x)] for sets, seed in inputs])
