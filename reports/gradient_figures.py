@@ -19,7 +19,7 @@ BIAS = Measure("bias", "in units of the full gradient", lower_is_better=True)
 def gradient_bias(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the bias of the gradients of training on partitions."""
     rows = select(label_models(frame), {"suite": "gradients", "metric": "gradient_bias"})
-    table = rows.assign(x=rows["detail.gradient_size"], model=rows["encoder"] + ", " + rows["detail.estimator"])
+    table = rows.assign(x=rows["detail.gradient_size"], model=rows["model"] + ", " + rows["detail.estimator"])
     return table[["model", "x", "seed", "value"]].sort_values(["model", "x", "seed"]).reset_index(drop=True)
 
 

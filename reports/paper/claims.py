@@ -98,7 +98,7 @@ def _lower_nll(slots: int, size: int) -> Claim:
     """Return a claim of Figure 3a: a Slot Set Encoder against both others."""
     model, setting = sse("random", slots).label, image_setting(size)
     tests = (better_than(model, DEEPSETS, setting), better_than(model, POOLING_BY_ATTENTION, setting))
-    return Claim("C10", f"K={slots}, {size} points", "Fig. 3a", "SSE has a lower NLL than DeepSets and PMA", tests)
+    return Claim("C10", f"K={slots}, {size} pixels", "Fig. 3a", "SSE has a lower NLL than DeepSets and PMA", tests)
 
 
 def _ahead_when_streamed(model: str, chunk: int, *sizes: int) -> list[Contrast]:
