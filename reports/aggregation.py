@@ -3,7 +3,7 @@
 A seed that broke or is missing stays visible next to the mean of the other seeds.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,9 +56,19 @@ def _law_order(law: str) -> tuple[int, str]:
     return (GROUPS.index(group) if group in GROUPS else len(GROUPS), group)
 
 
+def law_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the records of laws. An encoder with default hyper-parameters is not judged by records with others."""
+    laws = rows[rows["suite"].eq("laws")]
+    if "params.hyper" not in laws:
+        return laws
+    is_default = ~laws["params.hyper"].map(lambda hyper: isinstance(hyper, Mapping) and bool(hyper)).astype(bool)
+    has_default = is_default.groupby([laws["encoder"], laws["case"]]).transform("any")
+    return laws[is_default | ~has_default]
+
+
 def law_matrix(rows: pd.DataFrame, encoders: Sequence[str]) -> pd.DataFrame:
     """Return the worst status of each law (columns, by group) for each encoder (rows); `missing` without a record."""
-    laws = rows[rows["suite"] == "laws"]
+    laws = law_rows(rows)
     names = sorted(laws["case"].unique(), key=_law_order)
     matrix = laws.groupby(["encoder", "case"])["status"].agg(worst).unstack("case")
     return matrix.reindex(index=list(encoders), columns=names).astype(object).fillna(MISSING)

@@ -54,7 +54,8 @@ def check(  # noqa: PLR0913 # an option of a command is an argument here
     dim_in
         Element width `d`; by default one that fits the encoder.
     expected_failures
-        Reasons by law id, or a file of them (see `mbcbench.verify.xfails.read_xfails`).
+        Reasons by law id, or a file of them (see `mbcbench.verify.xfails.read_xfails`). An empty reason withdraws one
+        of the spec, which may not hold with other hyper-parameters.
     reference
         Independent implementation for the law `reference.equal` (see `mbcbench.verify.reference.with_reference`).
     hyper

@@ -46,14 +46,18 @@ def read_xfails(path: Path) -> dict[str, str]:
 
 
 def with_xfails(spec: EncoderSpec, xfails: Mapping[str, str], target: str) -> EncoderSpec:
-    """Return `spec` with the expected failures that `xfails` lists for all targets or for `target`."""
-    breaks = {}
+    """Return `spec` with the expected failures that `xfails` lists for all targets or for `target`.
+
+    An empty reason withdraws what the spec declares: with other hyper-parameters, the encoder may keep the law.
+    """
+    listed = {}
     for key, reason in xfails.items():
         key_target, _, law_id = key.rpartition(SEPARATOR)
         if key_target in ("", target):
-            breaks[law_id] = reason
+            listed[law_id] = reason
+    breaks = {law_id: reason for law_id, reason in {**spec.breaks, **listed}.items() if reason}
     claims = {law_id: reason for law_id, reason in spec.claims.items() if law_id not in breaks}
-    return replace(spec, claims=claims, breaks={**spec.breaks, **breaks})
+    return replace(spec, claims=claims, breaks=breaks)
 
 
 def _parse_lines(path: Path, text: str) -> Iterator[tuple[str, str, str]]:

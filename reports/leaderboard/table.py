@@ -1,6 +1,7 @@
 """The leaderboard as a table with one row per encoder, and notes on missing records."""
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -92,7 +93,7 @@ def notes(frame: pd.DataFrame, info: JsonObject, table: pd.DataFrame) -> list[st
     silent = [name for name in table["encoder"] if name not in set(rows["encoder"])]
     if silent:
         lines.append(f"No records at all of {', '.join(silent)}.")
-    lines += [f"No record of {gaps} for {name}." for name, gaps in _gaps(rows, table, silent)]
+    lines += [f"No record of {gaps} for {list_all(names)}." for gaps, names in _gaps(rows, table, silent).items()]
     for suite in (*TASKS, RESOURCES):
         lines += [f"The records of {suite} are mixed: {note}." for note in suite_rows(rows, suite)[1]]
     return lines + (_unranked(table) if suites & set(TASKS) else [])
@@ -110,8 +111,9 @@ def _unranked(table: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _gaps(rows: pd.DataFrame, table: pd.DataFrame, silent: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield encoders that lack records of other encoders, and the missing records."""
+def _gaps(rows: pd.DataFrame, table: pd.DataFrame, silent: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    """Return the encoders that lack records of other encoders, by the missing records."""
+    lacking: defaultdict[str, list[str]] = defaultdict(list)
     matrix = law_matrix(rows, list(table["encoder"]))
     for row in table[~table["encoder"].isin(silent)].to_dict("records"):
         statuses = matrix.loc[row["encoder"]]
@@ -121,4 +123,5 @@ def _gaps(rows: pd.DataFrame, table: pd.DataFrame, silent: Sequence[str]) -> Ite
             if MISSING in str(row.get(f"{key}.lost", "")):
                 gaps.append(suite)
         if gaps:
-            yield str(row["encoder"]), ", ".join(gaps)
+            lacking[", ".join(gaps)].append(str(row["encoder"]))
+    return lacking

@@ -47,6 +47,16 @@ def test_a_law_checked_twice_shows_its_worst_status(records: pd.DataFrame) -> No
     assert matrix.at["leaky", "mbc.partition"] == "fail"
 
 
+def test_an_encoder_is_judged_with_other_hyper_parameters_only_if_it_was_not_with_its_own(
+    records: pd.DataFrame,
+) -> None:
+    law = records[records["encoder"].eq("sse-random") & records["case"].eq("mbc.partition")]
+    one_slot = law.assign(status="xfail", **{"params.hyper": [{"num_slots": 1}] * len(law)})
+    both = pd.concat([records, one_slot], ignore_index=True)
+    assert aggregation.law_matrix(both, ["sse-random"]).at["sse-random", "mbc.partition"] == "pass"
+    assert aggregation.law_matrix(one_slot, ["sse-random"]).at["sse-random", "mbc.partition"] == "xfail"
+
+
 def test_a_status_of_a_later_version_is_the_worst() -> None:
     assert aggregation.worst(["pass", "crash", "melted"]) == "melted"
 

@@ -61,6 +61,12 @@ def test_what_an_encoder_lacks_is_named(records: pd.DataFrame) -> None:
     ]
 
 
+def test_encoders_that_lack_the_same_are_named_together(records: pd.DataFrame) -> None:
+    lacking = records["encoder"].isin(["leaky", "set-transformer"]) & records["suite"].eq("resources")
+    part = records[~lacking]
+    assert "No record of resources for set-transformer and leaky." in notes(part, {"run": "x"}, leaderboard_table(part))
+
+
 def test_no_records_and_no_description_are_said_to_be_missing(records: pd.DataFrame) -> None:
     for empty in (pd.DataFrame(), frame([])):
         table = leaderboard_table(empty)

@@ -69,6 +69,15 @@ def test_an_expected_failure_that_holds_is_not_as_claimed() -> None:
     assert not result.ok
 
 
+@pytest.mark.parametrize(("reasons", "status"), [(None, "xpass"), ({"mbc.partition": ""}, "pass")])
+def test_an_empty_reason_withdraws_what_a_spec_declares(reasons: dict[str, str] | None, status: str) -> None:
+    linear = {"num_slots": [32, 1]}  # with one slot at the top, the second level is linear
+    result = mbcbench.check(
+        "sse-hierarchical-per-chunk", laws=PARTITION, examples=50, hyper=linear, expected_failures=reasons
+    )
+    assert only(result)["status"] == status
+
+
 def test_an_encoder_that_raises_is_an_error_with_its_message() -> None:
     row = only(mbcbench.check(sound_encoders.Raises, laws=["symmetry.permutation"], examples=200))
     assert row["status"] == "error"
