@@ -51,7 +51,8 @@ def test_an_encoder_is_judged_with_other_hyper_parameters_only_if_it_was_not_wit
     records: pd.DataFrame,
 ) -> None:
     law = records[records["encoder"].eq("sse-random") & records["case"].eq("mbc.partition")]
-    one_slot = law.assign(status="xfail", **{"params.hyper": [{"num_slots": 1}] * len(law)})
+    one_slot = law.assign(status="xfail")
+    one_slot["params.hyper"] = [{"num_slots": 1}] * len(law)
     both = pd.concat([records, one_slot], ignore_index=True)
     assert aggregation.law_matrix(both, ["sse-random"]).at["sse-random", "mbc.partition"] == "pass"
     assert aggregation.law_matrix(one_slot, ["sse-random"]).at["sse-random", "mbc.partition"] == "xfail"
