@@ -52,7 +52,7 @@ def test_an_encoder_is_judged_with_other_hyper_parameters_only_if_it_was_not_wit
 ) -> None:
     law = records[records["encoder"].eq("sse-random") & records["case"].eq("mbc.partition")]
     one_slot = law.assign(status="xfail")
-    one_slot["params.hyper"] = [{"num_slots": 1}] * len(law)
+    one_slot["params.hyper"] = pd.Series([{"num_slots": 1}] * len(law), index=law.index)
     both = pd.concat([records, one_slot], ignore_index=True)
     assert aggregation.law_matrix(both, ["sse-random"]).at["sse-random", "mbc.partition"] == "pass"
     assert aggregation.law_matrix(one_slot, ["sse-random"]).at["sse-random", "mbc.partition"] == "xfail"
