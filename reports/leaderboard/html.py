@@ -147,7 +147,7 @@ class AccuracyCell:
 
 @dataclass(frozen=True)
 class AccuracyTable:
-    """Accuracy of each encoder by the number of test points. seeds: notes on missing seeds."""
+    """Accuracy of each encoder that has one by the number of test points. seeds: notes on missing seeds."""
 
     sizes: tuple[str, ...]
     rows: dict[str, tuple[AccuracyCell, ...]]
@@ -164,7 +164,9 @@ def accuracy_table(rows: pd.DataFrame, encoders: Sequence[str]) -> AccuracyTable
     by_setting = means.set_index(["encoder", "test_size", "mode"])["mean"].to_dict()
     cells = {}
     for name in encoders:
-        cells[name] = tuple(_accuracy_cell(by_setting, name, size) for size in sizes)
+        of_encoder = tuple(_accuracy_cell(by_setting, name, size) for size in sizes)
+        if any(cell.text or cell.streamed for cell in of_encoder):
+            cells[name] = of_encoder
     return AccuracyTable(tuple(map("{:g}".format, sizes)), cells, _seed_notes(means))
 
 

@@ -35,6 +35,8 @@ const press = (label) => [...board.querySelectorAll("button")].find((b) => b.tex
 const answers = { first: names(), width: document.documentElement.scrollWidth, inner: innerWidth };
 const over = (one) => !one.closest(".scroll, pre, svg") && one.getBoundingClientRect().right > innerWidth + 1;
 answers.wide = [...document.querySelectorAll("main *, header *")].filter(over).map((one) => one.outerHTML.slice(0, 80));
+const heads = [...document.querySelectorAll("main tbody th:first-child")];
+answers.letters = heads.filter((head) => head.offsetWidth > 0 && head.offsetWidth < 100).map((head) => head.innerText);
 press("encoder"); answers.named = names();
 press("encoder"); answers.reversed = names();
 press("elem/s"); answers.fastest = names();
@@ -135,6 +137,10 @@ def test_nothing_is_wider_than_a_phone(answers: dict[str, Any]) -> None:
     assert answers["inner"] == 390
     assert answers["width"] <= 390
     assert answers["wide"] == []
+
+
+def test_no_column_of_names_is_as_narrow_as_a_letter(answers: dict[str, Any]) -> None:
+    assert answers["letters"] == []
 
 
 def test_headings_sort(answers: dict[str, Any]) -> None:
