@@ -12,6 +12,7 @@ from mbcbench.records.record import Record, Status, frame
 from mbcbench.reporting import Artefact
 from mbcbench.reports.paper.claims import CLAIMS
 from mbcbench.reports.paper.claims_table import claims_table
+from mbcbench.reports.paper.figures import FIG6
 from mbcbench.reports.selection import label_models, select
 from tests.cli.report_records import cloud
 from tests.reports.test_captions import rendered
@@ -129,3 +130,12 @@ def test_table_6_is_not_shown_from_records_of_another_model() -> None:
     )  # fmt: skip
     assert artefact("table6").data(frame([record])).empty
     assert isinstance(artefact("table8").data(frame([record])), pd.DataFrame)
+
+
+def test_a_model_that_stands_alone_is_best_at_nothing() -> None:
+    both = pd.DataFrame({"panel": "with LayerNorm", "ways": 5, "x": [1, 1], "series": ["A", "B"], "value": [0.5, 0.7]})
+    alone = pd.DataFrame({"panel": "without", "ways": [5, 20], "x": 1, "series": "A", "value": 0.5})
+    result = FIG6.result
+    assert result is not None
+    assert result(pd.concat([both, alone])) == "Highest mean accuracy with LayerNorm: at 5 ways, B at a support of 1"
+    assert result(alone) == ""
