@@ -70,9 +70,10 @@ def _compare_supports(data: pd.DataFrame) -> str:
     """Compare the models at each number of ways, in each panel. A model alone is best at nothing, and is left out."""
     sentences = []
     for panel, part in data.groupby("panel", sort=False):
-        means = {ways: mean_by_size(rows, "series") for ways, rows in part.groupby("ways")}
-        best = {ways: name_best(of_ways, ACCURACY, "a support of {}") for ways, of_ways in means.items()}
-        words = [f"at {ways:,g} ways, {text}" for ways, text in best.items() if text]
+        words = []
+        for ways, rows in part.groupby("ways"):
+            best = name_best(mean_by_size(rows, "series"), ACCURACY, "a support of {}")
+            words += [f"at {ways:,g} ways, {best}"] if best else []
         sentences.append(f"Highest mean accuracy {panel}: {'; '.join(words)}" if words else "")
     return join_sentences(sentences)
 
