@@ -56,19 +56,18 @@ def _law_order(law: str) -> tuple[int, str]:
     return (GROUPS.index(group) if group in GROUPS else len(GROUPS), group)
 
 
-def law_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the records of laws. An encoder with default hyper-parameters is not judged by records with others."""
-    laws = rows[rows["suite"].eq("laws")]
-    if "params.hyper" not in laws:
-        return laws
-    is_default = ~laws["params.hyper"].map(lambda hyper: isinstance(hyper, Mapping) and bool(hyper)).astype(bool)
-    has_default = is_default.groupby([laws["encoder"], laws["case"]]).transform("any")
-    return laws[is_default | ~has_default]
+def judged_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Leave out laws of an encoder with other hyper-parameters where it has a record with the default ones."""
+    if "params.hyper" not in rows:
+        return rows
+    is_default = ~rows["params.hyper"].map(lambda hyper: isinstance(hyper, Mapping) and bool(hyper)).astype(bool)
+    has_default = is_default.groupby([rows["suite"], rows["encoder"], rows["case"]]).transform("any")
+    return rows[rows["suite"].ne("laws") | is_default | ~has_default]
 
 
 def law_matrix(rows: pd.DataFrame, encoders: Sequence[str]) -> pd.DataFrame:
     """Return the worst status of each law (columns, by group) for each encoder (rows); `missing` without a record."""
-    laws = law_rows(rows)
+    laws = judged_rows(rows[rows["suite"].eq("laws")])
     names = sorted(laws["case"].unique(), key=_law_order)
     matrix = laws.groupby(["encoder", "case"])["status"].agg(worst).unstack("case")
     return matrix.reindex(index=list(encoders), columns=names).astype(object).fillna(MISSING)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from mbcbench.reporting import Artefact
 
-from .aggregation import law_group, main_setting
+from .aggregation import judged_rows, law_group, main_setting
 from .captions import Measure, join_sentences, list_names
 from .growth import cost_table
 from .leaderboard.standing import ranking_of
@@ -140,7 +140,7 @@ def accuracy_by_cost(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def consistent_encoders(rows: pd.DataFrame) -> set[str]:
     """Return the encoders that keep all laws of mbc that apply to them."""
-    laws = rows[rows["suite"].eq("laws") & rows["case"].map(law_group).eq("mbc")]
+    laws = judged_rows(rows[rows["suite"].eq("laws") & rows["case"].map(law_group).eq("mbc")])
     keeps = laws["status"].isin(["pass", "skip"]).groupby(laws["encoder"]).all()
     return set(keeps.index[keeps])
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from mbcbench.types import JsonDict
 
-from ..aggregation import MISSING, law_rows, severity
+from ..aggregation import MISSING, severity
 from ..columns import Row
 from ..formatting import NOT_RUN, css_class, format_number, where
 from ..stats import fit_growth
@@ -37,7 +37,7 @@ def encoder_details(rows: pd.DataFrame, row: Row) -> JsonDict:
     """Return a description of one encoder. rows: tidy records. row: its row of the leaderboard."""
     records = rows[rows["encoder"] == row["encoder"]]
     not_run = records["message"].map(lambda message: _text(message).startswith(NOT_RUN)).astype(bool)
-    laws = law_rows(records[~not_run]).sort_values("status", key=_by_severity, kind="stable")
+    laws = records[records["suite"].eq("laws") & ~not_run].sort_values("status", key=_by_severity, kind="stable")
     broken = records[~records["suite"].isin(["laws", "probe"]) & records["status"].ne("ok") & ~not_run]
     broken = broken.assign(message=broken["message"].map(_text))
     return {

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from mbcbench.types import JsonDict, JsonObject
 
-from ..aggregation import MISSING, law_group, law_matrix, outcomes, summarise_outcomes
+from ..aggregation import MISSING, judged_rows, law_group, law_matrix, outcomes, summarise_outcomes
 from ..captions import sentence
 from ..cost_figures import QUALITY_COST
 from ..formatting import STATUS_WORDS, css_class, facts, failures, symbol
@@ -41,7 +41,7 @@ def context(frame: pd.DataFrame, info: JsonObject, claims: pd.DataFrame | None =
 
     claims: the table of claims (see `claims.claims_table`); each is shown with the encoders that it is tested on.
     """
-    rows = tidy(frame)
+    rows = judged_rows(tidy(frame))
     table, ranking = ranked_table(frame, encoders_of(rows, info))
     encoders = list(table["encoder"])
     matrix = law_matrix(rows, encoders)

@@ -4,6 +4,7 @@ import pytest
 from scipy import stats
 
 from mbcbench.reports import aggregation
+from mbcbench.reports.leaderboard.html import context
 from mbcbench.reports.leaderboard.table import leaderboard_table
 
 
@@ -56,6 +57,8 @@ def test_an_encoder_is_judged_with_other_hyper_parameters_only_if_it_was_not_wit
     both = pd.concat([records, one_slot], ignore_index=True)
     assert aggregation.law_matrix(both, ["sse-random"]).at["sse-random", "mbc.partition"] == "pass"
     assert aggregation.law_matrix(one_slot, ["sse-random"]).at["sse-random", "mbc.partition"] == "xfail"
+    failing = pd.concat([records, one_slot.assign(status="fail")], ignore_index=True)
+    assert context(failing, {})["summary"] == context(records, {})["summary"]
 
 
 def test_a_status_of_a_later_version_is_the_worst() -> None:
