@@ -7,8 +7,9 @@ import pandas as pd
 from mbcbench.reporting import Artefact
 
 from .captions import Measure
+from .plots import draw_points
 from .selection import label_models, select
-from .style import MARKERS, draw_points
+from .style import MARKERS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -64,16 +64,18 @@ def draw_law_statuses(data: pd.DataFrame) -> "Figure":
     from matplotlib.patches import Patch
 
     words = data.set_index("encoder").T.map(lambda status: LAW_WORDS.get(status, "other"))
+    words.columns = words.columns.str.rpartition(":").get_level_values(2)  # `Encoder` of `my.module:Encoder`
     names = list(LAW_COLOURS)
     present = [name for name in names if (words == name).to_numpy().any()]
     with style():
-        figure, axes = canvas(1.9 + 0.19 * len(words), max(WIDTH, 2.0 + 0.24 * len(words.columns)))
+        names_height = 0.075 * max(map(len, words.columns))  # names below the tiles are upright
+        figure, axes = canvas(0.8 + names_height + 0.19 * len(words), max(WIDTH, 2.0 + 0.24 * len(words.columns)))
         sns.heatmap(
             words.map(names.index), cmap=list(LAW_COLOURS.values()), vmin=-0.5, vmax=len(names) - 0.5, cbar=False,
             linewidths=0.8, linecolor="white", ax=axes, xticklabels=True, yticklabels=True,
         )  # fmt: skip
         axes.tick_params(axis="x", labelrotation=90, labelsize=8)
-        axes.tick_params(axis="y", labelsize=8)
+        axes.tick_params(axis="y", labelrotation=0, labelsize=8)
         axes.set(xlabel="", ylabel="")
         patches = [Patch(facecolor=LAW_COLOURS[name], edgecolor=FAINT, label=name) for name in present]
         figure.legend(handles=patches, loc="outside lower center", ncols=3, frameon=False)

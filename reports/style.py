@@ -11,7 +11,7 @@ import pandas as pd
 
 from mbcbench.errors import plural
 
-from .stats import Estimate, one_per_seed
+from .stats import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,6 +37,7 @@ RC: Any = {
     "lines.markersize": 6,
 }
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
+PANEL_HEIGHT = 2.3  # inches
 DODGE = 0.4  # from the first to the last mark of a category; categories are 1 apart
 MAX_SERIES = 8  # that one figure can distinguish
 YELLOW = 8  # of seaborn's palette: hardly visible on white
@@ -81,70 +82,21 @@ def canvas(height: float = 3.6, width: float = WIDTH) -> "tuple[Figure, Axes]":
     return figure, figure.subplots()
 
 
-def panels(count: int, names: Sequence[str]) -> "tuple[Figure, list[Axes]]":
-    """Return a figure with panels in two columns, and room below for a legend of `names`."""
+def panels(count: int, names: Sequence[str], strip: float = 0.0) -> "tuple[Figure, list[Axes], list[Axes]]":
+    """Return a figure with panels in two columns, and room below for a legend of `names`.
+
+    strip: height of a strip below each panel, in inches. The strips come last; 0 means none.
+    """
     from matplotlib.figure import Figure
 
     rows = -(-count // 2)
-    figure = Figure(figsize=(WIDTH, 2.3 * rows + legend_height(names)), layout="constrained")
-    grid = list(figure.subplots(rows, 2, squeeze=False).flatten())
-    for axes in grid[count:]:
+    heights = [PANEL_HEIGHT, strip] if strip else [PANEL_HEIGHT]
+    figure = Figure(figsize=(WIDTH, sum(heights) * rows + legend_height(names)), layout="constrained")
+    grid = figure.subplots(len(heights) * rows, 2, squeeze=False, height_ratios=heights * rows)
+    above, below = (list(grid[place :: len(heights)].flatten()) for place in (0, 1))
+    for axes in (*above[count:], *below[count:]):
         axes.set_axis_off()
-    return figure, grid
-
-
-def draw_lines(data: pd.DataFrame, hue: str = "model", *, labels: tuple[str, str], base: int | None = None) -> "Figure":
-    """Draw the mean over seeds of `value` along `x`, with intervals, and one line for each `hue`.
-
-    labels: of the two axes. base: of a logarithmic scale of `x`.
-    """
-    names = list(dict.fromkeys(data[hue]))
-    with style():
-        figure, axes = canvas(3.1 + legend_height(names))
-        line_plot(axes, data, names, hue)
-        finish(axes, labels)
-        if base:
-            axes.set_xscale("log", base=base)
-        set_ticks(axes, data["x"])
-        legend_below(figure, axes, names)
-        add_facts(figure, data)
-        return figure
-
-
-def line_plot(axes: "Axes", data: pd.DataFrame, names: Sequence[str], hue: str = "model", *, dots: bool = True) -> None:
-    """Draw one line for each of `names` into a panel.
-
-    dots: mark the measured points; without them, intervals are bands.
-    """
-    import seaborn as sns
-
-    table = one_per_seed(data, [hue, "x"])
-    sns.lineplot(
-        table, x="x", y="value", hue=hue, style=hue, hue_order=names, style_order=names,
-        palette=palette(len(names)),
-        markers=markers(len(names)) if dots and len(names) <= len(MARKERS) else False, dashes=False,
-        errorbar=interval, err_style="bars" if dots else "band", ax=axes,
-    )  # fmt: skip
-    if dots:
-        _hollow(axes, table, names, hue, table["x"])
-
-
-def _hollow(axes: "Axes", table: pd.DataFrame, names: Sequence[str], hue: str, places: pd.Series) -> None:
-    """Draw the mark of a mean hollow if some of its trainings learnt nothing. places: of each row, along the axis."""
-    if "has learnt" not in table or table["has learnt"].all():
-        return
-    by = [hue, "place"]
-    means = (
-        table.assign(place=places)
-        .groupby(by, sort=False, as_index=False)
-        .agg(value=("value", "mean"), has_learnt=("has learnt", "all"))
-    )
-    for row in means[~means["has_learnt"].astype(bool)].to_dict("records"):
-        number = list(names).index(row[hue])
-        axes.plot(
-            row["place"], row["value"], marker=markers(number + 1)[-1], markeredgecolor=palette(number + 1)[-1],
-            markerfacecolor="white", markeredgewidth=1.4, linestyle="none", zorder=5, label="_hollow",
-        )  # fmt: skip
+    return figure, above, below if strip else []
 
 
 def add_facts(figure: "Figure", data: pd.DataFrame) -> None:
@@ -163,43 +115,6 @@ def _facts(data: pd.DataFrame) -> Iterator[str]:
         yield f"{high:,} steps" if low == high else f"{low:,} to {high:,} steps"
     if "has learnt" in data and not data["has learnt"].all():
         yield "hollow: some trainings learnt nothing"
-
-
-def draw_points(
-    data: pd.DataFrame, x: str, hue: str, *, labels: tuple[str, str], log: bool = False, linear_within: float = 0.0
-) -> "Figure":
-    """Draw means over seeds with intervals, side by side in the order of the categories `x`.
-
-    log: average logarithms, on a logarithmic axis. linear_within: the axis is logarithmic beyond this distance from
-    zero, on both sides.
-    """
-    import seaborn as sns
-
-    names = list(dict.fromkeys(data[hue]))
-    table = one_per_seed(data.assign(**{x: data[x].astype(str)}), [hue, x])
-    with style():
-        figure, axes = canvas(3.1 + legend_height(names))
-        sns.pointplot(
-            table, x=x, y="value", hue=hue, hue_order=names, order=list(dict.fromkeys(table[x])),
-            dodge=DODGE if len(names) > 1 else False, palette=palette(len(names)), markers=markers(len(names)),
-            errorbar=interval, linestyle="none", linewidth=1.4, log_scale=log or None, ax=axes,
-        )  # fmt: skip
-        if linear_within:
-            axes.set_yscale("symlog", linthresh=linear_within)
-            axes.autoscale(axis="y")
-            axes.axhline(0.0, color=FAINT, linewidth=0.8)
-        _hollow(axes, table, names, hue, _dodged(table, x, hue, names))
-        finish(axes, labels)
-        legend_below(figure, axes, names)
-        add_facts(figure, data)
-        return figure
-
-
-def _dodged(table: pd.DataFrame, x: str, hue: str, names: Sequence[str]) -> pd.Series:
-    """Return the position at which `draw_points` draws each row: side by side around the position of its category."""
-    offsets = np.linspace(-DODGE / 2, DODGE / 2, len(names)) if len(names) > 1 else np.zeros(1)
-    categories = list(dict.fromkeys(table[x]))
-    return table[x].map(categories.index) + table[hue].map(dict(zip(names, offsets, strict=True)))
 
 
 def finish(axes: "Axes", labels: tuple[str, str], ticks: Iterable[float] | None = None) -> None:

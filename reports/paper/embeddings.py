@@ -121,7 +121,10 @@ def _name_classes(figure: "Figure", classes: Sequence[int]) -> None:
     for number in classes:
         colour, marker = looks[number]
         handles.append(Line2D([], [], color=colour, marker=marker, linestyle="none", markersize=5, label=str(number)))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, handletextpad=0.1)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, handletextpad=0.1,
+        columnspacing=1.0, handlelength=1.2,
+    )  # fmt: skip
 
 
 def _draw_panel(axes: "Axes", queries: pd.DataFrame, centroids: pd.DataFrame) -> None:

@@ -10,9 +10,10 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mbcbench.reports import cost_figures, style
+from mbcbench.reports import cost_figures, law_figures, plots, style
 from mbcbench.reports.captions import Measure
 from mbcbench.reports.leaderboard.html import alt_text
+from mbcbench.reports.paper import embeddings
 
 SERIES = pd.DataFrame(
     {
@@ -33,16 +34,17 @@ POINTS = pd.DataFrame(
         "pareto": [True, True],
     }
 )
+SECOND = plots.Reference("model", "<b>", margin=0.01, label="<b>")
 LABELS = ("number of points, in training and test", Measure("NLL in training", "nats per value", True).label)
 
 
 def lines() -> Figure:
-    figure: Figure = style.draw_lines(SERIES, labels=LABELS, base=10)
+    figure: Figure = plots.draw_lines(SERIES, labels=LABELS, base=10)
     return figure
 
 
 def categories() -> Figure:
-    figure: Figure = style.draw_points(SERIES, "x", "model", labels=LABELS)
+    figure: Figure = plots.draw_points(SERIES, "x", "model", labels=LABELS)
     return figure
 
 
@@ -51,7 +53,36 @@ def cost() -> Figure:
     return figure
 
 
+def lines_and_differences() -> Figure:
+    figure: Figure = plots.draw_lines(SERIES, labels=LABELS, base=10, reference=SECOND)
+    return figure
+
+
+def categories_and_differences() -> Figure:
+    figure: Figure = plots.draw_points(SERIES, "x", "model", labels=LABELS, reference=SECOND)
+    return figure
+
+
+def laws_of_long_names() -> Figure:
+    statuses = pd.DataFrame({"encoder": ["my_module:Encoder", "a" * 40], "mbc.partition": ["pass", "fail"]})
+    figure: Figure = law_figures.draw_law_statuses(statuses)
+    return figure
+
+
+def centroids_of_ten_classes() -> Figure:
+    sizes = [("query", 0), ("centroid", 1), ("centroid", 400)]
+    rows = [
+        {"model": "mean", "kind": kind, "size": size, "class": number, "x": number, "y": size}
+        for kind, size in sizes
+        for number in range(10)
+    ]
+    figure: Figure = embeddings.draw_extreme_supports(pd.DataFrame(rows))
+    return figure
+
+
 FIGURES = [lines, categories, cost]
+WITH_DIFFERENCES = [lines_and_differences, categories_and_differences]
+ALL = [*FIGURES, *WITH_DIFFERENCES, laws_of_long_names, centroids_of_ten_classes]
 
 
 def test_of_models_at_one_cost_only_the_best_are_on_the_front() -> None:
@@ -60,17 +91,17 @@ def test_of_models_at_one_cost_only_the_best_are_on_the_front() -> None:
 
 
 @pytest.mark.parametrize("kind", ["svg", "png"])
-@pytest.mark.parametrize("draw", FIGURES)
+@pytest.mark.parametrize("draw", ALL)
 def test_the_same_data_give_the_same_bytes(draw: Callable[[], Figure], kind: str) -> None:
     assert style.image(draw(), kind) == style.image(draw(), kind)
 
 
-@pytest.mark.parametrize("draw", FIGURES)
+@pytest.mark.parametrize("draw", ALL)
 def test_a_figure_is_well_formed(draw: Callable[[], Figure]) -> None:
     assert ElementTree.fromstring(style.image(draw(), "svg")).tag.endswith("svg")
 
 
-@pytest.mark.parametrize("draw", FIGURES)
+@pytest.mark.parametrize("draw", ALL)
 def test_no_label_is_clipped(draw: Callable[[], Figure]) -> None:
     figure = draw()
     figure.draw_without_rendering()
@@ -90,6 +121,43 @@ def test_every_axis_has_a_label_and_the_legend_every_name() -> None:
         assert "is better" in axes.get_ylabel()
         names = {text.get_text() for text in figure.legends[0].get_texts()}
         assert names == set(POINTS["model"] if draw is cost else SERIES["model"])
+
+
+@pytest.mark.parametrize("draw", WITH_DIFFERENCES)
+def test_a_strip_shows_the_differences_that_are_paired_by_seed(draw: Callable[[], Figure]) -> None:
+    axes, strip = draw().axes
+    assert strip.get_title() == "differences to <b>, paired by seed"
+    assert strip.get_xlabel() == LABELS[0]
+    assert not axes.get_xlabel()
+    means = SERIES.groupby(["model", "x"], sort=False)["value"].mean()
+    heights = [
+        float(y) for line in strip.get_lines() for y in np.asarray(line.get_ydata()) if line.get_marker() != "None"
+    ]
+    assert heights == pytest.approx(list(means.iloc[:2] - means.iloc[2:].to_numpy()))
+
+
+def test_differences_are_of_the_same_seed_alone() -> None:
+    table = SERIES[~(SERIES["model"].eq("<b>") & SERIES["seed"].eq(1))]
+    differences = SECOND.differences(table, ["model", "x"])
+    assert list(differences["seed"]) == [0, 0]
+    assert SECOND.differences(SERIES[SERIES["model"].ne("<b>")], ["model", "x"]).empty
+    assert SECOND.differences(SERIES.drop(columns="seed"), ["model", "x"]).empty
+
+
+def test_differences_far_beyond_the_margin_have_a_logarithmic_axis() -> None:
+    assert lines_and_differences().axes[1].get_yscale() == "symlog"
+    wide = plots.Reference("model", "<b>", margin=0.1, label="<b>")
+    assert plots.draw_lines(SERIES, labels=LABELS, reference=wide).axes[1].get_yscale() == "linear"
+
+
+def test_a_figure_without_the_reference_has_no_strip() -> None:
+    alone = SERIES[SERIES["model"].ne("<b>")]
+    assert len(plots.draw_lines(alone, labels=LABELS, reference=SECOND).axes) == 1
+
+
+def test_a_tile_names_a_plug_in_by_its_class() -> None:
+    names = [label.get_text() for label in laws_of_long_names().axes[0].get_xticklabels()]
+    assert names == ["Encoder", "a" * 40]
 
 
 def test_a_png_has_a_palette() -> None:
@@ -122,6 +190,6 @@ def test_a_mean_of_trainings_that_learnt_nothing_is_hollow(
 def test_a_figure_says_on_what_its_numbers_rest() -> None:
     table = SERIES.assign(data="10 photographs as shipped in a package", steps=2000)
     table["has learnt"] = table["seed"].eq(0)
-    figure = style.draw_lines(table, labels=LABELS)
+    figure = plots.draw_lines(table, labels=LABELS)
     assert figure.get_suptitle() == "2 seeds; 10 photographs; 2,000 steps; hollow: some trainings learnt nothing"
-    assert style.draw_lines(SERIES.drop(columns="seed").assign(seed=0), labels=LABELS).get_suptitle() == "1 seed"
+    assert plots.draw_lines(SERIES.drop(columns="seed").assign(seed=0), labels=LABELS).get_suptitle() == "1 seed"

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from mbcbench import registry
 from mbcbench.paper import CENTROID_WIDTH
 from mbcbench.records.record import Record, Status, frame
-from mbcbench.reports import style
+from mbcbench.reports import plots
 from mbcbench.reports.paper.claims_table import claims_table
 from mbcbench.reports.selection import label_models
 from mbcbench.reports.stats import Estimate, summarise_by
@@ -135,9 +135,9 @@ def test_an_error_bar_is_over_seeds(kind: str) -> None:
     heights = []
     for table in (rows, pd.concat([rows, rows])):
         if kind == "lines":
-            figure = style.draw_lines(table, labels=("x", "y"))
+            figure = plots.draw_lines(table, labels=("x", "y"))
         else:
-            figure = style.draw_points(table, "x", "model", labels=("x", "y"))
+            figure = plots.draw_points(table, "x", "model", labels=("x", "y"))
         heights.append(bars(figure.axes[0]))
     assert heights[0] == pytest.approx(heights[1])
     assert max(heights[0]) > 0
