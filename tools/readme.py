@@ -24,7 +24,7 @@ READINGS = (
     ("C1", "as written"),
     ("C1", "exact states"),
     ("C3", ""),
-    ("C5", "run per chunk, 16 slots at the top"),
+    ("C5", "run per chunk"),
     ("C8", ""),
     ("C19", "below 5000"),
 )
