@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .stats import Estimate, one_per_seed
+from .stats import one_per_seed, summarise_by
 from .style import (
     DODGE,
     FAINT,
@@ -54,10 +54,10 @@ class Reference:
         """
         if "seed" not in data:
             return data.head(0)
-        table, is_reference = one_per_seed(data, keys), data[self.column].eq(self.value)
-        others = [key for key in (*keys, "seed") if key != self.column]
-        values = one_per_seed(data[is_reference], keys).set_index(others)["value"].rename("reference").reset_index()
-        rows = table[table[self.column].ne(self.value)].merge(values, on=others)
+        table, others = one_per_seed(data, keys), [key for key in (*keys, "seed") if key != self.column]
+        is_reference = table[self.column].eq(self.value)
+        values = table[is_reference][[*others, "value"]].rename(columns={"value": "reference"})
+        rows = table[~is_reference].merge(values, on=others)
         return rows.assign(value=rows["value"] - rows["reference"]).drop(columns="reference")
 
 
@@ -74,17 +74,17 @@ def draw_lines(
     labels: of the two axes. base: of a logarithmic scale of `x`. reference: of the differences below the lines.
     """
     names = list(dict.fromkeys(data[hue]))
-    differences = reference.differences(data, [hue, "x"]) if reference else data.head(0)
+    table = data.assign(place=spread(data, names, hue, is_log=base is not None))
+    differences = reference.differences(table, [hue, "x"]) if reference else table.head(0)
     with style():
         figure, axes, strip = _with_strip(names, has_strip=len(differences) > 0)
-        is_log = base is not None
-        line_plot(axes, spread(data, names, hue, is_log=is_log), names, hue)
+        line_plot(axes, table.assign(x=table["place"]), names, hue)
         finish(axes, labels)
         if base:
             axes.set_xscale("log", base=base)
         set_ticks(axes, data["x"])
         if reference and strip:
-            draw_strip(strip, spread(differences, names, hue, is_log=is_log), names, hue, reference)
+            draw_strip(strip, differences, names, hue, reference)
             move_label_down(axes, strip)
         legend_below(figure, axes, names)
         add_facts(figure, data)
@@ -103,31 +103,25 @@ def _with_strip(names: Sequence[str], *, has_strip: bool) -> "tuple[Figure, Axes
     return figure, axes, strip
 
 
-def spread(rows: pd.DataFrame, names: Sequence[str], hue: str, *, is_log: bool) -> pd.DataFrame:
-    """Shift each series a little along `x`, so that intervals do not overlap."""
+def spread(rows: pd.DataFrame, names: Sequence[str], hue: str, *, is_log: bool) -> pd.Series:
+    """Return `x` with each series shifted a little, so that intervals do not overlap."""
+    x = rows["x"].astype(float)
     places = rows[hue].map(list(names).index).astype(float) - (len(names) - 1) / 2
-    if is_log:
-        return rows.assign(x=rows["x"] * NEIGHBOUR_RATIO**places)
-    return rows.assign(x=rows["x"] + places * NEIGHBOUR_SHARE * (rows["x"].max() - rows["x"].min()))
+    return x * NEIGHBOUR_RATIO**places if is_log else x + places * NEIGHBOUR_SHARE * (x.max() - x.min())
 
 
-def draw_strip(
-    axes: "Axes", differences: pd.DataFrame, names: Sequence[str], hue: str, reference: Reference, place: str = "x"
-) -> None:
-    """Draw mean differences with intervals, and the margin in grey. place: column of positions along the axis."""
+def draw_strip(axes: "Axes", differences: pd.DataFrame, names: Sequence[str], hue: str, reference: Reference) -> None:
+    """Draw mean differences with intervals at the column `place`, and the margin in grey."""
     axes.axhspan(-reference.margin, reference.margin, color=FAINT, alpha=0.2, linewidth=0)
     axes.axhline(0.0, color=FAINT, linewidth=0.8)
-    farthest = 0.0
-    for name, rows in differences.groupby(hue, sort=False):
-        number = list(names).index(str(name)) + 1
-        estimates = [Estimate.of(values) for _, values in rows.groupby(place)["value"]]
-        means = [estimate.mean for estimate in estimates]
+    means = summarise_by(differences, [hue, "place"])
+    for name, colour, marker in zip(names, palette(len(names)), markers(len(names)), strict=True):
+        rows = means[means[hue].eq(name)]
         axes.errorbar(
-            np.unique(rows[place].to_numpy()), means, yerr=np.nan_to_num([estimate.half for estimate in estimates]),
-            color=palette(number)[-1], marker=markers(number)[-1], markersize=4, linewidth=1.4, linestyle="none",
+            rows["place"], rows["mean"], yerr=rows["half"].fillna(0.0),
+            color=colour, marker=marker, markersize=4, linewidth=1.4, linestyle="none",
         )  # fmt: skip
-        farthest = max(farthest, *map(abs, means))
-    if farthest > FAR * reference.margin:
+    if means["mean"].abs().max() > FAR * reference.margin:
         axes.set_yscale("symlog", linthresh=reference.margin)
     axes.set_title(f"differences to {reference.label}, paired by seed", fontsize=8)
     axes.tick_params(axis="y", labelsize=8)
@@ -212,7 +206,7 @@ def draw_points(
         _hollow(axes, table, names, hue, table["place"])
         finish(axes, labels)
         if reference and strip:
-            draw_strip(strip, differences, names, hue, reference, "place")
+            draw_strip(strip, differences, names, hue, reference)
             strip.set_xlim(-0.5, table[x].nunique() - 0.5)
             move_label_down(axes, strip)
         legend_below(figure, axes, names)

@@ -93,10 +93,11 @@ def panels(count: int, names: Sequence[str], strip: float = 0.0) -> "tuple[Figur
     heights = [PANEL_HEIGHT, strip] if strip else [PANEL_HEIGHT]
     figure = Figure(figsize=(WIDTH, sum(heights) * rows + legend_height(names)), layout="constrained")
     grid = figure.subplots(len(heights) * rows, 2, squeeze=False, height_ratios=heights * rows)
-    above, below = (list(grid[place :: len(heights)].flatten()) for place in (0, 1))
+    above = list(grid[:: len(heights)].flatten())
+    below = list(grid[1::2].flatten()) if strip else []
     for axes in (*above[count:], *below[count:]):
         axes.set_axis_off()
-    return figure, above, below if strip else []
+    return figure, above, below
 
 
 def add_facts(figure: "Figure", data: pd.DataFrame) -> None:
@@ -117,16 +118,14 @@ def _facts(data: pd.DataFrame) -> Iterator[str]:
         yield "hollow: some trainings learnt nothing"
 
 
-def finish(axes: "Axes", labels: tuple[str, str], ticks: Iterable[float] | None = None) -> None:
-    """Label the axes of a panel, and set ticks at values of `x` if they are given."""
+def finish(axes: "Axes", labels: tuple[str, str]) -> None:
+    """Label the axes of a panel."""
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     axes.spines[["top", "right"]].set_visible(False)
     if "accuracy" in labels[1]:  # an interval of two seeds may be wider than the range of accuracies
         low, high = axes.get_ylim()
         axes.set_ylim(max(0.0, low), min(1.02, high))
-    if ticks is not None:
-        set_ticks(axes, ticks)
 
 
 def legend_below(figure: "Figure", axes: "Axes", names: Sequence[str]) -> None:

@@ -198,16 +198,18 @@ def _num_slots(hyper: Any) -> Any:
 def ablation(frame: pd.DataFrame, parameter: str) -> pd.DataFrame:
     """Return the data of Figure 7: one hyper-parameter of the Slot Set Encoder varies, the other is fixed."""
     rows, _ = _ablation_rows(label_models(frame), ("sse-random", "sse-deterministic"))
-    (fixed,) = set(DEFAULT_HYPER) - {parameter}
     hypers = [{**DEFAULT_HYPER, **(hyper if isinstance(hyper, Mapping) else {})} for hyper in rows["params.hyper"]]
-    labels = [
-        f"{model_label(encoder)} {HYPER_SYMBOLS[fixed]}={hyper[fixed]}"
-        for encoder, hyper in zip(rows["encoder"], hypers, strict=True)
-    ]
+    labels = [ablated_label(*model, parameter) for model in zip(rows["encoder"], hypers, strict=True)]
     table = rows.assign(x=[hyper[parameter] for hyper in hypers], model=labels).rename(columns=NAMES)
     varied = table.groupby("model")["x"].transform("nunique") > 1
     table = table[varied].sort_values(["model", "x", "seed"])[SERIES]
     return one_per_seed(table, ["model", "x"]).reset_index(drop=True)
+
+
+def ablated_label(encoder: str, hyper: Mapping[str, Any], parameter: str) -> str:
+    """Return the name of a Slot Set Encoder of which one hyper-parameter varies: it has the value of the other one."""
+    (fixed,) = set(DEFAULT_HYPER) - {parameter}
+    return f"{model_label(encoder)} {HYPER_SYMBOLS[fixed]}={hyper[fixed]}"
 
 
 def random_and_deterministic(frame: pd.DataFrame) -> pd.DataFrame:

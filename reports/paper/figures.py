@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mbcbench.paper import DEEPSETS_MAX, DEEPSETS_MEAN, DEEPSETS_MEAN_NETWORK, SSE_1, SSE_32, sse
+from mbcbench.paper import DEEPSETS_MAX, DEEPSETS_MEAN, DEEPSETS_MEAN_NETWORK, DEFAULT_HYPER, SSE_1, SSE_32, sse
 from mbcbench.reporting import Artefact
 
 from ..captions import ACCURACY, NLL, Measure, compare_series, join_sentences, mean_by_size, name_best
@@ -32,7 +32,6 @@ Result = Callable[[pd.DataFrame], str]
 LOST_NLL = Measure("NLL lost to chunks", "nats per value", lower_is_better=True)
 TRAINING_NLL = Measure("NLL in training", "nats per value", lower_is_better=True)
 PIXELS = "pixels of the context"
-TRAINED_PIXELS = "pixels of the context"
 SUPPORT = "examples in the support"
 STRIP_NOTE = "Below: differences between trainings of the same seed; within the grey band they do not matter."
 NORM_NOTE = "The paper has no LayerNorm. Rescaled: the encoding is multiplied by the number of slots."
@@ -117,13 +116,14 @@ def draw_panels(
 ) -> Figure:
     """Draw values along `x` (logarithmic), in one panel for each value of the columns `by`, and differences below."""
     names = list(dict.fromkeys(data["series"]))
-    groups = list(data.groupby(list(by)))
+    table = data.assign(place=spread(data, names, "series", is_log=True))
+    groups = list(table.groupby(list(by)))
     differences = [reference.differences(rows, ["series", "x"]) for _, rows in groups]
     with style():
         figure, grid, strips = panels(len(groups), names, STRIP_HEIGHT if any(map(len, differences)) else 0.0)
         for place, (values, rows) in enumerate(groups):
             axes = grid[place]
-            line_plot(axes, spread(rows, names, "series", is_log=True), names, "series")
+            line_plot(axes, rows.assign(x=rows["place"]), names, "series")
             words = [value if isinstance(value, str) else f"{value:g} ways" for value in values]
             axes.set_title(", ".join(words), fontsize=9)
             finish(axes, (x, measure.name))
@@ -142,7 +142,7 @@ def _draw_panel_strip(
     if differences.empty:  # the panel lacks the reference
         strip.set_axis_off()
         return
-    draw_strip(strip, spread(differences, names, "series", is_log=True), names, "series", reference)
+    draw_strip(strip, differences, names, "series", reference)
     strip.set_title(f"differences to\n{reference.label}", fontsize=8)
     _scale(strip, places)
     strip.set_xlim(axes.get_xlim())
@@ -184,7 +184,7 @@ FIG3A = Artefact(
     title="Figure 3a: full sets, by their size",
     caption=f"Models are tested on sets as large as those in training. {STRIP_NOTE}",
     data=partial(figure_data.images_at_train_size, models=figure_data.COMPARED),
-    draw=partial(draw_panels, x=TRAINED_PIXELS, measure=NLL, reference=against(DEEPSETS_MEAN.label, column="series")),
+    draw=partial(draw_panels, x=PIXELS, measure=NLL, reference=against(DEEPSETS_MEAN.label, column="series")),
     result=partial(compare_panels, at="{} pixels", measure=NLL),
     claims=("C10",),
     make=make("fig3a"),
@@ -246,7 +246,7 @@ FIG4B = Artefact(
         x="x",
         hue="model",
         labels=("number of slots K", NLL.label),
-        reference=against("SSE deterministic h=64"),
+        reference=against(figure_data.ablated_label("sse-deterministic", DEFAULT_HYPER, "num_slots")),
     ),
     result=compared("K = {}"),
     claims=("C15",),
@@ -327,7 +327,7 @@ FIG7_DETERMINISTIC = Artefact(
         figure_data.images_at_train_size,
         models=(sse("deterministic", 1).label, sse("deterministic", 32).label, SSE_1.label, SSE_32.label),
     ),
-    draw=partial(draw_panels, x=TRAINED_PIXELS, measure=NLL, reference=against(SSE_32.label, column="series")),
+    draw=partial(draw_panels, x=PIXELS, measure=NLL, reference=against(SSE_32.label, column="series")),
     result=partial(compare_panels, at="{} pixels", measure=NLL),
     claims=("C15",),
     make=make("fig7-deterministic"),

@@ -136,6 +136,16 @@ def test_a_strip_shows_the_differences_that_are_paired_by_seed(draw: Callable[[]
     assert heights == pytest.approx(list(means.iloc[:2] - means.iloc[2:].to_numpy()))
 
 
+def test_a_difference_lies_below_the_mean_that_it_belongs_to() -> None:
+    to_first_size = plots.Reference("x", 50, margin=1.0, label="50")
+    table = pd.concat([SERIES, SERIES[SERIES["x"].ne(50)].assign(x=200_000)])
+    axes, strip = plots.draw_lines(table, labels=LABELS, reference=to_first_size).axes
+    above = {float(x) for line in axes.get_lines() for x in np.asarray(line.get_xdata())}
+    marks = [np.asarray(line.get_xdata()) for line in strip.get_lines() if line.get_marker() != "None"]
+    assert [len(places) for places in marks] == [2, 2]
+    assert {float(x) for places in marks for x in places} < above
+
+
 def test_differences_are_of_the_same_seed_alone() -> None:
     table = SERIES[~(SERIES["model"].eq("<b>") & SERIES["seed"].eq(1))]
     differences = SECOND.differences(table, ["model", "x"])
