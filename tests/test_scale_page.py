@@ -1,11 +1,9 @@
 """The page on many machines and its examples: the commands run, and the scripts for clusters are what these expect."""
 
-import contextlib
 import importlib.util
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 from mbcbench.protocol.build import import_target_module
 from mbcbench.records import store
 from tests.conftest import Plugins
+from tests.processes import running
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples" / "cluster"
@@ -45,13 +44,11 @@ def run(call: list[str], folder: Path, **variables: str) -> str:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), **variables}
     environment["PATH"] = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
     log = folder / "log"
-    with log.open("w") as file:
-        with subprocess.Popen(
-            call, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
-        ) as program:
-            code = program.wait(timeout=300)
-        with contextlib.suppress(ProcessLookupError):  # what runs in the background
-            os.killpg(program.pid, signal.SIGKILL)
+    with (
+        log.open("w") as file,
+        running(call, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT) as program,
+    ):
+        code = program.wait(timeout=300)
     assert code == 0, log.read_text()
     return log.read_text()
 

@@ -107,6 +107,7 @@ class EncoderServers:
             server = self._servers.get(encoder)
             if server is None or server.has_ended:
                 server = self._servers[encoder] = _Server(context, request)
+                server.start()  # now that Ctrl-C would stop it
         return server.submit(request)
 
 
@@ -119,11 +120,14 @@ class _Server:
         self._first = first
         self._pending: dict[int, Future[list[str]]] = {}
         self._lock = threading.Lock()  # for the two above: `submit` and the thread change them
-        self._connection, theirs = multiprocessing.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, first), name=NAME)
-        self._process.start()
-        theirs.close()
+        self._connection, self._theirs = multiprocessing.Pipe()
+        self._process = context.Process(target=serve, args=(self._theirs, first), name=NAME)
         self._thread = threading.Thread(target=self._listen, daemon=True)
+
+    def start(self) -> None:
+        """Start the process and the thread that listens to it."""
+        self._process.start()
+        self._theirs.close()
         self._thread.start()
 
     def submit(self, request: Request) -> "Future[list[str]]":
@@ -140,12 +144,14 @@ class _Server:
 
     def stop(self) -> None:
         """Ask the server to kill its cells and exit; kill it if it does not exit."""
-        with contextlib.suppress(OSError):
-            self._connection.send(None)
-        self._process.join(SECONDS_TO_STOP if self._has_imported else 0)
-        self._process.kill()
-        self._process.join()
-        self._thread.join()
+        if self._process.pid is not None:  # Ctrl-C may have come before
+            with contextlib.suppress(OSError):
+                self._connection.send(None)
+            self._process.join(SECONDS_TO_STOP if self._has_imported else 0)
+            self._process.kill()
+            self._process.join()
+        if self._thread.is_alive():
+            self._thread.join(SECONDS_TO_STOP)  # a cell that hangs as it is forked keeps the connection open
         self._connection.close()
 
     def _listen(self) -> None:

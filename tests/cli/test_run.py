@@ -15,7 +15,7 @@ import mbcbench
 from mbcbench.records import store
 from tests.cli.helpers import BROKEN, HONEST, run_only
 from tests.conftest import Command, Plugins
-from tests.execution.test_runner import comes_true
+from tests.processes import comes_true, running
 
 
 def test_run_prints_the_leaderboard_and_stores_the_records(command: Command) -> None:
@@ -99,7 +99,7 @@ def interrupt(
     """Run the program in a session of its own, press Ctrl-C or `kill` it once it is ready, and return how it ended."""
     call = [sys.executable, "-P", "-m", "mbcbench.cli.main", *arguments, "--quiet"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(call, cwd=folder, text=True, start_new_session=True, **pipes) as program:  # type: ignore[call-overload]
+    with running(call, cwd=folder, **pipes) as program:
         assert comes_true(lambda: is_ready(program.pid))
         if terminates:
             program.terminate()
@@ -186,9 +186,9 @@ def test_a_run_that_is_killed_resumes_and_ends_with_the_records_of_an_undisturbe
     plugins.add_default_suite("drawn", "drawn:S")
     asked = ["run", "--only-encoders", "--encoder", HONEST, "--suite", "drawn", "--profile", "smoke", "--quiet"]
     call = [sys.executable, "-P", "-m", "mbcbench.cli.main", *asked]
-    with subprocess.Popen(call, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as program:
+    with running(call, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as program:
         assert comes_true(lambda: any(len(store.records(f)) > 3 * ended for f in _runs(tmp_path)))
-        program.send_signal(signal.SIGKILL)
+        program.kill()
     assert command(*asked)[0] == 0
     assert command(*asked, "--out", "undisturbed")[0] == 0
     assert _outcomes(store.find(root=Path("undisturbed"))) == _outcomes(store.find())

@@ -1,5 +1,6 @@
 """Processes of a group, each of which calls one function of this module: `python -m tests.distributed.ranks ...`."""
 
+import contextlib
 import datetime
 import re
 import subprocess
@@ -18,6 +19,7 @@ from mbcbench.protocol.build import build
 from mbcbench.protocol.encoder import has_merge, is_streaming
 from mbcbench.protocol.state import nbytes, to_bytes
 from mbcbench.types import Encoder
+from tests.processes import running
 
 ROOT = Path(__file__).parents[2]
 SIZES = {2: [[5, 3], [8]], 3: [[4], [], [1, 7]]}  # chunks of each rank, by the number of ranks
@@ -26,14 +28,17 @@ SIZES = {2: [[5, 3], [8]], 3: [[4], [], [1, 7]]}  # chunks of each rank, by the 
 def start(function: str, size: int, folder: Path) -> list["subprocess.CompletedProcess[str]"]:
     """Run a function in `size` processes and return how each ended."""
     command = [sys.executable, "-m", "tests.distributed.ranks", function, str(size), str(folder / "store")]
-    processes = [
-        subprocess.Popen([*command, str(rank)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for rank in range(size)
-    ]
     results = []
-    for process in processes:
-        out, err = process.communicate(timeout=120)
-        results.append(subprocess.CompletedProcess(process.args, process.returncode, out, err))
+    with contextlib.ExitStack() as programs:
+        processes = [
+            programs.enter_context(
+                running([*command, str(rank)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            )
+            for rank in range(size)
+        ]
+        for process in processes:
+            out, err = process.communicate(timeout=120)
+            results.append(subprocess.CompletedProcess(process.args, process.returncode, out, err))
     return results
 
 

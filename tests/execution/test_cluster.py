@@ -21,7 +21,7 @@ from mbcbench.records import store
 from mbcbench.types import JsonDict
 from tests.cli.helpers import BROKEN
 from tests.conftest import Plugins
-from tests.execution.test_runner import comes_true
+from tests.processes import alive, comes_true, running
 
 WORK = """
 import os, time
@@ -185,20 +185,14 @@ def test_ctrl_c_ends_the_cells_of_the_cluster(cluster: RunningCluster, in_folder
     call = [sys.executable, "-P", "-m", "mbcbench.cli.main", "run", *ENCODERS[:3], "--suite", "long", "--quiet"]
     call += ["--profile", "smoke", "--scheduler", cluster.address, "--root", "stopped"]
     environment = {**os.environ, "PYTHONPATH": f"{in_folder / 'site'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
-    with subprocess.Popen(call, cwd=in_folder, env=environment, stderr=subprocess.PIPE, text=True) as program:
+    with running(call, cwd=in_folder, env=environment, stderr=subprocess.PIPE) as program:
         victim = in_folder / "victim"
         assert comes_true(lambda: victim.exists() and bool(victim.read_text()), seconds=60)
         program.send_signal(signal.SIGINT)
         _, err = program.communicate(timeout=60)
     assert program.returncode == 130
     assert "interrupted after 0 of 1 cell;" in err.splitlines()[-1]
-    assert comes_true(lambda: not is_running(int(victim.read_text())))
-
-
-def is_running(process: int) -> bool:
-    import psutil
-
-    return bool(psutil.pid_exists(process) and psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
+    assert comes_true(lambda: not alive(int(victim.read_text())))
 
 
 def test_help_and_local_runs_do_not_import_dask(plugins: Plugins, tmp_path: Path) -> None:

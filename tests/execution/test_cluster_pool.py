@@ -20,7 +20,7 @@ from mbcbench.records.record import Record, Status
 from tests.cli.helpers import HONEST
 from tests.conftest import Command as Program
 from tests.execution.fake_cluster import FakeClient, FakeFuture
-from tests.execution.test_runner import comes_true
+from tests.processes import comes_true
 
 
 @pytest.fixture

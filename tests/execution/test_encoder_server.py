@@ -1,20 +1,20 @@
 """Encoder servers: an encoder is imported once, and what is forked from its server is isolated like any other cell."""
 
-import signal
-import subprocess
+import multiprocessing
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from mbcbench.execution import runner
+from mbcbench.execution import encoder_server, runner
 from mbcbench.execution.encoder_server import EncoderServers
 from mbcbench.execution.runner import Finished, Job, Limits
 from mbcbench.execution.suite import PROBE
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
-from tests.execution.test_runner import BROKEN_ENCODERS, alive, comes_true
+from tests.execution.test_runner import BROKEN_ENCODERS
+from tests.processes import alive, comes_true, running
 
 COUNTS = "import os\nwith open({log!r}, 'a') as log:\n    log.write(f'{{os.getpid()}}\\n')\n"
 ENCODER = """
@@ -189,10 +189,10 @@ def test_a_server_ends_when_the_main_process_is_killed(module: Module, tmp_path:
         "with EncoderServers([cell.encoder]) as servers:\n"
         "    list(runner.run([runner.Job(cell, runner.Limits(seconds=500))], workers=1, servers=servers))\n"
     )
-    with subprocess.Popen([sys.executable, str(script)]) as main:
+    with running([sys.executable, str(script)]) as main:
         assert comes_true(lambda: module.log.exists() and module.log.read_text() != "")
-        main.send_signal(signal.SIGKILL)
-    assert comes_true(lambda: not alive(int(module.log.read_text())))
+        main.kill()
+        assert comes_true(lambda: not alive(int(module.log.read_text())))
 
 
 def test_the_thread_of_an_allocator_does_not_prevent_forks(module: Module) -> None:
@@ -214,3 +214,21 @@ def test_a_run_that_ends_early_does_not_wait_for_cells_of_a_server(
         began = time.monotonic()
         events.close()  # type: ignore[attr-defined] # a generator, as Ctrl-C ends it
     assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("has_started", [False, True])
+def test_ctrl_c_while_a_server_starts_leaves_no_process(
+    module: Module, monkeypatch: pytest.MonkeyPatch, has_started: bool
+) -> None:
+    start = encoder_server._Server.start
+
+    def interrupted(server: encoder_server._Server) -> None:
+        if has_started:
+            start(server)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(encoder_server._Server, "start", interrupted)
+    job = Job(module.probe(), Limits(seconds=20, memory_bytes=2**29))
+    with pytest.raises(KeyboardInterrupt), EncoderServers({job.cell.encoder}) as servers:
+        list(runner.run([job], workers=1, servers=servers))
+    assert not [child for child in multiprocessing.active_children() if child.name == encoder_server.NAME]

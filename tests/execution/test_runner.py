@@ -2,11 +2,7 @@
 
 import os
 import re
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +14,7 @@ from mbcbench.execution.suite import PROBE
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 from tests.conftest import Plugins
+from tests.processes import alive, comes_true, running
 
 BROKEN_ENCODERS = Path(__file__).parents[1] / "broken_encoders.py"
 
@@ -190,23 +187,7 @@ def test_cells_end_when_their_run_is_killed(tmp_path: Path) -> None:
     )
     script = tmp_path / "unguarded.py"  # no `if __name__ == "__main__"`: cells do not run it again
     script.write_text(program)
-    with subprocess.Popen([sys.executable, str(script)]) as main:
+    with running([sys.executable, str(script)]) as main:
         assert comes_true(lambda: mark.exists() and mark.read_text() != "")
-        main.send_signal(signal.SIGKILL)
-    assert comes_true(lambda: not alive(int(mark.read_text())))
-
-
-def comes_true(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
-    """Wait for the condition; return False if it did not hold in time."""
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return condition()
-
-
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
+        main.kill()
+        assert comes_true(lambda: not alive(int(mark.read_text())))

@@ -1,5 +1,6 @@
 """One seed gives one record, whatever else the process has done, and however fast the machine is."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -35,6 +36,7 @@ from mbcbench.verify.example import Example
 from mbcbench.verify.isolation import read_settings, seed_torch
 from mbcbench.verify.law_run import Observation
 from tests.controls import control
+from tests.processes import running
 
 
 class LazyModule(types.ModuleType):
@@ -185,17 +187,21 @@ def test_checking_leaves_the_global_generators_alone() -> None:
     np.testing.assert_equal(np.random.get_state(legacy=False), states[1])
 
 
-def run_program(folder: Path, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+def run_program(
+    folder: Path, *arguments: str, **environment: str
+) -> "contextlib.AbstractContextManager[subprocess.Popen[str]]":
     command = [sys.executable, "-c", PROGRAM, *arguments]
     clean = {name: value for name, value in os.environ.items() if name != "CI"}
-    return subprocess.Popen(command, cwd=folder, env={**clean, **environment}, text=True, stdout=subprocess.PIPE)
+    return running(command, cwd=folder, env={**clean, **environment}, stdout=subprocess.PIPE)
 
 
 def test_another_process_changes_no_record(local_module: Path, tmp_path: Path) -> None:
     environment = {"CI": "true", "GITHUB_ACTIONS": "true", "PYTHONHASHSEED": "7"}
-    other = run_program(local_module.parent, str(local_module.parent), **environment)
-    plain = run_program(tmp_path, PYTHONHASHSEED="0")
-    outputs = [process.communicate()[0].splitlines() for process in (plain, other)]
+    with (
+        run_program(local_module.parent, str(local_module.parent), **environment) as other,
+        run_program(tmp_path, PYTHONHASHSEED="0") as plain,
+    ):
+        outputs = [process.communicate(timeout=300)[0].splitlines() for process in (plain, other)]
     plain_records, other_records = ([comparable(Record.from_dict(json.loads(r))) for r in lines] for lines in outputs)
     assert len(plain_records) == len(PAIRS)
     assert plain_records == other_records
