@@ -107,12 +107,12 @@ class Record:
 
 
 def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, float):  # first: most values are numbers of curves
+        return value if math.isfinite(value) else str(value)
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
     return value
 
 
