@@ -107,7 +107,9 @@ class EncoderServers:
             server = self._servers.get(encoder)
             if server is None or server.has_ended:
                 server = self._servers[encoder] = _Server(context, request)
-                server.start()  # now that Ctrl-C would stop it
+                future = server.submit(request)
+                server.start()  # now that Ctrl-C would stop it, and a future waits for its first message
+                return future
         return server.submit(request)
 
 
@@ -161,6 +163,9 @@ class _Server:
                 self._settle(self._connection.recv())
         except (EOFError, OSError):
             error = self._death()
+        except Exception as unreadable:  # the encoder has written to the connection
+            self._process.kill()
+            error = unreadable
         with self._lock:
             self.has_ended = True
             pending, self._pending = self._pending, {}

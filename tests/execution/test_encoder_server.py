@@ -3,12 +3,13 @@
 import multiprocessing
 import sys
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from mbcbench.execution import encoder_server, runner
-from mbcbench.execution.encoder_server import EncoderServers
+from mbcbench.execution.encoder_server import EncoderServers, Request
 from mbcbench.execution.runner import Finished, Job, Limits
 from mbcbench.execution.suite import PROBE
 from mbcbench.records.cell import Cell
@@ -17,6 +18,15 @@ from tests.execution.test_runner import BROKEN_ENCODERS
 from tests.processes import alive, comes_true, running
 
 COUNTS = "import os\nwith open({log!r}, 'a') as log:\n    log.write(f'{{os.getpid()}}\\n')\n"
+WRITES_TO_SOCKETS = """
+import os
+for descriptor in os.listdir("/proc/self/fd"):
+    try:
+        if os.readlink(f"/proc/self/fd/{descriptor}").startswith("socket"):
+            os.write(int(descriptor), (3).to_bytes(4, "big") + b"abc")
+    except OSError:
+        pass
+"""
 ENCODER = """
 import threading, time, torch
 class Enc(torch.nn.Module):
@@ -232,3 +242,24 @@ def test_ctrl_c_while_a_server_starts_leaves_no_process(
     with pytest.raises(KeyboardInterrupt), EncoderServers({job.cell.encoder}) as servers:
         list(runner.run([job], workers=1, servers=servers))
     assert not [child for child in multiprocessing.active_children() if child.name == encoder_server.NAME]
+
+
+def test_an_import_that_fails_before_its_cell_is_submitted_is_a_row(
+    module: Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = encoder_server._Server.submit
+
+    def submit_late(server: encoder_server._Server, request: Request) -> "Future[list[str]]":
+        time.sleep(1)  # as on a machine that is busy with something else
+        return submit(server, request)
+
+    monkeypatch.setattr(encoder_server._Server, "submit", submit_late)
+    module.write("raise RuntimeError('no import today')")
+    (record,) = serve(module.probe())
+    assert (record.status, "no import today" in record.message) == (Status.ERROR, True)
+
+
+def test_an_encoder_that_writes_to_all_connections_is_a_row(module: Module) -> None:
+    module.write(WRITES_TO_SOCKETS)
+    first, second = serve(module.probe(), module.probe(n=1))
+    assert {first.status, second.status} <= {Status.ERROR, Status.CRASH}
