@@ -70,6 +70,11 @@ def _scaled(value: float, base: int, units: Sequence[str]) -> str:
     return f"{value:.3g}{units[-1]}"
 
 
+def format_effect(mean: float, half: float) -> str:
+    """Return a difference with half its interval, if it has one: `+0.0230 ± 0.0060`."""
+    return f"{mean:+.4f}" + ("" if math.isnan(half) else f" ± {half:.4f}")
+
+
 def format_parameters(count: float) -> str:
     """Return a number of parameters with two or three digits: `940`, `4.2 k`, `61 k`, `1.3 M`."""
     for unit, suffix in ((1e6, " M"), (1e3, " k")):

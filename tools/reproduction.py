@@ -8,7 +8,10 @@ from template import markdown_table, record_text, write
 
 from mbcbench.records import store
 from mbcbench.records.record import frame
+from mbcbench.reports.curves import with_speed
+from mbcbench.reports.paper.claims import CLAIMS
 from mbcbench.reports.paper.claims_table import claims_table, count_verdicts, describe_effect
+from mbcbench.reports.paper.robustness import OtherVerdict, other_verdicts
 from mbcbench.reports.paper.tables import layout_table1, table1
 from mbcbench.reports.paper.verdicts import OUTCOMES
 from mbcbench.reports.selection import is_standard, label_models
@@ -38,7 +41,7 @@ def main(folders: list[str]) -> None:
             "DATA": "; ".join(sorted({name for names in claims["data"] for name in names.split("; ")} - {""})),
             "TABLE": _claims(claims),
             "TABLE1": _table1(rows),
-            "ROBUSTNESS": _robustness(claims),
+            "ROBUSTNESS": _robustness(claims, rows),
             "COMPUTE": _compute(rows),
             "RECORDS": "\n\n".join(map(record_text, runs)),
         },
@@ -76,21 +79,31 @@ def _table1(rows: pd.DataFrame) -> str:
     return markdown_table(list(table.columns), table.astype(str).to_numpy().tolist()).rstrip()
 
 
-def _robustness(claims: pd.DataFrame) -> str:
-    """Return how many verdicts other records share, and those that they do not."""
-    tried = claims[claims["other records"].ne("")]
-    other = [[entry.rsplit(": ", 1)[1] for entry in text.split("; ")] for text in tried["other records"]]
-    same = [set(verdicts) == {verdict} for verdicts, verdict in zip(other, tried["verdict"], strict=True)]
-    lines = [
-        f"{len(tried)} readings were judged again from shorter trainings or on a second data set; {sum(same)} keep "
-        "their verdict in all of these."
+def _robustness(claims: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """Return how many verdicts other records share, and a table of all of them."""
+    rows = with_speed(rows)
+    judged = [(row, other_verdicts(claim, rows)) for claim, (_, row) in zip(CLAIMS, claims.iterrows(), strict=True)]
+    tried = [(row, others) for row, others in judged if others]
+    verdicts = [{str(row["verdict"]), *(other.verdict for other in others)} for row, others in tried]
+    same = sum(len(found) == 1 for found in verdicts)
+    opposed = sum({"confirmed", "refuted"} <= found for found in verdicts)
+    text = (
+        f"{len(tried)} readings were judged again from shorter trainings or on a second data set. {same} keep their "
+        f"verdict in all of these, {len(tried) - same - opposed} show no difference or are undecided in some, and "
+        f"{opposed} are confirmed by some and refuted by others."
+    )
+    table = [
+        [row["id"], row["reading"] or row["claim"], row["verdict"], describe_effect(row.to_dict()), *_by_kind(others)]
+        for row, others in tried
     ]
-    lines += [
-        f"- {row['id']} ({row['reading'] or row['claim']}): {row['verdict']}; {row['other records']}"
-        for is_same, (_, row) in zip(same, tried.iterrows(), strict=True)
-        if not is_same
-    ]
-    return "\n".join([lines[0], "", *lines[1:]]).rstrip()
+    columns = ["", "reading", "verdict", "effect", "shorter trainings", "second data set"]
+    return f"{text}\n\n{markdown_table(columns, table, 'lllrll').rstrip()}"
+
+
+def _by_kind(others: list[OtherVerdict]) -> list[str]:
+    """Return the verdicts from shorter trainings, and those from other data."""
+    shorter = [other for other in others if " steps" in other.records]
+    return ["; ".join(map(str, chosen)) for chosen in (shorter, [other for other in others if other not in shorter])]
 
 
 def _compute(rows: pd.DataFrame) -> str:

@@ -9,11 +9,12 @@ from mbcbench.types import JsonDict
 
 from ..columns import Row
 from ..curves import with_speed
+from ..formatting import format_effect
 from ..paired import PairedTest, adjust
 from ..selection import label_models
 from .claim_verdicts import Claim, data_sets, judge
 from .claims import CLAIMS
-from .robustness import describe_robustness
+from .robustness import other_verdicts
 from .verdicts import OUTCOMES
 
 COLUMNS = [
@@ -48,7 +49,7 @@ def _row(claim: Claim, rows: pd.DataFrame) -> JsonDict:
         "p": verdict.p,
         "why": verdict.why,
         "data": data_sets(claim, verdict),
-        "other records": describe_robustness(claim, rows),
+        "other records": "; ".join(map(str, other_verdicts(claim, rows))),
         "would decide": verdict.would_decide,
         "evidence": verdict.evidence,
         "encoders": ", ".join(claim.encoders),
@@ -66,8 +67,7 @@ def describe_effect(row: Row) -> str:
     """Return the deciding difference of a reading: `+0.0230 ± 0.0060`, or empty if there is none."""
     if pd.isna(row["effect"]):
         return ""
-    half = (row["high"] - row["low"]) / 2
-    return f"{row['effect']:+.4f}" + ("" if pd.isna(half) else f" ± {half:.4f}")
+    return format_effect(row["effect"], (row["high"] - row["low"]) / 2)
 
 
 def count_verdicts(data: pd.DataFrame) -> str:

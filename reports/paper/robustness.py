@@ -4,39 +4,56 @@ They do not change a verdict, but show whether it would have been different.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from mbcbench.paper import case_on
 
+from ..formatting import format_effect
 from ..selection import additional_data, is_standard
 from .claim_verdicts import Claim, judge
 from .contrast_verdicts import MIN_STEPS
 from .contrasts import Contrast
+from .verdicts import Outcome
 
 
-def describe_robustness(claim: Claim, rows: pd.DataFrame) -> str:
-    """Return the verdicts from other records, such as `500 steps: confirmed; furniture (8 of 16 parts): undecided`.
+@dataclass(frozen=True)
+class OtherVerdict:
+    """Verdict from other records, such as `500 steps: confirmed (+0.0230 ± 0.0060)`.
 
-    Empty for a claim that laws decide, and if there are no other records. rows: see `label_models`.
+    records: their name, and the number of parts that they judge if it is not that of the claim. effect: the deciding
+    difference, above zero if the claim is right.
     """
+
+    records: str
+    verdict: Outcome
+    effect: str
+
+    def __str__(self) -> str:
+        return f"{self.records}: {self.verdict} ({self.effect})"
+
+
+def other_verdicts(claim: Claim, rows: pd.DataFrame) -> list[OtherVerdict]:
+    """Return the verdicts from other records; none for a claim that laws decide. rows: see `label_models`."""
     if not all(isinstance(test, Contrast) for test in claim.tests):
-        return ""
-    verdicts = [(name, _judge_parts(claim, records)) for name, records in other_records(claim, rows)]
-    return "; ".join(f"{name}{verdict}" for name, verdict in verdicts if verdict)
+        return []
+    verdicts = [_judge_parts(claim, name, records) for name, records in other_records(claim, rows)]
+    return [verdict for verdict in verdicts if verdict is not None]
 
 
-def _judge_parts(claim: Claim, rows: pd.DataFrame) -> str:
-    """Return the verdict on the parts of a claim that have records, with their number if some have none."""
+def _judge_parts(claim: Claim, name: str, rows: pd.DataFrame) -> OtherVerdict | None:
+    """Return the verdict on the parts of a claim that have records, or None if none has."""
     judged = judge(claim, rows)
     tests = tuple(test for test, part in zip(claim.tests, judged.parts, strict=True) if part.test is not None)
     if not tests:
-        return ""
-    if len(tests) == len(judged.parts):
-        return f": {judged.verdict}"
-    verdict = judge(replace(claim, tests=tests), rows).verdict
-    return f" ({len(tests)} of {len(judged.parts)} parts): {verdict}"
+        return None
+    if len(tests) < len(judged.parts):
+        name = f"{name} ({len(tests)} of {len(judged.parts)} parts)"
+        judged = judge(replace(claim, tests=tests), rows)
+    test = judged.deciding.test
+    assert test is not None
+    return OtherVerdict(name, judged.verdict, format_effect(test.estimate.mean, test.estimate.half))
 
 
 def other_records(claim: Claim, rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -58,8 +75,13 @@ def other_records(claim: Claim, rows: pd.DataFrame) -> Iterator[tuple[str, pd.Da
 
 
 def _with_fewer_steps(rows: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame]]:
-    """Yield the records of each number of steps except the largest, and except those too small for a verdict."""
+    """Yield the records of each number of steps that is large enough for a verdict, without the usual trainings.
+
+    Those are the longest of their task and number of elements: large sets are trained for fewer steps.
+    """
     steps = pd.to_numeric(rows["detail.steps"])
-    for number in sorted(steps.dropna().unique())[:-1]:
+    settings = rows.reindex(columns=["case", "params.train_size"])
+    usual = steps.groupby([settings[name] for name in settings], dropna=False).transform("max")
+    for number in sorted(steps[steps < usual].unique()):
         if number >= MIN_STEPS:
-            yield int(number), rows[steps.eq(number)]
+            yield int(number), rows[steps.eq(number) & (steps < usual)]
