@@ -24,9 +24,12 @@ READINGS = (
     ("C1", "as written"),
     ("C1", "exact states"),
     ("C3", ""),
-    ("C5", "run per chunk"),
+    ("C5", "run per chunk, 16 slots at the top"),
     ("C8", ""),
+    ("C10", "K=1, 200 pixels"),
+    ("C13", "partition: faster per second"),
     ("C19", "below 5000"),
+    ("C22", "ahead"),
 )
 
 
