@@ -91,9 +91,10 @@ def _found(table: pd.DataFrame) -> Iterator[str]:
 
 
 def _line(row: Mapping[object, str]) -> str:
-    """Return a list item: the verdict, the claim and its reading, and the first comparison that decides it."""
+    """Return a list item: the verdict, the claim, its reading, and the comparison that decides, without p-values."""
     reading = f" ({row['reading']})" if row["reading"] else ""
-    text = f"- **{row['verdict']}**: {row['claim']}{reading}: {row['why'].partition(' (and ')[0]}."
+    comparison = row["why"].partition(" (and ")[0].partition(", p = ")[0]
+    text = f"- **{row['verdict']}**: {row['claim']}{reading}: {comparison}."
     return textwrap.fill(text, 118, subsequent_indent="  ", break_on_hyphens=False)
 
 

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from mbcbench.paper import PUBLISHED_ENCODER
 from mbcbench.reports import cost_figures, law_figures, plots, style
 from mbcbench.reports.captions import Measure
 from mbcbench.reports.leaderboard.html import alt_text
@@ -203,3 +204,10 @@ def test_a_figure_says_on_what_its_numbers_rest() -> None:
     figure = plots.draw_lines(table, labels=LABELS)
     assert figure.get_suptitle() == "2 seeds; 10 photographs; 2,000 steps; hollow: some trainings learnt nothing"
     assert plots.draw_lines(SERIES.drop(columns="seed").assign(seed=0), labels=LABELS).get_suptitle() == "1 seed"
+
+
+def test_the_encoder_of_the_published_code_is_no_column_beside_others() -> None:
+    names = ["sse-random", PUBLISHED_ENCODER]
+    records = pd.DataFrame({"suite": "laws", "encoder": names, "case": "substance.slots", "status": "pass"})
+    assert list(law_figures.law_statuses(records)["encoder"]) == ["sse-random"]
+    assert list(law_figures.law_statuses(records[1:])["encoder"]) == [PUBLISHED_ENCODER]
