@@ -105,6 +105,7 @@ results: venv
 	-$(BIN)/mbcbench run --root $(RESULTS)
 	-$(BIN)/mbcbench run --suite consistency --suite architectures --root $(RESULTS)
 	-$(BIN)/mbcbench run --suite resources --profile thorough --root $(RESULTS)
+	$(BIN)/python tools/costs.py $$(ls -d $(RESULTS)/runs/* | tail -1) > docs/costs.md
 	$(BIN)/python tools/pack.py $(RESULTS)/runs/*
 	$(MAKE) gallery
 

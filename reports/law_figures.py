@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from mbcbench.paper import PUBLISHED_ENCODER
 from mbcbench.reporting import Artefact
 
 from .aggregation import law_matrix
 from .captions import list_names
+from .leaderboard.columns import encoders_of
 from .selection import label_models, select
 from .style import FAINT, WIDTH, canvas, style
 
@@ -40,13 +40,9 @@ EXACT = 1e-12  # relative error of an encoding that differs by rounding alone
 
 
 def law_statuses(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the worst status of each law (columns) for each encoder (rows).
-
-    The encoder of the published code is left out beside others: the experiments judge it by a single law.
-    """
+    """Return the worst status of each law (columns) for each encoder (rows)."""
     laws = frame[frame["suite"].eq("laws")]
-    encoders = sorted({*laws["encoder"]} - {PUBLISHED_ENCODER}) or [PUBLISHED_ENCODER]
-    return law_matrix(laws, encoders).reset_index() if len(laws) else pd.DataFrame()
+    return law_matrix(laws, sorted(encoders_of(laws, {}))).reset_index() if len(laws) else pd.DataFrame()
 
 
 def count_law_abiding(data: pd.DataFrame) -> str:

@@ -4,8 +4,9 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from template import markdown_table, record_text, write
+from template import markdown_table, origin_text, write
 
+from mbcbench.api.provenance import describe_run
 from mbcbench.records import store
 from mbcbench.records.record import frame
 from mbcbench.reports.curves import with_speed
@@ -43,7 +44,7 @@ def main(folders: list[str]) -> None:
             "TABLE1": _table1(rows),
             "ROBUSTNESS": _robustness(claims, rows),
             "COMPUTE": _compute(rows),
-            "RECORDS": "\n\n".join(map(record_text, runs)),
+            "RECORDS": origin_text({"runs": list(map(describe_run, runs))}),
         },
     )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from mbcbench.paper import Filter
+from mbcbench.paper import PUBLISHED_ENCODER, Filter
 from mbcbench.types import JsonObject
 
 from ..aggregation import main_setting
@@ -36,8 +36,12 @@ class ScoreColumn:
 
 
 def encoders_of(rows: pd.DataFrame, info: JsonObject) -> list[str]:
-    """Return the requested encoders of the run, then any others that have records."""
-    return list(dict.fromkeys([*map(str, info.get("encoders") or ()), *rows["encoder"].dropna()]))
+    """Return the requested encoders of the run, then any others that have records.
+
+    The encoder of the published code is left out beside others: the experiments judge it by a single law.
+    """
+    names = list(dict.fromkeys([*map(str, info.get("encoders") or ()), *rows["encoder"].dropna()]))
+    return [name for name in names if name != PUBLISHED_ENCODER] or names
 
 
 def suite_rows(rows: pd.DataFrame, suite: str) -> tuple[pd.DataFrame, list[str]]:

@@ -38,11 +38,12 @@ def flat(nav: Nav) -> Iterator[str]:
 
 
 def anchors(text: str) -> set[str]:
-    """Return the anchors of a page, as code hosts make them of headings."""
+    """Return the anchors of a page: its own, and those that code hosts make of headings."""
     tokens = MarkdownIt().parse(text)
     headings = [tokens[i + 1].content for i, token in enumerate(tokens) if token.type == "heading_open"]
     plain = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower() for heading in headings]
-    return {re.sub(r"[^\w\- ]", "", heading).strip().replace(" ", "-") for heading in plain}
+    own = re.findall(r'<a id="([^"]+)">', text)
+    return {*own, *(re.sub(r"[^\w\- ]", "", heading).strip().replace(" ", "-") for heading in plain)}
 
 
 def test_the_navigation_lists_every_page_once() -> None:
