@@ -23,7 +23,6 @@ VERDICTS = ("confirmed", "refuted", "no difference", "undecided")
 READINGS = (
     ("C1", "as written"),
     ("C1", "exact states"),
-    ("C3", ""),
     ("C5", "run per chunk, 16 slots at the top"),
     ("C8", ""),
     ("C10", "K=1, 200 pixels"),
