@@ -38,10 +38,12 @@ class ScoreColumn:
 def encoders_of(rows: pd.DataFrame, info: JsonObject) -> list[str]:
     """Return the requested encoders of the run, then any others that have records.
 
-    The encoder of the published code is left out beside others: the experiments judge it by a single law.
+    The encoder of the published code, unless it is requested, is left out beside others: the experiments judge it by a
+    single law.
     """
-    names = list(dict.fromkeys([*map(str, info.get("encoders") or ()), *rows["encoder"].dropna()]))
-    return [name for name in names if name != PUBLISHED_ENCODER] or names
+    requested, present = map(str, info.get("encoders") or ()), list(rows["encoder"].dropna().unique())
+    others = [name for name in present if name != PUBLISHED_ENCODER]
+    return list(dict.fromkeys([*requested, *others])) or present
 
 
 def suite_rows(rows: pd.DataFrame, suite: str) -> tuple[pd.DataFrame, list[str]]:

@@ -13,6 +13,7 @@ from PIL import Image
 from mbcbench.paper import PUBLISHED_ENCODER
 from mbcbench.reports import cost_figures, law_figures, plots, style
 from mbcbench.reports.captions import Measure
+from mbcbench.reports.leaderboard.columns import encoders_of
 from mbcbench.reports.leaderboard.html import alt_text
 from mbcbench.reports.paper import embeddings
 
@@ -211,3 +212,4 @@ def test_the_encoder_of_the_published_code_is_no_column_beside_others() -> None:
     records = pd.DataFrame({"suite": "laws", "encoder": names, "case": "substance.slots", "status": "pass"})
     assert list(law_figures.law_statuses(records)["encoder"]) == ["sse-random"]
     assert list(law_figures.law_statuses(records[1:])["encoder"]) == [PUBLISHED_ENCODER]
+    assert encoders_of(records, {"encoders": [PUBLISHED_ENCODER]}) == [PUBLISHED_ENCODER, "sse-random"]
