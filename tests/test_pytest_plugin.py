@@ -23,7 +23,8 @@ def profile() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def enc(pytester: pytest.Pytester) -> Path:
+def enc(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:randomly")  # the order of inner runs is that of the plug-in, not random
     file = pytester.path / "enc.py"
     file.write_text(SOUND_ENCODERS.read_text())
     return file

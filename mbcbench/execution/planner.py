@@ -345,11 +345,11 @@ def _identify(work: _Work, probed: Sequence[Record], executor: Executor) -> list
     """Return the jobs with the identity of their cells: everything outside the cell that can change its outcome."""
     suites = {r.params["suite"]: SourceDetail.from_dict(r.detail).identity for r in _sound(probed, "source")}
     encoders = {r.encoder: EncoderDetail.from_dict(r.detail).identity for r in _sound(probed, "build")}
+    environments = {measured: _environment(executor.processor if measured else "") for measured in (False, True)}
     identified = []
     for job in work.jobs:
         cell, suite, encoder = job.cell, suites.get(job.cell.suite, {}), encoders.get(job.cell.encoder, {})
-        environment = _environment(executor.processor if cell.suite in work.exclusive else "")
-        identity = {**environment, **suite, **cell.identity, **encoder}
+        identity = {**environments[cell.suite in work.exclusive], **suite, **cell.identity, **encoder}
         identified.append(replace(job, cell=replace(cell, identity=identity)))
     return identified
 
