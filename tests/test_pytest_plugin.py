@@ -271,3 +271,16 @@ def test_the_encoder_is_built_as_the_options_say(pytester: pytest.Pytester) -> N
     options = ("--mbcbench-law", "symmetry.permutation", "--mbcbench-dim-in", "5", "--mbcbench-hyper", "out=7")
     result = pytester.runpytest("--mbcbench", "wide.py:Wide", "--mbcbench-examples", "8", *options)
     result.assert_outcomes(passed=1)
+
+
+def test_defaults_of_the_options_are_in_pyproject(pytester: pytest.Pytester) -> None:
+    pytester.makepyprojecttoml("[tool.mbcbench]\nlaw = ['mbc.merge', 'mbc.fork']\nexamples = 8\nskip-law = 'mbc.fork'")
+    pytester.runpytest("--mbcbench", "deepsets-mean").assert_outcomes(passed=1)
+    pytester.runpytest("--mbcbench", "deepsets-mean", "--mbcbench-law", "mbc.empty,mbc.fork").assert_outcomes(passed=1)
+
+
+def test_an_unknown_key_in_pyproject_is_wrong_usage(pytester: pytest.Pytester) -> None:
+    pytester.makepyprojecttoml("[tool.mbcbench]\nlaws = 'mbc'")
+    result = pytester.runpytest("--mbcbench", "deepsets-mean")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*has no key 'laws' (did you mean law*"])

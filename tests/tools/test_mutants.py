@@ -5,6 +5,7 @@ from pathlib import Path
 
 import mutants_page
 import pytest
+from mutants import ROOT, TESTS
 from selection import Selection
 from syntax_changes import Mutant, mutants, mutated
 
@@ -99,3 +100,11 @@ def test_the_page_counts_mutants_and_gives_the_reasons_of_survivors(tmp_path: Pa
     assert "**9 of 10 are killed: 90.0% [59.6%, 98.2%]**" in text
     assert "Of the 9 that are not known to be equivalent to the original, 100.0% are killed." in " ".join(text.split())
     assert "- `a.py:3:8: LIMIT = 3 -> LIMIT = 4`: Equivalent: nothing reads it." in text
+
+
+def test_no_test_of_mutants_starts_pytest() -> None:
+    """Plug-ins are not loaded there: an inner run would lack that of mbcbench, and all mutants would be killed."""
+    paths = [ROOT / test for test in TESTS]
+    files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*.py"))]
+    assert len(files) > 30
+    assert not [file for file in files if "pytester" in file.read_text()]

@@ -1,4 +1,7 @@
-"""Settings of pyproject.toml: defaults of the options of `check` and pytest, which the command line overrides."""
+"""Settings of pyproject.toml: defaults of the options of `check`, which the command line overrides.
+
+Those of pytest are tested with its plug-in.
+"""
 
 from pathlib import Path
 
@@ -74,19 +77,6 @@ def test_an_unknown_key_is_wrong_usage_of_check(command: Command) -> None:
 def test_every_key_is_an_option_of_check(command: Command) -> None:
     help_text = command("check", "--help")[1]
     assert all(f"--{key}" in help_text for key in KINDS)
-
-
-def test_pytest_takes_its_defaults_from_the_file(pytester: pytest.Pytester) -> None:
-    write(pytester.path, "law = ['mbc.merge', 'mbc.fork']\nexamples = 8\nskip-law = 'mbc.fork'")
-    pytester.runpytest("--mbcbench", "deepsets-mean").assert_outcomes(passed=1)
-    pytester.runpytest("--mbcbench", "deepsets-mean", "--mbcbench-law", "mbc.empty,mbc.fork").assert_outcomes(passed=1)
-
-
-def test_an_unknown_key_is_wrong_usage_of_pytest(pytester: pytest.Pytester) -> None:
-    write(pytester.path, "laws = 'mbc'")
-    result = pytester.runpytest("--mbcbench", "deepsets-mean")
-    assert result.ret == 4
-    result.stderr.fnmatch_lines(["*has no key 'laws' (did you mean law*"])
 
 
 def test_another_value_than_a_table_is_one_line(tmp_path: Path) -> None:
