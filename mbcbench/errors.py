@@ -122,6 +122,20 @@ def user_frame(error: BaseException) -> str:
     return f" ({os.path.relpath(inner[-1].filename)}:{inner[-1].lineno})" if inner else ""
 
 
+def check_lists(**arguments: object) -> None:
+    """Raise UsageError for an argument that is one text where a list of texts is meant."""
+    for name, value in arguments.items():
+        if isinstance(value, str):
+            raise UsageError(f"{name}={value!r}: give a list, as in {name}=[{value!r}]")
+
+
+def check_positive(**arguments: float | None) -> None:
+    """Raise UsageError for a number that is given and not above zero."""
+    for name, value in arguments.items():
+        if value is not None and not value > 0:
+            raise UsageError(f"{name}={value}: give a number above 0")
+
+
 def one_line(error: BaseException) -> str:
     """Return an exception as one line: its type, unless mbcbench defines it, and the first line of its message.
 

@@ -163,13 +163,17 @@ def select(
 
     A pattern is a name, a glob such as `mbc.m*`, a prefix such as `mbc`, which stands for all names below it, or a
     comma-separated list of them. Without `slow`, a slow plug-in is left out unless its name is a pattern. Raises
-    UsageError for a pattern that matches no name, and if no name is left.
+    UsageError for a pattern that matches no name, and if patterns select nothing.
     """
-    known = plugins(group)
-    selected = list(known) if patterns is None else _matches(group, known, patterns)
+    known, named = plugins(group), split_commas(patterns)
+    selected = list(known) if patterns is None else _matches(group, known, named)
     if not slow:
-        named = split_commas(patterns)
-        selected = [name for name in selected if name in named or not known[name].is_slow]
+        slow_names = [name for name in selected if known[name].is_slow and name not in named]
+        selected = [name for name in selected if name not in slow_names]
+        if slow_names and not selected:
+            raise UsageError(f"{', '.join(named)} selects only what is slow; name it in full: {','.join(slow_names)}")
+    if patterns is not None and not selected:
+        raise UsageError(f"no {_kind(group)} is named; leave the list out for all of them")
     skipped = _matches(group, known, skip or ())
     names = [name for name in selected if name not in skipped]
     if skipped and not names:

@@ -3,7 +3,9 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -103,3 +105,34 @@ def test_encode_gives_the_encoding_and_leaves_torch_as_it_was(tmp_path: Path) ->
 def test_compare_takes_the_least_change_that_counts(plugins: Plugins, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no run is called"):
         mbcbench.compare("monday", "latest", min_effect={"time": 0.5}, root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: mbcbench.run("laws"), r"suites='laws': give a list, as in suites=\['laws'\]"),
+        (lambda: mbcbench.run(laws="mbc"), r"laws='mbc': give a list"),
+        (lambda: mbcbench.run(jobs=-1), "jobs=-1: give a number above 0"),
+        (lambda: mbcbench.run(seeds=0), "seeds=0: give a number above 0"),
+        (lambda: mbcbench.run(time_limit=-2), "time_limit=-2: give a number above 0"),
+        (lambda: mbcbench.run(profile=cast(Any, "fast")), "profile='fast': give one of smoke, quick"),
+        (lambda: mbcbench.report(only="fig3b"), r"only='fig3b': give a list"),
+        (lambda: mbcbench.report(formats="png"), r"formats='png': give a list"),
+        (lambda: mbcbench.merge([]), "there are no runs to merge"),
+        (lambda: mbcbench.merge("run"), "runs='run': give a list"),
+        (
+            lambda: mbcbench.compare("a", "b", min_effect={cast(Any, "times"): 0.2}),
+            "min_effect={'times': 0.2}: give time, memory",
+        ),
+        (lambda: mbcbench.compare("a", "b", min_effect={"time": -1}), "a number of at least 0"),
+        (lambda: mbcbench.encode("x.npy", "deepsets-sum", chunk=-100), "chunk=-100: give a number above 0"),
+        (lambda: mbcbench.encode("x.npy", "deepsets-sum", threads=0), "threads=0: give a number above 0"),
+        (lambda: mbcbench.check("deepsets-sum", dim_in=0), "dim_in=0: give a number above 0"),
+        (lambda: mbcbench.check("deepsets-sum", laws=[]), "no law is named"),
+        (lambda: mbcbench.parametrize_with_laws("deepsets-sum"), r"encoders='deepsets-sum': give a list"),
+    ],
+)
+def test_an_argument_that_cannot_be_used_is_one_line(call: Callable[[], object], words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        call()
+    assert "\n" not in str(caught.value)

@@ -120,3 +120,10 @@ def test_targets_are_relative_to_the_package_of_the_index() -> None:
     plugin = registry.plugin(registry.ENCODERS, "pma")
     assert (plugin.module, plugin.attribute) == ("mbcbench.encoders.pma", plugin.attribute)
     assert Path(str(plugin.load().factory.__module__.replace(".", "/"))).name == "pma"
+
+
+def test_an_empty_selection_is_refused() -> None:
+    with pytest.raises(UsageError, match="no law is named; leave the list out for all of them"):
+        registry.select(registry.LAWS, [])
+    with pytest.raises(UsageError, match=r"selects only what is slow; name it in full: mbc\.distributed"):
+        registry.select(registry.LAWS, ["mbc.distrib*"])

@@ -19,7 +19,7 @@ def compare(
     min_effect: Mapping[Quantity, float] | None = None,
     root: str | Path = store.ROOT,
 ) -> pd.DataFrame:
-    """Compare two runs: new failures, fixed, slower, more memory, worse score, and what cannot be compared.
+    """Compare two runs: failures, changes of time, memory and scores, and results that cannot be compared.
 
     Parameters
     ----------
@@ -42,6 +42,9 @@ def compare(
     UsageError
         For an unknown run, or one that cannot be read.
     """
+    for name, value in (min_effect or {}).items():
+        if name not in MINIMUM or not value >= 0:
+            raise UsageError(f"min_effect={{{name!r}: {value}}}: give {', '.join(MINIMUM)} a number of at least 0")
     options = Options({**MINIMUM, **(min_effect or {})})
     before, after = (_frame_with_machine(store.find(run, Path(root))) for run in (a, b))
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from mbcbench import registry, system
-from mbcbench.errors import Interrupted, UsageError
+from mbcbench.errors import Interrupted, UsageError, check_positive
 from mbcbench.protocol.build import shorten
 from mbcbench.protocol.encoder import Aggregation
 from mbcbench.streaming.encode import EncodeOptions, Encoding, open_encoding
@@ -86,6 +86,7 @@ def encode(
     Interrupted
         After Ctrl-C. The checkpoint, if there is one, is up to date.
     """
+    check_positive(chunk=chunk, threads=threads)
     if not isinstance(encoder, str):  # a checkpoint cannot identify the sources of an object
         raise UsageError(f"encoder={shorten(encoder)}: give a target such as 'my.py:Encoder', and weights=FILE")
     options = EncodeOptions(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mbcbench.api.provenance import ENCODER_SOURCE, HARNESS_SOURCE, SUITE_SOURCE
-from mbcbench.errors import UsageError
+from mbcbench.errors import UsageError, check_lists
 from mbcbench.records import store
 from mbcbench.records.cell import Cell
 from mbcbench.records.files import is_present, read_cells, read_record_lines
@@ -39,6 +39,9 @@ def merge(runs: Sequence[str | Path], *, root: str | Path = store.ROOT) -> Path:
         If a run is not a shard, if a shard is missing, given twice or not finished, or if two shards differ in their
         options, plans, versions, commits or sources.
     """
+    check_lists(runs=runs)
+    if not runs:
+        raise UsageError("there are no runs to merge; give those of all shards")
     shards = [_Shard.read(store.find(run, Path(root))) for run in runs]
     _check_numbers(shards)
     shards.sort(key=lambda shard: shard.index)

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 from mbcbench import registry
 from mbcbench.api.provenance import with_origin
-from mbcbench.errors import BrokenPluginError, UsageError, explain_missing_libraries, one_line, user_frame
+from mbcbench.errors import (
+    BrokenPluginError,
+    UsageError,
+    check_lists,
+    explain_missing_libraries,
+    one_line,
+    user_frame,
+)
 from mbcbench.records import store
 from mbcbench.records.record import Record, frame
 from mbcbench.records.reference import add_reference
@@ -77,6 +84,7 @@ def report(
     BrokenPluginError
         If a report raises.
     """
+    check_lists(only=only, formats=formats)
     plugins = [registry.plugin(registry.ARTEFACTS, name) for name in only or registry.plugins(registry.ARTEFACTS)]
     with explain_missing_libraries():
         writer: Report = registry.plugin(registry.REPORTS, WRITER).load()

@@ -8,12 +8,12 @@ from datetime import date
 from pathlib import Path
 
 from mbcbench import registry, system
-from mbcbench.errors import Interrupted, UsageError
+from mbcbench.errors import Interrupted, UsageError, check_lists, check_positive
 from mbcbench.execution import planner
 from mbcbench.execution.consume import RunResult, consume
 from mbcbench.execution.planner import LAWS_SUITE, RunOptions
 from mbcbench.execution.shard import Shard
-from mbcbench.execution.suite import SLOW_PROFILES, Profile
+from mbcbench.execution.suite import PROFILES, SLOW_PROFILES, Profile
 from mbcbench.protocol.customize import BuildOptions
 from mbcbench.records import store
 from mbcbench.records.cache import RunCache
@@ -69,7 +69,7 @@ def run(
         are ranked.
     data
         `auto` uses the paper's data sets where they are present, `built-in` never uses them, and `paper` always does.
-        Names of data sets, separated by commas, select these for their contents.
+        Names of data sets, separated by commas, replace the default data sets of the same content.
     device
         Device on which models are trained.
     laws, skip_laws
@@ -113,6 +113,10 @@ def run(
     Interrupted
         After Ctrl-C. The records of the cells that ended are stored, and the same call continues from there.
     """
+    check_lists(suites=suites, encoders=encoders, only=only, laws=laws, skip_laws=skip_laws)
+    check_positive(jobs=jobs, time_limit=time_limit, memory_limit=memory_limit, seeds=seeds)
+    if profile not in PROFILES:
+        raise UsageError(f"profile={profile!r}: give one of {', '.join(PROFILES)}")
     if only_encoders and not encoders:
         raise UsageError("--only-encoders runs the encoders of --encoder and no others; give at least one")
     if only and not suites:
@@ -153,9 +157,10 @@ def _check_data(data: str) -> None:
 
 
 def _check_build(build: BuildOptions | None, suites: Sequence[str]) -> None:
-    if build is not None and not build.is_default and suites != [LAWS_SUITE]:
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in build.to_params() if name != "device")
-        raise UsageError(f"{options}: only the laws build an encoder with it; add --suite {LAWS_SUITE}")
+    others = [name for name in suites if name != LAWS_SUITE]
+    if build is not None and not build.is_default and (others or not suites):
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in build.to_params())
+        raise UsageError(f"{options}: for the suite {LAWS_SUITE} alone; give --suite {LAWS_SUITE} and no other suite")
 
 
 def _run_into(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mbcbench.records.record import Record
 
 # Examples per law where `check` tries more than a leaderboard does.
-EXAMPLES: "dict[Profile, int]" = {"quick": 600}
+EXAMPLES: "dict[Profile, int]" = {"quick": 600, "standard": 600}
 
 
 def check(
@@ -84,7 +84,8 @@ def check(
       mbcbench check my.py:Encoder --dim-in 64 --hyper heads=4 --weights w.pt
 
     About 10 seconds per encoder with the profile quick, some minutes with thorough. Exit code 0: all laws are as
-    claimed; 1: a law is broken; 2: an encoder raised, crashed or took too long; 3: an argument cannot be used.
+    claimed; 1: a law is broken; 2: an encoder raised, crashed, or took too much time or memory; 3: an argument cannot
+    be used.
     """
     from mbcbench import registry
     from mbcbench.api.run import run_options

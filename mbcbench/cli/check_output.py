@@ -54,7 +54,7 @@ def _print_counterexamples(records: "Sequence[Record]", *, traceback: bool) -> N
         if text is not None:
             print_out(text, soft_wrap=True)
         if record.case == PARTITION and as_expected:
-            print_line(f"Also broken, as is to be expected: {as_expected} (counterexamples: --html PATH)\n")
+            print_line(f"Also broken, because {PARTITION} is: {as_expected} (counterexamples: --html PATH)\n")
     for cause, explained in folded.items():
         print_line(f"Not shown, since {cause}: {', '.join(record.case for record in explained)}\n")
 
@@ -77,7 +77,7 @@ def print_choices(records: "Sequence[Record]") -> None:
             print_line(record.detail["weights"])
         if record.detail.get("why_dim_in"):
             width, reason = record.detail["dim_in"], record.detail["why_dim_in"]
-            print_line(f"{record.encoder}: elements of width {width}, {reason}; another with --dim-in N")
+            print_line(f"{record.encoder}: elements of width {width}, {reason}; --dim-in N sets another")
 
 
 def print_counts(records: "Sequence[Record]", seconds: float) -> None:

@@ -40,7 +40,7 @@ def compare(
     root: Root = DEFAULT_ROOT,
     old_root: OldRoot = None,
 ) -> int:
-    """Compare two runs: new failures, fixed, slower, more memory, worse score, and what cannot be compared and why.
+    """Compare two runs: failures, changes of time, memory and scores, and results that cannot be compared.
 
     \b
     Examples:

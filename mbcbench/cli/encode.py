@@ -41,14 +41,19 @@ def encode(
     ] = None,
     by: Annotated[
         str | None,
-        typer.Option(metavar="SET_ID", help="Rows belong to the sets named in this column.", show_default=False),
+        typer.Option(metavar="COLUMN", help="Rows belong to the sets named in this column.", show_default=False),
     ] = None,
     one_set: Annotated[bool, typer.Option("--one-set", help="The files are parts of one set.")] = False,
     is_sorted: Annotated[
         bool, typer.Option("--sorted", help="Rows are sorted by set: encode each set whole, in memory.")
     ] = False,
     states: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Add rows to the states of sets in here.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="States of the sets: a file to write, or to continue with these rows.",
+            show_default=False,
+        ),
     ] = None,
     memory: Annotated[
         float | None,
@@ -142,7 +147,9 @@ def encode(
             sets = SetOptions(files=files, out=goal, by=by, whole=is_sorted, states=states, memory=limit)
             _encode_many_sets(sets, options, quiet=quiet)
     except Interrupted as error:
-        return print_interrupted(f"{error}{_how_to_resume(resume) if checkpoint is not None else ''}")
+        return print_interrupted(
+            f"{error}{_how_to_resume(resume) if checkpoint is not None and _rank() is None else ''}"
+        )
     return ExitCode.AS_CLAIMED
 
 
@@ -185,7 +192,7 @@ def _refuse_for_one_set(*, is_sorted: bool, states: Path | None, memory: float |
     names = {"--sorted": is_sorted, "--states": states is not None, "--memory": memory is not None}
     for name, is_set in names.items():
         if is_set:
-            raise UsageError(f"{name} is for many sets, and this is one set; give --by SET_ID")
+            raise UsageError(f"{name} is for many sets, and this is one set; give --by COLUMN")
 
 
 def _refuse_for_many_sets(options: "EncodeOptions") -> None:

@@ -15,7 +15,7 @@ def merge(
     ] = None,
     root: Root = DEFAULT_ROOT,
 ) -> int:
-    """Make one run of the shards of a run (run --shard), and end as that run would have ended on one machine.
+    """Merge the shards of a run (run --shard) into one run, and end as that run would have ended on one machine.
 
     \b
     Examples:

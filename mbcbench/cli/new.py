@@ -47,7 +47,9 @@ KINDS = {
 
 app = typer.Typer(help="Create a plug-in project.", rich_markup_mode=None)
 
-Folder = Annotated[Path, typer.Option(metavar="DIR", help="Folder of the project's folder.", show_default="here")]
+Folder = Annotated[
+    Path, typer.Option(metavar="DIR", help="Folder in which to create the project.", show_default="here")
+]
 
 
 @app.callback(invoke_without_command=True)

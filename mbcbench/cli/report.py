@@ -55,7 +55,9 @@ def report(
             print_error(line)
     elif files.missing:  # the run was not made for these artefacts
         names = [line.partition(":")[0] for line in files.missing]
-        print_error(f"no records of {', '.join(names)}; what makes some, says: mbcbench describe {names[0]}")
+        print_error(
+            f"no records for {', '.join(names)}; for the command that makes them, see: mbcbench describe {names[0]}"
+        )
     drawn = files.artefacts - len(files.missing)
     print_line(f"{drawn} of {plural(files.artefacts, 'artefact')} drawn, {plural(len(files.paths), 'file')} in {out}")
     return ExitCode.AS_CLAIMED

@@ -18,6 +18,10 @@ def repro(
         list[str] | None,
         typer.Option(metavar="TARGET", help="Try those of this encoder only. May be repeated.", show_default="all"),
     ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(metavar="TARGET", help="Reference that was given to check --reference.", show_default=False),
+    ] = None,
 ) -> int:
     """Try recorded counterexamples again: those of a run, or of what check --json wrote.
 
@@ -26,9 +30,10 @@ def repro(
       mbcbench repro .mbcbench/runs/NAME/records.jsonl:12
       mbcbench repro laws.jsonl --encoder my.py:Encoder
 
-    An encoder that is not registered has to be named, since its code is run.
+    An encoder that is not registered and a reference have to be named, since their code is run.
 
-    Exit code 0: the laws hold now; 1: one is still broken; 2: an encoder cannot be built.
+    Exit code 0: the laws hold now; 1: one is still broken; 2: an encoder cannot be built, or takes too much time or
+    memory.
     """
     from mbcbench.cli.console import print_error, print_line
     from mbcbench.execution import planner
@@ -41,7 +46,8 @@ def repro(
     for counterexample in _trusted(file, read_counterexamples(file), encoder or []):
         target, law = counterexample.target, counterexample.law
         check_target(target)
-        params = {"law": law, "tried": dict(counterexample.example), "dim_in": counterexample.dim_in}
+        tried = {**counterexample.example, "reference": _trusted_reference(file, counterexample, reference)}
+        params = {"law": law, "tried": tried, "dim_in": counterexample.dim_in}
         record = planner.run_probe("replay", encoder=target, seed=counterexample.seed, **params)
         if record.status in BROKEN:
             print_error(f"{target}, {law}: {record.message}")
@@ -72,3 +78,16 @@ def _trusted(
             command = shlex.join(["mbcbench", "repro", file, "--encoder", each.target])
             raise UsageError(f"{file} would run the code of {each.target}; if you trust it: {command}")
     return list(counterexamples)
+
+
+def _trusted_reference(file: str, counterexample: "RecordedCounterexample", given: str | None) -> str | None:
+    """Return the reference to compare with, or None if the law was tried without one that the user gave.
+
+    Raises UsageError if the user does not give it again: a file could name any Python function.
+    """
+    recorded = counterexample.example.get("reference")
+    if recorded is None or given is not None:
+        return None if recorded is None else given
+    if recorded:
+        raise UsageError(f"{file} would run the code of {recorded}; if you trust it, add --reference {recorded}")
+    raise UsageError(f"{counterexample.target} was compared with an object; give it with --reference TARGET")

@@ -65,7 +65,7 @@ def run(
         str,
         typer.Option(
             metavar="auto|built-in|paper|NAME,...",
-            help="Use the paper's data sets where they are present (auto), never, or always; or those of these names.",
+            help="The paper's data sets if present (auto), never (built-in) or always (paper); or data sets by name.",
         ),
     ] = "auto",
     device: ComputeDevice = "cpu",

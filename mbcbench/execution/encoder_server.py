@@ -121,7 +121,7 @@ class _Server:
         self._has_imported = False
         self._first = first
         self._pending: dict[int, Future[list[str]]] = {}
-        self._lock = threading.Lock()  # for the two above: `submit` and the thread change them
+        self._lock = threading.Lock()  # guards `has_ended` and `_pending`, which `submit` and the thread share
         self._connection, self._theirs = multiprocessing.Pipe()
         self._process = context.Process(target=serve, args=(self._theirs, first), name=NAME)
         self._thread = threading.Thread(target=self._listen, daemon=True)

@@ -222,7 +222,9 @@ def _replay(cell: Cell) -> ReplayDetail:
             seed=cell.seed,
             hyper=params["tried"].get("hyper"),
             weights=params["tried"].get("weights", ""),
+            weights_key=params["tried"].get("weights_key", ""),
             device=params["tried"].get("device", "cpu"),
+            reference=params["tried"].get("reference"),
         )
     except AssertionError as broken:
         return ReplayDetail(counterexample_text=str(broken))

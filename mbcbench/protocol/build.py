@@ -209,16 +209,25 @@ def _append_to_path(folder: Path) -> None:
 
 def _module_from_name(where: str, target: str) -> ModuleType:
     _append_to_path(Path.cwd())  # as for `python -m`
-    try:
-        spec = importlib.util.find_spec(where)
-    except (ModuleNotFoundError, ValueError):
-        spec = None
-    if spec is None:
+    if not _is_found(where):
         library = where.partition(".")[0]
         hint = install_hint(library) if library in EXTRAS else "is it installed, or on PYTHONPATH?"
         raise UsageError(f"no module is called {where!r} (target {target}); {hint}")
     module: ModuleType = call_plugin(lambda: importlib.import_module(where), f"importing {where}")
     return module
+
+
+def _is_found(where: str) -> bool:
+    """Return True if there is a module of this name. Its parents are imported; an error in one is reported as such."""
+    parent = where.rpartition(".")[0]
+    if parent and not _is_found(parent):
+        return False
+    if parent:
+        call_plugin(lambda: importlib.import_module(parent), f"importing {parent}")
+    try:
+        return importlib.util.find_spec(where) is not None
+    except (ModuleNotFoundError, ValueError):  # the parent is no package, or the module says nothing of its origin
+        return False
 
 
 def _attribute(module: ModuleType, attribute: str, target: str) -> object:

@@ -52,8 +52,8 @@ class EncoderSpec:
         and turns the numbers of a law into tokens.
     order_sensitive
         True if the encoder reads the elements in order, as a recurrence does: its laws then cut a set into contiguous
-        chunks in order, and it must break `symmetry.permutation` and `mbc.order`. A module may have it as an attribute
-        instead.
+        chunks in order. Unless it claims them, it must break `symmetry.permutation`, `symmetry.elements` and
+        `mbc.order`. A module may have the attribute instead.
 
     Raises
     ------

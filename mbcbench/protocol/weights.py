@@ -19,6 +19,7 @@ from mbcbench.protocol.adapter import Adapter
 
 FIX = "give the width (--dim-in) and the --hyper of its training"
 MAX_DICTS = 100_000  # searched for weights; an optimizer has one for each parameter
+_EXTRA_STATE = "_extra_state"  # name of what `Module.get_extra_state` returns, often not a tensor
 NAMES_SHOWN = 3  # of missing or unexpected weights
 
 
@@ -98,7 +99,7 @@ def _candidates(content: Mapping[str, Any], names: Mapping[str, Any]) -> Iterato
     """Yield the groups of tensors, in a dict and the dicts inside it, that have all `names` behind one prefix."""
     first = next(iter(names), None)
     for key, tensors in _dicts(content):
-        keys = [str(k) for k, value in tensors.items() if isinstance(value, Tensor)]
+        keys = [str(k) for k, value in tensors.items() if isinstance(value, Tensor) or str(k).endswith(_EXTRA_STATE)]
         for prefix in dict.fromkeys(k.removesuffix(first) for k in keys if first is not None and k.endswith(first)):
             behind = {k for k in keys if k.startswith(prefix)}
             if (not prefix or prefix.endswith(".")) and behind == {prefix + name for name in names}:
@@ -124,7 +125,7 @@ def _difference(content: Mapping[str, Any], names: Mapping[str, Any]) -> str:
     keys = max(dicts, key=lambda d: sum(isinstance(value, Tensor) for value in d.values())).keys()
     missing, unexpected = [n for n in names if n not in keys], [str(k) for k in keys if k not in names]
     parts = [f"it lacks {_some(missing)}"] if missing else []
-    return " and ".join([*parts, *([f"has {_some(unexpected)}"] if unexpected else [])])
+    return " and ".join([*parts, *([f"has {_some(unexpected)}"] if unexpected else [])]) or "some values are no tensors"
 
 
 def _some(names: list[str]) -> str:

@@ -4,7 +4,7 @@ import zlib
 
 import hypothesis
 
-from mbcbench.records.record import Record, Status
+from mbcbench.records.record import BROKEN, Record, Status
 from mbcbench.verify.checker import Budget
 
 SETS_PER_EXAMPLE = 4  # a profile's max_examples is meant for slower tests
@@ -19,17 +19,20 @@ class UnexpectedPassError(AssertionError):
 
 
 class EncoderRaisedError(AssertionError):
-    """An encoder raised on an input that the law allows."""
+    """An encoder raised, took too long or ran out of memory on an input that the law allows."""
 
 
 def assert_as_claimed(record: Record) -> None:
-    """Raise AssertionError for a broken law (even an expected one), an unexpected pass or an encoder that raised."""
+    """Raise AssertionError for a broken law (even an expected one), an unexpected pass, or an encoder that failed.
+
+    An encoder fails if it raises, takes too long or runs out of memory.
+    """
     __tracebackhide__ = True
     if record.status in (Status.FAIL, Status.XFAIL):
         raise LawBrokenError(explain(record))
     if record.status is Status.XPASS:
         raise UnexpectedPassError(f"{record.case} holds for {record.encoder}: {record.message}")
-    if record.status in (Status.ERROR, Status.TIMEOUT):
+    if record.status in BROKEN:
         raise EncoderRaisedError(explain(record))
 
 

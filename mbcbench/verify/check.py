@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection
 from pathlib import Path
 
-from mbcbench.errors import UsageError
+from mbcbench.errors import check_positive
 from mbcbench.types import Device, Hyper
 from mbcbench.verify.check_result import CheckResult, to_check_result
 from mbcbench.verify.checker import Budget
@@ -79,8 +79,7 @@ def check(  # noqa: PLR0913 # an option of a command is an argument here
     BrokenPluginError
         If the encoder cannot be imported or built.
     """
-    if examples < 1:
-        raise UsageError(f"examples={examples}: give at least 1")
+    check_positive(examples=examples, dim_in=dim_in, seconds=seconds)
     options = checker_options(
         [target],
         laws=laws,
@@ -98,5 +97,5 @@ def check(  # noqa: PLR0913 # an option of a command is an argument here
     budget = Budget(examples, math.inf if seconds is None else seconds)
     records = [checker.judge(law_id, budget) for law_id in options.law_ids]
     reason = "" if dim_in else why_width(checker.spec)
-    width = f"elements of width {checker.dim_in}, {reason}; another with dim_in=N" if reason else ""
+    width = f"elements of width {checker.dim_in}, {reason}; dim_in=N sets another" if reason else ""
     return to_check_result(records, note=width)

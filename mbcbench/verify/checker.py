@@ -43,7 +43,7 @@ from mbcbench.verify.law import Law, encodes_sets, get_law
 from mbcbench.verify.law_result import LawResult, law_record
 from mbcbench.verify.law_run import LawRun, LawTimeout
 from mbcbench.verify.outcome import join_reasons, outcome
-from mbcbench.verify.reference import with_reference
+from mbcbench.verify.reference import reference_param, with_reference
 from mbcbench.verify.search import ExampleStore, SearchResult, search
 from mbcbench.verify.subject import Subject, parameter_variants
 from mbcbench.verify.validate import element_width, validate, validate_in_float64
@@ -127,6 +127,7 @@ class Checker:
         self.name = target_name(target)
         self.seed = seed
         self.options = options or BuildOptions()
+        self.reference = reference
         spec = self.options.apply(resolve_target(target))
         self.dim_in = dim_in or self.options.dim_in or element_width(spec)
         unlisted = spec
@@ -164,7 +165,7 @@ class Checker:
             If there is no such law.
         """
         get_law(law_id)
-        params = {"examples": budget.examples}
+        params = {"examples": budget.examples, **self.options.to_params(), **reference_param(self.reference)}
         cell = Cell(suite="laws", case=law_id, encoder=self.name, params=params, seed=self.seed, dtype="float64")
         status, traceback = Status.ERROR, None
         try:

@@ -18,7 +18,7 @@ from mbcbench.records.files import CELLS, decode_records, read_cells
 from mbcbench.records.schema import read_json
 from mbcbench.types import Device, Hyper, JsonDict, JsonObject
 from mbcbench.verify.example import KINDS, Example
-from mbcbench.verify.law import Law, get_law
+from mbcbench.verify.law import Law, get_law, has_reference
 from mbcbench.verify.law_run import Observation
 from mbcbench.verify.search import SearchResult
 
@@ -82,16 +82,21 @@ def reproduction_snippet(
     build_seed: int,
     is_reachable: bool = True,
     options: BuildOptions | None = None,
+    reference: str | None = None,
 ) -> str:
     """Return Python code that fails with the same counterexample.
 
-    If the encoder is a live object that no target string leads to (`is_reachable` is False), the reader fills it in.
+    If the encoder is a live object that no target string leads to (`is_reachable` is False), the reader fills it in,
+    and likewise a `reference` without a name ("").
     """
     placeholder = "" if is_reachable else f"encoder = ...  # the {target} that was checked\n"
     encoder = repr(target) if is_reachable else "encoder"
     changes = "".join(
         f", {name}={value!r}" for name, value in (options or BuildOptions()).to_params().items() if name != "dim_in"
     )
+    if reference is not None:
+        placeholder += "" if reference else "reference = ...  # the reference that was given\n"
+        changes += f", reference={repr(reference) if reference else 'reference'}"
     case = _example_expression(example)
     call = f"mbcbench.replay_counterexample({encoder}, {law.id!r}, {case}, dim_in={dim_in}, seed={build_seed}{changes})"
     return f"import mbcbench\n\n{placeholder}{call}\n"
@@ -139,7 +144,7 @@ def read_counterexamples(location: str) -> list[RecordedCounterexample]:
             f"cannot read {path} ({one_line(error)}); give FILE or FILE:LINE of a file of records"
         ) from error
     if line is not None and not 1 <= line <= len(lines):
-        raise UsageError(f"{path} has {len(lines)} lines, none numbered {line}")
+        raise UsageError(f"{path}:{line}: the file has {plural(len(lines), 'line')}; give one from 1 to {len(lines)}")
     numbers = [line] if line is not None else range(1, len(lines) + 1)
     cells = read_cells(path.with_name(CELLS))
     counterexamples = [c for number in numbers for c in _parse_line(path, number, lines[number - 1], cells)]
@@ -185,6 +190,7 @@ def replay_counterexample(  # noqa: PLR0913 # as many as `mbcbench check` has op
     weights: str = "",
     weights_key: str = "",
     device: Device = "cpu",
+    reference: object = None,
 ) -> None:
     """Try a recorded counterexample again.
 
@@ -208,6 +214,8 @@ def replay_counterexample(  # noqa: PLR0913 # as many as `mbcbench check` has op
         The dict in that file, or the prefix of its names, that holds them.
     device
         Device on which the encoder runs.
+    reference
+        Independent implementation for the law `reference.equal`; by default that of the spec.
 
     Raises
     ------
@@ -221,8 +229,10 @@ def replay_counterexample(  # noqa: PLR0913 # as many as `mbcbench check` has op
     from mbcbench.verify.checker import Checker  # Checker imports this module
 
     options = BuildOptions(dim_in=dim_in, hyper=hyper or {}, weights=weights, weights_key=weights_key, device=device)
-    checker = Checker(target, seed=seed, options=options)
+    checker = Checker(target, seed=seed, options=options, reference=reference)
     law = get_law(law_id)
+    if has_reference in law.requires and checker.spec.reference is None:
+        raise UsageError(f"{law_id} compares {checker.name} with a reference, which it lacks; give it as reference=...")
     result = checker.replay(law, Example.from_json(example))
     if result is not None:
         raise AssertionError(counterexample_text(checker.name, law, result))

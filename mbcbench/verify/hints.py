@@ -50,7 +50,7 @@ def _mask_hint(checker: "Checker", law: Law) -> str:
         subjects = checker.subjects(wrap)
         if checker.survives_smallest(law, subjects) and _tells_sets_apart(subjects[0]):
             call = f"mbcbench.adapters.{name}(module)"
-            return f"it holds through {call}: wrap it if `mask` is meant so ({ADAPTERS_GUIDE})"
+            return f"it holds with {call}: wrap it if `mask` has that meaning ({ADAPTERS_GUIDE})"
     return ""
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mbcbench import registry
 from mbcbench.adapters.advice import mask_advice
-from mbcbench.errors import ADAPTERS_GUIDE, UsageError
+from mbcbench.errors import ADAPTERS_GUIDE, check_lists
 from mbcbench.verify.culprit import Locate
 from mbcbench.verify.example import ALL_KINDS, Example, ExampleData
 from mbcbench.verify.subject import Subject, slots_of
@@ -71,7 +71,7 @@ def has_slots(subject: Subject) -> str | None:
 
 def has_reference(subject: Subject) -> str | None:
     """Require an independent implementation to compare with."""
-    return None if subject.reference is not None else "no reference implementation is given"
+    return None if subject.reference is not None else "it has no reference to compare with (--reference)"
 
 
 def admits_nonfinite(subject: Subject) -> str | None:
@@ -123,8 +123,8 @@ class Law:
     """A falsifiable statement about an encoder.
 
     There are three sorts. An ordinary law fails for an encoder that breaks it. A law with `classes` sorts encoders into
-    two classes, and only an encoder that claims the law can fail it. A law with `measures` reports a number and never
-    fails.
+    two classes, and only an encoder that declares the law, as claimed or broken, can fail it. A law with `measures`
+    reports a number and never fails.
 
     Parameters
     ----------
@@ -231,7 +231,5 @@ def select_laws(law_ids: Collection[str] | None, skip: Collection[str] | None = 
     See `registry.select` for the patterns in both, and for slow laws, which must be named. Raises UsageError for an id
     that no law has, and if no law is left.
     """
-    for name, value in (("laws", law_ids), ("skip_laws", skip)):
-        if isinstance(value, str):
-            raise UsageError(f"{name}={value!r}: give a list of ids, as in {name}=[{value!r}]")
+    check_lists(laws=law_ids, skip_laws=skip)
     return registry.select(registry.LAWS, law_ids, skip)

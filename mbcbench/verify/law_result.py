@@ -10,7 +10,7 @@ from mbcbench.records.detail import LawDetail, PairDetail, UntriedLawDetail
 from mbcbench.records.record import Record, Status
 from mbcbench.types import JsonDict
 from mbcbench.verify.counterexample import counterexample_data, counterexample_text, reproduction_snippet
-from mbcbench.verify.law import Law
+from mbcbench.verify.law import Law, has_reference
 from mbcbench.verify.search import SearchResult
 
 
@@ -48,7 +48,7 @@ def law_record(cell: Cell, law: Law, result: LawResult, *, dim_in: int, is_reach
         detail = replace(
             detail,
             examples=sum(search.examples for search in result.by_aggregation.values()),
-            pairs={g: _aggregation_detail(search, dim_in, cell) for g, search in result.by_aggregation.items()},
+            pairs={g: _aggregation_detail(law, search, dim_in, cell) for g, search in result.by_aggregation.items()},
         )
     return cell.record(
         result.status,
@@ -81,10 +81,11 @@ def _search_detail(cell: Cell, law: Law, search: SearchResult, *, dim_in: int, i
         build_seed=cell.seed,
         is_reachable=is_reachable,
         options=BuildOptions.from_params(cell.params),
+        reference=_reference(law, cell),
     )
     return replace(
         detail,
-        counterexample=_counterexample_data(search, dim_in, cell),
+        counterexample=_counterexample_data(law, search, dim_in, cell),
         counterexample_text=counterexample_text(cell.encoder, law, search),
         culprit=search.culprit or None,
         reproduce=snippet,
@@ -92,14 +93,20 @@ def _search_detail(cell: Cell, law: Law, search: SearchResult, *, dim_in: int, i
     )
 
 
-def _aggregation_detail(search: SearchResult, dim_in: int, cell: Cell) -> PairDetail:
-    return PairDetail(
-        consistent=search.holds, examples=search.examples, counterexample=_counterexample_data(search, dim_in, cell)
-    )
+def _aggregation_detail(law: Law, search: SearchResult, dim_in: int, cell: Cell) -> PairDetail:
+    counterexample = _counterexample_data(law, search, dim_in, cell)
+    return PairDetail(consistent=search.holds, examples=search.examples, counterexample=counterexample)
 
 
-def _counterexample_data(search: SearchResult, dim_in: int, cell: Cell) -> JsonDict | None:
+def _counterexample_data(law: Law, search: SearchResult, dim_in: int, cell: Cell) -> JsonDict | None:
     if search.counterexample is None:
         return None
     data = counterexample_data(search.counterexample, search.worst, dim_in=dim_in, dtype=cell.dtype)
-    return {**data, **BuildOptions.from_params(cell.params).to_params(), "dim_in": dim_in}
+    reference = _reference(law, cell)
+    given = {} if reference is None else {"reference": reference}
+    return {**data, **BuildOptions.from_params(cell.params).to_params(), **given, "dim_in": dim_in}
+
+
+def _reference(law: Law, cell: Cell) -> str | None:
+    """Return the reference that the user gave, if the law compares with it ("" if no target string leads to it)."""
+    return cell.params.get("reference") if has_reference in law.requires else None

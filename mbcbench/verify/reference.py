@@ -11,11 +11,18 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mbcbench.errors import UsageError
-from mbcbench.protocol.build import build_from_spec, load_target, spec_from_object
+from mbcbench.protocol.build import build_from_spec, load_target, spec_from_object, target_string
 from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.verify.subject import Reference
 
 Array = NDArray[np.float64]
+
+
+def reference_param(reference: object) -> dict[str, str]:
+    """Return what a record says of a reference: its target string, "" if no such string leads to it."""
+    if reference is None:
+        return {}
+    return {"reference": reference if isinstance(reference, str) else target_string(reference) or ""}
 
 
 def with_reference(spec: EncoderSpec, reference: object, *, dim_in: int) -> EncoderSpec:

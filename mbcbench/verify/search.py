@@ -18,7 +18,7 @@ from mbcbench.verify.shrink import simplify
 from mbcbench.verify.subject import Subject
 
 MIN_APPLICABLE = 2  # examples: one alone says little
-SMALL_BUDGET = 320  # sets; a budget up to this goes to the smallest examples, of a larger one half is drawn
+SMALL_BUDGET = 320  # sets; the smallest examples get so many of a budget, or half of it if that is more
 
 
 @dataclass(frozen=True)

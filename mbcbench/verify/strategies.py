@@ -55,8 +55,8 @@ def partitions(draw: st.DrawFn, n: int, *, max_parts: int = 8) -> tuple[int, ...
     SearchStrategy
         A strategy for tuples of positive chunk sizes.
     """
-    if n == 1:
-        return (1,)
+    if n == 1 or max_parts == 1:
+        return (n,)
     shape = draw(st.integers(0, 4))
     if shape == 4 and n <= 2 * max_parts:
         return (1,) * n

@@ -64,8 +64,8 @@ def test_a_report_of_everything_names_what_lacks_records_in_one_line(
 ) -> None:
     report(str(run), "--format", "csv", "--out", str(tmp_path / "o"))
     error = capsys.readouterr().err
-    assert error.startswith("mbcbench: no records of arms, ")
-    assert "what makes some, says: mbcbench describe arms" in error
+    assert error.startswith("mbcbench: no records for arms, ")
+    assert "for the command that makes them, see: mbcbench describe arms" in error
     assert error.count("\n") == 1
 
 

@@ -267,3 +267,23 @@ def test_an_error_names_the_line_of_the_user() -> None:
 def test_a_module_for_channels_first_is_told_to_transpose() -> None:
     with pytest.raises(BrokenPluginError, match=r"mbcbench\.adapters\.channels_first\(module\)"):
         validate(nn.Conv1d(3, 5, 1), dim_in=3, name="convolution", domain=Domain())
+
+
+def test_a_package_that_lacks_a_library_is_not_reported_as_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "lacking"
+    package.mkdir()
+    (package / "__init__.py").write_text("import library_that_is_absent\n")
+    (package / "enc.py").write_text("class E: pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(BrokenPluginError, match=r"importing lacking: ModuleNotFoundError: .*library_that_is_absent"):
+        get_spec("lacking.enc:E")
+    (package / "__init__.py").write_text("raise RuntimeError('no licence')\n")
+    with pytest.raises(BrokenPluginError, match="no licence"):
+        get_spec("lacking.enc:E")
+    (package / "__init__.py").write_text("")
+    with pytest.raises(UsageError, match=r"no module is called 'lacking\.en'"):
+        get_spec("lacking.en:E")
+    with pytest.raises(UsageError, match=r"no module is called 'lacking\.enc\.more'"):
+        get_spec("lacking.enc.more:E")

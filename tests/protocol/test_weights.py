@@ -122,3 +122,33 @@ def test_the_same_weights_have_the_names_of_all_their_places(tmp_path: Path) -> 
     state = trained()
     with pytest.raises(UsageError, match="several weights for mine; choose one with --weights-key: a, b"):
         load_weights(network(), save(tmp_path, {"a": state, "b": state}), "mine")
+
+
+class Counting(nn.Module):
+    """A module with state that is not a tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        self.calls = 0
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"calls": self.calls}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        self.calls = state["calls"]
+
+
+def test_extra_state_is_loaded_with_the_weights(tmp_path: Path) -> None:
+    trained, fresh = Counting(), Counting()
+    trained.calls = 3
+    torch.save({"model": trained.state_dict()}, tmp_path / "w.pt")
+    load_weights(fresh, tmp_path / "w.pt", "mine")
+    assert fresh.calls == 3
+    assert torch.equal(fresh.layer.weight, trained.layer.weight)
+
+
+def test_values_of_another_kind_are_named(tmp_path: Path) -> None:
+    torch.save(dict.fromkeys(nn.Linear(2, 2).state_dict(), 0), tmp_path / "w.pt")
+    with pytest.raises(UsageError, match=r"w\.pt does not fit mine: some values are no tensors"):
+        load_weights(nn.Linear(2, 2), tmp_path / "w.pt", "mine")

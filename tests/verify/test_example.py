@@ -1,10 +1,10 @@
-"""Cases: drawn data is deterministic, partitions cover the set, and a example survives JSON."""
+"""Cases: drawn data is deterministic, partitions cover the set, and an example survives JSON."""
 
 import json
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import find, given
 from hypothesis import strategies as st
 
 from mbcbench.verify import strategies
@@ -71,3 +71,8 @@ def test_smallest_examples_comes_in_order_of_size_and_knows_uneven_chunks() -> N
 @given(strategies.cardinalities())
 def test_cardinalities_stay_in_bounds(n: int) -> None:
     assert 1 <= n <= 513
+
+
+def test_one_part_is_the_whole_set() -> None:
+    for n in (1, 2, 50):
+        assert find(strategies.partitions(n, max_parts=1), lambda sizes: True) == (n,)

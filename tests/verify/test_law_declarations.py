@@ -22,7 +22,7 @@ class Median(nn.Module):
     ("law", "reason"),
     [
         *((law, INCONSISTENT) for law in ("mbc.order", "mbc.merge", "mbc.mask", "mbc.program")),
-        ("reference.equal", "no reference implementation is given"),
+        ("reference.equal", "it has no reference to compare with (--reference)"),
         ("symmetry.elements", "it encodes sets: no output per element"),
         ("symmetry.padding", "it takes no argument `mask`"),
         ("symmetry.slots", "it does not stream: no init_state, update and readout"),

@@ -249,7 +249,7 @@ def test_the_width_of_an_instance_is_said_with_the_layer_it_comes_from() -> None
     assert why_width(spec_from_object(module, "mean")) == reason
     assert why_width(EncoderSpec(name="class", factory=ReturnsTuple)) == ""
     result = mbcbench.check(module, laws=["hygiene.finite"], examples=4)
-    assert f"elements of width 7, {reason}; another with dim_in=N" in repr(result)
+    assert f"elements of width 7, {reason}; dim_in=N sets another" in repr(result)
     setattr(module, "dim_in", 7)  # noqa: B010 # nn.Module has no such attribute
     assert why_width(spec_from_object(module, "mean")) == ""
 
@@ -333,8 +333,8 @@ def adapted(dim_in: int) -> nn.Module:
     ("encoder", "message"),
     [
         (adapted, "padding changes the encoding, with finite values too"),
-        (TrueIsPadding, "it holds through mbcbench.adapters.inverted_mask(module): wrap it if `mask` is meant so"),
-        (AddsMask, "it holds through mbcbench.adapters.additive_mask(module): wrap it if `mask` is meant so"),
+        (TrueIsPadding, "it holds with mbcbench.adapters.inverted_mask(module): wrap it if `mask` has that meaning"),
+        (AddsMask, "it holds with mbcbench.adapters.additive_mask(module): wrap it if `mask` has that meaning"),
         (
             CountsElements,
             "finite padding is fine, but NaN or infinity in padding reaches the encoding (0 x NaN is NaN)",
