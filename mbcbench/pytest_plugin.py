@@ -178,7 +178,7 @@ def _validate(config: pytest.Config) -> None:
 
     for target, law_ids in config.stash[LAWS_BY_TARGET].items():
         try:
-            select_laws(law_ids)
+            select_laws(law_ids or None)
             _selected_laws(config)
             _make_checker(config, target)
         except UsageError as error:
@@ -199,7 +199,7 @@ def _selected_laws(config: pytest.Config) -> list[str]:
     """Return the laws of `--mbcbench-law` without those of `--mbcbench-skip-law`."""
     from mbcbench.verify.law import select_laws
 
-    return select_laws(_option(config, "law"), _option(config, "skip-law"))
+    return select_laws(_option(config, "law") or None, _option(config, "skip-law"))
 
 
 def _build_options(config: pytest.Config) -> "BuildOptions":

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import mbcbench.verify.parametrize  # noqa: F401 # pytester forgets modules that an inner run imports first
+
 SOUND_ENCODERS = Path(__file__).with_name("sound_encoders.py")
 PLAIN_TEST = "def test_one():\n    pass\n"
 
