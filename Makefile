@@ -91,7 +91,7 @@ costs: venv
 	-$(BIN)/mbcbench run --suite resources --profile thorough
 	$(BIN)/python tools/costs.py latest > docs/costs.md
 
-# The runs behind docs/results, and the report: some sixteen core-hours. Finished cells are not run again. Additional data
+# The runs behind docs/results, and the report: about 21 core-hours. Finished cells are not run again. Additional data
 # (docs/data.md) are fetched first; without them, their trainings are left out.
 RESULTS := docs/results
 PAPER := $(BIN)/mbcbench run --suite paper --profile thorough --root $(RESULTS)
@@ -113,7 +113,7 @@ gallery: venv
 	$(BIN)/mbcbench report $(RESULTS)/runs/* --format html,md,csv,png --out $(RESULTS)
 	$(BIN)/python tools/reproduction.py $(RESULTS)/runs/*
 
-# The measurements behind the README's section on speed: the formula, files larger than memory (7 GB of disk), encoders.
+# The measurements behind docs/speed.md, docs/encode.md and docs/costs.md: the formula, files larger than memory (7 GB of disk), encoders.
 performance: venv
 	$(BIN)/python tools/speed.py
 	$(BIN)/python tools/encode.py

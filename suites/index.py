@@ -123,7 +123,7 @@ LAWS = Index(
         ),
         "mbc.train": (
             "laws.states:TRAIN",
-            "Streams agree with the full set in train mode too, for a stream that starts once.",
+            "In train mode too, a stream agrees with the full set if both start from the same state.",
         ),
         "mbc.program": (
             "laws.program:PROGRAM",

@@ -69,7 +69,7 @@ def check_inputs(subject: Subject, data: ExampleData) -> Comparison:
     `view` instead of `reshape` raises or mixes up the elements of a transposed input. A mask is often used again by
     the next layer. In train mode, a first layer such as `nn.Dropout(inplace=True)` writes to the batch of the caller.
 
-    With masks and in train mode, only writing is looked at, where the encoder can be called so.
+    With masks and in train mode, the law only checks that arguments are not modified, if the encoder can be called so.
 
     How to fix a failure: avoid operations in place on arguments (`x -= mean`, `x[~mask] = 0`, `mask.logical_not_()`);
     use `reshape` instead of `view`.

@@ -70,7 +70,7 @@ def check_merge(subject: Subject, data: ExampleData) -> Comparison:
     order-sensitive has a monoid that does not commute: only neighbouring chunks are merged, in order.
 
     Why it matters: parallel encoding merges partial states in the order in which workers finish. A merge that forgets a
-    count, averages two means or prefers its left argument is silently wrong, and only there.
+    count, averages two means or prefers its left argument is silently wrong, and no sequential test shows it.
 
     How to fix a failure: merge the accumulated quantities, not the read-outs, and treat both arguments alike.
     """

@@ -125,9 +125,9 @@ def check_float32(subject: Subject, data: ExampleData) -> Comparison:
     How to fix a failure: subtract the maximum before exp, mask with `torch.finfo(dtype).min`, and multiply the
     weights by the mask; compute logarithms of sums stably.
 
-    Near means within 1 % of the encoding, or within the rounding error of float32. Sets that are ill-conditioned in
-    float32 say nothing, and neither do encodings below 1e-30, where a saturated gate is zero in float32. An overflow
-    says nothing where features times weights exceed 1e9 in float64: the scaled weights of many layers multiply.
+    Near means within 1 % of the encoding, or within the rounding error of float32. The law ignores sets that are
+    ill-conditioned in float32, and encodings below 1e-30, where a saturated gate is zero in float32. It ignores an
+    overflow where features times weights exceed 1e9 in float64: the scaled weights of many layers multiply.
     """
     factor, scale = float(data.rng.choice(_WEIGHTS)), float(data.rng.choice(_INPUTS))
     data.choices["factor of the weights, and of the input"] = [factor, scale]

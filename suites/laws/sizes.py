@@ -37,7 +37,7 @@ def check_finite(subject: Subject, data: ExampleData) -> Comparison:
     How to fix a failure: define these cases (`correction=0`, an epsilon under the root), or refuse small sets: raise
     ValueError with a message, or declare `min_size`.
 
-    Gradients are not looked at. That of a square root of a variance is NaN for one element, where the variance is zero.
+    The law does not check gradients. That of a square root of a variance is NaN for one element: the variance is zero.
     """
     out = subject.encode(data.x)
     if bool(out.isfinite().all()):

@@ -300,7 +300,7 @@ def _compare_sizes(subject: Subject, data: ExampleData, update: Callable[[State,
 
 
 def check_train(subject: Subject, data: ExampleData) -> Comparison:
-    """Streams agree with the full set in train mode too, for a stream that starts once.
+    """In train mode too, a stream agrees with the full set if both start from the same state.
 
     Source: Section 2.5 of the Slot Set Encoder paper trains on streams.
 

@@ -106,7 +106,7 @@ def check_parameters(subject: Subject, data: ExampleData) -> Comparison:
     Source: a parameter that never receives one is not trained, whatever the optimiser reports.
 
     Why it matters: `torch.normal(mean, std)` passes no gradient to mean and std; a key bias cancels in a softmax over
-    keys; with one slot the whole attention does.
+    keys; with one slot, the whole attention cancels.
 
     How to fix a failure: remove what cancels, such as a bias that all logits of a softmax share (keys: `bias=False`),
     reparametrise (mu + sigma * noise), or freeze it explicitly.
@@ -233,9 +233,9 @@ def check_interactions(subject: Subject, data: ExampleData) -> Comparison:
     Source: second differences: s(A+x+y) - s(A+x) - s(A+y) + s(A) vanishes for every sum over elements.
 
     Why it matters: the paper says that stacking models pairwise and higher-order interactions between elements. A sum
-    over elements has no interactions, however deep the read-out. This law classifies, in the coordinates of the
-    state (the output, for a plain module); only an encoder that claims the law can fail it. It does not apply if the
-    shape of an encoding depends on the size of the set.
+    over elements has no interactions, however deep the read-out. This law classifies, in the coordinates of the state
+    (the output, for a plain module); only an encoder that declares the law, as claimed or broken, can fail it. It does
+    not apply if the shape of an encoding depends on the size of the set.
 
     How to fix a failure: there is nothing to fix; choose the encoder that the task needs.
     """

@@ -200,8 +200,8 @@ def check_replication(subject: Subject, data: ExampleData) -> Comparison:
 
     Source: multisets; a mean or a maximum is size-free, a sum counts.
 
-    Why it matters: a size-free encoder cannot count, a size-aware one extrapolates to other sizes than it was trained
-    on. This law classifies; only an encoder that claims the law can fail it.
+    Why it matters: a size-free encoder cannot count; a size-aware one has to extrapolate to sizes that it was not
+    trained on. This law classifies; only an encoder that declares the law, as claimed or broken, can fail it.
 
     How to fix a failure: divide what is summed by the number of elements in the read-out.
     """

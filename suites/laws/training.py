@@ -24,8 +24,8 @@ def check_train(subject: Subject, data: ExampleData) -> Comparison:
     Why it matters: BatchNorm couples the sets of a batch, and the elements of a set, in train mode only. A model
     trained on large batches is a different function from the one that is evaluated on one set at a time.
 
-    How to fix a failure: use LayerNorm in place of BatchNorm, or freeze its statistics; let a batch go into a running
-    mean only after this was used. An encoder that is meant to use BatchNorm declares that it breaks this law.
+    How to fix a failure: use LayerNorm in place of BatchNorm, or freeze its statistics; update a running mean only
+    after it has been used for the batch. An encoder that is meant to use BatchNorm declares that it breaks this law.
 
     Random numbers are drawn from the same seed for both batches, which have the same shape, so dropout does not fail.
     Each batch is encoded by a copy of the encoder: what one leaves in a buffer, such as a running mean, does not reach

@@ -43,16 +43,17 @@ PAGE = """\
 # Reliability
 
 Are records lost or changed if a run is killed, a disk is full or an encoder does harm? We disturb runs and their files,
-and count. Most rows are about a command that tries the laws
-{laws} on a sound encoder, with the profile `smoke`. A try is *survived*
-if two conditions hold: every law of the sound encoder has the same record as in an undisturbed run (status, message,
-gap, bound, number of examples), if necessary after the same command was run again; and no traceback reaches the user.
+and count how many survive. Most rows are about a command that tries the laws {laws} on a sound encoder, with the
+profile `smoke`. A try is *survived* if two conditions hold: every law of the sound encoder has the same record as in an
+undisturbed run (status, message, gap, bound, number of examples), if necessary after the same command was run again;
+and no traceback reaches the user.
 
 | disturbance | tries | survived | lost |
 |---|--:|--:|--:|
 {rows}
 
-`make faults` makes this page. To repeat one row, give its name, up to the colon if there is one:
+`make faults` makes this page. To repeat one row, give its name, up to the colon if there is one (some rows make a
+multiple of `--tries`, or always the same number):
 
     python tools/faults/faults.py --tries {tries} --only '{name}'
 
