@@ -67,7 +67,7 @@ class SlotSetEncoder(SetEncoder[SlotState]):
     slots : {"random", "deterministic"}
         Slots drawn once per stream (eq. 2) or parameters.
     bias : bool
-        Whether q, k and v have a bias. The paper calls them linear projections, and its code has no bias.
+        True to give q, k and v a bias, but for q with a softmax, where it cancels. The paper's code has no bias.
     attention : {"sigmoid", "softmax"}
         Sigmoid normalised over slots (eq. 3 and 4) or softmax over slots, which is as consistent.
     """

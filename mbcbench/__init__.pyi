@@ -17,6 +17,7 @@ from .execution.suite import Request as Request
 from .execution.suite import Suite as Suite
 from .protocol.build import build as build
 from .protocol.build import get_spec as get_spec
+from .protocol.customize import BuildOptions as BuildOptions
 from .protocol.encoder import ChunkAggregation as ChunkAggregation
 from .protocol.encoder import SetEncoder as SetEncoder
 from .protocol.encoder import Streaming as Streaming

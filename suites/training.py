@@ -114,7 +114,7 @@ def fit(
     lr, weight_decay
         Largest learning rate, and weight decay, of Adam.
     schedule
-        Factor of the learning rate: `warm_cosine` or `milestones`.
+        Factor of the learning rate: "warm-cosine" (`warm_cosine`) or "milestones" (`milestones`).
 
     Returns
     -------
@@ -152,7 +152,7 @@ def clock(device: torch.device) -> float:
 
 
 def warm_cosine(step: int, steps: int) -> float:
-    """Return a factor that rises to 1 over a tenth of the steps and falls to 0 along a cosine.
+    """Return a cosine that falls from 1 to 0, times a factor that rises to 1 over a tenth of the steps.
 
     Without the warm-up, models of wide encodings do not recover from Adam's first steps, which have full size.
     """

@@ -66,7 +66,7 @@ def report(
     only
         Artefacts to draw; by default all of them.
     formats
-        Among `html`, `md`, `latex`, `csv`, `png` and `svg`.
+        Any of `html`, `md`, `latex`, `csv`, `png` and `svg`.
     out
         Folder of the files. It is created if necessary.
     root

@@ -13,7 +13,7 @@ def complete_names(*kinds: str, as_list: bool = False) -> Completion:
     kinds
         Kinds of plug-ins, such as "encoders".
     as_list
-        Whether the word may be several names with commas, of which the last one is completed.
+        True if the word may be a comma-separated list, of which the last name is completed.
     """
 
     def complete(incomplete: str) -> Iterator[tuple[str, str]]:

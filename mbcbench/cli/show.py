@@ -110,7 +110,7 @@ def _list_runs(root: Path) -> ExitCode:
         except UsageError as error:
             table.add_row(folder.name, "", "", str(error))
     if table.row_count == 0:
-        raise UsageError(f"no run is kept under {root}; make one with: mbcbench run")
+        raise UsageError(f"there are no runs under {root}; make one with: mbcbench run")
     print_out(table)
     return ExitCode.AS_CLAIMED
 

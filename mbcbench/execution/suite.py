@@ -112,7 +112,7 @@ def no_needs(cell: Cell) -> tuple[DataNeed, ...]:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A table or figure: its cells, and which of their records it shows.
+    """A part of a suite that can be run alone: its cells, and which of their records it shows.
 
     Parameters
     ----------

@@ -22,9 +22,18 @@ WIDTH_FIX = "give it with --dim-in (encode takes that of the file)"
 class BuildOptions:
     """Options for building an encoder.
 
-    dim_in: element width, or None for one that fits the encoder. hyper: hyper-parameters in place of the spec's.
-    weights: file with trained weights, or an empty string. weights_key: part of that file to use. device: where the
-    encoder runs.
+    Parameters
+    ----------
+    dim_in
+        Element width `d`, or None for one that fits the encoder.
+    hyper
+        Hyper-parameters in place of those of the spec.
+    weights
+        File with trained weights, or an empty string.
+    weights_key
+        The part of that file to use, or an empty string for the only one that fits.
+    device
+        Device on which the encoder runs.
     """
 
     dim_in: int | None = None
@@ -103,11 +112,11 @@ def parse_build_options(
 ) -> BuildOptions:
     """Parse options of a user, with hyper-parameters as `NAME=VALUE`. Raises UsageError for any other form."""
     if dim_in is not None and dim_in < 1:
-        raise UsageError(f"elements of width {dim_in}: give at least 1")
+        raise UsageError(f"--dim-in {dim_in}: the width of the elements is at least 1")
     if weights and not Path(weights).is_file():
         raise UsageError(f"no such file: {weights}")
     if weights_key and not weights:
-        raise UsageError(f"--weights-key {weights_key} is about a file: give it with --weights")
+        raise UsageError(f"--weights-key {weights_key} names a part of a file: add --weights FILE")
     return BuildOptions(
         dim_in=dim_in,
         hyper=parse_hyper(hyper or ()),

@@ -168,7 +168,7 @@ def find(run: str | Path = "latest", root: Path = Path(ROOT)) -> Path:
     known = runs(root)
     if run == "latest":
         if not known:
-            raise UsageError(f"no run is kept under {root}; make one with: mbcbench run")
+            raise UsageError(f"there are no runs under {root}; make one with: mbcbench run")
         return known[-1]
     for folder in (root / "runs" / run, Path(run)):
         if (folder / INFO).is_file():

@@ -24,7 +24,8 @@ class CheckResult(pd.DataFrame):
     Attributes
     ----------
     ok : bool
-        True if every law is as claimed: none failed, passed unexpectedly, raised or did not finish.
+        True if every law is as claimed: none failed, passed unexpectedly, raised or did not finish. An undecided law
+        counts as claimed.
     failures : CheckResult
         Rows of the laws that are not as claimed.
     """
@@ -60,7 +61,8 @@ class CheckResult(pd.DataFrame):
         encoders = escape(", ".join(self["encoder"].unique()))
         table = _results_table(self)
         counterexamples = "".join(_counterexample_html(row) for _, row in self.failures.iterrows())
-        return f"<div><b>{encoders}</b>: {count_statuses(self['status'])}{table}{counterexamples}</div>"
+        note = f"<p>{escape(self.attrs[NOTE])}</p>" if self.attrs.get(NOTE) else ""
+        return f"<div><b>{encoders}</b>: {count_statuses(self['status'])}{note}{table}{counterexamples}</div>"
 
 
 def to_check_result(records: Iterable[Record], *, note: str = "") -> CheckResult:

@@ -12,7 +12,7 @@ four steps; each is taken only if the gap exceeds half of the bound so far.
    up to 2 eps; 30 times the change of the gap is added. This follows intermediate results that cancel.
 
 The bound is at most 1e-4 of the scale of the encoding: beyond that, rounding excuses nothing. A gap of less than a
-millionth of an epsilon of the scale needs no excuse (`LawRun`).
+millionth of an epsilon of the scale needs no excuse (`LawRun`). A larger gap at a discontinuity is undecided.
 
 An ill-conditioned set therefore raises no false alarm, and a leak of 1e-6 is not hidden. docs/tolerance.md has the
 derivation.

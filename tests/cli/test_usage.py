@@ -50,9 +50,9 @@ from tests.conftest import Command, Plugins
         ("list nothing", "nothing"),
         ("describe nothing", "no plug-in is called 'nothing'"),
         ("describe law:law.hold", "did you mean law.holds?"),
-        ("show", "no run is kept under .mbcbench"),
+        ("show", "there are no runs under .mbcbench"),
         ("show monday", "no run is called 'monday'"),
-        ("show --all", "no run is kept under .mbcbench"),
+        ("show --all", "there are no runs under .mbcbench"),
         ("dance", "No such command 'dance'; see: mbcbench --help"),
     ],
 )

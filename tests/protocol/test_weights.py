@@ -93,7 +93,7 @@ def test_a_file_of_another_kind_is_not_loaded(tmp_path: Path) -> None:
 def test_a_missing_file_is_found_before_anything_is_built(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no such file: nope\.pt"):
         parse_build_options(weights="nope.pt")
-    with pytest.raises(UsageError, match=r"--weights-key model is about a file: give it with --weights"):
+    with pytest.raises(UsageError, match=r"--weights-key model names a part of a file: add --weights FILE"):
         parse_build_options(weights_key="model")
     with pytest.raises(UsageError, match=r"--hyper dim_in=4: the width of the elements is not a hyper-parameter"):
         parse_build_options(hyper=["dim_in=4"])

@@ -49,7 +49,7 @@ def test_a_run_loads_by_id_by_path_and_as_the_latest(tmp_path: Path) -> None:
 
 
 def test_the_error_for_an_unknown_run_names_it(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no run is kept under"):
+    with pytest.raises(UsageError, match="there are no runs under"):
         store.find("latest", tmp_path)
     make_run(tmp_path)
     with pytest.raises(UsageError, match="no run is called 'monday'"):

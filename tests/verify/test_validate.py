@@ -249,7 +249,9 @@ def test_the_width_of_an_instance_is_said_with_the_layer_it_comes_from() -> None
     assert why_width(spec_from_object(module, "mean")) == reason
     assert why_width(EncoderSpec(name="class", factory=ReturnsTuple)) == ""
     result = mbcbench.check(module, laws=["hygiene.finite"], examples=4)
-    assert f"elements of width 7, {reason}; dim_in=N sets another" in repr(result)
+    note = f"elements of width 7, {reason}; dim_in=N sets another"
+    assert note in repr(result)
+    assert note in str(result._repr_html_())
     setattr(module, "dim_in", 7)  # noqa: B010 # nn.Module has no such attribute
     assert why_width(spec_from_object(module, "mean")) == ""
 
