@@ -79,7 +79,7 @@ def check(  # noqa: PLR0913 # an option of a command is an argument here
     BrokenPluginError
         If the encoder cannot be imported or built.
     """
-    check_positive(examples=examples, dim_in=dim_in, seconds=seconds)
+    check_positive(examples=examples, dim_in=dim_in)
     options = checker_options(
         [target],
         laws=laws,

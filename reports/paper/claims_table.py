@@ -86,7 +86,7 @@ CLAIMS_TABLE = Artefact(
     caption="Verdicts are computed by the rules of docs/analysis-plan.md: laws by counterexamples, numbers by "
     "differences that are paired by seed. A claim is confirmed if every part is, refuted if one part is, and shows no "
     "difference if one part lies within the margin. Effects are above zero if the claim is right, and near zero if it "
-    "says that two models are equal; ± is half the 95 % interval of the deciding comparison. A law has no effect and no "
+    "is that two models are equal; ± is half the 95 % interval of the deciding comparison. A law has no effect and no "
     "p-value: one counterexample decides.",
     data=lambda frame: claims_table(label_models(frame)),
     result=count_verdicts,
