@@ -19,6 +19,8 @@ pytest_plugins = ["pytester"]
 
 # One thread a process: pytest runs one process a core, and its tensors are small.
 torch.set_num_threads(1)
+# If tests with fake tensors came first, autograd would start a thread for a GPU that is not there, and tests fork.
+torch.ones(1, requires_grad=True).backward()  # type: ignore[no-untyped-call]
 os.environ["OMP_NUM_THREADS"] = "1"
 # Commands that are interrupted inherit it; in the background of a script, Ctrl-C is ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)

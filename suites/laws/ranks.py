@@ -35,6 +35,8 @@ SECONDS_OF_DEATH = 0.2  # after the first failure: a rank that died is noticed l
 DIES = "dies"
 HOST = "127.0.0.1"
 
+_FORKING = threading.Lock()  # filelock, where it is imported, refuses a fork while another thread forks
+
 Result = TypeVar("Result", bound=tuple[Tensor, ...])
 
 
@@ -105,7 +107,8 @@ def call_in_ranks(function: Callable[[int], Result], like: Result, size: int, se
 def _fork(function: Callable[[int], Result], number: int, size: int, seed: int, listener: socket.socket) -> _Rank:
     reader, writer = Pipe(duplex=False)
     parent = os.getpid()
-    pid = os.fork()
+    with _FORKING:
+        pid = os.fork()
     if pid == 0:
         try:
             _run(function, number, size, seed, listener, writer, parent)

@@ -5,6 +5,7 @@ neither what a kernel allocates for itself while it runs, nor what an allocator 
 be higher.
 """
 
+import contextlib
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -138,7 +139,7 @@ def predict_one_piece(spec: EncoderSpec, n: int, *, dim: int, batch: int = 1, se
 
 
 def _predict_one_piece(spec: EncoderSpec, n: int, *, dim: int, batch: int, seed: int) -> CostPrediction:
-    with FakeTensorMode(), torch.no_grad():
+    with _fake_tensors():
         module = _build_frozen(spec, dim, seed)
         x = torch.empty(batch, n, dim)
         return _predict(lambda: module(x))
@@ -167,7 +168,7 @@ def predict_streamed(
     Up to three chunks are run with fake tensors. A longer stream has the same peak, provided that its state does not
     grow. Raises PredictionError if it does.
     """
-    with FakeTensorMode(), torch.no_grad():
+    with _fake_tensors():
         module: Encoder = _build_frozen(spec, dim, seed)
         block = torch.empty(batch, min(n, chunk), dim)
         short = [_predict(lambda k=k: encode_stream(module, Chunks(block, k))) for k in (1, 2, CHUNKS)]  # type: ignore[misc]
@@ -203,6 +204,19 @@ class Chunks(Sequence[Tensor]):
         if not 0 <= index < self.number:
             raise IndexError(index)
         return self.block.clone()
+
+
+@contextlib.contextmanager
+def _fake_tensors() -> Iterator[None]:
+    """Compute with fake tensors, without gradients.
+
+    Where torch is built for GPUs and there is none, they register a GPU. If autograd starts afterwards, it starts a
+    thread for it, and a process with such threads cannot be forked, which the law `mbc.distributed` does.
+    """
+    if not torch.cuda.is_available():
+        torch.ones(1, requires_grad=True).backward()  # type: ignore[no-untyped-call] # starts autograd before
+    with FakeTensorMode(), torch.no_grad():
+        yield
 
 
 def _build_frozen(spec: EncoderSpec, dim: int, seed: int) -> nn.Module:

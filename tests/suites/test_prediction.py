@@ -86,3 +86,24 @@ def test_an_impossible_prediction_says_why(encoder: str, n: int, why: str, monke
 def test_the_costs_of_a_growing_state_are_not_predicted() -> None:
     with pytest.raises(prediction.PredictionError, match="its state grows"):
         prediction.predict_streamed(get_spec(sample_target("Hoarder")), 10**6, dim=64, chunk=100)
+
+
+def test_autograd_starts_before_fake_tensors_that_register_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If it started afterwards, it would start a thread for the GPU, and this process could not be forked any more."""
+    events: list[str] = []
+    backward, fake_mode = torch.Tensor.backward, prediction.FakeTensorMode
+
+    def start(tensor: torch.Tensor) -> None:
+        events.append("autograd")
+        backward(tensor)  # type: ignore[no-untyped-call]
+
+    def enter() -> prediction.FakeTensorMode:
+        events.append("fake tensors")
+        return fake_mode()
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.Tensor, "backward", start)
+    monkeypatch.setattr(prediction, "FakeTensorMode", enter)
+    prediction.predict_one_piece(get_spec("mean"), 10, dim=2)
+    prediction.predict_streamed(get_spec("mean"), 10, dim=2, chunk=5)
+    assert events == ["autograd", "fake tensors"] * 2

@@ -233,6 +233,23 @@ def test_groups_at_the_same_time_do_not_meet() -> None:
     assert [[int(total) for (total,) in group] for group in results] == [[0, 0], [2, 2], [4, 4]]
 
 
+def test_processes_are_forked_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """filelock, once it is imported, refuses a fork while another thread forks."""
+    fork, forking, most = os.fork, [0], [0]
+
+    def slow_fork() -> int:
+        forking[0] += 1
+        most[0] = max(most[0], forking[0])
+        time.sleep(0.02)
+        forking[0] -= 1
+        return fork()
+
+    monkeypatch.setattr(ranks.os, "fork", slow_fork)
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(lambda _: call(lambda rank: (torch.empty(0),)), range(3)))
+    assert most == [1]
+
+
 def test_ranks_draw_other_numbers_and_the_first_always_the_same() -> None:
     def draw(rank: int) -> tuple[Tensor, ...]:
         return (torch.tensor([random.random(), np.random.random(), float(torch.rand(()))]),)
