@@ -55,7 +55,7 @@ def test_what_a_run_has_lost_is_said(load: Workload) -> None:
     record(load.root, load, 0.25)
     assert "records differ" in disturbances.compare(load, Ended(0, ""))
     load.reset()
-    assert "the records: no run" in disturbances.compare(load, Ended(0, ""))
+    assert "the records: there are no runs" in disturbances.compare(load, Ended(0, ""))
 
 
 def test_the_modules_of_harmful_encoders_are_python() -> None:
