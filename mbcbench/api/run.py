@@ -157,8 +157,7 @@ def _check_data(data: str) -> None:
 
 
 def _check_build(build: BuildOptions | None, suites: Sequence[str]) -> None:
-    others = [name for name in suites if name != LAWS_SUITE]
-    if build is not None and not build.is_default and (others or not suites):
+    if build is not None and not build.is_default and set(suites) != {LAWS_SUITE}:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in build.to_params())
         raise UsageError(f"{options}: for the suite {LAWS_SUITE} alone; give --suite {LAWS_SUITE} and no other suite")
 

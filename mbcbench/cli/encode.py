@@ -147,9 +147,8 @@ def encode(
             sets = SetOptions(files=files, out=goal, by=by, whole=is_sorted, states=states, memory=limit)
             _encode_many_sets(sets, options, quiet=quiet)
     except Interrupted as error:
-        return print_interrupted(
-            f"{error}{_how_to_resume(resume) if checkpoint is not None and _rank() is None else ''}"
-        )
+        advice = _how_to_resume(resume) if checkpoint is not None and _rank() is None else ""  # ranks say it themselves
+        return print_interrupted(f"{error}{advice}")
     return ExitCode.AS_CLAIMED
 
 

@@ -86,8 +86,10 @@ def _trusted_reference(file: str, counterexample: "RecordedCounterexample", give
     Raises UsageError if the user does not give it again: a file could name any Python function.
     """
     recorded = counterexample.example.get("reference")
-    if recorded is None or given is not None:
-        return None if recorded is None else given
+    if recorded is None:
+        return None
+    if given is not None:
+        return given
     if recorded:
         raise UsageError(f"{file} would run the code of {recorded}; if you trust it, add --reference {recorded}")
     raise UsageError(f"{counterexample.target} was compared with an object; give it with --reference TARGET")

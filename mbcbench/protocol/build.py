@@ -226,7 +226,7 @@ def _is_found(where: str) -> bool:
         call_plugin(lambda: importlib.import_module(parent), f"importing {parent}")
     try:
         return importlib.util.find_spec(where) is not None
-    except (ModuleNotFoundError, ValueError):  # the parent is no package, or the module says nothing of its origin
+    except (ModuleNotFoundError, ValueError):  # the parent is not a package, or the module in memory has no spec
         return False
 
 

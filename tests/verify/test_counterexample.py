@@ -115,10 +115,10 @@ def test_the_snippet_of_a_check_in_python_has_the_options_of_the_encoder() -> No
 
 
 def test_the_snippet_names_the_reference_or_leaves_it_to_the_reader() -> None:
-    off: dict[str, Any] = {"laws": ["reference.equal"], "examples": 50, "dim_in": 3}
-    text = mbcbench.check(Wide, reference=one_more, **off)["detail.reproduce"].iloc[0]
+    options: dict[str, Any] = {"laws": ["reference.equal"], "examples": 50, "dim_in": 3}
+    text = mbcbench.check(Wide, reference=one_more, **options)["detail.reproduce"].iloc[0]
     assert text.rstrip().endswith(f"reference='{__name__}:one_more')")
-    text = mbcbench.check(Wide, reference=partial(one_more), **off)["detail.reproduce"].iloc[0]
+    text = mbcbench.check(Wide, reference=partial(one_more), **options)["detail.reproduce"].iloc[0]
     assert "reference = ...  # the reference that was given" in text
     assert text.rstrip().endswith("reference=reference)")
 
