@@ -1,10 +1,6 @@
-"""Processes of a group, each of which calls one function of this module: `python -m tests.distributed.ranks ...`."""
+"""What each process of a group calls."""
 
-import contextlib
-import datetime
 import re
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,27 +15,9 @@ from mbcbench.protocol.build import build
 from mbcbench.protocol.encoder import has_merge, is_streaming
 from mbcbench.protocol.state import nbytes, to_bytes
 from mbcbench.types import Encoder
-from tests.processes import running
 
 ROOT = Path(__file__).parents[2]
 SIZES = {2: [[5, 3], [8]], 3: [[4], [], [1, 7]]}  # chunks of each rank, by the number of ranks
-
-
-def start(function: str, size: int, folder: Path) -> list["subprocess.CompletedProcess[str]"]:
-    """Run a function in `size` processes and return how each ended."""
-    command = [sys.executable, "-m", "tests.distributed.ranks", function, str(size), str(folder / "store")]
-    results = []
-    with contextlib.ExitStack() as programs:
-        processes = [
-            programs.enter_context(
-                running([*command, str(rank)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            )
-            for rank in range(size)
-        ]
-        for process in processes:
-            out, err = process.communicate(timeout=120)
-            results.append(subprocess.CompletedProcess(process.args, process.returncode, out, err))
-    return results
 
 
 def streaming_builtins() -> list[str]:
@@ -148,18 +126,3 @@ def no_gradients() -> None:
     with torch.no_grad():
         encoding = mbcbench.distributed.encode(build("umbc", dim_in=3).double().eval(), _chunks(2)[dist.get_rank()])
     assert not encoding.requires_grad
-
-
-def main(function: str, size: int, store: str, rank: int) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", init_method=f"file://{store}", rank=rank, world_size=size, timeout=datetime.timedelta(seconds=60)
-    )
-    for name in function.split(","):
-        globals()[name]()
-    dist.barrier()
-    dist.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]))

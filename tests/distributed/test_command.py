@@ -1,6 +1,9 @@
 """One set over the processes of torchrun: parts, checkpoints, and a rank that dies."""
 
+import glob
+import multiprocessing
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -10,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 
+import mbcbench
+from mbcbench import system
 from mbcbench.cli.main import main
 from mbcbench.errors import UsageError
 from mbcbench.streaming.ranks import Segment, divide, load_segments, missing_segments, save_segments
@@ -53,10 +58,24 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def torchrun(ranks: int, *options: str) -> "subprocess.CompletedProcess[str]":
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(ranks), "-m", "mbcbench", "encode"]
-    command = [*launch, "a.npy", "b.npy", "c.npy", "--one-set", "--encoder", "mine.py:Sum", "--chunk", "10", *options]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forked rank must not use threads that this process has started."""
+    monkeypatch.setattr(system, "cores", lambda: 1)
+
+
+def torchrun(command: str) -> int | None:
+    """Run a command of torchrun in a fork of this process, whose forks the ranks are; return its exit code."""
+    from torch.distributed.run import main as run
+
+    program = Path(mbcbench.__file__).with_name("__main__.py")
+    words = shlex.split(command.replace("-m mbcbench", f"--start-method fork --run-path {program}"))
+    arguments = [name for word in words[1:] for name in sorted(glob.glob(word)) or [word]]
+    process = multiprocessing.get_context("fork").Process(target=run, args=(arguments,))
+    process.start()
+    process.join(timeout=120)
+    process.terminate()
+    return process.exitcode
 
 
 def encode(*arguments: str) -> int:
@@ -66,10 +85,14 @@ def encode(*arguments: str) -> int:
     return exit_info.value.code
 
 
-def test_a_rank_that_dies_ends_the_job_and_any_number_of_ranks_goes_on(folder: Path) -> None:
+@pytest.mark.usefixtures("one_thread")
+def test_a_rank_that_dies_ends_the_job_and_any_number_of_ranks_goes_on(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     (folder / "kill").touch()
-    checkpoint = ["--checkpoint", "ck", "--every", "0"]
-    dead = torchrun(2, *checkpoint)
+    options = "a.npy b.npy c.npy --one-set --encoder mine.py:Sum --chunk 10 --checkpoint ck --every 0"
+    command = f"{sys.executable} -m torch.distributed.run --nproc-per-node 2 -m mbcbench encode {options}"
+    dead = subprocess.run(shlex.split(command), check=False, capture_output=True, text=True, timeout=120)
     assert dead.returncode != 0
     assert time.time() - float((folder / "died").read_text()) < 60
     lines = [line for line in dead.stderr.splitlines() if line.startswith("mbcbench: ")]
@@ -77,15 +100,17 @@ def test_a_rank_that_dies_ends_the_job_and_any_number_of_ranks_goes_on(folder: P
     assert "another rank ended" in lines[0]
     assert "ck holds what was encoded, go on with --resume and any number of ranks" in lines[0]
     assert not (folder / "a.npy.encoding.npy").exists()
-    resumed = torchrun(3, *checkpoint, "--resume", "--out", "ranks.npy")
-    assert resumed.returncode == 0, resumed.stderr
-    assert "ranks.npy: 4 numbers, from 94 elements" in resumed.stdout
-    assert resumed.stdout.count("\n") == 1
+    code = torchrun(f"torchrun --nproc-per-node 3 -m mbcbench encode {options} --resume --out ranks.npy")
+    resumed = capfd.readouterr()
+    assert code == 0, resumed.err
+    assert "ranks.npy: 4 numbers, from 94 elements" in resumed.out
+    assert resumed.out.count("\n") == 1
     assert encode("a.npy", "b.npy", "c.npy", "--one-set", "--out", "one.npy") == 0
     np.testing.assert_allclose(np.load("ranks.npy"), np.load("one.npy"), rtol=1e-5, atol=1e-5)
 
 
-def test_the_commands_of_the_page_run(folder: Path) -> None:
+@pytest.mark.usefixtures("one_thread")
+def test_the_commands_of_the_page_run(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     page = (Path(__file__).parents[2] / "docs" / "scale.md").read_text(encoding="utf-8")
     section = page.partition("## One set over many processes")[2]
     commands = re.findall(r"^    (torchrun .*)$", section, re.MULTILINE)
@@ -96,9 +121,7 @@ def test_the_commands_of_the_page_run(folder: Path) -> None:
         np.save(folder / "parts" / f"{name}.npy", np.load(f"{name}.npy"))
     np.save(folder / "points.npy", X)
     for command in commands:
-        launched = command.replace("torchrun", f"{sys.executable} -m torch.distributed.run")
-        result = subprocess.run(launched, shell=True, check=False, capture_output=True, text=True, timeout=120)
-        assert result.returncode == 0, result.stderr
+        assert torchrun(command) == 0, capfd.readouterr().err
     np.testing.assert_allclose(np.load("parts.npy"), np.load("points.npy.encoding.npy"), rtol=1e-4, atol=1e-5)
 
 

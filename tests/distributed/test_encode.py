@@ -1,24 +1,39 @@
 """The encoding of a set over several processes, and its gradients."""
 
-from pathlib import Path
+import importlib
+from collections.abc import Callable
 
 import pytest
 import torch
 
 import mbcbench.distributed
 from mbcbench.errors import UsageError
+from mbcbench.execution.planner import TRAINING
 from mbcbench.protocol.build import build
-from tests.distributed.ranks import start
+from mbcbench.suites.laws import ranks as processes
+from tests.distributed import ranks
 
 
 @pytest.mark.parametrize(
-    ("size", "functions"), [(2, "gradients,random_slots,no_gradients,traffic"), (3, "gradients,gradients_of_some,page")]
+    ("size", "functions"),
+    [
+        (2, (ranks.gradients, ranks.random_slots, ranks.no_gradients, ranks.traffic)),
+        (3, (ranks.gradients, ranks.gradients_of_some, ranks.page)),
+    ],
 )
 def test_every_streaming_builtin_has_the_encoding_and_gradients_of_one_process(
-    size: int, functions: str, tmp_path: Path
+    size: int, functions: tuple[Callable[[], None], ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for result in start(functions, size, tmp_path):
-        assert result.returncode == 0, result.stderr
+    for module in TRAINING:
+        importlib.import_module(module)  # here, and not in each rank
+    monkeypatch.setattr(processes, "SECONDS", 120.0)
+
+    def call_all(rank: int) -> tuple[()]:
+        for function in functions:
+            function()
+        return ()
+
+    assert processes.call_in_ranks(call_all, (), size, seed=0) == [()] * size
 
 
 def test_a_process_group_is_needed() -> None:
