@@ -67,7 +67,7 @@ TIMED = Suite(name="timed", summary="", run=run, seconds={"smoke": 30.0}, exclus
 LONG = Suite(name="long", summary="", run=wait, seconds={"smoke": 700.0},
     cells=lambda request: [Cell(suite="long", case="wait", encoder=request.encoders[0])])
 """
-ENCODERS = ["--only-encoders", "--encoder", f"{BROKEN}:Honest", "--encoder", f"{BROKEN}:Raises"]
+ENCODERS = ["--only-encoders", "--encoder", f"{BROKEN}:Honest", "--encoder", f"{BROKEN}:ExitsAtOnce"]
 RUN = ["run", *ENCODERS, "--suite", "work", "--suite", "timed", "--profile", "smoke", "--quiet"]
 RUN += ["--memory-limit", "1"]
 
@@ -104,11 +104,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster
         plugins.add("reports", report, "fake_plugins:REPORT")
     path = os.pathsep.join([str(plugins.folder), os.environ.get("PYTHONPATH", "")])
     file = folder / "scheduler.json"
-    worker = ["dask_worker", "--scheduler-file", str(file), "--nworkers", "1", "--nthreads", "1"]
+    worker = ["dask_worker", "--scheduler-file", str(file), "--nthreads", "1", "--nworkers"]
     processes = [start(folder, "dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))]
     processes += [
-        start(folder, *worker, PYTHONPATH=path, DASK_DISTRIBUTED__WORKER__DAEMON=daemon)
-        for daemon in ("False", "False", "True")
+        start(folder, *worker, number, PYTHONPATH=path, DASK_DISTRIBUTED__WORKER__DAEMON=daemon)
+        for number, daemon in (("2", "False"), ("1", "True"))
     ]
     try:
         assert comes_true(lambda: file.exists() and file.read_text().strip().endswith("}"), seconds=60)

@@ -191,11 +191,25 @@ def test_what_the_machine_provides_is_not_brought_along() -> None:
     assert "scipy" not in wheels.missing(["scipy"])
 
 
+# A package that is hidden in the first check alone; what that one has imported is allowed in the second as well.
+CHECKS = """
+import sys
+import wheels
+
+names = wheels.missing()
+try:
+    wheels.check([name for name in names if name != "scipy"])
+except ModuleNotFoundError as error:
+    print(error)
+del sys.meta_path[0]
+sys.argv[1:] = ["check", "nowhere", "--without", *names]
+wheels.main()
+"""
+
+
 def test_the_package_imports_with_what_is_brought_along_and_no_more() -> None:
-    command = [sys.executable, str(TOOLS / "wheels.py"), "check", "nowhere", "--without"]
-    done = subprocess.run([*command, *wheels.missing()], capture_output=True, text=True, check=False, timeout=300)
+    environment = os.environ | {"PYTHONPATH": str(TOOLS)}
+    command = [sys.executable, "-c", CHECKS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, env=environment)
     assert done.returncode == 0, done.stderr
-    without_scipy = [name for name in wheels.missing() if name != "scipy"]
-    done = subprocess.run([*command, *without_scipy], capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode != 0
-    assert "'scipy' on the machine" in done.stderr
+    assert "'scipy' on the machine" in done.stdout
