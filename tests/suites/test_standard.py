@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mbcbench import registry
+from mbcbench.datasets.photographs import Photographs, Strips
 from mbcbench.errors import UsageError
 from mbcbench.execution.suite import Request, Suite
 from mbcbench.protocol.build import build_from_spec, get_spec
@@ -172,7 +173,19 @@ def test_a_variant_differs_from_its_base_in_streams_only(records: list[Record]) 
     assert {record.detail["train_loss"] for record in records} == {records[0].detail["train_loss"]}
 
 
+@pytest.fixture
+def fewer_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a tenth of the photographs' patches: the decoder takes most of the time."""
+    load = Photographs.load_strips
+    monkeypatch.setattr(
+        Photographs,
+        "load_strips",
+        lambda self, size, seed: Strips(*(part[::10] for part in load(self, size, seed))),
+    )
+
+
 @by_task
+@pytest.mark.usefixtures("fewer_images")
 def test_a_search_reports_the_validation_loss(task: StandardTask[Any]) -> None:
     search, _ = plan(task, sample_target("SumEncoder"))
     (record,) = load_suite(task.suite).run(shortened(search[0]))
@@ -182,6 +195,7 @@ def test_a_search_reports_the_validation_loss(task: StandardTask[Any]) -> None:
 
 
 @by_task
+@pytest.mark.usefixtures("fewer_images")
 def test_a_doubled_training_reports_the_validation_score_and_its_tolerance(task: StandardTask[Any]) -> None:
     _, cells = plan(task, sample_target("SumEncoder"))
     (record,) = load_suite(task.suite).run(shortened(cells[-1]))
@@ -191,6 +205,7 @@ def test_a_doubled_training_reports_the_validation_score_and_its_tolerance(task:
 
 
 @pytest.mark.parametrize("task", [IMAGES, CENTROIDS], ids=lambda task: task.case)
+@pytest.mark.usefixtures("fewer_images")
 def test_images_and_centroids_are_tested_alike(task: StandardTask[Any]) -> None:
     _, cells = plan(task, sample_target("SumEncoder"))
     records = list(load_suite(task.suite).run(shortened(cells[0])))
