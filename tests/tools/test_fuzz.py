@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import fuzz
 import pytest
 from commands import RUN, draw_arguments, run_command, write_folder
 from hypothesis import HealthCheck, Phase, assume, given, seed, settings
@@ -18,12 +19,14 @@ SLOW = {"reports of a run"}
 DRAWN = (f"show {RUN}", f"report {RUN}")  # commands that draw pages
 
 
-def test_files_that_are_changed_at_random_are_read_or_refused(tmp_path: Path) -> None:
+def test_files_that_are_changed_at_random_are_read_or_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     only = [word for reader in READERS if reader.name not in SLOW for word in ("--only", reader.name)]
-    command = [sys.executable, str(FUZZ), "--inputs", "200", "--seed", "1", "--save", str(tmp_path), *only]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert ended.returncode == 0, f"{ended.stdout}{ended.stderr[-2000:]}"
-    assert ended.stdout.endswith(" inputs, 0 broke something in 0 ways\n")
+    code = fuzz.main(["--inputs", "200", "--seed", "1", "--save", str(tmp_path), *only])
+    printed = capfd.readouterr()
+    assert code == 0, f"{printed.out}{printed.err[-2000:]}"
+    assert printed.out.endswith(" inputs, 0 broke something in 0 ways\n")
 
 
 @pytest.fixture(scope="module")
