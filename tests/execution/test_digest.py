@@ -52,12 +52,10 @@ def call_each(function, values):
 """
 # Prints the edits that change the identity of each suite.
 EDIT = f"""{FORKS}
-import ast, functools
 from pathlib import Path
 import mbcbench
 from mbcbench.execution.probe import source_identity
 
-ast.parse = functools.cache(ast.parse)  # an edit changes one of a hundred files
 root = Path(mbcbench.__file__).parent.parent
 
 def edit(suite):
