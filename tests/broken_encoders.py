@@ -32,8 +32,10 @@ class ForgetsTheBatch(Honest):
 
 
 class Raises(Honest):
+    """Raises an error about devices: others lead to trials of all layouts, for which torch imports for a second."""
+
     def forward(self, x: Tensor) -> Tensor:
-        raise RuntimeError("no forward today\nand none tomorrow")
+        raise RuntimeError("no forward today\nand no CUDA tomorrow")
 
 
 class Hangs(Honest):

@@ -13,7 +13,7 @@ from mbcbench.types import JsonDict
 from tests.cli.helpers import BROKEN, HONEST
 from tests.conftest import Command, Plugins
 
-ENCODERS = ["--only-encoders", "--encoder", HONEST, "--encoder", f"{BROKEN}:ExitsAtOnce"]
+ENCODERS = ["--only-encoders", "--encoder", HONEST, "--encoder", f"{BROKEN}:Raises"]
 RUN = ["run", *ENCODERS, "--suite", "laws", "--suite", "encode", "--profile", "smoke", "--quiet"]
 # In a first stage two encoders are measured with three numbers; the second stage of each depends on its largest one.
 STAGES = """

@@ -67,7 +67,7 @@ TIMED = Suite(name="timed", summary="", run=run, seconds={"smoke": 30.0}, exclus
 LONG = Suite(name="long", summary="", run=wait, seconds={"smoke": 700.0},
     cells=lambda request: [Cell(suite="long", case="wait", encoder=request.encoders[0])])
 """
-ENCODERS = ["--only-encoders", "--encoder", f"{BROKEN}:Honest", "--encoder", f"{BROKEN}:ExitsAtOnce"]
+ENCODERS = ["--only-encoders", "--encoder", f"{BROKEN}:Honest", "--encoder", f"{BROKEN}:Raises"]
 RUN = ["run", *ENCODERS, "--suite", "work", "--suite", "timed", "--profile", "smoke", "--quiet"]
 RUN += ["--memory-limit", "1"]
 
