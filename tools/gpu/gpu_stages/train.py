@@ -27,7 +27,8 @@ NEARLY = 0.9  # of the best rate: fewer processes that reach it are preferred
 
 def steps_per_second(levels: Sequence[int], seconds: float, device: str) -> dict[int, float]:
     """Return the steps per second of all processes together, by the number of processes that train."""
-    context = multiprocessing.get_context("spawn" if device == "cuda" else "fork")  # CUDA does not survive a fork
+    is_cuda = device == "cuda"  # which does not survive a fork
+    context = multiprocessing.get_context("spawn") if is_cuda else multiprocessing.get_context("fork")
     barrier, counts = context.Barrier(max(levels)), context.Queue()
     processes = [
         context.Process(target=_train, args=(rank, levels, seconds, device, barrier, counts))
