@@ -9,7 +9,6 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
-from mbcbench.cli.main import main
 from tests.conftest import Command
 
 ENCODERS = """
@@ -38,19 +37,10 @@ class SumOfMeans(Sum):
 
 
 @pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Return a function that runs the program in a folder with two encoders."""
-    monkeypatch.chdir(tmp_path)
+def command(program: Command) -> Command:
+    """Return the program, in a folder with two encoders."""
     Path("mine.py").write_text(ENCODERS)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([*arguments])
-        printed = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, printed.out, printed.err
-
-    return call
+    return program
 
 
 POOL = "from torch import nn\n\nclass Pool(nn.Module):\n    def forward(self, x):\n        return x.mean(1)\n"
