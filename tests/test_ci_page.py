@@ -36,8 +36,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "pyproject.toml").write_text(SMALL)
     programs = tmp_path / "bin"
     programs.mkdir()
-    modules = {"mbcbench": "-P -m mbcbench.cli.main", "pytest": "-m pytest -p no:cacheprovider", "python": ""}
-    for name, module in modules.items():
+    for name, module in {"pytest": "-m pytest -p no:cacheprovider", "python": ""}.items():
         (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} {module} "$@"\n')
         (programs / name).chmod(0o755)
     return tmp_path
@@ -55,11 +54,10 @@ def follow(script: str, folder: Path, program: Command) -> tuple[int, str]:
     """Run a script line by line; commands of mbcbench run in this process, and the shell is given their exit codes."""
     output = ""
     for line in script.splitlines():
-        if call := re.match(r"mbcbench ([^|;]*)", line):
+        if call := re.fullmatch(r"mbcbench ([^|;]*)(.*)", line):
             code, out, err = program(*shlex.split(call[1]))
             output += out + err
-            line = line.replace(call[0], f"(exit {code}) ")
-        code, printed = run(line, folder)
+        code, printed = run(f"(exit {code}) {call[2]}" if call else line, folder)
         output += printed
         if code:
             return code, output
@@ -82,8 +80,8 @@ def run_action(folder: Path, target: str, args: str = "") -> tuple[int, str]:
     return run(step("Check")["run"], folder, **variables)
 
 
-def test_the_commands_for_any_server_and_for_pytest_accept_the_encoder(folder: Path) -> None:
-    code, output = run(COMMANDS[0], folder)
+def test_the_commands_for_any_server_and_for_pytest_accept_the_encoder(folder: Path, program: Command) -> None:
+    code, output = follow(COMMANDS[0], folder, program)
     assert code == 0, output
     assert {path.name for path in folder.iterdir()} >= {"report.html", "laws.xml", "badge.svg"}
     code, output = run(COMMANDS[1], folder)
