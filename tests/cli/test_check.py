@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
+from mbcbench.protocol.build import build
 from tests.conftest import Command
 
 ENCODERS = """
@@ -313,8 +314,8 @@ def test_files_of_the_working_directory_shadow_no_library(tmp_path: Path) -> Non
 
 
 def test_a_replay_takes_the_weights_under_the_key_of_the_check(command: Command) -> None:
-    save = "import torch, mine; w = mine.SumOfMeans(2).state_dict(); torch.save({'a': w, 'b': w}, 'w.pt')"
-    subprocess.run([sys.executable, "-c", save], check=True)
+    weights = build("mine.py:SumOfMeans", dim_in=2).state_dict()
+    torch.save({"a": weights, "b": weights}, "w.pt")
     options = ("--dim-in", "2", "--weights", "w.pt", "--weights-key", "b", "--json", "laws.jsonl")
     assert check(command, "mine.py:SumOfMeans", *options)[0] == 1
     code, out, err = command("repro", "laws.jsonl", "--encoder", "mine.py:SumOfMeans")
