@@ -145,11 +145,13 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plugins:
 
 
 @pytest.fixture
-def command(
-    plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Command:
-    """Return a function that runs the program and returns exit code, standard output and standard error."""
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Return a function that runs the program and returns exit code, standard output and standard error.
+
+    It runs in this process, whose fork server it shares with all tests: a program that starts imports torch.
+    """
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])  # to which folders of encoders are added
 
     def call(*arguments: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
@@ -159,3 +161,9 @@ def command(
         return ended.value.code, printed.out, printed.err
 
     return call
+
+
+@pytest.fixture
+def command(plugins: Plugins, program: Command) -> Command:
+    """Return the program with the plug-ins of one test."""
+    return program

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import typer.main
 
 from mbcbench.cli.main import app
+from tests.conftest import Command
 
 yaml = pytest.importorskip("yaml", reason="needs pyyaml")
 
@@ -34,8 +36,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "pyproject.toml").write_text(SMALL)
     programs = tmp_path / "bin"
     programs.mkdir()
-    modules = {"mbcbench": "-P -m mbcbench.cli.main", "pytest": "-m pytest -p no:cacheprovider", "python": ""}
-    for name, module in modules.items():
+    for name, module in {"pytest": "-m pytest -p no:cacheprovider", "python": ""}.items():
         (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} {module} "$@"\n')
         (programs / name).chmod(0o755)
     return tmp_path
@@ -47,6 +48,20 @@ def run(script: str, folder: Path, **variables: str) -> tuple[int, str]:
     call = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
     ended = subprocess.run(call, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     return ended.returncode, ended.stdout + ended.stderr
+
+
+def follow(script: str, folder: Path, program: Command) -> tuple[int, str]:
+    """Run a script line by line; commands of mbcbench run in this process, and the shell is given their exit codes."""
+    output = ""
+    for line in script.splitlines():
+        if call := re.fullmatch(r"mbcbench ([^|;]*)(.*)", line):
+            code, out, err = program(*shlex.split(call[1]))
+            output += out + err
+        code, printed = run(f"(exit {code}) {call[2]}" if call else line, folder)
+        output += printed
+        if code:
+            return code, output
+    return 0, output
 
 
 def options_of(command: str) -> set[str]:
@@ -65,8 +80,8 @@ def run_action(folder: Path, target: str, args: str = "") -> tuple[int, str]:
     return run(step("Check")["run"], folder, **variables)
 
 
-def test_the_commands_for_any_server_and_for_pytest_accept_the_encoder(folder: Path) -> None:
-    code, output = run(COMMANDS[0], folder)
+def test_the_commands_for_any_server_and_for_pytest_accept_the_encoder(folder: Path, program: Command) -> None:
+    code, output = follow(COMMANDS[0], folder, program)
     assert code == 0, output
     assert {path.name for path in folder.iterdir()} >= {"report.html", "laws.xml", "badge.svg"}
     code, output = run(COMMANDS[1], folder)
@@ -74,20 +89,22 @@ def test_the_commands_for_any_server_and_for_pytest_accept_the_encoder(folder: P
     assert "2 passed" in output
 
 
-def test_the_encoder_of_the_page_keeps_all_laws_in_the_first_command(folder: Path) -> None:
+def test_the_encoder_of_the_page_keeps_all_laws_in_the_first_command(folder: Path, program: Command) -> None:
     (folder / "pyproject.toml").unlink()  # all laws, with the examples of `check`
-    code, output = run(COMMANDS[0], folder)
+    code, output = follow(COMMANDS[0], folder, program)
     assert code == 0, output
     assert re.search(r"^\d+ pass, \d+ skip, \d+ ok in ", output, re.MULTILINE), output
 
 
-def test_an_expected_failure_of_the_page_is_no_failure(folder: Path) -> None:
-    code, output = run(COMMANDS[2], folder)
+def test_an_expected_failure_of_the_page_is_no_failure(folder: Path, program: Command) -> None:
+    code, output = follow(COMMANDS[2], folder, program)
     assert code == 0, output
     assert "1 pass, 1 xfail" in output
 
 
-def test_the_commands_that_compare_versions_name_the_law_that_the_new_one_breaks(folder: Path) -> None:
+def test_the_commands_that_compare_versions_name_the_law_that_the_new_one_breaks(
+    folder: Path, program: Command
+) -> None:
     script = COMMANDS[3].replace(" --root", " --law mbc.partition,mbc.order --profile smoke --quiet --root")
     (folder / ".gitignore").write_text("bin\nbefore\nafter\n__pycache__\n")
     git = "git -c user.name=x -c user.email=x@example.org"
@@ -97,7 +114,8 @@ def test_the_commands_that_compare_versions_name_the_law_that_the_new_one_breaks
         git switch --quiet --create change && cp new.py my_encoder.py && {git} commit --quiet --all --message two
     """
     (folder / "new.py").write_text(BROKEN)
-    code, output = run(history + script, folder)
+    assert run(history, folder)[0] == 0
+    code, output = follow(script, folder, program)
     assert code == 4, output
     assert re.findall(r"new-failure +laws +(\S+)", output) == ["mbc.partition"]
     assert output.splitlines()[-1].endswith("1 new-failure; fails now: mbc.partition")
@@ -109,9 +127,9 @@ def test_the_job_that_compares_versions_runs_the_commands_of_the_page() -> None:
     assert programs == [line for line in COMMANDS[3].splitlines() if line.startswith("mbcbench")]
 
 
-def test_a_wrong_option_ends_the_comparison(folder: Path) -> None:
+def test_a_wrong_option_ends_the_comparison(folder: Path, program: Command) -> None:
     command = COMMANDS[3].splitlines()[1].replace(" --root", " --quiet --root")
-    code, output = run(f"{command.replace('MyEncoder', 'Missing')}; echo compared", folder)
+    code, output = follow(f"{command.replace('MyEncoder', 'Missing')}; echo compared", folder, program)
     assert code != 0
     assert "compared" not in output
 
@@ -126,7 +144,7 @@ def test_the_action_writes_its_report_and_ends_with_the_code_of_the_check(folder
     assert run_action(folder, "my_encoder.py:MyEncoder")[0] == 0
     report = folder / str(step("Upload the report")["with"]["path"])
     assert {path.name for path in report.iterdir()} == {"report.html", "laws.xml", "laws.jsonl", "badge.svg"}
-    assert run_action(folder, "my_encoder.py:Missing")[0] == 3
+    assert run_action(folder, "missing.py:MyEncoder")[0] == 3
     code, output = run_action(folder, "my_attention.py:Attention my_encoder.py:MyEncoder", "--law mbc.p*n")
     assert code == 1, output
     assert len(ElementTree.parse(report / "laws.xml").getroot()) == 2
@@ -151,12 +169,12 @@ def test_the_action_is_called_with_inputs_and_options_that_exist() -> None:
     assert used == inputs.keys()
 
 
-def test_the_hook_checks_what_its_arguments_name(folder: Path) -> None:
+def test_the_hook_checks_what_its_arguments_name(folder: Path, program: Command) -> None:
     (hook,) = HOOKS_CONFIG["repos"][0]["hooks"]
     assert hook["id"] == HOOK["id"]
     assert set(re.findall(r"--[a-z]+", " ".join([HOOK["entry"], *hook["args"]]))) <= options_of("check")
     assert re.search(hook["files"], "my_encoder.py")
     arguments = f"{hook['args'][0]} --law mbc.order"
-    assert run(f"{HOOK['entry']} {arguments}", folder)[0] == 0
-    code, output = run(HOOK["entry"], folder)
+    assert follow(f"{HOOK['entry']} {arguments}", folder, program)[0] == 0
+    code, output = follow(HOOK["entry"], folder, program)
     assert (code, output.count("\n")) == (3, 1)

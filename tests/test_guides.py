@@ -14,6 +14,7 @@ import typer
 import mbcbench
 from mbcbench import adapters
 from mbcbench.cli.main import app
+from tests.conftest import Command
 
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"^```(\w+)(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
@@ -47,12 +48,14 @@ def write(block: Block) -> None:
     path.write_text(before + block.text)
 
 
-def run(command: str) -> str:
+def run(command: str, program: Command) -> str:
     """Return what a command of this environment prints."""
     name, *arguments = shlex.split(command)
-    module = {"mbcbench": "mbcbench", "pytest": "pytest"}[name]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "120"}
-    call = [sys.executable, "-m", module, *arguments]
+    if name == "mbcbench":
+        return program(*arguments)[1]
+    assert name == "pytest"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    call = [sys.executable, "-m", "pytest", *arguments]
     return subprocess.run(call, env=environment, capture_output=True, text=True, check=False).stdout
 
 
@@ -62,7 +65,7 @@ def matches(shown: str, printed: str) -> bool:
     return re.fullmatch(pattern, "".join(printed.split())) is not None
 
 
-def follow(page: str) -> None:
+def follow(page: str, program: Command) -> None:
     """Write the files, run the commands and the Python of a page, from top to bottom."""
     scope: dict[str, Any] = {"__name__": page}
     for block in blocks(page):
@@ -70,19 +73,19 @@ def follow(page: str) -> None:
             write(block)
         elif block.language == "console":
             command, _, shown = block.text.removeprefix("$ ").partition("\n")
-            printed = run(command)
+            printed = run(command, program)
             assert matches(shown, printed), f"{command}\n{printed}"
         elif block.language == "python":
             exec(compile(block.text, f"{page}.md", "exec"), scope)
 
 
 @pytest.mark.parametrize("page", ["getting-started", "expected-failures", "states"])
-def test_a_guide_can_be_followed(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_guide_can_be_followed(page: str, program: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     monkeypatch.setitem(sys.modules, "my_encoder", sys)  # so that it is removed at the end, whoever imports it
     monkeypatch.delitem(sys.modules, "my_encoder")
-    follow(page)
+    follow(page, program)
 
 
 def name_of(example: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 import mbcbench.verify.parametrize  # noqa: F401 # pytester forgets modules that an inner run imports first
 
@@ -169,14 +170,21 @@ def test_wrong_usage_is_one_line_and_exit_code_four(
 
 
 def test_workers_share_the_laws(pytester: pytest.Pytester) -> None:
-    result = pytester.runpytest("--mbcbench", "enc.py:Sum", "-n2", "-k", "mbc.order or mbc.partition or hygiene.rng")
+    laws = ("--mbcbench-law", "mbc.order,mbc.partition,hygiene.rng", "--mbcbench-examples", "8")
+    result = pytester.runpytest("--mbcbench", "enc.py:Sum", "-n2", *laws)
     assert result.parseoutcomes() == {"passed": 3}
 
 
 def test_a_second_run_fails_with_the_same_counterexample_at_once(pytester: pytest.Pytester) -> None:
-    # On a CI service Hypothesis would load its profile "ci", which stores nothing.
-    arguments = ("--hypothesis-profile=default", "mbcbench::enc.py:TanhOfMean::mbc.partition")
-    first, second = (pytester.runpytest_subprocess(*arguments) for _ in range(2))
+    law = "mbcbench::enc.py:TanhOfMean::mbc.partition"
+    store = DirectoryBasedExampleDatabase(
+        pytester.path / ".hypothesis" / "examples"
+    )  # as that of a process started here
+    settings.register_profile("stores", settings.get_profile("default"), database=store)
+    settings.load_profile("stores")
+    first = pytester.runpytest(law)
+    # On a CI service Hypothesis would load its profile "ci", which reads nothing.
+    second = pytester.runpytest_subprocess("--hypothesis-profile=default", law)
     first.assert_outcomes(failed=1)
     second.assert_outcomes(failed=1)
     outputs = [[line for line in run.outlines if "smallest" in line or "replay" in line] for run in (first, second)]

@@ -91,8 +91,7 @@ def _sources_of(name: str, file: Path) -> set[Path]:
     is_package = file.name == "__init__.py"
     in_package = is_package or (file.parent / "__init__.py").exists()
     folder = _package_folder(name, file, is_package) if in_package else file.parent
-    loaded = _loaded_files(folder.name)
-    beside = {path for path in loaded if path.parent == folder or (in_package and path.is_relative_to(folder))}
+    beside = {path for path in _loaded_files(folder) if in_package or path.parent == folder}
     return {file} | beside | (set(file.parent.rglob("*.py")) if is_package else set())
 
 
@@ -103,13 +102,12 @@ def _package_folder(name: str, file: Path, is_package: bool) -> Path:
     return file.parents[max(depth - inside, 0)]  # a file that is loaded by its path has no dotted name
 
 
-def _loaded_files(word: str) -> set[Path]:
-    """Return the loaded source files whose path contains a word: torch loads a thousand others."""
+def _loaded_files(folder: Path) -> set[Path]:
+    """Return the files below a folder that are loaded."""
     names = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    paths = {Path(name) for name in names if name and word in name}  # torch has modules without a file
-    return {
-        path for path in paths if path.is_absolute() and path.suffix == ".py" and path.is_file() and not _is_index(path)
-    }
+    candidates = (Path(name) for name in names if name and folder.name in str(name))  # few of thousands: paths are slow
+    paths = {path for path in candidates if path.is_relative_to(folder)}
+    return {path for path in paths if path.suffix == ".py" and path.is_file() and not _is_index(path)}
 
 
 def sources_unloaded(module: str) -> set[Path]:

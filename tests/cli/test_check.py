@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
-from mbcbench.cli.main import main
+from mbcbench.protocol.build import build
 from tests.conftest import Command
 
 ENCODERS = """
@@ -38,19 +38,10 @@ class SumOfMeans(Sum):
 
 
 @pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Return a function that runs the program in a folder with two encoders."""
-    monkeypatch.chdir(tmp_path)
+def command(program: Command) -> Command:
+    """Return the program, in a folder with two encoders."""
     Path("mine.py").write_text(ENCODERS)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([*arguments])
-        printed = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, printed.out, printed.err
-
-    return call
+    return program
 
 
 POOL = "from torch import nn\n\nclass Pool(nn.Module):\n    def forward(self, x):\n        return x.mean(1)\n"
@@ -323,8 +314,8 @@ def test_files_of_the_working_directory_shadow_no_library(tmp_path: Path) -> Non
 
 
 def test_a_replay_takes_the_weights_under_the_key_of_the_check(command: Command) -> None:
-    save = "import torch, mine; w = mine.SumOfMeans(2).state_dict(); torch.save({'a': w, 'b': w}, 'w.pt')"
-    subprocess.run([sys.executable, "-c", save], check=True)
+    weights = build("mine.py:SumOfMeans", dim_in=2).state_dict()
+    torch.save({"a": weights, "b": weights}, "w.pt")
     options = ("--dim-in", "2", "--weights", "w.pt", "--weights-key", "b", "--json", "laws.jsonl")
     assert check(command, "mine.py:SumOfMeans", *options)[0] == 1
     code, out, err = command("repro", "laws.jsonl", "--encoder", "mine.py:SumOfMeans")

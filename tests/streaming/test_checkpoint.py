@@ -28,14 +28,15 @@ def test_a_killed_job_resumes_and_gives_the_identical_encoding(encode: Command, 
     assert (folder / "x.npy.encoding.npy").read_bytes() == (folder / "whole.npy").read_bytes()
 
 
-def test_ctrl_c_prints_the_command_that_resumes(folder: Path) -> None:
+def test_ctrl_c_prints_the_command_that_resumes(encode: Command, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "mine.py").write_text(ENCODERS.replace("KILL = True", "KILL = False"))
     (folder / "kill").touch()
-    command = [*ENCODE, "--chunk", "10", "--checkpoint", "state"]
-    result = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert result.returncode == 130
-    assert result.stderr.startswith("mbcbench: interrupted after 30 of 103 elements; stored in state, go on with: ")
-    assert result.stderr.endswith("--checkpoint state --resume\n")
+    options = ["--chunk", "10", "--checkpoint", "state"]
+    monkeypatch.setattr(sys, "argv", ["/bin/mbcbench", "encode", "x.npy", *options])
+    code, _, err = encode("x.npy", "mine.py:Sum", *options)
+    assert code == 130
+    assert err.startswith("mbcbench: interrupted after 30 of 103 elements; stored in state, go on with: ")
+    assert err.endswith("mbcbench encode x.npy --chunk 10 --checkpoint state --resume\n")
 
 
 @pytest.mark.parametrize(
