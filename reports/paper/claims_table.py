@@ -33,10 +33,10 @@ def claims_table(rows: pd.DataFrame, claims: Sequence[Claim] = CLAIMS) -> pd.Dat
     from shorter trainings and from a second data set.
     """
     records = records_for(claims, rows)
-    table = pd.DataFrame([_row(claim, records) for claim in claims])
+    table = pd.DataFrame([_row(claim, records) for claim in claims], columns=COLUMNS)
     for column, method in (("p holm", "holm"), ("p bh", "fdr_bh")):
         table[column] = adjust(table["p"].astype(float).tolist(), method)
-    return table.reindex(columns=COLUMNS)
+    return table
 
 
 def records_for(claims: Sequence[Claim], rows: pd.DataFrame) -> Records:

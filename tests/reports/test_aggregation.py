@@ -6,6 +6,7 @@ from scipy import stats
 from mbcbench.reports import aggregation
 from mbcbench.reports.leaderboard.html import context
 from mbcbench.reports.leaderboard.table import leaderboard_table
+from mbcbench.reports.selection import tidy
 
 
 def test_the_interval_is_the_t_interval_of_the_seeds(records: pd.DataFrame) -> None:
@@ -26,7 +27,7 @@ def test_one_seed_has_a_mean_and_no_interval(records: pd.DataFrame) -> None:
 
 
 def test_a_broken_cell_speaks_for_every_size_and_mode(records: pd.DataFrame) -> None:
-    rows = records[records["suite"] == "point-clouds"]
+    rows = tidy(records[records["suite"] == "point-clouds"])
     for size, mode in ((50, "one piece"), (1000, "streamed")):
         at = {"detail.test_size": size, "detail.mode": mode}
         table = aggregation.outcomes(rows, "accuracy", at, ["hanging"])
