@@ -32,6 +32,17 @@ SEVERITY = (
     "error",
     "crash",
 )
+# Columns of an outcome, besides those of its setting.
+OUTCOME = (
+    "encoder",
+    "seed",
+    "status",
+    "value",
+    "message",
+    "detail.train_loss",
+    "detail.train_baseline",
+    "detail.plateau",
+)
 BROKEN = ("oom", "timeout", "error", "crash")
 GROUPS = ("mbc", "symmetry", "hygiene", "numerics", "substance", "reference")
 
@@ -95,7 +106,8 @@ def outcomes(rows: pd.DataFrame, metric: str, where: Filter, encoders: Sequence[
     where: a record without one of its columns (a broken cell) matches every value.
     unlearnt: True if the training ended at the loss of the baseline (see `selection.has_not_learnt`). That is a remark.
     """
-    here = rows[rows["metric"].eq(metric) | rows["metric"].isna()]
+    columns = dict.fromkeys((*OUTCOME, *where))
+    here = rows.loc[rows["metric"].eq(metric) | rows["metric"].isna(), [*columns]]
     for column, value in where.items():
         here = here[here[column].eq(value) | here[column].isna()]
     finite = np.isfinite(pd.to_numeric(here["value"]))

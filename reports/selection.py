@@ -130,10 +130,9 @@ def has_not_learnt(rows: pd.DataFrame, margin: float = 0.0) -> pd.Series:
     rows: tidy records. Such a model predicts no more than the mean colour of the pixels. For records without the two
     losses, the recorded judgement counts.
     """
-    names = ("train_loss", "train_baseline", "plateau")
-    loss, baseline, plateau = (rows.get(f"detail.{name}", pd.Series(np.nan, index=rows.index)) for name in names)
-    loss, baseline = pd.to_numeric(loss), pd.to_numeric(baseline)
-    return loss.ge(baseline - margin).where(loss.notna() & baseline.notna(), plateau.eq(True)).astype(bool)
+    loss, baseline = pd.to_numeric(rows["detail.train_loss"]), pd.to_numeric(rows["detail.train_baseline"])
+    is_known = loss.notna() & baseline.notna()
+    return loss.ge(baseline - margin).where(is_known, rows["detail.plateau"].eq(True)).astype(bool)
 
 
 def values_by_seed(rows: pd.DataFrame, where: Filter, column: str = "value") -> pd.Series:

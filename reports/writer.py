@@ -12,6 +12,8 @@ from mbcbench.types import JsonObject
 from .captions import data_note, sentence
 from .columns import Row
 from .leaderboard.html import context
+from .paper.claim_verdicts import Claim
+from .paper.claims import CLAIMS
 from .paper.claims_table import CLAIMS_TABLE, claims_table, describe_effect
 from .provenance import record_lines
 from .rendered import GROUPS, PICTURES, RenderedArtefact, in_order, render
@@ -27,7 +29,7 @@ def write(
 ) -> tuple[Files, dict[str, str]]:
     """Return files by name, and advice for each artefact without records."""
     rows = label_models(frame)
-    claims = claims_table(rows)
+    claims = claims_table(rows, _named_claims(artefacts, formats))
     shown, missing = [], {}
     for artefact in artefacts:
         # The claims have been judged already.
@@ -51,6 +53,14 @@ def write(
         tables = [name for name in files if name.endswith(".tex")]
         files["report.tex"] = template("document.tex").render(tables=tables)
     return files, missing
+
+
+def _named_claims(artefacts: Sequence[Artefact], formats: Collection[str]) -> Sequence[Claim]:
+    """Return the claims that files name: all of them on a page and in their table, and in texts those of captions."""
+    if "html" in formats or CLAIMS_TABLE in artefacts:
+        return CLAIMS
+    named = {name for artefact in artefacts for name in artefact.claims} if {"md", "latex"} & set(formats) else ()
+    return [claim for claim in CLAIMS if claim.id in named]
 
 
 def _pictures(formats: Collection[str]) -> list[str]:

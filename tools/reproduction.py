@@ -9,9 +9,8 @@ from template import markdown_table, origin_text, write
 from mbcbench.api.provenance import describe_run
 from mbcbench.records import store
 from mbcbench.records.record import frame
-from mbcbench.reports.curves import with_speed
 from mbcbench.reports.paper.claims import CLAIMS
-from mbcbench.reports.paper.claims_table import claims_table, count_verdicts, describe_effect
+from mbcbench.reports.paper.claims_table import claims_table, count_verdicts, describe_effect, records_for
 from mbcbench.reports.paper.robustness import OtherVerdict, other_verdicts
 from mbcbench.reports.paper.tables import layout_table1, table1
 from mbcbench.reports.paper.verdicts import OUTCOMES
@@ -82,8 +81,8 @@ def _table1(rows: pd.DataFrame) -> str:
 
 def _robustness(claims: pd.DataFrame, rows: pd.DataFrame) -> str:
     """Return how many verdicts other records share, and a table of all of them."""
-    rows = with_speed(rows)
-    judged = [(row, other_verdicts(claim, rows)) for claim, (_, row) in zip(CLAIMS, claims.iterrows(), strict=True)]
+    records = records_for(CLAIMS, rows)
+    judged = [(row, other_verdicts(claim, records)) for claim, (_, row) in zip(CLAIMS, claims.iterrows(), strict=True)]
     tried = [(row, others) for row, others in judged if others]
     verdicts = [{str(row["verdict"]), *(other.verdict for other in others)} for row, others in tried]
     same = sum(len(found) == 1 for found in verdicts)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import mbcbench
 
@@ -44,7 +44,7 @@ def installed() -> str:
 def _imported_parts(paths: Iterable[Path]) -> Iterator[str]:
     """Yield the names of the modules and packages directly below `mbcbench` that some files import."""
     for path in paths:
-        for module in _read(path.read_bytes()).imports:
+        for module in _imported_modules(path.read_bytes()):
             if module == "mbcbench":
                 names = list(_public_names())
             elif module.startswith("mbcbench."):
@@ -61,12 +61,34 @@ def _parse(content: bytes) -> ast.Module:
     return ast.parse(content)
 
 
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """Yield a file's tree and all statements in it, which is faster than `ast.walk`: most nodes are expressions."""
+    pending: list[ast.AST] = [tree]
+    while pending:
+        node = pending.pop()
+        yield node
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            pending += getattr(node, name, ())
+
+
 @cache
 def _public_names() -> dict[str, str]:
     """Return the part of mbcbench that each name of `mbcbench.__all__` comes from."""
     stub = ast.parse(Path(mbcbench.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
     imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
     return {name.name: (node.module or name.name).split(".")[0] for node in imports for name in node.names}
+
+
+@cache
+def _imported_modules(content: bytes) -> list[str]:
+    """Return the modules that a file may import absolutely; `from a import b` counts as `a.b`."""
+    modules: list[str] = []
+    for node in _statements(_parse(content)):
+        if isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            modules += [f"{node.module}.{alias.name}" for alias in node.names]
+    return modules
 
 
 def _files_of(part: str) -> list[Path]:
@@ -169,35 +191,20 @@ def _is_index(path: Path) -> bool:
 
 def files(paths: Iterable[Path]) -> str:
     """Return a digest of the contents of files, without their paths; comments and docstrings do not count."""
-    parts = sorted(_read(path.read_bytes()).digest for path in paths)
+    parts = sorted(_code_digest(path.read_bytes()) for path in paths)
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
 
-class _Code(NamedTuple):
-    """A digest of the code of a file, and the modules it may import absolutely; `from a import b` counts as `a.b`."""
-
-    digest: str
-    imports: list[str]
-
-
 @cache
-def _read(content: bytes) -> _Code:
+def _code_digest(content: bytes) -> str:
     try:
-        tree = ast.parse(content)  # modified below, so not the cached tree of `_parse`
+        tree = _parse(content)  # loses its docstrings below, which nothing else reads
     except (SyntaxError, ValueError):  # not Python, or not of this version
-        return _Code(hashlib.sha256(content).hexdigest(), [])
-    imports: list[str] = []
-    pending: list[ast.AST] = [tree]
-    while pending:
-        node = pending.pop()
-        pending += [child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr)]
-        if isinstance(node, ast.Import):
-            imports += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            imports += [f"{node.module}.{alias.name}" for alias in node.names]
-        elif isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+        return hashlib.sha256(content).hexdigest()
+    for node in _statements(tree):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
-    return _Code(hashlib.sha256(ast.unparse(tree).encode()).hexdigest(), imports)
+    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
 
 
 def weights(module: "nn.Module") -> str:

@@ -145,6 +145,8 @@ def _is_same(a: Any, b: Any) -> bool:
     """Return True if two values are the same in JSON, where 1, 1.0 and True differ and keys have no order."""
     if isinstance(a, str) or a is None:
         return bool(a == b)
+    if type(a) is type(b) and type(a) in (int, float, bool):
+        return repr(a) == repr(b)  # 0.0 and -0.0 differ
     return json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)
 
 

@@ -109,6 +109,8 @@ class Record:
 def _finite(value: Any) -> Any:
     if isinstance(value, float):  # first: most values are numbers of curves
         return value if math.isfinite(value) else str(value)
+    if isinstance(value, str | int):
+        return value
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     if isinstance(value, Mapping):

@@ -17,6 +17,10 @@ from .board import MARKS, format_score, remarks
 from .ranking import Ranking
 from .standard import order_words
 
+COLUMNS = [
+    *("suite", "case", "seed", "status", "value", "message"),
+    *("detail.bound", "detail.examples", "detail.text", "detail.reproduce"),
+]
 MODES = ("one piece", "streamed")
 COSTS = {"time": "seconds", "measured memory": "MiB at its peak"}
 UNIT_SIZES = {"time": 1.0, "measured memory": 2.0**20}
@@ -35,7 +39,7 @@ def anchors(encoders: Sequence[str]) -> dict[str, str]:
 
 def encoder_details(rows: pd.DataFrame, row: Row) -> JsonDict:
     """Return a description of one encoder. rows: tidy records. row: its row of the leaderboard."""
-    records = rows[rows["encoder"] == row["encoder"]]
+    records = rows.loc[rows["encoder"] == row["encoder"], COLUMNS]
     not_run = records["message"].map(lambda message: _text(message).startswith(NOT_RUN)).astype(bool)
     laws = records[records["suite"].eq("laws") & ~not_run].sort_values("status", key=_by_severity, kind="stable")
     broken = records[~records["suite"].isin(["laws", "probe"]) & records["status"].ne("ok") & ~not_run]

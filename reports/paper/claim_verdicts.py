@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-import pandas as pd
-
 from .contrast_verdicts import chosen_setting, judge_contrast
 from .contrasts import Contrast
 from .law_verdicts import Holds, judge_law
+from .records import Records
 from .verdicts import Part, Verdict, combine
 
 PAPER_DATA = ("CelebA", "ModelNet40", "ImageNet")
@@ -32,16 +31,26 @@ class Claim:
         """Encoders that the claim is tested on."""
         return list(dict.fromkeys(name for test in self.tests for name in test.encoders))
 
+    @property
+    def contrasts(self) -> list[Contrast]:
+        """Tests that compare measurements."""
+        return [test for test in self.tests if isinstance(test, Contrast)]
 
-def judge(claim: Claim, rows: pd.DataFrame) -> Verdict:
-    """Return the verdict on a claim. rows: see `label_models`."""
-    place = chosen_setting([test for test in claim.tests if isinstance(test, Contrast)], rows)
+    @property
+    def cases(self) -> frozenset[str]:
+        """Tasks whose measurements are compared, in any setting."""
+        return frozenset(str(where["case"]) for test in self.contrasts for where in test.all_settings)
+
+
+def judge(claim: Claim, records: Records) -> Verdict:
+    """Return the verdict on a claim."""
+    place = chosen_setting(claim.contrasts, records)
     parts: list[Part] = []
     for test in claim.tests:
         if isinstance(test, Contrast):
-            parts.append(judge_contrast(test, rows, len(claim.tests), place))
+            parts.append(judge_contrast(test, records, len(claim.tests), place))
         else:
-            parts += [judge_law(test, model, rows) for model in test.models]
+            parts += [judge_law(test, model, records.of_model(model)) for model in test.models]
     return combine(parts)
 
 

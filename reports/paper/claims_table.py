@@ -14,6 +14,8 @@ from ..paired import PairedTest, adjust
 from ..selection import label_models
 from .claim_verdicts import Claim, data_sets, judge
 from .claims import CLAIMS
+from .records import COLUMNS as READ
+from .records import Records
 from .robustness import other_verdicts
 from .verdicts import OUTCOMES
 
@@ -30,15 +32,21 @@ def claims_table(rows: pd.DataFrame, claims: Sequence[Claim] = CLAIMS) -> pd.Dat
     adjusted for all readings with a number by Holm and by Benjamini and Hochberg. other records: the verdicts
     from shorter trainings and from a second data set.
     """
-    rows = with_speed(rows)
-    table = pd.DataFrame([_row(claim, rows) for claim in claims])
+    records = records_for(claims, rows)
+    table = pd.DataFrame([_row(claim, records) for claim in claims], columns=COLUMNS)
     for column, method in (("p holm", "holm"), ("p bh", "fdr_bh")):
         table[column] = adjust(table["p"].astype(float).tolist(), method)
-    return table.reindex(columns=COLUMNS)
+    return table
 
 
-def _row(claim: Claim, rows: pd.DataFrame) -> JsonDict:
-    verdict = judge(claim, rows)
+def records_for(claims: Sequence[Claim], rows: pd.DataFrame) -> Records:
+    """Return labelled records with the columns that verdicts on these claims read."""
+    named = (test.columns for claim in claims for test in claim.contrasts)
+    return Records(with_speed(rows)[sorted({*READ}.union(*named))])
+
+
+def _row(claim: Claim, records: Records) -> JsonDict:
+    verdict = judge(claim, records)
     return {
         "id": claim.id,
         "verdict": verdict.verdict,
@@ -49,7 +57,7 @@ def _row(claim: Claim, rows: pd.DataFrame) -> JsonDict:
         "p": verdict.p,
         "why": verdict.why,
         "data": data_sets(claim, verdict),
-        "other records": "; ".join(map(str, other_verdicts(claim, rows))),
+        "other records": "; ".join(map(str, other_verdicts(claim, records))),
         "would decide": verdict.would_decide,
         "evidence": verdict.evidence,
         "encoders": ", ".join(claim.encoders),

@@ -14,29 +14,29 @@ from mbcbench.errors import plural
 from ..captions import list_all
 from ..formatting import parameter_range
 from ..paired import PairedTest
-from ..selection import has_not_learnt, mean_by_seed, select
+from ..selection import has_not_learnt, mean_by_seed
 from ..stats import LEVEL, Estimate, bonferroni, half_at, paired_sum
 from .contrasts import Contrast, Quantity, Term, describe_setting
+from .records import MIN_STEPS, Records
 from .verdicts import Outcome, Part
 
 COMMAND = "mbcbench run --suite paper --profile thorough"
-MIN_STEPS = 400  # of training: a model with fewer steps says nothing about its encoder
 MIN_SEEDS, MIN_SEEDS_OF_LARGE = 6, 3  # of a verdict: with fewer than six, no exact test can be significant
 LARGE = 1000  # elements in training, from which a verdict may rest on fewer seeds
 
 
-def judge_contrast(test: Contrast, rows: pd.DataFrame, tests: int, place: int) -> Part:
+def judge_contrast(test: Contrast, records: Records, tests: int, place: int) -> Part:
     """Judge a paired difference. tests: the number of parts of the claim. place: position of the setting."""
     terms = test.terms_in(place)
-    records = [select(rows, term.where) for term in terms]
-    data = frozenset(name for part in records for name in part["detail.data"].dropna())
-    notes = [describe_setting(test.setting_in(place)), _describe_parameters(records)]
+    measured = [records.select(term.where) for term in terms]
+    data = frozenset(name for part in measured for name in part["detail.data"].dropna())
+    notes = [describe_setting(test.setting_in(place)), _describe_parameters(measured)]
     label = f"{test.label} ({'; '.join(filter(None, notes))})" if any(notes) else test.label
-    estimate = Estimate.of(_weighted_sum(test, terms, records))
+    estimate = Estimate.of(_weighted_sum(test, terms, measured))
     if not estimate.seeds:
-        return Part("undecided", f"{label}: {_describe_missing(terms, records)}", COMMAND, data=data)
+        return Part("undecided", f"{label}: {_describe_missing(terms, measured)}", COMMAND, data=data)
     paired = PairedTest.of(estimate, test.quantity.margin)
-    trainings = pd.concat(records).drop_duplicates(["model", "seed"])
+    trainings = pd.concat(measured).drop_duplicates(["model", "seed"])
     text = f"{label}: {describe_test(paired, test.quantity)}{_training_remark(trainings)}"
     problem = _training_problem(trainings) or _seed_problem(estimate.seeds, terms)
     if problem:
@@ -120,7 +120,7 @@ def describe_estimate(estimate: Estimate, quantity: Quantity) -> str:
     return f"{quantity.name} {direction} by {size} ({seeds})"
 
 
-def chosen_setting(contrasts: Sequence[Contrast], rows: pd.DataFrame) -> int:
+def chosen_setting(contrasts: Sequence[Contrast], records: Records) -> int:
     """Return the position of the setting in which most contrasts of a claim have pairs, the first one on a tie.
 
     A claim is judged in one setting: contrasts of different image sizes do not make one verdict.
@@ -128,13 +128,13 @@ def chosen_setting(contrasts: Sequence[Contrast], rows: pd.DataFrame) -> int:
     places = range(max((len(test.settings) for test in contrasts), default=1))
     if len(places) == 1:
         return 0
-    counts = [sum(_has_pairs(test, rows, place) for test in contrasts) for place in places]
+    counts = [sum(_has_pairs(test, records, place) for test in contrasts) for place in places]
     return counts.index(max(counts))
 
 
-def _has_pairs(test: Contrast, rows: pd.DataFrame, place: int) -> bool:
+def _has_pairs(test: Contrast, records: Records, place: int) -> bool:
     terms = test.terms_in(place)
-    return len(_weighted_sum(test, terms, [select(rows, term.where) for term in terms])) > 0
+    return len(_weighted_sum(test, terms, [records.select(term.where) for term in terms])) > 0
 
 
 def _training_problem(trainings: pd.DataFrame) -> tuple[str, str] | None:

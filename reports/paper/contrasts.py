@@ -77,6 +77,16 @@ class Contrast:
         return self.settings[min(place, len(self.settings) - 1)]
 
     @property
+    def all_settings(self) -> list[Filter]:
+        """The setting of each term, at each place."""
+        return [term.where for place in range(len(self.settings)) for term in self.terms_in(place)]
+
+    @property
+    def columns(self) -> set[str]:
+        """Columns that the settings and the values are in."""
+        return {self.column}.union(*self.all_settings)
+
+    @property
     def encoders(self) -> tuple[str, ...]:
         """Encoders of the models that are compared."""
         return tuple(encoder_of(str(term.where["model"])) for term in self.terms)

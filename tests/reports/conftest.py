@@ -136,6 +136,12 @@ def records() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
+def leaky_records(records: pd.DataFrame) -> pd.DataFrame:
+    """Return the records of one encoder: all suites, with a law that fails."""
+    return records[records["encoder"] == "leaky"]
+
+
+@pytest.fixture(scope="session")
 def info() -> dict[str, Any]:
     return {
         "schema": 1, "run": "20261124-101112-quick", "created": "2026-11-24T10:11:12+00:00", "profile": "quick",

@@ -89,25 +89,42 @@ parent.postMessage(JSON.stringify(answers), "*");
 @pytest.fixture(scope="module")
 def answers(records: pd.DataFrame, info: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Return the answers of the page in a frame as wide as a phone, and the messages of the console."""
-    return ask(records, info, PROBE, 390, tmp_path_factory.mktemp("browser"))
+    folder = tmp_path_factory.mktemp("browser")
+    write_page(records, info, PROBE, folder)
+    return answers_of(folder)
+
+
+@pytest.fixture(scope="module")
+def ranked_page(info: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a page with a ranking."""
+    folder = tmp_path_factory.mktemp("ranked")
+    write_page(standard_frame(), {**info, "encoders": []}, RANKED_PROBE, folder)
+    return folder
 
 
 @pytest.fixture(scope="module", params=[1280, 390])
-def ranked(
-    request: pytest.FixtureRequest, info: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Any]:
+def ranked(request: pytest.FixtureRequest, ranked_page: Path) -> dict[str, Any]:
     """Return the answers of a page with a ranking, in a window and on a phone."""
-    return ask(
-        standard_frame(), {**info, "encoders": []}, RANKED_PROBE, request.param, tmp_path_factory.mktemp("ranked")
-    )
+    return answers_of(ranked_page, request.param)
 
 
-def ask(records: pd.DataFrame, info: dict[str, Any], probe: str, width: int, folder: Path) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def reference_page(info: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a page with the reference results of all encoders."""
+    folder = tmp_path_factory.mktemp("reference")
+    names = list(registry.plugins(registry.ENCODERS))
+    of_run = [record for name in names for record in records_of(Encoder(name, 0)) if record.suite not in TRAINED]
+    described = {**info, "encoders": names, "reference": reference.describe(reference.load())}
+    write_page(reference.add_reference(frame(of_run), described), described, RANKED_PROBE, folder)
+    return folder
+
+
+def write_page(records: pd.DataFrame, info: dict[str, Any], probe: str, folder: Path) -> None:
+    """Write the page of a site with a script at its end."""
     writer: Report = registry.plugin(registry.REPORTS, "leaderboard").load()
     artefacts = [registry.plugin(registry.ARTEFACTS, name).load() for name in ARTEFACTS]
     page = str(writer.write(artefacts, records, info, ["html"])[0]["index.html"])
     (folder / "page.html").write_text(with_probe(page, probe))
-    return answers_of(folder, width)
 
 
 def with_probe(page: str, probe: str) -> str:
@@ -122,7 +139,7 @@ def answers_of(folder: Path, width: int = 390) -> dict[str, Any]:
     outer = folder / "outer.html"
     outer.write_text(OUTER.replace("390", str(width)))
     flags = [*HEADLESS, "--enable-logging=stderr", "--virtual-time-budget=10000"]
-    command = [str(BROWSER), *flags, f"--user-data-dir={folder / 'profile'}", "--dump-dom", outer.as_uri()]
+    command = [str(BROWSER), *flags, f"--user-data-dir={folder / f'profile-{width}'}", "--dump-dom", outer.as_uri()]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
     (answer,) = re.findall(r'<pre id="answers">(.*?)</pre>', ended.stdout, re.DOTALL)
     parsed: dict[str, Any] = json.loads(html.unescape(answer))
@@ -169,14 +186,11 @@ def test_the_ranked_table_fits_the_window(ranked: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_reference_results_fit_the_window(info: dict[str, Any], width: int, tmp_path: Path) -> None:
-    names = list(registry.plugins(registry.ENCODERS))
-    of_run = [record for name in names for record in records_of(Encoder(name, 0)) if record.suite not in TRAINED]
-    described = {**info, "encoders": names, "reference": reference.describe(reference.load())}
-    answers = ask(reference.add_reference(frame(of_run), described), described, RANKED_PROBE, width, tmp_path)
+def test_the_reference_results_fit_the_window(reference_page: Path, width: int) -> None:
+    answers = answers_of(reference_page, width)
     assert answers["width"] <= answers["inner"]
     assert answers["clipped"] == []
-    assert len(answers["restored"]) == len(names)
+    assert len(answers["restored"]) == len(registry.plugins(registry.ENCODERS))
 
 
 def test_a_phone_leads_with_rank_name_and_score(ranked: dict[str, Any]) -> None:
@@ -282,8 +296,8 @@ def test_names_and_messages_of_plugins_do_nothing_in_the_site(tmp_path: Path) ->
     attack = ATTACKS[0]
     facts = {"run": attack, "profile": attack, "created": attack, "commit": attack, "versions": {attack: attack}}
     info = {**facts, "hardware": {"cpu": attack}, "encoders": [], "suites": [attack]}
-    answers = ask(frame(hostile_records()), info, HOSTILE_PROBE, 390, tmp_path)
-    assert_unharmed(answers, scripts=2)
+    write_page(frame(hostile_records()), info, HOSTILE_PROBE, tmp_path)
+    assert_unharmed(answers_of(tmp_path), scripts=2)
 
 
 @pytest.mark.parametrize("name", ["leaderboard", "experiments", "costs"])

@@ -23,7 +23,13 @@ def parts(table: pd.DataFrame, info: dict[str, Any]) -> list[tuple[pd.DataFrame,
     """Return complete, partial, empty and undescribed runs."""
     partial = [(table[table["suite"] == suite], info) for suite in ("probe", "laws", "point-clouds", "resources")]
     partial += [(table[table["encoder"] == name], {}) for name in ("crashing", "hanging")]
-    return [(table, info), *partial, (frame([]), info), (pd.DataFrame(), {}), (table, {"hardware": None})]
+    return [
+        (table, info),
+        *partial,
+        (frame([]), info),
+        (pd.DataFrame(), {}),
+        (table[table["encoder"] == "leaky"], {"hardware": None}),
+    ]
 
 
 class Page(HTMLParser):

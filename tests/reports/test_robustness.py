@@ -9,7 +9,8 @@ from mbcbench.reports.paper.claim_verdicts import Claim
 from mbcbench.reports.paper.claims import CLAIMS
 from mbcbench.reports.paper.claims_table import claims_table
 from mbcbench.reports.paper.contrasts import better_in_ablation
-from mbcbench.reports.paper.robustness import other_records, other_verdicts
+from mbcbench.reports.paper.records import Records
+from mbcbench.reports.paper.robustness import other_verdicts
 from mbcbench.reports.selection import label_models
 from tests.cli.report_records import clouds
 
@@ -48,8 +49,8 @@ def test_large_sets_that_are_trained_for_fewer_steps_are_no_shorter_trainings() 
 
 
 def test_a_verdict_from_other_records_has_its_effect() -> None:
-    rows = label_models(frame([*clouds(0.05), *on_furniture(clouds(-0.05))]))
-    (other,) = other_verdicts(BELOW_5000[0], rows)
+    records = Records(label_models(frame([*clouds(0.05), *on_furniture(clouds(-0.05))])))
+    (other,) = other_verdicts(BELOW_5000[0], records)
     assert (other.records, other.verdict) == ("furniture", "refuted")
     assert other.effect.startswith("-0.0")
     assert str(other) == f"furniture: refuted ({other.effect})"
@@ -69,5 +70,5 @@ def test_records_of_the_smaller_setting_of_an_ablation_count() -> None:
     claim = Claim("C", "", "", "", (better_in_ablation("a", "b"),))
     record = replace(clouds()[0], suite="image-completion", case="patches-32")
     records = with_steps([record], 700) + with_steps([record], 2100)
-    names = [name for name, _ in other_records(claim, label_models(frame(records)))]
+    names = [name for name, _ in Records(label_models(frame(records))).others(claim.cases)]
     assert names == ["700 steps"]
