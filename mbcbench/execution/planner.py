@@ -23,6 +23,7 @@ from mbcbench.types import Device, JsonObject
 
 LAWS_SUITE = "laws"
 TRAINING = ("torch._dynamo",)  # imported by the first optimizer of a process, which takes over a second
+REGISTERED = ("scipy.special",)  # imported by modules of registered encoders, for their references
 PLUGIN_SECONDS = 60.0  # to import a plug-in, and to build an encoder
 
 Identity = Mapping[str, str]
@@ -95,12 +96,18 @@ def run_suites(options: RunOptions, suites: Sequence[str], profile: Profile, cac
 
     Raises UsageError if an encoder of the user cannot be used, or an unknown experiment is requested.
     """
-    libraries = TRAINING if any(registry.plugin(registry.SUITES, suite).trains for suite in suites) else ()
+    libraries = _libraries(options, suites)
     with (
         open_local(options.jobs, libraries, options.user_encoders) as local,
         open_executor(options.scheduler, local, libraries, options.user_encoders) as executor,
     ):
         yield from _run_suites(options, suites, profile, cache, local, executor)
+
+
+def _libraries(options: RunOptions, suites: Sequence[str]) -> tuple[str, ...]:
+    """Return the libraries that many cells import, which takes long, and that are therefore loaded once."""
+    trains = any(registry.plugin(registry.SUITES, suite).trains for suite in suites)
+    return (*(REGISTERED if set(options.encoders) - options.user_encoders else ()), *(TRAINING if trains else ()))
 
 
 def _run_suites(
@@ -131,7 +138,7 @@ def check_laws(options: RunOptions, profile: Profile, params: JsonObject) -> Ste
     Raises UsageError if an encoder of the user cannot be used.
     """
     plan_probe = _plan_probe(options, LAWS_SUITE, profile)
-    with open_local(options.jobs, (), options.user_encoders) as local:
+    with open_local(options.jobs, _libraries(options, [LAWS_SUITE]), options.user_encoders) as local:
         probed = yield from _run_probes(options, [*_build_probes(options, ()), plan_probe], local)
         jobs = [
             replace(job, cell=replace(job.cell, params={**job.cell.params, **params}))

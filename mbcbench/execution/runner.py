@@ -48,7 +48,6 @@ _STARTING = threading.Lock()  # held while global state is changed to start a pr
 PRELOADED = [
     "torch",
     "psutil",
-    "scipy.special",
     "mbcbench.verify.checker",
     "mbcbench.execution.probe",
     "mbcbench.execution.encoder_server",
