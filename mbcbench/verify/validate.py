@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from mbcbench.adapters.advice import TOKENS, argument_advice, layout_advice, output_advice
-from mbcbench.errors import ADAPTERS_GUIDE, BrokenPluginError, UsageError, one_line, user_frame
+from mbcbench.errors import ADAPTERS_GUIDE, BrokenPluginError, UsageError, is_out_of_memory, one_line, user_frame
 from mbcbench.protocol.adapter import declared_int
 from mbcbench.protocol.build import build_from_spec, shorten
 from mbcbench.protocol.copying import copy_module
@@ -123,13 +123,19 @@ def validate(module: nn.Module, *, dim_in: int, name: str, domain: Domain) -> No
             raise
         except BaseException as error:  # a plug-in may call sys.exit
             what = f"{name} cannot be called with x of shape {tuple(x.shape)}"
-            advice = (
-                argument_advice(module) or _error_advice(error) or layout_advice(module, x) or _width_advice(error, x)
-            )
+            advice = _call_advice(module, error, x)
             raise BrokenPluginError(_join(f"{what}: {one_line(error)}{user_frame(error)}", advice)) from error
         fault = _output_fault(module, out, x)
     if fault:
         raise BrokenPluginError(f"{name}: forward returned {fault}")
+
+
+def _call_advice(module: nn.Module, error: BaseException, x: Tensor) -> str:
+    """Return advice for an encoder that raised when it was called with `x`, or an empty string."""
+    advice = argument_advice(module) or _error_advice(error)
+    if advice or is_out_of_memory(error) or not isinstance(error, Exception):  # which no other layout would prevent
+        return advice
+    return layout_advice(module, x) or _width_advice(error, x)
 
 
 def _output_fault(module: nn.Module, out: object, x: Tensor) -> str:

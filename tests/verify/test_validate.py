@@ -243,6 +243,20 @@ def test_an_error_of_device_or_type_says_what_to_write() -> None:
     )
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("std::bad_alloc"), SystemExit(5)], ids=repr)
+def test_an_encoder_that_ends_or_runs_out_of_memory_is_called_once(error: BaseException) -> None:
+    module, calls = Features(3), list[int]()
+
+    def forward(x: Tensor) -> Tensor:
+        calls.append(len(x))
+        raise error
+
+    module.forward = forward
+    with pytest.raises(BrokenPluginError):
+        validate(module, dim_in=3, name="it", domain=Domain())
+    assert len(calls) == 1
+
+
 def test_the_width_of_an_instance_is_said_with_the_layer_it_comes_from() -> None:
     module = adapters.select_output(ReturnsTuple(7), 0)
     reason = "that of its layer module.phi (Linear)"
