@@ -4,7 +4,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -145,7 +145,19 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plugins:
 
 
 @pytest.fixture
-def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def unimported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Forget the modules of a test at its end: another one may give the same name to its own."""
+    yield
+    folder = tmp_path_factory.getbasetemp()
+    files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+    for name in [name for name, file in files.items() if file and Path(file).is_relative_to(folder)]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], unimported: None
+) -> Command:
     """Return a function that runs the program and returns exit code, standard output and standard error.
 
     It runs in this process, whose fork server it shares with all tests: a program that starts imports torch.
