@@ -177,9 +177,8 @@ def test_workers_share_the_laws(pytester: pytest.Pytester) -> None:
 
 def test_a_second_run_fails_with_the_same_counterexample_at_once(pytester: pytest.Pytester) -> None:
     law = "mbcbench::enc.py:TanhOfMean::mbc.partition"
-    store = DirectoryBasedExampleDatabase(
-        pytester.path / ".hypothesis" / "examples"
-    )  # as that of a process started here
+    # The database that a process started in this folder has.
+    store = DirectoryBasedExampleDatabase(pytester.path / ".hypothesis" / "examples")
     settings.register_profile("stores", settings.get_profile("default"), database=store)
     settings.load_profile("stores")
     first = pytester.runpytest(law)

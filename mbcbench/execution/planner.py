@@ -107,7 +107,8 @@ def run_suites(options: RunOptions, suites: Sequence[str], profile: Profile, cac
 def _libraries(options: RunOptions, suites: Sequence[str]) -> tuple[str, ...]:
     """Return the libraries that many cells import, which takes long, and that are therefore loaded once."""
     trains = any(registry.plugin(registry.SUITES, suite).trains for suite in suites)
-    return (*(REGISTERED if set(options.encoders) - options.user_encoders else ()), *(TRAINING if trains else ()))
+    has_registered = not options.user_encoders.issuperset(options.encoders)
+    return (REGISTERED if has_registered else ()) + (TRAINING if trains else ())
 
 
 def _run_suites(

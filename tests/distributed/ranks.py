@@ -1,4 +1,4 @@
-"""What each process of a group calls."""
+"""Functions that each process of a group calls."""
 
 import re
 from pathlib import Path

@@ -61,7 +61,7 @@ def test_encoding_and_gradients_are_those_of_the_direct_formula(
     assert_equal(results(module, x, mask, directly=False), results(module, x, mask, directly=True))
 
 
-@pytest.mark.parametrize("threads", [3, 4])  # two would wait actively for each other on two cores
+@pytest.mark.parametrize("threads", [2, 3])
 @pytest.mark.parametrize("g", AGGREGATIONS)
 @pytest.mark.usefixtures("small_blocks")
 def test_threads_that_share_larger_blocks_get_the_same_result(build: Build, g: str, threads: int) -> None:

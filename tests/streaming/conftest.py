@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mbcbench.cli.main import main
 from tests.conftest import Command
 from tests.streaming.files import X
 
@@ -52,14 +51,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def encode(folder: Path, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run the command in this process: exit code, standard output, standard error."""
-
-    def call(file: str, encoder: str, *more: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as exit_info:
-            main(["encode", file, "--encoder", encoder, "--threads", "1", *more])
-        output = capsys.readouterr()
-        assert isinstance(exit_info.value.code, int)
-        return exit_info.value.code, output.out, output.err
-
-    return call
+def encode(folder: Path, program: Command) -> Command:
+    """Return the command on a file and an encoder, in one thread."""
+    return lambda file, encoder, *more: program("encode", file, "--encoder", encoder, "--threads", "1", *more)

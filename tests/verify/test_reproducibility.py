@@ -55,7 +55,7 @@ PAIRS = (
     ("fspool", "mbc.partition"),
 )
 LAWS = ("mbc.order", "mbc.program", "symmetry.batch", "substance.parameters")
-EXAMPLES = 450  # more than the smallest ones, so that the others are drawn
+EXAMPLES = 600  # more than the smallest ones, so that the others are drawn
 PROGRAM = f"""
 import many_constants
 from mbcbench.verify.checker import Budget, Checker
@@ -192,6 +192,7 @@ def test_another_process_changes_no_record(local_module: Path) -> None:
         expected = [Checker(encoder).judge(law, Budget(EXAMPLES)).to_json() for encoder, law in PAIRS]
         lines = other.communicate(timeout=300)[0].splitlines()
     records, others = ([comparable(Record.from_dict(json.loads(r))) for r in found] for found in (expected, lines))
+    assert len(records) == len(PAIRS)
     assert records == others
 
 
