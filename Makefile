@@ -1,4 +1,4 @@
-.PHONY: venv run test lint docs reference leaderboard readme tour detection seeds results-by-encoder field bench costs results gallery performance gpu fuzz faults coverage mutants site thorough dist try-wheel release clean
+.PHONY: venv run test test-all static lint docs reference leaderboard readme tour detection seeds results-by-encoder field bench costs results gallery performance gpu fuzz faults coverage mutants site thorough dist try-wheel release clean
 PYTHON ?= python3
 BIN := .venv/bin
 # Hundreds of processes import torch and the package: without bytecode, each of them would compile them.
@@ -18,13 +18,20 @@ venv: .venv/stamp
 run: venv
 	$(BIN)/mbcbench run
 
-# One more than there are cores: many tests wait for processes of their own.
+# The tests but for those marked as slow. One process more than there are cores: many tests wait for others of their own.
 PROCESSES = $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
-test: venv
+TESTS = $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
+test: static
+	$(TESTS) -m "not slow"
+
+# All tests, as `pytest` runs them: every encoder and control under every law too, and what starts many processes.
+test-all: static
+	$(TESTS)
+
+static: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -n auto
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
 
 lint: venv
 	$(BIN)/ruff check --fix .

@@ -80,6 +80,7 @@ def run_action(folder: Path, target: str, args: str = "") -> tuple[int, str]:
     return run(step("Check")["run"], folder, **variables)
 
 
+@pytest.mark.slow
 def test_the_commands_for_any_server_and_for_pytest_accept_the_encoder(folder: Path, program: Command) -> None:
     code, output = follow(COMMANDS[0], folder, program)
     assert code == 0, output
@@ -102,6 +103,7 @@ def test_an_expected_failure_of_the_page_is_no_failure(folder: Path, program: Co
     assert "1 pass, 1 xfail" in output
 
 
+@pytest.mark.slow
 def test_the_commands_that_compare_versions_name_the_law_that_the_new_one_breaks(
     folder: Path, program: Command
 ) -> None:
@@ -140,6 +142,7 @@ def test_a_workflow_of_a_page_needs_no_file_that_a_reader_may_lack(page: str) ->
     assert "cache: pip" not in text  # it fails without a requirements.txt or pyproject.toml
 
 
+@pytest.mark.slow
 def test_the_action_writes_its_report_and_ends_with_the_code_of_the_check(folder: Path) -> None:
     assert run_action(folder, "my_encoder.py:MyEncoder")[0] == 0
     report = folder / str(step("Upload the report")["with"]["path"])

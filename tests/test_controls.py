@@ -47,7 +47,14 @@ def test_a_control_is_caught_by_its_law(wrong: Control) -> None:
     assert broken.status in (Status.FAIL, Status.ERROR), broken.message
 
 
-@every_control
+def slow_unless_first() -> list[pytest.ParameterSet]:
+    """Return every control; those are slow that are not the first one of their law."""
+    first = {wrong.breaks: wrong for wrong in reversed(controls())}
+    marks = {wrong: [] if first[wrong.breaks] == wrong else [pytest.mark.slow] for wrong in controls()}
+    return [pytest.param(wrong, id=wrong.name, marks=marks[wrong]) for wrong in controls()]
+
+
+@pytest.mark.parametrize("wrong", slow_unless_first())
 def test_a_control_keeps_all_other_laws(wrong: Control) -> None:
     other_laws = [
         law for law in registry.select(registry.LAWS, None) if law not in (wrong.breaks, *EXPENSIVE, *wrong.also)

@@ -184,6 +184,7 @@ assert run("run", "--suite", "laws", "--encoder", "mine.py:Sum", "--only-encoder
 """
 
 
+@pytest.mark.slow
 def test_the_commands_need_no_optional_library(tmp_path: Path, environment: dict[str, str]) -> None:
     absent = optional_modules()
     assert {"matplotlib", "seaborn", "trimesh", "pooch", "pytest", "pyarrow"} <= set(absent)
@@ -195,6 +196,7 @@ def test_the_commands_need_no_optional_library(tmp_path: Path, environment: dict
     assert "mine.py:Sum" in said.partition("LEADERBOARD")[2]
 
 
+@pytest.mark.slow
 def test_the_pytest_plugin_needs_pytest_alone(tmp_path: Path, environment: dict[str, str]) -> None:
     absent = optional_modules(installed="pytest")
     assert "pytest" not in absent
@@ -239,6 +241,7 @@ def test_everything_that_make_installs_is_pinned() -> None:
     assert declared - {"mbcbench", "setuptools", "wheel"} <= pinned
 
 
+@pytest.mark.slow
 def test_a_public_name_that_needs_an_optional_library_says_how_to_install_it(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:

@@ -169,6 +169,7 @@ def test_wrong_usage_is_one_line_and_exit_code_four(
     assert words in errors[0]
 
 
+@pytest.mark.slow
 def test_workers_share_the_laws(pytester: pytest.Pytester) -> None:
     laws = ("--mbcbench-law", "mbc.order,mbc.partition,hygiene.rng", "--mbcbench-examples", "8")
     result = pytester.runpytest("--mbcbench", "enc.py:Sum", "-n2", *laws)

@@ -1,12 +1,13 @@
 """Every registered encoder keeps the laws it claims, breaks those it says it breaks, and no other."""
 
 from functools import lru_cache
+from itertools import product
 
 import pytest
 
 from mbcbench import registry
 from mbcbench.records.record import Status
-from mbcbench.verify.checker import Budget, Checker
+from mbcbench.verify.checker import PARTITION, Budget, Checker
 from mbcbench.verify.law import get_law
 from mbcbench.verify.validate import DEFAULT_DIM_IN
 
@@ -20,12 +21,19 @@ def checker(encoder: str) -> Checker:
     return Checker(encoder, dim_in=DEFAULT_DIM_IN, seed=0)
 
 
-def cases() -> list[tuple[str, str]]:
-    """Return all encoders with all laws; those on large sets with the first encoder of each module."""
+def cases() -> list[pytest.ParameterSet]:
+    """Return all encoders with all laws; those on large sets with the first encoder of each module.
+
+    Only the law about partitions and the first encoder of each module are not marked as slow.
+    """
     encoders = registry.plugins(registry.ENCODERS)
-    of_modules = {plugin.target.partition(":")[0]: name for name, plugin in reversed(encoders.items())}
-    laws = registry.select(registry.LAWS, None)
-    return [(name, law) for name in encoders for law in laws if law not in LARGE or name in of_modules.values()]
+    firsts = {plugin.target.partition(":")[0]: name for name, plugin in reversed(encoders.items())}.values()
+    pairs = product(encoders, registry.select(registry.LAWS, None))
+    return [
+        pytest.param(name, law, marks=[] if name in firsts or law == PARTITION else [pytest.mark.slow])
+        for name, law in pairs
+        if name in firsts or law not in LARGE
+    ]
 
 
 @pytest.mark.parametrize(("encoder", "law"), cases())

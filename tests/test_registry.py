@@ -37,6 +37,7 @@ def test_listing_imports_no_plugin() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+@pytest.mark.slow
 def test_the_suites_that_train_are_marked() -> None:
     program = """
 import os, sys, torch

@@ -80,6 +80,7 @@ def test_the_job_array_makes_one_run(programs: Path, command: Command) -> None:
     assert "merged    2 shards" in merged
 
 
+@pytest.mark.slow
 def test_the_commands_for_dask_run_on_its_workers(programs: Path) -> None:
     pytest.importorskip("distributed", reason="needs mbcbench[cluster]")
     script = DASK.replace("--nworkers 2", "--nworkers 1")  # there is one cell

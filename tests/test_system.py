@@ -55,6 +55,7 @@ def test_private_memory_is_limited_and_the_limit_is_lifted() -> None:
     assert np.ones(128 * MEBIBYTE, dtype=np.uint8).nbytes == 128 * MEBIBYTE
 
 
+@pytest.mark.slow
 def test_nothing_needs_the_module_resource_to_be_imported() -> None:
     program = (
         "import sys\n"

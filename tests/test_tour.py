@@ -37,6 +37,7 @@ def test_it_shows_the_outputs_of_its_code() -> None:
     assert not any(output["output_type"] == "error" for of_cell in outputs for output in of_cell)
 
 
+@pytest.mark.slow
 def test_averaging_loses_accuracy_on_some_streams_and_a_state_on_none(tour: tuple[dict[str, Any], list[Any]]) -> None:
     scores = tour[0]["scores"]
     mean, state = scores["mean of chunks"], scores["stream with a state"]
@@ -48,6 +49,7 @@ def test_averaging_loses_accuracy_on_some_streams_and_a_state_on_none(tour: tupl
     assert float(tour[0]["accuracy"]) == pytest.approx(state.max(), abs=0.002)
 
 
+@pytest.mark.slow
 def test_the_laws_say_which_of_the_two_is_consistent(tour: tuple[dict[str, Any], list[Any]]) -> None:
     averaging, streaming = (value for value in tour[1] if isinstance(value, mbcbench.CheckResult))
     assert list(averaging.failures["case"]) == ["mbc.partition"]

@@ -60,6 +60,7 @@ def test_a_new_project_is_clean(project: Path, check: tuple[str, ...]) -> None:
     assert ended.returncode == 0, ended.stdout
 
 
+@pytest.mark.slow
 def test_new_projects_are_strictly_typed(tmp_path: Path) -> None:
     """All at once, with the settings and the cache of this repository: as strict as those of the projects."""
     projects = [new_project(kind, name, tmp_path) for kind, name in NAMES.items()]

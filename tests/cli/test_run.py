@@ -169,7 +169,7 @@ def test_every_suite_has_run_a_cell_before_one_runs_its_second(plugins: Plugins,
     assert frame[frame["suite"] != "probe"]["suite"].tolist() == ["laws", "encode", "laws"]
 
 
-@pytest.mark.parametrize("ended", [0, 1, 5])
+@pytest.mark.parametrize("ended", [pytest.param(0, marks=pytest.mark.slow), 1, pytest.param(5, marks=pytest.mark.slow)])
 def test_a_run_that_is_killed_resumes_and_ends_with_the_records_of_an_undisturbed_one(
     plugins: Plugins, command: Command, tmp_path: Path, ended: int
 ) -> None:

@@ -27,6 +27,7 @@ def test_every_patch_is_rgb_of_the_requested_size_and_not_flat(size: int, count:
     assert spread.min() >= photographs.MIN_DEVIATION * 0.999
 
 
+@pytest.mark.slow
 def test_a_split_mirrors_photographs_and_draws_other_patches() -> None:
     image = np.arange(60, dtype=np.uint8).reshape(1, 20, 3)
     sides = [photographs.mirrored_at_random(image, np.random.default_rng(seed)) for seed in range(9)]

@@ -85,6 +85,7 @@ def encode(*arguments: str) -> int:
     return exit_info.value.code
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_a_rank_that_dies_ends_the_job_and_any_number_of_ranks_goes_on(
     folder: Path, capfd: pytest.CaptureFixture[str]
@@ -109,6 +110,7 @@ def test_a_rank_that_dies_ends_the_job_and_any_number_of_ranks_goes_on(
     np.testing.assert_allclose(np.load("ranks.npy"), np.load("one.npy"), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_the_commands_of_the_page_run(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     page = (Path(__file__).parents[2] / "docs" / "scale.md").read_text(encoding="utf-8")

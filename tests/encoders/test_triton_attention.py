@@ -184,6 +184,7 @@ def test_memory_of_a_launch_is_known_without_numbers() -> None:
     assert {t.device.type for t in (out, dx, dP)} == {"cuda"}
 
 
+@pytest.mark.slow
 def test_the_kernels_compile_for_an_h100_and_fit_into_it() -> None:
     """By the compiler of Triton, which needs no device; once for sets of all lengths."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}

@@ -23,6 +23,7 @@ from tests.cli.helpers import BROKEN
 from tests.conftest import Plugins
 from tests.processes import alive, comes_true, running
 
+pytestmark = pytest.mark.slow
 WORK = """
 import os, time
 from pathlib import Path

@@ -144,6 +144,7 @@ def test_comments_and_docstrings_do_not_count(tmp_path: Path) -> None:
     assert digest_of("no python (") != digest_of("no python [")
 
 
+@pytest.mark.slow
 def test_the_sources_of_a_plug_in_are_known_without_importing_it() -> None:
     modules = [f"mbcbench.{name}" for name in ("suites.tasks.image_completion.suite", "suites.laws", "encoders.umbc")]
     call = [sys.executable, "-c", UNLOADED, json.dumps(modules)]

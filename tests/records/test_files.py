@@ -30,6 +30,7 @@ from tools import pack
 
 SCHEMA_1 = Path(__file__).parent / "schema_1"  # parts of runs that an older mbcbench wrote
 COMMITTED = sorted((Path(__file__).parents[2] / "docs" / "results" / "runs").iterdir())
+MANY_BYTES = 2**20  # of a packed run
 
 
 def read(text: str, cells: dict[str, Cell]) -> list[Record]:
@@ -171,7 +172,14 @@ def test_a_run_of_schema_1_is_rewritten_without_loss() -> None:
     assert as_json(read(encode_records(written, again), again)) == as_json(written)
 
 
-@pytest.mark.parametrize("folder", COMMITTED, ids=lambda folder: folder.name)
+def is_large(run: Path) -> bool:
+    return sum(file.stat().st_size for file in run.iterdir()) > MANY_BYTES
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [pytest.param(run, id=run.name, marks=[pytest.mark.slow] if is_large(run) else []) for run in COMMITTED],
+)
 def test_committed_runs_are_in_the_present_schema_and_rewritten_without_loss(folder: Path) -> None:
     assert json.loads((folder / "run.json").read_text()) == store.info(folder)
     cells = read_cells(folder / CELLS)

@@ -185,6 +185,7 @@ def test_the_ranked_table_fits_the_window(ranked: dict[str, Any]) -> None:
     assert ranked["clipped"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_reference_results_fit_the_window(reference_page: Path, width: int) -> None:
     answers = answers_of(reference_page, width)

@@ -108,6 +108,7 @@ def test_an_interval_over_seeds_does_not_shrink_when_the_records_of_each_seed_ar
     assert twice["value"].to_numpy() == pytest.approx(single["value"].to_numpy())
 
 
+@pytest.mark.slow
 def test_no_claim_changes_when_the_records_of_each_seed_are_doubled() -> None:
     single, twice = (claims_table(label_models(frame(records))) for records in (RECORDS, doubled(RECORDS)))
     assert single["evidence"].str.contains("3 seeds").sum() > 15

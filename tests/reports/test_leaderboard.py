@@ -101,6 +101,7 @@ def test_the_machine_the_data_and_the_seeds_are_named(
     assert re.search(r"seeds +0, 1, 2", text)
 
 
+@pytest.mark.slow
 def test_a_part_of_a_run_still_gives_both_reports(report: Report, records: pd.DataFrame, info: dict[str, Any]) -> None:
     for rows, description in parts(records, info):
         assert "mbcbench leaderboard" in printed(report, rows, description, 100)

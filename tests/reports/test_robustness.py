@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
+
 from mbcbench.records.record import Record, frame
 from mbcbench.reports.paper.claim_verdicts import Claim
 from mbcbench.reports.paper.claims import CLAIMS
@@ -60,6 +62,7 @@ def test_trainings_that_are_too_short_for_a_verdict_say_nothing() -> None:
     assert reading(*with_steps(clouds(0.05), 7000), *with_steps(clouds(-0.05), 200)) == ("confirmed", "")
 
 
+@pytest.mark.slow
 def test_a_second_data_set_is_judged_by_itself_in_the_parts_that_it_has() -> None:
     few = [record for record in on_furniture(clouds(-0.05)) if record.params["train_size"] <= 200]
     assert reading(*clouds(0.05), *few) == ("confirmed", "furniture (8 of 16 parts): refuted")

@@ -35,6 +35,7 @@ def page(records: pd.DataFrame, info: dict[str, Any]) -> str:
     return site(records, info, "fig1", "claims", "standing", "table2", "law-matrix")
 
 
+@pytest.mark.slow
 def test_the_site_is_the_leaderboards_page_with_more_in_it(
     page: str, report: Report, records: pd.DataFrame, info: dict[str, Any]
 ) -> None:
@@ -171,6 +172,7 @@ def test_runs_of_different_code_are_distinguished(leaky_records: pd.DataFrame, i
     assert "made by different code" not in site(leaky_records, {**info, "runs": runs[:1] * 2})
 
 
+@pytest.mark.slow
 def test_the_same_records_give_the_same_bytes_in_every_format(records: pd.DataFrame, info: dict[str, Any]) -> None:
     names = ("fig1", "standing", "profiles", "law-matrix", "memory", "quality-cost", "claims")
     (first, missing), (second, _) = (written(records, info, *names, formats=("html", "latex")) for _ in range(2))

@@ -135,6 +135,7 @@ def test_training_leaves_the_global_random_state_alone() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
+@pytest.mark.slow
 def test_the_fork_server_has_loaded_what_an_optimizer_imports() -> None:
     program = (
         "import sys, importlib; from mbcbench.execution.planner import TRAINING;"

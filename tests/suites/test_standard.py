@@ -137,6 +137,7 @@ def records() -> list[Record]:
     return list(load_suite("point-clouds").run(shortened(final[0], variants=["sse-literal-max"])))
 
 
+@pytest.mark.slow
 def test_a_model_is_tested_in_one_piece_and_in_every_order(records: list[Record]) -> None:
     tests = [(r.detail["mode"], r.detail.get("order"), r.detail["test_size"]) for r in records[: len(records) // 2]]
     assert tests == [

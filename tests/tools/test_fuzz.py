@@ -19,6 +19,7 @@ SLOW = {"reports of a run"}
 DRAWN = (f"show {RUN}", f"report {RUN}")  # commands that draw pages
 
 
+@pytest.mark.slow
 def test_files_that_are_changed_at_random_are_read_or_refused(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -38,6 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield work
 
 
+@pytest.mark.slow
 @seed(1)
 @settings(
     max_examples=60, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)

@@ -37,6 +37,7 @@ def dry_run(out: Path) -> None:
     assert done.returncode == 0, f"{done.stdout}{done.stderr}{(out / 'run.log').read_text()[-3000:]}"
 
 
+@pytest.mark.slow
 def test_a_dry_run_of_all_stages_becomes_records_and_a_page(tmp_path: Path) -> None:
     """One test, as the run takes a quarter of a minute."""
     out, root, text = tmp_path / "out", tmp_path / "root", tmp_path / "gpu.md"
@@ -207,6 +208,7 @@ wheels.main()
 """
 
 
+@pytest.mark.slow
 def test_the_package_imports_with_what_is_brought_along_and_no_more() -> None:
     environment = os.environ | {"PYTHONPATH": str(TOOLS)}
     command = [sys.executable, "-c", CHECKS]

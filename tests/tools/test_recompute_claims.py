@@ -27,11 +27,11 @@ LAWS = [law(name, Status.XFAIL) for name in ("deepsets-original", "set-transform
     ("records", "decided"),
     [
         (clouds(0.05), {"C19": "confirmed"}),
-        (clouds(-0.05), {"C19": "refuted"}),
-        (clouds(0.0), {"C19": "no difference"}),
-        (clouds(0.05, seeds=5), {"C19": "undecided"}),
-        (clouds(0.05, plateau=True), {"C19": "undecided"}),
-        (IMAGES, {"C17": "refuted"}),
+        pytest.param(clouds(-0.05), {"C19": "refuted"}, marks=pytest.mark.slow),
+        pytest.param(clouds(0.0), {"C19": "no difference"}, marks=pytest.mark.slow),
+        pytest.param(clouds(0.05, seeds=5), {"C19": "undecided"}, marks=pytest.mark.slow),
+        pytest.param(clouds(0.05, plateau=True), {"C19": "undecided"}, marks=pytest.mark.slow),
+        pytest.param(IMAGES, {"C17": "refuted"}, marks=pytest.mark.slow),
         (LAWS, {"C4": "confirmed", "C1": "refuted"}),
     ],
 )

@@ -250,6 +250,7 @@ def test_refusing_large_sets_is_not_an_accident() -> None:
     assert (result.status, result.message) == (Status.SKIP, "a set of 256 elements is refused with a message")
 
 
+@pytest.mark.slow
 def test_all_elements_are_tokens_if_an_encoder_declares_a_vocabulary() -> None:
     table = mbcbench.check(ReadsTokens, dim_in=1, examples=60)
     assert set(table["status"]) <= {"pass", "ok", "skip"}

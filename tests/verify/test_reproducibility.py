@@ -183,6 +183,7 @@ def test_checking_leaves_the_global_generators_alone() -> None:
     np.testing.assert_equal(np.random.get_state(legacy=False), states[1])
 
 
+@pytest.mark.slow
 def test_another_process_changes_no_record(local_module: Path) -> None:
     ci = {"CI": "true", "GITHUB_ACTIONS": "true"}  # Hypothesis reads them when it is imported
     outside = {name: value for name, value in os.environ.items() if name not in ci}
