@@ -40,3 +40,9 @@ def cases() -> list[pytest.ParameterSet]:
 def test_encoder_is_as_claimed(encoder: str, law: str) -> None:
     result = checker(encoder).try_law(get_law(law), BUDGET)
     assert result.status in AS_CLAIMED, f"{result.status}: {result.message} {result.search}"
+
+
+def test_every_encoder_and_every_law_has_a_test_that_is_not_slow() -> None:
+    encoders, laws = zip(*(case.values for case in cases() if not case.marks), strict=True)
+    assert set(encoders) == registry.plugins(registry.ENCODERS).keys()
+    assert set(laws) == set(registry.select(registry.LAWS, None))
