@@ -10,9 +10,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-import typer.main
 
-from mbcbench.cli.main import app
+from mbcbench.cli.main import program
 from tests.conftest import Command
 
 yaml = pytest.importorskip("yaml", reason="needs pyyaml")
@@ -66,7 +65,7 @@ def follow(script: str, folder: Path, program: Command) -> tuple[int, str]:
 
 def options_of(command: str) -> set[str]:
     """Return the options that a command of mbcbench has."""
-    parameters = getattr(typer.main.get_command(app), "commands")[command].params  # noqa: B009 # a group, says typer
+    parameters = program().commands[command].params
     return {option for parameter in parameters for option in parameter.opts}
 
 

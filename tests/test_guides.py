@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import typer
 
 import mbcbench
 from mbcbench import adapters
-from mbcbench.cli.main import app
+from mbcbench.cli.main import program
 from tests.conftest import Command
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -115,8 +114,8 @@ def commands() -> list[str]:
 
 @pytest.mark.parametrize("command", commands())
 def test_a_command_of_the_pages_has_the_options_that_it_is_given(command: str) -> None:
-    program: Any = typer.main.get_command(app)
+    group = program()
     words = shlex.split(command.replace("\\", ""))[1:]
-    while words and hasattr(program, "commands"):
-        program = program.commands[words.pop(0)]
-    program.make_context("mbcbench", words)
+    while words and hasattr(group, "commands"):
+        group = group.commands[words.pop(0)]
+    group.make_context("mbcbench", words)

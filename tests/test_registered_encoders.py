@@ -12,6 +12,7 @@ from mbcbench.verify.law import get_law
 from mbcbench.verify.validate import DEFAULT_DIM_IN
 
 BUDGET = Budget(examples=64)
+LAWS = registry.select(registry.LAWS, None)
 LARGE = ("mbc.large", "symmetry.size")  # sets of 65,000 elements
 AS_CLAIMED = {Status.PASS, Status.XFAIL, Status.SKIP, Status.OK}
 
@@ -24,15 +25,16 @@ def checker(encoder: str) -> Checker:
 def cases() -> list[pytest.ParameterSet]:
     """Return all encoders with all laws; those on large sets with the first encoder of each module.
 
-    Only the law about partitions and the first encoder of each module are not marked as slow.
+    All are slow but the law about partitions, the first encoder of each module, and large sets with one encoder.
     """
     encoders = registry.plugins(registry.ENCODERS)
     firsts = {plugin.target.partition(":")[0]: name for name, plugin in reversed(encoders.items())}.values()
-    pairs = product(encoders, registry.select(registry.LAWS, None))
+    quick = {(name, law) for name in firsts for law in LAWS if law not in LARGE}
+    quick |= {(name, PARTITION) for name in encoders} | {("sse-deterministic", law) for law in LARGE}
     return [
-        pytest.param(name, law, marks=[] if name in firsts or law == PARTITION else [pytest.mark.slow])
-        for name, law in pairs
-        if name in firsts or law not in LARGE
+        pytest.param(*pair, marks=[] if pair in quick else [pytest.mark.slow])
+        for pair in product(encoders, LAWS)
+        if pair[0] in firsts or pair[1] not in LARGE
     ]
 
 
@@ -45,4 +47,4 @@ def test_encoder_is_as_claimed(encoder: str, law: str) -> None:
 def test_every_encoder_and_every_law_has_a_test_that_is_not_slow() -> None:
     encoders, laws = zip(*(case.values for case in cases() if not case.marks), strict=True)
     assert set(encoders) == registry.plugins(registry.ENCODERS).keys()
-    assert set(laws) == set(registry.select(registry.LAWS, None))
+    assert set(laws) == set(LAWS)

@@ -6,7 +6,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 
@@ -88,11 +89,17 @@ def _check_defaults() -> JsonDict:
     return {key.replace("-", "_"): value for key, value in load_settings().items()}
 
 
+@cache
+def program() -> Any:
+    """Return the program as one command with subcommands, which typer would otherwise assemble for every call."""
+    return typer.main.get_command(app)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the program. It ends with an exit code (see `mbcbench.errors.ExitCode`)."""
     try:
         with _terminated_as_interrupted():
-            code = app(args=arguments, standalone_mode=False)
+            code = program()(args=arguments, standalone_mode=False)
         if code == ExitCode.INTERRUPTED and not isinstance(code, ExitCode):  # typer itself prints nothing
             code = _fail("interrupted", ExitCode.INTERRUPTED)
     except UsageError as error:

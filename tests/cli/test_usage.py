@@ -10,7 +10,7 @@ import pytest
 
 import mbcbench
 from mbcbench.cli.completion import complete_names
-from mbcbench.cli.main import main
+from mbcbench.cli.main import main, program
 from tests.cli.helpers import BROKEN, HONEST, run_only
 from tests.conftest import Command, Plugins
 
@@ -150,6 +150,9 @@ def test_the_version_is_printed(call: list[str]) -> None:
 
 def test_a_shell_can_be_shown_how_to_complete(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+    monkeypatch.setattr(
+        "mbcbench.cli.main.program", program.__wrapped__
+    )  # assembled anew: typer reads the variable then
     code, out, _ = command("--show-completion", "bash")
     assert code == 0
     assert "complete" in out

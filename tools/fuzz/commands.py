@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
-import typer.main
 from hypothesis import strategies as st
 from mutations import Draw
 from readers import SETTINGS, array_writer, file_writer, write_run
 
-from mbcbench.cli.main import TRACEBACK, app, main
+from mbcbench.cli.main import TRACEBACK, main, program
 from mbcbench.errors import UsageError
 from mbcbench.execution import runner
 
@@ -61,7 +60,7 @@ class StartedError(UsageError):
 
 def option_names(command: tuple[str, ...]) -> list[str]:
     """Return the options of a command, as they are typed."""
-    found = typer.main.get_command(app)
+    found = program()
     for word in command:
         found = getattr(found, "commands", {}).get(word, found)
     return sorted({name for parameter in found.params for name in parameter.opts if name.startswith("--")})
