@@ -22,6 +22,7 @@ torch.set_num_threads(1)
 # If tests with fake tensors came first, autograd would start a thread for a GPU that is not there, and tests fork.
 torch.ones(1, requires_grad=True).backward()  # type: ignore[no-untyped-call]
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OMP_WAIT_POLICY"] = "passive"  # of the processes of xdist: where tests use two threads, none spins in wait
 # Commands that are interrupted inherit it; in the background of a script, Ctrl-C is ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.pop("COLUMNS", None)  # of a terminal, or of xdist: output of a pipe is wide, whoever runs the tests
@@ -30,13 +31,10 @@ os.environ.pop("COLUMNS", None)  # of a terminal, or of xdist: output of a pipe 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
-# They take seconds each and come first, so that at the end no process waits for another one.
-LONG = ("test_new.py", "test_gpu.py", "test_ci_page.py", "test_tour.py", "test_packaging.py", "test_command.py")
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest tests."""
-    items.sort(key=lambda item: item.path.name not in LONG)
+    """Begin with the slow tests, so that at the end no process waits for another one."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def pytest_collection_finish() -> None:

@@ -150,9 +150,7 @@ def test_the_version_is_printed(call: list[str]) -> None:
 
 def test_a_shell_can_be_shown_how_to_complete(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
-    monkeypatch.setattr(
-        "mbcbench.cli.main.program", program.__wrapped__
-    )  # typer reads the variable
+    monkeypatch.setattr("mbcbench.cli.main.program", program.__wrapped__)  # typer reads the variable
     code, out, _ = command("--show-completion", "bash")
     assert code == 0
     assert "complete" in out
