@@ -20,13 +20,13 @@ run: venv
 
 # The tests but for those marked as slow. One process more than there are cores: many tests wait for others of their own.
 PROCESSES = $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
-TESTS = $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
+TESTS = -m pytest -n $(PROCESSES) --dist worksteal
 test: static
-	$(TESTS) -m "not slow"
+	$(BIN)/python $(TESTS) -m "not slow"
 
 # All tests, as `pytest` runs them: every encoder and control under every law too, and what starts many processes.
 test-all: static
-	$(TESTS)
+	$(BIN)/python $(TESTS)
 
 static: venv
 	$(BIN)/ruff check .
@@ -144,7 +144,7 @@ faults: venv
 COVERAGE := COVERAGE_ROOT=$(CURDIR) COVERAGE_FILE=$(CURDIR)/.coverage $(BIN)/python -m coverage
 coverage: venv
 	$(COVERAGE) erase
-	-$(COVERAGE) run -m pytest -n $(PROCESSES) --dist worksteal
+	-$(COVERAGE) run $(TESTS)
 	-$(COVERAGE) combine --quiet
 	$(COVERAGE) report --skip-covered
 

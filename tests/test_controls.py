@@ -49,9 +49,10 @@ def test_a_control_is_caught_by_its_law(wrong: Control) -> None:
 
 def slow_unless_first() -> list[pytest.ParameterSet]:
     """Return every control; those are slow that are not the first one of their law."""
-    first = {wrong.breaks: wrong for wrong in reversed(controls())}
-    marks = {wrong: [] if first[wrong.breaks] == wrong else [pytest.mark.slow] for wrong in controls()}
-    return [pytest.param(wrong, id=wrong.name, marks=marks[wrong]) for wrong in controls()]
+    firsts = {wrong.breaks: wrong for wrong in reversed(controls())}.values()
+    return [
+        pytest.param(wrong, id=wrong.name, marks=[] if wrong in firsts else [pytest.mark.slow]) for wrong in controls()
+    ]
 
 
 @pytest.mark.parametrize("wrong", slow_unless_first())
