@@ -4,11 +4,17 @@ BIN := .venv/bin
 # Hundreds of processes import torch and the package: without bytecode, each of them would compile them.
 export PYTHONDONTWRITEBYTECODE =
 
-# constraints.txt pins every package. The stamp is remade when the pins or the metadata of the package change.
-# Python compiles what is imported, a quarter of the files; pip would compile all of them, which takes half a minute.
+# $(call install,ARGUMENTS): install packages at the versions and from the files that constraints.txt pins. Python compiles
+# what is imported, a quarter of the files; pip would compile all of them, which takes half a minute.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+install = $(PIP) --report .venv/report.json -c constraints.txt $(1) && $(BIN)/python tools/pins.py .venv/report.json
+EXTRA := --no-build-isolation -e
+
+# The stamp is remade when the pins or the metadata of the package change. setuptools and wheel build the others.
 .venv/stamp: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
+	$(call install,setuptools wheel)
+	$(call install,$(EXTRA) '.[dev]')
 	touch $@
 
 venv: .venv/stamp
@@ -63,7 +69,7 @@ readme: venv
 
 # docs/tour.ipynb with the outputs of this machine: half a minute.
 tour: venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,notebook]'
+	$(call install,$(EXTRA) '.[notebook]')
 	OMP_NUM_THREADS=1 $(BIN)/python -m nbconvert --to notebook --execute --inplace \
 		--ExecutePreprocessor.record_timing=False docs/tour.ipynb
 
@@ -88,7 +94,7 @@ field: venv
 
 # ASV measures what is installed here; `asv compare` and `asv continuous` read the results in .asv/results.
 bench: venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(call install,$(EXTRA) '.[bench]')
 	$(BIN)/asv machine --yes
 	OMP_NUM_THREADS=1 $(BIN)/asv run --python=same --set-commit-hash=$$(git rev-parse HEAD) $(ASV)
 	$(BIN)/mbcbench import-asv .asv/results # with --run latest, the records join those of that run
@@ -104,7 +110,7 @@ RESULTS := docs/results
 PAPER := $(BIN)/mbcbench run --suite paper --profile thorough --root $(RESULTS)
 OTHER := table1,fig2,fig3a,fig4a,fig4b,fig4c,fig4d,fig5,fig6,fig7-slots,fig7-dim,fig7-deterministic,fig8
 results: venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,emoji]'
+	$(call install,$(EXTRA) '.[emoji]')
 	-$(BIN)/mbcbench data fetch fashion-mnist fashion-images emoji emoji-images furniture
 	-$(PAPER)
 	-$(PAPER) --data fashion-images,fashion-mnist,emoji,furniture --only $(OTHER)
@@ -158,7 +164,7 @@ thorough: venv
 
 # The sdist and the wheel, checked. `build` installs setuptools in an environment of its own.
 dist: venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,release]'
+	$(call install,$(EXTRA) '.[release]')
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist
 	$(BIN)/python -m twine check --strict dist/*
@@ -177,7 +183,7 @@ release:
 # The documentation site in build/site. A warning is an error: a dead link, an anchor that is not there, a page that the
 # navigation of mkdocs.yml does not list, a docstring that cannot be read.
 site: venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(call install,$(EXTRA) '.[docs]')
 	$(BIN)/python -m mkdocs build --quiet
 
 clean:

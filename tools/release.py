@@ -68,9 +68,12 @@ def find_wheel(folder: Path, version: str) -> Path:
 def install(wheel: Path, environment: Path, site: Path | None) -> None:
     """Install a wheel with the pinned packages in a new environment, or with those of the folder `site`."""
     venv.create(environment, with_pip=True)
-    pip = [str(environment / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    python, report = str(environment / "bin" / "python"), str(environment / "report.json")
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     if site is None:
-        subprocess.run([*pip, "-c", str(ROOT / "constraints.txt"), f"{wheel}[all]"], check=True)
+        pins = ["-c", str(ROOT / "constraints.txt"), "--report", report]
+        subprocess.run([*pip, *pins, f"{wheel}[all]"], check=True)
+        subprocess.run([python, str(ROOT / "tools/pins.py"), report], check=True)
         return
     subprocess.run([*pip, "--no-deps", str(wheel)], check=True)
     (packages,) = environment.glob("lib/python*/site-packages")
