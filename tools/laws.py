@@ -1,8 +1,10 @@
 """Write the page on the laws: `python tools/laws.py > docs/laws.md`."""
 
 import re
+from collections.abc import Sequence
 
 from mbcbench import registry
+from mbcbench.verify.example import ALL_KINDS, KINDS, TIE_FREE_KINDS, Example
 from mbcbench.verify.law import Law, get_law
 
 HEAD = """# The laws
@@ -12,9 +14,15 @@ Every law is a plain function that random search tries to falsify; its page is t
 deliberately wrong encoders that each law catches, and [Detection](detection.md) the number of examples that takes. This
 page is made by `make docs`.
 """
+EFFORT = """## What each law tries
+
+*Elements* is the number of elements of the sets that are drawn, and of sets that are always tried ("in" so many
+chunks). *Data* are the kinds of elements in a batch. *Budget* is the share of the examples of a
+[profile](profiles.md) that a law gets; expensive laws get less.
+"""
 
 
-def render_index(laws: list[Law]) -> str:
+def render_index(laws: Sequence[Law]) -> str:
     """Return a table of the laws, each with a link to its section."""
     rows = [f"| [`{law.id}`](#{anchor(law.id)}) | {law.statement} |" for law in laws]
     return "\n".join(["| law | statement |", "|---|---|", *rows, ""])
@@ -31,12 +39,49 @@ def render_section(law: Law) -> str:
     return f"## `{law.id}`\n\n**{statement}**\n{explanation}\n"
 
 
+def render_effort(laws: Sequence[Law]) -> str:
+    """Return a table of what each law tries."""
+    rows = [f"| `{law.id}` | {elements(law)} | {data(law)} | {budget(law)} |" for law in laws]
+    return "\n".join([EFFORT, "| law | elements | data | budget |", "|---|---|---|--:|", *rows, ""])
+
+
+def elements(law: Law) -> str:
+    """Return the sizes of the sets that a law tries."""
+    if law.fixed:
+        return f"{sizes(law.fixed)}, and no others"
+    text = "programs" if law.explore else f"{law.min_size} to {law.max_size}"
+    return text + "".join(f"; {sizes(given)}" for given in (law.first, law.then) if given)
+
+
+def sizes(examples: Sequence[Example]) -> str:
+    """Return the number of elements of given examples, and of their chunks."""
+    return ", ".join(f"{e.n:,} in {len(e.sizes):,}" if len(e.sizes) > 1 else f"{e.n:,}" for e in examples)
+
+
+def data(law: Law) -> str:
+    """Return the kinds of data that a law tries."""
+    if law.fixed:
+        kinds = sorted({kind for example in law.fixed for kind in example.kinds})
+    elif law.kinds == TIE_FREE_KINDS:
+        return "without ties"
+    else:
+        kinds = sorted(set(law.kinds))
+    return "all" if tuple(kinds) == ALL_KINDS else ", ".join(KINDS[kind][0] for kind in kinds)
+
+
+def budget(law: Law) -> str:
+    """Return how much of the budget of examples a law has."""
+    return "–" if law.fixed else f"{law.budget_fraction:.0%}"
+
+
+def render_page(laws: Sequence[Law]) -> str:
+    """Return the page."""
+    return "\n".join([HEAD, render_index(laws), *map(render_section, laws), render_effort(laws)])
+
+
 def main() -> None:
     """Print the page."""
-    laws = [get_law(law_id) for law_id in registry.plugins(registry.LAWS)]
-    print(HEAD)
-    print(render_index(laws))
-    print("\n".join(map(render_section, laws)).rstrip())
+    print(render_page([get_law(law_id) for law_id in registry.plugins(registry.LAWS)]), end="")
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ def encode(
             if one_set:
                 raise UsageError(f"--one-set makes one set of all files, and --by {by} many; leave one out")
             _refuse_for_many_sets(options)
-            goal = out or files[0].with_name(f"{files[0].name}.encodings.parquet")
+            goal = out or Path(f"{files[0]}.encodings.parquet")
             limit = None if memory is None else int(memory * 2**30)
             sets = SetOptions(files=files, out=goal, by=by, whole=is_sorted, states=states, memory=limit)
             _encode_many_sets(sets, options, quiet=quiet)
@@ -214,7 +214,7 @@ def _refuse_encodings(files: list[Path]) -> None:
 def _output_path(file: Path, out: Path | None) -> Path:
     from mbcbench.streaming.output import check_output
 
-    path = out or file.with_name(f"{file.name}{ENCODING_SUFFIX}")
+    path = out or Path(f"{file}{ENCODING_SUFFIX}")
     check_output(path)
     return path
 

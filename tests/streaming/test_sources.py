@@ -167,7 +167,8 @@ def test_one_of_several_arrays_and_columns_is_selected(encode: Command) -> None:
 
 def test_a_folder_is_named_as_one(encode: Command) -> None:
     Path("bags").mkdir()
-    assert "bags is a folder; use one of .npy" in encode("bags", "mine.py:Sum")[2]
+    for folder in ("bags", ".", "/"):
+        assert f"mbcbench: {folder} is a folder; use one of .npy" in encode(folder, "mine.py:Sum")[2]
 
 
 @pytest.mark.parametrize(("row", "message"), [([1.0], "has 1 numbers"), (None, "is missing")])

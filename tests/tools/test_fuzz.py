@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,10 +25,32 @@ def test_files_that_are_changed_at_random_are_read_or_refused(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     only = [word for reader in READERS if reader.name not in SLOW for word in ("--only", reader.name)]
-    code = fuzz.main(["--inputs", "200", "--seed", "1", "--save", str(tmp_path), *only])
+    code = fuzz.main(["--inputs", "200", "--guided", "0", "--seed", "1", "--save", str(tmp_path), *only])
     printed = capfd.readouterr()
     assert code == 0, f"{printed.out}{printed.err[-2000:]}"
     assert printed.out.endswith(" inputs, 0 broke something in 0 ways\n")
+
+
+@pytest.mark.slow
+def test_files_that_change_when_branches_are_found_are_read_or_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("atheris", reason="`make fuzz` installs Atheris where it is available")
+    code = fuzz.main(["--inputs", "2", "--guided", "300", "--only", "IDX", "--save", str(tmp_path)])
+    printed = capfd.readouterr()
+    assert code == 0, f"{printed.out}{printed.err[-2000:]}"
+    assert re.search(r"^IDX, guided +300 inputs +\d+ accepted +\d+ refused$", printed.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("guided", "names"), [(0, ["x.npy"]), (5, ["x.npy", "x.npy, guided"])])
+def test_inputs_are_guided_where_atheris_is_installed(
+    guided: int, names: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(fuzz, "find_spec", lambda name: object())
+    assert list(fuzz.plan(3, guided, ["x.npy"])) == names
+    monkeypatch.setattr(fuzz, "find_spec", lambda name: None)
+    assert fuzz.plan(3, guided, ["x.npy"]) == {"x.npy": 3}
+    assert ("pip install atheris" in capsys.readouterr().out) == bool(guided)
 
 
 @pytest.fixture(scope="module")

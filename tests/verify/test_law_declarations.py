@@ -1,6 +1,9 @@
 """What a law declares: what it requires, whether it judges a batch as a whole, and which part it names as broken."""
 
+from pathlib import Path
+
 import pytest
+from laws import render_page
 from torch import Tensor, nn
 
 from mbcbench import registry
@@ -39,6 +42,11 @@ def test_a_law_is_skipped_for_an_encoder_that_lacks_what_it_requires(law: str, r
 def test_laws_about_encodings_of_sets_are_skipped_for_a_layer(law: str) -> None:
     record = Checker(nn.Linear(WIDTH, 4), dim_in=WIDTH).judge(law, Budget(examples=16))
     assert record.status is Status.SKIP
+
+
+def test_the_page_on_the_laws_is_what_they_declare() -> None:
+    page = Path(__file__).parents[2] / "docs/laws.md"
+    assert page.read_text() == render_page([get_law(law) for law in registry.plugins(registry.LAWS)]), "run: make docs"
 
 
 def test_laws_that_judge_a_batch_as_a_whole_say_so() -> None:

@@ -1,9 +1,10 @@
-"""Fuzz the readers of files and the command line: `python tools/fuzz/fuzz.py [--inputs N] [--seed N] [--only NAME]`.
+"""Fuzz the readers of files and the command line: `python tools/fuzz/fuzz.py [--inputs N] [--guided N] [--only NAME]`.
 
 Each input is a small valid file with a few changes, or a command with drawn arguments. It must end in success or in one
 line for the user: no other exception, no hang, no more memory than a limit, nothing written outside of its folder, no
-program started and no pickle loaded (see guard.py). A process runs the inputs of one reader, so that a crash of native
-code is a row too. Inputs that break something are kept in --save.
+program started and no pickle loaded (see guard.py). Hypothesis draws --inputs of them; where Atheris is installed, it
+finds --guided further files, by the branches that they reach. A process runs the inputs of one reader, so that a crash
+of native code is a row too. Inputs that break something are kept in --save; --page writes docs/fuzz.md.
 """
 
 import argparse
@@ -14,8 +15,9 @@ import sys
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +32,13 @@ from readers import READERS, Reader, seed_folder, temporary_folder
 
 from mbcbench.errors import require
 
+sys.path.append(str(Path(__file__).parents[1]))
+from template import markdown_table, write  # in the folder above
+
 CLI, CLI_WEIGHT = "command line", 3.0
-LIBRARIES = ("pyarrow.feather", "pyarrow.parquet", "pyarrow.dataset", "h5py", "zarr", "PIL.Image")
+GUIDED = ", guided"  # what follows the name of a reader whose inputs Atheris finds
+# Some of them load pickles of their own when they are imported.
+LIBRARIES = ("pyarrow.feather", "pyarrow.parquet", "pyarrow.dataset", "h5py", "zarr", "PIL.Image", "distributed")
 MAX_CRASHES = 20  # of one reader, after which it is given up
 FOUND = Path(".fuzz")
 
@@ -73,12 +80,31 @@ class Fuzzer:
         )  # fmt: skip
         @given(st.data())
         def test(data: st.DataObject) -> None:
-            outcome = try_one(data.draw)
-            self.result.inputs += 1
-            self.result.accepted += outcome == "ok"
-            self.result.refused += outcome == "refused"
+            self._count(try_one(data.draw))
 
         test()
+        self._finish()
+
+    def run_guided(
+        self, count: int, seed: int, contents: Mapping[Path, bytes], try_one: Callable[[Path, bytes], str]
+    ) -> None:
+        """Try inputs that Atheris finds, starting from the contents of valid files; the process ends afterwards."""
+        from guided import fuzz_files  # Atheris is optional
+
+        def count_one(file: Path, content: bytes) -> None:
+            self._count(try_one(file, content))
+            if self.result.inputs == count:
+                self._finish()
+
+        fuzz_files(contents, self.state.parent, count, seed, count_one)
+
+    def _count(self, outcome: str) -> None:
+        self.result.inputs += 1
+        self.result.accepted += outcome == "ok"
+        self.result.refused += outcome == "refused"
+
+    def _finish(self) -> None:
+        """Write the outcome for the parent."""
         self.state.write_text(json.dumps(asdict(self.result)))
 
     def attempt(self, action: Callable[[], str], refusals: tuple[type[BaseException], ...], content: bytes) -> str:
@@ -109,26 +135,30 @@ class Fuzzer:
         return "fault"
 
 
-def fuzz_reader(fuzzer: Fuzzer, reader: Reader, count: int, seed: int) -> None:
+def fuzz_reader(fuzzer: Fuzzer, reader: Reader, count: int, seed: int, *, guided: bool) -> None:
     path, contents = seed_folder(reader, fuzzer.folder)
     files = sorted(contents)
     reader.read(path)  # the valid file is read
 
-    def try_one(draw: Draw) -> str:
-        file = files[draw(st.integers(0, len(files) - 1))] if len(files) > 1 else files[0]
-        content = mutate(draw, file.name, contents[file])
+    def read() -> str:
+        reader.read(path)
+        return "ok"
+
+    def try_one(file: Path, content: bytes) -> str:
         file.write_bytes(content)
-
-        def read() -> str:
-            reader.read(path)
-            return "ok"
-
         outcome = fuzzer.attempt(read, reader.refusals, file.name.encode() + b"\n" + content)
         file.parent.mkdir(exist_ok=True, parents=True)
         file.write_bytes(contents[file])
         return outcome
 
-    fuzzer.run(count, seed, try_one)
+    def try_drawn(draw: Draw) -> str:
+        file = files[draw(st.integers(0, len(files) - 1))] if len(files) > 1 else files[0]
+        return try_one(file, mutate(draw, file.name, contents[file]))
+
+    if guided:
+        fuzzer.run_guided(count, seed, contents, try_one)
+    else:
+        fuzzer.run(count, seed, try_drawn)
 
 
 def fuzz_commands(fuzzer: Fuzzer, count: int, seed: int) -> None:
@@ -154,11 +184,11 @@ def _work(name: str, count: int, seed: int, folder: Path, save: Path) -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     fuzzer = Fuzzer(folder / "watched", save, folder / "state.json")
-    readers = {reader.name: reader for reader in READERS}
     if name == CLI:
         fuzz_commands(fuzzer, count, seed)
     else:
-        fuzz_reader(fuzzer, readers[name], count, seed)
+        readers = {reader.name: reader for reader in READERS}
+        fuzz_reader(fuzzer, readers[name.removesuffix(GUIDED)], count, seed, guided=name.endswith(GUIDED))
 
 
 def fuzz(name: str, count: int, seed: int, save: Path) -> Result:
@@ -212,25 +242,70 @@ def _warm_up() -> None:
     draw_once()
 
 
+def plan(inputs: int, guided: int, only: Sequence[str]) -> dict[str, int]:
+    """Return the number of inputs of each process; those that Atheris guides come last."""
+    drawn = shares(inputs, only)
+    if not guided:
+        return drawn
+    if find_spec("atheris") is None:
+        print("Atheris is not installed: no inputs are guided. To install it: pip install atheris")
+        return drawn
+    quick = {reader.name for reader in READERS if reader.weight >= 1}
+    return drawn | {f"{name}{GUIDED}": count for name, count in shares(guided, only).items() if name in quick}
+
+
+def fuzz_all(counts: Mapping[str, int], seed: int, save: Path) -> dict[str, Result]:
+    """Fuzz everything, and print the outcome of each reader."""
+    results: dict[str, Result] = {}
+    _warm_up()
+    for name, count in counts.items():
+        if name.endswith(GUIDED) and not any(done.endswith(GUIDED) for done in results):
+            from guided import instrument  # Atheris is optional
+
+            instrument()
+        results[name] = result = fuzz(name, count, seed, save)
+        numbers = f"{result.inputs:>7} inputs {result.accepted:>7} accepted {result.refused:>7} refused"
+        print(f"{name:<34}{numbers}", flush=True)
+        for label, path in result.faults.items():
+            print(f"    {label}; {path}", flush=True)
+    return results
+
+
+def write_page(results: Mapping[str, Result]) -> None:
+    """Write docs/fuzz.md."""
+    rows, total = [], Result()
+    for name in (name for name in results if not name.endswith(GUIDED)):
+        pair = [results[name], results.get(f"{name}{GUIDED}", Result())]
+        numbers = [number for each in pair for number in (each.inputs, each.accepted)]
+        rows.append([name, *(f"{number:,}" for number in [*numbers, sum(sum(each.counts.values()) for each in pair)])])
+    for result in results.values():
+        total.add(result)
+    headings = ["input", "drawn", "accepted", "guided", "accepted", "faults"]
+    faults = f"{sum(total.counts.values()):,} faults" if total.counts else "no fault"
+    words = {
+        "TOTAL": f"**{total.inputs:,} inputs, {faults}.**",
+        "TABLE": markdown_table(headings, rows, "lrrrrr").rstrip(),
+    }
+    write("fuzz", words)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fuzz everything; return 1 if an input broke something."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", type=int, default=20_000)
+    parser.add_argument("--guided", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", action="append", default=[], help="a reader, or 'command line'; may be repeated")
     parser.add_argument("--save", type=Path, default=FOUND, help="folder of the inputs that broke something")
+    parser.add_argument("--page", action="store_true", help="write docs/fuzz.md")
     options = parser.parse_args(arguments)
+    results = fuzz_all(plan(options.inputs, options.guided, options.only), options.seed, options.save.resolve())
     total = Result()
-    _warm_up()
-    for name, count in shares(options.inputs, options.only).items():
-        result = fuzz(name, count, options.seed, options.save.resolve())
-        print(
-            f"{name:<28}{result.inputs:>7} inputs {result.accepted:>7} accepted {result.refused:>7} refused", flush=True
-        )
-        for label, path in result.faults.items():
-            print(f"    {label}; {path}", flush=True)
+    for result in results.values():
         total.add(result)
     print(f"{total.inputs} inputs, {sum(total.counts.values())} broke something in {len(total.counts)} ways")
+    if options.page:
+        write_page(results)
     return 1 if total.counts else 0
 
 

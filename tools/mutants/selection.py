@@ -14,6 +14,8 @@ import pytest
 from forks import PYTEST
 from syntax_changes import Mutant
 
+DECLARATIONS = "tests/verify/test_law_declarations.py"
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -41,13 +43,15 @@ class Selection:
         """Return the tests that execute a line.
 
         A line that runs at import, such as that of a constant, a default or a decorator, belongs to all tests that
-        execute a line of the same function, of a function that it names, or a line in which the same name occurs.
+        execute a line of the same function, of a function that it names, or a line in which the same name occurs, and
+        to those about what laws declare.
         """
         lines = self.lines.get(mutant.path, {})
         at_import, names = _import_time(root / mutant.path, mutant.line)
         if not at_import:
             return set(lines.get(mutant.line, []))
         executing = {test for line in at_import for test in lines.get(line, [])}
+        executing |= {test for test in self.seconds if _file(test) == DECLARATIONS}
         for path, tests in self.lines.items():
             uses = _uses(root / path, names)
             executing |= {test for line in uses for test in tests.get(line, [])}

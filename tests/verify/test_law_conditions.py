@@ -1,0 +1,165 @@
+"""Conditions in the laws and the search that matter to few encoders, each with an encoder to which it matters."""
+
+import math
+import random
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mbcbench.records.record import Status
+from mbcbench.verify.checker import Budget, Checker
+from mbcbench.verify.example import Example, ExampleData
+from mbcbench.verify.law import get_law
+from mbcbench.verify.law_run import LawRun, Observation
+from mbcbench.verify.shrink import _accept_if_same_fault
+from tests.controls.base import WIDTH, Mean
+from tests.controls.gradients import LearnedStart
+from tests.controls.masks import NoGradientWithMask
+from tests.verify.helpers import check, holds, subject_of
+
+EXAMPLE = Example(sizes=(2,), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("gap", "bound", "ratio"),
+    [(1.0, 0.5, 2.0), (1.0, 4.0, 0.25), (0.0, 0.5, 0.0), (1.0, 0.0, math.inf), (0.0, 0.0, 0.0)],
+)
+def test_the_ratio_of_an_observation_is_that_of_gap_and_bound(gap: float, bound: float, ratio: float) -> None:
+    assert Observation(EXAMPLE, gap=gap, bound=bound).ratio == ratio
+    assert Observation(EXAMPLE, gap=gap, bound=bound, error="ValueError").ratio == math.inf
+
+
+@pytest.mark.parametrize(
+    ("tried", "is_accepted"),
+    [
+        (Observation(EXAMPLE, gap=8.0, bound=1.0), True),
+        (Observation(EXAMPLE, gap=4.0, bound=1.0), False),
+        (Observation(EXAMPLE, gap=8.0, bound=1.0, error="ValueError"), False),
+        (Observation(EXAMPLE, gap=0.0, bound=1.0), False),
+    ],
+)
+def test_a_simpler_example_is_kept_if_it_shows_the_same_fault_as_clearly(
+    tried: Observation, is_accepted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = LawRun(get_law("mbc.partition"), [subject_of()])
+    monkeypatch.setattr(run, "try_example", lambda example: replace(tried, example=example))
+    kept = _accept_if_same_fault(run, EXAMPLE, Observation(EXAMPLE, gap=9.0, bound=1.0), 5.0)
+    assert (kept is not None) == is_accepted
+
+
+class SeedsTorch(Mean):
+    def features(self, x: Tensor) -> Tensor:
+        torch.manual_seed(0)
+        return super().features(x)
+
+
+class SeedsNumpy(Mean):
+    def features(self, x: Tensor) -> Tensor:
+        np.random.seed(0)
+        return super().features(x)
+
+
+class SeedsPython(Mean):
+    def features(self, x: Tensor) -> Tensor:
+        random.seed(0)
+        return super().features(x)
+
+
+@pytest.mark.parametrize("encoder", [SeedsTorch, SeedsNumpy, SeedsPython])
+def test_a_generator_that_is_seeded_as_it_was_seeded_already_is_noticed(encoder: type[nn.Module]) -> None:
+    states = random.getstate(), np.random.get_state()
+    data = ExampleData(EXAMPLE, 3)
+    try:
+        with torch.random.fork_rng(), torch.no_grad():
+            for each in (encoder, Mean):
+                subject = subject_of(each)
+                torch.manual_seed(0), np.random.seed(0), random.seed(0)
+                assert holds(get_law("hygiene.rng").check(subject, data)) == (each is Mean)
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+
+
+class Gates(Mean):
+    """A mean that ignores the first feature of the elements, for which all gradients are zero."""
+
+    def features(self, x: Tensor) -> Tensor:
+        return super().features(torch.cat([torch.zeros_like(x[..., :1]), x[..., 1:]], -1))
+
+
+class GatesWithoutGradient(NoGradientWithMask, Gates):
+    pass
+
+
+def test_gradients_are_compared_if_some_of_them_are_zero() -> None:
+    assert holds(check("symmetry.padding", Gates, seed=2))
+    assert not holds(check("symmetry.padding", GatesWithoutGradient, seed=2))
+
+
+class Recurrent(nn.Module):
+    """Streams in one order, and cannot merge."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.cell = nn.GRU(dim_in, WIDTH, batch_first=True)
+
+    def init_state(self, batch_size: int) -> Tensor:
+        return next(self.parameters()).new_zeros(1, batch_size, WIDTH)
+
+    def update(self, state: Tensor, x: Tensor) -> Tensor:
+        new: Tensor = self.cell(x, state)[1] if x.shape[1] else state  # which refuses empty chunks
+        return new
+
+    def readout(self, state: Tensor) -> Tensor:
+        return state[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.readout(self.update(self.init_state(len(x)), x))
+
+
+def status(encoder: type[nn.Module], law: str, examples: int = 24) -> Status:
+    return Checker(encoder(3).eval(), dim_in=3).judge(law, Budget(examples=examples, min_examples=4)).status
+
+
+def test_programs_of_an_encoder_that_cannot_merge_have_no_merges() -> None:
+    assert status(Recurrent, "mbc.program", examples=200) is Status.PASS
+
+
+class StateThatGrowsOnce(LearnedStart):
+    """Starts without a number of elements, so that the first update adds a leaf to the state."""
+
+    def init_state(self, batch_size: int) -> Any:
+        return (super().init_state(batch_size).total,)
+
+    def add(self, a: Any, b: Any) -> Any:
+        return super().add(Mean.init_state(self, len(a[0]))._replace(total=a[0]) if len(a) == 1 else a, b)
+
+    def merge(self, a: Any, b: Any) -> Any:
+        raise NotImplementedError
+
+    def readout(self, state: Any) -> Tensor:
+        total: Tensor = state[0]
+        return total.tanh()
+
+
+def test_the_gradient_of_a_learned_start_is_counted_if_the_first_update_adds_a_leaf() -> None:
+    assert status(StateThatGrowsOnce, "mbc.partial_gradient") is Status.PASS
+
+
+class MeanOfMany(Mean):
+    """Refuses sets of fewer than five elements."""
+
+    min_size = 5
+
+    def readout(self, state: Any) -> Tensor:
+        if bool((state.number < self.min_size).any()):
+            raise ValueError("sets need at least 5 elements")
+        return super().readout(state)
+
+
+def test_no_set_lacks_a_chunk_if_the_others_are_too_few_elements() -> None:
+    assert status(MeanOfMany, "mbc.mask", examples=64) is Status.PASS
