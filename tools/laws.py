@@ -18,7 +18,8 @@ EFFORT = """## What each law tries
 
 *Elements* is the number of elements of the sets that are drawn, and of sets that are always tried ("in" so many
 chunks). *Data* are the kinds of elements in a batch. *Budget* is the share of the examples of a
-[profile](profiles.md) that a law gets; expensive laws get less.
+[profile](profiles.md) that a law gets; expensive laws get less. *Only if* lists what an encoder has to be or to do for
+the law to apply. *Part* says whether a failure names the part of the encoder that breaks the law.
 """
 
 
@@ -41,8 +42,16 @@ def render_section(law: Law) -> str:
 
 def render_effort(laws: Sequence[Law]) -> str:
     """Return a table of what each law tries."""
-    rows = [f"| `{law.id}` | {elements(law)} | {data(law)} | {budget(law)} |" for law in laws]
-    return "\n".join([EFFORT, "| law | elements | data | budget |", "|---|---|---|--:|", *rows, ""])
+    rows = [f"| `{law.id}` | {' | '.join(describe(law))} |" for law in laws]
+    return "\n".join(
+        [EFFORT, "| law | elements | data | budget | only if | part |", "|---|---|---|--:|---|---|", *rows, ""]
+    )
+
+
+def describe(law: Law) -> list[str]:
+    """Return the cells of a row of the table."""
+    only_if = ", ".join(requirement.__name__.replace("_", " ") for requirement in law.requires)
+    return [elements(law), data(law), budget(law), only_if, "yes" if law.locate else ""]
 
 
 def elements(law: Law) -> str:

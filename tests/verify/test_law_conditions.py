@@ -11,6 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench.records.record import Status
+from mbcbench.suites.laws import numerics
+from mbcbench.suites.laws.masked_gradients import _NO_GRADIENT, _NOT_FINITE, _OTHER_GRADIENT, _describe
+from mbcbench.suites.laws.program import _shorter_programs
 from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import get_law
@@ -26,7 +29,7 @@ EXAMPLE = Example(sizes=(2,), seed=0)
 
 @pytest.mark.parametrize(
     ("gap", "bound", "ratio"),
-    [(1.0, 0.5, 2.0), (1.0, 4.0, 0.25), (0.0, 0.5, 0.0), (1.0, 0.0, math.inf), (0.0, 0.0, 0.0)],
+    [(1.0, 0.5, 2.0), (1.0, 4.0, 0.25), (0.0, 0.5, 0.0), (0.5, 0.0, math.inf), (0.0, 0.0, 0.0)],
 )
 def test_the_ratio_of_an_observation_is_that_of_gap_and_bound(gap: float, bound: float, ratio: float) -> None:
     assert Observation(EXAMPLE, gap=gap, bound=bound).ratio == ratio
@@ -163,3 +166,73 @@ class MeanOfMany(Mean):
 
 def test_no_set_lacks_a_chunk_if_the_others_are_too_few_elements() -> None:
     assert status(MeanOfMany, "mbc.mask", examples=64) is Status.PASS
+
+
+class DrawsInOnePiece(Mean):
+    """Draws a number from the global generator when a set is encoded in one piece."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        if mask is None:
+            torch.rand(1)
+        return super().forward(x, mask)
+
+
+def test_a_number_that_is_drawn_only_for_a_set_in_one_piece_is_noticed() -> None:
+    assert not holds(check("hygiene.rng", DrawsInOnePiece))
+
+
+class ForgetsBeyond300(Mean):
+    """Encodes the first 300 elements only."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return super().forward(x[:, :300], mask)
+
+
+def test_a_large_set_whose_order_matters_is_described() -> None:
+    comparison = check("symmetry.size", ForgetsBeyond300, 512)
+    assert not holds(comparison)
+    assert comparison.note == "512 elements in another order"
+    assert holds(check("symmetry.size", ForgetsBeyond300, 256))
+
+
+@pytest.mark.parametrize(
+    ("gradient", "note"),
+    [(0.0, _NO_GRADIENT), (1.0, _OTHER_GRADIENT), (math.nan, _NOT_FINITE), (math.inf, _NOT_FINITE)],
+)
+def test_a_wrong_gradient_of_a_padded_set_is_described(gradient: float, note: str) -> None:
+    assert _describe(torch.tensor([[0.0, gradient]])) == note
+
+
+def test_a_program_is_shortened_by_a_step_or_a_number() -> None:
+    program = (("feed", 0, 2), ("merge", 1, 0))
+    assert [tuple(shorter) for shorter in _shorter_programs(program)] == [
+        (("feed", 0, 2),),
+        (("feed", 0, 2), ("merge", 0, 0)),
+        (("merge", 1, 0),),
+        (("feed", 0, 1), ("merge", 1, 0)),
+    ]
+
+
+@pytest.mark.parametrize(("encoder", "n"), [(Mean, 3), (Recurrent, 2)])
+def test_an_overflow_of_products_is_sought_with_masked_elements_if_an_encoder_takes_a_mask(
+    encoder: type[nn.Module], n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+
+    def measure(module: nn.Module, x: Tensor) -> float:
+        sizes.append(x.shape[1])
+        return math.inf
+
+    monkeypatch.setattr(numerics, "largest_product", measure)
+    lost = torch.tensor([[True, False]])
+    explained = numerics._is_overflow_of_products(subject_of(encoder), torch.zeros(2, 2, 3), lost, lost)
+    assert explained.tolist() == [[True, False]]
+    assert sizes == [n]
+
+
+def test_the_choices_of_a_masked_stream_in_train_mode_say_where_its_padding_is() -> None:
+    data = ExampleData(Example(sizes=(2, 1), kinds=(0, 0), seed=1), 3)
+    with torch.no_grad():
+        get_law("mbc.mask").check(subject_of(Mean), data)
+    padding = data.choices["positions of the padding in train mode"]
+    assert padding.sum(1).tolist() == [4, 4]
