@@ -2,7 +2,8 @@
 
 `python tools/mutants/mutants.py` draws a sample of all mutants, runs for each the tests that execute its line, and
 writes docs/mutants.json and docs/mutants.md; `make mutants` does the same. A run that was stopped goes on where it was.
-With --again, mutants that survived for no known reason are tried again, after --record of the tests that were added.
+With --again, mutants that survived for no known reason are tried again, after --record of the tests that were added;
+the page says how many were killed at first, too.
 """
 
 import argparse
@@ -105,7 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for number, mutant in enumerate(sample, 1):
             row = rows.get(mutant.id)
             if row is None or (options.again and row["fate"] == SURVIVED and mutant.id not in reasons):
-                rows[mutant.id] = row = fate(mutant, selection, settings.seconds)
+                before = {} if row is None else {"first": SURVIVED}
+                rows[mutant.id] = row = {**fate(mutant, selection, settings.seconds), **before}
                 print(f"{number} {mutant.path}:{mutant.line} {row['fate']} ({row['tests']} tests)", file=sys.stderr)
                 write(settings, total, [rows[m.id] for m in sample if m.id in rows])
     PAGE.write_text(page(json.loads(RESULTS.read_text()), REASONS))

@@ -18,10 +18,12 @@ line are run. A mutant is *killed* if a test fails. If none does, either a test 
 difference. Of {total:,} mutants, {tried} were drawn (seed {seed}), in {files} files. Each was tried with the fastest of
 its tests, up to {seconds:g} seconds of CPU time. `make mutants` repeats it.
 
-**{killed} of {tried} are killed: {share:.1%} [{low:.1%}, {high:.1%}]** (Wilson's interval at 95 %), {timeouts} of
-them by a time limit. Of the {left} that are not known to be equivalent to the original, {share_left:.1%} are killed.
-Tests were added for survivors of this sample, so the share of all mutants that are killed is lower; another `--seed`
-draws another sample.
+**{killed} of {tried} are killed: {share:.1%}**, {timeouts} of them by a time limit. Of the {left} that are not known to
+be equivalent to the original, {share_left:.1%} are killed.
+
+Tests were added for survivors of this sample. Before that, {first} were killed: {first_share:.1%} [{low:.1%},
+{high:.1%}] (Wilson's interval at 95 %), or {first_left:.1%} of those that are not known to be equivalent. These shares
+estimate those of all mutants; another `--seed` draws another sample.
 
 | change | tried | killed |
 |---|--:|--:|
@@ -38,7 +40,8 @@ draws another sample.
 Why not an existing tool? mutmut 3 does not mutate functions with decorators and the constants of modules, and derives
 the name of a module from its path, which differs here. cosmic-ray starts a process for each mutant, which imports torch
 for seconds, and rewrites the files of the repository. `tools/mutants` forks one process per mutant from one that has
-imported torch, and replaces the syntax tree of one module. Messages, names and type hints are not mutated.
+imported torch, and replaces the syntax tree of one module. Messages, names, type hints and assertions are not
+mutated.
 """
 
 
@@ -49,7 +52,8 @@ def page(results: dict[str, Any], reasons: Path) -> str:
     survivors = [row for row in rows if row["fate"] == SURVIVED]
     equivalent = sum(_reason(row, why).startswith("Equivalent") for row in survivors)
     killed, left = len(rows) - len(survivors), len(rows) - equivalent
-    interval = binomtest(killed, len(rows)).proportion_ci(0.95, method="wilson")
+    first = sum(row.get("first", row["fate"]) != SURVIVED for row in rows)
+    interval = binomtest(first, len(rows)).proportion_ci(0.95, method="wilson")
     lines = [f"- `{_line(row)}`: {_reason(row, why) or 'not explained yet.'}" for row in survivors]
     return PAGE.format(
         total=results["total"],
@@ -59,6 +63,9 @@ def page(results: dict[str, Any], reasons: Path) -> str:
         seconds=results["seconds"],
         killed=killed,
         share=killed / len(rows),
+        first=first,
+        first_share=first / len(rows),
+        first_left=first / left,
         low=interval.low,
         high=interval.high,
         timeouts=sum(row["fate"] == TIMEOUT for row in rows),

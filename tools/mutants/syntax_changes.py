@@ -34,7 +34,7 @@ _NAMES = {
     "min": "max", "max": "min", "any": "all", "all": "any", "amin": "amax", "amax": "amin", "minimum": "maximum",
     "maximum": "minimum", "argmin": "argmax", "argmax": "argmin",
 }  # fmt: skip
-
+_ASSERTIONS = {"strict", "frozen"}  # of zip and of dataclasses: only another defect would violate them
 
 _CONTEXT = 30  # characters around what differs
 
@@ -114,8 +114,10 @@ def _changes(tree: ast.Module) -> Iterator[tuple[ast.AST, str, ast.AST]]:
 
 
 def _nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield what runs and is not text: no type hints, no messages, and no branch for type checkers."""
+    """Yield what runs and is not text: no type hints, no messages, no branch for type checkers, and no assertion."""
     if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+        return
+    if isinstance(node, ast.keyword) and node.arg in _ASSERTIONS:
         return
     yield node
     for name, value in ast.iter_fields(node):
@@ -185,7 +187,7 @@ def _returned(node: ast.AST) -> Iterator[ast.AST]:
 def _keyword(node: ast.AST) -> Iterator[ast.AST]:
     if isinstance(node, ast.Call):
         for keyword in node.keywords:
-            if keyword.arg == "strict":  # of zip: an assertion, which only another defect would violate
+            if keyword.arg in _ASSERTIONS:
                 continue
             changed = copy.copy(node)
             changed.keywords = [other for other in node.keywords if other is not keyword]
