@@ -16,7 +16,7 @@ from mbcbench.suites.laws.masked_gradients import _NO_GRADIENT, _NOT_FINITE, _OT
 from mbcbench.suites.laws.program import _shorter_programs
 from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.example import Example, ExampleData
-from mbcbench.verify.law import get_law
+from mbcbench.verify.law import NotApplicable, get_law
 from mbcbench.verify.law_run import LawRun, Observation
 from mbcbench.verify.shrink import _accept_if_same_fault
 from tests.controls.base import WIDTH, Mean
@@ -236,3 +236,34 @@ def test_the_choices_of_a_masked_stream_in_train_mode_say_where_its_padding_is()
         get_law("mbc.mask").check(subject_of(Mean), data)
     padding = data.choices["positions of the padding in train mode"]
     assert padding.sum(1).tolist() == [4, 4]
+
+
+class SmallSum(Mean):
+    """A sum whose encoding is far below one."""
+
+    def readout(self, state: Any) -> Tensor:
+        total: Tensor = state.total
+        return total * 1e-3
+
+
+def test_the_error_of_an_encoding_below_one_is_relative_to_it() -> None:
+    encoder = subject_of(SmallSum).in_dtype(torch.float32)
+    data = ExampleData(Example(sizes=(7,) * 9, kinds=(0, 1, 2, 3), seed=1), 3)
+    with torch.no_grad():
+        assert float(numerics._relative_error(encoder, data, torch.float32).max()) > 0.01
+
+
+class Pairs(nn.Module):
+    """An output for each pair of elements."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[..., 0].unsqueeze(1) * x[..., 0].unsqueeze(2)
+
+
+def test_a_layer_with_an_output_for_each_pair_is_not_tried_on_sets_with_too_many() -> None:
+    assert holds(check("symmetry.elements", Pairs, 8))
+    with pytest.raises(NotApplicable, match="3000 elements have too many outputs, one for each combination of 2"):
+        check("symmetry.elements", Pairs, 3000)
