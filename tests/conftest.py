@@ -1,6 +1,7 @@
 """Fixtures: plug-ins that are installed for one test, in place of those of this repository."""
 
 import gc
+import math
 import os
 import signal
 import sys
@@ -157,6 +158,8 @@ def program(
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])  # to which folders of encoders are added
+    # What is printed must not depend on the speed of the machine.
+    monkeypatch.setattr("mbcbench.execution.progress.SECONDS_BETWEEN_LINES", math.inf)
 
     def call(*arguments: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:

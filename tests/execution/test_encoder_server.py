@@ -86,7 +86,7 @@ def module(tmp_path: Path) -> Module:
     return module
 
 
-def serve(*cells: Cell, seconds: float = 20.0) -> list[Record]:
+def serve(*cells: Cell, seconds: float = 300.0) -> list[Record]:
     """Return the first record of each cell, in the order of the cells."""
     jobs = [Job(cell, Limits(seconds=seconds, memory_bytes=2**29)) for cell in cells]
     with EncoderServers({cell.encoder for cell in cells}) as servers:
@@ -238,7 +238,7 @@ def test_ctrl_c_while_a_server_starts_leaves_no_process(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(encoder_server._Server, "start", interrupted)
-    job = Job(module.probe(), Limits(seconds=20, memory_bytes=2**29))
+    job = Job(module.probe(), Limits(seconds=300, memory_bytes=2**29))
     with pytest.raises(KeyboardInterrupt), EncoderServers({job.cell.encoder}) as servers:
         list(runner.run([job], workers=1, servers=servers))
     assert not [child for child in multiprocessing.active_children() if child.name == encoder_server.NAME]

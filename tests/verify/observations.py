@@ -1,0 +1,99 @@
+"""What laws say about given examples: `python -m tests.verify.observations` writes observations.jsonl.
+
+A counterexample is replayed from its numbers and its seed. So a law has to make the same choices for them in each
+version, and to see the same gap. What depends on the rounding of a machine is left out: bounds, and gaps below them.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mbcbench import registry
+from mbcbench.protocol.spec import EncoderSpec
+from mbcbench.suites.laws.program import program_example
+from mbcbench.verify.checker import Checker
+from mbcbench.verify.culprit import find_culprit
+from mbcbench.verify.example import ALL_KINDS, TIE_FREE_KINDS, Example
+from mbcbench.verify.isolation import isolated
+from mbcbench.verify.law import Law, get_law
+from mbcbench.verify.law_run import LawRun, Observation
+from tests.controls import controls
+from tests.controls.base import Mean, Slots, Softmax
+
+PATH = Path(__file__).with_suffix(".jsonl")
+WIDTH, MAX_SIZE, DIGITS = 3, 300, 6
+SOUND = (Mean, Softmax, Slots)
+UNREPEATABLE = {"SlotsOfProcess"}  # draws other slots in each run
+EXAMPLES = (
+    Example(sizes=(2, 1), kinds=(0, 9), seed=1),
+    Example(sizes=(3, 1, 4), kinds=ALL_KINDS, arrangement="shuffled", seed=2, variant=1),
+    Example(sizes=(1, 5, 2, 1), kinds=TIE_FREE_KINDS, arrangement="interleaved", seed=4, variant=2),
+)
+PROGRAMS = (
+    (("feed", 0, 1), ("feed", 1, 2), ("merge", 1, 0), ("read", 0)),
+    (("feed", 0, 2), ("reload", 0), ("feed", 0, 1), ("merge", 0, 0)),
+)
+
+
+def examples_of(law: Law) -> list[Example]:
+    """Return the examples on which a law is observed."""
+    if law.explore:
+        return [program_example(steps, variant) for variant, steps in enumerate(PROGRAMS)]
+    given = [example for example in (*law.fixed, *law.first) if example.n <= MAX_SIZE]
+    return given[:3] if law.fixed else [*EXAMPLES, *given]
+
+
+def observe(law_id: str) -> Iterator[dict[str, Any]]:
+    """Yield what a law says about its controls, and about sound encoders."""
+    law = get_law(law_id)
+    wrong = [control.spec for control in controls() if control.breaks == law_id and control.name not in UNREPEATABLE]
+    for spec in [*wrong, *(EncoderSpec(name=encoder.__name__, factory=encoder) for encoder in SOUND)]:
+        checker = Checker(spec, dim_in=WIDTH, seed=0)
+        subjects = checker.subjects()
+        if (checker.is_plain and law.needs_streaming) or any(requirement(subjects[0]) for requirement in law.requires):
+            continue
+        run = LawRun(law, subjects)
+        for example in map(checker.domain.fit, examples_of(law)):
+            with isolated(0), torch.no_grad():
+                observation = run.try_example(example)
+                is_located = observation.is_counterexample and not observation.error
+                culprit = find_culprit(law, subjects, example) if is_located else ""
+            yield {"law": law_id, "encoder": spec.name, **summary(observation), "culprit": culprit}
+
+
+def summary(observation: Observation) -> dict[str, Any]:
+    """Return what of an observation does not depend on rounding."""
+    is_broken = observation.is_counterexample
+    outcome = "broken" if is_broken else "undecided" if observation.is_undecided else "kept"
+    return {
+        "sizes": list(observation.example.sizes),
+        "outcome": outcome if observation.is_applicable else "does not apply",
+        "gap": rounded(observation.gap) if is_broken and not observation.error else None,
+        "note": observation.note if is_broken or not observation.is_applicable else "",
+        "error": observation.error.partition(" (")[0],  # without the line
+        "choices": rounded(observation.choices),
+    }
+
+
+def rounded(value: Any) -> Any:
+    """Return a JSON value with numbers of a few digits."""
+    if isinstance(value, dict):
+        return {key: rounded(each) for key, each in value.items()}
+    if isinstance(value, torch.Tensor):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [rounded(each) for each in value]
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+
+
+def main() -> None:
+    """Write the observations of all laws."""
+    rows = (row for law in registry.plugins(registry.LAWS) for row in observe(law))
+    PATH.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+
+if __name__ == "__main__":
+    main()
