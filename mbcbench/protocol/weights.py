@@ -4,7 +4,7 @@ A checkpoint holds the names of the encoder behind some prefix, such as `model.`
 (DistributedDataParallel) or `_orig_mod.` (torch.compile), possibly in a dict under some key and next to other weights.
 """
 
-import zipfile
+import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from mbcbench.protocol.adapter import Adapter
 
 FIX = "give the width (--dim-in) and the --hyper of its training"
 MAX_DICTS = 100_000  # searched for weights; an optimizer has one for each parameter
+ARCHIVE = b"PK\x03\x04"  # how a ZIP archive begins
 _EXTRA_STATE = "_extra_state"  # name of what `Module.get_extra_state` returns, often not a tensor
 NAMES_SHOWN = 3  # of missing or unexpected weights
 
@@ -68,7 +69,7 @@ def _read(file: Path) -> Mapping[str, Any]:
             return safetensors.torch.load_file(file)
         content: object = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise many types
-        if zipfile.is_zipfile(file):
+        if isinstance(error, pickle.UnpicklingError) and _is_archive(file):
             fix = f"torch.save(torch.load({str(file)!r}, weights_only=False).state_dict(), 'weights.pt')"
             raise UsageError(f"{file} holds Python objects, not only tensors; if you trust it: {fix}") from error
         raise UsageError(f"{file} is not a file of weights that torch or safetensors saved") from error
@@ -77,6 +78,12 @@ def _read(file: Path) -> Mapping[str, Any]:
     if any(number >= MAX_DICTS for number, _ in enumerate(_dicts(content))):  # dicts may hold one another many times
         raise UsageError(f"{file} holds more than {MAX_DICTS:,} dicts; save the state_dict alone")
     return content
+
+
+def _is_archive(file: Path) -> bool:
+    """Return True if a file begins like those of torch.save, which are ZIP archives."""
+    with file.open("rb") as content:
+        return content.read(len(ARCHIVE)) == ARCHIVE
 
 
 def _find(content: Mapping[str, Any], names: Mapping[str, Any], file: Path, name: str, key: str) -> Weights:

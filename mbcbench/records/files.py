@@ -34,6 +34,7 @@ CELL_FIELDS = ("suite", "case", "encoder", "seed", "dtype", "device")
 MAPPINGS = ("params", "detail", "identity")  # their entries are shared one by one
 DEFAULTS: Fields = {f.name: f.default for f in fields(Record) if f.default is not MISSING}
 DEFAULTS |= {"params": {}, "detail": {}}
+MAX_TEXT_BYTES, MAX_DICTIONARY_BYTES = 2**29, 2**27  # of a compressed file, when it is unpacked
 
 
 class CellRecords(NamedTuple):
@@ -175,8 +176,12 @@ def write_compressed(path: Path, text: str) -> None:
 def _read_text(path: Path) -> str:
     if path.exists():
         return path.read_text(encoding="utf-8")
-    with lzma.open(_compressed(path), "rt", encoding="utf-8") as file:
-        return file.read()
+    # A file of a stranger may ask for more memory than there is, or be unpacked to a thousand times its size.
+    unpacking = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_DICTIONARY_BYTES)
+    content = unpacking.decompress(_compressed(path).read_bytes(), MAX_TEXT_BYTES)
+    if not unpacking.eof:
+        raise EOFError(f"it is cut off, or longer than {MAX_TEXT_BYTES // 2**20} MiB")
+    return content.decode("utf-8")
 
 
 def _compressed(path: Path) -> Path:

@@ -1,5 +1,6 @@
 """Trained weights: state_dicts, checkpoints of training loops, and files that hold none."""
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,13 @@ def test_a_file_of_another_kind_is_not_loaded(tmp_path: Path) -> None:
         (tmp_path / name).write_text("import torch\n")
         with pytest.raises(UsageError, match="is not a file of weights that torch or safetensors saved"):
             load_weights(network(), tmp_path / name, "mine")
+
+
+def test_a_damaged_archive_is_one_line(tmp_path: Path) -> None:
+    disks = struct.pack("<4sLQL", b"PK\x06\x07", 0, 0, 2)  # of an archive on two disks, which zipfile does not read
+    (tmp_path / "w.pt").write_bytes(b"PK\x03\x04" + bytes(30) + disks + b"PK\x05\x06" + bytes(18))
+    with pytest.raises(UsageError, match=r"w\.pt is not a file of weights that torch or safetensors saved"):
+        load_weights(network(), tmp_path / "w.pt", "mine")
 
 
 def test_a_missing_file_is_found_before_anything_is_built(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mbcbench.errors import UsageError
-from mbcbench.records import store
+from mbcbench.records import files, store
 from mbcbench.records.cell import Cell
 from mbcbench.records.files import (
     CELLS,
@@ -54,6 +54,23 @@ def test_a_packed_run_that_is_damaged_is_refused_in_one_line(tmp_path: Path) -> 
     packed.write_bytes(packed.read_bytes()[:-20])
     with pytest.raises(UsageError, match=r"cannot read .*records\.jsonl \(.*\); remove it"):
         store.records(folder)
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "message"),
+    [
+        ("MAX_TEXT_BYTES", 100, "it is cut off, or longer than 0 MiB"),
+        ("MAX_DICTIONARY_BYTES", 2**20, "Memory usage limit exceeded"),
+    ],
+)
+def test_a_packed_run_that_needs_too_much_memory_is_refused_in_one_line(
+    limit: str, value: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_run(tmp_path, CELL.record(Status.OK, value=0.5))
+    pack.main([str(folder)])
+    monkeypatch.setattr(files, limit, value)
+    with pytest.raises(UsageError, match=rf"cannot read .*cells\.jsonl \(.*{message}\); remove it"):
+        read_cells(folder / CELLS)
 
 
 def as_json(records: list[Record]) -> list[str]:

@@ -1,6 +1,9 @@
 """Outcomes of single test items, packed as text."""
 
+import base64
 import json
+import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -83,3 +86,14 @@ def test_damaged_text_is_refused_in_one_line(text: str) -> None:
         unpack(text)
 
     assert "\n" not in str(raised.value)
+
+
+def test_text_that_unpacks_to_more_than_it_says_needs_no_memory_for_it() -> None:
+    bomb = base64.b64encode(zlib.compress(bytes(10**8))).decode()
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="2 bytes for 8 items, expected 1"):
+            unpack(f"b:8:{bomb}")
+        assert tracemalloc.get_traced_memory()[1] < 10**7
+    finally:
+        tracemalloc.stop()

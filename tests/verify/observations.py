@@ -1,7 +1,9 @@
-"""What laws say about given examples: `python -m tests.verify.observations` writes observations.jsonl.
+"""What laws say about given examples, and which counterexamples they find: in observations.jsonl and searches.jsonl.
 
 A counterexample is replayed from its numbers and its seed. So a law has to make the same choices for them in each
 version, and to see the same gap. What depends on the rounding of a machine is left out: bounds, and gaps below them.
+Searches are so short that they end before examples are drawn, which depends on the version of Hypothesis.
+`python -m tests.verify.observations` writes both files.
 """
 
 import json
@@ -14,7 +16,7 @@ import torch
 from mbcbench import registry
 from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.suites.laws.program import program_example
-from mbcbench.verify.checker import Checker
+from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.culprit import find_culprit
 from mbcbench.verify.example import ALL_KINDS, TIE_FREE_KINDS, Example
 from mbcbench.verify.isolation import isolated
@@ -23,9 +25,10 @@ from mbcbench.verify.law_run import LawRun, Observation
 from tests.controls import controls
 from tests.controls.base import Mean, Slots, Softmax
 
-PATH = Path(__file__).with_suffix(".jsonl")
+OBSERVATIONS, SEARCHES = (Path(__file__).with_name(f"{name}.jsonl") for name in ("observations", "searches"))
 WIDTH, MAX_SIZE, DIGITS = 3, 300, 6
 SOUND = (Mean, Softmax, Slots)
+SHORT, MAX_TRIED = Budget(examples=64, min_examples=1), 48  # sets
 UNREPEATABLE = {"SlotsOfProcess"}  # draws other slots in each run
 EXAMPLES = (
     Example(sizes=(2, 1), kinds=(0, 9), seed=1),
@@ -89,10 +92,28 @@ def rounded(value: Any) -> Any:
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
+def search(law_id: str) -> Iterator[dict[str, Any]]:
+    """Yield the counterexamples that a law finds on its controls without drawing examples."""
+    law = get_law(law_id)
+    for control in controls():
+        if control.breaks != law_id or control.name in UNREPEATABLE:
+            continue
+        found = Checker(control.spec, dim_in=WIDTH, seed=0).try_law(law, SHORT).search
+        if found is None or found.counterexample is None or found.examples > MAX_TRIED:
+            continue
+        example, error = found.counterexample.example, found.counterexample.error.partition(" (")[0]
+        yield {
+            "law": law_id, "encoder": control.name, "tried": found.examples, "sizes": list(example.sizes),
+            "kinds": list(example.kinds), "arrangement": example.arrangement, "seed": example.seed,
+            "variant": example.variant, "program": rounded(example.program), "error": error, "culprit": found.culprit,
+        }  # fmt: skip
+
+
 def main() -> None:
-    """Write the observations of all laws."""
-    rows = (row for law in registry.plugins(registry.LAWS) for row in observe(law))
-    PATH.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    """Write the observations and searches of all laws."""
+    for path, rows_of in ((OBSERVATIONS, observe), (SEARCHES, search)):
+        rows = (row for law in registry.plugins(registry.LAWS) for row in rows_of(law))
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
 
 
 if __name__ == "__main__":

@@ -5,21 +5,23 @@ After intended changes, `python -m tests.verify.observations` writes what the la
 
 import json
 import math
+from collections.abc import Iterable
 from functools import cache
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mbcbench import registry
-from tests.verify.observations import PATH, observe
+from tests.verify.observations import OBSERVATIONS, SEARCHES, observe, search
 
 LAWS = list(registry.plugins(registry.LAWS))
 
 
 @cache
-def stored() -> dict[str, list[dict[str, Any]]]:
-    rows = [json.loads(line) for line in PATH.read_text().splitlines()]
+def stored(path: Path) -> dict[str, list[dict[str, Any]]]:
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
     return {law: list(group) for law, group in groupby(rows, key=lambda row: str(row["law"]))}
 
 
@@ -34,15 +36,27 @@ def is_same(value: Any, other: Any) -> bool:
     return type(value) is type(other) and bool(value == other)
 
 
+def assert_same(rows: Iterable[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    for row, stored_row in zip(rows, expected, strict=True):
+        different = {
+            key: (value, row.get(key)) for key, value in stored_row.items() if not is_same(value, row.get(key))
+        }
+        assert not different, (row["encoder"], row["sizes"])
+
+
 def test_every_law_is_observed_where_it_is_broken_or_kept() -> None:
-    assert list(stored()) == LAWS
-    outcomes = [row["outcome"] for rows in stored().values() for row in rows]
+    assert list(stored(OBSERVATIONS)) == LAWS
+    outcomes = [row["outcome"] for rows in stored(OBSERVATIONS).values() for row in rows]
     assert outcomes.count("broken") > 400
     assert outcomes.count("kept") > 300
 
 
 @pytest.mark.parametrize("law", LAWS)
 def test_a_law_says_the_same_about_an_example(law: str) -> None:
-    for row, expected in zip(observe(law), stored()[law], strict=True):
-        different = {key: (value, row.get(key)) for key, value in expected.items() if not is_same(value, row.get(key))}
-        assert not different, (row["encoder"], row["sizes"])
+    assert_same(observe(law), stored(OBSERVATIONS)[law])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("law", stored(SEARCHES))
+def test_a_law_finds_the_same_counterexample(law: str) -> None:
+    assert_same(search(law), stored(SEARCHES)[law])
