@@ -11,17 +11,21 @@ import torch
 from torch import Tensor, nn
 
 from mbcbench.records.record import Status
-from mbcbench.suites.laws import numerics
+from mbcbench.suites.laws import masks, numerics, states
 from mbcbench.suites.laws.masked_gradients import _NO_GRADIENT, _NOT_FINITE, _OTHER_GRADIENT, _describe
 from mbcbench.suites.laws.program import _shorter_programs
+from mbcbench.verify import tolerance
 from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.example import Example, ExampleData
-from mbcbench.verify.law import NotApplicable, get_law
+from mbcbench.verify.law import Law, NotApplicable, get_law
 from mbcbench.verify.law_run import LawRun, Observation
 from mbcbench.verify.shrink import _accept_if_same_fault
+from mbcbench.verify.subject import Subject
+from mbcbench.verify.tolerance import MAX_RELATIVE_BOUND, Comparison
 from tests.controls.base import WIDTH, Mean
 from tests.controls.gradients import LearnedStart
 from tests.controls.masks import NoGradientWithMask
+from tests.controls.merge import MergeForgetsCount
 from tests.verify.helpers import check, holds, subject_of
 
 EXAMPLE = Example(sizes=(2,), seed=0)
@@ -224,9 +228,9 @@ def test_an_overflow_of_products_is_sought_with_masked_elements_if_an_encoder_ta
         return math.inf
 
     monkeypatch.setattr(numerics, "largest_product", measure)
-    lost = torch.tensor([[True, False]])
+    lost = torch.tensor([[True, False], [False, False]])
     explained = numerics._is_overflow_of_products(subject_of(encoder), torch.zeros(2, 2, 3), lost, lost)
-    assert explained.tolist() == [[True, False]]
+    assert explained.tolist() == [[True, False], [True, False]]
     assert sizes == [n]
 
 
@@ -267,3 +271,61 @@ def test_a_layer_with_an_output_for_each_pair_is_not_tried_on_sets_with_too_many
     assert holds(check("symmetry.elements", Pairs, 8))
     with pytest.raises(NotApplicable, match="3000 elements have too many outputs, one for each combination of 2"):
         check("symmetry.elements", Pairs, 3000)
+
+
+class RefusesToMerge(Mean):
+    def merge(self, a: Any, b: Any) -> Any:
+        raise ValueError("these states cannot be merged")
+
+
+def test_elements_are_moved_apart_in_proportion_to_their_size() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.tensor([0.0, 1e-3, 1.0, 1e3], dtype=torch.float64).repeat(100, 1)
+    moved = (tolerance.jitter(x, generator) - x).abs().amax(0).tolist()
+    assert moved == pytest.approx([1e-6, 1e-6, 1e-6, 1e-3], rel=0.2)
+
+
+def test_encodings_of_another_shape_differ() -> None:
+    whole = torch.zeros(2, 3, dtype=torch.float64)
+    assert numerics._differ(subject_of(), whole, torch.zeros(2, 3, 1, dtype=torch.float64)).tolist() == [True, True]
+    assert numerics._differ(subject_of(), whole, whole).tolist() == [False, False]
+
+
+class KeepsPositive(nn.Module):
+    """Encodes a set as those of its elements that are positive in all sets of the batch."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, (x[..., 0] > 0).all(0)]
+
+
+def test_encodings_whose_size_depends_on_the_data_are_no_affine_function() -> None:
+    assert holds(check("substance.attention", KeepsPositive, 5))
+
+
+def test_a_bound_is_never_larger_than_an_error() -> None:
+    def check_nothing(subject: Subject, data: ExampleData) -> Comparison:
+        one = torch.ones(len(data.x), dtype=torch.float64)
+        return Comparison(gap=0 * one, bound=one, scale=one)
+
+    with torch.no_grad():
+        observation = LawRun(Law(id="of.bound", check=check_nothing), [subject_of(ForgetsBeyond300)]).try_example(
+            EXAMPLE
+        )
+    assert 0 < observation.relative_bound <= MAX_RELATIVE_BOUND * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(("encoder", "is_wrong"), [(Mean, False), (MergeForgetsCount, True), (RefusesToMerge, False)])
+def test_a_merge_is_wrong_if_states_without_masks_do_not_merge(encoder: type[nn.Module], is_wrong: bool) -> None:
+    with torch.no_grad():
+        assert masks._merges_wrongly(subject_of(encoder), ExampleData(Example(sizes=(2, 1), seed=0), 3)) == is_wrong
+
+
+@pytest.mark.parametrize(("step", "is_unusual"), [(10.0, False), (1e5, True)])
+def test_a_step_that_is_small_beside_the_encoding_is_not_unusual(step: float, is_unusual: bool) -> None:
+    level = torch.full((1, 2), 1e3, dtype=torch.float64)
+    encodings = [level] * (2 * states._STEPS_BEFORE_LIMIT)
+    later = [level + step * states._NOTICEABLE] * 3
+    assert states._has_unusual_step([*encodings, *later], 1.0) == is_unusual
