@@ -6,7 +6,7 @@ from pathlib import Path
 import mutants_page
 import pytest
 from mutants import ROOT, TESTS
-from selection import Selection
+from selection import OBSERVATIONS, Selection
 from syntax_changes import Mutant, mutants, mutated
 
 SOURCE = '''\
@@ -86,6 +86,18 @@ def test_the_fastest_tests_that_execute_a_line_are_run_up_to_a_limit(root: Path)
 def test_what_runs_at_import_belongs_to_the_tests_of_what_uses_it(root: Path) -> None:
     assert SELECTION.tests_of(mutant(3), root, 100.0) == ["fast", "slow", "slower"]  # LIMIT is read in line 9
     assert SELECTION.tests_of(mutant(7), root, 100.0) == ["fast", "other", "slow", "slower"]
+
+
+def test_a_line_that_no_test_executes_may_run_in_processes_of_all_tests_of_its_file(root: Path) -> None:
+    selection = Selection(SELECTION.seconds, {"a.py": {10: ["fast"], 11: ["other"]}})
+    assert selection.tests_of(mutant(9), root, 100.0) == ["fast", "other"]
+
+
+def test_tests_that_compare_everything_have_half_of_the_time(root: Path) -> None:
+    thorough = [f"{OBSERVATIONS}::{name}" for name in "abc"]
+    selection = Selection(dict.fromkeys(thorough, 2.0) | {"fast": 0.1}, {"a.py": {9: [*thorough, "fast"]}})
+    assert selection.tests_of(mutant(9), root, 9.0) == ["fast", thorough[2], *thorough[:2]]
+    assert selection.tests_of(mutant(9), root, 5.0) == ["fast", thorough[1], thorough[0]]
 
 
 def test_recorded_tests_replace_those_of_the_same_name(tmp_path: Path) -> None:

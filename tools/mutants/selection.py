@@ -33,7 +33,10 @@ class Selection:
 
         Half of the time is for those that compare everything that a law says: they are slow, and notice most.
         """
-        executing = sorted(self._executing(mutant, root), key=lambda test: (self.seconds.get(test, 0.0), test))
+        executing = sorted(
+            self._executing(mutant, root) or self._of_file(mutant.path),
+            key=lambda test: (self.seconds.get(test, 0.0), test),
+        )
         thorough = self._within(limit / 2, [test for test in executing if _file(test) == OBSERVATIONS])
         others = self._within(
             limit - sum(self.seconds.get(test, 0.0) for test in thorough),
@@ -45,6 +48,10 @@ class Selection:
         """Return the first of some tests that take less than a limit together."""
         total = accumulate(self.seconds.get(test, 0.0) for test in tests)
         return [test for test, seconds in zip(tests, total, strict=True) if seconds <= limit]
+
+    def _of_file(self, path: str) -> set[str]:
+        """Return the tests that execute a line of a file; processes that they start may execute others."""
+        return {test for tests in self.lines.get(path, {}).values() for test in tests}
 
     def _executing(self, mutant: Mutant, root: Path) -> set[str]:
         """Return the tests that execute a line.
