@@ -19,7 +19,7 @@ from mbcbench.verify.checker import Budget, Checker
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law, NotApplicable, get_law
 from mbcbench.verify.law_run import LawRun, Observation
-from mbcbench.verify.shrink import _accept_if_same_fault
+from mbcbench.verify.shrink import _accept_if_same_fault, _simpler_values
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import MAX_RELATIVE_BOUND, Comparison
 from tests.controls.base import WIDTH, Mean
@@ -329,3 +329,14 @@ def test_a_step_that_is_small_beside_the_encoding_is_not_unusual(step: float, is
     encodings = [level] * (2 * states._STEPS_BEFORE_LIMIT)
     later = [level + step * states._NOTICEABLE] * 3
     assert states._has_unusual_step([*encodings, *later], 1.0) == is_unusual
+
+
+def test_the_simplest_elements_are_ones_then_counted_then_rounded() -> None:
+    simpler = [values.tolist() for values in _simpler_values(np.array([[0.126, 2.0], [-1.5, 0.0]]))]
+    assert simpler == [
+        [[1.0, 0.0], [1.0, 0.0]],
+        [[0.0, 0.0], [1.0, 0.0]],
+        [[0.0, 2.0], [-2.0, 0.0]],
+        [[0.1, 2.0], [-1.5, 0.0]],
+        [[0.13, 2.0], [-1.5, 0.0]],
+    ]
