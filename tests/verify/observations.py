@@ -34,6 +34,7 @@ EXAMPLES = (
     Example(sizes=(2, 1), kinds=(0, 9), seed=1),
     Example(sizes=(3, 1, 4), kinds=ALL_KINDS, arrangement="shuffled", seed=2, variant=1),
     Example(sizes=(1, 5, 2, 1), kinds=TIE_FREE_KINDS, arrangement="interleaved", seed=4, variant=2),
+    *(Example(sizes=(1, 2), kinds=(0,), seed=seed) for seed in (3, 6, 7)),
 )
 PROGRAMS = (
     (("feed", 0, 1), ("feed", 1, 2), ("merge", 1, 0), ("read", 0)),

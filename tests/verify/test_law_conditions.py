@@ -340,3 +340,14 @@ def test_the_simplest_elements_are_ones_then_counted_then_rounded() -> None:
         [[0.1, 2.0], [-1.5, 0.0]],
         [[0.13, 2.0], [-1.5, 0.0]],
     ]
+
+
+@pytest.mark.parametrize(("gap", "is_broken"), [(0.7e-6, False), (1.4e-6, True)])
+def test_a_gap_is_negligible_up_to_a_millionth_of_an_epsilon(gap: float, is_broken: bool) -> None:
+    def check_gap(subject: Subject, data: ExampleData) -> Comparison:
+        one = torch.ones(len(data.x), dtype=torch.float64)
+        return Comparison(gap=gap * torch.finfo(torch.float64).eps * one, bound=0 * one, scale=one)
+
+    with torch.no_grad():
+        observation = LawRun(Law(id="of.gap", check=check_gap), [subject_of()]).try_example(EXAMPLE)
+    assert observation.is_counterexample == is_broken

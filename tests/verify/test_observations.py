@@ -17,6 +17,7 @@ from mbcbench import registry
 from tests.verify.observations import OBSERVATIONS, SEARCHES, observe, search
 
 LAWS = list(registry.plugins(registry.LAWS))
+SLOW = ("mbc.distributed", "mbc.memory", "symmetry.padding")
 
 
 @cache
@@ -51,7 +52,7 @@ def test_every_law_is_observed_where_it_is_broken_or_kept() -> None:
     assert outcomes.count("kept") > 300
 
 
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("law", [pytest.param(law, marks=[pytest.mark.slow] if law in SLOW else []) for law in LAWS])
 def test_a_law_says_the_same_about_an_example(law: str) -> None:
     assert_same(observe(law), stored(OBSERVATIONS)[law])
 
