@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from pins import read_pins
+from pins import canonical, read_pins
 
 from mbcbench.errors import EXTRAS, UsageError, one_line, require
 
@@ -42,12 +42,8 @@ class Sum(nn.Module):
 """
 
 
-def normalised(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def names(requirements: list[str]) -> set[str]:
-    return {normalised(match[0]) for text in requirements if (match := re.match(r"[\w.-]+", text))}
+    return {canonical(match[0]) for text in requirements if (match := re.match(r"[\w.-]+", text))}
 
 
 CORE = names(PROJECT["dependencies"])
@@ -60,7 +56,7 @@ packages_distributions = cache(metadata.packages_distributions)  # it reads the 
 def distributions(module: str) -> set[str]:
     """The distributions that provide a module."""
     known = packages_distributions().get(module, [UNINSTALLED.get(module, "")])
-    return {normalised(name) for name in known}
+    return {canonical(name) for name in known}
 
 
 @cache
@@ -101,7 +97,7 @@ def test_what_is_declared_is_used() -> None:
 
 @pytest.mark.parametrize(("module", "extra"), EXTRAS.items())
 def test_an_optional_library_is_in_its_extra(module: str, extra: str) -> None:
-    known = distributions(module) - {""} or {normalised(module)}
+    known = distributions(module) - {""} or {canonical(module)}
     assert known & OPTIONAL[extra]
 
 

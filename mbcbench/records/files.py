@@ -179,8 +179,8 @@ def _read_text(path: Path) -> str:
     # A file of a stranger may ask for more memory than there is, or be unpacked to a thousand times its size.
     unpacking = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_DICTIONARY_BYTES)
     content = unpacking.decompress(_compressed(path).read_bytes(), MAX_TEXT_BYTES)
-    if not unpacking.eof:
-        raise EOFError(f"it is cut off, or longer than {MAX_TEXT_BYTES // 2**20} MiB")
+    if not unpacking.eof or unpacking.unused_data:
+        raise EOFError(f"it is cut off, longer than {MAX_TEXT_BYTES // 2**20} MiB, or followed by other data")
     return content.decode("utf-8")
 
 

@@ -48,12 +48,15 @@ def unpack(text: str) -> Outcomes:
         raise ValueError(f"packed outcomes begin with {text[:20]!r}; expected 'b:LENGTH:' or 'f:LENGTH:'")
     count = int(length)
     size = (count + 7) // 8 if kind == BOOLEANS else count * HALF.itemsize
+    unpacking = zlib.decompressobj()
     try:
-        data = zlib.decompressobj().decompress(base64.b64decode(encoded, validate=True), min(size, MAX_BYTES) + 1)
+        data = unpacking.decompress(base64.b64decode(encoded, validate=True), min(size, MAX_BYTES) + 1)
     except (binascii.Error, ValueError, zlib.error) as error:
         raise ValueError(f"packed outcomes are damaged: {error}") from error
     if len(data) != size:
         raise ValueError(f"packed outcomes are damaged: {len(data)} bytes for {count} items, expected {size}")
+    if not unpacking.eof:
+        raise ValueError("packed outcomes are damaged: they are cut off")
     if kind == BOOLEANS:
         return np.unpackbits(np.frombuffer(data, np.uint8), count=count).astype(np.bool_)
     return np.frombuffer(data, HALF).astype(np.float16)

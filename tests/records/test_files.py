@@ -2,6 +2,7 @@
 
 import json
 import lzma
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,11 +48,12 @@ def test_a_packed_run_is_read_like_any_other(tmp_path: Path) -> None:
     assert store.find(folder.name, tmp_path) == folder
 
 
-def test_a_packed_run_that_is_damaged_is_refused_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [lambda content: content[:-20], lambda content: content + content])
+def test_a_packed_run_that_is_damaged_is_refused_in_one_line(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     folder = make_run(tmp_path, CELL.record(Status.OK, value=0.5))
     pack.main([str(folder)])
     packed = folder / f"{RECORDS}.xz"
-    packed.write_bytes(packed.read_bytes()[:-20])
+    packed.write_bytes(damage(packed.read_bytes()))
     with pytest.raises(UsageError, match=r"cannot read .*records\.jsonl \(.*\); remove it"):
         store.records(folder)
 
@@ -59,7 +61,7 @@ def test_a_packed_run_that_is_damaged_is_refused_in_one_line(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("limit", "value", "message"),
     [
-        ("MAX_TEXT_BYTES", 100, "it is cut off, or longer than 0 MiB"),
+        ("MAX_TEXT_BYTES", 100, "it is cut off, longer than 0 MiB, or followed by other data"),
         ("MAX_DICTIONARY_BYTES", 2**20, "Memory usage limit exceeded"),
     ],
 )

@@ -88,6 +88,13 @@ def test_damaged_text_is_refused_in_one_line(text: str) -> None:
     assert "\n" not in str(raised.value)
 
 
+def test_text_without_its_checksum_is_refused() -> None:
+    data = zlib.compress(np.packbits([True] * 9).tobytes())
+    assert unpack(f"b:9:{base64.b64encode(data).decode()}").all()
+    with pytest.raises(ValueError, match="packed outcomes are damaged: they are cut off"):
+        unpack(f"b:9:{base64.b64encode(data[:-4]).decode()}")
+
+
 def test_text_that_unpacks_to_more_than_it_says_needs_no_memory_for_it() -> None:
     bomb = base64.b64encode(zlib.compress(bytes(10**8))).decode()
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""What laws say about given examples, and which counterexamples they find: in observations.jsonl and searches.jsonl.
+"""Observe what laws say about examples (observations.jsonl) and which counterexamples they find (searches.jsonl).
 
 A counterexample is replayed from its numbers and its seed. So a law has to make the same choices for them in each
 version, and to see the same gap. What depends on the rounding of a machine is left out: bounds, and gaps below them.
@@ -23,7 +23,7 @@ from mbcbench.verify.example import ALL_KINDS, TIE_FREE_KINDS, Example
 from mbcbench.verify.isolation import isolated
 from mbcbench.verify.law import Law, get_law
 from mbcbench.verify.law_run import LawRun, Observation
-from tests.controls import controls
+from tests.controls import Control, controls
 from tests.controls.base import Mean, Slots, Softmax
 
 OBSERVATIONS, SEARCHES = (Path(__file__).with_name(f"{name}.jsonl") for name in ("observations", "searches"))
@@ -53,11 +53,16 @@ def examples_of(law: Law) -> list[Example]:
     return given[:3] if law.fixed else [*EXAMPLES, *given]
 
 
+def controls_of(law_id: str) -> list[Control]:
+    """Return the controls of a law that are the same in each process."""
+    return [control for control in controls() if control.breaks == law_id and control.name not in UNREPEATABLE]
+
+
 def observe(law_id: str) -> Iterator[dict[str, Any]]:
     """Yield what a law says about its controls, and about sound encoders."""
     law = get_law(law_id)
-    wrong = [control.spec for control in controls() if control.breaks == law_id and control.name not in UNREPEATABLE]
-    for spec in [*wrong, *(EncoderSpec(name=encoder.__name__, factory=encoder) for encoder in SOUND)]:
+    sound = [EncoderSpec(name=encoder.__name__, factory=encoder) for encoder in SOUND]
+    for spec in [*(control.spec for control in controls_of(law_id)), *sound]:
         checker = Checker(spec, dim_in=WIDTH, seed=0)
         subjects = checker.subjects()
         if (checker.is_plain and law.needs_streaming) or any(requirement(subjects[0]) for requirement in law.requires):
@@ -98,9 +103,7 @@ def rounded(value: Any) -> Any:
 def search(law_id: str) -> Iterator[dict[str, Any]]:
     """Yield the counterexamples that a law finds on its controls without drawing examples."""
     law = get_law(law_id)
-    for control in controls():
-        if control.breaks != law_id or control.name in UNREPEATABLE:
-            continue
+    for control in controls_of(law_id):
         found = Checker(control.spec, dim_in=WIDTH, seed=0).try_law(law, SHORT).search
         if found is None or found.counterexample is None or found.examples > MAX_TRIED:
             continue

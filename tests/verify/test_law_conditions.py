@@ -78,17 +78,19 @@ class SeedsPython(Mean):
 
 @pytest.mark.parametrize("encoder", [SeedsTorch, SeedsNumpy, SeedsPython])
 def test_a_generator_that_is_seeded_as_it_was_seeded_already_is_noticed(encoder: type[nn.Module]) -> None:
-    states = random.getstate(), np.random.get_state()
+    python_state, numpy_state = random.getstate(), np.random.get_state()
     data = ExampleData(EXAMPLE, 3)
     try:
         with torch.random.fork_rng(), torch.no_grad():
             for each in (encoder, Mean):
                 subject = subject_of(each)
-                torch.manual_seed(0), np.random.seed(0), random.seed(0)
+                torch.manual_seed(0)
+                np.random.seed(0)
+                random.seed(0)
                 assert holds(get_law("hygiene.rng").check(subject, data)) == (each is Mean)
     finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
 
 
 class Gates(Mean):
@@ -144,9 +146,6 @@ class StateThatGrowsOnce(LearnedStart):
 
     def add(self, a: Any, b: Any) -> Any:
         return super().add(Mean.init_state(self, len(a[0]))._replace(total=a[0]) if len(a) == 1 else a, b)
-
-    def merge(self, a: Any, b: Any) -> Any:
-        raise NotImplementedError
 
     def readout(self, state: Any) -> Tensor:
         total: Tensor = state[0]

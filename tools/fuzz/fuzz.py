@@ -259,7 +259,7 @@ def fuzz_all(counts: Mapping[str, int], seed: int, save: Path) -> dict[str, Resu
     results: dict[str, Result] = {}
     _warm_up()
     for name, count in counts.items():
-        if name.endswith(GUIDED) and not any(done.endswith(GUIDED) for done in results):
+        if name.endswith(GUIDED):
             from guided import instrument  # Atheris is optional
 
             instrument()
@@ -271,15 +271,21 @@ def fuzz_all(counts: Mapping[str, int], seed: int, save: Path) -> dict[str, Resu
     return results
 
 
+def sum_of(results: Mapping[str, Result]) -> Result:
+    """Return the outcome of all inputs."""
+    total = Result()
+    for result in results.values():
+        total.add(result)
+    return total
+
+
 def write_page(results: Mapping[str, Result]) -> None:
     """Write docs/fuzz.md."""
-    rows, total = [], Result()
+    rows, total = [], sum_of(results)
     for name in (name for name in results if not name.endswith(GUIDED)):
         pair = [results[name], results.get(f"{name}{GUIDED}", Result())]
         numbers = [number for each in pair for number in (each.inputs, each.accepted)]
         rows.append([name, *(f"{number:,}" for number in [*numbers, sum(sum(each.counts.values()) for each in pair)])])
-    for result in results.values():
-        total.add(result)
     headings = ["input", "drawn", "accepted", "guided", "accepted", "faults"]
     faults = f"{sum(total.counts.values()):,} faults" if total.counts else "no fault"
     words = {
@@ -300,9 +306,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--page", action="store_true", help="write docs/fuzz.md")
     options = parser.parse_args(arguments)
     results = fuzz_all(plan(options.inputs, options.guided, options.only), options.seed, options.save.resolve())
-    total = Result()
-    for result in results.values():
-        total.add(result)
+    total = sum_of(results)
     print(f"{total.inputs} inputs, {sum(total.counts.values())} broke something in {len(total.counts)} ways")
     if options.page:
         write_page(results)

@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from types import FunctionType
 
@@ -18,6 +19,7 @@ MODULES = {"numpy.lib._format_impl", "numpy.lib._npyio_impl", "torch.serializati
 MIN_BYTES, MAX_WORD = 4096, 64  # of the longest input, at least; of a word that libFuzzer takes
 
 
+@cache
 def instrument() -> None:
     """Let the functions that read files, as far as they are imported, tell libFuzzer which branches they take.
 
