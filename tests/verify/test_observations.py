@@ -17,7 +17,9 @@ from mbcbench import registry
 from tests.verify.observations import OBSERVATIONS, SEARCHES, observe, search
 
 LAWS = list(registry.plugins(registry.LAWS))
-SLOW = ("mbc.distributed", "mbc.memory", "symmetry.padding")
+SLOW = (
+    "hygiene.rng", "mbc.distributed", "mbc.mask", "mbc.memory", "mbc.partition", "mbc.train", "symmetry.padding",
+)  # fmt: skip
 
 
 @cache

@@ -25,7 +25,8 @@ FOLDER = ROOT / ".mutants"  # what can be made again
 SELECTION, LOG = FOLDER / "selection.json", FOLDER / "log.txt"
 RESULTS, PAGE, REASONS = ROOT / "docs/mutants.json", ROOT / "docs/mutants.md", Path(__file__).with_name("reasons.toml")
 MODULES = ("tolerance", "noise", "law_run", "search", "drawing", "shrink", "strategies", "subject")
-TESTS = ("tests/verify", "tests/protocol", "tests/test_controls.py", "tests/test_registered_encoders.py")
+FOLDERS = ("tests/verify", "tests/suites/laws", "tests/protocol")
+TESTS = (*FOLDERS, "tests/test_controls.py", "tests/test_registered_encoders.py")
 RECORD_SECONDS = 7200.0
 
 
