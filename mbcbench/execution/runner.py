@@ -261,7 +261,7 @@ class _LocalPool:
             return tuple(Record.from_dict(json.loads(line)) for line in future.result())
         except FutureTimeout:
             seconds = job.limits.seconds or 0.0
-            message = f"took longer than its limit of {seconds:g} s"
+            message = f"took longer than its limit of {seconds:g} s (--time-limit)"
             return (cell.record(Status.TIMEOUT, message=message, seconds=seconds),)
         except ProcessExpired as error:
             return (cell.record(Status.CRASH, message=f"its process ended with {_ending(error)}{self._tail(cell)}"),)

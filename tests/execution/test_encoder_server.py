@@ -142,7 +142,7 @@ def test_a_cell_that_hangs_is_killed_and_others_run_meanwhile(module: Module) ->
         ("import sys; sys.exit(2)", Status.ERROR, "SystemExit: 2"),
         ("os.write(2, b'bye'); os._exit(3)", Status.CRASH, "exit code 3 (bye)"),
         ("bytearray(2**40)", Status.OOM, "--memory-limit"),
-        ("while True: pass", Status.TIMEOUT, "took longer than its limit of 1 s"),
+        ("while True: pass", Status.TIMEOUT, "took longer than its limit of 1 s (--time-limit)"),
     ],
 )
 def test_an_import_that_fails_is_the_row_of_the_first_cell(

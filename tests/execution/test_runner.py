@@ -87,7 +87,7 @@ def test_wrong_usage_has_another_status_than_a_broken_plug_in(probed: dict[str, 
 def test_a_cell_that_hangs_is_killed_even_in_native_code() -> None:
     outcome = outcomes(probe("Hangs"), probe("HangsInNativeCode"), seconds=1.0)
     assert {r.status for r in outcome.values()} == {Status.TIMEOUT}
-    assert outcome["Hangs"].message == "took longer than its limit of 1 s"
+    assert outcome["Hangs"].message == "took longer than its limit of 1 s (--time-limit)"
 
 
 @pytest.mark.parametrize("serve", [False, True])
