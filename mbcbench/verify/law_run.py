@@ -119,6 +119,11 @@ class LawRun:
     seconds
         Time limit. An example that is tried after it raises LawTimeout: a slow machine may prevent a result, but it
         never changes one.
+
+    Attributes
+    ----------
+    first_counterexample
+        The first counterexample, as it was found.
     """
 
     law: Law
@@ -130,6 +135,7 @@ class LawRun:
     num_applicable: int = 0
     reason_not_applicable: str = ""
     worst: Observation = field(default_factory=lambda: Observation(Example(sizes=())))
+    first_counterexample: Observation | None = None
     undecided: Observation | None = None
     relative_bound: float = 0.0
 
@@ -172,8 +178,8 @@ class LawRun:
                 choices=data.choices,
             )
         self.num_applicable += 1
-        if observation.is_counterexample and not self.sets_until_broken:
-            self.sets_until_broken = self.sets_tried
+        if observation.is_counterexample and self.first_counterexample is None:
+            self.first_counterexample, self.sets_until_broken = observation, self.sets_tried
         if not observation.error and observation.rank >= self.worst.rank:
             self.worst = observation
         return observation
@@ -231,6 +237,8 @@ class LawRun:
             raise BrokenLawError(f"{self.law.id} returned {kind}, not a Comparison; use subject.compare")
         if self.law.measures:
             return comparison
+        if bool((comparison.gap.isnan() | comparison.bound.isnan()).any()):
+            raise BrokenLawError(f"{self.law.id} returned a gap or a bound that is NaN; use subject.compare")
         gap, scale = comparison.gap, self._scale(subject, comparison)
         comparison = _excuse_negligible(comparison, NEGLIGIBLE * scale)
         limit = MAX_RELATIVE_BOUND * scale
@@ -272,7 +280,7 @@ class LawRun:
         """Return for each set (`B`) whether the law is broken near it by more than the condition explains."""
         try:
             comparison = self.law.check(*self._beside_ties(subject, data))
-        except NotApplicable:
+        except Exception:  # raised by the law, which does not apply there, or by the encoder: it shows nothing
             return torch.zeros(len(data.x), dtype=torch.bool)
         limit = MAX_RELATIVE_BOUND * self._scale(subject, comparison)
         return (comparison.gap > limit) & (comparison.gap > comparison.bound)

@@ -9,11 +9,12 @@ from itertools import chain
 import torch
 from hypothesis.database import ExampleDatabase
 
+from mbcbench.errors import LawOutOfMemoryError
 from mbcbench.verify import strategies
 from mbcbench.verify.drawing import try_drawn
 from mbcbench.verify.example import Example, smallest_examples
 from mbcbench.verify.law import Law
-from mbcbench.verify.law_run import LawRun, Observation
+from mbcbench.verify.law_run import LawRun, LawTimeout, Observation
 from mbcbench.verify.shrink import simplify
 from mbcbench.verify.subject import Subject
 
@@ -121,24 +122,21 @@ def search(
     shrink
         True to spend time on making a counterexample small. Its data are written out and rounded in any case.
     seconds
-        Time limit; LawTimeout is raised after it.
+        Time limit; LawTimeout is raised after it, unless a counterexample was found, which is then not simplified.
     store
         Stored counterexamples, which are tried first; a new one is added.
     """
     run = LawRun(law, subjects, seconds=seconds)
+    # A law about the batch as a whole needs batches even if the encoder mixes the sets of a batch.
+    all_kinds = independent_sets or not law.batched
     with torch.no_grad():
-        if law.explore is not None:
-            counterexample = law.explore(run, examples=examples, seed=seed, shrink=shrink)
-            return _result(run, counterexample)
-        stored = _try_stored(run, store) if store is not None else None
-        if stored is not None:
-            return _result(run, stored)
-        # A law about the batch as a whole needs batches even if the encoder mixes the sets of a batch.
-        all_kinds = independent_sets or not law.batched
-        counterexample = _find_counterexample(run, all_kinds, examples, seed, shrink=shrink)
-        if counterexample is not None:
-            counterexample = simplify(run, counterexample, drop_elements=shrink)
-    if counterexample is not None and store is not None:
+        try:
+            counterexample = _try_stored(run, store) or _explore(run, all_kinds, examples, seed, shrink=shrink)
+        except (LawTimeout, LawOutOfMemoryError):
+            if run.first_counterexample is None:
+                raise
+            counterexample = run.first_counterexample
+    if counterexample is not None and store is not None and law.explore is None:
         store.save(counterexample.example)
     return _result(run, counterexample)
 
@@ -155,14 +153,24 @@ def _result(run: LawRun, counterexample: Observation | None) -> SearchResult:
     )
 
 
-def _try_stored(run: LawRun, store: ExampleStore) -> Observation | None:
+def _try_stored(run: LawRun, store: ExampleStore | None) -> Observation | None:
     """Return a stored counterexample that still breaks the law; delete the others."""
+    if store is None or run.law.explore is not None:
+        return None
     for entry, example in store.load().items():
         observation = run.try_example(example)
         if observation.is_counterexample:
             return observation
         store.delete(entry)
     return None
+
+
+def _explore(run: LawRun, all_kinds: bool, examples: int, seed: int, *, shrink: bool) -> Observation | None:
+    """Return a counterexample in its simplest form, or None."""
+    if run.law.explore is not None:
+        return run.law.explore(run, examples=examples, seed=seed, shrink=shrink)
+    counterexample = _find_counterexample(run, all_kinds, examples, seed, shrink=shrink)
+    return None if counterexample is None else simplify(run, counterexample, drop_elements=shrink)
 
 
 def _find_counterexample(run: LawRun, all_kinds: bool, examples: int, seed: int, *, shrink: bool) -> Observation | None:

@@ -4,6 +4,7 @@ Hypothesis shrinks the choices an example was drawn from (sizes, seed, arrangeme
 and simplified, which Hypothesis cannot do: a set of 40 random elements becomes two elements that are 0 and 1.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -44,8 +45,8 @@ def _accept_if_same_fault(
     Without `min_ratio` a fault would be simplified down to a gap barely above its bound, which looks like rounding.
     """
     simpler = run.try_example(example)
-    is_same = simpler.is_counterexample and bool(simpler.error) == bool(observation.error)
-    return simpler if is_same and simpler.ratio >= min_ratio else None
+    is_same = bool(simpler.error) == bool(observation.error) and math.isinf(simpler.gap) == math.isinf(observation.gap)
+    return simpler if simpler.is_counterexample and is_same and simpler.ratio >= min_ratio else None
 
 
 def _single_set(run: LawRun, observation: Observation) -> Observation | None:
@@ -92,9 +93,9 @@ def _drop_elements(run: LawRun, observation: Observation) -> Observation:
     step = observation.example.n // 2
     while step >= 1:
         first = in_vain = 0
-        while first < observation.example.n and observation.example.n > run.min_size and in_vain < MAX_IN_VAIN:
+        while first < observation.example.n and in_vain < MAX_IN_VAIN:
             shorter = _without_elements(observation.example, first, first + step)
-            is_admitted = run.domain.admits_chunks(shorter.sizes)
+            is_admitted = run.min_size <= shorter.n < observation.example.n and run.domain.admits_chunks(shorter.sizes)
             accepted = _accept_if_same_fault(run, shorter, observation, min_ratio) if is_admitted else None
             if accepted is None:
                 first, in_vain = first + step, in_vain + 1

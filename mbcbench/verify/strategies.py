@@ -30,7 +30,7 @@ def cardinalities(*, min_size: int = 1, max_size: int = 513) -> st.SearchStrateg
     """
     edges = [n for n in BOUNDARIES if min_size <= n <= max_size]
     small = st.integers(min_size, min(max_size, max(min_size, 8)))
-    middle = st.integers(min_size, min(max_size, max(min_size, 40)))
+    middle = st.integers(min_size, min(max_size, max(5 * min_size, 40)))
     return st.one_of(small, middle, small, st.sampled_from(edges)) if edges else st.one_of(small, middle)
 
 
