@@ -106,12 +106,13 @@ def test_elements_are_fed_in_turn_until_the_first_one_follows_the_last() -> None
 
 
 def test_the_pool_does_not_depend_on_the_random_state_and_holds_what_the_encoder_admits() -> None:
+    subject = subject_of()
     with torch.random.fork_rng(devices=[]):
-        pools = [run_steps().pool, torch.rand(1), run_steps().pool]
-    assert torch.equal(pools[0], pools[2])
-    assert pools[0].dtype == torch.float64
-    assert pools[0].shape[::2] == (1, DIM_IN)
-    assert pools[0].unique().numel() == pools[0].numel()
+        pool, _, again = program._pool(subject), torch.manual_seed(7), program._pool(subject)
+    assert torch.equal(pool, again)
+    assert pool.dtype == torch.float64
+    assert pool.shape[::2] == (1, DIM_IN)
+    assert pool.unique().numel() == pool.numel()
     assert set(run_steps(vocabulary=3).pool.unique().tolist()) == {0, 1, 2}
 
 
