@@ -43,12 +43,11 @@ def test_as_many_values_are_tried_as_asked_for_if_none_fails() -> None:
     assert len(tried) == 25
 
 
-@pytest.mark.parametrize("shrink", [True, False])
-def test_a_seed_decides_what_is_tried(shrink: bool) -> None:
+def test_a_seed_decides_what_is_tried() -> None:
     tried_with = {}
     for name, seed in (("first", 1), ("again", 1), ("other", 2)):
         attempt, tried = recorder(is_large)
-        try_drawn(NUMBERS, attempt, max_examples=25, seed=seed, shrink=shrink)
+        try_drawn(NUMBERS, attempt, max_examples=25, seed=seed, shrink=False)
         tried_with[name] = [value for value, _ in tried]
     assert tried_with["first"] == tried_with["again"] != tried_with["other"]
 
