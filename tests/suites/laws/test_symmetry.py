@@ -196,6 +196,12 @@ def test_the_sets_of_another_batch_are_compared_with_themselves() -> None:
     assert encoder.chunks == []
 
 
+def test_the_other_batch_has_one_set_or_more_up_to_all() -> None:
+    batches = [symmetry._draw_rows(ExampleData(Example(sizes=(1,), kinds=(0,) * 3, seed=s), 1)) for s in range(24)]
+    assert {len(rows) for rows in batches} == {1, 2, 3}
+    assert {int(row) for rows in batches for row in rows} == {0, 1, 2}
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_set_that_is_not_in_the_other_batch_has_no_gap(seed: int) -> None:
     data = ExampleData(Example(sizes=(3,), kinds=(0,) * 6, seed=seed), DIM_IN)
