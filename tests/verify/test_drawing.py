@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import errors
+from hypothesis import errors, settings
 from hypothesis import strategies as st
+from hypothesis.database import InMemoryExampleDatabase
 from hypothesis.internal.conjecture import providers
 
 from mbcbench.verify import drawing
@@ -118,3 +119,13 @@ def test_a_version_of_hypothesis_that_collects_no_constants_needs_nothing(monkey
 
 def test_a_fraction_of_a_value_counts_as_one() -> None:
     assert [drawing._settings(number, shrink=True).max_examples for number in (0, 1, 2, 5)] == [1, 1, 2, 5]
+
+
+def test_no_examples_are_stored_even_if_the_active_profile_has_a_database() -> None:
+    active = settings.get_current_profile_name()
+    settings.register_profile("with database", database=InMemoryExampleDatabase())
+    settings.load_profile("with database")
+    try:
+        assert drawing._settings(5, shrink=True).database is None
+    finally:
+        settings.load_profile(active)
