@@ -1,4 +1,6 @@
-"""An encoder that keeps its inputs, and what a law says about an encoder."""
+"""Encoders that keep what they are called with, and what a law says about an encoder."""
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -7,6 +9,7 @@ from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import get_law
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
+from tests.controls.base import Mean
 from tests.verify.helpers import WIDTH
 
 EPS = torch.finfo(torch.float64).eps
@@ -25,6 +28,22 @@ class Recording(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         self.inputs.append(x)
         return self.pool(x)
+
+
+class RecordingMasks(Mean):
+    """Keeps copies of the masks of sets and of chunks."""
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__(dim_in)
+        self.masks: list[tuple[str, Any]] = []
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        self.masks.append(("chunk", mask if mask is None else mask.tolist()))
+        return super().update(state, x, mask)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        self.masks.append(("set", mask if mask is None else mask.tolist()))
+        return self.readout(super().update(self.init_state(len(x)), x, mask))
 
 
 def example_data(*sizes: int, seed: int = 1, batch_size: int = 2) -> ExampleData:
