@@ -174,7 +174,10 @@ def test_an_argument_that_is_modified_is_named(encoder: type[nn.Module], seed: i
 
 
 class ClampsChunksOnly(ClampsChunksInTrainMode):
-    """Clamps chunks in train mode, but not a set in one piece."""
+    """Clamps chunks without a mask in train mode, but not a set in one piece."""
+
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        return super().part(x if mask is None else x.clone(), mask)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         return super().forward(x.clone(), mask)
@@ -194,8 +197,13 @@ class RaisesInTrainMode(Mean):
         raise RuntimeError("not in train mode")
 
 
-class DropsFromSets(nn.Module):
-    """Drops elements of whole sets in place, takes no mask and does not stream."""
+class NeedsMemoryInTrainMode(Mean):
+    def part(self, x: Tensor, mask: Tensor | None) -> Any:
+        raise MemoryError
+
+
+class DoublesSets(nn.Module):
+    """Doubles elements of whole sets in place, takes no mask and does not stream."""
 
     def __init__(self, dim_in: int) -> None:
         super().__init__()
@@ -210,8 +218,9 @@ class DropsFromSets(nn.Module):
         (Mean, ""),
         (Recording, ""),
         (RaisesInTrainMode, ""),
+        (NeedsMemoryInTrainMode, ""),
         (ClampsChunksInTrainMode, "in train mode, the input"),
-        (DropsFromSets, "in train mode, the input"),
+        (DoublesSets, "in train mode, the input"),
         (ClampsChunksOnly, "in train mode, a chunk"),
         (InvertsInTrainMode, "in train mode, the mask"),
     ],

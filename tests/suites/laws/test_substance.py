@@ -218,10 +218,10 @@ def test_an_encoding_of_zeros_is_affine() -> None:
 
 
 def test_interactions_are_second_differences_of_two_elements() -> None:
-    data, subject = example_data(5), subject_of(Recording, deterministic=False)
+    data, subject = example_data(5), subject_of(Recording)
     assert holds(law_says("substance.interactions", subject, data))
     expected = [[0, 1, 2, 3, 4], [0, 2, 3, 4], [1, 2, 3, 4], [2, 3, 4]]
-    for x, elements in zip(subject.module.inputs, expected, strict=True):
+    for x, elements in zip(subject.module.inputs[:4], expected, strict=True):
         assert torch.equal(x, data.x[:, elements])
         assert x.is_contiguous()
     assert not holds(law_says("substance.interactions", subject_of(LargestElement), data))
