@@ -139,6 +139,13 @@ class Spreads(Recording):
         return torch.cat([total[:, :1] * torch.inf, total[:, 1:2] + leak, total.nan_to_num(0, 0, 0)], 1)
 
 
+class Saturates(Recording):
+    """Has a finite number for infinity."""
+
+    def pool(self, x: Tensor) -> Tensor:
+        return x.tanh().sum(1)
+
+
 class InfiniteAlready(Recording):
     """Has an infinite output for every set."""
 
@@ -169,6 +176,7 @@ SWALLOWED = "NaN in an element does not reach the encoding of its set"
         (Recording, ""),
         (Swallows, SWALLOWED),
         (OneChannelIsNaN, ""),
+        (Saturates, ""),
         (InfiniteAlready, ""),
         (Spreads, "nan in one set reaches the encoding of another"),
         (RefusesNaNAndSpreadsInfinity, "inf in one set reaches the encoding of another"),
