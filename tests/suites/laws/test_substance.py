@@ -7,14 +7,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mbcbench.records.record import Status
 from mbcbench.suites.laws import substance
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import NotApplicable
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
-from tests.controls.base import Slots
+from tests.controls.base import Mean, Slots
 from tests.suites.laws.helpers import EPS, Recording, example_data, law_says
-from tests.verify.helpers import WIDTH, check, holds, subject_of
+from tests.verify.helpers import WIDTH, check, holds, results, subject_of
 
 Values = tuple[tuple[float, ...], ...]
 
@@ -225,6 +226,14 @@ def test_interactions_are_second_differences_of_two_elements() -> None:
         assert torch.equal(x, data.x[:, elements])
         assert x.is_contiguous()
     assert not holds(law_says("substance.interactions", subject_of(LargestElement), data))
+
+
+def test_an_encoder_is_classified_by_its_interactions_and_fails_nothing() -> None:
+    classes = [results(encoder, "substance.interactions")[0] for encoder in (Mean, LargestElement)]
+    assert [(result.status, result.message) for result in classes] == [
+        (Status.OK, "additive before the read-out"),
+        (Status.OK, "models interactions"),
+    ]
 
 
 def test_encodings_that_grow_with_the_set_have_no_differences() -> None:
