@@ -150,11 +150,19 @@ class ClampsWithGradients(Mean):
         return super().part(x, mask)
 
 
+class ClampsChunksWithoutMask(ClampsChunksInPlace):
+    """Clamps the caller's chunks if they come without a mask."""
+
+    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
+        return super().update(state, x if mask is None else x.clone(), mask)
+
+
 @pytest.mark.parametrize(
     ("encoder", "seed", "note"),
     [
         (ClampsInPlace, 1, "the input was modified"),
         (ClampsChunksInPlace, 1, "a chunk was modified"),
+        (ClampsChunksWithoutMask, 1, "a chunk was modified"),
         (InvertsMaskInPlace, 1, "the mask was modified"),
         (UnmasksAbsentSetInPlace, 1, "the mask was modified"),
         (ZeroesPaddingInPlace, 1, "the input was modified"),
