@@ -150,6 +150,7 @@ def test_the_last_of_equally_bad_examples_is_the_worst() -> None:
         run.try_example(Example(sizes=(2,), seed=seed))
     assert (run.worst.example.seed, run.worst.gap, run.worst.bound, run.worst.scale) == (2, 1e-9, 4e-9, 1.0)
     assert run.worst.note == "note"
+    assert run.examples == 2
 
 
 def test_settings_that_an_encoder_changes_are_restored_after_each_example() -> None:
