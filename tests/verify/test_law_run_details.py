@@ -112,6 +112,26 @@ def test_a_gap_of_a_law_about_the_condition_is_tried_again_up_to_a_trillionth(ga
     assert len(tried(Arithmetics(gap, [0.0] * 8, [gap] * 8), conditioned=True)) == number
 
 
+@pytest.mark.parametrize(("relative", "number"), [(0.9, 17), (1.1, 1)])
+def test_the_largest_bound_grows_with_the_scale(relative: float, number: int) -> None:
+    gap, scale = 100 * relative * MAX_RELATIVE_BOUND, numbers(100)
+    calls = []
+
+    def check(subject: Subject, data: ExampleData) -> Comparison:
+        calls.append(data.x.dtype)
+        return Comparison(numbers(0 if data.x.dtype is torch.float32 else gap), numbers(0), scale=scale)
+
+    assert run_of(check).try_example(EXAMPLE).bound == 0
+    assert len(calls) == number
+
+
+@pytest.mark.parametrize(("relative", "is_negligible"), [(0.9, True), (1.1, False)])
+def test_what_is_negligible_grows_with_the_scale(relative: float, is_negligible: bool) -> None:
+    gap = relative * 100 * 1e-6 * torch.finfo(torch.float64).eps
+    run = saying(Comparison(numbers(gap), numbers(0), scale=numbers(100)), encoder=Level)
+    assert (run.try_example(EXAMPLE).bound == 2 * gap) == is_negligible
+
+
 def test_a_trial_that_an_encoder_does_not_support_shows_nothing() -> None:
     law = Arithmetics(1e-6, [0.0], [1e-6 + 1e-9])  # and then an exception
     assert bound_of(law) == pytest.approx(30 * 1e-9, rel=1e-3)
