@@ -59,11 +59,8 @@ def test_a_gap_is_that_of_all_entries_of_a_set() -> None:
     b[0, 2, 1, 3], b[1, 1, 0, 0] = -7, 2
     assert tolerance.gaps(a, b).tolist() == [7, 2]
     assert tolerance.max_norms(b).tolist() == [7, 2]
-    assert tolerance.max_norms(numbers(math.nan, 0.5, math.inf, 0.25, -math.inf, 0).reshape(3, 2)).tolist() == [
-        0.5,
-        0.25,
-        0,
-    ]
+    not_finite = numbers(math.nan, 0.5, math.inf, 0.25, -math.inf, 0).reshape(3, 2)
+    assert tolerance.max_norms(not_finite).tolist() == [0.5, 0.25, 0]
     nan = torch.tensor([[math.nan, 1.0], [math.inf, 1.0], [2.0, math.nan]])
     other = torch.tensor([[math.nan, 1.5], [math.inf, 1.0], [2.0, 3.0]])
     assert tolerance.gaps(nan, other).tolist() == [0.5, 0, math.inf]
