@@ -144,6 +144,19 @@ def test_a_subject_is_a_deterministic_encoder_of_all_inputs_unless_it_is_said_to
     assert subject.reference is None
 
 
+class MergesOnly(Plain):
+    """Has a merge, but no stream."""
+
+    def merge(self, a: Any, b: Any) -> Any:
+        return a + b
+
+
+def test_an_encoder_that_streams_may_merge() -> None:
+    encoders = (Mean, Recorder, Plain, MergesOnly)
+    facts = [(subject.streaming, subject.mergeable) for subject in map(subject_of, encoders)]
+    assert facts == [(True, True), (True, True), (False, False), (False, False)]
+
+
 def test_only_trainable_parameters_count() -> None:
     module = Mean(WIDTH)
     module.phi.bias.requires_grad_(False)
