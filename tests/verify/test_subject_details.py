@@ -150,14 +150,18 @@ def test_a_change_that_is_not_finite_adds_nothing() -> None:
     assert compare(1.0, jump).bound.tolist() == pytest.approx([4 * EPS * math.sqrt(2)])
 
 
-@pytest.mark.parametrize(("vocabulary", "is_moved"), [(0, True), (5, False)])
-def test_parameters_are_perturbed_with_the_elements_unless_these_are_tokens(vocabulary: int, is_moved: bool) -> None:
+@pytest.mark.parametrize(
+    ("vocabulary", "is_moved", "relative"), [(0, True, PERTURBATION), (5, False, PERTURBATION), (0, True, 1e-10)]
+)
+def test_parameters_are_perturbed_with_the_elements_unless_these_are_tokens(
+    vocabulary: int, is_moved: bool, relative: float
+) -> None:
     quantity = Quantity(LARGE)
     with torch.no_grad():
-        compare(1.0, quantity, Mean, domain=Domain(vocabulary=vocabulary))
+        compare(1.0, quantity, Mean, domain=Domain(vocabulary=vocabulary), perturbation=relative)
     before = quantity.weights[0][:-1]
     for weights, x in zip(quantity.weights[1:], quantity.sets[1:], strict=True):
-        assert ((weights[:-1] - before) / before).abs().tolist() == pytest.approx([2 * EPS] * len(before), rel=0.6)
+        assert ((weights[:-1] - before) / before).abs().tolist() == pytest.approx([relative] * len(before), rel=0.6)
         assert torch.equal(x, ONES) != is_moved
     assert len({tuple(weights.tolist()) for weights in quantity.weights}) > 4
     assert quantity.modules[0] is not quantity.modules[1]
@@ -205,6 +209,7 @@ def test_variants_of_an_encoder_keep_what_is_known_of_it() -> None:
     assert all(twin.rebuild is subject.rebuild for twin in variants)
     assert [twin.perturbation for twin in variants] == [1e-10, None, None, PERTURBATION]
     assert subject.with_perturbation(1e-10).module is subject.module
+    assert subject.with_perturbation(1e-10) is subject.with_perturbation(1e-10)
     assert subject.with_perturbation(1e-10) is not subject.with_perturbation(None)
 
 
