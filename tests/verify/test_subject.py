@@ -286,7 +286,15 @@ def test_the_scale_is_that_of_ordinary_sets() -> None:
         assert torch.equal(torch.get_rng_state(), before)
     assert subject.module.seen == [((4, 5, WIDTH), torch.float64, False)]
     assert 0.7 < float(subject.module.input.std()) < 1.3
-    assert subject_of(FixedNorms).scale == 3
+
+
+def test_the_scale_does_not_depend_on_the_state_of_the_global_generator() -> None:
+    with torch.random.fork_rng():
+        subjects = subject_of(FixedNorms), subject_of(FixedNorms)
+        for subject in subjects:
+            torch.rand(1)
+            assert subject.scale == 3
+    assert torch.equal(subjects[0].module.input, subjects[1].module.input)
 
 
 def test_the_scale_is_that_of_sets_which_the_encoder_admits() -> None:

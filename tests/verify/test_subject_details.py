@@ -130,10 +130,20 @@ def test_thirty_times_the_change_of_a_quantity_is_added_to_the_bound(perturbatio
     assert torch.equal(quantity.sets[0], ONES)
 
 
-def test_no_more_changes_are_made_once_a_gap_is_covered() -> None:
+@pytest.mark.parametrize(("excess", "number"), [(0, 2), (1, 9)])
+def test_no_more_changes_are_made_once_a_gap_is_half_of_the_bound(excess: int, number: int) -> None:
     quantity = Quantity(LARGE)
-    compare(0.9 * 30 * EPS * LARGE, quantity)
-    assert len(quantity.sets) == 2
+    half = 2 + 30 * LARGE  # epsilons, of the bound of one element and thirty times two
+    compare((half + excess) * EPS, quantity, x=ONES[:, :1])
+    assert len(quantity.sets) == number
+
+
+@pytest.mark.parametrize(("gaps", "number"), [((0, 0), 0), ((0, 1e-12), 2), ((1e-12, 1.0), 9)])
+def test_changes_are_made_until_the_gap_of_each_set_is_covered(gaps: tuple[float, float], number: int) -> None:
+    quantity = Quantity(LARGE)
+    expected = torch.ones(2, 1, dtype=torch.float64)
+    subject_of(Level).compare(expected + numbers(*gaps)[:, None], expected, ONES.expand(2, -1, -1), quantity)
+    assert len(quantity.sets) == number
 
 
 def test_the_largest_of_several_changes_counts() -> None:
