@@ -66,6 +66,8 @@ def test_sets_are_dropped_one_by_one_from_the_last(monkeypatch: pytest.MonkeyPat
     tries = Tries(monkeypatch, lambda example: 2.0 if 2 in example.kinds else 0.5)
     simple = _drop_sets(tries.run, tries.observe(of_batch(4)))
     assert simple.example.kinds == (2,)
+    assert simplify(tries.run, tries.observe(of_batch(4)), drop_elements=True) == simple  # of a law about a batch
+    del tries.tried[4:]
     assert [example.kinds for example in tries.tried] == [(0, 1, 2), (0, 1), (0, 2), (2,)]
 
 

@@ -118,7 +118,7 @@ class Opaque:
 def test_slots_of_a_state_are_found_and_replaced(make: Callable[[Any], Any]) -> None:
     slots = torch.zeros(1, 2, 3)
     state = make(slots)
-    other = Subject.replace_slots(state, slots + 1)
+    other = subject_of().replace_slots(state, slots + 1)
     assert type(other) is type(state)
     found = slots_of(other)
     assert found is not None

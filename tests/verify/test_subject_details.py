@@ -37,10 +37,13 @@ class Matrix(nn.Module):
 
 
 class FailsIfLarge(Matrix):
-    """Overflows with weights that are far larger than those of a fresh layer."""
+    """An entry overflows with weights that are far larger than those of a fresh layer."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) * (torch.inf if float(root_mean_square(self.linear.weight)) > 0.1 else 1.0)
+        factors = torch.ones(WIDTH, dtype=x.dtype)
+        if float(root_mean_square(self.linear.weight)) > 0.1:
+            factors[0] = torch.inf
+        return super().forward(x) * factors
 
 
 def root_mean_square(tensor: Tensor) -> Tensor:
