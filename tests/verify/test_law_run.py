@@ -144,6 +144,14 @@ def test_memory_that_runs_out_and_a_law_that_is_wrong_are_no_observations() -> N
         run_of(lambda subject, data: [0.0]).try_example(EXAMPLE)
 
 
+def test_the_choices_of_a_law_are_observed() -> None:
+    def check(subject: Subject, data: ExampleData) -> Comparison:
+        data.choices["number"] = 7
+        return of_one_set(0.0)
+
+    assert run_of(check).try_example(EXAMPLE).choices == {"number": 7}
+
+
 def test_the_last_of_equally_bad_examples_is_the_worst() -> None:
     run = saying(of_one_set(1e-9, 4e-9))
     for seed in (1, 2):
