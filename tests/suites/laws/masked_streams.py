@@ -17,7 +17,9 @@ SEEDS = range(24)
 
 
 class Remembers(Mean):
-    """Remembers the chunks and masks that it is given."""
+    """Remembers the sets and masks that it is given, and takes all elements for present in sets of some lengths."""
+
+    lengths: tuple[int, ...] = ()
 
     def __init__(self, dim_in: int) -> None:
         super().__init__(dim_in)
@@ -25,7 +27,12 @@ class Remembers(Mean):
 
     def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
         self.seen.append((x.clone(), mask))
-        return super().update(state, x, mask)
+        return super().update(state, x, None if x.shape[1] in self.lengths else mask)
+
+    @property
+    def masked(self) -> list[tuple[Tensor, Tensor]]:
+        """Sets with a mask."""
+        return [(x, mask) for x, mask in self.seen if mask is not None]
 
 
 class Case(NamedTuple):

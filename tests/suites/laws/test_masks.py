@@ -58,20 +58,11 @@ def test_a_chunk_has_one_to_three_elements_of_padding() -> None:
 # ---- ordinary streams
 
 
-class ForgetsMask(Remembers):
-    """Takes all elements for present in chunks of some lengths."""
-
-    lengths: tuple[int, ...] = ()
-
-    def update(self, state: Any, x: Tensor, mask: Tensor | None = None) -> Any:
-        return super().update(state, x, None if x.shape[1] in self.lengths else mask)
-
-
-class ForgetsMaskOfFour(ForgetsMask):
+class ForgetsMaskOfFour(Remembers):
     lengths = (4,)
 
 
-class ForgetsMaskOfFive(ForgetsMask):
+class ForgetsMaskOfFive(Remembers):
     lengths = (5,)
 
 
@@ -108,7 +99,7 @@ def test_an_ordinary_stream_has_two_normal_sets_in_two_chunks(dtype: torch.dtype
         assert bool((x[~mask].abs().amax(1) > 100).all())
 
 
-@pytest.mark.parametrize(("encoder", "is_finite_fine"), [(Mean, True), (ForgetsMaskOfFive, False), (ForgetsMask, True)])
+@pytest.mark.parametrize(("encoder", "is_finite_fine"), [(Mean, True), (ForgetsMaskOfFive, False), (Remembers, True)])
 def test_finite_padding_is_fine_unless_it_changes_an_ordinary_stream(
     encoder: type[nn.Module], is_finite_fine: bool
 ) -> None:
@@ -118,7 +109,7 @@ def test_finite_padding_is_fine_unless_it_changes_an_ordinary_stream(
 
 
 def test_finite_padding_is_not_fine_if_it_changes_this_stream_only() -> None:
-    case = case_of(ForgetsMask, 6, seed=0)
+    case = case_of(Remembers, 6, seed=0)
     length = case.padded[0].x.shape[1]
     case.subject.module.lengths = (length,)
     assert not masks._changes_ordinary(case.subject, case.data)
@@ -206,7 +197,7 @@ def test_some_sets_lack_one_chunk_of_a_stream() -> None:
         position, lacking = case.data.choices["chunk that some sets lack"], case.data.choices["sets that lack it"]
         positions.add(position)
         lack.append(lacking.double().mean())
-        given = [mask for _, mask in case.subject.module.seen if mask is not None]
+        given = [mask for _, mask in case.subject.module.masked]
         for number, (mask, chunk) in enumerate(zip(given, case.padded, strict=True)):
             assert torch.equal(mask, chunk.present & ~lacking[:, None] if number == position else chunk.present)
     assert positions == {0, 1, 2}

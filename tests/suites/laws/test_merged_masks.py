@@ -48,7 +48,7 @@ def test_some_sets_have_no_elements_in_one_of_two_states_that_are_merged() -> No
         texts.add(text)
         sides.add(side)
         lack.append(lacking.double().mean())
-        masked = [mask for _, mask in case.subject.module.seen if mask is not None]
+        masked = [mask for _, mask in case.subject.module.masked]
         position = int(text.split()[1])
         for number, (mask, chunk) in enumerate(zip(masked, case.padded, strict=True)):
             lacks = (number < position) == (side == "first")
