@@ -126,6 +126,7 @@ def test_the_outputs_of_a_layer_for_present_elements_are_kept() -> None:
     out = torch.arange(18.0).view(2, 3, 3)
     outputs = of_present(out, PRESENT, torch.zeros(2, 2, 3))
     assert outputs.tolist() == [[[0, 1, 2], [6, 7, 8]], [[12, 13, 14], [15, 16, 17]]]
+    assert torch.equal(of_present(out[1:], PRESENT[1:], torch.zeros(1, 2, 3)), outputs[1:])
 
 
 def test_outputs_for_each_pair_are_kept_if_both_elements_are_present() -> None:
