@@ -113,12 +113,20 @@ class DetachedWhole(Mean):
         return super().forward(x, mask).detach()
 
 
+class GatesDetached(Detached, Gates):
+    """Has no gradient in a stream, and one that is zero in part for a set in one piece."""
+
+
+class GatesDetachedWhole(DetachedWhole, Gates):
+    """Has no gradient for a set in one piece, and one that is zero in part in a stream."""
+
+
 @pytest.mark.parametrize("sizes", [(3,), (2, 1), (1, 2, 1)])
 def test_the_gradient_through_a_stream_is_that_of_the_set(sizes: tuple[int, ...]) -> None:
     for sound in (Mean, Softmax, Slots, LearnedStart, Gates):
         assert holds(gradients.check_gradient(subject_of(sound), data_of(*sizes)))
         assert holds(gradients.check_partial_gradient(subject_of(sound), data_of(*sizes)))
-    for faulty in (Detached, DetachedWhole):
+    for faulty in (Detached, DetachedWhole, GatesDetached, GatesDetachedWhole):
         comparison = gradients.check_gradient(subject_of(faulty), data_of(*sizes))
         assert not holds(comparison)
         assert comparison.note == ""
