@@ -15,7 +15,7 @@ from tests.controls.base import Mean
 from tests.verify.helpers import WIDTH, subject_of
 
 ORDER = "depends on the order of elements"
-PERMUTATIONS = torch.tensor([[0, 1, 2], [1, 0, 2], [2, 1, 0]])  # the first moves no element
+PERMUTATIONS = torch.tensor([[0, 1, 2, 3], [1, 0, 2, 3], [3, 2, 1, 0]])  # the first moves no element
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def _without_graph() -> Iterator[None]:
 
 
 def sets(seed: int = 0) -> Tensor:
-    return torch.randn(3, 3, WIDTH, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(3, 4, WIDTH, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 class Positional(nn.Module):
@@ -128,7 +128,7 @@ def test_a_table_is_named_if_it_alone_depends_on_positions_and_on_nothing_else(
 
 
 def test_no_table_is_named_where_nothing_moves_or_the_encoder_is_random() -> None:
-    in_order = torch.arange(3).expand(3, -1)
+    in_order = torch.arange(4).expand(3, -1)
     assert locate_positions(subject_of(Positional), sets(), in_order) == ""
     assert locate_positions(subject_of(Positional, deterministic=False), sets(), PERMUTATIONS) == ""
     assert locate_positions(subject_of(Mean), sets(), PERMUTATIONS) == ""
@@ -146,7 +146,7 @@ def test_a_table_is_sought_with_the_first_set_whose_elements_move(monkeypatch: p
     assert locate_positions(subject_of(Positional), x, PERMUTATIONS) == "found"
     ((one, permutation),) = sought
     assert torch.equal(one, x[1:2])
-    assert permutation.tolist() == [1, 0, 2]
+    assert permutation.tolist() == [1, 0, 2, 3]
 
 
 class OfTokens(Positional):
