@@ -19,6 +19,7 @@ from tests.controls.masks import (
     NoGradientWithMask,
     PaddedSizeCounted,
     PaddingCountedInTrainedStream,
+    TightLayer,
 )
 from tests.suites.laws.masked_streams import SEEDS, Case, Remembers, are_normal, case_of, data_of
 from tests.verify.helpers import WIDTH, holds, subject_of
@@ -249,3 +250,22 @@ def test_a_set_that_lacks_a_chunk_is_encoded_without_it_or_refused() -> None:
     of_offset, _ = ended(OffsetOfAbsentSets, 2, 1, seed=1)
     assert (of_offset.gap > of_offset.bound).tolist() == lacking.tolist()
     assert of_offset.note == ""
+
+
+class WithoutMask(Mean):
+    def update(self, state: Any, x: Tensor) -> Any:  # type: ignore[override]
+        return super().update(state, x)
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        return self.readout(self.update(self.init_state(len(x)), x))
+
+
+def test_the_laws_of_masks_ask_for_a_mask_and_that_of_streams_for_a_stream() -> None:
+    for law_id in ("mbc.mask", "symmetry.padding"):
+        law = get_law(law_id)
+        assert law.unmet_requirement(subject_of()) is None
+        assert (law.unmet_requirement(subject_of(WithoutMask)) or "").startswith("it takes no argument `mask`")
+    of_layer = [
+        get_law(law_id).unmet_requirement(subject_of(TightLayer)) for law_id in ("mbc.mask", "symmetry.padding")
+    ]
+    assert of_layer == ["it does not stream: no init_state, update and readout", None]
