@@ -138,6 +138,11 @@ def test_unusual_steps_are_sought_in_small_sets_and_at_three_large_sizes(at: int
     assert states._takes_such_steps(subject_of(jumping((at, 1e9))), signed(n)) is is_found
 
 
+def test_a_mean_takes_no_unusual_step() -> None:
+    with torch.no_grad():
+        assert states._takes_such_steps(subject_of(Mean), signed(1025)) is False
+
+
 def test_unusual_steps_are_sought_from_the_least_size() -> None:
     data = signed(132)
     for least, first, last in ((10, 14, 120), (119, 123, 127)):
