@@ -50,8 +50,8 @@ _FOREIGN = (
     *(str(_ROOT.parent / name) + os.sep for name in ("mbcbench", "suites", "encoders", "reports")),
 )
 
-# Parts of the messages of other exceptions than MemoryError.
-_OUT_OF_MEMORY = ("can't allocate memory", "bad_alloc", "Cannot allocate memory")
+# Parts of the messages of other exceptions than MemoryError: of the CPU, and of an accelerator.
+_OUT_OF_MEMORY = ("can't allocate memory", "bad_alloc", "Cannot allocate memory", "out of memory. Tried to allocate")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -12,10 +12,11 @@ from torch.overrides import TorchFunctionMode
 
 from mbcbench.protocol.state import tensors
 from mbcbench.verify.dispatch import DispatchMode
+from mbcbench.verify.domain import Domain
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.subject import Subject
 
-METERED_SIZES = (64, 128)
+MIN_METERED = 64  # elements; fewer say little about large sets
 
 
 class Cost(NamedTuple):
@@ -26,27 +27,43 @@ class Cost(NamedTuple):
     entries_in_all: float
 
 
-def predict_cost(encode: Callable[[Tensor], object], x: Tensor) -> Cost:
-    """Predict the cost of encoding sets `x` (`B x n x d`) by a power law, from two sets of fewer elements."""
-    small, large = (_measure(encode, x[:, :size]) for size in METERED_SIZES)
-    return extrapolate(small, large, x.shape[1])
+class CostGrowth(NamedTuple):
+    """Costs of encoding sets of two sizes, one of them twice the other."""
+
+    size: int
+    small: Cost
+    large: Cost
+
+    def predict(self, n: int) -> Cost:
+        """Return the cost for `n` elements, by a power law."""
+        growth = math.log(n / (2 * self.size))
+        return Cost(
+            *(
+                after * math.exp(growth * math.log2(after / before))
+                for before, after in zip(self.small, self.large, strict=True)
+            )
+        )
 
 
-def extrapolate(small: Cost, large: Cost, n: int) -> Cost:
-    """Return the cost for `n` elements by a power law through that for both of `METERED_SIZES`."""
-    growth = math.log(n / METERED_SIZES[1])
-    return Cost(
-        *(after * math.exp(growth * math.log2(after / before)) for before, after in zip(small, large, strict=True))
-    )
+def metered_size(domain: Domain) -> int:
+    """Return the size of the smaller one of two sets whose costs are measured."""
+    return max(MIN_METERED, domain.min_size)
 
 
-def measure_encoder(subject: Subject) -> tuple[Cost, Cost] | None:
-    """Return the costs of encoding one set of each of `METERED_SIZES`, in one piece and streamed; None if that fails.
+def predict_cost(subject: Subject, x: Tensor) -> Cost:
+    """Predict the cost of encoding sets `x` (`B x n x d`) in one piece, from two sets of fewer elements."""
+    size = metered_size(subject.domain)
+    small, large = (_measure(subject.encode, x[:, :n]) for n in (size, 2 * size))
+    return CostGrowth(size, small, large).predict(x.shape[1])
+
+
+def measure_encoder(subject: Subject) -> CostGrowth | None:
+    """Return the costs of encoding single sets, in one piece and streamed; None if that fails.
 
     A copy is called, so that an encoder that remembers its calls is not affected.
     """
-    copied, (small, large) = subject.copy(), METERED_SIZES
-    x = ExampleData(subject.domain.fit(Example(sizes=(large,))), subject.dim_in, dtype=subject.dtype).x
+    copied, size = subject.copy(), metered_size(subject.domain)
+    x = ExampleData(subject.domain.fit(Example(sizes=(2 * size,))), subject.dim_in, dtype=subject.dtype).x
 
     def encode(x: Tensor) -> None:
         copied.encode(x)
@@ -55,7 +72,7 @@ def measure_encoder(subject: Subject) -> tuple[Cost, Cost] | None:
 
     try:
         with torch.random.fork_rng(devices=[]):
-            return _measure(encode, x[:, :small]), _measure(encode, x[:, :large])
+            return CostGrowth(size, _measure(encode, x[:, :size]), _measure(encode, x[:, : 2 * size]))
     except Exception:  # raised by the encoder
         return None
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mbcbench.errors import BrokenLawError, LawOutOfMemoryError, is_out_of_memory, one_line, user_frame, user_traceback
 from mbcbench.types import JsonObject
-from mbcbench.verify.cost import METERED_SIZES, Cost, extrapolate, measure_encoder
+from mbcbench.verify.cost import CostGrowth, measure_encoder, metered_size
 from mbcbench.verify.domain import Domain
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.isolation import restored_settings
@@ -187,14 +187,14 @@ class LawRun:
     def _require_affordable(self, x: Tensor) -> None:
         """Raise NotApplicable for sets that are too large for an encoder whose cost grows quickly with their size."""
         batch_size, n = x.shape[:2]
-        if n <= METERED_SIZES[1] or self._costs is None:
+        if n <= 2 * metered_size(self.domain) or self._costs is None:
             return
-        cost = extrapolate(*self._costs, n)
+        cost = self._costs.predict(n)
         if cost.operations > MAX_OPERATIONS or cost.entries * batch_size > MAX_ENTRIES:
             raise NotApplicable(f"sets of {n} elements would take too much memory or too many operations")
 
     @cached_property
-    def _costs(self) -> tuple[Cost, Cost] | None:
+    def _costs(self) -> CostGrowth | None:
         """Costs of encoding two small sets, or None if they are not known."""
         return measure_encoder(self.subjects[0])
 

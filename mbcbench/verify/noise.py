@@ -22,28 +22,40 @@ NOISE = 2 * torch.finfo(torch.float64).eps
 # Operations that only select, move, compare or create numbers, without rounding.
 _EXACT = frozenset(
     {
-        "_to_copy", "_unsafe_view", "abs", "amax", "amin", "arange", "argmax", "bernoulli", "cat", "clamp", "clamp_max",
-        "clamp_min", "clone", "constant_pad_nd", "copy_", "cummax", "cummin", "embedding", "empty", "empty_like", "eye",
-        "fill_", "flip", "full", "full_like", "gather", "index", "index_put", "index_put_", "index_select", "isnan",
-        "lift_fresh", "masked_fill", "masked_fill_", "max", "maximum", "min", "minimum", "neg", "new_empty", "new_full",
-        "new_ones", "new_zeros", "normal_", "ones", "ones_like", "rand", "randn", "relu", "relu_", "repeat", "roll",
-        "round", "floor", "ceil", "trunc", "scalar_tensor", "scatter", "select_backward", "sign", "slice_backward",
-        "sort", "stack", "threshold_backward", "topk", "tril", "triu", "uniform_", "where", "zero_", "zeros",
-        "zeros_like", "_local_scalar_dense", "new_empty_strided", "empty_strided", "rand_like", "randn_like",
+        "_local_scalar_dense", "_to_copy", "_unique2", "_unsafe_view", "abs", "abs_", "adaptive_max_pool2d",
+        "adaptive_max_pool3d", "amax", "amin", "aminmax", "arange", "argmax", "bernoulli", "cat", "ceil", "clamp",
+        "clamp_", "clamp_max", "clamp_max_", "clamp_min", "clamp_min_", "clone", "constant_pad_nd", "copy_", "cummax",
+        "cummin", "diag_embed", "diagonal_scatter", "embedding", "empty", "empty_like", "empty_strided", "eye", "fill",
+        "fill_", "flip", "floor", "fmod", "full", "full_like", "gather", "hardtanh", "hardtanh_", "heaviside", "index",
+        "index_copy", "index_copy_", "index_fill", "index_fill_", "index_put", "index_put_", "index_select", "isnan",
+        "kthvalue", "lift_fresh", "masked_fill", "masked_fill_", "masked_scatter", "masked_scatter_", "masked_select",
+        "max", "max_pool2d_with_indices", "max_pool3d_with_indices", "maximum", "median", "min", "minimum", "mode",
+        "nan_to_num", "nan_to_num_", "nanmedian", "neg", "neg_", "new_empty", "new_empty_strided", "new_full",
+        "new_ones", "new_zeros", "normal_", "ones", "ones_like", "rand", "rand_like", "randn", "randn_like",
+        "reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "relu", "relu_", "repeat", "replication_pad1d",
+        "replication_pad2d", "replication_pad3d", "roll", "round", "scalar_tensor", "scatter", "scatter_",
+        "select_backward", "select_scatter", "sgn", "sign", "slice_backward", "slice_scatter", "sort", "stack", "take",
+        "threshold", "threshold_backward", "topk", "tril", "triu", "trunc", "uniform_", "unique_consecutive",
+        "unique_dim", "unsafe_chunk", "unsafe_split", "unsafe_split_with_sizes", "where", "zero_", "zeros",
+        "zeros_like",
     }
 )  # fmt: skip
 # Operations that add many numbers: each of them is rounded where partial sums are as large as the number.
 _REDUCING = frozenset(
     {
-        "addmm", "baddbmm", "bmm", "cumsum", "dot", "index_add", "linalg_vector_norm", "logcumsumexp", "logsumexp",
-        "mean", "mm", "mv", "native_layer_norm", "scatter_add", "std", "sum", "var", "var_mean",
+        "addbmm", "addmm", "addmv", "baddbmm", "bincount", "bmm", "cumsum", "cumsum_", "dot", "index_add", "index_add_",
+        "linalg_vector_norm", "logcumsumexp", "logsumexp", "mean", "mm", "mv", "nansum", "native_group_norm",
+        "native_layer_norm", "scatter_add", "scatter_add_", "scatter_reduce", "scatter_reduce_", "std", "sum", "var",
+        "var_mean",
     }
 )  # fmt: skip
 # Operations whose result is not rounded if it is a whole number.
 _ARITHMETIC = frozenset(
     {
-        "add", "add_", "addmm", "baddbmm", "bmm", "cumsum", "div", "div_", "dot", "index_add", "mean", "mm", "mul",
-        "mul_", "mv", "rsub", "scatter_add", "sub", "sub_", "sum",
+        "add", "add_", "addbmm", "addcmul", "addcmul_", "addmm", "addmv", "baddbmm", "bincount", "bmm", "cumprod",
+        "cumsum", "cumsum_", "div", "div_", "dot", "floor_divide", "index_add", "index_add_", "lerp", "linspace",
+        "mean", "mm", "mul", "mul_", "mv", "nansum", "pow", "pow_", "prod", "remainder", "rsub", "scatter_add",
+        "scatter_add_", "scatter_reduce", "scatter_reduce_", "sub", "sub_", "sum",
     }
 )  # fmt: skip
 _LARGEST_WHOLE = 2.0**31  # larger numbers have few digits or none after the point, so that being whole says nothing
@@ -75,13 +87,16 @@ class NoisyArithmetic(DispatchMode):
         """Call one operation, with noise."""
         operation = operation_name(func)
         spares_whole = operation in _ARITHMETIC
+        if operation in _EXACT or any(isinstance(a, str) and a in _EXACT for a in args):  # a reduction by "amax", say
+            return func(*args, **(kwargs or {}))
         if operation in _REDUCING:
-            args = tuple(a * self._factors(a, spares_whole) if _rounds(a) else a for a in args)
+            first = 1 if operation.endswith("_") else 0  # the tensor that an operation in place writes to
+            added = (a * self._factors(a, spares_whole) if _rounds(a) else a for a in args[first:])
+            args = (*args[:first], *added)
         result = func(*args, **(kwargs or {}))
-        if operation in _EXACT:
-            return result
         results = result if isinstance(result, tuple | list) else (result,)
-        for tensor, returned in zip(results, _returns(func), strict=False):
+        returns = _returns(func) * (len(results) if isinstance(result, list) else 1)
+        for tensor, returned in zip(results, returns, strict=False):
             is_view = returned.alias_info is not None and not returned.alias_info.is_write
             if _rounds(tensor) and not is_view:
                 tensor.mul_(self._factors(tensor, spares_whole))
@@ -94,10 +109,9 @@ class NoisyArithmetic(DispatchMode):
         return 1 + self._relative * errors
 
 
-def _returns(func: Any) -> Sequence[Any]:
+def _returns(func: Any) -> list[Any]:
     schema: Any = func._schema
-    returns: Sequence[Any] = schema.returns
-    return returns
+    return list(schema.returns)
 
 
 def _rounds(value: Any) -> bool:

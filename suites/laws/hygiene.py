@@ -264,7 +264,7 @@ def check_dtype(subject: Subject, data: ExampleData) -> Comparison:
         return violation(data, f"float64 input and parameters on {data.x.device}, {_name(out.dtype)} on {out.device}")
     if subject.streaming:
         state = subject.stream_state(data.chunks, subject.init_state(len(data.x)))
-        narrow = [t.dtype for t in tensors(state) if t.is_floating_point() and t.dtype is not torch.float64]
+        narrow = [t.dtype for t in tensors(state) if _bits(t) not in (None, _bits(data.x))]
         if narrow:
             return violation(data, f"the state of a float64 stream holds {_name(narrow[0])}")
     for watch in (watch64, watch32):
@@ -290,11 +290,16 @@ class _NarrowingWatch(DispatchMode):
         out = func(*args, **(kwargs or {}))
         name = operation_name(func)
         if self.narrowed is None and name not in _CREATING and not name.startswith("new_"):
-            results = [t.dtype for t in tensors(out) if t.is_floating_point() and t.dim() > 0]
-            narrow = [dtype for dtype in results if dtype.itemsize < self.dtype.itemsize]
-            if narrow and any(t.dtype is self.dtype and t.dim() > 0 for t in tensors(args)):
+            bits = torch.finfo(self.dtype).bits
+            narrow = [t.dtype for t in tensors(out) if t.dim() > 0 and (_bits(t) or bits) < bits]
+            if narrow and any(_bits(t) == bits and t.dim() > 0 for t in tensors(args)):
                 self.narrowed = narrow[0]
         return out
+
+
+def _bits(tensor: Tensor) -> int | None:
+    """Return the size of a number, or of the real part of a complex one; None for integers and Booleans."""
+    return torch.finfo(tensor.dtype).bits if tensor.is_floating_point() or tensor.is_complex() else None
 
 
 def check_nonfinite(subject: Subject, data: ExampleData) -> Comparison:

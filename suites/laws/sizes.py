@@ -7,7 +7,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from mbcbench.verify.cost import predict_cost
+from mbcbench.verify.cost import metered_size, predict_cost
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import Law, NotApplicable, encodes_sets
 from mbcbench.verify.subject import Subject
@@ -63,8 +63,9 @@ def check_size(subject: Subject, data: ExampleData) -> Comparison:
     already is judged by other laws.
     """
     n = data.x.shape[1]
-    _require_admitted(subject, data.x[:, : _SIZES[0]])
-    if n > _SIZES[0] and not _is_affordable(subject, data.x):
+    smallest = max(_SIZES[0], subject.domain.min_size)
+    _require_admitted(subject, data.x[:, :smallest])
+    if n > smallest and not _is_affordable(subject, data.x):
         raise NotApplicable(f"{n} elements in one piece would take too much memory or time")
     encoding = _require_admitted(subject, data.x)
     comparisons = []
@@ -115,7 +116,9 @@ def _holds_on_small_sets(
 
 def _is_affordable(subject: Subject, x: Tensor) -> bool:
     """Predict if sets like `x` can be encoded in one piece."""
-    cost = predict_cost(subject.encode, x)
+    cost = unless_refused(lambda: predict_cost(subject, x))
+    if cost is None:
+        raise NotApplicable(f"sets of {metered_size(subject.domain)} elements are refused with a message")
     return (
         cost.operations <= _MAX_OPERATIONS
         and cost.entries <= _MAX_ENTRIES
