@@ -8,7 +8,7 @@ import torch
 
 from mbcbench.errors import BrokenLawError, LawOutOfMemoryError
 from mbcbench.verify import law_run
-from mbcbench.verify.cost import Cost
+from mbcbench.verify.cost import Cost, CostGrowth
 from mbcbench.verify.domain import Domain
 from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import NotApplicable
@@ -204,7 +204,7 @@ def test_an_example_is_tried_on_the_encoder_of_its_variant() -> None:
 )
 def test_sets_that_cost_too_much_are_not_tried(cost: Cost | None, n: int, is_tried: bool) -> None:
     run = saying(Comparison(numbers(0, 0), numbers(0, 0)))
-    vars(run)["_costs"] = None if cost is None else (cost, cost)  # the same for sets of 64 and 128 elements
+    vars(run)["_costs"] = None if cost is None else CostGrowth(64, cost, cost)
     observation = run.try_example(Example(sizes=(n,), kinds=(0, 0)))
     assert observation.is_applicable == is_tried
     if not is_tried:
@@ -213,11 +213,11 @@ def test_sets_that_cost_too_much_are_not_tried(cost: Cost | None, n: int, is_tri
 
 def test_the_cost_of_an_encoder_is_measured_once() -> None:
     run = saying(of_one_set(0.0), encoder=Mean)
-    small, large = run._costs or (None, None)
-    assert small is not None
-    assert large is not None
-    assert small.entries < large.entries < 1e5
-    assert run._costs is run._costs
+    costs = run._costs
+    assert costs is not None
+    assert costs.size == 64
+    assert costs.small.entries < costs.large.entries < 1e5
+    assert run._costs is costs
 
 
 # ---- the order of sets

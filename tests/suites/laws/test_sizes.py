@@ -178,7 +178,7 @@ def test_a_size_that_costs_too_much_is_left_out_except_the_smallest(monkeypatch:
 def test_a_set_is_affordable_within_three_limits(
     cost: Cost, is_affordable: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sizes, "predict_cost", lambda encode, x: cost)
+    monkeypatch.setattr(sizes, "predict_cost", lambda subject, x: cost)
     assert sizes._is_affordable(subject_of(Largest), torch.zeros(1, 512, WIDTH)) is is_affordable
 
 
