@@ -28,6 +28,7 @@ _HEAVY = (
     "rich",
     "safetensors.torch",
     "scipy.special",
+    "sympy",
     "torch.func",
 )
 _MEMORY_BYTES = 6 * 2**30
