@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mbcbench.protocol.spec import EncoderSpec
 from mbcbench.records.record import Status
 from mbcbench.verify.checker import Budget, Checker
+from mbcbench.verify.cost import measure_encoder
 from mbcbench.verify.example import Example
 from mbcbench.verify.law import get_law
 from mbcbench.verify.law_run import LawRun
@@ -89,3 +90,25 @@ def test_a_size_is_left_out_if_many_small_results_take_too_long(n: int, is_tried
     observation = run.try_example(Example(sizes=(n,)))
     assert observation.is_applicable == is_tried
     assert is_tried or observation.note == f"{n} elements in one piece would take too much memory or time"
+
+
+class TopHundred(nn.Module):
+    """The mean of the hundred largest elements, in each coordinate."""
+
+    min_size = 100
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.topk(100, dim=1).values.mean(1)
+
+
+def test_costs_are_measured_on_sets_that_an_encoder_admits() -> None:
+    subject = Checker(EncoderSpec(name="top", factory=TopHundred), dim_in=3).subjects()[0]
+    costs = measure_encoder(subject)
+    assert costs is not None
+    assert costs.size == 100
+    assert costs.predict(200) == costs.large
+    with torch.no_grad():
+        assert LawRun(get_law("symmetry.size"), [subject]).try_example(Example(sizes=(4096,))).ratio < 1

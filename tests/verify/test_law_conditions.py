@@ -46,6 +46,7 @@ def test_the_ratio_of_an_observation_is_that_of_gap_and_bound(gap: float, bound:
         (Observation(EXAMPLE, gap=8.0, bound=1.0), True),
         (Observation(EXAMPLE, gap=4.0, bound=1.0), False),
         (Observation(EXAMPLE, gap=8.0, bound=1.0, error="ValueError"), False),
+        (Observation(EXAMPLE, gap=math.inf, bound=1.0), False),
         (Observation(EXAMPLE, gap=0.0, bound=1.0), False),
     ],
 )

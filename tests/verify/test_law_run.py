@@ -144,6 +144,14 @@ def test_memory_that_runs_out_and_a_law_that_is_wrong_are_no_observations() -> N
         run_of(lambda subject, data: [0.0]).try_example(EXAMPLE)
 
 
+@pytest.mark.parametrize(("gap", "bound"), [(math.nan, 1.0), (0.0, math.nan)])
+def test_a_law_that_returns_nan_is_wrong(gap: float, bound: float) -> None:
+    comparison = Comparison(numbers(0, gap), numbers(0, bound))
+    with pytest.raises(BrokenLawError, match=r"of\.test returned a gap or a bound that is NaN; use subject\.compare"):
+        saying(comparison).try_example(TWO_SETS)
+    assert saying(comparison, measures=True).try_example(TWO_SETS).is_applicable
+
+
 def test_the_choices_of_a_law_are_observed() -> None:
     def check(subject: Subject, data: ExampleData) -> Comparison:
         data.choices["number"] = 7

@@ -84,6 +84,33 @@ def test_the_numbers_of_a_sum_are_disturbed_before_they_are_added(operation: Ope
     assert 0.5 < largest_error_of_sum(operation) <= 2.1
 
 
+@pytest.mark.parametrize(
+    "add",
+    [
+        lambda out, index, x: out.index_add_(0, index, x),
+        lambda out, index, x: out.scatter_add_(0, index, x),
+        lambda out, index, x: out.index_add(0, index, x),
+        lambda out, index, x: out.scatter_reduce_(0, index, x, "sum"),
+    ],
+)
+def test_numbers_that_are_added_to_a_tensor_are_disturbed_and_it_is_written_in_place(
+    add: Callable[[Tensor, Tensor, Tensor], Tensor],
+) -> None:
+    index, x = torch.zeros(2, dtype=torch.int64), numbers(1e6 + 0.5, -1e6 - 0.5)
+    out = numbers(0)
+    with NoisyArithmetic(0, RELATIVE):
+        result = add(out, index, x)
+    assert 0.01 < abs(float(result)) / (1e6 * RELATIVE) <= 2.1
+    assert (result is out) == (float(out) != 0)
+
+
+def test_each_tensor_of_a_list_is_disturbed() -> None:
+    with NoisyArithmetic(0, RELATIVE):
+        results = torch._foreach_exp([fractions(3), fractions(4)])
+    for result, x in zip(results, (fractions(3), fractions(4)), strict=True):
+        assert 0 < float((result / x.exp() - 1).abs().max()) <= RELATIVE * (1 + 1e-9)
+
+
 def test_the_factors_of_a_product_are_not_disturbed() -> None:
     assert float(change(lambda x: x * x, fractions()).abs().max()) <= RELATIVE * (1 + 1e-9)
     assert float(change(torch.square, fractions()).abs().max()) <= RELATIVE * (1 + 1e-9)
@@ -132,6 +159,19 @@ def test_results_in_place_are_disturbed_and_views_are_not() -> None:
         lambda x: torch.where(x > 1.5, x, 0.25),
         lambda x: x.masked_fill(x > 1.5, 0.25),
         lambda x: x.new_full((2,), 0.3),
+        lambda x: x.median(1).values,
+        lambda x: x.kthvalue(1, 1).values,
+        lambda x: x.masked_select(x > 1.5),
+        lambda x: x.take(torch.tensor([3, 1])),
+        lambda x: x.unique(),
+        lambda x: x.nan_to_num(),
+        lambda x: x.diag_embed(),
+        lambda x: x.index_fill(0, torch.tensor([1]), 0.3),
+        lambda x: x.index_copy(0, torch.tensor([1]), x[:1]),
+        lambda x: x.masked_scatter(x > 1.5, x),
+        lambda x: x.scatter_reduce(0, torch.zeros(10, 2, dtype=torch.int64), x, "amax"),
+        lambda x: torch.nn.functional.max_pool2d(x[None], 2),
+        lambda x: torch.nn.functional.pad(x[None], (1, 1), mode="replicate"),
     ],
 )
 def test_what_selects_moves_or_compares_is_exact(operation: Operation) -> None:
@@ -165,6 +205,14 @@ def test_arguments_by_name_are_passed_on() -> None:
         lambda x: x.mean(1),
         lambda x: x.cumsum(1),
         lambda x: x @ x.T,
+        lambda x: torch.zeros(4, dtype=torch.float64).index_add_(0, torch.tensor([3, 3]), x[:, 0]),
+        lambda x: torch.zeros(4, dtype=torch.float64).scatter_add_(0, torch.tensor([1, 1, 2, 2]), x[1]),
+        lambda x: x.scatter_reduce(0, torch.zeros(2, 4, dtype=torch.int64), x, "sum"),
+        lambda x: torch.bincount(torch.tensor([1, 1, 2, 2]), x[1]),
+        lambda x: torch.linspace(0, 3, 4, dtype=torch.float64),
+        lambda x: x.prod(1),
+        lambda x: x**2,
+        lambda x: x // 2,
     ],
 )
 def test_sums_and_products_of_whole_numbers_are_exact(operation: Operation) -> None:

@@ -7,11 +7,12 @@ import pytest
 import torch
 from hypothesis.database import InMemoryExampleDatabase
 
+from mbcbench.errors import LawOutOfMemoryError
 from mbcbench.verify import search as search_module
 from mbcbench.verify.domain import Domain
 from mbcbench.verify.example import Example, ExampleData, smallest_examples
 from mbcbench.verify.law import Law, NotApplicable
-from mbcbench.verify.law_run import LawRun, Observation
+from mbcbench.verify.law_run import LawRun, LawTimeout, Observation
 from mbcbench.verify.search import ExampleStore, SearchResult, search
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import COARSE_PERTURBATION, Comparison
@@ -234,3 +235,20 @@ def test_a_result_is_that_of_a_law_which_was_tried_unless_it_says_otherwise() ->
     assert result.why_untried == ""
     assert (result.undecided, result.relative_bound, result.culprit) == (None, 0, "")
     assert SearchResult(3, HOLDS, num_applicable=0).why_untried == ""
+
+
+@pytest.mark.parametrize("error", [LawTimeout(), LawOutOfMemoryError("no more")])
+def test_a_counterexample_is_kept_if_time_or_memory_runs_out_while_it_is_simplified(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def simplify(run: LawRun, observation: Observation, *, drop_elements: bool) -> Observation:
+        raise error
+
+    monkeypatch.setattr(search_module, "simplify", simplify)
+    recorded, store = Recorded(lambda example: example.n > 1), ExampleStore(InMemoryExampleDatabase(), b"key")
+    counterexample = run_search(recorded.law, store=store).counterexample
+    assert counterexample is not None
+    assert counterexample.example == recorded.examples[-1]
+    assert list(store.load().values()) == [counterexample.example]
+    with pytest.raises(LawTimeout):
+        run_search(Recorded().law, seconds=0.0)

@@ -153,6 +153,13 @@ def test_no_elements_are_dropped_that_the_law_needs(monkeypatch: pytest.MonkeyPa
     assert of_two.elements == [[1, 2]]
 
 
+@pytest.mark.parametrize("n", [4, 7, 9])
+def test_no_set_is_tried_that_is_smaller_than_those_of_the_law(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = Tries(monkeypatch, lambda _: 2.0, min_size=3)
+    assert _drop_elements(tries.run, tries.observe(counted(n))).example.n == 3
+    assert min(example.n for example in tries.tried) == 3
+
+
 def test_chunks_are_not_made_smaller_than_the_encoder_admits(monkeypatch: pytest.MonkeyPatch) -> None:
     tries = Tries(monkeypatch, lambda _: 2.0, domain=Domain(min_size=2, every_chunk=True))
     assert elements(_drop_elements(tries.run, tries.observe(counted(3, 2))).example) == [1, 2, 3, 4]

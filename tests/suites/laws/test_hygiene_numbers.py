@@ -57,6 +57,9 @@ SINGLE = torch.ones(3, dtype=torch.float32)
         (lambda: [DOUBLE.float(), DOUBLE.half()], torch.float32),
         (DOUBLE.int, None),
         (lambda: DOUBLE > 0, None),
+        (lambda: DOUBLE.to(torch.complex64), torch.complex64),
+        (lambda: DOUBLE.to(torch.complex128).to(torch.complex64), torch.complex64),
+        (lambda: DOUBLE.to(torch.complex128).abs(), None),
         (lambda: SINGLE + 1, None),
         (lambda: SINGLE.clone().copy_(DOUBLE), torch.float32),
         (lambda: DOUBLE.sum().float(), None),  # one number

@@ -278,3 +278,43 @@ def test_the_gradient_of_padded_sets_is_that_of_the_sets() -> None:
         comparison = padding._compare_gradients(subject_of(faulty), data_of(2))
         assert not holds(comparison)
         assert comparison.note == "no gradient reaches elements or parameters if there is a mask"
+
+
+# ---- layers in train mode
+
+
+class DoubledInTraining(TightLayer):
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return (2 if self.training else 1) * super().forward(x, mask)
+
+
+class LeakyInTraining(DoubledInTraining):
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return super().forward(x, None if self.training else mask)
+
+
+@pytest.mark.parametrize("seed", [1, 5, 9, 11])
+def test_a_layer_that_differs_in_train_mode_is_compared_with_itself(seed: int) -> None:
+    for n in (1, 3):
+        data = data_of(n, seed=seed)
+        assert holds(padding.check_padding(subject_of(DoubledInTraining), data))
+        assert not holds(padding.check_padding(subject_of(LeakyInTraining), data))
+
+
+# ---- refusals
+
+
+class CountsPadding(Mean):
+    """Refuses numbers that are not finite, and counts what is masked."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        if not bool(x.isfinite().all()):
+            raise ValueError("the elements must be finite")
+        return super().forward(x if mask is None else hide(x, mask))
+
+
+def test_finite_padding_is_to_blame_if_other_padding_is_refused() -> None:
+    for seed in (0, 1):
+        comparison = padding.check_padding(subject_of(CountsPadding), data_of(2, seed=seed))
+        assert not holds(comparison)
+        assert comparison.note == ""

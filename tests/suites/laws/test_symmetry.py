@@ -16,7 +16,6 @@ from mbcbench.verify.law import Law, NotApplicable
 from mbcbench.verify.layout import ElementAxis
 from mbcbench.verify.search import search
 from mbcbench.verify.tolerance import Comparison
-from tests.controls.base import SLOTS as NUM_SLOTS
 from tests.controls.base import WIDTH, Mean, Slots, Sum
 from tests.controls.symmetry import BatchCentred, FirstElementBias, Layer, PositionalLayer, SortedOutputs, positions
 from tests.verify.helpers import WIDTH as DIM_IN
@@ -139,50 +138,6 @@ def test_the_part_that_depends_on_the_order_of_elements_is_named(encoder: Encode
 def test_the_part_of_a_layer_that_depends_on_the_order_of_elements_is_named() -> None:
     layer = culprit(ELEMENTS, lambda d: nn.Sequential(nn.Linear(d, WIDTH), Positions()))
     assert layer == "1 (Positions): depends on the order of elements"
-
-
-# ---- slots
-
-
-class PooledSlots(Slots):
-    """One number for each slot or feature, as a vector."""
-
-    def pooled(self, total: Tensor) -> Tensor:
-        return total.sum(1)[:, :NUM_SLOTS]
-
-    def readout(self, state: Any) -> Tensor:
-        return self.pooled(state.total)
-
-
-class MatrixOfSlots(PooledSlots):
-    """Products of features over slots, `B x 4 x 3`."""
-
-    def pooled(self, total: Tensor) -> Tensor:
-        return (total.transpose(1, 2) @ total)[:, :, :NUM_SLOTS]
-
-
-class DeepSlots(PooledSlots):
-    """Each slot as a matrix, `B x 3 x 2 x 2`."""
-
-    def pooled(self, total: Tensor) -> Tensor:
-        return total.reshape(*total.shape[:2], 2, 2)
-
-
-@pytest.mark.parametrize("encoder", [Slots, PooledSlots, MatrixOfSlots, DeepSlots])
-def test_outputs_are_permuted_with_the_slots_if_they_have_an_axis_of_slots(encoder: Encoder) -> None:
-    data = ExampleData(Example(sizes=(2, 1), kinds=(0, 0), seed=0), DIM_IN)
-    with torch.no_grad():
-        assert holds(SLOTS.check(subject_of(encoder), data))
-    permutation = data.choices["permutation of the slots"].tolist()
-    assert sorted(permutation) == list(range(NUM_SLOTS)) != permutation
-
-
-def test_a_vector_with_an_entry_for_each_slot_is_not_permuted() -> None:
-    class FirstFeature(PooledSlots):
-        def pooled(self, total: Tensor) -> Tensor:
-            return total[:, :, 0]
-
-    assert not holds(judge(SLOTS, FirstFeature, Example(sizes=(2,), seed=0)))
 
 
 # ---- sets of a batch
