@@ -4,13 +4,14 @@ import json
 
 import pytest
 import torch
-from hypothesis import find, given
+from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 from mbcbench.verify import strategies
 from mbcbench.verify.example import ALL_KINDS, KINDS, SMALLEST_SIZES, Example, ExampleData, smallest_examples
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.just(n), strategies.partitions(n))))
 def test_partitions_are_positive_and_sum_to_n(partition: tuple[int, tuple[int, ...]]) -> None:
     n, sizes = partition
@@ -18,6 +19,7 @@ def test_partitions_are_positive_and_sum_to_n(partition: tuple[int, tuple[int, .
     assert min(sizes) >= 1
 
 
+@settings(deadline=None, derandomize=True)
 @given(strategies.examples(variants=3))
 def test_chunks_hold_every_element_of_every_set_once(example: Example) -> None:
     data = ExampleData(example, dim=2)
@@ -27,6 +29,7 @@ def test_chunks_hold_every_element_of_every_set_once(example: Example) -> None:
     assert torch.equal(streamed, torch.stack([x[i] for x, i in zip(data.x, data.order, strict=True)]))
 
 
+@settings(deadline=None, derandomize=True)
 @given(strategies.examples())
 def test_a_case_survives_json(example: Example) -> None:
     assert Example.from_json(json.loads(json.dumps(example.to_json()))) == example
@@ -68,6 +71,7 @@ def test_smallest_examples_comes_in_order_of_size_and_knows_uneven_chunks() -> N
     assert {c.variant for c in examples} == {0, 1, 2}
 
 
+@settings(deadline=None, derandomize=True)
 @given(strategies.cardinalities())
 def test_cardinalities_stay_in_bounds(n: int) -> None:
     assert 1 <= n <= 513
