@@ -15,9 +15,7 @@ from tests.verify.culprit_encoders import (
     CountsChunks,
     MeanOfAll,
     Plain,
-    SelfAttention,
     SetLayerNorm,
-    SoftmaxPool,
     Sorted,
     Stream,
     Variance,
@@ -64,21 +62,19 @@ class Shifted(nn.Module):
         (Stream, "", False),
         (stream(nn.Tanh(), Shifted()), "layer.1 (Shifted): is at fault", True),
         (stream(SetLayerNorm(), nn.Tanh(), Shifted()), "layer.0 (SetLayerNorm): is at fault", True),
-        (stream(SelfAttention()), "layer.0.attention (MultiheadAttention): is at fault", True),
-        (stream(SoftmaxPool()), "layer.0.softmax (Softmax): is at fault", True),
         (CountsChunks, "", True),
         (VarianceOverChunks, "", True),
         (Variance, "", False),
         (plain(nn.Tanh()), "", True),
         (plain(Sorted()), "", True),
         (plain(SetLayerNorm()), "layers.0 (SetLayerNorm): is at fault", True),
-        (plain(nn.Tanh(), SetLayerNorm(), SelfAttention()), "layers.1 (SetLayerNorm): is at fault", True),
+        (plain(nn.Tanh(), SetLayerNorm(), Shifted()), "layers.1 (SetLayerNorm): is at fault", True),
     ],
 )
 def test_the_first_submodule_that_makes_a_stream_differ_is_found(
     encoder: Callable[[int], nn.Module], culprit: str, is_broken: bool
 ) -> None:
-    assert examine(encoder, 2, 3, 1) == (culprit, is_broken)
+    assert examine(encoder, 2, 3) == (culprit, is_broken)
 
 
 def test_a_stream_of_up_to_sixteen_chunks_is_examined() -> None:

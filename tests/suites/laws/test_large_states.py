@@ -127,11 +127,11 @@ def test_other_large_sets_are_compared_with_their_stream() -> None:
 @pytest.mark.parametrize(
     ("at", "n", "is_found"),
     [
-        *((at, 132, at in (5, 64, 120)) for at in (4, 5, 64, 120, 121, 1024)),
+        *((at, 132, at in (5, 120)) for at in (4, 5, 120, 121)),
         *((at, 1025, at in (1024, 1028)) for at in (1023, 1024, 1028, 1029)),
         (1024, 1024, False),
         *((size, 20_000, True) for size in (2**10, 2**12, 2**14)),
-        *((size + 20, 20_000, False) for size in (2**10, 2**12, 2**14)),
+        (2**14 + 20, 20_000, False),
     ],
 )
 def test_unusual_steps_are_sought_in_small_sets_and_at_three_large_sizes(at: int, n: int, is_found: bool) -> None:

@@ -106,7 +106,7 @@ class Outer(Encoder):
 
 
 @pytest.mark.parametrize("encoder", [Encoder, AddsNoise, AddsPreviousMean, MovesItsInput, NaNInTraining, Outer])
-@pytest.mark.parametrize("sets", [2, 3, 4])
+@pytest.mark.parametrize("sets", [2, 3])
 def test_an_encoder_whose_sets_do_not_interact_keeps_the_law(encoder: type[Encoder], sets: int) -> None:
     data = data_of(sets=sets)
     x = data.x.clone()
@@ -182,7 +182,7 @@ def locate(encoder: Callable[[int], nn.Module], sets: int = 3) -> str:
         ([lambda: nn.LayerNorm(FEATURES), nn.Tanh], ""),
     ],
 )
-@pytest.mark.parametrize("sets", [2, 3, 5])
+@pytest.mark.parametrize("sets", [2, 3])
 def test_the_submodule_that_couples_sets_in_train_mode_is_named(
     layers: list[Callable[[], nn.Module]], culprit: str, sets: int
 ) -> None:
