@@ -14,6 +14,7 @@ from mbcbench.suites.laws.distributed import DISTRIBUTED, Shares, _Encoded
 from mbcbench.suites.laws.gradients import linear_loss
 from mbcbench.suites.laws.ranks import NoGroupError, RankError
 from mbcbench.types import Encoder
+from mbcbench.verify.checker import Budget
 from mbcbench.verify.example import KINDS, Example, ExampleData
 from mbcbench.verify.law import NotApplicable
 from mbcbench.verify.tolerance import Comparison
@@ -202,3 +203,8 @@ def test_the_law_is_tried_without_ties_and_first_with_three_processes_of_which_o
     assert [len(of_example) for of_example in shares] == [3, 3]
     assert [] in chain.from_iterable(shares)
     assert len({example.variant for example in DISTRIBUTED.first} - {0}) == 2
+
+
+def test_processes_are_slow_to_start_and_the_law_gets_a_small_part_of_the_budget_and_no_large_sets() -> None:
+    assert 0 < Budget(examples=10_000).sets_for(DISTRIBUTED) < 1000
+    assert DISTRIBUTED.max_size <= 64

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mbcbench.suites.laws import numerics
 from mbcbench.suites.laws.numerics import FLOAT32, PRECISION, SCALE
+from mbcbench.verify.checker import Budget
 from mbcbench.verify.domain import Domain
 from mbcbench.verify.example import KINDS, Example, ExampleData
 from mbcbench.verify.law import Law
@@ -134,6 +135,12 @@ def test_laws_of_numbers_are_not_for_tokens_and_laws_of_streams_not_for_plain_en
         [False, True],
         [True, False],
     ]
+
+
+@pytest.mark.parametrize("law", [SCALE, FLOAT32])
+def test_expensive_laws_get_a_part_of_the_budget_and_no_large_sets(law: Law) -> None:
+    assert Budget(examples=1000).sets_for(law) < 1000
+    assert law.max_size < PRECISION.max_size
 
 
 # ---- float32

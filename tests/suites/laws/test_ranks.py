@@ -83,14 +83,16 @@ def test_a_rank_runs_in_a_process_of_its_own_that_ends_with_its_run(monkeypatch:
         writer.send((number, size, seed, parent, os.getppid()))
 
     monkeypatch.setattr(ranks, "_run", run)
+    this, goes_on = os.getpid(), 77
     with closing(socket.create_server((ranks.HOST, 0))) as listener:
         rank = ranks._fork(lambda _: (), 3, 4, 5, listener)
-    this = os.getpid()
+    if os.getpid() != this:
+        os._exit(goes_on)
     assert (rank.number, rank.reader.recv()) == (3, (3, 4, 5, this, this))
     with pytest.raises(EOFError):
         rank.reader.recv()
     assert not rank.reader.writable
-    assert os.waitstatus_to_exitcode(os.waitpid(rank.pid, 0)[1]) > 0
+    assert os.waitstatus_to_exitcode(os.waitpid(rank.pid, 0)[1]) not in (0, goes_on)
     rank.reader.close()
 
 
@@ -109,6 +111,46 @@ def test_a_rank_is_killed_and_no_trace_of_it_is_left() -> None:
         os.waitpid(pid, 0)
 
 
+def start_ranks(monkeypatch: pytest.MonkeyPatch, *, most: int) -> tuple[list[object], list[int]]:
+    """Let `most` ranks start, which do nothing; return what each is started with, and the ranks that have ended."""
+    started: list[object] = []
+    ended: list[int] = []
+
+    class Rank:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def end(self) -> None:
+            ended.append(self.number)
+
+    def fork(function: object, number: int, size: int, seed: int, listener: socket.socket) -> Rank:
+        if number == most:
+            raise OSError("too many processes")
+        started.append((number, size, seed))
+        assert listener.getsockname()[1] > 1023  # a port that is free
+        return Rank(number)
+
+    monkeypatch.setattr(ranks, "_fork", fork)
+    return started, ended
+
+
+def test_results_are_returned_by_rank_after_all_ranks_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    started, ended = start_ranks(monkeypatch, most=3)
+    reports = [_Report(pytree.to_bytes((torch.tensor([value]),))) for value in (7, 8)]
+    monkeypatch.setattr(ranks, "_collect", lambda ranks: reports)
+    results = ranks.call_in_ranks(lambda rank: (), (torch.empty(0),), 2, 5)
+    assert [int(value) for (value,) in results] == [7, 8]
+    assert started == [(0, 2, 5), (1, 2, 5)]
+    assert ended == [0, 1]
+
+
+def test_ranks_that_have_started_end_if_others_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, ended = start_ranks(monkeypatch, most=2)
+    with pytest.raises(OSError, match="too many processes"):
+        ranks.call_in_ranks(lambda rank: (), (torch.empty(0),), 3, 5)
+    assert ended == [0, 1]
+
+
 # ---- reports
 
 
@@ -125,7 +167,10 @@ def readers(pipes: list[tuple[Connection, Connection]], *numbers: int) -> list[_
     return [_Rank(number, 0, pipes[number][0]) for number in numbers]
 
 
-def test_reports_are_collected_by_rank_as_they_come(pipes: list[tuple[Connection, Connection]]) -> None:
+def test_reports_are_collected_by_rank_as_they_come(
+    pipes: list[tuple[Connection, Connection]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranks, "SECONDS", 1.0)
     for number, (_, writer) in enumerate(pipes):
         writer.send(_Report(bytes([number])))
     reports: dict[int, _Report] = {}
@@ -160,6 +205,7 @@ def test_the_failure_of_one_rank_ends_a_call_although_others_are_waiting(
 def test_a_rank_that_is_seen_to_be_dead_shortly_after_a_failure_is_named(
     pipes: list[tuple[Connection, Connection]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ranks, "SECONDS", 1.0)
     pipes[0][1].send(_Report(error="raises RuntimeError: connection closed"))
     monkeypatch.setattr(time, "sleep", lambda seconds: pipes[1][1].close())
     with pytest.raises(RankError, match=r"^rank 1 of 2 dies$"):

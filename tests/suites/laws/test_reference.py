@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mbcbench.suites.laws.reference import EQUAL
+from mbcbench.verify.checker import Budget
 from mbcbench.verify.example import KINDS
 from mbcbench.verify.subject import Subject
 from tests.suites.laws.encoders import data_of
@@ -48,3 +49,9 @@ def test_the_law_needs_a_reference_and_is_tried_on_data_that_tell_wrong_function
     assert EQUAL.unmet_requirement(subject_of(reference=reference_off_by(0.0))) is None
     kinds = [KINDS[kind % len(KINDS)][0] for kind in EQUAL.kinds]
     assert kinds == ["normal", "zero rows", "negative", "outlier", "large", "offset 1000"]
+
+
+def test_references_are_slow_and_get_a_small_part_of_the_budget_and_small_sets() -> None:
+    budget = Budget(examples=1000)
+    assert 0 < budget.sets_for(EQUAL) <= 1000 / 8
+    assert EQUAL.max_size <= 16

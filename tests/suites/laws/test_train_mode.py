@@ -151,6 +151,15 @@ def test_a_settled_encoding_depends_neither_on_a_seed_nor_on_other_sets(given: l
     assert seeds[0] == seeds[2] != seeds[1]
 
 
+def test_the_other_sets_are_of_the_opposite_sign_and_finite(given: list[Given]) -> None:
+    data = data_of()
+    data.x[0], data.x[1] = 0, 9
+    train_mode._encode_if_settled(subject_of(Recording).in_train_mode, data.x, seeded_encoding)
+    others = given[2][0][2:]
+    assert bool(others.isfinite().all())
+    assert float(others[1].max()) < 0 < float(others[0].min())
+
+
 def test_the_other_sets_beside_tokens_are_tokens(given: list[Given]) -> None:
     data = data_of()
     training = subject_of(Recording, domain=Domain(vocabulary=5)).in_train_mode
