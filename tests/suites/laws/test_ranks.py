@@ -167,6 +167,25 @@ def readers(pipes: list[tuple[Connection, Connection]], *numbers: int) -> list[_
     return [_Rank(number, 0, pipes[number][0]) for number in numbers]
 
 
+def test_reports_are_awaited_for_as_long_as_time_is_left(
+    pipes: list[tuple[Connection, Connection]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = []
+
+    def wait(connections: list[Connection], seconds: float) -> list[Connection]:
+        waits.append(seconds)
+        return connections[:1]
+
+    for _, writer in pipes:
+        writer.send(_Report(b"result"))
+    now = itertools.count(100.0, 0.25)
+    monkeypatch.setattr(ranks, "wait", wait)
+    monkeypatch.setattr(time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(ranks, "SECONDS", 0.75)
+    assert len(ranks._collect(readers(pipes, 0, 1, 2))) == 3
+    assert waits == [0.5, 0.25, 0.0]
+
+
 def test_reports_are_collected_by_rank_as_they_come(
     pipes: list[tuple[Connection, Connection]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,25 +238,6 @@ def test_a_call_ends_after_the_time_limit(
     pipes[0][1].send(_Report(b"result"))
     with pytest.raises(LawTimeout, match=r"^2 processes did not agree on an encoding within 0\.01 s$"):
         ranks._collect(readers(pipes, 0, 1))
-
-
-def test_reports_are_awaited_for_as_long_as_time_is_left(
-    pipes: list[tuple[Connection, Connection]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waits = []
-
-    def wait(connections: list[Connection], seconds: float) -> list[Connection]:
-        waits.append(seconds)
-        return connections[:1]
-
-    for _, writer in pipes:
-        writer.send(_Report(b"result"))
-    now = itertools.count(100.0, 0.25)
-    monkeypatch.setattr(ranks, "wait", wait)
-    monkeypatch.setattr(time, "monotonic", lambda: next(now))
-    monkeypatch.setattr(ranks, "SECONDS", 0.75)
-    assert len(ranks._collect(readers(pipes, 0, 1, 2))) == 3
-    assert waits == [0.5, 0.25, 0.0]
 
 
 @pytest.mark.parametrize(
