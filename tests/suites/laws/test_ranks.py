@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from mbcbench.suites.laws.ranks import DIES, NoGroupError, RankError, _Rank, _Re
 from mbcbench.verify.law_run import LawTimeout
 
 Result = tuple[Tensor, ...]
+Pipes = list[tuple[Connection, Connection]]  # reader and writer of each
 
 
 class EndedError(BaseException):
@@ -155,7 +156,7 @@ def test_ranks_that_have_started_end_if_others_cannot_start(monkeypatch: pytest.
 
 
 @pytest.fixture
-def pipes() -> Iterator[list[tuple[Connection, Connection]]]:
+def pipes() -> Iterator[Pipes]:
     """Three pipes, each of which brings the reports of a rank."""
     three = [Pipe(duplex=False) for _ in range(3)]
     yield three
@@ -163,32 +164,28 @@ def pipes() -> Iterator[list[tuple[Connection, Connection]]]:
         end.close()
 
 
-def readers(pipes: list[tuple[Connection, Connection]], *numbers: int) -> list[_Rank]:
+def readers(pipes: Pipes, *numbers: int) -> list[_Rank]:
     return [_Rank(number, 0, pipes[number][0]) for number in numbers]
 
 
-def test_reports_are_awaited_for_as_long_as_time_is_left(
-    pipes: list[tuple[Connection, Connection]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reports_are_awaited_for_as_long_as_time_is_left(pipes: Pipes, monkeypatch: pytest.MonkeyPatch) -> None:
     waits = []
 
-    def wait(connections: list[Connection], seconds: float) -> list[Connection]:
+    def first_ready(connections: list[Connection], seconds: float) -> list[Connection]:
         waits.append(seconds)
         return connections[:1]
 
     for _, writer in pipes:
         writer.send(_Report(b"result"))
     now = itertools.count(100.0, 0.25)
-    monkeypatch.setattr(ranks, "wait", wait)
+    monkeypatch.setattr(ranks, "wait", first_ready)
     monkeypatch.setattr(time, "monotonic", lambda: next(now))
     monkeypatch.setattr(ranks, "SECONDS", 0.75)
     assert len(ranks._collect(readers(pipes, 0, 1, 2))) == 3
     assert waits == [0.5, 0.25, 0.0]
 
 
-def test_reports_are_collected_by_rank_as_they_come(
-    pipes: list[tuple[Connection, Connection]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reports_are_collected_by_rank_as_they_come(pipes: Pipes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranks, "SECONDS", 1.0)
     for number, (_, writer) in enumerate(pipes):
         writer.send(_Report(bytes([number])))
@@ -202,7 +199,7 @@ def test_reports_are_collected_by_rank_as_they_come(
     assert [report.result for report in ranks._collect(readers(pipes, 2, 0, 1))] == [b"\x00", b"\x03", b"\x04"]
 
 
-def test_a_rank_without_a_report_has_died(pipes: list[tuple[Connection, Connection]]) -> None:
+def test_a_rank_without_a_report_has_died(pipes: Pipes) -> None:
     reader, writer = pipes[0]
     writer.close()
     assert ranks._receive(reader) == _Report(error=DIES)
@@ -211,18 +208,26 @@ def test_a_rank_without_a_report_has_died(pipes: list[tuple[Connection, Connecti
 
 
 def test_the_failure_of_one_rank_ends_a_call_although_others_are_waiting(
-    pipes: list[tuple[Connection, Connection]], monkeypatch: pytest.MonkeyPatch
+    pipes: Pipes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    waits = []
+
+    def wait_for(connections: list[Any], seconds: float) -> list[Any]:
+        waits.append(seconds)
+        return wait(connections, seconds)
+
+    monkeypatch.setattr(ranks, "wait", wait_for)
     monkeypatch.setattr(ranks, "SECONDS", 0.05)
     monkeypatch.setattr(ranks, "SECONDS_OF_DEATH", 0.0)
     pipes[0][1].send(_Report(b"result"))
     pipes[1][1].send(_Report(error="raises ValueError"))
     with pytest.raises(RankError, match=r"^rank 1 of 3 raises ValueError$"):
         ranks._collect(readers(pipes, 0, 1, 2))
+    assert waits[-1] == 0  # nobody waits for the third any longer
 
 
 def test_a_rank_that_is_seen_to_be_dead_shortly_after_a_failure_is_named(
-    pipes: list[tuple[Connection, Connection]], monkeypatch: pytest.MonkeyPatch
+    pipes: Pipes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ranks, "SECONDS", 1.0)
     pipes[0][1].send(_Report(error="raises RuntimeError: connection closed"))
@@ -231,9 +236,7 @@ def test_a_rank_that_is_seen_to_be_dead_shortly_after_a_failure_is_named(
         ranks._collect(readers(pipes, 0, 1))
 
 
-def test_a_call_ends_after_the_time_limit(
-    pipes: list[tuple[Connection, Connection]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_call_ends_after_the_time_limit(pipes: Pipes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranks, "SECONDS", 0.01)
     pipes[0][1].send(_Report(b"result"))
     with pytest.raises(LawTimeout, match=r"^2 processes did not agree on an encoding within 0\.01 s$"):
