@@ -132,7 +132,7 @@ def _compare_with_ended_sets(
     position = int(data.rng.integers(len(data.chunks)))
     ended = torch.from_numpy(data.rng.random(len(data.x)) < 0.5)
     others = [*data.chunks[:position], *data.chunks[position + 1 :]]
-    if not others or sum(chunk.shape[1] for chunk in others) < subject.domain.min_size:
+    if sum(chunk.shape[1] for chunk in others) < subject.domain.min_size:
         return no_gap(data)
     data.choices["chunk that some sets lack"], data.choices["sets that lack it"] = position, ended
     chunk = padded[position]

@@ -217,8 +217,7 @@ def _compare_in_train_mode(subject: Subject, data: ExampleData) -> Comparison:
     def encode_padded(module: Encoder) -> Tensor:
         padded, present = pad_sets(data.x, 2, data, subject.domain)
         data.choices["positions of the padding in train mode"] = ~present
-        training = subject.in_train_mode.copy()
-        training.module = module
+        training = Subject(module, subject.dim_in, domain=subject.domain)
         out = training.encode_masked(padded, present)
         like = training.encode(data.x) if subject.is_layer else out  # else not needed, and a module may count its calls
         return _of_present(training, out, Padded(padded, present), like)

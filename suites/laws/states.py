@@ -234,7 +234,7 @@ def _encodings_on_the_way(
 
 def _takes_such_steps(subject: Subject, data: ExampleData) -> bool:
     """Return True if one more equal element changes the encoding unusually at a size that is not an integer limit."""
-    element = data.x[:, :1].clone(memory_format=torch.contiguous_format)
+    element = data.x[:, :1].clone()
     least = subject.domain.min_size
     sizes = [(least, max(_ORDINARY_SIZES - least, len(_TAIL)))]
     sizes += [(size - len(_TAIL) // 2, len(_TAIL)) for size in _LARGE_SIZES if size < data.example.n]

@@ -194,8 +194,6 @@ def _unused_parameters(subject: Subject, data: ExampleData, encode: Encode) -> l
         out = encode(subject)
         generator = torch.Generator().manual_seed(data.example.seed)
         loss = (out * torch.randn(out.shape, generator=generator, dtype=torch.float64)).sum()
-        if not loss.requires_grad:
-            return names
         gradients = gradients_of(loss, [parameter for _, parameter in subject.parameters])
     # A gradient that is NaN, as where an element is NaN, says nothing.
     sizes = [0.0 if gradient is None else float(gradient.abs().nan_to_num(0).max()) for gradient in gradients]
