@@ -56,11 +56,15 @@ def check_distributed(subject: Subject, data: ExampleData) -> Comparison:
     How to fix a failure: keep in the state everything that merge and read-out need, as tensors and plain values; draw
     with torch's generator, in init_state; let merge return new tensors, `a + b`, without `.detach()`.
     """
-    shares = _deal(data)
     try:
-        (expected,) = _encode_in_ranks(subject.module, data.x, data, [[*range(len(data.chunks))]])
+        return _compare_groups(subject, data, _deal(data))
     except NoGroupError as reason:
         raise NotApplicable(str(reason)) from reason
+
+
+def _compare_groups(subject: Subject, data: ExampleData, shares: Shares) -> Comparison:
+    """Compare what several processes obtain with what a single one does."""
+    (expected,) = _encode_in_ranks(subject.module, data.x, data, [[*range(len(data.chunks))]])
     try:
         actual, *_ = _encode_in_ranks(subject.module, data.x, data, shares)
     except RankError as error:
@@ -129,7 +133,7 @@ DISTRIBUTED = Law(
     max_size=64,
     first=(
         Example(sizes=(5, 1, 2), kinds=TIE_FREE_KINDS, seed=1, variant=1),
-        Example(sizes=(1, 3, 1, 9), kinds=TIE_FREE_KINDS, seed=3, variant=2),
+        Example(sizes=(1, 3, 1, 9), kinds=TIE_FREE_KINDS, seed=6, variant=2),
     ),
     budget_fraction=0.05,
 )

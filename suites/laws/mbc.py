@@ -1,9 +1,11 @@
 """Mini-batch consistency: the encoding of a stream does not depend on how the set is cut into chunks."""
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import Tensor
 
+from mbcbench.errors import is_out_of_memory
 from mbcbench.types import State
 from mbcbench.verify.example import ExampleData
 from mbcbench.verify.law import Law, merges, streams
@@ -12,7 +14,7 @@ from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 
 from .chunks import locate_in_chunks
-from .comparison import no_gap, unless_refused, violation, worse
+from .comparison import add_part, no_gap, unless_refused, violation, worse
 
 
 def check_partition(subject: Subject, data: ExampleData) -> Comparison:
@@ -112,15 +114,16 @@ def check_empty(subject: Subject, data: ExampleData) -> Comparison:
     comparison = _compare_unless_refused(
         subject, data, expected, lambda: _stream_with_empty_chunks(subject, data, start)
     )
+
+    def compare_masked() -> Comparison:
+        before = position % len(data.chunks)
+        data.choices["masked chunk before chunk"] = before
+        stream = partial(_stream_with_masked_chunk, subject, data, start, before)
+        return _compare_unless_refused(subject, data, expected, stream)
+
     if subject.takes_mask:
-        masked = _compare_unless_refused(
-            subject,
-            data,
-            expected,
-            lambda: _stream_with_masked_chunk(subject, data, start, position % len(data.chunks)),
-        )
-        comparison = worse(comparison, masked)
-    return worse(comparison, _compare_empty_set(subject, data, start))
+        comparison = add_part(comparison, data, compare_masked)
+    return add_part(comparison, data, lambda: _compare_empty_set(subject, data, start))
 
 
 def _compare_unless_refused(
@@ -170,6 +173,8 @@ def _encode_nothing(data: ExampleData, what: str, encode: Callable[[], Tensor]) 
     try:
         encoding = encode()
     except (ValueError, IndexError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
         has_message = bool(str(error).strip())
         return no_gap(data) if has_message else violation(data, f"{what} raises an error without a message")
     if bool(encoding.isnan().any()):

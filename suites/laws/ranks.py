@@ -6,13 +6,14 @@ time and none leaves a file. No process outlives the call: each is killed after 
 process is gone.
 """
 
+import contextlib
 import os
 import random
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing import Pipe
@@ -93,15 +94,27 @@ def call_in_ranks(function: Callable[[int], Result], like: Result, size: int, se
     group, and LawTimeout if the call takes longer than `SECONDS`.
     """
     ranks: list[_Rank] = []
-    with socket.create_server((HOST, 0)) as listener:
+    with _no_group_if_refused():
+        listener = socket.create_server((HOST, 0))
+    with listener:
         try:
-            for number in range(size):
-                ranks.append(_fork(function, number, size, seed, listener))  # noqa: PERF401 # all that are forked are ended
+            with _no_group_if_refused():
+                for number in range(size):
+                    ranks.append(_fork(function, number, size, seed, listener))  # noqa: PERF401 # all forked are ended
             reports = _collect(ranks)
         finally:
             for rank in ranks:
                 rank.end()
     return [pytree.from_bytes(report.result, like) for report in reports]
+
+
+@contextlib.contextmanager
+def _no_group_if_refused() -> Iterator[None]:
+    """Raise NoGroupError if the machine allows no further process, pipe or connection."""
+    try:
+        yield
+    except OSError as error:
+        raise NoGroupError(f"processes cannot be started here: {one_line(error)}") from error
 
 
 def _fork(function: Callable[[int], Result], number: int, size: int, seed: int, listener: socket.socket) -> _Rank:

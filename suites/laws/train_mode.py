@@ -80,12 +80,12 @@ def compare_merged(subject: Subject, data: ExampleData) -> Comparison:
     data.choices["chunks in the first of two states that are merged"] = position
     in_eval_mode = functools.partial(_compare_halves, subject, data, position)
     try:
-        comparison = _compare_halves(subject.in_train_mode, data, position)
+        comparison = unless_refused(lambda: _compare_halves(subject.in_train_mode, data, position))
     except Exception:
         if unless_raised(in_eval_mode) is None:
             return no_gap(data)
         raise
-    if not comparison.is_broken or in_eval_mode().is_broken:
+    if comparison is None or not comparison.is_broken or in_eval_mode().is_broken:
         return no_gap(data)
     return comparison._replace(note="in train mode only, merged states are not that of the stream")
 

@@ -83,9 +83,12 @@ def test_a_process_that_fails_breaks_the_law(monkeypatch: pytest.MonkeyPatch) ->
     assert comparison.note == "rank 1 of 2 dies"
 
 
-def test_the_law_does_not_apply_where_there_can_be_no_group(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("alone", [NO_GROUP, encoded(1, 2)])
+def test_the_law_does_not_apply_where_there_can_be_no_group(
+    alone: _Encoded | Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(NotApplicable, match="no sockets"):
-        compare(NO_GROUP, NO_GROUP, monkeypatch)
+        compare(alone, NO_GROUP, monkeypatch)
 
 
 def test_an_error_in_a_single_process_is_one_of_the_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,13 +197,13 @@ def test_the_law_needs_merge_and_processes_that_can_be_forked(monkeypatch: pytes
     assert DISTRIBUTED.unmet_requirement(subject_of()) == "no fork"
 
 
-def test_the_law_is_tried_without_ties_and_first_with_three_processes_of_which_one_has_no_chunk() -> None:
+def test_the_law_is_tried_without_ties_and_first_with_three_processes_of_which_one_has_no_chunk_and_with_two() -> None:
     kinds = [KINDS[kind][0] for kind in DISTRIBUTED.kinds]
     assert not {"constant", "duplicates", "zero rows"} & {*kinds}
     assert {"normal", "sorted", "outlier"} <= {*kinds}
     assert all(example.kinds == DISTRIBUTED.kinds for example in DISTRIBUTED.first)
     shares = [distributed._deal(ExampleData(example, WIDTH)) for example in DISTRIBUTED.first]
-    assert [len(of_example) for of_example in shares] == [3, 3]
+    assert [len(of_example) for of_example in shares] == [3, 2]
     assert [] in chain.from_iterable(shares)
     assert len({example.variant for example in DISTRIBUTED.first} - {0}) == 2
 

@@ -11,6 +11,7 @@ from mbcbench.protocol.encoder import ChunkAggregation
 from mbcbench.suites.laws import mbc
 from mbcbench.verify.domain import Domain
 from mbcbench.verify.example import Example, ExampleData
+from mbcbench.verify.law import get_law
 from mbcbench.verify.tolerance import Comparison
 from tests.controls.base import Mean, Sum, Sums
 from tests.verify.culprit_encoders import CountsChunks, Plain, SetLayerNorm
@@ -256,8 +257,20 @@ def test_no_elements_have_an_encoding_or_are_refused_with_a_message() -> None:
         assert outcome(error) == ([0.0, 0.0], "")
     for error in (ValueError(), ValueError(" "), RuntimeError("")):
         assert outcome(error) == ([torch.inf, torch.inf], "nothing raises an error without a message")
-    with pytest.raises(TypeError):
-        outcome(TypeError("no elements"))
+    for other in (TypeError("no elements"), RuntimeError("DefaultCPUAllocator: can't allocate memory")):
+        with pytest.raises(type(other)):
+            outcome(other)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "choice"), [(CountsEmptyChunks, "empty chunks before chunk"), (CountsAbsentChunks, "masked chunk")]
+)
+def test_a_counterexample_shows_which_chunks_without_elements_matter(encoder: type[Mean], choice: str) -> None:
+    data = data_of(2, 1)
+    with torch.no_grad():
+        assert not holds(get_law("mbc.empty").check(subject_of(encoder), data))
+    (name,) = data.choices
+    assert name.startswith(choice)
 
 
 @pytest.mark.parametrize("row", [0, 1])

@@ -16,6 +16,7 @@ from mbcbench.verify.law import Law
 from mbcbench.verify.law_run import LawRun
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
+from tests.controls.base import Slots
 from tests.suites.laws.encoders import (
     BRAIN,
     DOUBLE,
@@ -108,6 +109,29 @@ def test_the_error_in_each_precision_is_reported_in_epsilons_of_the_encoding() -
     assert comparison.gap.tolist() == [2, 4, 0]
     assert comparison.bound.tolist() == [math.inf] * 3
     assert comparison.note == "float32 4 eps, bfloat16 2 eps"
+
+
+def test_an_encoding_that_is_lost_in_a_precision_has_an_infinite_error() -> None:
+    whole = {SINGLE: [[math.nan], [0.0], [1.0]], BRAIN: [[1.0], [0.0], [0.0]]}
+    streamed = {SINGLE: [[math.nan], [0.0], [1.0]], BRAIN: [[1.0], [0.0], [1.0]]}
+    comparison = check_law(PRECISION, TabulatedStream(whole, streamed), data_of(sets=3))
+    assert comparison.gap.tolist() == [math.inf, 0, math.inf]
+    assert comparison.note == "float32 inf eps, bfloat16 inf eps"
+
+
+class DrawsSlots(Slots):
+    """Draws its slots anew for each set."""
+
+    def init_state(self, batch_size: int) -> Any:
+        state = super().init_state(batch_size)
+        return state._replace(slots=state.slots + torch.randn_like(state.slots))
+
+
+def test_stream_and_set_draw_the_same_numbers_when_their_precision_is_measured() -> None:
+    module, state = DrawsSlots(WIDTH), torch.get_rng_state()
+    comparison = check_law(PRECISION, module, data_of())
+    assert float(comparison.gap.max()) < 1e3
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_a_precision_that_is_not_supported_is_reported_as_such() -> None:

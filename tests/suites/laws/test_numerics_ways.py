@@ -131,3 +131,24 @@ def test_the_error_of_float32_is_ten_times_the_largest_change_by_two_epsilons(mo
     with torch.no_grad():
         error = numerics._float32_error(subject, x, subject.encode(x.double()))
     assert error.tolist() == pytest.approx([epsilons * torch.finfo(SINGLE).eps] * 2, rel=0.1)
+
+
+class OverflowsWithoutMasks(Mean):
+    """Has no masks for whole sets, although it takes the argument, and overflows with large weights."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        if mask is not None:
+            raise NotImplementedError("masks are for streams only")
+        pooled: Tensor = self.phi(x).exp().mean(1).log()
+        return pooled
+
+
+def test_an_encoding_in_one_piece_is_judged_if_another_way_raises() -> None:
+    for seed in range(20):
+        data = data_of(4, seed=seed)
+        with torch.no_grad():
+            encodings = numerics._float32_encodings(
+                subject_of(OverflowsWithoutMasks), subject_of(OverflowsWithoutMasks), data.x.float(), data
+            )
+        assert " with masked elements" not in encodings
+        assert "" in encodings

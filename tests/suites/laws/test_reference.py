@@ -43,6 +43,18 @@ def test_a_reference_may_compute_in_another_precision() -> None:
     assert 0 < float(comparison.gap.max()) < 1e-6
 
 
+def test_a_reference_that_works_in_place_does_not_change_the_data_of_the_encoder() -> None:
+    right = reference_off_by(0.0)
+
+    def centred(module: nn.Module, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        x -= x.mean(1, keepdims=True)
+        encoding: NDArray[np.float64] = right(module, x)
+        return encoding
+
+    with torch.no_grad():
+        assert not holds(EQUAL.check(subject_of(reference=centred), data_of()))
+
+
 def test_the_law_needs_a_reference_and_is_tried_on_data_that_tell_wrong_functions_apart() -> None:
     subject: Subject = subject_of()
     assert "no reference" in (EQUAL.unmet_requirement(subject) or "")

@@ -15,7 +15,7 @@ from mbcbench.verify.example import ExampleData
 from mbcbench.verify.tolerance import Comparison
 from tests.controls.base import Mean, Slots, Slotted, Sums
 from tests.suites.laws.encoders import Given, Recording, data_of
-from tests.verify.helpers import WIDTH, holds, subject_of
+from tests.verify.helpers import WIDTH, check, holds, subject_of
 
 
 @pytest.fixture(autouse=True)
@@ -258,6 +258,23 @@ class RefusesInTrainMode(Mean):
         return super().merge(a, b)
 
 
+class RefusesWithMessage(Mean):
+    """Refuses to merge in train mode with a message."""
+
+    def merge(self, a: Any, b: Any) -> Any:
+        if self.training:
+            raise ValueError("states are not merged in train mode")
+        return super().merge(a, b)
+
+
+class CentredAndRefuses(RefusesWithMessage):
+    """Subtracts the maximum of each chunk in train mode, too."""
+
+    def features(self, x: Tensor) -> Tensor:
+        features = super().features(x)
+        return features - features.amax(1, keepdim=True) if self.training else features
+
+
 class RefusesAlways(RefusesInTrainMode):
     modes = (True, False)
 
@@ -300,6 +317,12 @@ def test_a_merge_that_is_right_or_wrong_in_eval_mode_too_is_left_to_other_laws(e
 def test_a_merge_that_raises_in_train_mode_only_is_noticed() -> None:
     with pytest.raises(TypeError, match="cannot merge"):
         merged(RefusesInTrainMode)
+
+
+def test_a_merge_that_is_refused_in_train_mode_hides_no_other_fault() -> None:
+    for encoder, is_kept in ((RefusesWithMessage, True), (CentredAndRefuses, False)):
+        comparison = check("mbc.train", encoder, 2, 1)
+        assert holds(comparison) == is_kept
 
 
 def test_a_single_chunk_is_not_merged() -> None:
