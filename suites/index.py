@@ -133,7 +133,7 @@ LAWS = Index(
             "laws.symmetry:PERMUTATION",
             "Permuting the elements of a set does not change its encoding.",
         ),
-        "symmetry.slots": ("laws.symmetry:SLOTS", "Permuting the slots permutes the output."),
+        "symmetry.slots": ("laws.symmetry:SLOTS", "Permuting the slots permutes the output, or leaves it as it is."),
         "symmetry.elements": (
             "laws.symmetry:ELEMENTS",
             "A set-to-set layer is equivariant: permuting the elements permutes its outputs.",
