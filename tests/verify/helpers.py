@@ -24,11 +24,15 @@ def subject_of(encoder: Callable[[int], nn.Module] = Mean, **more: Any) -> Subje
     return Subject(encoder(WIDTH).double().eval(), WIDTH, **more)
 
 
+def data_of(*sizes: int, sets: int = 2, kind: int = 0, seed: int = 1) -> ExampleData:
+    """Return sets of elements of width 3, normal by default, in chunks of some sizes."""
+    return ExampleData(Example(sizes=sizes or (2, 1), kinds=(kind,) * sets, seed=seed), WIDTH)
+
+
 def check(law: str, encoder: Callable[[int], nn.Module], *sizes: int, seed: int = 1, **more: Any) -> Comparison:
     """Return what a law says about an encoder on two normal sets."""
-    example = Example(sizes=sizes or (2, 1), kinds=(0, 0), seed=seed)
     with torch.no_grad():
-        return get_law(law).check(subject_of(encoder, **more), ExampleData(example, WIDTH))
+        return get_law(law).check(subject_of(encoder, **more), data_of(*sizes, seed=seed))
 
 
 def results(encoder: type[nn.Module], *laws: str) -> list[LawResult]:

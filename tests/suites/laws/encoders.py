@@ -6,17 +6,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from mbcbench.verify.example import Example, ExampleData
 from tests.controls.base import Mean
-from tests.verify.helpers import WIDTH
 
 DOUBLE, SINGLE, BRAIN = torch.float64, torch.float32, torch.bfloat16
 Given = tuple[Tensor, Tensor | None, Tensor]  # elements, mask and weights
 Rows = Sequence[Sequence[float]]  # encodings of the sets of a batch, one after the other
-
-
-def data_of(*sizes: int, sets: int = 2, seed: int = 1) -> ExampleData:
-    return ExampleData(Example(sizes=sizes or (2, 1), kinds=(0,) * sets, seed=seed), WIDTH)
 
 
 class Recording(Mean):

@@ -5,12 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mbcbench.verify.example import Example, ExampleData
+from mbcbench.verify.example import ExampleData
 from mbcbench.verify.law import get_law
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 from tests.controls.base import Mean
-from tests.verify.helpers import WIDTH
 
 EPS = torch.finfo(torch.float64).eps
 
@@ -44,10 +43,6 @@ class RecordingMasks(Mean):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         self.masks.append(("set", mask if mask is None else mask.tolist()))
         return self.readout(super().update(self.init_state(len(x)), x, mask))
-
-
-def example_data(*sizes: int, seed: int = 1, batch_size: int = 2) -> ExampleData:
-    return ExampleData(Example(sizes=sizes, kinds=(0,) * batch_size, seed=seed), WIDTH)
 
 
 def law_says(law: str, subject: Subject, data: ExampleData) -> Comparison:

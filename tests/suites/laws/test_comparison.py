@@ -6,16 +6,11 @@ import pytest
 import torch
 
 from mbcbench.suites.laws import comparison as compared
-from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import NotApplicable
 from mbcbench.verify.tolerance import Comparison
-from tests.verify.helpers import numbers
+from tests.verify.helpers import data_of, numbers
 
 EPS = torch.finfo(torch.float64).eps
-
-
-def data_of(sets: int = 2) -> ExampleData:
-    return ExampleData(Example(sizes=(2, 1), kinds=(0,) * sets, seed=1), 3)
 
 
 def of(gap: tuple[float, ...], bound: tuple[float, ...], note: str = "", scale: tuple[float, ...] = ()) -> Comparison:
@@ -30,7 +25,7 @@ def raising(error: Exception) -> Callable[[], str]:
 
 
 def test_without_a_gap_each_set_keeps_the_law_and_in_a_violation_each_breaks_it() -> None:
-    holds, broken = compared.no_gap(data_of(3)), compared.violation(data_of(3), "it is broken")
+    holds, broken = compared.no_gap(data_of(sets=3)), compared.violation(data_of(sets=3), "it is broken")
     assert (holds.gap.tolist(), holds.bound.tolist(), holds.note) == ([0.0] * 3, [0.0] * 3, "")
     assert (broken.gap.tolist(), broken.bound.tolist(), broken.note) == ([torch.inf] * 3, [0.0] * 3, "it is broken")
     assert {values.dtype for values in (*holds[:2], *broken[:2])} == {torch.float64}
@@ -85,7 +80,7 @@ def test_a_refusal_makes_a_law_inapplicable() -> None:
 
 def test_sets_of_a_batch_take_their_places_in_it() -> None:
     rows = torch.tensor([3, 1, 3])
-    whole = compared.of_sets(of((1, 2, 3), (6, 5, 4), "a note", scale=(7, 9, 8)), rows, data_of(4))
+    whole = compared.of_sets(of((1, 2, 3), (6, 5, 4), "a note", scale=(7, 9, 8)), rows, data_of(sets=4))
     assert whole.note == "a note"
     assert whole.gap.tolist() == [0, 2, 0, 3]
     assert whole.bound.tolist() == [0, 5, 0, 6]
@@ -95,14 +90,14 @@ def test_sets_of_a_batch_take_their_places_in_it() -> None:
 
 def test_sets_that_were_compared_in_float32_or_without_a_scale_have_one_in_float64() -> None:
     comparison = Comparison(torch.ones(1), torch.ones(1))
-    whole = compared.of_first_sets(comparison, data_of(2))
+    whole = compared.of_first_sets(comparison, data_of(sets=2))
     assert whole.scale is not None
     assert [values.tolist() for values in (whole.gap, whole.bound, whole.scale)] == [[1, 0], [1, 0], [0, 0]]
     assert {values.dtype for values in (whole.gap, whole.bound, whole.scale)} == {torch.float64}
 
 
 def test_the_first_sets_of_a_batch_keep_their_order() -> None:
-    assert compared.of_first_sets(of((1, 2), (3, 4)), data_of(3)).gap.tolist() == [1, 2, 0]
+    assert compared.of_first_sets(of((1, 2), (3, 4)), data_of(sets=3)).gap.tolist() == [1, 2, 0]
 
 
 # ---- encodings that are the same
@@ -169,7 +164,7 @@ KEPT, BROKEN = of((0,), (1,)), of((2,), (1,))
 def test_a_counterexample_shows_the_choices_of_the_part_that_fails(
     first: Comparison, second: Comparison, choices: Mapping[str, int]
 ) -> None:
-    data = data_of(1)
+    data = data_of(sets=1)
     data.choices["order"] = 1
 
     def compare() -> Comparison:

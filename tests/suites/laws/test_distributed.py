@@ -19,8 +19,7 @@ from mbcbench.verify.example import KINDS, Example, ExampleData
 from mbcbench.verify.law import NotApplicable
 from mbcbench.verify.tolerance import Comparison
 from tests.controls.base import Mean
-from tests.suites.laws.encoders import data_of
-from tests.verify.helpers import WIDTH, holds, numbers, subject_of
+from tests.verify.helpers import WIDTH, data_of, holds, numbers, subject_of
 
 NO_GROUP, NO_RANK = NoGroupError("no sockets"), RankError("rank 1 of 2 dies")
 

@@ -18,8 +18,8 @@ from tests.controls.hygiene import (
     ZeroesChunksInPlace,
     ZeroesPaddingInPlace,
 )
-from tests.suites.laws.helpers import Recording, RecordingMasks, example_data, law_says
-from tests.verify.helpers import WIDTH, check, holds, subject_of
+from tests.suites.laws.helpers import Recording, RecordingMasks, law_says
+from tests.verify.helpers import WIDTH, check, data_of, holds, subject_of
 
 # ---- hygiene.determinism
 
@@ -37,7 +37,7 @@ class RecordingCopies(Recording):
 
 
 def test_other_sets_are_encoded_in_between_in_the_same_memory() -> None:
-    data, subject = example_data(3), subject_of(RecordingCopies)
+    data, subject = data_of(3), subject_of(RecordingCopies)
     assert holds(law_says("hygiene.determinism", subject, data))
     first, between, last = subject.module.inputs
     assert torch.equal(first, data.x)
@@ -124,7 +124,7 @@ class DropsFeatures(Mean):
 
 def test_the_submodule_that_draws_is_named() -> None:
     with torch.no_grad(), torch.random.fork_rng():
-        culprit = hygiene.locate_determinism(subject_of(DropsFeatures), example_data(3))
+        culprit = hygiene.locate_determinism(subject_of(DropsFeatures), data_of(3))
     assert culprit == "drop (Dropout): gives equal inputs different outputs"
 
 
@@ -177,7 +177,7 @@ class ClampsChunksWithoutMask(ClampsChunksInPlace):
     ],
 )
 def test_an_argument_that_is_modified_is_named(encoder: type[nn.Module], seed: int, note: str) -> None:
-    comparison = law_says("hygiene.inputs", subject_of(encoder), example_data(4, 5, seed=seed))
+    comparison = law_says("hygiene.inputs", subject_of(encoder), data_of(4, 5, seed=seed))
     assert (comparison.note, holds(comparison)) == (note, not note)
 
 
@@ -234,16 +234,16 @@ class DoublesSets(nn.Module):
     ],
 )
 def test_what_is_modified_in_train_mode_is_named(encoder: type[nn.Module], modified: str) -> None:
-    data = example_data(4, 5)
+    data = data_of(4, 5)
     with torch.no_grad(), torch.random.fork_rng():
         subject, before = subject_of(encoder), torch.get_rng_state()
         assert hygiene._modified_in_train_mode(subject, data) == modified
         assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(data.x, example_data(4, 5).x)
+    assert torch.equal(data.x, data_of(4, 5).x)
 
 
 def test_half_of_the_elements_and_those_of_one_set_are_masked() -> None:
-    x, subject = example_data(5, batch_size=3).x, subject_of(RecordingMasks)
+    x, subject = data_of(5, sets=3).x, subject_of(RecordingMasks)
     assert hygiene._modified_with_masks(subject, x) == ""
     smallest = x[:, :, 0].argsort(1)[:, :2]  # of the first coordinates
     some = torch.ones(3, 5, dtype=torch.bool).scatter(1, smallest, False).tolist()
@@ -252,7 +252,7 @@ def test_half_of_the_elements_and_those_of_one_set_are_masked() -> None:
 
 
 def test_equal_values_are_stored_with_a_stride_or_element_by_element() -> None:
-    x = example_data(5, batch_size=2).x
+    x = data_of(5, sets=2).x
     strided, element_first = hygiene._with_stride(x), hygiene._element_first(x)
     assert torch.equal(strided, x)
     assert strided.stride() == (2 * 5 * WIDTH, 2 * WIDTH, 2)

@@ -11,8 +11,8 @@ from mbcbench.suites.laws import hygiene
 from mbcbench.verify.example import Example, ExampleData
 from tests.controls.base import Mean
 from tests.controls.hygiene import Float32Output, Float32State, Float64Output, HalfForSingle, HalfInside
-from tests.suites.laws.helpers import Recording, example_data, law_says
-from tests.verify.helpers import WIDTH, check, holds, subject_of
+from tests.suites.laws.helpers import Recording, law_says
+from tests.verify.helpers import WIDTH, check, data_of, holds, subject_of
 
 # ---- hygiene.dtype
 
@@ -102,7 +102,7 @@ class RecordingInStream(Mean):
 
 
 def test_one_number_is_replaced_in_sets_and_in_streams() -> None:
-    data, subject = example_data(2, 1), subject_of(RecordingInStream, perturbation=None)
+    data, subject = data_of(2, 1), subject_of(RecordingInStream, perturbation=None)
     assert holds(law_says("hygiene.nonfinite", subject, data))
     place = tuple(data.choices["set, element and coordinate"])
     expected = []
@@ -191,7 +191,7 @@ def test_numbers_that_are_not_finite_show_in_their_own_set_only(encoder: type[nn
 
 
 def test_only_other_sets_are_compared() -> None:
-    data = example_data(3, batch_size=4)
+    data = data_of(3, sets=4)
     comparison = law_says("hygiene.nonfinite", subject_of(CountsFiniteSets), data)
     row = data.choices["set, element and coordinate"][0]
     assert comparison.gap.tolist() == pytest.approx([0.0 if number == row else 1.0 for number in range(4)])
@@ -213,13 +213,13 @@ class Fails(Recording):
 def test_an_error_that_is_no_refusal_is_raised(error: Exception) -> None:
     subject = subject_of(type("Failing", (Fails,), {"error": error}))
     with pytest.raises(type(error)):
-        law_says("hygiene.nonfinite", subject, example_data(3))
+        law_says("hygiene.nonfinite", subject, data_of(3))
 
 
 @pytest.mark.parametrize("error", [getattr(torch.linalg, "LinAlgError")("no"), ValueError("not admitted")])  # noqa: B009
 def test_what_is_refused_or_cannot_be_solved_breaks_nothing(error: Exception) -> None:
     subject = subject_of(type("Refusing", (Fails,), {"error": error}))
-    assert holds(law_says("hygiene.nonfinite", subject, example_data(3)))
+    assert holds(law_says("hygiene.nonfinite", subject, data_of(3)))
 
 
 # ---- hygiene.state_dict
@@ -248,7 +248,7 @@ class ForgetsItsShiftInStreams(ForgetsItsShift):
 def test_what_is_not_stored_is_noticed_in_sets_and_in_streams(encoder: type[nn.Module], is_kept: bool) -> None:
     subject = subject_of(encoder, rebuild=lambda: encoder(WIDTH).double().eval())
     subject.module.shift = 1.0
-    assert holds(law_says("hygiene.state_dict", subject, example_data(2, 1))) is is_kept
+    assert holds(law_says("hygiene.state_dict", subject, data_of(2, 1))) is is_kept
 
 
 def test_an_encoder_that_is_stored_is_the_same() -> None:

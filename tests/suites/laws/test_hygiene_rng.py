@@ -11,8 +11,8 @@ from torch import Tensor
 
 from mbcbench.suites.laws import hygiene
 from tests.controls.base import Mean
-from tests.suites.laws.helpers import Recording, RecordingMasks, example_data, law_says
-from tests.verify.helpers import check, holds, subject_of
+from tests.suites.laws.helpers import Recording, RecordingMasks, law_says
+from tests.verify.helpers import check, data_of, holds, subject_of
 
 
 class RecordingSteps(RecordingMasks):
@@ -33,7 +33,7 @@ class RecordingSteps(RecordingMasks):
 
 def test_sets_are_encoded_whole_masked_and_in_a_stream_that_is_merged() -> None:
     subject = subject_of(RecordingSteps)
-    for _ in hygiene._calls(subject, example_data(2, 1)):
+    for _ in hygiene._calls(subject, data_of(2, 1)):
         pass
     start, result = ("start", 2), ("readout", [3, 3])
     assert subject.module.masks == [
@@ -45,7 +45,7 @@ def test_sets_are_encoded_whole_masked_and_in_a_stream_that_is_merged() -> None:
 
 def test_a_set_without_streams_and_masks_is_encoded_once() -> None:
     subject = subject_of(Recording)
-    assert len(list(hygiene._calls(subject, example_data(3)))) == len(subject.module.inputs) == 1
+    assert len(list(hygiene._calls(subject, data_of(3)))) == len(subject.module.inputs) == 1
 
 
 def global_states() -> tuple[object, ...]:
@@ -108,7 +108,7 @@ def raises_with_gradients() -> None:
 def test_what_an_encoder_changes_in_the_process_is_named_and_restored(act: Callable[[], object], note: str) -> None:
     subject = subject_of(type("Acting", (Acts,), {"act": staticmethod(act)}))
     before, default = global_states(), torch.get_default_dtype()
-    comparison = law_says("hygiene.rng", subject, example_data(2))
+    comparison = law_says("hygiene.rng", subject, data_of(2))
     assert (comparison.note, holds(comparison)) == (note, not note)
     assert global_states() == before
     assert torch.get_default_dtype() is default

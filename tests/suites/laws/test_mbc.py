@@ -10,16 +10,11 @@ from torch import Tensor
 from mbcbench.protocol.encoder import ChunkAggregation
 from mbcbench.suites.laws import mbc
 from mbcbench.verify.domain import Domain
-from mbcbench.verify.example import Example, ExampleData
 from mbcbench.verify.law import get_law
 from mbcbench.verify.tolerance import Comparison
 from tests.controls.base import Mean, Sum, Sums
 from tests.verify.culprit_encoders import CountsChunks, Plain, SetLayerNorm
-from tests.verify.helpers import WIDTH, check, holds, subject_of
-
-
-def data_of(*sizes: int, seed: int = 1, kinds: tuple[int, ...] = (0, 0)) -> ExampleData:
-    return ExampleData(Example(sizes=sizes, kinds=kinds, seed=seed), WIDTH)
+from tests.verify.helpers import WIDTH, check, data_of, holds, subject_of
 
 
 class CountsElements(Sum):

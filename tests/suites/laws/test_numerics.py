@@ -26,9 +26,8 @@ from tests.suites.laws.encoders import (
     Rows,
     Tabulated,
     TabulatedStream,
-    data_of,
 )
-from tests.verify.helpers import WIDTH, holds, numbers, subject_of
+from tests.verify.helpers import WIDTH, data_of, holds, numbers, subject_of
 
 
 @pytest.fixture

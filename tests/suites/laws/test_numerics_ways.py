@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from mbcbench.suites.laws import numerics
 from mbcbench.verify.subject import Subject
 from tests.controls.base import Mean
-from tests.suites.laws.encoders import DOUBLE, SINGLE, Given, Recording, Tabulated, data_of
-from tests.verify.helpers import WIDTH, numbers, subject_of
+from tests.suites.laws.encoders import DOUBLE, SINGLE, Given, Recording, Tabulated
+from tests.verify.helpers import WIDTH, data_of, numbers, subject_of
 
 
 @pytest.fixture

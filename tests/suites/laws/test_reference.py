@@ -12,8 +12,7 @@ from mbcbench.suites.laws.reference import EQUAL
 from mbcbench.verify.checker import Budget
 from mbcbench.verify.example import KINDS
 from mbcbench.verify.subject import Subject
-from tests.suites.laws.encoders import data_of
-from tests.verify.helpers import holds, subject_of
+from tests.verify.helpers import data_of, holds, subject_of
 
 
 def reference_off_by(amount: float, dtype: Any = np.float64) -> Any:

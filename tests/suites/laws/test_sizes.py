@@ -12,8 +12,8 @@ from mbcbench.verify.domain import Domain
 from mbcbench.verify.law import NotApplicable, get_law
 from mbcbench.verify.search import search
 from mbcbench.verify.subject import Subject
-from tests.suites.laws.helpers import EPS, Recording, example_data, law_says
-from tests.verify.helpers import WIDTH, holds, subject_of
+from tests.suites.laws.helpers import EPS, Recording, law_says
+from tests.verify.helpers import WIDTH, data_of, holds, subject_of
 
 LAW = "symmetry.size"
 
@@ -83,7 +83,7 @@ class RefusesMoreThan300(Refuses):
 @pytest.mark.parametrize("n", [256, 512])
 def test_each_set_is_permuted_and_a_few_elements_are_repeated(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sizes, "_is_affordable", lambda subject, x: True)
-    data, subject = example_data(n), subject_of(Largest)
+    data, subject = data_of(n), subject_of(Largest)
     comparison = law_says(LAW, subject, data)
     assert holds(comparison)
     assert comparison.note == f"{n} elements in another order"
@@ -110,7 +110,7 @@ def test_each_set_is_permuted_and_a_few_elements_are_repeated(n: int, monkeypatc
     ],
 )
 def test_an_invariance_that_holds_for_few_elements_only_is_described(encoder: type[nn.Module], note: str) -> None:
-    comparison = law_says(LAW, subject_of(encoder), example_data(256))
+    comparison = law_says(LAW, subject_of(encoder), data_of(256))
     assert holds(comparison) is not bool(note)
     assert not note or comparison.note == note
 
@@ -123,22 +123,22 @@ class OrderOfMany(MoreThan25):
 
 
 def test_both_invariances_are_described_if_both_break() -> None:
-    comparison = law_says(LAW, subject_of(OrderOfMany), example_data(256))
+    comparison = law_says(LAW, subject_of(OrderOfMany), data_of(256))
     assert comparison.note == "256 elements in another order and 5 elements, repeated 51 times"
 
 
 def test_an_invariance_that_few_elements_break_is_judged_by_other_laws() -> None:
-    assert law_says(LAW, subject_of(First), example_data(256)).note == "5 elements, repeated 51 times"
+    assert law_says(LAW, subject_of(First), data_of(256)).note == "5 elements, repeated 51 times"
     in_order = subject_of(LastOfMany, domain=Domain(order_sensitive=True))
-    comparison = law_says(LAW, in_order, example_data(256))
+    comparison = law_says(LAW, in_order, data_of(256))
     assert (holds(comparison), comparison.note) == (True, "5 elements, repeated 51 times")
     for encoder in (FirstAndNumber, FirstOfFifteen):
         with pytest.raises(NotApplicable, match="on small sets its encoding depends on order and on the number"):
-            law_says(LAW, subject_of(encoder), example_data(256))
+            law_says(LAW, subject_of(encoder), data_of(256))
 
 
 def test_more_elements_are_repeated_if_sets_need_more() -> None:
-    data, subject = example_data(256), subject_of(Largest, domain=Domain(min_size=7))
+    data, subject = data_of(256), subject_of(Largest, domain=Domain(min_size=7))
     assert holds(law_says(LAW, subject, data))
     assert [x.shape[1] for x in subject.module.inputs[2:]] == [
         *(14, 14, 21, 21, 35, 35, 256),
@@ -150,7 +150,7 @@ def test_more_elements_are_repeated_if_sets_need_more() -> None:
     ("encoder", "n", "refused"), [(Refuses, 512, 256), (RefusesMoreThan300, 512, 512), (RefusesMoreThan300, 256, None)]
 )
 def test_a_size_that_is_refused_is_left_out(encoder: type[nn.Module], n: int, refused: int | None) -> None:
-    subject, data = subject_of(encoder), example_data(n)
+    subject, data = subject_of(encoder), data_of(n)
     if refused is None:
         assert holds(law_says(LAW, subject, data))
         return
@@ -160,10 +160,10 @@ def test_a_size_that_is_refused_is_left_out(encoder: type[nn.Module], n: int, re
 
 def test_a_size_that_costs_too_much_is_left_out_except_the_smallest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sizes, "_is_affordable", lambda subject, x: False)
-    assert holds(law_says(LAW, subject_of(Largest), example_data(256)))
+    assert holds(law_says(LAW, subject_of(Largest), data_of(256)))
     for n in (257, 512):
         with pytest.raises(NotApplicable, match=f"^{n} elements in one piece would take too much memory or time$"):
-            law_says(LAW, subject_of(Largest), example_data(n))
+            law_says(LAW, subject_of(Largest), data_of(n))
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ class Given(nn.Module):
 
 def test_rounding_grows_with_the_number_of_repetitions() -> None:
     subject = Subject(Given([1.0, 1.0]), WIDTH)
-    comparison = sizes._compare_repeated(subject, torch.zeros(1, 83, WIDTH, dtype=torch.float64), example_data(83))
+    comparison = sizes._compare_repeated(subject, torch.zeros(1, 83, WIDTH, dtype=torch.float64), data_of(83))
     assert (comparison.bound / EPS).tolist() == pytest.approx([4 * math.sqrt(80) * math.sqrt(16)])
     assert comparison.note == "5 elements, repeated 16 times"
 
@@ -204,9 +204,9 @@ def test_an_encoding_that_is_known_is_not_computed_again() -> None:
     x = torch.zeros(1, 8, WIDTH, dtype=torch.float64)
     known = torch.full((1, 1), 3.0, dtype=torch.float64)
     subject = Subject(Given([3.0, 5.0]), WIDTH, perturbation=None)
-    assert sizes._compare_permuted(subject, x, example_data(8), known).gap.tolist() == [0.0]
+    assert sizes._compare_permuted(subject, x, data_of(8), known).gap.tolist() == [0.0]
     again = Subject(Given([5.0, 3.0]), WIDTH, perturbation=None)
-    assert sizes._compare_permuted(again, x, example_data(8)).gap.tolist() == [2.0]
+    assert sizes._compare_permuted(again, x, data_of(8)).gap.tolist() == [2.0]
 
 
 def test_the_search_tries_single_sets_up_to_65537_elements() -> None:

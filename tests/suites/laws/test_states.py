@@ -15,11 +15,7 @@ from tests.controls.base import Mean, Sums
 from tests.controls.states import DropoutInTraining
 from tests.verify.culprit_encoders import WIDTH as FEATURES
 from tests.verify.culprit_encoders import CountsChunks, Flattened, Stream
-from tests.verify.helpers import WIDTH, check, holds, subject_of
-
-
-def data_of(*sizes: int, sets: int = 2, kind: int = 0) -> ExampleData:
-    return ExampleData(Example(sizes=sizes, kinds=(kind,) * sets, seed=1), WIDTH)
+from tests.verify.helpers import WIDTH, check, data_of, holds, subject_of
 
 
 def locate(law: str, encoder: Callable[[int], nn.Module], *sizes: int) -> str:

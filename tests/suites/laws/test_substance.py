@@ -14,8 +14,8 @@ from mbcbench.verify.law import NotApplicable
 from mbcbench.verify.subject import Subject
 from mbcbench.verify.tolerance import Comparison
 from tests.controls.base import Mean, Slots
-from tests.suites.laws.helpers import EPS, Recording, example_data, law_says
-from tests.verify.helpers import WIDTH, check, holds, results, subject_of
+from tests.suites.laws.helpers import EPS, Recording, law_says
+from tests.verify.helpers import WIDTH, check, data_of, holds, results, subject_of
 
 Values = tuple[tuple[float, ...], ...]
 
@@ -101,7 +101,7 @@ def inserted(others: Tensor, position: int, element: Tensor) -> Tensor:
 
 
 def test_an_element_is_moved_left_out_and_replaced_by_zeros() -> None:
-    data, subject = example_data(4), subject_of(Recording)
+    data, subject = data_of(4), subject_of(Recording)
     comparison = law_says("substance.elements", subject, data)
     assert comparison.note == "an element of zeros changes nothing"  # to a sum without a bias
     position, coordinate = data.choices["element and coordinate"]
@@ -152,7 +152,7 @@ def test_what_shows_that_elements_count_is_enough(encoder: type[nn.Module], valu
 
 def test_an_encoder_that_no_coordinate_moves_is_described() -> None:
     one = torch.ones(2, 1, dtype=torch.float64)
-    comparison = given("substance.elements", example_data(3), one, one, one)
+    comparison = given("substance.elements", data_of(3), one, one, one)
     assert comparison.note == "moving a coordinate of an element changes nothing"
     assert comparison.gap.tolist() == [torch.inf, torch.inf]
 
@@ -189,7 +189,7 @@ def test_other_slots_count_beyond_the_rounding_of_so_many_elements(n: int, note:
 
 
 def test_an_affine_function_is_looked_for_from_two_places_with_one_step() -> None:
-    data, subject = example_data(5), subject_of(Recording)
+    data, subject = data_of(5), subject_of(Recording)
     assert law_says("substance.attention", subject, data).note == "the encoding is affine in the elements"
     moved, start, moved_elsewhere, elsewhere = subject.module.inputs
     assert torch.equal(start, data.x)
@@ -203,7 +203,7 @@ def test_an_affine_function_is_looked_for_from_two_places_with_one_step() -> Non
 def test_a_curvature_counts_from_a_thousand_times_the_rounding_of_encoding_and_change(
     curvature: int, is_affine: bool
 ) -> None:
-    data = example_data(4)
+    data = data_of(4)
     zero = torch.zeros(2, 1, dtype=torch.float64)
     curved = torch.tensor([[0.0], [curvature * EPS]], dtype=torch.float64)  # in one of the sets
     comparison = given("substance.attention", data, zero + 1, zero, zero + 3, zero + 2 + curved)
@@ -212,14 +212,14 @@ def test_a_curvature_counts_from_a_thousand_times_the_rounding_of_encoding_and_c
 
 def test_an_encoding_of_zeros_is_affine() -> None:
     zero = torch.zeros(2, 1, dtype=torch.float64)
-    assert not holds(given("substance.attention", example_data(4), zero, zero, zero, zero))
+    assert not holds(given("substance.attention", data_of(4), zero, zero, zero, zero))
 
 
 # ---- interactions
 
 
 def test_interactions_are_second_differences_of_two_elements() -> None:
-    data, subject = example_data(5), subject_of(Recording)
+    data, subject = data_of(5), subject_of(Recording)
     assert holds(law_says("substance.interactions", subject, data))
     expected = [[0, 1, 2, 3, 4], [0, 2, 3, 4], [1, 2, 3, 4], [2, 3, 4]]
     for x, elements in zip(subject.module.inputs[:4], expected, strict=True):

@@ -12,8 +12,7 @@ from mbcbench.verify.domain import Domain
 from mbcbench.verify.example import ExampleData
 from mbcbench.verify.subject import Subject
 from tests.controls.base import Mean
-from tests.suites.laws.helpers import example_data
-from tests.verify.helpers import WIDTH, check, holds, numbers, subject_of
+from tests.verify.helpers import WIDTH, check, data_of, holds, numbers, subject_of
 
 
 class TwoParameters(nn.Module):
@@ -46,7 +45,7 @@ def test_a_parameter_is_unused_if_its_gradient_is_negligible(
 ) -> None:
     subject, generator_state = subject_of(TwoParameters), torch.get_rng_state()
     with torch.no_grad():
-        assert substance._unused_parameters(subject, example_data(4), lambda s: encode(s.module)) == unused
+        assert substance._unused_parameters(subject, data_of(4), lambda s: encode(s.module)) == unused
     assert torch.equal(torch.get_rng_state(), generator_state)
 
 
@@ -100,7 +99,7 @@ class DrawsAndRaises(Mean):
 
 
 def test_no_parameter_is_used_by_an_encoder_that_raises_and_its_draws_do_not_count() -> None:
-    subject, data, drawn = subject_of(DrawsAndRaises), example_data(4, seed=7), []
+    subject, data, drawn = subject_of(DrawsAndRaises), data_of(4, seed=7), []
     with torch.random.fork_rng():
         for seed in (1, 2):
             torch.manual_seed(seed)
@@ -142,19 +141,19 @@ def calls_of_each_way(subject: Subject, data: ExampleData) -> list[list[Any]]:
 
 
 def test_a_parameter_may_be_used_for_sets_of_other_sizes() -> None:
-    calls = calls_of_each_way(subject_of(RecordingMean), example_data(7))[:8]
+    calls = calls_of_each_way(subject_of(RecordingMean), data_of(7))[:8]
     sets = [call[0][0] for call in calls]
     assert [x.shape for x in sets] == [(2, n, WIDTH) for n in (0, 1, 2, 3, 17, 33, 64, 257)]
     assert {x.dtype for x in sets} == {torch.float64}
 
 
 def test_sets_of_other_sizes_are_drawn_alike_whatever_was_drawn_before() -> None:
-    subject, data = subject_of(), example_data(7)
+    subject, data = subject_of(), data_of(7)
     assert torch.equal(*(substance._draw_sets(subject, data, 3) for _ in range(2)))
 
 
 def test_a_parameter_may_be_used_for_masked_and_undefined_elements_and_in_streams() -> None:
-    data = example_data(7)
+    data = data_of(7)
     masked = calls_of_each_way(subject_of(RecordingMean), data)[8:]
     some, none, all_present, undefined, empty, streamed, merged = masked
     every_second = [True, False, True, False, True, False, True]
@@ -177,4 +176,4 @@ def test_a_parameter_may_be_used_for_masked_and_undefined_elements_and_in_stream
 
 def test_what_an_encoder_cannot_do_uses_no_parameter() -> None:
     subject = subject_of(TwoParameters, domain=Domain(finite_only=True))
-    assert len(list(substance._unusual_inputs(subject, example_data(4)))) == 8  # sets of other sizes
+    assert len(list(substance._unusual_inputs(subject, data_of(4)))) == 8  # sets of other sizes

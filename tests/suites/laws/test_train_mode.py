@@ -14,8 +14,8 @@ from mbcbench.verify.domain import Domain
 from mbcbench.verify.example import ExampleData
 from mbcbench.verify.tolerance import Comparison
 from tests.controls.base import Mean, Slots, Slotted, Sums
-from tests.suites.laws.encoders import Given, Recording, data_of
-from tests.verify.helpers import WIDTH, check, holds, subject_of
+from tests.suites.laws.encoders import Given, Recording
+from tests.verify.helpers import WIDTH, check, data_of, holds, subject_of
 
 
 @pytest.fixture(autouse=True)
