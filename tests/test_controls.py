@@ -17,7 +17,12 @@ GLANCE = Budget(examples=64, min_examples=1)
 REPORTED = "numerics.precision"  # measures, and never fails
 EXPENSIVE = ("mbc.large", "symmetry.size")  # sets of 65,000 elements: tried on their own controls only
 
-every_control = pytest.mark.parametrize("wrong", controls(), ids=lambda wrong: wrong.name)
+SLOW = ("MergeDetaches", "MergeSpoilsGraph", "RandomSampleOfLargeSets", "SlotsOfProcess")  # to be caught by their laws
+
+every_control = pytest.mark.parametrize(
+    "wrong",
+    [pytest.param(c, id=c.name, marks=[pytest.mark.slow] if c.name in SLOW else []) for c in controls()],
+)
 
 
 @cache
