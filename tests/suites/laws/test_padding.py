@@ -301,6 +301,20 @@ def test_a_layer_that_differs_in_train_mode_is_compared_with_itself(seed: int) -
         assert not holds(padding.check_padding(subject_of(LeakyInTraining), data))
 
 
+class DoubledInTrainingFromSix(DoubledInTraining):
+    """Needs six elements."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        if x.shape[1] < 6:
+            raise RuntimeError("six elements are needed")
+        return super().forward(x, mask)
+
+
+def test_a_layer_that_needs_many_elements_is_compared_in_train_mode() -> None:
+    subject = subject_of(DoubledInTrainingFromSix, domain=Domain(min_size=6))
+    assert holds(padding.check_padding(subject, data_of(6, seed=1)))
+
+
 # ---- refusals
 
 
