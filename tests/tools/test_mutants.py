@@ -122,6 +122,14 @@ def test_the_page_counts_mutants_and_gives_the_reasons_of_survivors(tmp_path: Pa
     assert "- `a.py:3:8: LIMIT = 3 -> LIMIT = 4`: Equivalent: nothing reads it." in text
 
 
+def test_the_page_of_a_fresh_sample_says_so(tmp_path: Path) -> None:
+    row = {"path": "a.py", "line": 3, "column": 8, "operator": "constant", "before": "1", "after": "2"}
+    rows = [{**row, "fate": "survived"}, *[{**row, "fate": "killed"}] * 9]
+    text = mutants_page.page({"seed": 0, "seconds": 5.0, "total": 100, "mutants": rows}, tmp_path / "reasons.toml")
+    assert "share estimates that of all mutants: [59.6%, 98.2%]" in " ".join(text.split())
+    assert "Tests were added" not in text
+
+
 def test_no_test_of_mutants_starts_pytest() -> None:
     """Plug-ins are not loaded there: an inner run would lack that of mbcbench, and all mutants would be killed."""
     paths = [ROOT / test for test in TESTS]

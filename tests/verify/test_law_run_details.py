@@ -102,7 +102,9 @@ def test_thirty_times_the_change_of_the_gap_in_noisy_arithmetic_is_added() -> No
     assert law.tried == ["float64", *["float32"] * 8, *["noisy"] * 4]
 
 
-@pytest.mark.parametrize(("gap", "number"), [(MAX_RELATIVE_BOUND, 17), (1.5 * MAX_RELATIVE_BOUND, 1)])
+@pytest.mark.parametrize(
+    ("gap", "number"), [(MAX_RELATIVE_BOUND, 17), (1.5 * MAX_RELATIVE_BOUND, 1)], ids=["at it", "above"]
+)
 def test_a_gap_above_the_largest_bound_is_not_tried_again(gap: float, number: int) -> None:
     assert len(tried(Arithmetics(gap, [0.0] * 8, [gap] * 8))) == number
 

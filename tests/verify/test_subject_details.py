@@ -121,7 +121,7 @@ def test_the_condition_of_a_random_encoder_and_without_a_perturbation_is_not_mea
     assert quantity.sets == []
 
 
-@pytest.mark.parametrize("perturbation", [PERTURBATION, 1e-10])
+@pytest.mark.parametrize("perturbation", [PERTURBATION, 1e-10], ids=["by default", "as given"])
 def test_thirty_times_the_change_of_a_quantity_is_added_to_the_bound(perturbation: float) -> None:
     quantity = Quantity(LARGE)
     comparison = compare(1.0, quantity, perturbation=perturbation)
@@ -164,7 +164,9 @@ def test_a_change_that_is_not_finite_adds_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("vocabulary", "is_moved", "relative"), [(0, True, PERTURBATION), (5, False, PERTURBATION), (0, True, 1e-10)]
+    ("vocabulary", "is_moved", "relative"),
+    [(0, True, PERTURBATION), (5, False, PERTURBATION), (0, True, 1e-10)],
+    ids=["numbers", "tokens", "numbers, by a given change"],
 )
 def test_parameters_are_perturbed_with_the_elements_unless_these_are_tokens(
     vocabulary: int, is_moved: bool, relative: float

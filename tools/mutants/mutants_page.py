@@ -21,9 +21,7 @@ its tests, up to {seconds:g} seconds of CPU time. `make mutants` repeats it.
 **{killed} of {tried} are killed: {share:.1%}**, {timeouts} of them by a time limit. Of the {left} that are not known to
 be equivalent to the original, {share_left:.1%} are killed.
 
-Tests were added for survivors of this sample. Before that, {first} were killed: {first_share:.1%} [{low:.1%},
-{high:.1%}] (Wilson's interval at 95 %), or {first_left:.1%} of those that are not known to be equivalent. These shares
-estimate those of all mutants; another `--seed` draws another sample.
+{estimate}
 
 | change | tried | killed |
 |---|--:|--:|
@@ -44,6 +42,14 @@ imported torch, and replaces the syntax tree of one module. Messages, names, typ
 mutated.
 """
 
+FRESH = """\
+No test was written for a mutant of this sample, so that the share estimates that of all mutants: [{low:.1%},
+{high:.1%}] (Wilson's interval at 95 %). Another `--seed` draws another sample."""
+KNOWN = """\
+Tests were added for survivors of this sample. Before that, {first} were killed: {first_share:.1%} [{low:.1%},
+{high:.1%}] (Wilson's interval at 95 %), or {first_left:.1%} of those that are not known to be equivalent. These shares
+estimate those of all mutants; another `--seed` draws another sample."""
+
 
 def page(results: dict[str, Any], reasons: Path) -> str:
     """Return the page of the results as Markdown."""
@@ -54,6 +60,13 @@ def page(results: dict[str, Any], reasons: Path) -> str:
     killed, left = len(rows) - len(survivors), len(rows) - equivalent
     first = sum(row.get("first", row["fate"]) != SURVIVED for row in rows)
     interval = binomtest(first, len(rows)).proportion_ci(0.95, method="wilson")
+    estimate = (KNOWN if first < killed else FRESH).format(
+        first=first,
+        first_share=first / len(rows),
+        first_left=first / left,
+        low=interval.low,
+        high=interval.high,
+    )
     lines = [f"- `{_line(row)}`: {_reason(row, why) or 'not explained yet.'}" for row in survivors]
     return PAGE.format(
         total=results["total"],
@@ -63,11 +76,7 @@ def page(results: dict[str, Any], reasons: Path) -> str:
         seconds=results["seconds"],
         killed=killed,
         share=killed / len(rows),
-        first=first,
-        first_share=first / len(rows),
-        first_left=first / left,
-        low=interval.low,
-        high=interval.high,
+        estimate=estimate,
         timeouts=sum(row["fate"] == TIMEOUT for row in rows),
         left=left,
         share_left=killed / left,
