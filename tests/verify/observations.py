@@ -31,7 +31,11 @@ WIDTH, MAX_SIZE, DIGITS = 3, 300, 6
 CLEAR = 1e6  # a gap that exceeds its bound by more is the same to four digits on each machine
 SOUND = (Mean, Softmax, Slots)
 SHORT, MAX_TRIED = Budget(examples=64, min_examples=1), 48  # sets
-UNREPEATABLE = {"KeyIntoTable", "SlotsOfProcess"}  # their keys and slots depend on the process and what ran in it
+UNREPEATABLE = {
+    *("KeyIntoTable", "SlotsOfProcess"),  # their keys and slots depend on the process and what ran in it
+    # Of one seed, dropout and torch.randint draw other numbers in each version of torch.
+    *("CentredByRunningMean", "CouplesSetsInTraining", "DropoutInTraining", "SeedDrawnWhenBuilt"),
+}
 MESSAGE = re.compile(r"(\w+Error): .*", re.DOTALL)  # depends on the version of torch, and names lines of the source
 EXAMPLES = (
     Example(sizes=(2, 1), kinds=(0, 9), seed=1),

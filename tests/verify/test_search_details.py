@@ -125,7 +125,7 @@ def test_examples_are_of_the_sizes_of_the_law() -> None:
     assert {example.variant for example in drawn} == {0, 1}
     assert {example.kinds for example in drawn} == {(0,)}
     large = Recorded(kinds=(0, 1), min_size=8, max_size=10)
-    run_search(large.law, 30, independent_sets=False)
+    run_search(large.law, 60, independent_sets=False)
     assert set(large.sizes) == {8, 9, 10}
     assert {example.kinds for example in large.examples} == {(0,), (1,)}
 

@@ -76,7 +76,7 @@ def draw(strategy: SearchStrategy[Example], number: int = 60) -> list[Example]:
 
 
 def test_drawn_examples_are_of_all_sizes_variants_and_arrangements() -> None:
-    examples = draw(strategies.examples(variants=3), 120)
+    examples = draw(strategies.examples(variants=3), 300)
     assert {example.variant for example in examples} == {0, 1, 2}
     assert {example.arrangement for example in examples} == set(ARRANGEMENTS)
     sizes = {example.n for example in examples}
