@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+PATIENCE = 300.0  # seconds after which a test gives up; a busy machine must not come near
+
 
 @contextlib.contextmanager
 def running(command: Sequence[str], **options: Any) -> "Iterator[subprocess.Popen[str]]":
@@ -21,7 +23,7 @@ def running(command: Sequence[str], **options: Any) -> "Iterator[subprocess.Pope
                 os.killpg(program.pid, signal.SIGKILL)
 
 
-def comes_true(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
+def comes_true(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
     """Wait for the condition; return False if it did not hold in time."""
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:

@@ -15,7 +15,7 @@ import mbcbench
 from mbcbench.records import store
 from tests.cli.helpers import BROKEN, HONEST, run_only
 from tests.conftest import Command, Plugins
-from tests.processes import comes_true, running
+from tests.processes import PATIENCE, comes_true, running
 
 
 def test_run_prints_the_leaderboard_and_stores_the_records(command: Command) -> None:
@@ -105,7 +105,7 @@ def interrupt(
             program.terminate()
         else:
             os.killpg(program.pid, signal.SIGINT)
-        out, err = program.communicate(timeout=60)
+        out, err = program.communicate(timeout=PATIENCE)
     return program.returncode, out, err
 
 

@@ -12,6 +12,7 @@ from mbcbench.datasets import cache, parts
 from mbcbench.datasets.parts import Work, compute_in_parts, in_blocks
 from mbcbench.datasets.progress import Report, listen
 from mbcbench.errors import UsageError
+from tests.processes import PATIENCE
 
 KEY = "squares-1"
 WORK = Work("squares", 10, "numbers")
@@ -50,7 +51,7 @@ def test_the_parts_are_in_the_order_of_the_tasks() -> None:
 
 
 def test_tasks_run_at_the_same_time() -> None:
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=PATIENCE)
 
     def wait(block: Sequence[int]) -> NDArray[Any]:
         both.wait()
@@ -102,7 +103,7 @@ def test_a_second_command_waits_for_the_first_and_says_so() -> None:
     def make() -> cache.Arrays:
         times.append(1)
         started.set()
-        assert may_end.wait(10)
+        assert may_end.wait(PATIENCE)
         return {"number": np.ones(1)}
 
     def hear(report: Report) -> None:
@@ -111,7 +112,7 @@ def test_a_second_command_waits_for_the_first_and_says_so() -> None:
 
     first = threading.Thread(target=lambda: cache.cached_arrays(KEY, make))
     first.start()
-    assert started.wait(10)
+    assert started.wait(PATIENCE)
     with listen(hear):
         assert cache.cached_arrays(KEY, make)["number"] == 1
     first.join()

@@ -19,6 +19,7 @@ from mbcbench.cli.main import main
 from mbcbench.errors import UsageError
 from mbcbench.streaming.ranks import Segment, divide, load_segments, missing_segments, save_segments
 from mbcbench.streaming.sources import open_parts
+from tests.processes import PATIENCE
 
 ENCODER = """
 import os, signal, time
@@ -73,7 +74,7 @@ def torchrun(command: str) -> int | None:
     arguments = [name for word in words[1:] for name in sorted(glob.glob(word)) or [word]]
     process = multiprocessing.get_context("fork").Process(target=run, args=(arguments,))
     process.start()
-    process.join(timeout=120)
+    process.join(timeout=PATIENCE)
     process.terminate()
     return process.exitcode
 
@@ -93,9 +94,9 @@ def test_a_rank_that_dies_ends_the_job_and_any_number_of_ranks_goes_on(
     (folder / "kill").touch()
     options = "a.npy b.npy c.npy --one-set --encoder mine.py:Sum --chunk 10 --checkpoint ck --every 0"
     command = f"{sys.executable} -m torch.distributed.run --nproc-per-node 2 -m mbcbench encode {options}"
-    dead = subprocess.run(shlex.split(command), check=False, capture_output=True, text=True, timeout=120)
+    dead = subprocess.run(shlex.split(command), check=False, capture_output=True, text=True, timeout=PATIENCE)
     assert dead.returncode != 0
-    assert time.time() - float((folder / "died").read_text()) < 60
+    assert time.time() - float((folder / "died").read_text()) < PATIENCE
     lines = [line for line in dead.stderr.splitlines() if line.startswith("mbcbench: ")]
     assert len(lines) == 1
     assert "another rank ended" in lines[0]

@@ -21,7 +21,7 @@ from mbcbench.records import store
 from mbcbench.types import JsonDict
 from tests.cli.helpers import BROKEN
 from tests.conftest import Plugins
-from tests.processes import alive, comes_true, running
+from tests.processes import PATIENCE, alive, comes_true, running
 
 pytestmark = pytest.mark.slow
 WORK = """
@@ -62,7 +62,7 @@ def wait(cell):
     time.sleep(600)
 
 
-S = Suite(name="work", summary="", cells=cells, run=run, seconds={"smoke": 4.0})
+S = Suite(name="work", summary="", cells=cells, run=run, seconds={"smoke": 10.0})
 TIMED = Suite(name="timed", summary="", run=run, seconds={"smoke": 30.0}, exclusive=True,
     cells=lambda request: [Cell(suite="timed", case="draw", encoder=e, seed=9) for e in request.encoders])
 LONG = Suite(name="long", summary="", run=wait, seconds={"smoke": 700.0},
@@ -94,7 +94,7 @@ def start(folder: Path, name: str, *arguments: str, **variables: str) -> "subpro
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
     """Start a scheduler and three workers that know the plug-ins of this module, in the folder of the tests."""
-    pytest.importorskip("distributed", reason="needs mbcbench[cluster]")
+    distributed = pytest.importorskip("distributed", reason="needs mbcbench[cluster]")
     folder = tmp_path_factory.mktemp("cluster")
     plugins = Plugins(folder / "site")
     plugins.module("fake_plugins", (Path(__file__).parents[1] / "conftest.py").read_text().split("'''")[1])
@@ -112,8 +112,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster
         for number, daemon in (("2", "False"), ("1", "True"))
     ]
     try:
-        assert comes_true(lambda: file.exists() and file.read_text().strip().endswith("}"), seconds=60)
-        yield RunningCluster(folder, json.loads(file.read_text())["address"])
+        assert comes_true(lambda: file.exists() and file.read_text().strip().endswith("}"))
+        address = json.loads(file.read_text())["address"]
+        with distributed.Client(address) as client:
+            client.wait_for_workers(3, timeout=PATIENCE)
+        yield RunningCluster(folder, address)
     finally:
         for process in processes:
             os.killpg(process.pid, signal.SIGKILL)
@@ -152,7 +155,7 @@ def kill_worker(folder: Path) -> None:
     import psutil
 
     victim = folder / "victim"
-    if comes_true(lambda: victim.exists() and bool(victim.read_text()), seconds=60):
+    if comes_true(lambda: victim.exists() and bool(victim.read_text())):
         ancestors = psutil.Process(int(victim.read_text())).parents()
         next(process for process in ancestors if "spawn_main" in " ".join(process.cmdline())).kill()
 
@@ -188,9 +191,9 @@ def test_ctrl_c_ends_the_cells_of_the_cluster(cluster: RunningCluster, in_folder
     environment = {**os.environ, "PYTHONPATH": f"{in_folder / 'site'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     with running(call, cwd=in_folder, env=environment, stderr=subprocess.PIPE) as program:
         victim = in_folder / "victim"
-        assert comes_true(lambda: victim.exists() and bool(victim.read_text()), seconds=60)
+        assert comes_true(lambda: victim.exists() and bool(victim.read_text()))
         program.send_signal(signal.SIGINT)
-        _, err = program.communicate(timeout=60)
+        _, err = program.communicate(timeout=PATIENCE)
     assert program.returncode == 130
     assert "interrupted after 0 of 1 cell;" in err.splitlines()[-1]
     assert comes_true(lambda: not alive(int(victim.read_text())))

@@ -15,7 +15,7 @@ from mbcbench.execution.suite import PROBE
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 from tests.execution.test_runner import BROKEN_ENCODERS
-from tests.processes import alive, comes_true, running
+from tests.processes import PATIENCE, alive, comes_true, running
 
 COUNTS = "import os\nwith open({log!r}, 'a') as log:\n    log.write(f'{{os.getpid()}}\\n')\n"
 WRITES_TO_SOCKETS = """
@@ -48,7 +48,7 @@ class Hangs(Enc):
 class StartsThread(Enc):
     def forward(self, x):
         if threading.active_count() < 8:  # each has a stack, and memory is limited
-            threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+            threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
         return super().forward(x)
 class NotesBuild(Enc):
     def __init__(self, dim_in):
@@ -86,7 +86,7 @@ def module(tmp_path: Path) -> Module:
     return module
 
 
-def serve(*cells: Cell, seconds: float = 300.0) -> list[Record]:
+def serve(*cells: Cell, seconds: float = PATIENCE) -> list[Record]:
     """Return the first record of each cell, in the order of the cells."""
     jobs = [Job(cell, Limits(seconds=seconds, memory_bytes=2**29)) for cell in cells]
     with EncoderServers({cell.encoder for cell in cells}) as servers:
@@ -150,7 +150,7 @@ def test_an_import_that_fails_is_the_row_of_the_first_cell(
 ) -> None:
     monkeypatch.chdir(module.path.parent)
     module.write(source)
-    (record,) = serve(module.probe(), seconds=1.0)
+    (record,) = serve(module.probe(), seconds=1.0 if status is Status.TIMEOUT else PATIENCE)
     assert record.status is status
     assert message in record.message
     assert module.imports == 1
@@ -158,7 +158,7 @@ def test_an_import_that_fails_is_the_row_of_the_first_cell(
 
 def test_an_encoder_that_starts_a_thread_is_imported_by_each_cell(module: Module) -> None:
     module.write(
-        f"import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start(){ENCODER}"
+        f"import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True).start(){ENCODER}"
     )
     records = serve(*(module.probe(n=n) for n in range(3)))
     assert [record.status for record in records] == [Status.OK] * 3
@@ -181,7 +181,7 @@ def test_an_encoder_is_built_once_for_all_laws(module: Module) -> None:
 def test_an_encoder_that_does_harm_when_it_is_built_for_laws_is_a_row_of_each(
     module: Module, name: str, status: Status
 ) -> None:
-    records = serve(*(module.law(name, law) for law in LAWS[:2]), seconds=2.0 if name == "Hangs" else 60.0)
+    records = serve(*(module.law(name, law) for law in LAWS[:2]), seconds=2.0 if name == "Hangs" else PATIENCE)
     assert [record.status for record in records] == [status] * 2
 
 
@@ -216,14 +216,14 @@ def test_the_thread_of_an_allocator_does_not_prevent_forks(module: Module) -> No
 def test_a_run_that_ends_early_does_not_wait_for_cells_of_a_server(
     module: Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "SECONDS_TO_DIE", 60.0)
-    hangs = Job(module.law("Hangs", "mbc.order"), Limits(seconds=60, memory_bytes=2**29))
+    monkeypatch.setattr(runner, "SECONDS_TO_DIE", 2 * PATIENCE)
+    hangs = Job(module.law("Hangs", "mbc.order"), Limits(seconds=2 * PATIENCE, memory_bytes=2**29))
     with EncoderServers({hangs.cell.encoder}) as servers:
         events = runner.run([hangs], workers=1, servers=servers)
         next(events)
         began = time.monotonic()
         events.close()  # type: ignore[attr-defined] # a generator, as Ctrl-C ends it
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < PATIENCE
 
 
 @pytest.mark.parametrize("has_started", [False, True])
@@ -238,7 +238,7 @@ def test_ctrl_c_while_a_server_starts_leaves_no_process(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(encoder_server._Server, "start", interrupted)
-    job = Job(module.probe(), Limits(seconds=300, memory_bytes=2**29))
+    job = Job(module.probe(), Limits(seconds=PATIENCE, memory_bytes=2**29))
     with pytest.raises(KeyboardInterrupt), EncoderServers({job.cell.encoder}) as servers:
         list(runner.run([job], workers=1, servers=servers))
     assert not [child for child in multiprocessing.active_children() if child.name == encoder_server.NAME]

@@ -14,7 +14,7 @@ from mbcbench.execution.suite import PROBE
 from mbcbench.records.cell import Cell
 from mbcbench.records.record import Record, Status
 from tests.conftest import Plugins
-from tests.processes import alive, comes_true, running
+from tests.processes import PATIENCE, alive, comes_true, running
 
 BROKEN_ENCODERS = Path(__file__).parents[1] / "broken_encoders.py"
 
@@ -100,7 +100,7 @@ def test_other_encoders_have_their_records_beside_one_that_does_harm(
     cells = [probe(name), probe("Honest")]
     with EncoderServers({cell.encoder for cell in cells} if serve else ()) as servers:
         for _ in range(2):  # the second time, the folder is missing when the first process starts
-            jobs = [Job(cell, Limits(seconds=20.0, memory_bytes=2**29)) for cell in cells]
+            jobs = [Job(cell, Limits(seconds=PATIENCE, memory_bytes=2**29)) for cell in cells]
             ended = [e for e in runner.run(jobs, workers=1, servers=servers) if isinstance(e, Finished)]
             statuses = {e.cell.encoder.rpartition(":")[2]: e.records[0].status for e in ended}
             assert statuses["Honest"] is Status.OK

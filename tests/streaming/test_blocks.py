@@ -9,6 +9,7 @@ import pytest
 from mbcbench.streaming.blocks import iter_blocks
 from mbcbench.streaming.sources import open_source
 from mbcbench.streaming.threads import concurrent_map
+from tests.processes import PATIENCE
 from tests.streaming.files import X, npy
 
 
@@ -24,7 +25,7 @@ def test_results_and_errors_come_in_the_order_of_the_items() -> None:
 
     def compute(worker: str, item: int) -> int:
         if item == 0:
-            assert second_item_done.wait(10)
+            assert second_item_done.wait(PATIENCE)
         if item == 1:
             second_item_done.set()
         return 1 // (5 - item)

@@ -29,6 +29,7 @@ from tests.controls import control
 from tests.controls.base import Max, Mean, Slots, Slotted, Sum, Sums
 from tests.controls.distributed import LogSumExp
 from tests.controls.mbc import NoMerge
+from tests.processes import PATIENCE, comes_true
 from tests.sound_encoders import Sum as PlainSum
 
 LAW = "mbc.distributed"
@@ -176,7 +177,7 @@ class Hangs(Sum):
     """Never ends a merge."""
 
     def merge(self, a: Any, b: Any) -> Any:
-        time.sleep(60)
+        time.sleep(2 * PATIENCE)
 
 
 class Exits(Sum):
@@ -262,7 +263,7 @@ def test_ranks_draw_other_numbers_and_the_first_always_the_same() -> None:
 def test_ranks_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     def wait(rank: int) -> tuple[Tensor, ...]:
         (tmp_path / str(os.getpid())).touch()
-        time.sleep(60)
+        time.sleep(2 * PATIENCE)
         return (torch.empty(0),)
 
     pid = os.fork()
@@ -271,17 +272,10 @@ def test_ranks_end_with_the_process_that_started_them(tmp_path: Path) -> None:
             call(wait)
         finally:
             os._exit(0)
-    wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+    assert comes_true(lambda: len(list(tmp_path.iterdir())) == 2)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    wait_until(lambda: not any(psutil.pid_exists(int(path.name)) for path in tmp_path.iterdir()))
-
-
-def wait_until(is_true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not is_true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    assert comes_true(lambda: not any(psutil.pid_exists(int(path.name)) for path in tmp_path.iterdir()))
 
 
 def test_the_law_is_tried_only_if_it_is_named_or_the_profile_is_thorough() -> None:

@@ -102,7 +102,7 @@ def test_a_rank_is_killed_and_no_trace_of_it_is_left() -> None:
     pid = os.fork()
     if pid == 0:
         try:
-            time.sleep(5)
+            time.sleep(600)
         finally:
             os._exit(0)
     writer.close()
