@@ -112,7 +112,8 @@ def fit_growth(n: npt.ArrayLike, cost: npt.ArrayLike) -> Growth:
         end = float(sizes[0]) if len(sizes) else np.nan
         return Growth(np.nan, np.nan, np.nan, len(line), end, end)
     fit = stats.linregress(np.log(sizes), np.log(line.to_numpy()))
-    half = stats.t.ppf(0.5 + LEVEL / 2, len(line) - 2) * fit.stderr if len(line) > 2 else np.nan
+    has_error = len(line) > 2 and line.nunique() > 1  # of a constant cost, versions of SciPy say 0 or NaN
+    half = stats.t.ppf(0.5 + LEVEL / 2, len(line) - 2) * fit.stderr if has_error else np.nan
     return Growth(fit.slope, fit.slope - half, fit.slope + half, len(line), float(sizes[0]), float(sizes[-1]))
 
 

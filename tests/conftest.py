@@ -13,6 +13,7 @@ import torch
 
 from mbcbench import registry
 from mbcbench.cli.main import main
+from tests.processes import PATIENCE
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -160,6 +161,7 @@ def program(
     monkeypatch.setattr(sys, "path", [*sys.path])  # to which folders of encoders are added
     # What is printed must not depend on the speed of the machine.
     monkeypatch.setattr("mbcbench.execution.progress.SECONDS_BETWEEN_LINES", math.inf)
+    monkeypatch.setattr("mbcbench.execution.planner.PLUGIN_SECONDS", PATIENCE)
 
     def call(*arguments: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:

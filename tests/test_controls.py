@@ -52,7 +52,7 @@ def test_a_control_is_caught_by_its_law(wrong: Control) -> None:
     assert broken.status in (Status.FAIL, Status.ERROR), broken.message
 
 
-def slow_unless_first() -> list[pytest.ParameterSet]:
+def slow_unless_first() -> "list[pytest.ParameterSet]":
     """Return every control; those are slow that are not the first one of their law."""
     firsts = {wrong.breaks: wrong for wrong in reversed(controls())}.values()
     return [

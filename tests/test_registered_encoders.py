@@ -22,7 +22,7 @@ def checker(encoder: str) -> Checker:
     return Checker(encoder, dim_in=DEFAULT_DIM_IN, seed=0)
 
 
-def cases() -> list[pytest.ParameterSet]:
+def cases() -> "list[pytest.ParameterSet]":
     """Return all encoders with all laws; those on large sets with the first encoder of each module.
 
     All are slow but the law about partitions, the first encoder of each module, and large sets with one encoder.

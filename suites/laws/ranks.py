@@ -237,7 +237,6 @@ def _join_group(number: int, size: int, listener: socket.socket) -> None:
         timeout=timeout,
         wait_for_workers=False,
         master_listen_fd=listener.fileno() if number == 0 else None,
-        use_libuv=torch.__version__ >= "2.8",  # a TorchVersion; libuv of older ones listens on no given socket
     )
     torch.distributed.init_process_group("gloo", store=store, rank=number, world_size=size, timeout=timeout)
 

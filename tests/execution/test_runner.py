@@ -19,7 +19,7 @@ from tests.processes import PATIENCE, alive, comes_true, running
 BROKEN_ENCODERS = Path(__file__).parents[1] / "broken_encoders.py"
 
 
-def outcomes(*cells: Cell, seconds: float = 20.0, workers: int = 2) -> dict[str, Record]:
+def outcomes(*cells: Cell, seconds: float = PATIENCE, workers: int = 2) -> dict[str, Record]:
     """Return the first record of each cell, by the attribute of the encoder."""
     jobs = [Job(cell, Limits(seconds=seconds, memory_bytes=2**29)) for cell in cells]
     ended = [e for e in runner.run(jobs, workers=workers) if isinstance(e, Finished)]
