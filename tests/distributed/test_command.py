@@ -106,7 +106,7 @@ def test_a_rank_that_dies_ends_the_job_and_any_number_of_ranks_goes_on(
     resumed = capfd.readouterr()
     assert code == 0, resumed.err
     assert "ranks.npy: 4 numbers, from 94 elements" in resumed.out
-    assert resumed.out.count("\n") == 1
+    assert sum(not line.startswith("[Gloo]") for line in resumed.out.splitlines()) == 1  # which torch 2.9 prints
     assert encode("a.npy", "b.npy", "c.npy", "--one-set", "--out", "one.npy") == 0
     np.testing.assert_allclose(np.load("ranks.npy"), np.load("one.npy"), rtol=1e-5, atol=1e-5)
 
